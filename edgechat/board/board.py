@@ -1,0 +1,82 @@
+"""What one machine is: plain facts, no probing, no opinions.
+
+Every field can be written by hand, so that plans can be tested for boards that nobody here owns. Sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """The processor as the scheduler sees it."""
+
+    arch: str
+    """``x86_64``, ``aarch64`` or ``armv7l``."""
+    model: str
+    """The vendor's name, or ``""``."""
+    n_cores: int
+    """Physical cores that this process may use."""
+    n_threads: int
+    """Hardware threads that this process may use."""
+    n_big_cores: int
+    """Cores of the fastest kind, without their hyper-threads: what decoding should use."""
+    features: tuple[str, ...] = ()
+    """SIMD features that llama.cpp has kernels for, sorted: ``avx2``, ``dotprod``, ``i8mm``, …"""
+    max_mhz: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """One honest pool of RAM. Swap is reported and never counted as room."""
+
+    total: int
+    available: int
+    """MemAvailable, already lowered to what the cgroup still allows."""
+    cgroup_limit: int | None = None
+    """The tightest memory limit above this process, or None."""
+    cgroup_used: int | None = None
+    """What counts against that limit and cannot be reclaimed."""
+    cgroup_supported: bool = True
+    """False where the kernel has no memory controller (Raspberry Pi firmware)."""
+    swap_total: int = 0
+    bandwidth: int | None = None
+    """Bytes a second the memory can deliver, when known (measured or from the board's data sheet)."""
+    bandwidth_source: str = ""
+    """``measured``, ``datasheet`` or ``""``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accelerator:
+    """A device that llama.cpp can offload layers to."""
+
+    kind: str
+    """``cuda`` or ``metal``."""
+    name: str
+    total: int
+    free: int
+    unified: bool
+    """True where the device shares the RAM (Jetson, Apple silicon): its memory is then not a second pool."""
+    index: int = 0
+    compute_capability: str = ""
+    bandwidth: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """One machine."""
+
+    name: str
+    """A name that ``--board`` knows, or the machine's own model string."""
+    kind: str
+    """``raspberry-pi``, ``jetson``, ``container``, ``mac`` or ``pc``."""
+    os: str
+    kernel: str
+    cpu: Cpu
+    memory: Memory
+    accelerators: tuple[Accelerator, ...] = ()
+    boot_id: str = ""
+    """Changes at every boot; decisions that hold "until reboot" are keyed by it."""
+    notes: tuple[str, ...] = field(default=())
+    """What the probe could not read, in words."""

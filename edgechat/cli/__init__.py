@@ -1,0 +1,1 @@
+"""The commands: stdout is data, everything else goes to stderr."""

@@ -1,0 +1,1 @@
+"""The engine process and everything that talks to it."""

@@ -1,0 +1,168 @@
+"""The one error tree of edgechat, and the exit code each branch ends with.
+
+    EdgechatError                       1   a defect in edgechat itself
+    ├── UsageError                      2   wrong flags or arguments
+    ├── NoModelError                    3   no model, or none that fits
+    │   ├── ModelNotFoundError
+    │   ├── DoesNotFitError
+    │   ├── ModelBusyError                  another client keeps the resident model
+    │   └── LicenceNotAcceptedError
+    ├── InvalidInputError               4   what the caller passed cannot be used
+    │   ├── ContextOverflowError            prompt longer than the context window
+    │   ├── SchemaError                     a JSON schema that cannot be honoured
+    │   └── InvalidModelFileError           not a GGUF, damaged, or unsupported
+    ├── AnswerError                     5   no complete answer that satisfies the schema
+    │   └── DeadlineError                   the time allowed ran out
+    ├── EngineError                     6   the engine died and did not come back
+    │   └── EngineProtocolError             client and engine do not understand each other
+    ├── TransferError                   7   download or verification failed
+    └── StateError                      8   state could not be read or written
+
+Every message names the thing and the way out: ``hint`` is the command or the step that mends it.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """The exit codes that scripts rely on; documented in the README."""
+
+    OK = 0
+    DEFECT = 1
+    USAGE = 2
+    NO_MODEL = 3
+    INVALID_INPUT = 4
+    ANSWER = 5
+    ENGINE = 6
+    TRANSFER = 7
+    STATE = 8
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class EdgechatError(Exception):
+    """Root of the tree: something edgechat can say in one line.
+
+    Attributes:
+        message: what happened, naming the thing.
+        hint: what to do next, or ``""`` when the message already says it.
+    """
+
+    exit_code = ExitCode.DEFECT
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".rstrip()
+
+
+class UsageError(EdgechatError):
+    """The command line or the call cannot be understood."""
+
+    exit_code = ExitCode.USAGE
+
+
+class NoModelError(EdgechatError):
+    """There is no model to answer with."""
+
+    exit_code = ExitCode.NO_MODEL
+
+
+class ModelNotFoundError(NoModelError):
+    """The named model is neither installed nor a file."""
+
+
+class DoesNotFitError(NoModelError):
+    """No plan fits the memory that is really free."""
+
+
+class ModelBusyError(NoModelError):
+    """Another client keeps a different model resident and switching was forbidden."""
+
+
+class LicenceNotAcceptedError(NoModelError):
+    """The model's licence needs an acceptance that has not been recorded."""
+
+
+class InvalidInputError(EdgechatError):
+    """A prompt, record, file or schema that cannot be used."""
+
+    exit_code = ExitCode.INVALID_INPUT
+
+
+class ContextOverflowError(InvalidInputError):
+    """The prompt does not fit the context window.
+
+    Attributes:
+        prompt_tokens: tokens in the rendered prompt.
+        n_ctx: tokens the context holds.
+    """
+
+    def __init__(self, prompt_tokens: int, n_ctx: int, *, hint: str = "") -> None:
+        super().__init__(
+            f"The prompt is {prompt_tokens} tokens; the context holds {n_ctx} and needs room for an answer.",
+            hint=hint or "Shorten the input, or ask for a larger context with --ctx.",
+        )
+        self.prompt_tokens = prompt_tokens
+        self.n_ctx = n_ctx
+
+
+class SchemaError(InvalidInputError):
+    """A JSON schema that is not valid or uses what decoding cannot enforce.
+
+    Attributes:
+        path: JSON Pointer of the offending place inside the schema.
+    """
+
+    def __init__(self, message: str, *, path: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.path = path
+
+
+class InvalidModelFileError(InvalidInputError):
+    """A model file that is damaged, is not a GGUF, or that this build cannot load."""
+
+
+class AnswerError(EdgechatError):
+    """The answer could not be made to satisfy the schema, or was cut off."""
+
+    exit_code = ExitCode.ANSWER
+
+
+class DeadlineError(AnswerError):
+    """The time allowed for the answer ran out."""
+
+
+class EngineError(EdgechatError):
+    """The engine process died, or cannot be started.
+
+    Attributes:
+        cause: ``signal``, ``oom``, ``assert``, ``load``, ``template``, ``exit`` or ``unknown``.
+    """
+
+    exit_code = ExitCode.ENGINE
+
+    def __init__(self, message: str, *, cause: str = "unknown", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.cause = cause
+
+
+class EngineProtocolError(EngineError):
+    """Client and engine sent each other something that the protocol does not allow."""
+
+
+class TransferError(EdgechatError):
+    """A download, a copy or its verification failed."""
+
+    exit_code = ExitCode.TRANSFER
+
+
+class StateError(EdgechatError):
+    """Something under the state directories could not be read or written."""
+
+    exit_code = ExitCode.STATE

@@ -1,0 +1,1 @@
+"""Model files: their headers, their shapes, what fits, and where they are kept."""

@@ -1,0 +1,62 @@
+"""The shape of one model: everything about a GGUF that decides its memory and speed, and nothing else.
+
+Made from a file's header (``gguf.py``) or from a catalog entry (``catalog.py``); consumed by ``fit.py``.
+Per-layer facts are tuples of length ``n_layer`` because hybrids and some dense models vary them layer by layer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ModelShape:
+    """Dimensions in elements; sizes in bytes."""
+
+    arch: str
+    """``general.architecture``: ``llama``, ``qwen2``, ``gemma3``, ``lfm2`` …"""
+    n_layer: int
+    n_embd: int
+    n_ff: tuple[int, ...]
+    n_head: tuple[int, ...]
+    n_head_kv: tuple[int, ...]
+    """0 on layers that keep no KV cells (convolution, linear attention)."""
+    key_length: int
+    """Elements of one key head; not always ``n_embd / n_head`` (Mistral-Nemo, Gemma)."""
+    value_length: int
+    n_vocab: int
+    n_ctx_train: int
+    """The context the file advertises: an upper bound, never a recommendation."""
+    tied_embeddings: bool
+    """True when the output matrix is the embedding matrix, so it is not stored twice."""
+    sliding_window: int = 0
+    """Tokens that a sliding layer sees; 0 when no layer slides."""
+    sliding_layers: tuple[bool, ...] = ()
+    """Which layers slide; empty when none does."""
+    key_length_swa: int = 0
+    """Key head elements on sliding layers where they differ; 0 means the same."""
+    value_length_swa: int = 0
+    n_expert: int = 0
+    n_expert_used: int = 0
+    recurrent_bytes: int = 0
+    """Fixed state of recurrent or convolution layers for ONE sequence at f32."""
+    shared_kv_layers: int = 0
+    """Trailing layers that reuse another layer's KV (Gemma 3n/4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class WeightBytes:
+    """How the bytes of a model file divide, as far as memory planning cares."""
+
+    file: int
+    """The whole file."""
+    embedding: int
+    """``token_embd.weight``: only rows of it are read, it is never repacked, and it stays on the CPU."""
+    output: int
+    """``output.weight`` (equal to the embedding's size when tied: llama.cpp then reads the embedding as output)."""
+    per_layer: tuple[int, ...]
+    """Bytes of each block's tensors."""
+    repackable: int
+    """Bytes of tensors in types that the CPU backend can repack (2-D Q4_0, Q4_K, IQ4_NL, … on this CPU)."""
+    other: int = 0
+    """Everything else: norms outside blocks, rope factors, per-layer embeddings."""

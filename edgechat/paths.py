@@ -1,0 +1,94 @@
+"""Where edgechat keeps things. The only reader of ``EDGECHAT_HOME``, ``EDGECHAT_MODELS`` and the XDG variables.
+
+``EDGECHAT_HOME`` moves everything below one directory; ``EDGECHAT_MODELS`` moves the models alone. The socket and
+the lock live in the state directory, not in the login's runtime directory, which vanishes at logout.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgechat.errors import StateError
+
+_PRIVATE = 0o700
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The directories of one user. None of them needs to exist yet."""
+
+    config: Path
+    """Holds ``config.toml``, keys and licence acceptances."""
+    state: Path
+    """Holds the engine's socket, lock, logs and notes."""
+    data: Path
+    """Holds the conversations."""
+    cache: Path
+    """Holds only what can be made again."""
+    models: Path
+    """Holds the model store."""
+    models_moved: bool = False
+    """True when ``EDGECHAT_MODELS`` names the store, so that a missing directory means a missing disk."""
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> Paths:
+        """Read the environment once; an empty variable counts as unset."""
+        env = os.environ if env is None else env
+        moved = env.get("EDGECHAT_MODELS", "")
+        if home := env.get("EDGECHAT_HOME", ""):
+            root = Path(home).expanduser().absolute()
+            config, state, data, cache = (root / name for name in ("config", "state", "data", "cache"))
+            models = root / "models"
+        else:
+            user = Path(env.get("HOME") or Path.home())
+            config = _xdg(env, "XDG_CONFIG_HOME", user / ".config")
+            state = _xdg(env, "XDG_STATE_HOME", user / ".local" / "state")
+            data = _xdg(env, "XDG_DATA_HOME", user / ".local" / "share")
+            cache = _xdg(env, "XDG_CACHE_HOME", user / ".cache")
+            models = data / "models"
+        if moved:
+            models = Path(moved).expanduser().absolute()
+        return cls(config, state, data, cache, models, bool(moved))
+
+    @property
+    def socket(self) -> Path:
+        """The engine's Unix socket."""
+        return self.state / "engine.sock"
+
+    def require_models(self) -> Path:
+        """The store's directory, or a clear word when the disk that should hold it is absent.
+
+        Raises:
+            StateError: ``EDGECHAT_MODELS`` names a directory that does not exist.
+        """
+        if self.models_moved and not self.models.is_dir():
+            raise StateError(
+                f"EDGECHAT_MODELS is {self.models}, which does not exist.",
+                hint="Mount that disk, create the directory, or unset EDGECHAT_MODELS.",
+            )
+        return self.models
+
+
+def private_directory(path: Path) -> Path:
+    """Create ``path`` for this user alone and return it.
+
+    Raises:
+        StateError: the directory cannot be made (read-only, full, or a file is in the way).
+    """
+    try:
+        path.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StateError(
+            f"Cannot create {path}: {error.strerror}.",
+            hint="Set EDGECHAT_HOME to a directory that can be written.",
+        ) from error
+    return path
+
+
+def _xdg(env: Mapping[str, str], variable: str, default: Path) -> Path:
+    # The XDG specification tells programs to ignore relative paths.
+    value = env.get(variable, "")
+    return (Path(value) if value.startswith("/") else default) / "edgechat"

@@ -1,0 +1,1 @@
+"""Task plugins: JSON in, JSON that fits its schema out."""
