@@ -1,0 +1,127 @@
+"""Files that survive a power cut: written beside their place, synced, renamed, and their folder synced.
+
+Knows nothing of models. An error of the disk becomes a StateError that names the path and the way out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+from typing import TYPE_CHECKING
+
+from edgechat.errors import StateError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PRIVATE_DIRECTORY = 0o700
+"""Nobody else may list what runs here."""
+PRIVATE_FILE = 0o600
+
+_ADVICE = {
+    errno.ENOSPC: "Free some space there, or move the models with EDGECHAT_MODELS.",
+    errno.EDQUOT: "Your quota there is used up: free some space, or move the models with EDGECHAT_MODELS.",
+    errno.EROFS: "That file system is mounted read-only: remount it for writing, or set EDGECHAT_MODELS.",
+    errno.EACCES: "Give yourself the right to write there, or set EDGECHAT_MODELS.",
+    errno.EPERM: "Give yourself the right to write there, or set EDGECHAT_MODELS.",
+    errno.EIO: "The disk reports errors: check it before trusting anything on it (dmesg, fsck).",
+    errno.EFBIG: "That file system cannot hold a file of this size (FAT32 ends at 4 GiB): use ext4 or exFAT.",
+}
+
+
+def state_error(doing: str, path: Path, error: OSError) -> StateError:
+    """Say which file could not be used, why, and what to do about it; ``doing`` is "write", "read" or "remove"."""
+    reason = error.strerror or str(error)
+    advice = _ADVICE.get(error.errno or 0, "Check that disk and its permissions, or set EDGECHAT_MODELS.")
+    return StateError(f"Cannot {doing} {path}: {reason}.", hint=advice)
+
+
+@contextlib.contextmanager
+def reporting(doing: str, path: Path) -> Iterator[None]:
+    """Turn every OSError of the block into a StateError about ``path``."""
+    try:
+        yield
+    except OSError as error:
+        raise state_error(doing, path, error) from error
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in ``path`` durable. File systems that cannot sync a folder (FAT, some networks) are let off."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP, errno.EBADF}:
+            raise
+    finally:
+        os.close(handle)
+
+
+def make_directory(path: Path) -> None:
+    """Create ``path`` and what is missing above it, for this user alone, and make the new names durable."""
+    missing = []
+    above = path
+    while not above.is_dir():
+        missing.append(above)
+        above = above.parent
+    for folder in reversed(missing):
+        folder.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
+        sync_directory(folder.parent)
+
+
+def is_at(handle: int, path: Path) -> bool:
+    """Whether the open file ``handle`` is still the one that ``path`` names."""
+    mine = os.fstat(handle)
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        return False
+    return (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace ``path`` as a whole: a reader, or a restart after a power cut, sees the old content or the new one.
+
+    The temporary has one fixed name and writers queue for it, so that what a killed writer left is used up by the
+    next one instead of lying there for ever.
+
+    Raises:
+        OSError: the disk is full, read-only or broken; nothing is left behind then.
+    """
+    temporary = path.with_name(f".{path.name}.new")
+    handle = _claim(temporary)
+    try:
+        os.ftruncate(handle, 0)
+        with os.fdopen(os.dup(handle), "wb") as stream:
+            stream.write(content)
+        os.fsync(handle)
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    finally:
+        os.close(handle)
+    sync_directory(path.parent)
+
+
+def _claim(temporary: Path) -> int:
+    while True:
+        handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            if is_at(handle, temporary):
+                return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)  # the writer before us has just renamed it away
+
+
+def write_json(path: Path, value: object) -> None:
+    """:func:`write_atomically` of a JSON value, readable by people too."""
+    write_atomically(path, (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode())
