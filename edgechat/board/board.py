@@ -23,8 +23,15 @@ class Cpu:
     n_big_cores: int
     """Cores of the fastest kind, without their hyper-threads: what decoding should use."""
     features: tuple[str, ...] = ()
-    """SIMD features that llama.cpp has kernels for, sorted: ``avx2``, ``dotprod``, ``i8mm``, …"""
+    """SIMD features that llama.cpp has kernels for, sorted: ``avx2``, ``dotprod``, ``i8mm``, …
+
+    x86 names are the kernel's; ARM names are llama.cpp's (``neon``, ``fp16``, ``dotprod``, ``i8mm``, ``sve``).
+    Only what every usable core has is listed.
+    """
     max_mhz: int | None = None
+    """Highest clock of the fastest usable core, or None where the kernel does not say."""
+    quota: float | None = None
+    """Cores' worth of CPU time the cgroup allows, or None. The counts above are already lowered to it, rounded up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +42,9 @@ class Memory:
     available: int
     """MemAvailable, already lowered to what the cgroup still allows."""
     cgroup_limit: int | None = None
-    """The tightest memory limit above this process, or None."""
+    """The tightest memory limit above this process (``memory.high`` counts as one), or None."""
     cgroup_used: int | None = None
-    """What counts against that limit and cannot be reclaimed."""
+    """What counts against that limit and cannot be reclaimed: its usage without inactive file pages."""
     cgroup_supported: bool = True
     """False where the kernel has no memory controller (Raspberry Pi firmware)."""
     swap_total: int = 0
@@ -45,6 +52,8 @@ class Memory:
     """Bytes a second the memory can deliver, when known (measured or from the board's data sheet)."""
     bandwidth_source: str = ""
     """``measured``, ``datasheet`` or ``""``."""
+    address_space_limit: int | None = None
+    """``RLIMIT_AS`` of this process, or None. Mapped weights count against it; ``available`` is not lowered by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +64,15 @@ class Accelerator:
     """``cuda`` or ``metal``."""
     name: str
     total: int
+    """The most it may hold: its own memory, or what it may take of the RAM where that is shared."""
     free: int
     unified: bool
     """True where the device shares the RAM (Jetson, Apple silicon): its memory is then not a second pool."""
     index: int = 0
+    """The number that CUDA, and so llama.cpp, knows it by."""
     compute_capability: str = ""
     bandwidth: int | None = None
+    """Bytes a second, when known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +84,18 @@ class Board:
     kind: str
     """``raspberry-pi``, ``jetson``, ``container``, ``mac`` or ``pc``."""
     os: str
+    """The distribution as it calls itself (``Debian GNU/Linux 12 (bookworm)``), or ``macOS 15.1``."""
     kernel: str
+    """The kernel's release: ``6.6.31+rpt-rpi-v8``."""
     cpu: Cpu
     memory: Memory
     accelerators: tuple[Accelerator, ...] = ()
     boot_id: str = ""
     """Changes at every boot; decisions that hold "until reboot" are keyed by it."""
     notes: tuple[str, ...] = field(default=())
-    """What the probe could not read, in words."""
+    """What the probe could not read or what holds this machine back, in words."""
+    model: str = ""
+    """The machine's own model string (device tree, DMI, or Apple's), or ``""``."""
+    environment: str = ""
+    """What stands between this process and the machine: ``docker``, ``podman``, ``kubernetes``, ``lxc``,
+    ``container``, ``wsl`` or ``""``."""
