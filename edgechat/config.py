@@ -1,0 +1,137 @@
+"""Settings, and where each value came from: defaults, then ``config.toml``, then ``EDGECHAT_*``, then flags.
+
+A dataclass and the standard library, so that a warm ``edgechat ask`` can afford it. Unknown keys and values of the wrong
+type are refused with the nearest known name, wherever they stand.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from edgechat.errors import StateError, UsageError
+
+FILE = "config.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that can be set once and for all. None means: edgechat decides."""
+
+    model: str | None = None
+    """Model to answer with, instead of the one set by ``models use``."""
+    n_ctx: int | None = None
+    """Context size in tokens."""
+    threads: int | None = None
+    """Threads for decode and prefill."""
+    keep_alive: str = "30m"
+    """How long an idle engine stays: ``30m``, ``2h``, ``90s``, ``0`` (with its client) or ``-1`` (for ever)."""
+    max_tokens: int | None = None
+    """Longest answer of ``ask``."""
+    temperature: float | None = None
+    """Sampling temperature, over the model's own default."""
+    system: str | None = None
+    """System message of ``ask``."""
+    color: str = "auto"
+    """``auto``, ``always`` or ``never``."""
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """Where each value that is not a default came from."""
+
+    def override(self, origin: str, **values: Any) -> Config:
+        """A copy with the given values, where they are not None."""
+        given = {name: value for name, value in values.items() if value is not None}
+        return replace(self, **given, origins={**self.origins, **dict.fromkeys(given, origin)})
+
+
+_NAMES = tuple(f.name for f in fields(Config) if f.name != "origins")
+_INTEGERS = frozenset(("n_ctx", "threads", "max_tokens"))
+_FLOATS = frozenset(("temperature",))
+# Not settings: they move directories or steer the set-up scripts.
+_OTHER_VARIABLES = frozenset(("HOME", "MODELS", "VISION", "CUDA", "BENCH_DIR"))
+
+
+def load(directory: Path, env: Mapping[str, str] | None = None) -> Config:
+    """Read ``config.toml`` in ``directory`` and the environment.
+
+    Raises:
+        UsageError: an unknown key or a value of the wrong type; the message names file or variable.
+        StateError: the file exists and cannot be read.
+    """
+    env = os.environ if env is None else env
+    config = Config()
+    file = directory / FILE
+    for name, value in _read(file).items():
+        config = config.override(str(file), **{_known(name, str(file)): _typed(name, value, str(file))})
+    for variable, text in env.items():
+        if not variable.startswith("EDGECHAT_") or (suffix := variable[len("EDGECHAT_") :]) in _OTHER_VARIABLES:
+            continue
+        if text == "":
+            continue
+        name = _known(suffix.lower(), variable)
+        config = config.override(variable, **{name: _typed(name, text, variable)})
+    return config
+
+
+def seconds(duration: str) -> float:
+    """Seconds in ``90s``, ``30m``, ``2h``, ``1d`` or a plain number; -1 means for ever.
+
+    Raises:
+        UsageError: it is not a duration.
+    """
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    text = duration.strip().lower()
+    unit = units.get(text[-1:], 0)
+    try:
+        number = float(text[:-1] if unit else text)
+    except ValueError:
+        number = float("nan")
+    if not (number == -1 or 0 <= number < 1e9):
+        raise UsageError(f"{duration!r} is not a duration.", hint="Write 90s, 30m, 2h, 0 or -1.")
+    return number * (unit or 1) if number >= 0 else -1.0
+
+
+def _read(file: Path) -> dict[str, Any]:
+    if not file.exists():
+        return {}
+    if sys.version_info >= (3, 11):
+        import tomllib  # noqa: PLC0415 - 10 ms, and most machines have no such file
+    else:
+        import tomli as tomllib  # noqa: PLC0415
+    try:
+        with file.open("rb") as stream:
+            return tomllib.load(stream)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{file} is not valid TOML: {error}.") from error
+    except OSError as error:
+        raise StateError(f"Cannot read {file}: {error.strerror}.") from error
+
+
+def _known(name: str, origin: str) -> str:
+    if name in _NAMES:
+        return name
+    import difflib  # noqa: PLC0415 - only on the way to an error
+
+    near = difflib.get_close_matches(name, _NAMES, n=1)
+    hint = f"Did you mean {near[0]}?" if near else f"Known settings: {', '.join(_NAMES)}."
+    raise UsageError(f"{origin}: there is no setting {name}.", hint=hint)
+
+
+def _typed(name: str, value: Any, origin: str) -> Any:
+    wanted: type = int if name in _INTEGERS else float if name in _FLOATS else str
+    is_text = isinstance(value, str)
+    try:
+        # A number in the file must be a number; in the environment everything is text.
+        if wanted is str and is_text:
+            return value
+        if wanted is not str and not isinstance(value, bool) and (is_text or isinstance(value, (int, float))):
+            number = wanted(value)
+            if is_text or number == value:
+                return number
+    except ValueError:
+        pass
+    kind = {int: "a whole number", float: "a number", str: "text"}[wanted]
+    raise UsageError(f"{origin}: {name} is {value!r}; it must be {kind}.")

@@ -1,0 +1,75 @@
+"""The Unix socket where the engine is found.
+
+Kernel addresses hold about 107 bytes; a longer path is reached through the open directory (``/proc/self/fd``), so that
+``EDGECHAT_HOME`` may lie anywhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgechat.errors import StateError
+
+NAME = "engine.sock"
+_LIMIT = 100
+
+
+@contextlib.contextmanager
+def _address(state: Path) -> Iterator[str]:
+    full = str(state / NAME)
+    if len(os.fsencode(full)) <= _LIMIT:
+        yield full
+        return
+    if not Path("/proc/self/fd").is_dir():
+        raise StateError(
+            f"The path {full} is too long for a socket.", hint="Set EDGECHAT_HOME to a directory with a shorter path."
+        )
+    directory = os.open(state, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{directory}/{NAME}"
+    finally:
+        os.close(directory)
+
+
+def listen(state: Path) -> socket.socket:
+    """Bind and listen. The caller holds the engine's lock, so a socket that lies there is a dead engine's.
+
+    Raises:
+        StateError: the socket cannot be made.
+    """
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        remove(state)
+        with _address(state) as path:
+            server.bind(path)
+        (state / NAME).chmod(0o600)
+        server.listen(64)
+    except OSError as error:
+        server.close()
+        raise StateError(f"Cannot listen in {state}: {error.strerror}.") from error
+    server.setblocking(False)
+    return server
+
+
+def connect(state: Path) -> socket.socket | None:
+    """A connection to the engine, or None when none is there."""
+    client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with _address(state) as path:
+            client.connect(path)
+    except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
+        client.close()
+        return None
+    except OSError as error:
+        client.close()
+        raise StateError(f"Cannot reach the engine in {state}: {error.strerror}.") from error
+    return client
+
+
+def remove(state: Path) -> None:
+    """Take the socket's name away."""
+    (state / NAME).unlink(missing_ok=True)

@@ -1,0 +1,105 @@
+"""Why an engine process ended: written by its warden, read by its clients.
+
+The warden (``host.py``) outlives the engine by a moment, so the cause is known even when the engine was killed. Pure
+classification here; the note itself is one small file in the state directory, replaced at each death.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from edgechat.errors import StateError
+
+NOTE = "engine.death.json"
+
+_MEMORY_SIGNS = (
+    "bad_alloc",
+    "failed to allocate",
+    "unable to allocate",
+    "out of memory",
+    "cudaErrorMemoryAllocation",
+    "MemoryError",
+)
+_ASSERT_SIGNS = ("GGML_ASSERT", "ggml_abort", "assertion failed", "Assertion")
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """How one engine process ended."""
+
+    engine: str
+    """The identity that the engine told its clients."""
+    cause: str
+    """``signal``, ``oom``, ``assert``, ``load``, ``template``, ``exit`` or ``unknown``."""
+    detail: str
+    """One line for a person: the signal's name, or the last telling line of the log."""
+    stage: str
+    """``load``, ``prefill``, ``decode``, ``idle`` or ``start``."""
+    at: float
+    """Seconds since the epoch, for people; nothing is ordered by it, since a board's clock may be wrong."""
+
+
+def classify(
+    engine: str, *, status: int, log_tail: str, oom_kills: int, stage: str, declared: str | None = None
+) -> Death:
+    """Name the cause of a death.
+
+    Args:
+        engine: the identity of the process that died.
+        status: exit status as ``waitpid`` reports it through ``os.waitstatus_to_exitcode``: negative for a signal.
+        log_tail: the end of what the engine and llama.cpp wrote.
+        oom_kills: how many processes the kernel's OOM killer took while the engine lived, here or in its cgroup.
+        stage: what the engine was doing.
+        declared: a cause that the engine itself wrote down before it ended.
+    """
+    cause, detail = "exit", f"exit status {status}"
+    if declared is not None:
+        cause, _, detail = declared.partition(":")
+    elif status < 0:
+        name = signal.Signals(-status).name
+        if -status == signal.SIGKILL and oom_kills > 0:
+            cause, detail = "oom", "the kernel ended it because memory ran out"
+        elif line := _last_line_with(_ASSERT_SIGNS, log_tail):
+            cause, detail = "assert", line
+        elif line := _last_line_with(_MEMORY_SIGNS, log_tail):
+            cause, detail = "oom", line
+        else:
+            cause, detail = "signal", name
+    elif line := _last_line_with(_MEMORY_SIGNS, log_tail):
+        cause, detail = "oom", line
+    return Death(engine, cause, detail.strip(), stage, time.time())
+
+
+def write(state: Path, death: Death) -> None:
+    """Replace the note. A full disk costs the note, not the clients: they then see cause ``unknown``."""
+    temporary = state / f"{NOTE}.new"
+    try:
+        temporary.write_text(json.dumps(asdict(death)))
+        temporary.replace(state / NOTE)
+    except OSError as error:
+        raise StateError(f"Cannot write {state / NOTE}: {error.strerror}.") from error
+
+
+def read(state: Path, engine: str) -> Death | None:
+    """The note on one engine, or None while there is none (or it is about another engine)."""
+    try:
+        death = Death(**json.loads((state / NOTE).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+    return death if death.engine == engine else None
+
+
+def last_error_line(log_tail: str) -> str:
+    """The line in which llama.cpp first says what went wrong, or ``""``."""
+    lines = [line for line in log_tail.splitlines() if "error" in line.lower() or "failed" in line.lower()]
+    # The first complaint names the cause; what follows only says that the caller gave up too.
+    return lines[0].strip()[:300] if lines else ""
+
+
+def _last_line_with(signs: tuple[str, ...], text: str) -> str:
+    lines = [line for line in text.splitlines() if any(sign in line for sign in signs)]
+    return lines[-1][:300] if lines else ""

@@ -1,0 +1,112 @@
+"""What an answer in the making tells its reader, in order. Plain data; the client makes these from frames.
+
+``Queued* Loading* Started Prefill* Text* Done`` is the normal order; ``Recovered`` may stand anywhere after the engine
+died and came back. Text is already free of control characters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """The request waits, for the reason given."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """The model is being loaded; ``fraction`` runs from 0 to 1."""
+
+    fraction: float
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The prompt was accepted."""
+
+    model: str
+    quant: str
+    n_ctx: int
+    prompt_tokens: int
+    cached_tokens: int
+    languages: tuple[str, ...]
+    is_starter: bool
+    stepped_down_from: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prefill:
+    """Prompt tokens processed so far."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A piece of the answer, or of the thoughts before it."""
+
+    text: str
+    tokens: tuple[int, ...]
+    is_thought: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """The engine died and was brought back; the answer goes on where it stopped."""
+
+    cause: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The end of the answer.
+
+    ``finish_reason`` is ``stop``, ``length``, ``cancelled`` or ``timeout``.
+    """
+
+    finish_reason: str
+    usage: dict[str, int]
+    timing: dict[str, float]
+    seed: int
+    is_context_full: bool
+    peak_rss_bytes: int
+    load_s: float
+
+
+Event = Queued | Loading | Started | Prefill | Text | Recovered | Done
+
+_BY_TYPE: dict[str, type[Any]] = {
+    "queued": Queued,
+    "loading": Loading,
+    "started": Started,
+    "prefill": Prefill,
+    "text": Text,
+    "done": Done,
+}
+
+
+def to_frame(event: Event, request_id: int) -> dict[str, Any]:
+    """The frame that carries an event of one request."""
+    kind = type(event)
+    name = next(name for name, each in _BY_TYPE.items() if each is kind)
+    return {"type": name, "id": request_id, **{field: getattr(event, field) for field in kind.__slots__}}
+
+
+def from_frame(frame: dict[str, Any]) -> Event | None:
+    """The event in a frame, or None when the frame is not an event."""
+    kind = _BY_TYPE.get(frame["type"])
+    if kind is None:
+        return None
+    fields = {name: frame[name] for name in kind.__slots__}
+    for name, value in fields.items():
+        if isinstance(value, list):
+            fields[name] = tuple(value)
+    event: Event = kind(**fields)
+    return event

@@ -1,0 +1,364 @@
+"""The engine process: ``python -m edgechat.engine.host``, started by a client, one per user.
+
+It forks at once. The parent, the *warden*, holds no native code and a megabyte of memory: it waits, and when the
+engine ends it writes down why. The child is the engine: it listens, chooses a plan, loads the model, and decodes until
+it is told to stop, has been idle for long enough, or dies.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import fcntl
+import os
+import queue
+import secrets
+import signal
+import socket
+import sys
+import time
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from edgechat.engine import address, death, log, oom, steps
+from edgechat.engine.connection import Connection, Listener
+from edgechat.engine.events import Loading
+from edgechat.engine.protocol import PROTOCOL, Frame
+from edgechat.engine.request import Request, Wish
+from edgechat.engine.vital import Vital
+from edgechat.errors import EdgechatError, EngineError, InvalidInputError, InvalidModelFileError
+from edgechat.paths import Paths
+from edgechat.version import __version__
+
+if TYPE_CHECKING:
+    from edgechat.board.board import Board
+    from edgechat.config import Config
+    from edgechat.engine.choice import Choice
+    from edgechat.engine.loop import DecodeLoop
+    from edgechat.engine.residence import Residence
+
+LOCK = "engine.lock"
+RENDER_LIMIT_S = 5.0
+_IDLE_TURN_S = 0.5
+_TIGHT_CHECK_S = 5.0
+_FIRST_CLIENT_S = 10.0
+"""A new engine waits this long for the client that started it."""
+
+
+class Host:
+    """The engine's side of everything that is not decoding: clients, life and death."""
+
+    def __init__(self, server: socket.socket, paths: Paths, config: Config, vital: Vital, engine: str) -> None:
+        from edgechat.config import seconds  # noqa: PLC0415 - keeps the warden's memory small
+
+        self._paths, self._config, self._vital, self._engine = paths, config, vital, engine
+        self._log_start = log.path(paths.state).stat().st_size
+        self._keep_alive = seconds(config.keep_alive)
+        self._listener = Listener(server, on_frame=self._on_frame, on_gone=self._on_gone, on_tick=self._on_tick)
+        self._early: queue.SimpleQueue[tuple[str, Connection, Any]] = queue.SimpleQueue()
+        """What arrives before there is a loop."""
+        self._loop: DecodeLoop | None = None
+        self._home: Residence | None = None
+        self._choice: Choice | None = None
+        self._farewell: str | None = None
+        """Why the engine is about to leave at once: ``stopped``, ``idle``, ``memory``, ``retired``."""
+        self._retiring = False
+        self._loading = 0.0
+        self._began = time.monotonic()
+        self._next_tight_check = 0.0
+
+    def run(self) -> None:
+        """Serve until it is time to leave."""
+        self._listener.start()
+        signal.signal(signal.SIGTERM, lambda *_: self._leave("stopped"))
+        wish = self._first_wish()
+        if wish is not None:
+            try:
+                self._load(wish)
+            except EdgechatError as error:
+                self._refuse_all(error)
+            else:
+                self._serve()
+        if self._home is not None:
+            self._home.close()
+        self._listener.close({"type": "bye", "reason": self._farewell or "idle"})
+
+    # -- loading -------------------------------------------------------------------------------------------------------
+
+    def _first_wish(self) -> Wish | None:
+        """The wish of the first request; the rest waits."""
+        held = []
+        until = time.monotonic() + _FIRST_CLIENT_S
+        wish = None
+        while wish is None and self._farewell is None:
+            try:
+                kind, connection, content = self._early.get(timeout=0.2)
+            except queue.Empty:
+                if time.monotonic() > until and not self._listener.connections:
+                    self._farewell = "idle"
+                continue
+            held.append((kind, connection, content))
+            if kind == "generate":
+                wish = content[1].wish
+        for mail in held:
+            self._early.put(mail)
+        return wish
+
+    def _load(self, wish: Wish) -> None:
+        from edgechat.board.probe import probe  # noqa: PLC0415
+        from edgechat.engine.choice import choose  # noqa: PLC0415
+        from edgechat.engine.residence import Residence  # noqa: PLC0415 - llama.cpp enters the process here
+        from edgechat.engine.loop import DecodeLoop  # noqa: PLC0415
+        from edgechat.models.locks import IN_USE, try_lock  # noqa: PLC0415
+
+        self._vital.stage = "load"
+        board = probe()
+        while True:
+            choice = choose(
+                wish,
+                paths=self._paths,
+                config=self._config,
+                board=board,
+                steps_down=lambda label: steps.read(self._paths.state, board.boot_id, label),
+            )
+            self._choice = choice
+            self._vital.note(label=choice.label, boot_id=board.boot_id)
+            # Held for the process's life: `models rm` never takes a file that is loaded.
+            lock = choice.path.parent / IN_USE
+            self._in_use = try_lock(lock, shared=True) if lock.exists() else None
+            try:
+                self._home = Residence(choice, self._paths, on_progress=self._on_progress)
+                break
+            except EngineError as error:
+                self._after_failed_load(error, choice, board)
+        self._loop = DecodeLoop(self._home, self._vital)
+        self._vital.stage = "idle"
+
+    def _after_failed_load(self, error: EngineError, choice: Choice, board: Board) -> None:
+        """Go on with the next smaller plan if memory was the cause, else raise what is wrong with the file."""
+        tail = log.tail(self._paths.state, start=self._log_start)
+        verdict = death.classify(self._engine, status=1, log_tail=tail, oom_kills=0, stage="load")
+        if verdict.cause == "oom" and len(choice.ladder) > 1:
+            steps.record(self._paths.state, board.boot_id, choice.label)
+            return
+        reason = death.last_error_line(tail) or error.message
+        if verdict.cause == "oom":
+            raise EngineError(f"{choice.label} cannot be loaded: {reason}", cause="oom") from error
+        raise InvalidModelFileError(
+            f"{choice.path.name} cannot be loaded: {reason}",
+            hint="Check the file with `edgechat models verify`, or choose another model.",
+        ) from error
+
+    def _on_progress(self, fraction: float) -> None:
+        if fraction - self._loading >= 0.02 or fraction >= 1:
+            self._loading = fraction
+            assert self._choice is not None
+            for connection, request_id in self._pending():
+                connection.send(Loading(round(fraction, 3), self._choice.name), request_id)
+
+    def _pending(self) -> list[tuple[Connection, int]]:
+        """Requests that wait for the model."""
+        mail = []
+        while not self._early.empty():
+            mail.append(self._early.get())
+        for each in mail:
+            self._early.put(each)
+        return [(connection, content[0]) for kind, connection, content in mail if kind == "generate"]
+
+    def _refuse_all(self, error: EdgechatError) -> None:
+        from edgechat.engine.refusal import error_frame  # noqa: PLC0415
+
+        for connection, request_id in self._pending():
+            connection.send_frame(error_frame(error, request_id))
+        self._farewell = "refused"
+
+    # -- serving -------------------------------------------------------------------------------------------------------
+
+    def _serve(self) -> None:
+        assert self._loop is not None
+        loop = self._loop
+        while not self._early.empty():
+            loop.post(*self._early.get())
+        while self._farewell is None:
+            loop.turn(_IDLE_TURN_S)
+            if loop.n_active == 0:
+                self._farewell = self._reason_to_leave(time.monotonic() - loop.idle_since)
+
+    def _reason_to_leave(self, idle_s: float) -> str | None:
+        if self._farewell is not None:
+            return self._farewell
+        if self._retiring:
+            return "retired"
+        if self._keep_alive == 0 and not self._listener.connections:
+            return "idle"
+        if self._keep_alive > 0 and idle_s > self._keep_alive:
+            return "idle"
+        now = time.monotonic()
+        if self._keep_alive >= 0 and not self._listener.connections and now > self._next_tight_check:
+            self._next_tight_check = now + _TIGHT_CHECK_S
+            if oom.is_tight():
+                return "memory"
+        return None
+
+    def _leave(self, reason: str) -> None:
+        self._farewell = reason
+
+    # -- the listener's thread ----------------------------------------------------------------------------------------
+
+    def _on_frame(self, connection: Connection, frame: Frame) -> None:
+        kind = frame["type"]
+        if kind == "hello":
+            connection.is_greeted = frame.get("protocol") == PROTOCOL and frame.get("version") == __version__
+            connection.keeps = bool(frame.get("keeps"))
+            connection.send_frame({"type": "hello", **self._identity()})
+        elif kind == "retire":
+            self._retiring = True
+            self._wake(connection)
+        elif kind == "stop":
+            self._leave("stopped")
+            self._wake(connection)
+        elif kind == "status":
+            connection.send_frame({"type": "status", "engines": [self._status(connection)]})
+        elif not connection.is_greeted:
+            connection.send_frame({"type": "bye", "reason": "version"})
+        elif kind == "generate":
+            self._on_generate(connection, frame)
+        elif kind == "cancel":
+            self._post("cancel", connection, frame.get("id"))
+        elif kind == "keep":
+            self._keep_alive = float(frame["seconds"])
+
+    def _on_generate(self, connection: Connection, frame: Frame) -> None:
+        from edgechat.engine.refusal import error_frame  # noqa: PLC0415
+
+        request_id = frame.get("id")
+        if not isinstance(request_id, int):
+            return
+        try:
+            if not isinstance(frame.get("request"), dict):
+                raise InvalidInputError("The request is malformed: it is not an object.")
+            request = Request.from_dict(frame["request"])
+            if mismatch := self._mismatch(request.wish):
+                others = sum(1 for c in self._listener.connections if c.keeps and c is not connection)
+                connection.send_frame({"type": "switch", "id": request_id, "others": others, **mismatch})
+                return
+        except EdgechatError as error:
+            connection.send_frame(error_frame(error, request_id))
+            return
+        if isinstance(frame.get("keep_alive"), (int, float)):
+            self._keep_alive = float(frame["keep_alive"])
+        self._post("generate", connection, (request_id, request))
+
+    def _mismatch(self, wish: Wish) -> dict[str, Any] | None:
+        """What the resident model is, when it is not the one wished for."""
+        choice = self._choice
+        if choice is None:
+            return None
+        from edgechat.engine.choice import find_model  # noqa: PLC0415
+
+        wanted, n_ctx = find_model(wish, paths=self._paths, config=self._config)
+        # A context that was cut to fit the board is all there is: loading again would give the same.
+        is_enough = n_ctx is None or n_ctx <= choice.wished_n_ctx
+        if wanted.path == choice.path and is_enough:
+            return None
+        resident = {"resident": choice.label, "wanted": wanted.label.lower()}
+        return {**resident, "resident_n_ctx": choice.plan.settings.n_ctx, "wanted_n_ctx": n_ctx}
+
+    def _on_gone(self, connection: Connection) -> None:
+        self._post("gone", connection, None)
+
+    def _wake(self, connection: Connection) -> None:
+        self._post("wake", connection, None)
+
+    def _post(self, kind: str, connection: Connection, content: Any) -> None:
+        if self._loop is None:
+            self._early.put((kind, connection, content))
+        else:
+            self._loop.post(kind, connection, content)
+
+    def _on_tick(self) -> None:
+        # A template that never returns cannot be interrupted from inside: the process is replaced.
+        if self._vital.rendering_s > RENDER_LIMIT_S:
+            self._vital.note(declared=f"template:rendering the chat template took more than {RENDER_LIMIT_S:.0f} s")
+            os._exit(70)
+        log.keep_bounded(self._paths.state)
+
+    def _identity(self) -> dict[str, Any]:
+        return {"version": __version__, "protocol": PROTOCOL, "engine": self._engine, "pid": os.getpid()}
+
+    def _status(self, asking: Connection) -> dict[str, Any]:
+        choice, loop = self._choice, self._loop
+        idle_s = time.monotonic() - loop.idle_since if loop is not None and loop.n_active == 0 else 0.0
+        return {
+            "pid": os.getpid(),
+            "model": choice.name if choice else None,
+            "quant": choice.quant.lower() if choice else None,
+            "n_ctx": choice.plan.settings.n_ctx if choice else None,
+            "rss_bytes": Vital.rss(),
+            "clients": sum(1 for c in self._listener.connections if c is not asking),
+            "idle_s": round(idle_s, 1),
+            "stage": self._vital.stage,
+            "running": loop.n_active if loop else 0,
+            "keep_alive_s": self._keep_alive,
+            "version": __version__,
+        }
+
+
+def _warden(child: int, engine: str, paths: Paths, vital: Vital, log_start: int, kills_before: int) -> NoReturn:
+    """Wait for the engine to end and write down why, if it did not leave of its own accord."""
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    if code != 0:
+        facts = vital.facts()
+        note = death.classify(
+            engine,
+            status=code,
+            log_tail=log.tail(paths.state, start=log_start),
+            oom_kills=oom.kill_count() - kills_before,
+            stage=vital.stage,
+            declared=facts.get("declared"),
+        )
+        if note.cause == "oom" and "label" in facts:
+            steps.record(paths.state, facts["boot_id"], facts["label"])
+        death.write(paths.state, note)
+    os._exit(0)
+
+
+def main() -> None:
+    """Take the lock, bind the socket, fork, serve. ``argv[1]`` is the descriptor that is closed when clients may come."""
+    ready = int(sys.argv[1])
+    paths = Paths.from_env()
+    os.umask(0o077)
+    lock = os.open(paths.state / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit(0)  # another engine is alive; whoever started this one will find it
+    engine = secrets.token_hex(8)
+    server = address.listen(paths.state)
+    log_start = log.path(paths.state).stat().st_size
+    vital = Vital()
+    kills = oom.kill_count()
+    child = os.fork()
+    if child:
+        # Only the engine may hold the lock and the socket: both must vanish with it.
+        os.close(lock)
+        os.close(ready)
+        server.close()
+        _warden(child, engine, paths, vital, log_start, kills)
+    oom.volunteer()
+    faulthandler.enable()
+    from edgechat import config  # noqa: PLC0415
+
+    host = Host(server, paths, config.load(paths.config), vital, engine)
+    os.set_inheritable(ready, False)
+    os.close(ready)
+    try:
+        host.run()
+    except BaseException as error:
+        vital.note(declared=f"exit:{type(error).__name__}: {error}")
+        raise
+    address.remove(paths.state)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

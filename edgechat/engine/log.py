@@ -1,0 +1,63 @@
+"""The engine's log: llama.cpp's own stderr and the engine's few lines, in one bounded file.
+
+Standard error of the engine process *is* this file, so that a native assertion's last words are kept. It is rotated
+when an engine starts, and cut in half when it outgrows its bound while the engine runs.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from edgechat.errors import StateError
+from edgechat.paths import private_directory
+
+MAX_BYTES = 1024 * 1024
+
+
+def path(state: Path) -> Path:
+    """Where the current engine writes."""
+    return state / "logs" / "engine.log"
+
+
+def open_for_engine(state: Path) -> int:
+    """Rotate if needed and return a descriptor to append to.
+
+    Raises:
+        StateError: the log cannot be opened.
+    """
+    file = path(state)
+    private_directory(file.parent)
+    try:
+        if file.exists() and file.stat().st_size > MAX_BYTES // 2:
+            file.replace(file.with_suffix(".log.1"))
+        return os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StateError(f"Cannot write {file}: {error.strerror}.") from error
+
+
+def keep_bounded(state: Path) -> None:
+    """Drop the older half once the file is over its bound. Appending goes on at the new end (O_APPEND)."""
+    file = path(state)
+    try:
+        if file.stat().st_size <= MAX_BYTES:
+            return
+        with file.open("r+b") as log:
+            log.seek(-MAX_BYTES // 2, os.SEEK_END)
+            kept = log.read()
+            log.seek(0)
+            log.write(kept)
+            log.truncate()
+    except FileNotFoundError:
+        return
+
+
+def tail(state: Path, *, start: int = 0, size: int = 8192) -> str:
+    """The last ``size`` bytes, but none from before offset ``start``."""
+    try:
+        with path(state).open("rb") as log:
+            end = log.seek(0, os.SEEK_END)
+            log.seek(max(end - size, min(start, end)))
+            return log.read().decode("utf-8", "replace")
+    except OSError:
+        return ""

@@ -1,0 +1,278 @@
+"""The decode loop: takes requests, keeps as many as fit decoding together, and sends what comes out.
+
+One thread, one llama.cpp context. A step decodes one token of every running answer and a piece of the oldest prompt
+that is still being read; the piece is sized by measured speed, so that a cancellation or a running answer never waits
+longer than one short step. Everything that takes effect does so between steps.
+"""
+
+from __future__ import annotations
+
+import queue
+import secrets
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+from edgechat.engine.cells import Cells
+from edgechat.engine.connection import Connection
+from edgechat.engine.events import Prefill, Queued, Started
+from edgechat.engine.native.context import CacheFullError
+from edgechat.engine.native.sampler import Sampler
+from edgechat.engine.refusal import error_frame
+from edgechat.engine.reply import Reply
+from edgechat.engine.request import DEFAULT_MAX_TOKENS, Request
+from edgechat.engine.residence import Residence
+from edgechat.engine.sequence import Sequence
+from edgechat.engine.vital import Vital
+from edgechat.errors import ContextOverflowError, EdgechatError
+
+_STEP_ALONE_S = 1.0
+_STEP_BESIDE_OTHERS_S = 0.25
+_MIN_CHUNK = 32
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A request that is prepared but has no cells yet."""
+
+    request: Request
+    request_id: int
+    reader: Connection
+    prompt: tuple[int, ...]
+    open_thought: str | None
+    arrived: float
+    was_told: bool = False
+
+
+class DecodeLoop:
+    """Runs answers over one residence. All methods but :meth:`post` belong to the loop's thread."""
+
+    def __init__(self, residence: Residence, vital: Vital) -> None:
+        self._home = residence
+        self._context = residence.context
+        self._vital = vital
+        self._inbox: queue.SimpleQueue[tuple[str, Connection, Any]] = queue.SimpleQueue()
+        self._cells = Cells(self._context.n_ctx, self._context.n_seq_max, is_rewindable=residence.model.is_rewindable)
+        self._waiting: deque[Waiting] = deque()
+        self._running: list[Sequence] = []
+        self._prefill_tps = 0.0
+        self.idle_since = time.monotonic()
+
+    @property
+    def n_active(self) -> int:
+        """Answers running or waiting."""
+        return len(self._running) + len(self._waiting)
+
+    def post(self, kind: str, connection: Connection, content: Any) -> None:
+        """Hand something to the loop from any thread: ``generate``, ``cancel``, ``gone`` or ``wake``."""
+        self._inbox.put((kind, connection, content))
+
+    def turn(self, patience_s: float) -> None:
+        """Take what arrived, waiting up to ``patience_s`` when there is nothing to do, then run one step."""
+        self._take_mail(0.0 if self._running else patience_s)
+        self._expire()
+        self._admit()
+        if self._running:
+            self._step()
+            self.idle_since = time.monotonic()
+        else:
+            self._vital.stage = "idle"
+
+    # -- mail ----------------------------------------------------------------------------------------------------------
+
+    def _take_mail(self, patience_s: float) -> None:
+        try:
+            mail = self._inbox.get(timeout=patience_s) if patience_s > 0 else self._inbox.get_nowait()
+            while True:
+                self._open(*mail)
+                mail = self._inbox.get_nowait()
+        except queue.Empty:
+            return
+
+    def _open(self, kind: str, connection: Connection, content: Any) -> None:
+        if kind == "generate":
+            self._prepare(connection, *content)
+        elif kind == "cancel":
+            self._cancel(lambda each: each.reader is connection and each.request_id == content)
+        elif kind == "gone":
+            self._cancel(lambda each: each.reader is connection)
+
+    def _prepare(self, connection: Connection, request_id: int, request: Request) -> None:
+        """Render and tokenize; a request that can never run is refused here."""
+        try:
+            self._home.sampling(request)  # refuses out-of-range values before any work
+            with self._vital.rendering():
+                prompt = self._home.prompt(request)
+            if len(prompt.tokens) >= self._context.n_ctx:
+                raise ContextOverflowError(len(prompt.tokens), self._context.n_ctx)
+        except EdgechatError as error:
+            connection.send_frame(error_frame(error, request_id))
+            return
+        self._waiting.append(
+            Waiting(request, request_id, connection, prompt.tokens, prompt.open_thought, time.monotonic())
+        )
+
+    def _cancel(self, matches: Any) -> None:
+        for each in [w for w in self._waiting if matches(w)]:
+            self._waiting.remove(each)
+        for each in [s for s in self._running if matches(s)]:
+            self._end(each, "cancelled")
+
+    def _expire(self) -> None:
+        now = time.monotonic()
+        for each in [s for s in self._running if s.deadline is not None and now > s.deadline]:
+            self._end(each, "timeout")
+
+    # -- admission -----------------------------------------------------------------------------------------------------
+
+    def _admit(self) -> None:
+        while self._waiting:
+            waiting = self._waiting[0]
+            request, n_prompt = waiting.request, len(waiting.prompt)
+            n_room = self._context.n_ctx - n_prompt
+            wanted = request.max_tokens or DEFAULT_MAX_TOKENS
+            max_tokens = min(wanted, n_room)
+            # A resumed answer's tokens are decoded again as if they were prompt, so they may be part of a reused prefix.
+            known = waiting.prompt + request.resume
+            grant = self._cells.admit(known, n_prompt + max_tokens)
+            if grant is None:
+                if not waiting.was_told:
+                    waiting.was_told = True
+                    waiting.reader.send(Queued(f"behind {len(self._running)} running"), waiting.request_id)
+                return
+            self._waiting.popleft()
+            for slot in grant.evicted:
+                self._context.drop(slot)
+            reused = grant.reused
+            if not self._context.drop(grant.slot, reused):
+                # The model cannot forget a tail after all: start this sequence from nothing.
+                self._context.drop(grant.slot)
+                reused = 0
+            sequence = self._begin(waiting, grant.slot, reused, max_tokens, is_cut=n_room < wanted)
+            self._running.append(sequence)
+            # An engine that died between the last token and its ``done`` left nothing to generate.
+            if sequence.reply.is_stopped:
+                self._end(sequence, "stop")
+            elif len(sequence.generated) >= max_tokens:
+                self._end(sequence, "length")
+
+    def _begin(self, waiting: Waiting, slot: int, reused: int, max_tokens: int, *, is_cut: bool) -> Sequence:
+        request, home = waiting.request, self._home
+        sampling = home.sampling(request)
+        seed = sampling.seed if sampling.seed is not None else secrets.randbits(32)
+        sampler = Sampler(home.model, sampling, seed)
+        sampler.remember(waiting.prompt + request.resume)
+        sequence = Sequence(
+            request=request,
+            request_id=waiting.request_id,
+            reader=waiting.reader,
+            slot=slot,
+            prompt=waiting.prompt,
+            cells=len(waiting.prompt) + max_tokens,
+            max_tokens=max_tokens,
+            sampler=sampler,
+            seed=seed,
+            reply=Reply(request.stop, waiting.open_thought),
+            cached=min(reused, len(waiting.prompt)),
+            n_past=reused,
+            deadline=None if request.timeout_s is None else waiting.arrived + request.timeout_s,
+            ends_at_context=is_cut,
+        )
+        sequence.timing.arrived = waiting.arrived
+        if request.resume:
+            sequence.replay(request.resume, [home.model.piece(token) for token in request.resume])
+        choice = home.choice
+        waiting.reader.send(
+            Started(
+                model=choice.name,
+                quant=choice.quant.lower(),
+                n_ctx=self._context.n_ctx,
+                prompt_tokens=len(waiting.prompt),
+                cached_tokens=sequence.cached,
+                languages=choice.languages,
+                is_starter=choice.is_starter,
+                stepped_down_from=choice.stepped_down_from,
+            ),
+            waiting.request_id,
+        )
+        return sequence
+
+    # -- one step ------------------------------------------------------------------------------------------------------
+
+    def _step(self) -> None:
+        context = self._context
+        context.clear()
+        n_decoding = n_prefilled = 0
+        for sequence in self._running:
+            sequence.logits_at = -1
+            if sequence.to_prefill == 1 and sequence.timing.first_token:
+                position = sequence.n_past
+                sequence.logits_at = context.add(sequence.generated[-1:], position, sequence.slot, want_logits=True)
+                sequence.n_past += 1
+                n_decoding += 1
+        began = time.monotonic()
+        reading = next((s for s in self._running if s.logits_at < 0), None)
+        if reading is not None:
+            n_prefilled = self._add_chunk(reading, self._chunk(n_decoding > 0), began)
+        self._vital.stage = "prefill" if n_prefilled else "decode"
+        self._decode()
+        now = time.monotonic()
+        if reading is not None and n_prefilled >= _MIN_CHUNK:
+            tps = n_prefilled / max(now - began, 1e-6)
+            self._prefill_tps = tps if not self._prefill_tps else 0.7 * self._prefill_tps + 0.3 * tps
+        for sequence in list(self._running):
+            if sequence.logits_at >= 0:
+                self._sample(sequence)
+            elif sequence is reading:
+                done = min(sequence.n_past, len(sequence.prompt))
+                sequence.reader.send(Prefill(done, len(sequence.prompt)), sequence.request_id)
+
+    def _chunk(self, beside_others: bool) -> int:
+        """Prompt tokens to read in one step."""
+        if not self._prefill_tps:
+            return self._home.choice.plan.settings.n_ubatch
+        budget = self._prefill_tps * (_STEP_BESIDE_OTHERS_S if beside_others else _STEP_ALONE_S)
+        return max(int(budget), _MIN_CHUNK)
+
+    def _add_chunk(self, sequence: Sequence, chunk: int, now: float) -> int:
+        if not sequence.timing.prefill_began:
+            sequence.timing.prefill_began = now
+        count = min(sequence.to_prefill, chunk, self._context.room)
+        start = sequence.n_past
+        is_whole = count == sequence.to_prefill
+        index = self._context.add(
+            sequence.tokens(start, start + count), start, sequence.slot, want_logits=is_whole
+        )
+        sequence.n_past += count
+        if is_whole:
+            sequence.logits_at = index
+        return count
+
+    def _decode(self) -> None:
+        try:
+            self._context.decode()
+        except CacheFullError:
+            # Parked prefixes may be spread so that no room is left; nobody misses them but the clock.
+            for slot in range(self._context.n_seq_max):
+                if all(s.slot != slot for s in self._running):
+                    self._context.drop(slot)
+                    self._cells.forget(slot)
+            self._context.decode()
+
+    def _sample(self, sequence: Sequence) -> None:
+        model = self._home.model
+        assert isinstance(sequence.sampler, Sampler)
+        token = sequence.sampler.sample(self._context, sequence.logits_at)
+        is_end = model.is_eog(token)
+        reason = sequence.accept(token, b"" if is_end else model.piece(token), is_end=is_end, now=time.monotonic())
+        if reason is not None:
+            self._end(sequence, reason)
+
+    def _end(self, sequence: Sequence, reason: str) -> None:
+        self._running.remove(sequence)
+        sequence.sampler.close()
+        self._cells.park(sequence.slot, tuple(sequence.tokens(0, sequence.n_past)))
+        sequence.finish(
+            reason, now=time.monotonic(), peak_rss=self._vital.peak_rss(), load_s=self._home.load_s
+        )

@@ -1,0 +1,149 @@
+"""One loaded model file and its vocabulary.
+
+Knows nothing of chats, plans or memory budgets: it loads what :class:`LoadSettings` says and turns text into token
+ids and back. Token ids are plain ints; pieces are bytes, because one token may hold half a UTF-8 character.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from edgechat.engine.native.lib import llama
+from edgechat.errors import EngineError
+from edgechat.models.plan import LoadSettings
+
+_LOAD_MODES = {"read": 0, "mmap": 1}  # enum llama_load_mode: NONE, MMAP
+
+# Attributes of a vocabulary entry, enum llama_token_attr in llama.h.
+_ATTR_UNKNOWN, _ATTR_CONTROL = 1 << 0, 1 << 3
+
+
+class Model:
+    """A model loaded by llama.cpp. Not thread-safe, except for reading the vocabulary.
+
+    Raises:
+        EngineError: llama.cpp refused the file; the reason is in the engine's log.
+    """
+
+    def __init__(
+        self, path: Path, settings: LoadSettings, *, on_progress: Callable[[float], None] | None = None
+    ) -> None:
+        params = llama.llama_model_default_params()
+        params.n_gpu_layers = settings.n_gpu_layers
+        params.load_mode = _LOAD_MODES[settings.load_mode]
+        params.use_extra_bufts = settings.repack
+        if on_progress is not None:
+
+            def report(fraction: float, _data: object) -> bool:
+                on_progress(fraction)
+                return True
+
+            # Kept alive for the call: ctypes frees a callback that nobody references.
+            callback = llama.llama_progress_callback(report)
+            params.progress_callback = callback
+        self.handle = llama.llama_model_load_from_file(str(path).encode(), params)
+        if not self.handle:
+            raise EngineError(f"llama.cpp could not load {path.name}.", cause="load")
+        self.vocab = llama.llama_model_get_vocab(self.handle)
+        self.n_vocab: int = llama.llama_vocab_n_tokens(self.vocab)
+        self.n_ctx_train: int = llama.llama_model_n_ctx_train(self.handle)
+        self.is_rewindable = not (
+            llama.llama_model_is_recurrent(self.handle)
+            or llama.llama_model_is_hybrid(self.handle)
+            or llama.llama_model_n_swa(self.handle) > 0
+        )
+        """True when any tail of a sequence can be dropped from the KV cache without losing what came before."""
+        self.has_encoder: bool = llama.llama_model_has_encoder(self.handle)
+        self._pieces: dict[int, bytes] = {}
+        self._buffer = ctypes.create_string_buffer(256)
+        self._eog: dict[int, bool] = {}
+
+    def close(self) -> None:
+        """Free the weights. The model must not be used afterwards."""
+        if self.handle:
+            llama.llama_model_free(self.handle)
+            self.handle = None
+
+    @property
+    def chat_template(self) -> str | None:
+        """The template the file carries, or None."""
+        text = llama.llama_model_chat_template(self.handle, None)
+        return text.decode("utf-8", "replace") if text else None
+
+    def text_of(self, token: int) -> str:
+        """The vocabulary's own name of a token; ``""`` for an absent one (-1)."""
+        if token < 0:
+            return ""
+        text = llama.llama_vocab_get_text(self.vocab, token)
+        return text.decode("utf-8", "replace") if text else ""
+
+    @property
+    def bos_text(self) -> str:
+        """The beginning-of-sequence token as templates spell it."""
+        return self.text_of(llama.llama_vocab_bos(self.vocab))
+
+    @property
+    def eos_text(self) -> str:
+        """The end-of-sequence token as templates spell it."""
+        return self.text_of(llama.llama_vocab_eos(self.vocab))
+
+    @property
+    def adds_bos(self) -> bool:
+        """True when a prompt must begin with the BOS token."""
+        return bool(llama.llama_vocab_get_add_bos(self.vocab))
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        """Token ids of ``text``.
+
+        Args:
+            text: any Unicode text.
+            add_special: let the vocabulary add BOS (and EOS) as the model was trained.
+            parse_special: let strings such as ``<|im_start|>`` become control tokens. Never for users' text.
+
+        Raises:
+            EngineError: the text is longer than llama.cpp can count.
+        """
+        raw = text.encode("utf-8", "replace")
+        size = len(raw) + 8
+        tokens = (ctypes.c_int32 * size)()
+        count = llama.llama_tokenize(self.vocab, raw, len(raw), tokens, size, add_special, parse_special)
+        if count < 0:
+            size = -count
+            tokens = (ctypes.c_int32 * size)()
+            count = llama.llama_tokenize(self.vocab, raw, len(raw), tokens, size, add_special, parse_special)
+        if count < 0:
+            raise EngineError("The text is too long to tokenize.", cause="exit")
+        return tokens[:count]
+
+    def is_control(self, token: int) -> bool:
+        """True for tokens that steer the model instead of standing for text."""
+        return bool(llama.llama_vocab_get_attr(self.vocab, token) & (_ATTR_CONTROL | _ATTR_UNKNOWN))
+
+    def is_eog(self, token: int) -> bool:
+        """True for every token that ends a generation, not only EOS."""
+        known = self._eog.get(token)
+        if known is None:
+            known = self._eog[token] = bool(llama.llama_vocab_is_eog(self.vocab, token))
+        return known
+
+    def piece(self, token: int, *, special: bool = False) -> bytes:
+        """The bytes that a token stands for; control tokens are empty unless ``special``."""
+        if special:
+            return self._read_piece(token, special=True)
+        known = self._pieces.get(token)
+        if known is None:
+            known = self._pieces[token] = self._read_piece(token, special=False)
+        return known
+
+    def _read_piece(self, token: int, *, special: bool) -> bytes:
+        length = llama.llama_token_to_piece(self.vocab, token, self._buffer, len(self._buffer), 0, special)
+        if length < 0:
+            self._buffer = ctypes.create_string_buffer(-length)
+            length = llama.llama_token_to_piece(self.vocab, token, self._buffer, len(self._buffer), 0, special)
+        return self._buffer.raw[: max(length, 0)]
+
+    def pieces(self, tokens: Sequence[int]) -> bytes:
+        """The bytes of several tokens, joined."""
+        return b"".join(self.piece(token) for token in tokens)

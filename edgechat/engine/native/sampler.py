@@ -1,0 +1,60 @@
+"""llama.cpp's sampler chain for one request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgechat.engine.native.context import Context
+from edgechat.engine.native.lib import llama
+from edgechat.engine.native.model import Model
+from edgechat.engine.request import Sampling
+
+PENALTY_LAST_N = 64
+"""Tokens that the repetition penalty looks back on; llama.cpp's own default."""
+
+
+class Sampler:
+    """Penalties, top-k, top-p, min-p, temperature, seed: the order that llama.cpp's own tools use.
+
+    A temperature of 0 is greedy decoding. Must be closed: the chain lives outside Python's heap.
+    """
+
+    def __init__(self, model: Model, sampling: Sampling, seed: int) -> None:
+        params = llama.llama_sampler_chain_default_params()
+        params.no_perf = True
+        self._chain = llama.llama_sampler_chain_init(params)
+        self._penalizes = sampling.repeat_penalty != 1.0
+
+        def add(part: object) -> None:
+            llama.llama_sampler_chain_add(self._chain, part)
+
+        if self._penalizes:
+            add(llama.llama_sampler_init_penalties(model.n_vocab, PENALTY_LAST_N, sampling.repeat_penalty, 0.0, 0.0))
+        if sampling.temperature <= 0:
+            add(llama.llama_sampler_init_greedy())
+            return
+        if sampling.top_k > 0:
+            add(llama.llama_sampler_init_top_k(sampling.top_k))
+        if sampling.top_p < 1:
+            add(llama.llama_sampler_init_top_p(sampling.top_p, 1))
+        if sampling.min_p > 0:
+            add(llama.llama_sampler_init_min_p(sampling.min_p, 1))
+        add(llama.llama_sampler_init_temp(sampling.temperature))
+        add(llama.llama_sampler_init_dist(seed & 0xFFFFFFFF))
+
+    def remember(self, tokens: Sequence[int]) -> None:
+        """Show the penalty what stands before the answer (prompt, or the tokens of a resumed answer)."""
+        if self._penalizes:
+            for token in tokens[-PENALTY_LAST_N:]:
+                llama.llama_sampler_accept(self._chain, token)
+
+    def sample(self, context: Context, index: int) -> int:
+        """Choose the token after batch position ``index`` and remember it."""
+        token: int = llama.llama_sampler_sample(self._chain, context.handle, index)
+        return token
+
+    def close(self) -> None:
+        """Free the chain."""
+        if self._chain:
+            llama.llama_sampler_free(self._chain)
+            self._chain = None

@@ -1,0 +1,79 @@
+"""The wire between front ends and the engine: length-prefixed JSON frames over a Unix socket.
+
+A frame is a 4-byte big-endian length and that many bytes of UTF-8 JSON, always an object. The first frame each way is
+``hello``; its shape never changes, so that any two versions can at least tell each other who they are. Knows nothing
+of models or answers.
+
+Client to engine                                 Engine to client
+``hello   {version, protocol, keeps}``            ``hello   {version, protocol, engine, pid, …}``
+``generate{id, request}``                         ``queued | switch | loading | loaded | started | prefill | text | done | error``, each with ``id``
+``cancel  {id}``                                  (``done`` follows with ``finish_reason: cancelled``)
+``status  {}``                                    ``status  {engines: […]}``
+``retire  {}``                                    ``bye     {reason}`` once the running answers are done
+``stop    {}``                                    ``bye     {reason}`` at once
+``keep    {seconds}``
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+from edgechat.errors import EngineProtocolError
+
+PROTOCOL = 1
+"""Raised whenever a frame changes meaning; client and engine must agree on it exactly."""
+
+MAX_FRAME = 64 * 1024 * 1024
+"""Bytes. A longer frame is a broken or hostile peer; prompts beyond this cannot fit a context anyway."""
+
+_LENGTH = struct.Struct(">I")
+
+Frame = dict[str, Any]
+
+
+def encode(frame: Frame) -> bytes:
+    """The bytes of one frame.
+
+    Raises:
+        EngineProtocolError: the frame is larger than :data:`MAX_FRAME`.
+    """
+    body = json.dumps(frame, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    if len(body) > MAX_FRAME:
+        raise EngineProtocolError(
+            f"A message of {len(body)} bytes is too large.", hint=f"The limit is {MAX_FRAME} bytes: shorten the input."
+        )
+    return _LENGTH.pack(len(body)) + body
+
+
+class Decoder:
+    """Turns a stream of bytes, cut anywhere, into frames."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        """Yield every frame that is complete now.
+
+        Raises:
+            EngineProtocolError: the bytes are not the protocol's.
+        """
+        self._buffer += data
+        while len(self._buffer) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._buffer)
+            if length > MAX_FRAME:
+                raise EngineProtocolError(f"The peer announced a message of {length} bytes; the limit is {MAX_FRAME}.")
+            end = _LENGTH.size + length
+            if len(self._buffer) < end:
+                return
+            body = bytes(self._buffer[_LENGTH.size : end])
+            del self._buffer[:end]
+            try:
+                frame = json.loads(body)
+            except (ValueError, RecursionError) as error:
+                raise EngineProtocolError("The peer sent a message that is not JSON.") from error
+            if not isinstance(frame, dict) or not isinstance(frame.get("type"), str):
+                raise EngineProtocolError("The peer sent a message without a type.")
+            yield frame

@@ -1,0 +1,80 @@
+"""The one model that lives in an engine process: weights, context, template, and the plan they were loaded by.
+
+Loads what :mod:`edgechat.engine.choice` chose. Dies with the process: another model is another process.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from edgechat.engine.choice import Choice
+from edgechat.engine.native.context import Context
+from edgechat.engine.native.model import Model
+from edgechat.engine.prompt import Prompt, build
+from edgechat.engine.request import Request, Sampling
+from edgechat.engine.template import CHATML, ChatTemplate
+from edgechat.engine.vetting import Vetting
+from edgechat.errors import InvalidModelFileError
+from edgechat.paths import Paths
+
+
+class Residence:
+    """A loaded model, ready to decode.
+
+    Raises:
+        EngineError: llama.cpp could not load it.
+        InvalidModelFileError: it cannot hold a conversation (no chat template, or one that was refused).
+    """
+
+    def __init__(self, choice: Choice, paths: Paths, *, on_progress: Callable[[float], None]) -> None:
+        began = time.monotonic()
+        self.choice = choice
+        settings = choice.plan.settings
+        self.model = Model(choice.path, settings, on_progress=on_progress)
+        source = self._template_source()
+        vetting = Vetting(source, bos=self.model.bos_text, eos=self.model.eos_text, cache=paths.cache)
+        # Creating the context takes as long as compiling the template, and neither needs the other.
+        compiling = threading.Thread(target=self._compile, args=(source,))
+        compiling.start()
+        self.context = Context(self.model, settings)
+        compiling.join()
+        self._takes_system = vetting.verdict().takes_system
+        if isinstance(self._template, Exception):
+            raise self._template
+        self.load_s = time.monotonic() - began
+
+    def _compile(self, source: str) -> None:
+        self._template: ChatTemplate | InvalidModelFileError
+        try:
+            self._template = ChatTemplate(source, bos=self.model.bos_text, eos=self.model.eos_text)
+        except InvalidModelFileError as error:
+            self._template = error
+
+    def _template_source(self) -> str:
+        if template := self.model.chat_template:
+            return template
+        start = self.model.tokenize("<|im_start|>", add_special=False, parse_special=True)
+        if len(start) == 1 and self.model.is_control(start[0]):
+            return CHATML
+        raise InvalidModelFileError(
+            f"{self.choice.path.name} carries no chat template, so it cannot hold a conversation.",
+            hint="Use an instruct model; `edgechat models plan` names one that fits.",
+        )
+
+    def prompt(self, request: Request) -> Prompt:
+        """Render and tokenize a request's conversation."""
+        assert isinstance(self._template, ChatTemplate)
+        return build(
+            request.messages, self._template, self.model, takes_system=self._takes_system, think=request.think
+        )
+
+    def sampling(self, request: Request) -> Sampling:
+        """The caller's parameters over the model's own over edgechat's."""
+        return Sampling(**{**self.choice.sampling, **request.sampling})  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        """Free the context, then the model."""
+        self.context.close()
+        self.model.close()

@@ -1,0 +1,165 @@
+"""One request while it lives in the KV cache: what is decoded, what is pending, and what its reader was told."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from edgechat.engine.events import Done, Event, Text
+from edgechat.engine.reply import Piece, Reply
+
+if TYPE_CHECKING:
+    from edgechat.engine.request import Request
+
+FLUSH_EVERY_S = 0.03
+"""Text is sent at most this often: each message wakes the reader, who takes a core from the decoding threads."""
+
+
+class SamplerLike(Protocol):
+    """What chooses tokens."""
+
+    def close(self) -> None:
+        """Free it."""
+
+
+class Reader(Protocol):
+    """Where events of a request go."""
+
+    def send(self, event: Event, request_id: int) -> None:
+        """Queue an event; never blocks."""
+
+
+@dataclass(slots=True)
+class Timing:
+    """Moments of one request on the monotonic clock, in seconds."""
+
+    arrived: float = field(default_factory=time.monotonic)
+    prefill_began: float = 0.0
+    first_token: float = 0.0
+    last_token: float = 0.0
+
+
+@dataclass(slots=True)
+class Sequence:
+    """A request that has been admitted. ``slot`` is its llama.cpp sequence id."""
+
+    request: Request
+    request_id: int
+    reader: Reader
+    slot: int
+    prompt: tuple[int, ...]
+    cells: int
+    """KV cells reserved: prompt and the longest answer."""
+    max_tokens: int
+    sampler: SamplerLike
+    seed: int
+    reply: Reply
+    cached: int
+    """Prompt tokens whose KV was already there."""
+    n_past: int
+    """Cells filled, all of them from the front of ``prompt + generated``."""
+    deadline: float | None
+    ends_at_context: bool
+    """True when the longest answer is bounded by the context rather than by the caller."""
+    generated: list[int] = field(default_factory=list)
+    timing: Timing = field(default_factory=Timing)
+    logits_at: int = -1
+    """Batch index of this step's logits, or -1."""
+    _unsent: list[Piece] = field(default_factory=list)
+    _unsent_tokens: list[int] = field(default_factory=list)
+    _flushed: float = 0.0
+
+    @property
+    def to_prefill(self) -> int:
+        """Tokens known but not yet in the cache, beyond the one that a decode step adds."""
+        return len(self.prompt) + len(self.generated) - self.n_past
+
+    def tokens(self, start: int, end: int) -> list[int]:
+        """Known tokens of a range of positions."""
+        n = len(self.prompt)
+        if end <= n:
+            return list(self.prompt[start:end])
+        return [*self.prompt[start:n], *self.generated[max(start - n, 0) : end - n]]
+
+    def accept(self, token: int, piece: bytes, *, is_end: bool, now: float) -> str | None:
+        """Take one sampled token.
+
+        Returns:
+            The finish reason when this token ends the answer, else None.
+        """
+        timing = self.timing
+        if not timing.first_token:
+            timing.first_token = now
+        timing.last_token = now
+        if is_end:
+            return "stop"
+        self.generated.append(token)
+        self._unsent_tokens.append(token)
+        self._unsent += self.reply.feed(piece)
+        if self.reply.is_stopped:
+            return "stop"
+        if len(self.generated) >= self.max_tokens:
+            return "length"
+        if now - self._flushed >= FLUSH_EVERY_S:
+            self.flush(now)
+        return None
+
+    def flush(self, now: float) -> None:
+        """Send the text that has gathered."""
+        self._flushed = now
+        if not self._unsent_tokens and not self._unsent:
+            return
+        # Token ids travel with the text they belong to, or alone while their text is still held back.
+        texts: list[Piece] = []
+        for piece in self._unsent:
+            if texts and texts[-1].is_thought == piece.is_thought:
+                texts[-1] = Piece(texts[-1].text + piece.text, piece.is_thought)
+            else:
+                texts.append(piece)
+        tokens = tuple(self._unsent_tokens)
+        for i, piece in enumerate(texts or [Piece("", is_thought=False)]):
+            self.reader.send(Text(piece.text, tokens if i == 0 else (), piece.is_thought), self.request_id)
+        self._unsent, self._unsent_tokens = [], []
+
+    def finish(self, reason: str, *, now: float, peak_rss: int, load_s: float) -> None:
+        """Send what is left and the ``done`` event."""
+        self._unsent += self.reply.finish()
+        self.flush(now)
+        timing = self.timing
+        prefilled = len(self.prompt) - self.cached
+        n_new = len(self.generated) - len(self.request.resume)
+        decode_s = timing.last_token - timing.first_token
+        prefill_s = timing.first_token - timing.prefill_began if timing.first_token else 0.0
+        self.reader.send(
+            Done(
+                finish_reason=reason,
+                usage={
+                    "prompt_tokens": len(self.prompt),
+                    "cached_tokens": self.cached,
+                    "completion_tokens": len(self.generated),
+                    "forced_tokens": 0,
+                    "drafted_tokens": 0,
+                    "accepted_tokens": 0,
+                },
+                timing={
+                    "queued_s": max(timing.prefill_began - timing.arrived, 0.0) if timing.prefill_began else 0.0,
+                    "prefill_s": prefill_s,
+                    "prefill_tps": prefilled / prefill_s if prefill_s > 0 else 0.0,
+                    "decode_s": decode_s,
+                    # n tokens are n - 1 decode steps: the first one's logits came from the prefill.
+                    "decode_tps": (n_new - 1) / decode_s if n_new > 1 and decode_s > 0 else 0.0,
+                },
+                seed=self.seed,
+                is_context_full=reason == "length" and self.ends_at_context,
+                peak_rss_bytes=peak_rss,
+                load_s=load_s,
+            ),
+            self.request_id,
+        )
+
+    def replay(self, tokens: tuple[int, ...], pieces: list[bytes]) -> None:
+        """Take tokens that the reader already has: the reply's state advances, nothing is sent again."""
+        for token, piece in zip(tokens, pieces, strict=True):
+            self.generated.append(token)
+            self.reply.feed(piece)

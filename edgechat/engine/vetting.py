@@ -1,0 +1,136 @@
+"""Tries a chat template once in a child process with little memory and time, and remembers the verdict.
+
+The verdict is kept per template text and edgechat version, so a model pays for it on its first load only. The child is
+this module run with ``-m``; it reads the template from standard input and prints its verdict as JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from edgechat.errors import InvalidModelFileError
+from edgechat.paths import private_directory
+from edgechat.version import __version__
+
+CPU_SECONDS = 2
+ADDRESS_SPACE = 512 * 1024 * 1024
+_WALL_SECONDS = 20  # a slow SD card may take long to start Python; the CPU limit is what counts
+
+_PROBES = (
+    [{"role": "user", "content": "Hello"}],
+    [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}],
+    [
+        {"role": "user", "content": "Hello"},
+        {"role": "assistant", "content": "Hi."},
+        {"role": "user", "content": "x" * 20_000},
+    ],
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the child found out."""
+
+    fault: str
+    """Why the template must not be used, or ``""``."""
+    takes_system: bool
+    """False where a system message must travel inside the first user message."""
+
+
+class Vetting:
+    """A vetting that may still be running, so that the model can load beside it."""
+
+    def __init__(self, source: str, *, bos: str, eos: str, cache: Path) -> None:
+        job = json.dumps({"source": source, "bos": bos, "eos": eos, "version": __version__})
+        self._file = cache / "templates" / f"{hashlib.sha256(job.encode()).hexdigest()}.json"
+        self._child: subprocess.Popen[str] | None = None
+        self._known = self._read()
+        if self._known is None:
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", "edgechat.engine.vetting"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
+            self._job = job
+
+    def verdict(self) -> Verdict:
+        """Wait for the child, at most 20 s.
+
+        Raises:
+            InvalidModelFileError: the template is refused; the message says why.
+        """
+        if self._known is None:
+            self._known = self._ask_child()
+            private_directory(self._file.parent)
+            temporary = self._file.with_suffix(".new")
+            temporary.write_text(json.dumps(asdict(self._known)))
+            temporary.replace(self._file)
+        if self._known.fault:
+            raise InvalidModelFileError(
+                f"The chat template inside the model file was refused: {self._known.fault}.",
+                hint="Choose another file of this model; `edgechat models list` shows what is installed.",
+            )
+        return self._known
+
+    def _read(self) -> Verdict | None:
+        try:
+            return Verdict(**json.loads(self._file.read_text()))
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError):
+            return None  # a cache file that cannot be read is made again
+
+    def _ask_child(self) -> Verdict:
+        assert self._child is not None
+        try:
+            answer, _ = self._child.communicate(self._job, timeout=_WALL_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.communicate()
+            return Verdict("it does not come to an end", takes_system=False)
+        if self._child.returncode != 0:
+            return Verdict(
+                f"rendering it takes more than {CPU_SECONDS} s or {ADDRESS_SPACE >> 20} MiB", takes_system=False
+            )
+        return Verdict(**json.loads(answer))
+
+
+def examine(source: str, *, bos: str, eos: str) -> Verdict:
+    """Render the probes; meant for the limited child, and for tests."""
+    from edgechat.engine.template import ChatTemplate, TemplateError  # noqa: PLC0415 - jinja2 belongs to the child
+    from edgechat.errors import InvalidInputError  # noqa: PLC0415
+
+    try:
+        template = ChatTemplate(source, bos=bos, eos=eos)
+        takes_system = template.takes_system
+        for probe in _PROBES:
+            if probe[0]["role"] == "system" and not takes_system:
+                continue
+            text = template.render(probe, think=False)
+            if probe[-1]["content"].strip() not in text:
+                return Verdict("it leaves out what the user says", takes_system)
+    except (TemplateError, InvalidInputError) as error:
+        return Verdict(error.message.rstrip("."), takes_system=False)
+    return Verdict("", takes_system)
+
+
+def _main() -> None:
+    import resource  # noqa: PLC0415 - POSIX only, and only here
+
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+    if sys.platform == "linux":  # macOS refuses to lower RLIMIT_AS
+        resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    job = json.load(sys.stdin)
+    json.dump(asdict(examine(job["source"], bos=job["bos"], eos=job["eos"])), sys.stdout)
+
+
+if __name__ == "__main__":
+    _main()

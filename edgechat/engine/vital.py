@@ -1,0 +1,88 @@
+"""What the engine's warden and its clients may know of it while it works: a page of shared memory, no disk.
+
+Created before the fork, so the warden still reads it after the engine was killed in mid-step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import mmap
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+_STAGES = ("start", "load", "prefill", "decode", "idle")
+_SIZE = 4096
+
+
+class Vital:
+    """Stage, label and declared cause of one engine process."""
+
+    def __init__(self) -> None:
+        self._page = mmap.mmap(-1, _SIZE)
+        self._rendering_since = 0.0
+
+    @property
+    def stage(self) -> str:
+        """What the engine does now: ``start``, ``load``, ``prefill``, ``decode`` or ``idle``."""
+        return _STAGES[self._page[0]]
+
+    @stage.setter
+    def stage(self, name: str) -> None:
+        self._page[0] = _STAGES.index(name)
+
+    def note(self, **facts: str) -> None:
+        """Remember facts for the warden: ``label`` of the model, ``declared`` cause of a death to come."""
+        text = json.dumps({**self.facts(), **facts}).encode()[: _SIZE - 3]
+        self._page[1:3] = len(text).to_bytes(2, "big")
+        self._page[3 : 3 + len(text)] = text
+
+    def facts(self) -> dict[str, str]:
+        """What was noted so far."""
+        length = int.from_bytes(self._page[1:3], "big")
+        if not length:
+            return {}
+        try:
+            facts: dict[str, str] = json.loads(self._page[3 : 3 + length])
+        except ValueError:
+            return {}  # killed in the middle of writing
+        return facts
+
+    @contextlib.contextmanager
+    def rendering(self) -> Iterator[None]:
+        """Marks the time spent in a model's own template, which the watchdog limits."""
+        self._rendering_since = time.monotonic()
+        try:
+            yield
+        finally:
+            self._rendering_since = 0.0
+
+    @property
+    def rendering_s(self) -> float:
+        """Seconds that the current rendering has taken, 0 when none runs."""
+        since = self._rendering_since
+        return time.monotonic() - since if since else 0.0
+
+    @staticmethod
+    def peak_rss() -> int:
+        """Peak resident bytes of this process."""
+        try:
+            for line in Path("/proc/self/status").read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) * 1024
+        except OSError:
+            import resource  # noqa: PLC0415 - only where there is no /proc
+
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return 0
+
+    @staticmethod
+    def rss(pid: int | None = None) -> int:
+        """Resident bytes of a process, 0 when it cannot be read."""
+        try:
+            pages = int(Path(f"/proc/{pid or os.getpid()}/statm").read_text().split()[1])
+        except (OSError, ValueError):
+            return 0
+        return pages * mmap.PAGESIZE

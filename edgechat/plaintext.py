@@ -1,0 +1,25 @@
+"""Makes text from models and files safe to show: no control characters, no invisible reordering.
+
+A terminal obeys ESC, C1 and OSC sequences wherever they come from, and bidirectional overrides make text read as what
+it is not. Every character is judged alone, so cleaning a stream piece by piece gives what cleaning the whole would.
+"""
+
+from __future__ import annotations
+
+_KEPT = "\n\t"
+_BIDI = (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C)
+_C0_AND_DEL = (*range(0x20), 0x7F)
+_C1 = range(0x80, 0xA0)
+# Lone surrogates cannot be encoded, and U+2028/2029 break lines where a reader of lines does not expect it.
+_TABLE: dict[int, str | None] = {code: None for code in (*_C0_AND_DEL, *_C1, *_BIDI) if chr(code) not in _KEPT}
+_TABLE.update({0x2028: "\n", 0x2029: "\n"})
+
+
+def clean(text: str) -> str:
+    """``text`` without C0 (but newline and tab), DEL, C1 and bidirectional controls."""
+    return text.translate(_TABLE)
+
+
+def clean_line(text: str) -> str:
+    """The same on one line, for names and messages: newlines and tabs become spaces."""
+    return " ".join(clean(text).split())
