@@ -42,6 +42,10 @@ class ModelShape:
     """Fixed state of recurrent or convolution layers for ONE sequence at f32."""
     shared_kv_layers: int = 0
     """Trailing layers that reuse another layer's KV (Gemma 3n/4)."""
+    n_embd_per_layer: int = 0
+    """Width of the per-layer embeddings of Gemma 3n/4; 0 elsewhere."""
+    notes: tuple[str, ...] = ()
+    """What could not be read exactly and how it was taken instead, in words; empty for a known architecture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,16 @@ class WeightBytes:
     per_layer: tuple[int, ...]
     """Bytes of each block's tensors."""
     repackable: int
-    """Bytes of tensors in types that the CPU backend can repack (2-D Q4_0, Q4_K, IQ4_NL, … on this CPU)."""
+    """Bytes of tensors in types that the CPU backend can repack (Q4_0, Q4_K, IQ4_NL, … on this CPU)."""
     other: int = 0
     """Everything else: norms outside blocks, rope factors, per-layer embeddings."""
+    repackable_output: int = 0
+    """The output matrix's part of ``repackable``. With tied embeddings it becomes a copy in every load mode, because
+    the embedding itself is never repacked."""
+    experts: int = 0
+    """The part of ``per_layer`` in expert matrices, of which one token reads ``n_expert_used / n_expert``."""
+    per_layer_embedding: int = 0
+    """The part of ``other`` in ``per_layer_token_embd.weight`` (Gemma 3n/4), of which a token reads one row. Gemma 4's
+    is left on the disk when llama.cpp loads with ``lazy_mode`` ON; AUTO does so only above 4 GiB."""
+    unused: int = 0
+    """Bytes of tensors that llama.cpp skips (draft layers for multi-token prediction): on disk, never in memory."""
