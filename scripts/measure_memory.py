@@ -35,6 +35,8 @@ _KV_TYPES = {"f16": 1, "q8_0": 8}
 """ggml_type numbers (ggml.h)."""
 _LOAD_MODES = {"read": 0, "mmap": 1}
 """llama_load_mode numbers (llama.h): NONE and MMAP."""
+_FLASH_ATTN_AUTO, _FLASH_ATTN_OFF = -1, 0
+"""llama_flash_attn_type numbers (llama.h)."""
 _BUFFER_LINE = re.compile(r"(?P<name>\S+)\s+(?P<kind>model|KV|RS|output|compute) buffer size =\s*(?P<mib>[\d.]+) MiB")
 _SAMPLE_SECONDS = 0.01
 
@@ -131,10 +133,12 @@ class _Run:
         settings = self.settings
         params: ctypes.Structure = self.llama.llama_context_default_params()
         params.n_ctx, params.n_batch, params.n_ubatch = settings.n_ctx, settings.n_batch, settings.n_ubatch
-        params.n_seq_max, params.n_outputs_max = settings.n_seq_max, settings.n_outputs_max
+        params.n_seq_max = settings.n_seq_max
+        # As the engine does: fewer output rows than sequences would abort the first full decode.
+        params.n_outputs_max = max(settings.n_outputs_max, settings.n_seq_max)
         params.n_threads, params.n_threads_batch = settings.n_threads, settings.n_threads_batch
         params.type_k = params.type_v = _KV_TYPES[settings.kv_type]
-        params.flash_attn_type = 1 if settings.flash_attn else 0
+        params.flash_attn_type = _FLASH_ATTN_AUTO if settings.flash_attn else _FLASH_ATTN_OFF
         params.kv_unified, params.swa_full = True, False
         return params
 

@@ -1,0 +1,1 @@
+"""The benchmarks behind ``scripts/bench``: ours and llama.cpp's own tools, alternately, in one run on one machine."""

@@ -1,0 +1,139 @@
+"""Section ``chat``: prefill and decode of one answer, against llama-bench and llama-server.
+
+Same file, threads, batch, ubatch, KV type and load mode, taken from edgechat's own plan. llama-bench is the ceiling:
+it samples nothing and talks to nobody. llama-server gets the same messages and the same samplers, and is read as a
+stream, like ours. Figures of our engine are its own step times, as ``--stats=json`` gives them.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from benchmarks.llama_tools import LlamaServer, llama_bench, llama_server
+from benchmarks.report import Comparison, Section
+from benchmarks.rounds import Contender, Measured, Series, alternate
+
+if TYPE_CHECKING:
+    from benchmarks.ground import Ground, Model
+    from edgechat.models.plan import LoadSettings
+
+ANSWER_TOKENS = 128
+_STORY = (
+    "Write a very long story about a night train that crosses the mountains, and do not stop before it has arrived. "
+    "The engine driver is called Marta and has driven this line for thirty years; the guard is new and afraid of "
+    "tunnels. In the second carriage sits a clockmaker with a box on her knees that nobody may open. Between the "
+    "sixth and the seventh station it begins to snow, the signals go dark one after another, and the telephone in the "
+    "driver's cabin rings although its cable was cut years ago. Tell what the voice says, who believes it, and what "
+    "happens in the long tunnel under the pass. Describe the carriages, the smell of the coal smoke, the faces in the "
+    "windows, the sound of the wheels, the tea that the guard brings, the letters in the mail van and the old man "
+    "who waits with a lamp at the last station. Use plain words and short sentences, and give every person a reason."
+)
+# edgechat's default samplers (edgechat/engine/request.py), in the words of llama-server.
+_SAMPLERS = {"temperature": 0.7, "top_k": 40, "top_p": 0.95, "min_p": 0.05, "repeat_penalty": 1.0, "seed": 1}
+_CHAIN = {"samplers": ["top_k", "top_p", "min_p", "temperature"]}
+
+
+def prompt(turn: int) -> str:
+    """The same length every time, and different from its first word on, so that no cache can help anybody."""
+    return f"{(turn * 7919 + 104729) % 900000 + 100000} is the number of this request. {_STORY}"
+
+
+def run(ground: Ground) -> Section:
+    """Every model of the ground, one after the other."""
+    comparisons: list[Comparison] = []
+    for model in ground.models:
+        comparisons += _one(ground, model)
+    note = (
+        f"Answers of {ANSWER_TOKENS} tokens behind a prompt of about 250; llama-bench decodes at the same depth. "
+        "`default` is llama.cpp as it builds itself, `noomp` the same with ggml's own threads, as in our engine."
+    )
+    return Section("chat", "Chat: prefill and decode", tuple(comparisons), notes=(note,))
+
+
+def _one(ground: Ground, model: Model) -> list[Comparison]:
+    settings = ground.edgechat.settings(model.path)
+    # The first answer loads the model and says how long the prompt is for this vocabulary.
+    first = ground.edgechat.ask(model.path, prompt(-1), max_tokens=2, temperature=0)
+    n_prompt = int(first.stats["prompt_tokens"])
+    contenders: dict[str, Contender] = {
+        "edgechat greedy": lambda turn: _ours(ground, model, turn, temperature=0),
+        "edgechat sampled": lambda turn: _ours(ground, model, turn + 1000, temperature=None),
+    }
+    with ExitStack() as servers:
+        for flavour in ground.flavours:
+            contenders[f"llama-bench {flavour}"] = _bench(ground, model, flavour, settings, n_prompt)
+            binary, log = ground.binary("llama-server", flavour), ground.log(f"llama-server-{flavour}")
+            server = servers.enter_context(llama_server(binary, model.path, log, settings, threads=settings.n_threads))
+            contenders[f"llama-server {flavour}"] = _server(server)
+        results = alternate(contenders, ground.rounds, label=model.name)
+    ground.edgechat.stop()
+    return _compare(model, results, ground.flavours)
+
+
+def _ours(ground: Ground, model: Model, turn: int, *, temperature: float | None) -> Measured:
+    stats = ground.edgechat.ask(model.path, prompt(turn), max_tokens=ANSWER_TOKENS, temperature=temperature).stats
+    return {"prefill": stats["prefill_tps"], "decode": stats["decode_tps"], "tokens": stats["completion_tokens"]}
+
+
+def _bench(ground: Ground, model: Model, flavour: str, settings: LoadSettings, n_prompt: int) -> Contender:
+    binary = ground.binary("llama-bench", flavour)
+
+    def run_once(_turn: int) -> Measured:
+        prefill = llama_bench(binary, model.path, settings, prompt=n_prompt)
+        return {
+            "prefill": prefill,
+            "decode": llama_bench(binary, model.path, settings, generate=ANSWER_TOKENS, depth=n_prompt),
+        }
+
+    return run_once
+
+
+def _server(server: LlamaServer) -> Contender:
+    def run_once(turn: int) -> Measured:
+        body = {
+            "messages": [{"role": "user", "content": prompt(turn + 2000)}],
+            "max_tokens": ANSWER_TOKENS,
+            "cache_prompt": False,
+            "ignore_eos": True,
+            **_SAMPLERS,
+            **_CHAIN,
+        }
+        timings = server.post("/v1/chat/completions", body)["timings"]
+        return {
+            "prefill": timings["prompt_per_second"],
+            "decode": timings["predicted_per_second"],
+            "tokens": timings["predicted_n"],
+        }
+
+    return run_once
+
+
+def _compare(model: Model, results: dict[str, dict[str, Series]], flavours: tuple[str, ...]) -> list[Comparison]:
+    # llama-bench never samples: on a model of 135M parameters that is a visible part of every step.
+    bar = 0.98 if model.is_shape else 0.93
+    lines = []
+    for flavour in flavours:
+        bench, server = results[f"llama-bench {flavour}"], results[f"llama-server {flavour}"]
+        greedy, sampled = results["edgechat greedy"], results["edgechat sampled"]
+        lines += [
+            Comparison(
+                model.name, "prefill", "tok/s", greedy["prefill"], f"llama-bench {flavour}", bench["prefill"], bar
+            ),
+            Comparison(
+                model.name, "decode, greedy", "tok/s", greedy["decode"], f"llama-bench {flavour}", bench["decode"], bar
+            ),
+            Comparison(
+                model.name, "decode, sampled", "tok/s", sampled["decode"], f"llama-bench {flavour}", bench["decode"]
+            ),
+            Comparison(
+                model.name,
+                "decode, sampled",
+                "tok/s",
+                sampled["decode"],
+                f"llama-server {flavour}",
+                server["decode"],
+                1.0,
+            ),
+        ]
+    return lines

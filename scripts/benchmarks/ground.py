@@ -1,0 +1,65 @@
+"""What every section is given: where the models and peers are, how many rounds and threads, and our own command."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import peers
+import shape_models
+
+if TYPE_CHECKING:
+    from benchmarks.ours import Edgechat
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One model file to measure with."""
+
+    name: str
+    """How the tables call it; ``shape …`` for random weights."""
+    path: Path
+
+    @property
+    def is_shape(self) -> bool:
+        """True for random weights in a real model's shape."""
+        return self.name.startswith("shape")
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """The measuring ground of one run."""
+
+    root: Path
+    """The directory of :func:`peers.bench_dir`."""
+    models: tuple[Model, ...]
+    rounds: int
+    threads: int
+    flavours: tuple[str, ...]
+    edgechat: Edgechat
+
+    def binary(self, tool: str, flavour: str = "default") -> Path:
+        """A peer's program."""
+        return peers.binary(tool, flavour, self.root)
+
+    def log(self, name: str) -> Path:
+        """Where a peer's output goes."""
+        directory = self.root / "logs"
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory / f"{name}.log"
+
+
+def find_model(root: Path, wanted: str) -> Model:
+    """The model a person named: ``starter``, a GGUF file, or ``NAME:QUANT`` of shape_models, made if missing."""
+    if wanted == "starter":
+        path = shape_models.starter_model()
+        return Model(path.stem.replace(".", " "), path)
+    if wanted.endswith(".gguf"):
+        path = Path(wanted).expanduser().absolute()
+        return Model(path.stem.replace("shape-", "shape "), path)
+    name, _, quant = wanted.partition(":")
+    quant = (quant or "Q4_K_M").upper()
+    source, quantizer = peers.llama_source(root), peers.binary("llama-quantize", root=root)
+    path = shape_models.make(name, quant, root / "shapes", source, quantizer)
+    return Model(f"{'' if name == shape_models.REAL else 'shape '}{name} {quant}", path)

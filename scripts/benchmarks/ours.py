@@ -1,0 +1,74 @@
+"""Drive edgechat as a user does: through its command line, in a home of its own. Knows no other program."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgechat.models.plan import LoadSettings
+
+
+class OursFailedError(RuntimeError):
+    """edgechat ended with an error; the message holds what it said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One ``edgechat ask``: its statistics (interface: ``--stats=json``) and the wall time of the whole command."""
+
+    stats: dict[str, Any]
+    wall_s: float
+
+
+class Edgechat:
+    """The ``edgechat`` command of this environment, with its own home and a fixed number of threads."""
+
+    def __init__(self, home: Path, threads: int) -> None:
+        # A socket's path is short by law (107 bytes), so the home must be, too.
+        self.environment = {**os.environ, "EDGECHAT_HOME": str(home), "EDGECHAT_THREADS": str(threads)}
+        self.command = Path(sys.executable).with_name("edgechat")
+
+    def ask(self, model: Path, prompt: str, *, max_tokens: int, temperature: float | None = None) -> Asked:
+        """One answer.
+
+        Args:
+            model: a GGUF file.
+            prompt: the user's message.
+            max_tokens: longest answer.
+            temperature: 0 for greedy; None for edgechat's own samplers.
+        """
+        arguments = ["ask", "-m", str(model), "-n", str(max_tokens), "--seed", "1", "--stats=json"]
+        arguments += [] if temperature is None else ["--temp", str(temperature)]
+        began = time.monotonic()
+        done = self._run([*arguments, prompt])
+        wall_s = time.monotonic() - began
+        # stderr may hold notes for people before the statistics; those are one JSON object on a line.
+        lines = [line for line in done.stderr.splitlines() if line.startswith("{")]
+        if not lines:
+            raise OursFailedError(f"edgechat ask printed no statistics: {done.stderr[-1000:]}")
+        return Asked(json.loads(lines[-1]), wall_s)
+
+    def settings(self, model: Path) -> LoadSettings:
+        """What edgechat's plan for ``model`` is here, so that the peers can be told the same."""
+        plan = json.loads(self._run(["models", "plan", str(model), "--json"]).stdout)
+        names = ("n_ctx", "kv_type", "n_batch", "n_ubatch", "n_gpu_layers", "load_mode", "repack", "n_threads")
+        return LoadSettings(**{name: plan[name] for name in names}, n_threads_batch=plan["n_threads"])
+
+    def stop(self) -> None:
+        """Stop the engine, if one runs."""
+        self._run(["stop"])
+
+    def _run(self, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+        command = [str(self.command), *arguments]
+        done = subprocess.run(
+            command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=self.environment, check=False
+        )
+        if done.returncode:
+            raise OursFailedError(f"edgechat {' '.join(arguments)[:200]} ended with {done.returncode}: {done.stderr}")
+        return done

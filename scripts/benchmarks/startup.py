@@ -1,0 +1,72 @@
+"""Section ``startup``: from pressing return to one token and the prompt back, against ``llama-completion -n 1``.
+
+Wall time of the whole command on both sides, the file in the page cache. Warm: the engine runs already. Cold: it is
+stopped first, so that the command starts it and loads the model.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmarks.llama_tools import completion_seconds
+from benchmarks.report import Comparison, Section
+from benchmarks.rounds import Contender, Measured, alternate
+
+if TYPE_CHECKING:
+    from benchmarks.ground import Ground, Model
+    from edgechat.models.plan import LoadSettings
+
+_PROMPT = "Name a colour."
+WARM_BAR, COLD_BAR = 0.4, 1.2
+
+
+def run(ground: Ground) -> Section:
+    """Every model of the ground, one after the other."""
+    comparisons: list[Comparison] = []
+    for model in ground.models:
+        comparisons += _one(ground, model)
+    note = (
+        "`llama-completion` runs at its defaults (whole trained context, warm-up), as its users run it, "
+        "and once more with the context edgechat's plan has."
+    )
+    return Section("startup", "Startup: one token", tuple(comparisons), notes=(note,))
+
+
+def _one(ground: Ground, model: Model) -> list[Comparison]:
+    settings = ground.edgechat.settings(model.path)
+    contenders: dict[str, Contender] = {
+        "warm": lambda _turn: _warm(ground, model),
+        "cold": lambda _turn: _cold(ground, model),
+        "llama-completion": _completion(ground, model, settings, None),
+        f"llama-completion -c {settings.n_ctx}": _completion(ground, model, settings, settings.n_ctx),
+    }
+    results = alternate(contenders, ground.rounds, label=model.name)
+    ground.edgechat.stop()
+    lines = []
+    for kind, bar in (("warm", WARM_BAR), ("cold", COLD_BAR)):
+        for peer in list(contenders)[2:]:
+            seconds, theirs = results[kind]["seconds"], results[peer]["seconds"]
+            # The promise is about the command as people type it; the other line only explains it.
+            promised = bar if peer == "llama-completion" else None
+            lines.append(
+                Comparison(
+                    model.name, f"ask -n 1, {kind}", "s", seconds, peer, theirs, promised, smaller_is_better=True
+                )
+            )
+    return lines
+
+
+def _warm(ground: Ground, model: Model) -> Measured:
+    # An answer nobody counts: whatever ran before may have stopped the engine.
+    ground.edgechat.ask(model.path, _PROMPT, max_tokens=1)
+    return {"seconds": ground.edgechat.ask(model.path, _PROMPT, max_tokens=1).wall_s}
+
+
+def _cold(ground: Ground, model: Model) -> Measured:
+    ground.edgechat.stop()
+    return {"seconds": ground.edgechat.ask(model.path, _PROMPT, max_tokens=1).wall_s}
+
+
+def _completion(ground: Ground, model: Model, settings: LoadSettings, n_ctx: int | None) -> Contender:
+    binary = ground.binary("llama-completion")
+    return lambda _turn: {"seconds": completion_seconds(binary, model.path, settings, _PROMPT, n_ctx=n_ctx)}
