@@ -122,6 +122,13 @@ def _claim(temporary: Path) -> int:
         os.close(handle)  # the writer before us has just renamed it away
 
 
+def write_all(handle: int, block: bytes | memoryview, at: int) -> None:
+    """Write the whole block at offset ``at``; a disk that is nearly full takes a part first and refuses the rest."""
+    written = os.pwrite(handle, block, at)
+    while written < len(block):
+        written += os.pwrite(handle, memoryview(block)[written:], at + written)
+
+
 def write_json(path: Path, value: object) -> None:
     """:func:`write_atomically` of a JSON value, readable by people too."""
     write_atomically(path, (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode())

@@ -5,7 +5,7 @@ Everything the engine needs beside the bytes (languages, sampling, prompts) stan
 
 The store's layout, made by ``store.py``::
 
-    NAME/QUANT/current                    the version that is in use, replaced atomically
+    NAME/QUANT/current                    versions, the one in use first, then what it replaced; replaced atomically
     NAME/QUANT/VERSION/manifest.json      written last: a version without one does not exist
     NAME/QUANT/VERSION/*.gguf
     NAME/QUANT/VERSION/lock               shared while loaded (locks.py)
@@ -40,6 +40,7 @@ STARTER_NAME = "smollm2-135m-instruct"
 PREFERRED_QUANT = "Q4_K_M"
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_VERSION = re.compile(r"[0-9a-f]{12}")
 _QUANT = re.compile(r"[A-Z0-9][A-Z0-9_.-]*")
 
 
@@ -70,6 +71,7 @@ class InstalledModel:
     """A context the model was really trained for, where the file advertises more."""
     mmproj: Path | None = None
     """The vision projector, for models that see."""
+    mmproj_sha256: str | None = None
 
     @property
     def label(self) -> str:
@@ -227,6 +229,7 @@ def read_manifest(directory: Path) -> InstalledModel:
             prompts={str(key): str(text) for key, text in value.get("prompts", {}).items()},
             n_ctx_max=value.get("n_ctx_max"),
             mmproj=projector,
+            mmproj_sha256=str(files["mmproj"]["sha256"]) if projector else None,
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError("its manifest is incomplete") from error
@@ -237,17 +240,17 @@ def read_manifest(directory: Path) -> InstalledModel:
     return result
 
 
-def current_version(quant_directory: Path) -> str | None:
-    """The version that is in use below ``NAME/QUANT``, or None.
+def version_history(quant_directory: Path) -> list[str]:
+    """The versions below ``NAME/QUANT`` that were in use, the current one first; empty when none is.
 
     Raises:
         OSError: the pointer is there and cannot be read.
     """
     try:
-        version = (quant_directory / CURRENT).read_text(encoding="ascii", errors="replace").strip()
+        text = (quant_directory / CURRENT).read_text(encoding="ascii", errors="replace")
     except (FileNotFoundError, NotADirectoryError):
-        return None
-    return version if version and "/" not in version and not version.startswith(".") else None
+        return []
+    return [version for version in text.split() if _VERSION.fullmatch(version)]
 
 
 def _entries(paths: Paths) -> Iterator[InstalledModel | DamagedEntry]:
@@ -260,8 +263,8 @@ def _entries(paths: Paths) -> Iterator[InstalledModel | DamagedEntry]:
 
 def _entry(quant_directory: Path) -> InstalledModel | DamagedEntry | None:
     try:
-        version = current_version(quant_directory)
-        return None if version is None else read_manifest(quant_directory / version)
+        history = version_history(quant_directory)
+        return read_manifest(quant_directory / history[0]) if history else None
     except OSError as error:
         return DamagedEntry(quant_directory, error.strerror or str(error))
     except ValueError as error:

@@ -1,0 +1,122 @@
+"""A partial file and the log beside it: what of it can be trusted after a crash, and up to where.
+
+``X.part.log`` has a line for every stretch that was synced to disk, with the sha256 of everything before it, and a
+line for each boot that wrote. What a killed process left is trusted; after a power cut the file is cut back to the
+last line that still holds. A ``.part`` without a log is finished; it may share its bytes with another file by a hard
+link and is only read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from io import RawIOBase
+
+    from edgechat.progress import Progress
+
+    Hasher = hashlib._Hash
+
+READ_BLOCK = 1 << 20
+_BOOT = "boot "
+_HEX_DIGITS = 64
+
+
+def discard(part: Path) -> None:
+    """Remove a partial file and its log."""
+    for path in (part, log_of(part)):
+        path.unlink(missing_ok=True)
+
+
+def log_of(part: Path) -> Path:
+    """The log beside a partial file."""
+    return part.with_name(part.name + ".log")
+
+
+def begin_session(part: Path) -> None:
+    """Note in the log that this boot writes from now on; it has to exist before the partial file does."""
+    with log_of(part).open("a", encoding="ascii") as log:
+        log.write(f"{_BOOT}{_boot_id()}\n")
+
+
+def mark(part: Path, at: int, hasher: Hasher) -> None:
+    """Note that everything before ``at`` is on disk, and its hash."""
+    with log_of(part).open("a", encoding="ascii") as log:
+        log.write(f"{at} {hasher.hexdigest()}\n")
+
+
+def digest(path: Path, progress: Progress) -> str:
+    """The sha256 of a whole file; ``progress`` has begun."""
+    hasher = hashlib.sha256()
+    block = memoryview(bytearray(READ_BLOCK))
+    with path.open("rb", buffering=0) as stream:
+        while count := stream.readinto(block):
+            hasher.update(block[:count])
+            progress.advance(count)
+    return hasher.hexdigest()
+
+
+def resume(part: Path, size: int) -> tuple[Hasher, int]:
+    """Read what is there again: the hash of the good beginning, and where it ends."""
+    try:
+        stream = part.open("r+b", buffering=0)
+    except FileNotFoundError:
+        log_of(part).unlink(missing_ok=True)
+        return hashlib.sha256(), 0
+    marks, same_boot = _read_log(log_of(part))
+    with stream:
+        length = os.fstat(stream.fileno()).st_size
+        if length > size:
+            marks, length = {}, 0
+        elif not same_boot:
+            length = min(length, max(marks, default=0))
+        hasher, at = _read_good(stream, marks, length)
+        stream.truncate(at)
+    return hasher, at
+
+
+def _read_good(stream: RawIOBase, marks: dict[int, str], length: int) -> tuple[Hasher, int]:
+    """Hash up to ``length``, or up to the last mark before the first one that does not hold."""
+    hasher: Hasher = hashlib.sha256()
+    good, at = (hasher.copy(), 0), 0
+    block = memoryview(bytearray(READ_BLOCK))
+    for end, digest in [*((end, digest) for end, digest in marks.items() if end < length), (length, marks.get(length))]:
+        while at < end and (count := stream.readinto(block[: min(READ_BLOCK, end - at)])):
+            hasher.update(block[:count])
+            at += count
+        if at < end or (digest is not None and hasher.hexdigest() != digest):
+            return good
+        good = (hasher.copy(), at)
+    return good
+
+
+def _read_log(log: Path) -> tuple[dict[int, str], bool]:
+    """Offset to sha256, ascending, and whether this boot wrote last. A half-written line ends the reading."""
+    marks: dict[int, str] = {}
+    boot = None
+    try:
+        lines = log.read_text(encoding="ascii", errors="replace").splitlines()
+    except FileNotFoundError:
+        return marks, False
+    for line in lines:
+        if line.startswith(_BOOT):
+            boot = line.removeprefix(_BOOT)
+            continue
+        offset, _, digest = line.partition(" ")
+        if not offset.isdecimal() or len(digest) != _HEX_DIGITS:
+            break
+        if marks and int(offset) <= max(marks):
+            marks = {}  # the download began again from the start
+        marks[int(offset)] = digest
+    return marks, boot == _boot_id()
+
+
+def _boot_id() -> str:
+    """Changes at every boot on Linux; elsewhere one constant, so that an unsynced end is believed there."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return "unknown"

@@ -1,0 +1,63 @@
+"""What a hub's HTTP answers mean, in words for a person. Pure: statuses and headers in, errors and numbers out."""
+
+from __future__ import annotations
+
+import contextlib
+import email.utils
+import time
+from typing import TYPE_CHECKING
+
+from edgechat.errors import TransferError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""Statuses that may pass by themselves."""
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+def refusal(status: int, headers: Mapping[str, str], what: str, host: str) -> TransferError:
+    """What the hub means by a final error, from its X-Error-Code where it gives one."""
+    code = headers.get("X-Error-Code", "")
+    if code == "GatedRepo":
+        return TransferError(
+            f"{what} is gated: its authors want to know who downloads it (HTTP {status}).",
+            hint=f"Accept their terms at https://{host}/, make a read token there, and run again with HF_TOKEN set.",
+        )
+    if code == "RepoNotFound" or (status == 401 and code == ""):
+        return TransferError(
+            f"{what}: {host} knows no such repository, or it is private.",
+            hint="Check the spelling; for a private one set HF_TOKEN.",
+        )
+    if code == "RevisionNotFound":
+        return TransferError(f"{what}: that revision is no longer on {host}.", hint="Pull without a revision.")
+    if code == "EntryNotFound" or status == 404:
+        return TransferError(
+            f"{what} is no longer on {host}.", hint="See what the repository holds now, and pull again."
+        )
+    return TransferError(
+        f"{what}: {status_words(status, host)}.", hint="Try again later, or another mirror (HF_ENDPOINT)."
+    )
+
+
+def status_words(status: int, host: str) -> str:
+    """One clause that names the host and what it answered."""
+    known = {429: "asks to slow down", 503: "is overloaded", 502: "cannot reach its storage", 504: "is too slow"}
+    return f"{host} {known.get(status, 'answered with an error')} (HTTP {status})"
+
+
+def retry_after(value: str | None) -> float | None:
+    """Seconds of a Retry-After header: a number, or a date (RFC 9110, 10.2.3)."""
+    if not value:
+        return None
+    if value.strip().isdecimal():
+        return float(value)
+    with contextlib.suppress(ValueError):
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    return None
+
+
+def number(text: str | None) -> int | None:
+    """A header's count, or None where it is absent or no number."""
+    return int(text) if text and text.isdecimal() else None
