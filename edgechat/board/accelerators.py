@@ -69,11 +69,11 @@ def parse_nvidia_smi(output: str, memory: Memory, notes: list[str]) -> list[tupl
     found = []
     for line in output.splitlines():
         cells = [cell.strip() for cell in line.split(",")]
-        if len(cells) != 6 or not cells[0].isdigit():
+        if len(cells) != 6 or not cells[0].isdecimal():
             notes.append(f"nvidia-smi said something that is not understood: {line.strip()[:100]!r}.")
             continue
         index, uuid, name, total, free, capability = cells
-        own = total.isdigit() and free.isdigit()
+        own = total.isdecimal() and free.isdecimal()
         accelerator = Accelerator(
             kind="cuda",
             name=name,
@@ -81,7 +81,7 @@ def parse_nvidia_smi(output: str, memory: Memory, notes: list[str]) -> list[tupl
             free=int(free) * _MIB if own else memory.available,
             unified=not own,
             index=int(index),
-            compute_capability=capability if capability[:1].isdigit() else "",
+            compute_capability=capability if capability[:1].isdecimal() else "",
             bandwidth=None if own else memory.bandwidth,
         )
         found.append((uuid, accelerator))

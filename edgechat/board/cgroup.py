@@ -188,7 +188,7 @@ def _stat(source: Source, directory: str) -> dict[str, int]:
 
 def _number(text: str) -> int | None:
     text = text.strip()
-    return int(text) if text.isascii() and text.isdigit() else None
+    return int(text) if text.isdecimal() else None
 
 
 def _unescape(path: str) -> str:

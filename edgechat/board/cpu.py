@@ -57,15 +57,16 @@ _ARM_PARTS = {
 # Cores of one kind differ by a few percent in capacity (binning) or turbo clock; kinds differ by a quarter and more:
 # RK3588's A55 has 0.52 of an A76's capacity, Alder Lake's E-cores 0.74 of a P-core's clock.
 _SAME_KIND = 0.8
+_MOST_CPUS = 1 << 16
 
 
 def parse_cpu_list(text: str) -> frozenset[int]:
-    """Read a kernel CPU list (``0-3,8``); an entry of another form is passed over."""
+    """Read a kernel CPU list (``0-3,8``); an entry of another form, or beyond any real machine, is passed over."""
     cpus: set[int] = set()
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if first.isdigit() and (last.isdigit() if dash else True):
-            cpus.update(range(int(first), int(last or first) + 1))
+        if first.isdecimal() and (last.isdecimal() if dash else True):
+            cpus.update(range(int(first), min(int(last or first), _MOST_CPUS) + 1))
     return frozenset(cpus)
 
 
@@ -83,7 +84,7 @@ def parse_cpuinfo(text: str) -> dict[int, dict[str, str]]:
             if colon:
                 fields[name.strip()] = value.strip()
         number = fields.get("processor", "")
-        if number.isdigit():
+        if number.isdecimal():
             processors[int(number)] = fields
         else:
             shared.update(fields)

@@ -122,7 +122,7 @@ def _features(facts: dict[str, str]) -> tuple[str, ...]:
 
 def _integer(facts: dict[str, str], name: str) -> int:
     value = facts.get(name, "")
-    return int(value) if value.isdigit() else 0
+    return int(value) if value.isdecimal() else 0
 
 
 def _split(line: str) -> tuple[str, str, str]:

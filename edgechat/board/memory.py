@@ -22,7 +22,7 @@ def parse_meminfo(text: str) -> dict[str, int]:
     for line in text.splitlines():
         name, _, rest = line.partition(":")
         words = rest.split()
-        if words and words[0].isascii() and words[0].isdigit():
+        if words and words[0].isdecimal():
             values[name] = int(words[0]) * (1024 if words[1:2] == ["kB"] else 1)
     return values
 
@@ -73,5 +73,5 @@ def address_space_limit(limits: str) -> int | None:
     for line in limits.splitlines():
         if line.startswith("Max address space"):
             word = line[len("Max address space") :].split()[:1]
-            return int(word[0]) if word and word[0].isdigit() else None
+            return int(word[0]) if word and word[0].isdecimal() else None
     return None

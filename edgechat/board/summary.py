@@ -45,10 +45,8 @@ def title(board: Board) -> str:
 def lines(board: Board) -> tuple[Line, ...]:
     """Say what a board is, fact by fact, in a fixed order."""
     cpu, memory = board.cpu, board.memory
-    kind = f"{board.environment} container".strip() if board.kind == "container" else _KINDS.get(board.kind, board.kind)
-    around = f", inside {board.environment}" if board.environment and board.kind != "container" else ""
     found = [
-        Line("kind", f"{kind}{around}"),
+        Line("kind", _kind(board)),
         Line("system", f"{board.os}, kernel {board.kernel}, {cpu.arch}"),
         Line("memory", f"{size(memory.total)} in all, {size(memory.available)} available now"),
         Line("limit", _limit(board)),
@@ -72,6 +70,13 @@ def lines(board: Board) -> tuple[Line, ...]:
     else:
         found.append(Line("accelerator", "none; models run on the processor"))
     return tuple(found)
+
+
+def _kind(board: Board) -> str:
+    if board.kind == "container":
+        return " ".join(dict.fromkeys((board.environment or "container", "container")))
+    around = f", inside {board.environment}" if board.environment else ""
+    return f"{_KINDS.get(board.kind, board.kind)}{around}"
 
 
 def _limit(board: Board) -> str:
