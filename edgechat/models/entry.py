@@ -7,7 +7,7 @@ Values only. Where the file lies and how entries are found is ``catalog.py``'s. 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -20,7 +20,7 @@ FREE_LICENCES = frozenset({"Apache-2.0", "MIT"})
 """Licences that need no acceptance: the only ones that defaults recommend."""
 TIERS = (0.5, 1, 2, 4, 8, 16, 32)
 """Sizes of boards, in GB of memory, that entries are grouped by."""
-COMPUTED_ERROR = 8192
+COMPUTED_ERROR = 16 * 1024
 """Bytes by which a computed size may differ from the file: padding and metadata strings, not tensors."""
 
 # ISO 639-1, and the 639-3 codes that entries need beyond it. Listed, because `jp` for Japanese passes any pattern.
@@ -175,6 +175,7 @@ class Shape(Strict):
     n_expert_used: Annotated[int, Field(ge=0)] = 0
     recurrent_bytes: Annotated[int, Field(ge=0)] = 0
     shared_kv_layers: Annotated[int, Field(ge=0)] = 0
+    n_embd_per_layer: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
     def _coherent(self) -> Shape:
@@ -214,10 +215,18 @@ class Shape(Strict):
             n_expert_used=self.n_expert_used,
             recurrent_bytes=self.recurrent_bytes,
             shared_kv_layers=self.shared_kv_layers,
+            n_embd_per_layer=self.n_embd_per_layer,
         )
 
     def _per_layer(self, value: int | tuple[int, ...]) -> tuple[int, ...]:
         return value if isinstance(value, tuple) else (value,) * self.n_layer
+
+
+class QuantRules(NamedTuple):
+    """The two choices of a publisher that change what the quantizer does; names as in ``quantized_sizes``."""
+
+    imatrix: bool
+    old_rules: bool
 
 
 class CatalogEntry(Strict):
@@ -244,6 +253,8 @@ class CatalogEntry(Strict):
     layout: Layout = "standard"
     """``standard``: llama-quantize's rules, so sizes can be computed. ``fused-qkv-2024``: the rules before 2025, which
     treated fused attention otherwise. ``own``: the publisher's own mixture."""
+    imatrix: bool = False
+    """The publisher used an importance matrix, which makes the first layers of Q4_0 files larger."""
     n_ctx_max: Positive | None = None
     """A context the model was really trained for, where the file advertises more."""
     note: str = ""
@@ -280,6 +291,15 @@ class CatalogEntry(Strict):
                 f"{self.name} has no {quant.upper()} in the catalog.",
                 hint=f"It has {', '.join(sorted(self.files))}.",
             ) from None
+
+    def rules(self, quant: str) -> QuantRules | None:
+        """What ``quantized_sizes`` must be told to compute one file, or None for the publisher's own mixture.
+
+        Raises:
+            ModelNotFoundError: the entry does not list that quantization.
+        """
+        layout = self.file(quant).layout or self.layout
+        return None if layout == "own" else QuantRules(self.imatrix, layout == "fused-qkv-2024")
 
     @model_validator(mode="before")
     @classmethod
