@@ -74,6 +74,9 @@ def parse_nvidia_smi(output: str, memory: Memory, notes: list[str]) -> list[tupl
             continue
         index, uuid, name, total, free, capability = cells
         own = total.isdecimal() and free.isdecimal()
+        if not own and "[N/A]" not in (total, free) and "[Not Supported]" not in (total, free):
+            notes.append(f"{name} is left out: nvidia-smi does not tell its memory ({total or free}).")
+            continue
         accelerator = Accelerator(
             kind="cuda",
             name=name,

@@ -78,6 +78,9 @@ def _read(kind: Any, value: object, place: str) -> Any:  # noqa: ANN401 - the fi
     # type() and not isinstance(): true is not a whole number here.
     if type(value) not in options:
         raise _wrong(place, " or ".join(_WORDS[option] for option in options), value)
+    # These texts are printed; a file from elsewhere must not steer the terminal.
+    if isinstance(value, str) and not value.isprintable():
+        raise _wrong(place, "a text without control characters", value)
     return value
 
 

@@ -39,7 +39,7 @@ class Identity:
 
 def read_identity(source: Source, total: int, notes: list[str]) -> Identity:
     """Identify a Linux machine that has ``total`` bytes of RAM; what cannot be read goes to ``notes``."""
-    device = (source.text("proc/device-tree/model") or "").split("\0")[0]
+    device = _printable((source.text("proc/device-tree/model") or "").split("\0")[0])
     compatible = (source.text("proc/device-tree/compatible") or "").replace("\0", " ")
     environment = read_environment(source)
     name, bandwidth = "", None
@@ -51,7 +51,7 @@ def read_identity(source: Source, total: int, notes: list[str]) -> Identity:
         name, bandwidth = datasheet.jetson(compatible)
     else:
         kind = "container" if environment not in {"", "wsl"} else "pc"
-    model = device or _dmi(source)
+    model = device or _printable(_dmi(source))
     if environment == "wsl":
         notes.append("This is Windows' Linux subsystem: memory is what .wslconfig lends it, not all that is fitted.")
     boot_id = source.text("proc/sys/kernel/random/boot_id") or ""
@@ -87,6 +87,11 @@ def read_environment(source: Source) -> str:
     return "wsl" if "microsoft" in release else ""
 
 
+def _printable(text: str) -> str:
+    # Firmware and image builders write these; the terminal must not be steered by them.
+    return "".join(character for character in text if character.isprintable())
+
+
 def _dmi(source: Source) -> str:
     words = []
     for field in ("sys_vendor", "product_name"):
@@ -101,5 +106,5 @@ def _distribution(source: Source) -> str:
     text = source.text("etc/os-release") or source.text("usr/lib/os-release") or ""
     for line in text.splitlines():
         if line.startswith("PRETTY_NAME="):
-            return line.partition("=")[2].strip("\"'")
+            return _printable(line.partition("=")[2].strip("\"'"))
     return source.uname()[0]

@@ -43,6 +43,13 @@ def test_a_gpu_without_memory_of_its_own_is_unified() -> None:
     assert (gpu.unified, gpu.total, gpu.free, gpu.bandwidth) == (True, RAM.total, RAM.available, RAM.bandwidth)
 
 
+def test_a_gpu_that_may_not_be_asked_is_left_out_with_a_note() -> None:
+    notes: list[str] = []
+    row = "0, GPU-x, NVIDIA H100, [Insufficient Permissions], [Insufficient Permissions], 9.0"
+    assert parse_nvidia_smi(row, RAM, notes) == []
+    assert "Insufficient Permissions" in notes[0]
+
+
 def test_visible_devices_select_order_and_number() -> None:
     assert names(None) == [(0, "3060"), (1, "4090")]
     assert names("1,0") == [(0, "4090"), (1, "3060")]

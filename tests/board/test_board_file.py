@@ -15,7 +15,7 @@ from edgechat.board.known import load_board
 from edgechat.errors import InvalidInputError
 
 size = st.integers(0, 1 << 50)
-word = st.text(max_size=12)
+word = st.text(max_size=12).filter(str.isprintable)
 
 
 @st.composite
@@ -82,6 +82,7 @@ def changed(**change: Any) -> dict[str, Any]:
         ({"cpu__features": [1]}, "/cpu/features/0 must be a text, not 1"),
         ({"cpu__quota": float("nan")}, "/cpu/quota must be above 0"),
         ({"accelerators": [{"kind": "cuda"}]}, "The board lacks /accelerators/0/name"),
+        ({"name": "\x1b[2J"}, "/name must be a text without control characters"),
         ({"notes": [None]}, "/notes/0 must be a text, not null"),
     ],
 )

@@ -62,6 +62,12 @@ def test_a_named_pc_is_called_by_its_name(tmp_path: Path) -> None:
     assert (identity.name, identity.kind) == ("LENOVO 20W1S6EY00", "pc")
 
 
+def test_names_from_firmware_cannot_steer_the_terminal(tmp_path: Path) -> None:
+    files = {"proc/device-tree/model": "Board\x1b[2J\0", "etc/os-release": 'PRETTY_NAME="Li\x07nux"\n'}
+    identity = read_identity(write(tmp_path, files), GIB, [])
+    assert (identity.model, identity.os) == ("Board[2J", "Linux")
+
+
 def test_wsl_says_whose_memory_it_is(tmp_path: Path) -> None:
     notes: list[str] = []
     read_identity(write(tmp_path, {"proc/sys/kernel/osrelease": "5.15-microsoft-standard-WSL2"}), GIB, notes)
