@@ -42,9 +42,7 @@ def ladder(board: Board, candidate: Candidate, wish: FitWish) -> tuple[Plan, ...
     contexts = [most]
     while wish.n_ctx is None and contexts[-1] // 2 >= _MIN_N_CTX:
         contexts.append(contexts[-1] // 2)
-    return tuple(
-        _plan(board, candidate, wish, n_ctx, kv_type) for n_ctx in contexts for kv_type in ("f16", "q8_0")
-    )
+    return tuple(_plan(board, candidate, wish, n_ctx, kv_type) for n_ctx in contexts for kv_type in ("f16", "q8_0"))
 
 
 def _plan(board: Board, candidate: Candidate, wish: FitWish, n_ctx: int, kv_type: str) -> Plan:
@@ -74,5 +72,3 @@ def memory_need(shape: ModelShape, weights: WeightBytes, settings: LoadSettings)
     compute = settings.n_ubatch * (4 * shape.n_embd + 3 * max(shape.n_ff, default=0)) * 4 + outputs
     copied = weights.repackable if settings.repack and settings.load_mode == "mmap" else 0
     return MemoryNeed(weights.file + copied, kv + shape.recurrent_bytes * settings.n_seq_max, compute, _OVERHEAD)
-
-

@@ -347,6 +347,8 @@ def _tensors(cursor: Cursor, count: int, alignment: int, shard: int) -> tuple[tu
     for index in range(count):
         name = cursor.text(63, f"the name of tensor {index}")  # GGML_MAX_NAME is 64 with the terminator
         what = f"tensor {quoted(name)}"
+        if not name:
+            cursor.fail(f"tensor {index} has no name")
         if name in names:
             cursor.fail(f"{what} appears twice")
         names.add(name)

@@ -309,30 +309,28 @@ def _explained(what: str) -> Iterator[None]:
 
 
 def _configure_client() -> None:
-    """Give huggingface-hub's client the TLS roots that people set for other tools; its own default knows only one."""
+    """Give huggingface-hub's client the TLS roots that people set for other tools; by itself it knows only one."""
     roots = os.environ.get("SSL_CERT_FILE") or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-    if roots is None or roots == _configured.get("roots"):
+    if roots == _configured["roots"]:
         return
     import httpx2  # noqa: PLC0415
-    from huggingface_hub.utils._http import (  # noqa: PLC0415
-        hf_request_event_hook,  # carries the offline switch
-        set_client_factory,
-    )
+    from huggingface_hub import set_client_factory  # noqa: PLC0415
+    from huggingface_hub.utils._http import hf_request_event_hook  # noqa: PLC0415 - carries the offline switch
 
     try:
-        context = ssl.create_default_context(cafile=roots)
+        verify: ssl.SSLContext | bool = ssl.create_default_context(cafile=roots) if roots else True
     except (OSError, ssl.SSLError) as error:
         raise StateError(
             f"Cannot read the TLS roots in {roots}: {error}.", hint="Correct SSL_CERT_FILE or REQUESTS_CA_BUNDLE."
         ) from error
     hooks: dict[str, list[Callable[..., Any]]] = {"request": [hf_request_event_hook]}
     set_client_factory(
-        lambda: httpx2.Client(event_hooks=hooks, follow_redirects=True, timeout=STALL_TIMEOUT_S, verify=context)
+        lambda: httpx2.Client(event_hooks=hooks, follow_redirects=True, timeout=STALL_TIMEOUT_S, verify=verify)
     )
     _configured["roots"] = roots
 
 
-_configured: dict[str, str] = {}
+_configured: dict[str, str | None] = {"roots": None}
 
 
 def _origin(url: str) -> tuple[str, str]:

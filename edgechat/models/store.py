@@ -185,9 +185,9 @@ class Claim:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with contextlib.suppress(OSError):  # only empty directories go, and none of them matters
-            self.staging.rmdir()
-            self.staging.parent.rmdir()
+        for folder in (self.staging, self.staging.parent):
+            with contextlib.suppress(OSError):  # only empty ones go, and none of them matters
+                folder.rmdir()
         self._held.close(remove=True)
 
     def part(self, sha256: str) -> Path:
@@ -278,13 +278,13 @@ class Claim:
                     )
                 stack.enter_context(held)
             with reporting("remove", self.directory):
-                size = _size(self.directory) + _size(self.staging)
+                freed = _freed(self.directory) + _freed(self.staging)
                 if self.directory.exists():
                     self._discard(self.directory)
                     self._drop_empty()
                 self.store.checkpoint("removed")
                 shutil.rmtree(self.staging, ignore_errors=True)
-        return size
+        return freed
 
     def tidy(self) -> None:
         """Finish removals that were begun, and drop versions that never became complete."""
@@ -359,4 +359,13 @@ def _files_of(directory: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _size(folder: Path) -> int:
-    return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir()) if folder.is_dir() else 0
+    return sum(path.lstat().st_size for path in _plain_files(folder))
+
+
+def _freed(folder: Path) -> int:
+    """What removing gives back: not the bytes that another name, of another program perhaps, still holds."""
+    return sum(path.lstat().st_size for path in _plain_files(folder) if path.lstat().st_nlink == 1)
+
+
+def _plain_files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if not path.is_dir()] if folder.is_dir() else []

@@ -116,7 +116,7 @@ class Patience:
         wait = failure.wait_s
         if wait is None:
             wait = min(self.longest_wait_s, self.first_wait_s * 2 ** (self.failures - 1))
-        self.progress.note(f"{failure.reason}; trying again in {wait:.0f} s ({self.failures} of {self.attempts - 1})")
+        self.progress.note(f"{failure.reason}; trying again in {wait:g} s ({self.failures} of {self.attempts - 1})")
         self.sleep(wait)
 
 

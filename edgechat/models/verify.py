@@ -127,14 +127,16 @@ def _quarantine(claim: Claim, folder: Path) -> str:
                     away = away.with_name(f"{claim.name}+{claim.quant}+{folder.name}+{number}")
                 folder.replace(away)
                 sync_directory(away.parent)
+                claim.store.checkpoint("quarantined")
         rest = [version for version in version_history(claim.directory) if version != folder.name]
         pointer = claim.directory / CURRENT
         if rest:
             write_atomically(pointer, ("\n".join(rest) + "\n").encode())
-            return f"Moved to quarantine; version {rest[0]} is in use now. {again}"
-        pointer.unlink(missing_ok=True)
-        sync_directory(claim.directory)
-    return f"Moved to quarantine. {again}"
+        else:
+            pointer.unlink(missing_ok=True)
+            sync_directory(claim.directory)
+        claim.store.checkpoint("pointer-corrected")
+    return f"Moved to quarantine{f'; version {rest[0]} is in use now' if rest else ''}. {again}"
 
 
 def _check_starter(model: InstalledModel, progress: Progress) -> Verdict:

@@ -17,9 +17,13 @@ import threading
 import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from typing_extensions import Self
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 BLOCK = 256 * 1024
 
@@ -120,7 +124,7 @@ class HubServer:
     def endpoint(self) -> str:
         return f"{self.scheme}://127.0.0.1:{self.port}"
 
-    def __enter__(self) -> HubServer:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -132,9 +136,11 @@ class HubServer:
 
     def add(self, repository: str, name: str, path: Path, *, gated: bool = False) -> HubFile:
         """Offer the file at ``path`` as ``name`` in ``repository``; adding makes a new commit."""
+        hasher = hashlib.sha256()
         with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        entry = HubFile(path, path.stat().st_size, digest)
+            while block := stream.read(BLOCK):
+                hasher.update(block)
+        entry = HubFile(path, path.stat().st_size, hasher.hexdigest())
         repo = self.repositories.setdefault(repository, Repository(repository, ""))
         repo.files[name] = entry
         repo.gated = gated
@@ -268,7 +274,9 @@ class _Handler(BaseHTTPRequestHandler):
         commit = {"X-Repo-Commit": repo.commit}
         file = repo.files.get(path)
         if file is None or hub.faults.not_found_after_info:
-            self.answer(404, b"", headers={**commit, "X-Error-Code": "EntryNotFound", "X-Error-Message": "No such file"})
+            self.answer(
+                404, b"", headers={**commit, "X-Error-Code": "EntryNotFound", "X-Error-Message": "No such file"}
+            )
             return
         if hub.faults.redirect_circle:
             self.answer(302, b"", headers={**commit, "Location": self.path})
@@ -281,9 +289,13 @@ class _Handler(BaseHTTPRequestHandler):
             302,
             b"Found",
             headers={
-                **commit, **linked, "X-Linked-Size": str(file.size + hub.faults.linked_size),
-                "ETag": '"' + hashlib.sha1(path.encode()).hexdigest() + '"', "Location": location, "Accept-Ranges": "bytes",
-            },  # fmt: skip
+                **commit,
+                **linked,
+                "X-Linked-Size": str(file.size + hub.faults.linked_size),
+                "ETag": '"' + hashlib.sha1(path.encode()).hexdigest() + '"',
+                "Location": location,
+                "Accept-Ranges": "bytes",
+            },
         )
 
     def storage(self, path: str, query: str) -> None:

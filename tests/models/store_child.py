@@ -1,0 +1,66 @@
+"""A child process that changes a store and is killed, or held, at a named step.
+
+Usage: python -m tests.models.store_child HOME STEP:HOW:NUMBER ACTION [ARGUMENT ...]; HOW is ``kill`` or ``hold``.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgechat.models.add import add
+from edgechat.models.hub import Hub
+from edgechat.models.installed import find
+from edgechat.models.locks import hold
+from edgechat.models.names import parse_reference
+from edgechat.models.pull import order_from_hub, pull
+from edgechat.models.store import Store
+from edgechat.models.verify import verify
+from edgechat.paths import Paths
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def stop_at(spec: str) -> Callable[[str], None]:
+    step, how, number = spec.split(":")
+    left = int(number)
+
+    def checkpoint(name: str) -> None:
+        nonlocal left
+        if name == step:
+            left -= 1
+            if left == 0 and how == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if left == 0:
+                time.sleep(60)
+
+    return checkpoint
+
+
+def main(home: str, spec: str, action: str, *arguments: str) -> None:
+    paths = Paths.from_env({"EDGECHAT_HOME": home})
+    store = Store(paths, checkpoint=stop_at(spec))
+    if action == "pull":
+        endpoint, reference = arguments
+        hub = Hub(endpoint=endpoint, stall_timeout_s=5)
+        pull(store, hub, order_from_hub(hub, parse_reference(reference)))
+    elif action == "add":
+        add(store, Path(arguments[0]))
+    elif action == "rm":
+        store.remove(*arguments)
+    elif action == "verify":
+        verify(store)
+    elif action == "load":
+        with hold(find(paths, arguments[0]).path):
+            time.sleep(60)
+    else:
+        raise SystemExit(f"no such action: {action}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
