@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 
 # Bounds on what is kept in memory or walked through, far above any published model (in brackets, the largest seen).
 # They hold the worst crafted file under a second and 50 MB.
-MAX_KEYS = 16_384  # (about 70)
-MAX_TENSORS = 32_768  # (about 1,500)
+MAX_KEYS = 4_096  # (about 70)
+MAX_TENSORS = 16_384  # (about 1,500)
 MAX_KEY_BYTES = 1024
-MAX_STRING_BYTES = 1 << 20  # (a chat template of 20 KB)
-MAX_STRINGS_BYTES = 8 << 20
+MAX_STRING_BYTES = 512 << 10  # (a chat template of 20 KB)
+MAX_KEPT_CHARACTERS = 1 << 20  # in all strings together; a character takes up to 4 bytes
 MAX_ARRAY_STRINGS = 2 << 20  # in all arrays of a file together (Gemma 4: 262,144 tokens and 514,906 merges)
 MAX_INLINE = 1024  # longer arrays stay in the file
+MAX_KEPT_ELEMENTS = 65_536  # in all shorter ones together (about 300)
 MAX_SHARDS = 1024
 
 _STRING, _ARRAY = 8, 9
@@ -287,7 +288,7 @@ def _version(cursor: Cursor) -> int:
 
 def _metadata(cursor: Cursor, count: int) -> dict[str, Value]:
     metadata: dict[str, Value] = {}
-    kept = walked = 0
+    characters = elements = walked = 0
     for index in range(count):
         key = cursor.text(MAX_KEY_BYTES, f"metadata key {index}")
         what = quoted(key)
@@ -295,16 +296,18 @@ def _metadata(cursor: Cursor, count: int) -> dict[str, Value]:
             cursor.fail(f"metadata key {index} is empty")
         if key in metadata:
             cursor.fail(f"the metadata key {what} appears twice")
-        value = _value(cursor, key, what)
-        metadata[key] = value
+        value = metadata[key] = _value(cursor, key, what)
         if isinstance(value, str):
-            kept += len(value)
+            characters += len(value)
+        elif isinstance(value, tuple):
+            elements += len(value)
+            characters += sum(len(item) for item in value if isinstance(item, str))
         elif isinstance(value, GgufArray) and value.element == _STRING:
             walked += value.count
-        elif isinstance(value, tuple) and value and isinstance(value[0], str):
-            kept += sum(len(item) for item in value if isinstance(item, str))
-        if kept > MAX_STRINGS_BYTES:
-            cursor.fail(f"its metadata holds more than {MAX_STRINGS_BYTES >> 20} MiB of strings")
+        if characters > MAX_KEPT_CHARACTERS:
+            cursor.fail(f"its metadata holds more than {MAX_KEPT_CHARACTERS} characters of text")
+        if elements > MAX_KEPT_ELEMENTS:
+            cursor.fail(f"its short metadata arrays hold more than {MAX_KEPT_ELEMENTS} elements")
         if walked > MAX_ARRAY_STRINGS:
             cursor.fail(f"its metadata arrays hold more than {MAX_ARRAY_STRINGS} strings")
     return metadata
