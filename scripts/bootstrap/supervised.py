@@ -1,7 +1,7 @@
 """Run one command that cannot outlive its parent, with its output in a log and a progress line on stderr.
 
-The command gets a watcher of its own: when the parent is gone (kill -9, a closed terminal) the watcher ends the whole
-process group. The watcher also inherits the setup lock, so the lock is free only once nothing is running any more.
+The command gets a watcher of its own: when the parent is gone (kill -9, a closed terminal) the watcher ends it with
+all that it started. The watcher also inherits the setup lock, so the lock is free only once nothing runs any more.
 It does not know what the command is for.
 """
 
@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-    from types import FrameType
 
 POLL_S = 0.2
 HEARTBEAT_S = 30.0
@@ -141,28 +140,35 @@ class _Watched:
 
 
 def _watch(gone: int, argv: Sequence[str], output: int, env: Mapping[str, str], cwd: Path) -> int:
-    """Be the watcher: a group of our own, ended when the parent's end of the pipe closes. Returns an exit status."""
-    os.setpgid(0, 0)
-    # Handlers rather than SIG_IGN: an ignored signal would stay ignored in the command, and then nothing could end it.
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, _swallow)
+    """Be the watcher: end the command when the parent's end of the pipe closes. Returns an exit status."""
+    os.setpgid(0, 0)  # the terminal's Ctrl-C is for the parent, which then closes the pipe
     try:
-        child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=dict(env), cwd=cwd)
+        child = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=dict(env), cwd=cwd, start_new_session=True
+        )
     except OSError as error:
         os.write(output, f"{argv[0]}: {error.strerror}\n".encode())
         return 127
     while child.poll() is None:
         ready, _, _ = select.select([gone], [], [], 0.1)
         if ready:
-            os.killpg(0, signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):  # the SIGKILL below answers it
-                child.wait(GRACE_S)
-            os.killpg(0, signal.SIGKILL)
+            _end(child)
     return child.returncode if child.returncode >= 0 else 128 - child.returncode
 
 
-def _swallow(_number: int, _frame: FrameType | None) -> None:
-    """Outlive the signal that the whole group gets: the watcher leaves last."""
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """End the command's whole group: politely at first, since ninja then ends its compilers, each a group of its own.
+
+    What is gone but not reaped (no init in some containers) still counts as the group, hence the second limit.
+    """
+    with contextlib.suppress(ProcessLookupError):  # raised once the group is empty
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            os.killpg(child.pid, number)
+            deadline = time.monotonic() + GRACE_S
+            while time.monotonic() < deadline:
+                child.poll()
+                os.killpg(child.pid, 0)
+                time.sleep(0.05)
 
 
 class _Tail:
