@@ -16,6 +16,16 @@ class MemoryNeed:
     kv: int
     compute: int
     overhead: int
+    mapped: int = 0
+    """The part of ``weights`` that is clean pages of the mapped file: the kernel may drop them and read them again, so
+    they never get a process killed, but decoding is only fast while they stay."""
+    device: int = 0
+    """The part of all this that lies in a device's own memory; 0 where the device shares the RAM."""
+
+    @property
+    def host(self) -> int:
+        """Bytes of RAM needed."""
+        return self.total - self.device
 
     @property
     def total(self) -> int:

@@ -26,12 +26,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+def say(word: str) -> None:
+    sys.stdout.write(f"{word}\n")
+    sys.stdout.flush()
+
+
 def stop_at(spec: str) -> Callable[[str], None]:
     step, how, number = spec.split(":")
     left = int(number)
 
     def checkpoint(name: str) -> None:
         nonlocal left
+        say(name)
         if name == step:
             left -= 1
             if left == 0 and how == "kill":
@@ -57,6 +63,7 @@ def main(home: str, spec: str, action: str, *arguments: str) -> None:
         verify(store)
     elif action == "load":
         with hold(find(paths, arguments[0]).path):
+            say("loaded")
             time.sleep(60)
     else:
         raise SystemExit(f"no such action: {action}")
