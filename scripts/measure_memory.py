@@ -30,6 +30,7 @@ from edgechat.models.plan import LoadSettings
 
 if TYPE_CHECKING:
     import ctypes
+    from collections.abc import Sequence
 
 _KV_TYPES = {"f16": 1, "q8_0": 8}
 """ggml_type numbers (ggml.h)."""
@@ -98,6 +99,8 @@ class AnonymousPeak(threading.Thread):
 def _low_level_llama() -> ModuleType:
     # The package's __init__ imports numpy and jinja2 through the chat formats: 0.5 s, and 30 MB that the figures
     # should not hold. A bare package object in its place keeps that from running.
+    if "llama_cpp" in sys.modules:
+        return importlib.import_module("llama_cpp.llama_cpp")
     spec = importlib.util.find_spec("llama_cpp")
     if spec is None or spec.submodule_search_locations is None:
         raise SystemExit("llama-cpp-python is not installed in this environment.")
@@ -227,7 +230,13 @@ def arguments(settings: LoadSettings) -> list[str]:
 
 
 def measure(
-    model: Path, settings: LoadSettings, *, fill: int | None = None, steps: int = 16, timeout: float = 1800
+    model: Path,
+    settings: LoadSettings,
+    *,
+    fill: int | None = None,
+    steps: int = 16,
+    imports: Sequence[str] = (),
+    timeout: float = 1800,
 ) -> dict[str, Any]:
     """Measure in a child process.
 
@@ -236,6 +245,7 @@ def measure(
         settings: carried out to the letter.
         fill: prompt tokens to prefill; None means one ubatch. Clipped to what the context holds.
         steps: tokens decoded one by one after it.
+        imports: modules the child imports first, so that its base is that of a process that has them.
         timeout: seconds the child may take.
 
     Raises:
@@ -243,6 +253,7 @@ def measure(
     """
     command = [sys.executable, __file__, str(model), *arguments(settings), "--steps", str(steps)]
     command += [] if fill is None else ["--fill", str(fill)]
+    command += [part for module in imports for part in ("--import", module)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
     if done.returncode:
         raise LoadFailedError(f"exit {done.returncode}: {done.stderr.strip()[-2000:]}")
@@ -265,6 +276,9 @@ def _parser() -> argparse.ArgumentParser:
         "--fill", default="ubatch", help="prompt tokens: a number, `ubatch` (default) or `ctx`, the whole context"
     )
     parser.add_argument("--steps", type=int, default=16, help="tokens decoded after the prompt (16)")
+    parser.add_argument(
+        "--import", action="append", default=[], dest="imports", metavar="MODULE", help="import this first; repeatable"
+    )
     return parser
 
 
@@ -272,6 +286,8 @@ def main() -> int:
     args = _parser().parse_args()
     settings = LoadSettings(**{field.name: getattr(args, field.name) for field in fields(LoadSettings)})
     fill = {"ubatch": settings.n_ubatch, "ctx": settings.n_ctx}.get(args.fill)
+    for module in args.imports:
+        importlib.import_module(module)
     try:
         fill = int(args.fill) if fill is None else fill
         result = _Run(_low_level_llama(), args.model, settings).measure(fill, args.steps)

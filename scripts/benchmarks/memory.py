@@ -1,8 +1,8 @@
 """Section ``memory``: predicted against measured peak, over models, context sizes, KV types and load modes.
 
 Predicted by ``edgechat.models.fit`` from the file's header; measured as VmHWM by ``measure_memory.py``, a child that
-loads the file just so and fills a whole ubatch. Pages of a mapped model can be taken back by the kernel at any time:
-their share stands in a column of its own.
+has the engine's modules imported, loads the file just so and fills a whole ubatch. Pages of a mapped model can be
+taken back by the kernel at any time: their share stands in a column of its own.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ CONTEXTS = (1024, 4096, 16384)
 KV_TYPES = ("f16", "q8_0")
 LOADS = (("mmap", False), ("mmap", True), ("read", False))
 """Load mode and repacking; reading with repacking needs what reading without needs, for the copy replaces the read."""
+ENGINE = ("edgechat.engine.host", "edgechat.engine.choice", "edgechat.engine.residence", "edgechat.engine.loop")
+"""What the engine process has imported once a model is resident: its own overhead is part of the prediction."""
 WORST_SHARE, WORST_BYTES, MEDIAN_SHARE = 0.05, 50_000_000, 0.02
 
 
@@ -126,7 +128,7 @@ def run(ground: Ground) -> Section:
 def _measure(model: Model, settings: LoadSettings) -> Point:
     header, features = gguf.read_header(model.path), probe.probe().cpu.features
     need = fit.memory_need(gguf_shape.shape_of(header), gguf_shape.weight_bytes(header, features), settings)
-    found = measure(model.path, settings)
+    found = measure(model.path, settings, imports=ENGINE)
     return Point(model.name, settings, need, found["peak_rss_bytes"], found["mapped_model_bytes"])
 
 

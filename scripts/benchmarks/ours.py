@@ -9,9 +9,16 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from edgechat.models.plan import LoadSettings
+from edgechat import config
+from edgechat.board.probe import probe
+from edgechat.engine.choice import choose
+from edgechat.engine.request import Wish
+from edgechat.paths import Paths
+
+if TYPE_CHECKING:
+    from edgechat.models.plan import LoadSettings
 
 
 class OursFailedError(RuntimeError):
@@ -55,10 +62,16 @@ class Edgechat:
         return Asked(json.loads(lines[-1]), wall_s)
 
     def settings(self, model: Path) -> LoadSettings:
-        """What edgechat's plan for ``model`` is here, so that the peers can be told the same."""
-        plan = json.loads(self._run(["models", "plan", str(model), "--json"]).stdout)
-        names = ("n_ctx", "kv_type", "n_batch", "n_ubatch", "n_gpu_layers", "load_mode", "repack", "n_threads")
-        return LoadSettings(**{name: plan[name] for name in names}, n_threads_batch=plan["n_threads"])
+        """How the engine will load ``model`` here, so that the peers can be told the same."""
+        paths = Paths.from_env(self.environment)
+        choice = choose(
+            Wish(model=str(model)),
+            paths=paths,
+            config=config.load(paths.config, self.environment),
+            board=probe(),
+            steps_down=lambda _label: 0,
+        )
+        return choice.plan.settings
 
     def stop(self) -> None:
         """Stop the engine, if one runs."""
