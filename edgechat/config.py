@@ -1,19 +1,22 @@
 """Settings, and where each value came from: defaults, then ``config.toml``, then ``EDGECHAT_*``, then flags.
 
-A dataclass and the standard library, so that a warm ``edgechat ask`` can afford it. Unknown keys and values of the wrong
-type are refused with the nearest known name, wherever they stand.
+A dataclass and the standard library, so that a warm ``edgechat ask`` can afford it. Unknown keys and values of the
+wrong type are refused with the nearest known name, wherever they stand.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgechat.errors import StateError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 FILE = "config.toml"
 
@@ -41,7 +44,7 @@ class Config:
     origins: Mapping[str, str] = field(default_factory=dict)
     """Where each value that is not a default came from."""
 
-    def override(self, origin: str, **values: Any) -> Config:
+    def override(self, origin: str, **values: Any) -> Config:  # noqa: ANN401 - checked by _typed
         """A copy with the given values, where they are not None."""
         given = {name: value for name, value in values.items() if value is not None}
         return replace(self, **given, origins={**self.origins, **dict.fromkeys(given, origin)})
@@ -120,18 +123,15 @@ def _known(name: str, origin: str) -> str:
     raise UsageError(f"{origin}: there is no setting {name}.", hint=hint)
 
 
-def _typed(name: str, value: Any, origin: str) -> Any:
-    wanted: type = int if name in _INTEGERS else float if name in _FLOATS else str
-    is_text = isinstance(value, str)
-    try:
-        # A number in the file must be a number; in the environment everything is text.
-        if wanted is str and is_text:
+def _typed(name: str, value: object, origin: str) -> str | int | float:
+    kind = "a whole number" if name in _INTEGERS else "a number" if name in _FLOATS else "text"
+    if kind == "text":
+        if isinstance(value, str):
             return value
-        if wanted is not str and not isinstance(value, bool) and (is_text or isinstance(value, (int, float))):
-            number = wanted(value)
-            if is_text or number == value:
+    elif isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        # A number in the file must be a number; in the environment everything is text.
+        with contextlib.suppress(ValueError):
+            number = int(value) if kind == "a whole number" else float(value)
+            if isinstance(value, str) or number == value:
                 return number
-    except ValueError:
-        pass
-    kind = {int: "a whole number", float: "a number", str: "text"}[wanted]
     raise UsageError(f"{origin}: {name} is {value!r}; it must be {kind}.")

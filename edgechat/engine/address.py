@@ -9,10 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgechat.errors import StateError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 NAME = "engine.sock"
 _LIMIT = 100

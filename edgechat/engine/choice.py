@@ -6,19 +6,23 @@ llama.cpp ever sees it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from edgechat.board.board import Board
-from edgechat.config import Config
-from edgechat.engine.request import Wish
 from edgechat.errors import DoesNotFitError, ModelNotFoundError, NoModelError
 from edgechat.models import fit, gguf
 from edgechat.models.gguf_shape import shape_of, weight_bytes
 from edgechat.models.installed import STARTER_NAME, InstalledModel, find, installed, read_pin
-from edgechat.models.plan import Plan
-from edgechat.paths import Paths
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgechat.board.board import Board
+    from edgechat.config import Config
+    from edgechat.engine.request import Wish
+    from edgechat.models.plan import Plan
+    from edgechat.paths import Paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,9 @@ def choose(wish: Wish, *, paths: Paths, config: Config, board: Board, steps_down
 
     Args:
         wish: what the client asked for.
+        paths: where models and the pin are.
+        config: settings that stand in for what the wish leaves open.
+        board: the machine, with the memory that is free now.
         steps_down: how many plans of a model's ladder died of memory since boot, by its label.
 
     Raises:
@@ -83,7 +90,7 @@ def choose(wish: Wish, *, paths: Paths, config: Config, board: Board, steps_down
         plan=fitting[step],
         ladder=tuple(fitting[step:]),
         languages=model.languages,
-        sampling={key: value for key, value in model.sampling.items()},
+        sampling=dict(model.sampling.items()),
         is_starter=model.name == STARTER_NAME,
         wished_n_ctx=max(n_ctx or 0, fitting[step].settings.n_ctx),
         stepped_down_from=_describe(fitting[0]) if step else None,
@@ -124,7 +131,8 @@ def _from_file(path: Path) -> InstalledModel:
     path = path.expanduser().absolute()
     if not path.is_file():
         raise ModelNotFoundError(
-            f"There is no file {path}.", hint="Name a GGUF file that exists; `edgechat models list` shows what is installed."
+            f"There is no file {path}.",
+            hint="Name a GGUF file that exists; `edgechat models list` shows what is installed.",
         )
     header = gguf.read_header(path)
     return InstalledModel(

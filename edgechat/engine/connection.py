@@ -9,14 +9,16 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
-import socket
 import threading
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgechat.engine import events
 from edgechat.engine.protocol import Decoder, Frame, encode
 from edgechat.errors import EngineProtocolError
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
 
 MAX_UNREAD = 8 * 1024 * 1024
 """Bytes kept for a client that does not read; beyond it the client is dropped, so that it costs nobody else."""
@@ -146,9 +148,9 @@ class Listener(threading.Thread):
 
     def close(self, farewell: Frame, *, patience_s: float = 1.0) -> None:
         """Send every client a last frame, give slow ones a moment, hang up. Called from another thread."""
+        self._is_closing = True
         for connection in list(self.connections):
             connection.send_frame(farewell)
-        self._is_closing = True
         self.wake()
         self._closed.wait(patience_s)
 

@@ -10,9 +10,12 @@ import json
 import signal
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgechat.errors import StateError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NOTE = "engine.death.json"
 

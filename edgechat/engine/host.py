@@ -13,7 +13,6 @@ import os
 import queue
 import secrets
 import signal
-import socket
 import sys
 import time
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from edgechat.engine import address, death, log, oom, steps
 from edgechat.engine.connection import Connection, Listener
 from edgechat.engine.events import Loading
+from edgechat.engine.governor import Governor
 from edgechat.engine.protocol import PROTOCOL, Frame
 from edgechat.engine.request import Request, Wish
 from edgechat.engine.vital import Vital
@@ -29,6 +29,8 @@ from edgechat.paths import Paths
 from edgechat.version import __version__
 
 if TYPE_CHECKING:
+    import socket
+
     from edgechat.board.board import Board
     from edgechat.config import Config
     from edgechat.engine.choice import Choice
@@ -72,11 +74,14 @@ class Host:
         wish = self._first_wish()
         if wish is not None:
             try:
-                self._load(wish)
+                loop = self._load(wish)
             except EdgechatError as error:
                 self._refuse_all(error)
             else:
-                self._serve()
+                self._serve(loop)
+        # The name goes first, so that nobody knocks any more; the weights go before the farewell, so that whoever hears
+        # it finds the memory free.
+        address.remove(self._paths.state)
         if self._home is not None:
             self._home.close()
         self._listener.close({"type": "bye", "reason": self._farewell or "idle"})
@@ -102,15 +107,17 @@ class Host:
             self._early.put(mail)
         return wish
 
-    def _load(self, wish: Wish) -> None:
+    def _load(self, wish: Wish) -> DecodeLoop:
         from edgechat.board.probe import probe  # noqa: PLC0415
         from edgechat.engine.choice import choose  # noqa: PLC0415
-        from edgechat.engine.residence import Residence  # noqa: PLC0415 - llama.cpp enters the process here
         from edgechat.engine.loop import DecodeLoop  # noqa: PLC0415
+        from edgechat.engine.residence import Residence  # noqa: PLC0415 - llama.cpp enters the process here
         from edgechat.models.locks import IN_USE, try_lock  # noqa: PLC0415
 
         self._vital.stage = "load"
         board = probe()
+        # Its first look covers the time of loading, so that even the first step knows who else is computing.
+        governor = Governor()
         while True:
             choice = choose(
                 wish,
@@ -129,8 +136,11 @@ class Host:
                 break
             except EngineError as error:
                 self._after_failed_load(error, choice, board)
-        self._loop = DecodeLoop(self._home, self._vital)
+        settings = self._home.choice.plan.settings
+        governor.n_planned = max(settings.n_threads, settings.n_threads_batch)
+        self._loop = DecodeLoop(self._home, governor, self._vital)
         self._vital.stage = "idle"
+        return self._loop
 
     def _after_failed_load(self, error: EngineError, choice: Choice, board: Board) -> None:
         """Go on with the next smaller plan if memory was the cause, else raise what is wrong with the file."""
@@ -150,9 +160,9 @@ class Host:
     def _on_progress(self, fraction: float) -> None:
         if fraction - self._loading >= 0.02 or fraction >= 1:
             self._loading = fraction
-            assert self._choice is not None
+            name = self._choice.name if self._choice else ""
             for connection, request_id in self._pending():
-                connection.send(Loading(round(fraction, 3), self._choice.name), request_id)
+                connection.send(Loading(round(fraction, 3), name), request_id)
 
     def _pending(self) -> list[tuple[Connection, int]]:
         """Requests that wait for the model."""
@@ -172,9 +182,7 @@ class Host:
 
     # -- serving -------------------------------------------------------------------------------------------------------
 
-    def _serve(self) -> None:
-        assert self._loop is not None
-        loop = self._loop
+    def _serve(self, loop: DecodeLoop) -> None:
         while not self._early.empty():
             loop.post(*self._early.get())
         while self._farewell is None:
@@ -302,7 +310,7 @@ class Host:
         }
 
 
-def _warden(child: int, engine: str, paths: Paths, vital: Vital, log_start: int, kills_before: int) -> NoReturn:
+def _warden(child: int, engine: str, paths: Paths, vital: Vital, *, log_start: int, kills_before: int) -> NoReturn:
     """Wait for the engine to end and write down why, if it did not leave of its own accord."""
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
@@ -323,7 +331,7 @@ def _warden(child: int, engine: str, paths: Paths, vital: Vital, log_start: int,
 
 
 def main() -> None:
-    """Take the lock, bind the socket, fork, serve. ``argv[1]`` is the descriptor that is closed when clients may come."""
+    """Take the lock, bind the socket, fork, serve. ``argv[1]`` is a pipe that is written to when clients may come."""
     ready = int(sys.argv[1])
     paths = Paths.from_env()
     os.umask(0o077)
@@ -343,20 +351,19 @@ def main() -> None:
         os.close(lock)
         os.close(ready)
         server.close()
-        _warden(child, engine, paths, vital, log_start, kills)
+        _warden(child, engine, paths, vital, log_start=log_start, kills_before=kills)
     oom.volunteer()
     faulthandler.enable()
     from edgechat import config  # noqa: PLC0415
 
     host = Host(server, paths, config.load(paths.config), vital, engine)
-    os.set_inheritable(ready, False)
+    os.write(ready, b"r")
     os.close(ready)
     try:
         host.run()
     except BaseException as error:
         vital.note(declared=f"exit:{type(error).__name__}: {error}")
         raise
-    address.remove(paths.state)
     os._exit(0)
 
 

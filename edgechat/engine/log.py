@@ -7,10 +7,13 @@ when an engine starts, and cut in half when it outgrows its bound while the engi
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgechat.errors import StateError
 from edgechat.paths import private_directory
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MAX_BYTES = 1024 * 1024
 

@@ -12,20 +12,25 @@ import secrets
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgechat.engine.cells import Cells
-from edgechat.engine.connection import Connection
 from edgechat.engine.events import Prefill, Queued, Started
 from edgechat.engine.native.context import CacheFullError
 from edgechat.engine.native.sampler import Sampler
 from edgechat.engine.refusal import error_frame
 from edgechat.engine.reply import Reply
 from edgechat.engine.request import DEFAULT_MAX_TOKENS, Request
-from edgechat.engine.residence import Residence
 from edgechat.engine.sequence import Sequence
-from edgechat.engine.vital import Vital
-from edgechat.errors import ContextOverflowError, EdgechatError
+from edgechat.errors import ContextOverflowError, DeadlineError, EdgechatError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgechat.engine.connection import Connection
+    from edgechat.engine.governor import Governor
+    from edgechat.engine.residence import Residence
+    from edgechat.engine.vital import Vital
 
 _STEP_ALONE_S = 1.0
 _STEP_BESIDE_OTHERS_S = 0.25
@@ -44,11 +49,16 @@ class Waiting:
     arrived: float
     was_told: bool = False
 
+    @property
+    def deadline(self) -> float | None:
+        """When the caller stops waiting, on the monotonic clock."""
+        return None if self.request.timeout_s is None else self.arrived + self.request.timeout_s
+
 
 class DecodeLoop:
     """Runs answers over one residence. All methods but :meth:`post` belong to the loop's thread."""
 
-    def __init__(self, residence: Residence, vital: Vital) -> None:
+    def __init__(self, residence: Residence, governor: Governor, vital: Vital) -> None:
         self._home = residence
         self._context = residence.context
         self._vital = vital
@@ -57,6 +67,9 @@ class DecodeLoop:
         self._waiting: deque[Waiting] = deque()
         self._running: list[Sequence] = []
         self._prefill_tps = 0.0
+        settings = residence.choice.plan.settings
+        self._governor = governor
+        self._planned_threads = (settings.n_threads, settings.n_threads_batch)
         self.idle_since = time.monotonic()
 
     @property
@@ -78,6 +91,8 @@ class DecodeLoop:
             self.idle_since = time.monotonic()
         else:
             self._vital.stage = "idle"
+            # Keeps the last look fresh: the first step of the next answer must not begin with threads that collide.
+            self._governor.turn(time.monotonic())
 
     # -- mail ----------------------------------------------------------------------------------------------------------
 
@@ -113,16 +128,19 @@ class DecodeLoop:
             Waiting(request, request_id, connection, prompt.tokens, prompt.open_thought, time.monotonic())
         )
 
-    def _cancel(self, matches: Any) -> None:
-        for each in [w for w in self._waiting if matches(w)]:
-            self._waiting.remove(each)
-        for each in [s for s in self._running if matches(s)]:
-            self._end(each, "cancelled")
+    def _cancel(self, matches: Callable[[Waiting | Sequence], bool]) -> None:
+        self._waiting = deque(each for each in self._waiting if not matches(each))
+        for running in [s for s in self._running if matches(s)]:
+            self._end(running, "cancelled")
 
     def _expire(self) -> None:
         now = time.monotonic()
-        for each in [s for s in self._running if s.deadline is not None and now > s.deadline]:
-            self._end(each, "timeout")
+        for running in [s for s in self._running if s.deadline is not None and now > s.deadline]:
+            self._end(running, "timeout")
+        for each in [w for w in self._waiting if w.deadline is not None and now > w.deadline]:
+            self._waiting.remove(each)
+            late = DeadlineError("The time allowed for the answer ran out before it could start.")
+            each.reader.send_frame(error_frame(late, each.request_id))
 
     # -- admission -----------------------------------------------------------------------------------------------------
 
@@ -133,7 +151,7 @@ class DecodeLoop:
             n_room = self._context.n_ctx - n_prompt
             wanted = request.max_tokens or DEFAULT_MAX_TOKENS
             max_tokens = min(wanted, n_room)
-            # A resumed answer's tokens are decoded again as if they were prompt, so they may be part of a reused prefix.
+            # A resumed answer's tokens are read again like a prompt, so a reused prefix may include them.
             known = waiting.prompt + request.resume
             grant = self._cells.admit(known, n_prompt + max_tokens)
             if grant is None:
@@ -176,7 +194,7 @@ class DecodeLoop:
             reply=Reply(request.stop, waiting.open_thought),
             cached=min(reused, len(waiting.prompt)),
             n_past=reused,
-            deadline=None if request.timeout_s is None else waiting.arrived + request.timeout_s,
+            deadline=waiting.deadline,
             ends_at_context=is_cut,
         )
         sequence.timing.arrived = waiting.arrived
@@ -202,6 +220,8 @@ class DecodeLoop:
 
     def _step(self) -> None:
         context = self._context
+        allowed = self._governor.turn(time.monotonic())
+        context.set_threads(*(min(planned, allowed) for planned in self._planned_threads))
         context.clear()
         n_decoding = n_prefilled = 0
         for sequence in self._running:
@@ -241,9 +261,7 @@ class DecodeLoop:
         count = min(sequence.to_prefill, chunk, self._context.room)
         start = sequence.n_past
         is_whole = count == sequence.to_prefill
-        index = self._context.add(
-            sequence.tokens(start, start + count), start, sequence.slot, want_logits=is_whole
-        )
+        index = self._context.add(sequence.tokens(start, start + count), start, sequence.slot, want_logits=is_whole)
         sequence.n_past += count
         if is_whole:
             sequence.logits_at = index
@@ -262,7 +280,6 @@ class DecodeLoop:
 
     def _sample(self, sequence: Sequence) -> None:
         model = self._home.model
-        assert isinstance(sequence.sampler, Sampler)
         token = sequence.sampler.sample(self._context, sequence.logits_at)
         is_end = model.is_eog(token)
         reason = sequence.accept(token, b"" if is_end else model.piece(token), is_end=is_end, now=time.monotonic())
@@ -273,6 +290,4 @@ class DecodeLoop:
         self._running.remove(sequence)
         sequence.sampler.close()
         self._cells.park(sequence.slot, tuple(sequence.tokens(0, sequence.n_past)))
-        sequence.finish(
-            reason, now=time.monotonic(), peak_rss=self._vital.peak_rss(), load_s=self._home.load_s
-        )
+        sequence.finish(reason, now=time.monotonic(), peak_rss=self._vital.peak_rss(), load_s=self._home.load_s)

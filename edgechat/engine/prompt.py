@@ -8,19 +8,27 @@ otherwise left in one piece with the template's text, because SentencePiece voca
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from edgechat.engine.reply import open_thought
-from edgechat.engine.request import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgechat.engine.request import Message
 
 
 class Tokenizer(Protocol):
     """The part of a model's vocabulary that prompts need."""
 
-    bos_text: str
-    adds_bos: bool
+    @property
+    def bos_text(self) -> str:
+        """The beginning-of-sequence token as templates spell it."""
+
+    @property
+    def adds_bos(self) -> bool:
+        """True when a prompt must begin with BOS."""
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         """Token ids of a text."""

@@ -6,10 +6,10 @@ of models or answers.
 
 Client to engine                                 Engine to client
 ``hello   {version, protocol, keeps}``            ``hello   {version, protocol, engine, pid, …}``
-``generate{id, request}``                         ``queued | switch | loading | loaded | started | prefill | text | done | error``, each with ``id``
-``cancel  {id}``                                  (``done`` follows with ``finish_reason: cancelled``)
+``generate{id, request}``                         ``queued switch loading started prefill text done error``, with ``id``
+``cancel  {id}``                                  (``done`` follows, ``finish_reason: cancelled``)
 ``status  {}``                                    ``status  {engines: […]}``
-``retire  {}``                                    ``bye     {reason}`` once the running answers are done
+``retire  {}``                                    ``bye     {reason}`` after the running answers
 ``stop    {}``                                    ``bye     {reason}`` at once
 ``keep    {seconds}``
 """
@@ -18,10 +18,12 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgechat.errors import EngineProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PROTOCOL = 1
 """Raised whenever a frame changes meaning; client and engine must agree on it exactly."""

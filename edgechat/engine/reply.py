@@ -53,9 +53,7 @@ class Reply:
         self._held += text
         while self._held:
             marks = self._marks()
-            at, mark = min(
-                ((found, mark) for mark in marks if (found := self._held.find(mark)) >= 0), default=(-1, "")
-            )
+            at, mark = min(((found, mark) for mark in marks if (found := self._held.find(mark)) >= 0), default=(-1, ""))
             if at < 0:
                 keep = 0 if is_last else _overlap(self._held, marks)
                 cut = len(self._held) - keep

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from edgechat.engine.choice import Choice
 from edgechat.engine.native.context import Context
 from edgechat.engine.native.model import Model
 from edgechat.engine.prompt import Prompt, build
@@ -17,7 +16,12 @@ from edgechat.engine.request import Request, Sampling
 from edgechat.engine.template import CHATML, ChatTemplate
 from edgechat.engine.vetting import Vetting
 from edgechat.errors import InvalidModelFileError
-from edgechat.paths import Paths
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgechat.engine.choice import Choice
+    from edgechat.paths import Paths
 
 
 class Residence:
@@ -41,16 +45,17 @@ class Residence:
         self.context = Context(self.model, settings)
         compiling.join()
         self._takes_system = vetting.verdict().takes_system
-        if isinstance(self._template, Exception):
-            raise self._template
+        if isinstance(self._compiled, InvalidModelFileError):
+            raise self._compiled
+        self._template: ChatTemplate = self._compiled
         self.load_s = time.monotonic() - began
 
     def _compile(self, source: str) -> None:
-        self._template: ChatTemplate | InvalidModelFileError
+        self._compiled: ChatTemplate | InvalidModelFileError
         try:
-            self._template = ChatTemplate(source, bos=self.model.bos_text, eos=self.model.eos_text)
+            self._compiled = ChatTemplate(source, bos=self.model.bos_text, eos=self.model.eos_text)
         except InvalidModelFileError as error:
-            self._template = error
+            self._compiled = error
 
     def _template_source(self) -> str:
         if template := self.model.chat_template:
@@ -65,10 +70,7 @@ class Residence:
 
     def prompt(self, request: Request) -> Prompt:
         """Render and tokenize a request's conversation."""
-        assert isinstance(self._template, ChatTemplate)
-        return build(
-            request.messages, self._template, self.model, takes_system=self._takes_system, think=request.think
-        )
+        return build(request.messages, self._template, self.model, takes_system=self._takes_system, think=request.think)
 
     def sampling(self, request: Request) -> Sampling:
         """The caller's parameters over the model's own over edgechat's."""

@@ -10,17 +10,11 @@ from edgechat.engine.events import Done, Event, Text
 from edgechat.engine.reply import Piece, Reply
 
 if TYPE_CHECKING:
+    from edgechat.engine.native.sampler import Sampler
     from edgechat.engine.request import Request
 
 FLUSH_EVERY_S = 0.03
 """Text is sent at most this often: each message wakes the reader, who takes a core from the decoding threads."""
-
-
-class SamplerLike(Protocol):
-    """What chooses tokens."""
-
-    def close(self) -> None:
-        """Free it."""
 
 
 class Reader(Protocol):
@@ -52,7 +46,7 @@ class Sequence:
     cells: int
     """KV cells reserved: prompt and the longest answer."""
     max_tokens: int
-    sampler: SamplerLike
+    sampler: Sampler
     seed: int
     reply: Reply
     cached: int

@@ -6,9 +6,12 @@ One small JSON file in the state directory, keyed by boot: after a reboot everyt
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgechat.errors import StateError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _FILE = "stepped-down.json"
 

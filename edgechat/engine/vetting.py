@@ -11,11 +11,14 @@ import json
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgechat.errors import InvalidModelFileError
 from edgechat.paths import private_directory
 from edgechat.version import __version__
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CPU_SECONDS = 2
 ADDRESS_SPACE = 512 * 1024 * 1024
@@ -48,17 +51,9 @@ class Vetting:
     def __init__(self, source: str, *, bos: str, eos: str, cache: Path) -> None:
         job = json.dumps({"source": source, "bos": bos, "eos": eos, "version": __version__})
         self._file = cache / "templates" / f"{hashlib.sha256(job.encode()).hexdigest()}.json"
-        self._child: subprocess.Popen[str] | None = None
+        self._job = job
         self._known = self._read()
-        if self._known is None:
-            self._child = subprocess.Popen(
-                [sys.executable, "-m", "edgechat.engine.vetting"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                text=True,
-            )
-            self._job = job
+        self._child = None if self._known else _start_child()
 
     def verdict(self) -> Verdict:
         """Wait for the child, at most 20 s.
@@ -66,18 +61,19 @@ class Vetting:
         Raises:
             InvalidModelFileError: the template is refused; the message says why.
         """
-        if self._known is None:
-            self._known = self._ask_child()
+        if self._child is not None and self._known is None:
+            self._known = self._ask_child(self._child)
             private_directory(self._file.parent)
             temporary = self._file.with_suffix(".new")
             temporary.write_text(json.dumps(asdict(self._known)))
             temporary.replace(self._file)
-        if self._known.fault:
+        known = self._known or Verdict("it could not be tried", takes_system=False)
+        if known.fault:
             raise InvalidModelFileError(
-                f"The chat template inside the model file was refused: {self._known.fault}.",
+                f"The chat template inside the model file was refused: {known.fault}.",
                 hint="Choose another file of this model; `edgechat models list` shows what is installed.",
             )
-        return self._known
+        return known
 
     def _read(self) -> Verdict | None:
         try:
@@ -87,19 +83,28 @@ class Vetting:
         except (ValueError, TypeError):
             return None  # a cache file that cannot be read is made again
 
-    def _ask_child(self) -> Verdict:
-        assert self._child is not None
+    def _ask_child(self, child: subprocess.Popen[str]) -> Verdict:
         try:
-            answer, _ = self._child.communicate(self._job, timeout=_WALL_SECONDS)
+            answer, _ = child.communicate(self._job, timeout=_WALL_SECONDS)
         except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.communicate()
+            child.kill()
+            child.communicate()
             return Verdict("it does not come to an end", takes_system=False)
-        if self._child.returncode != 0:
+        if child.returncode != 0:
             return Verdict(
                 f"rendering it takes more than {CPU_SECONDS} s or {ADDRESS_SPACE >> 20} MiB", takes_system=False
             )
         return Verdict(**json.loads(answer))
+
+
+def _start_child() -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "edgechat.engine.vetting"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
 
 
 def examine(source: str, *, bos: str, eos: str) -> Verdict:

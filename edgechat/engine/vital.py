@@ -10,8 +10,11 @@ import json
 import mmap
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _STAGES = ("start", "load", "prefill", "decode", "idle")
 _SIZE = 4096

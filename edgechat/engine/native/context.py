@@ -7,12 +7,14 @@ allocated once, so that a decode step costs Python a handful of stores and one f
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from edgechat.engine.native.lib import llama
-from edgechat.engine.native.model import Model
 from edgechat.errors import EngineError
-from edgechat.models.plan import LoadSettings
+
+if TYPE_CHECKING:
+    from edgechat.engine.native.model import Model
+    from edgechat.models.plan import LoadSettings
 
 _KV_TYPES = {"f16": 1, "q8_0": 8}  # enum ggml_type
 _FLASH_ATTN_AUTO, _FLASH_ATTN_OFF = -1, 0  # enum llama_flash_attn_type
@@ -64,11 +66,11 @@ class Context:
 
     def _make_batch(self) -> None:
         size = self.n_batch
-        self._tokens = (ctypes.c_int32 * size)()
-        self._positions = (ctypes.c_int32 * size)()
+        self._tokens: Any = (ctypes.c_int32 * size)()
+        self._positions: Any = (ctypes.c_int32 * size)()
         self._counts = (ctypes.c_int32 * size)(*([1] * size))
-        self._sequences = (ctypes.c_int32 * size)()
-        self._logits = (ctypes.c_int8 * size)()
+        self._sequences: Any = (ctypes.c_int32 * size)()
+        self._logits: Any = (ctypes.c_int8 * size)()
         step = ctypes.sizeof(ctypes.c_int32)
         base = ctypes.addressof(self._sequences)
         pointer = ctypes.POINTER(ctypes.c_int32)
@@ -96,7 +98,7 @@ class Context:
         """How many more tokens the batch takes; one more than n_batch aborts the process."""
         return self.n_batch - int(self._batch.n_tokens)
 
-    def add(self, tokens: Sequence[int], position: int, sequence: int, *, want_logits: bool) -> int:
+    def add(self, tokens: list[int], position: int, sequence: int, *, want_logits: bool) -> int:
         """Append consecutive tokens of one sequence; logits, if wanted, are those after the last.
 
         Returns:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
 from types import ModuleType
 from typing import Any
@@ -44,3 +45,18 @@ def load() -> Any:
 
 llama: Any = load()
 """The low-level API. Typed ``Any``: ctypes functions carry no types that a checker could use."""
+
+_INFO, _CONTINUE = 2, 5  # enum ggml_log_level
+_level = _INFO
+
+
+def _write(level: int, text: bytes | None, _data: object) -> None:
+    global _level  # noqa: PLW0603 - llama.cpp's own notion: a continuation has the level of what it continues
+    _level = _level if level == _CONTINUE else level
+    if _level >= _INFO and text:
+        os.write(2, text)
+
+
+_write_reference = llama.llama_log_callback(_write)
+# Without a callback llama.cpp writes its debug lines too: 400 KB for one small model.
+llama.llama_log_set(_write_reference, None)

@@ -7,12 +7,16 @@ ids and back. Token ids are plain ints; pieces are bytes, because one token may 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgechat.engine.native.lib import llama
 from edgechat.errors import EngineError
-from edgechat.models.plan import LoadSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from edgechat.models.plan import LoadSettings
 
 _LOAD_MODES = {"read": 0, "mmap": 1}  # enum llama_load_mode: NONE, MMAP
 

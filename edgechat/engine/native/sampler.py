@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from edgechat.engine.native.context import Context
 from edgechat.engine.native.lib import llama
-from edgechat.engine.native.model import Model
-from edgechat.engine.request import Sampling
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgechat.engine.native.context import Context
+    from edgechat.engine.native.model import Model
+    from edgechat.engine.request import Sampling
 
 PENALTY_LAST_N = 64
 """Tokens that the repetition penalty looks back on; llama.cpp's own default."""

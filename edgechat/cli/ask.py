@@ -1,0 +1,127 @@
+"""``edgechat ask``: one answer to standard output. Everything that is not the answer goes to standard error."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgechat import config as settings
+from edgechat.cli.answer import AnswerView
+from edgechat.engine.client import EngineClient
+from edgechat.engine.request import Message, Request, Wish
+from edgechat.errors import AnswerError, InvalidInputError, UsageError
+from edgechat.paths import Paths
+
+
+@click.command()
+@click.argument("prompt", required=False)
+@click.option("-m", "--model", help="A model's name, NAME:QUANT, or the path of a GGUF file.")
+@click.option("-s", "--system", help="System message.")
+@click.option(
+    "-f", "--file", "files", multiple=True, type=click.Path(path_type=Path), help="Append a text file. Repeatable."
+)
+@click.option("-n", "--max-tokens", type=click.IntRange(min=1), help="Longest answer in tokens (default 1024).")
+@click.option("--temp", "temperature", type=float, help="Sampling temperature; 0 is greedy.")
+@click.option("--top-k", type=int, help="Sample among this many tokens; 0 means all.")
+@click.option("--top-p", type=float, help="Sample within this probability mass.")
+@click.option("--min-p", type=float, help="Drop tokens below this share of the best one's probability.")
+@click.option("--repeat-penalty", type=float, help="Above 1 discourages repetition.")
+@click.option("--seed", type=int, help="Makes sampling repeatable.")
+@click.option("--ctx", "n_ctx", type=click.IntRange(min=256), help="Context size in tokens.")
+@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Give up after S seconds.")
+@click.option("--think", is_flag=True, help="Let a thinking model think, and show its thoughts on standard error.")
+@click.option("--no-stream", is_flag=True, help="Print the answer when it is complete.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+@click.option(
+    "--stats",
+    is_flag=False,
+    flag_value="text",
+    type=click.Choice(["text", "json"]),
+    help="Speed and memory on standard error; --stats=json for one JSON line.",
+)
+@click.option("--keep-alive", help="How long the engine stays afterwards: 30m, 2h, 0 (leave), -1 (stay).")
+@click.option("--no-switch", is_flag=True, help="Never replace a model that another client keeps; exit 3 instead.")
+def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  # noqa: ANN401 - click's
+    r"""Answer PROMPT. Text piped to standard input is appended to it.
+
+    \b
+    edgechat ask "Why is the sky blue?"
+    dmesg | edgechat ask "What went wrong here?"
+    edgechat ask -f report.txt "Summarize this." --stats
+    """
+    paths = Paths.from_env()
+    config = settings.load(paths.config)
+    text = _question(prompt, files)
+    system = options["system"] if options["system"] is not None else config.system
+    temperature = options["temperature"] if options["temperature"] is not None else config.temperature
+    sampling = {
+        "temperature": temperature,
+        **{name: options[name] for name in ("top_k", "top_p", "min_p", "repeat_penalty", "seed")},
+    }
+    request = Request(
+        messages=(*([Message("system", system)] if system else []), Message("user", text)),
+        wish=Wish(options["model"] or config.model, options["n_ctx"] or config.n_ctx),
+        sampling={name: value for name, value in sampling.items() if value is not None},
+        max_tokens=options["max_tokens"] or config.max_tokens,
+        think=options["think"],
+        timeout_s=options["timeout_s"],
+    )
+    keep_alive = options["keep_alive"]
+    client = EngineClient(
+        paths,
+        keep_alive_s=None if keep_alive is None else settings.seconds(keep_alive),
+        may_switch=None if options["no_switch"] else _may_switch,
+    )
+    view = AnswerView(
+        question=text,
+        is_streaming=not (options["no_stream"] or options["as_json"]),
+        as_json=options["as_json"],
+        stats=options["stats"],
+        shows_thoughts=options["think"],
+    )
+    try:
+        view.show(client.generate(request))
+    finally:
+        client.close()
+    if view.finish_reason == "timeout":
+        raise AnswerError("The time allowed for the answer ran out.", hint="Allow more with --timeout.")
+
+
+def _question(prompt: str | None, files: tuple[Path, ...]) -> str:
+    """The user's message: the prompt, each file under its name, then what was piped in."""
+    parts = [prompt] if prompt else []
+    parts += [f"{file.name}:\n{_read_text(file)}" for file in files]
+    if sys.stdin is not None and not sys.stdin.isatty():
+        piped = _decode(sys.stdin.buffer.read(), "Standard input")
+        if piped.strip():
+            parts.append(piped)
+    if not parts:
+        raise UsageError("There is no question.", hint='Write edgechat ask "…", or pipe text into it.')
+    return "\n\n".join(parts)
+
+
+def _read_text(file: Path) -> str:
+    try:
+        return _decode(file.read_bytes(), str(file))
+    except OSError as error:
+        raise InvalidInputError(f"Cannot read {file}: {error.strerror}.") from error
+
+
+def _decode(data: bytes, name: str) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InvalidInputError(
+            f"{name} is not UTF-8 text: byte 0x{data[error.start]:02x} at offset {error.start} (line {line}).",
+            hint="Convert it first, for example: iconv -f cp932 -t utf-8 FILE",
+        ) from error
+
+
+def _may_switch(question: str) -> bool:
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    return click.confirm(question, err=True)

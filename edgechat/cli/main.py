@@ -1,0 +1,154 @@
+"""The root command: finds subcommands without importing them, and turns every error into one line and one exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from edgechat.errors import EdgechatError, ExitCode
+from edgechat.version import __version__
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+_COMMANDS = {
+    "ask": ("edgechat.cli.ask:ask", "One answer to standard output."),
+    "board": ("edgechat.cli.board:board", "What this machine is."),
+    "doctor": ("edgechat.cli.doctor:doctor", "What is wrong or slow here, and what mends it."),
+    "models": ("edgechat.cli.models:models", "List, fetch, add, choose and remove models."),
+    "ps": ("edgechat.cli.engines:ps", "The engine processes."),
+    "stop": ("edgechat.cli.engines:stop", "Stop the engine."),
+}
+"""Name -> (where it lives, the line ``--help`` shows). Help text stands here so that listing imports nothing."""
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived."""
+
+
+class LazyGroup(click.Group):
+    """A group whose subcommands are imported when they are run."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """Names, in alphabetical order."""
+        return sorted(_COMMANDS)
+
+    def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
+        """Import one command."""
+        if name not in _COMMANDS:
+            return None
+        module, _, attribute = _COMMANDS[name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, from the table above."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_line) for name, (_, help_line) in sorted(_COMMANDS.items())])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or say which one was probably meant."""
+        if args and not args[0].startswith("-") and args[0] not in _COMMANDS:
+            import difflib  # noqa: PLC0415 - only on the way to an error
+
+            near = difflib.get_close_matches(args[0], _COMMANDS, n=1)
+            hint = f" Did you mean `edgechat {near[0]}`?" if near else " See `edgechat --help`."
+            ctx.fail(f"There is no command {args[0]!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+
+_EPILOG = (
+    "Exit codes: 0 done, 1 a defect in edgechat, 2 wrong usage, 3 no model or none that fits, 4 invalid input, "
+    "5 no complete answer, 6 the engine died, 7 download or verification failed, 8 state cannot be read or written, "
+    "130 interrupted, 143 terminated."
+)
+
+
+@click.group(
+    cls=LazyGroup,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="edgechat")
+def root() -> None:
+    """An offline LLM assistant for edge boards."""
+
+
+def run(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and leave with one of the documented exit codes; no traceback for what was foreseen."""
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    _harden_streams()
+    code: int = ExitCode.DEFECT
+    try:
+        root.main(arguments, prog_name="edgechat", standalone_mode=False)
+        code = ExitCode.OK
+    except click.exceptions.Exit as leaving:
+        code = leaving.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = ExitCode.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        code = ExitCode.INTERRUPTED
+    except Terminated:
+        code = ExitCode.TERMINATED
+    except BrokenPipeError:
+        code = ExitCode.OK  # whoever read us has seen enough
+    except EdgechatError as error:
+        report(error)
+        code = error.exit_code
+    except Exception as error:  # noqa: BLE001 - the last line of defence: a defect must not look like a crash
+        _report_defect(error)
+    leave(code)
+
+
+def leave(code: int) -> NoReturn:
+    """Flush and exit at once, without waiting for the interpreter to take itself apart."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            code = code or ExitCode.OK  # a reader that left is no fault of the answer
+    os._exit(int(code))
+
+
+def report(error: EdgechatError) -> None:
+    """One error on standard error: what happened, then what to do."""
+    from edgechat.plaintext import clean_line  # noqa: PLC0415
+
+    click.secho(f"edgechat: {clean_line(error.message)}", err=True, fg="red")
+    if error.hint:
+        click.echo(f"  {clean_line(error.hint)}", err=True)
+
+
+def _report_defect(error: Exception) -> None:
+    import traceback  # noqa: PLC0415
+
+    from edgechat.paths import Paths, private_directory  # noqa: PLC0415
+
+    try:
+        file = private_directory(Paths.from_env().state / "logs") / "defect.log"
+        file.write_text("".join(traceback.format_exception(error)))
+        where = f"Details are in {file}."
+    except (EdgechatError, OSError):
+        where = "".join(traceback.format_exception_only(error)).strip()
+    click.secho(f"edgechat: this is a defect in edgechat ({type(error).__name__}: {error}).", err=True, fg="red")
+    click.echo(f"  {where}", err=True)
+
+
+def _harden_streams() -> None:
+    # A model may answer in any script; a terminal that cannot show a character gets a question mark, not an error.
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure: Any = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="replace")
+
+
+def _on_sigterm(_number: int, _frame: FrameType | None) -> None:
+    raise Terminated

@@ -1,0 +1,353 @@
+"""The front ends' side of the engine: one connection, answers as iterators of events, recovery when the engine dies.
+
+Light by contract: no numpy, pydantic, jinja2, textual or huggingface_hub is imported here or below. Text is cleaned of
+control characters here, once, for every front end.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from edgechat.engine import address, death
+from edgechat.engine.events import Event, Queued, Recovered, Text, from_frame
+from edgechat.engine.launch import attach_or_start
+from edgechat.engine.protocol import PROTOCOL, Decoder, Frame, encode
+from edgechat.engine.refusal import to_error
+from edgechat.errors import DeadlineError, EngineError, EngineProtocolError, ModelBusyError
+from edgechat.plaintext import clean
+from edgechat.version import __version__
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from edgechat.engine.request import Request
+    from edgechat.paths import Paths
+
+_NOTE_PATIENCE_S = 3.0
+"""How long the warden may take to write down a death; a core dump can delay it."""
+
+_HANDSHAKE_S = 30.0
+
+_DEADLINE_GRACE_S = 0.1
+"""The engine watches the deadline too and says more about it; the client steps in only when it cannot."""
+
+
+class EngineGoneError(Exception):
+    """The connection broke. ``reason`` is the engine's farewell, or None when it said none."""
+
+    def __init__(self, reason: str | None) -> None:
+        super().__init__(reason or "connection lost")
+        self.reason = reason
+
+
+class Link:
+    """One open, greeted connection."""
+
+    def __init__(self, peer: socket.socket, *, keeps: bool) -> None:
+        self._socket = peer
+        self._decoder = Decoder()
+        self._frames: list[Frame] = []
+        self.send({"type": "hello", "version": __version__, "protocol": PROTOCOL, "keeps": keeps})
+        hello = self.receive(timeout_s=_HANDSHAKE_S)
+        if hello is None or hello["type"] != "hello":
+            raise EngineGoneError(hello.get("reason") if hello else None)
+        self.engine = str(hello.get("engine"))
+        self.is_same_version = hello.get("protocol") == PROTOCOL and hello.get("version") == __version__
+        self.version = str(hello.get("version"))
+
+    def send(self, frame: Frame) -> None:
+        """Send one frame.
+
+        Raises:
+            EngineGoneError: nobody is there any more.
+        """
+        try:
+            self._socket.settimeout(_HANDSHAKE_S)
+            self._socket.sendall(encode(frame))
+        except OSError as error:
+            raise EngineGoneError(self._farewell()) from error
+
+    def receive(self, timeout_s: float | None = None) -> Frame | None:
+        """The next frame, or None when ``timeout_s`` passed without one.
+
+        Raises:
+            EngineGoneError: the engine hung up.
+        """
+        until = None if timeout_s is None else time.monotonic() + timeout_s
+        while not self._frames:
+            remaining = None if until is None else until - time.monotonic()
+            if remaining is not None and remaining <= 0:
+                return None
+            self._socket.settimeout(remaining)
+            try:
+                data = self._socket.recv(1 << 16)
+            except TimeoutError:
+                return None
+            except OSError as error:
+                raise EngineGoneError(None) from error
+            if not data:
+                raise EngineGoneError(None)
+            self._frames += self._decoder.feed(data)
+        frame = self._frames.pop(0)
+        if frame["type"] == "bye":
+            raise EngineGoneError(str(frame.get("reason")))
+        return frame
+
+    def _farewell(self) -> str | None:
+        """The engine's last word, when a write failed because it had already said goodbye."""
+        try:
+            while self.receive(timeout_s=0.2) is not None:
+                pass
+        except EngineGoneError as gone:
+            return gone.reason
+        return None
+
+    def close(self) -> None:
+        """Hang up; a running answer is cancelled by it."""
+        self._socket.close()
+
+
+class EngineClient:
+    """Answers from the engine of this user. Not thread-safe; one answer at a time.
+
+    Args:
+        paths: whose engine.
+        keeps: this client means to stay, so a switch of models should ask before it takes the resident one away.
+        keep_alive_s: how long the engine stays idle afterwards; None leaves it as it is.
+        may_switch: decides whether a resident model that another client keeps may be replaced; gets a sentence.
+    """
+
+    def __init__(
+        self,
+        paths: Paths,
+        *,
+        keeps: bool = False,
+        keep_alive_s: float | None = None,
+        may_switch: Callable[[str], bool] | None = None,
+    ) -> None:
+        self._paths = paths
+        self._keeps = keeps
+        self._keep_alive_s = keep_alive_s
+        self._may_switch = may_switch
+        self._link: Link | None = None
+        self._next_id = 0
+        self._link_busy = False
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+    def generate(self, request: Request) -> Iterator[Event]:
+        """One answer. Closing the iterator cancels it.
+
+        The engine is started, replaced or brought back as needed; an answer that an engine's death interrupted goes on
+        from the tokens that had arrived, once.
+
+        Raises:
+            EngineError: the engine could not be started, or died twice over this request.
+            EdgechatError: whatever the engine refused the request with, as the class it raised.
+        """
+        received: list[int] = list(request.resume)
+        deaths = 0
+        began = time.monotonic()
+        try:
+            while True:
+                try:
+                    left = replace(request, resume=tuple(received), timeout_s=_left(request.timeout_s, began))
+                    for event in self._attempt(left):
+                        if isinstance(event, Text):
+                            received += event.tokens
+                            event = replace(event, text=clean(event.text))  # noqa: PLW2901
+                        yield event
+                    return
+                except EngineGoneError as gone:
+                    engine = self._link.engine if self._link else ""
+                    self.close()
+                    if gone.reason in {"idle", "memory", "retired", "version"}:
+                        continue  # it left in peace just as we came: the next one takes over
+                    cause = self._cause(gone.reason, engine)
+                    deaths += 1
+                    if deaths > 1 or cause.cause == "stopped":
+                        raise EngineError(
+                            _obituary(cause, deaths), cause=cause.cause, hint="See `edgechat doctor`."
+                        ) from gone
+                    note = "with a smaller plan" if cause.cause == "oom" else "and continued"
+                    yield Recovered(cause.cause, f"{_obituary(cause, deaths)} It was restarted {note}.")
+        finally:
+            # A half-read answer would stand in the way of the next one.
+            if self._link is not None and self._link_busy:
+                self.close()
+
+    def _attempt(self, request: Request) -> Iterator[Event]:
+        deadline = None if request.timeout_s is None else time.monotonic() + request.timeout_s + _DEADLINE_GRACE_S
+        while True:
+            link = self._connected()
+            self._next_id += 1
+            frame: Frame = {"type": "generate", "id": self._next_id, "request": request.to_dict()}
+            if self._keep_alive_s is not None:
+                frame["keep_alive"] = self._keep_alive_s
+            self._link_busy = True
+            link.send(frame)
+            answer = _receive(link, deadline)
+            if answer["type"] != "switch":
+                break
+            self._link_busy = False
+            yield from self._switch(link, answer)
+        while True:
+            if answer["type"] == "error":
+                self._link_busy = False
+                raise to_error(answer)
+            event = from_frame(answer)
+            if event is None:
+                raise EngineProtocolError(f"The engine sent an unexpected {answer['type']!r}.")
+            if answer["type"] == "done":
+                self._link_busy = False
+            yield event
+            if answer["type"] == "done":
+                return
+            answer = _receive(link, deadline)
+
+    def _connected(self) -> Link:
+        until = time.monotonic() + _HANDSHAKE_S
+        while self._link is None:
+            try:
+                link = Link(attach_or_start(self._paths), keeps=self._keeps)
+            except EngineGoneError:
+                # We knocked at an engine that was leaving. It takes its socket with it; ask again.
+                if time.monotonic() > until:
+                    raise EngineError("The engine does not answer.", hint="Run `edgechat stop`.") from None
+                time.sleep(0.02)
+                continue
+            if link.is_same_version:
+                self._link = link
+            else:
+                # An engine of another version finishes what it runs and makes room.
+                self._retire(link)
+        return self._link
+
+    def _switch(self, link: Link, answer: Frame) -> Iterator[Event]:
+        resident, wanted = answer["resident"], answer["wanted"]
+        if resident == wanted:
+            resident = f"{resident} with n_ctx {answer['resident_n_ctx']}"
+            wanted = f"{wanted} with n_ctx {answer['wanted_n_ctx']}"
+        question = f"{resident} is in use by {answer['others']} other client(s). Replace it by {wanted}?"
+        if answer["others"] and not (self._may_switch and self._may_switch(question)):
+            raise ModelBusyError(
+                f"{resident} is resident and another client keeps it; {wanted} cannot be loaded beside it.",
+                hint="Ask without -m, close the other client, or run `edgechat stop`.",
+            )
+        yield Queued(f"waiting for {resident} to finish, then loading {wanted}")
+        self._retire(link)
+        self._link = None
+
+    def _retire(self, link: Link) -> None:
+        try:
+            link.send({"type": "retire"})
+            while True:
+                link.receive()
+        except EngineGoneError:
+            link.close()
+
+    def _cause(self, farewell: str | None, engine: str) -> death.Death:
+        if farewell is not None:
+            return death.Death(engine, farewell, "", "idle", 0.0)
+        until = time.monotonic() + _NOTE_PATIENCE_S
+        while time.monotonic() < until:
+            if note := death.read(self._paths.state, engine):
+                return note
+            time.sleep(0.01)
+        return death.Death(engine, "unknown", "", "idle", 0.0)
+
+
+def _receive(link: Link, deadline: float | None) -> Frame:
+    """The next frame of an answer.
+
+    Raises:
+        DeadlineError: the engine itself did not end the answer in time (it is in a long step, or still loading).
+    """
+    answer = link.receive(None if deadline is None else max(deadline - time.monotonic(), 0.0))
+    if answer is None:
+        raise DeadlineError("The time allowed for the answer ran out.", hint="Allow more with --timeout.")
+    return answer
+
+
+def status(paths: Paths) -> list[Frame]:
+    """What the running engines are and do; empty when none runs.
+
+    Raises:
+        StateError: the state directory cannot be read.
+    """
+    peer = address.connect(paths.state)
+    if peer is None:
+        return []
+    try:
+        link = Link(peer, keeps=False)
+        link.send({"type": "status"})
+        answer = link.receive(timeout_s=_HANDSHAKE_S)
+        link.close()
+    except EngineGoneError:
+        return []
+    return list(answer["engines"]) if answer else []
+
+
+def stop(paths: Paths) -> list[int]:
+    """Stop the running engines and return their process ids; returns when they are gone."""
+    pids = [int(engine["pid"]) for engine in status(paths)]
+    peer = address.connect(paths.state)
+    if peer is None:
+        return pids
+    try:
+        link = Link(peer, keeps=False)
+        link.send({"type": "stop"})
+        while True:
+            link.receive()
+    except EngineGoneError:
+        _wait_for_lock(paths.state)
+    return pids
+
+
+def _wait_for_lock(state: Path, patience_s: float = 5.0) -> None:
+    """Wait until the engine's lock is free: only then has it let go of the model file and its memory."""
+    import fcntl  # noqa: PLC0415
+    import os  # noqa: PLC0415
+
+    lock = os.open(state / "engine.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        until = time.monotonic() + patience_s
+        while time.monotonic() < until:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(0.01)
+            else:
+                return
+    finally:
+        os.close(lock)
+
+
+def _left(timeout_s: float | None, began: float) -> float | None:
+    return None if timeout_s is None else max(timeout_s - (time.monotonic() - began), 0.001)
+
+
+_WORDS = {
+    "signal": "was killed by {}",
+    "oom": "ran out of memory ({})",
+    "assert": "stopped at an assertion in llama.cpp: {}",
+    "template": "was replaced: {}",
+    "load": "could not load the model: {}",
+    "exit": "ended unexpectedly ({})",
+    "stopped": "was stopped",
+    "unknown": "vanished without a trace",
+}
+
+
+def _obituary(note: death.Death, deaths: int) -> str:
+    words = _WORDS.get(note.cause, _WORDS["unknown"]).format(note.detail)
+    again = " again" if deaths > 1 else ""
+    return f"The engine {words}{again} ({note.stage})." if note.cause != "stopped" else f"The engine {words}."

@@ -1,0 +1,137 @@
+"""Gives threads back while somebody else needs the cores, and takes them again when it is quiet.
+
+llama.cpp's threads wait for each other in a spin. Alone that is fastest; beside one busy process a single preempted
+thread holds up all others, and decoding falls to a quarter, while one thread fewer would double it. So the thread
+count follows what the *other* processes take of the cores we may use: measured, not guessed, a few times a second.
+
+The decision is pure (:func:`threads_for`); :class:`Governor` reads ``/proc/stat`` and remembers. Where there is no
+``/proc/stat`` the planned count stays.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+WINDOW_S = 0.25
+"""Clock ticks are 10 ms, so a shorter window says nothing; a longer one lets a collapse last."""
+
+FIRST_WINDOW_S = 0.05
+"""The first step cannot wait for more, and a coarse first look is better than a prompt that collapses."""
+
+YIELD_ABOVE = 0.35
+"""Cores' worth of other work that costs us more through one preempted thread than giving that thread up would."""
+
+RETURN_BELOW = 0.20
+"""Less than this of other work lets the thread come back. Well below ``YIELD_ABOVE``, so that it does not flutter."""
+
+QUIET_WINDOWS = 2
+"""Windows in a row that must be quiet before a thread comes back: returning too early costs more than waiting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticks:
+    """Processor time up to one moment, in seconds."""
+
+    at: float
+    busy: float
+    """All processes, on the cores we may use."""
+    own: float
+    """This process."""
+
+
+def threads_for(n_now: int, n_planned: int, n_cores: int, others: float) -> int:
+    """How many threads should compute, given what other processes take.
+
+    Args:
+        n_now: threads computing now.
+        n_planned: threads that the plan gives us when it is quiet.
+        n_cores: cores we may use.
+        others: cores' worth of time that other processes took lately.
+    """
+    spare = n_cores - n_planned
+    """Cores that nobody decodes on: other work there disturbs nobody."""
+    pressing = others - spare
+    # How many of our threads that work displaces: part of a core still preempts one whole thread.
+    yielded = 0 if pressing <= YIELD_ABOVE else 1 + int(max(pressing - YIELD_ABOVE - 1e-9, 0.0))
+    wanted = max(n_planned - yielded, 1)
+    if wanted > n_now:
+        # Only as far up as leaves the work that is there undisturbed.
+        comfortable = 0 if pressing <= RETURN_BELOW else 1 + int(max(pressing - RETURN_BELOW, 0.0))
+        return max(min(wanted, n_planned - comfortable), n_now)
+    return wanted
+
+
+class Governor:
+    """Watches the machine and says how many threads to use.
+
+    Args:
+        n_planned: threads when it is quiet; may be set later, before the first turn.
+        root: where ``proc`` lies; for tests.
+    """
+
+    def __init__(self, n_planned: int = 0, root: Path = Path("/")) -> None:
+        self.n_planned = n_planned
+        self.n_threads = n_planned
+        self._stat = root / "proc/stat"
+        self._cpus = {f"cpu{number}" for number in _usable()}
+        self._last = self._read()
+        self._quiet = 0
+
+    def turn(self, now: float) -> int:
+        """Threads to use from here on; looks at the machine only when a window has passed."""
+        is_first = not self.n_threads
+        if is_first:
+            self.n_threads = self.n_planned
+        if self._last is None or now - self._last.at < (FIRST_WINDOW_S if is_first else WINDOW_S):
+            return self.n_threads
+        ticks = self._read()
+        if ticks is None:
+            return self.n_threads
+        others = others_share(self._last, ticks)
+        self._last = ticks
+        wanted = threads_for(self.n_threads, self.n_planned, len(self._cpus), others)
+        if wanted <= self.n_threads:
+            self._quiet = 0
+            self.n_threads = wanted
+        else:
+            self._quiet += 1
+            if self._quiet >= QUIET_WINDOWS:
+                self.n_threads, self._quiet = wanted, 0
+        return self.n_threads
+
+    def _read(self) -> Ticks | None:
+        try:
+            text = self._stat.read_text()
+        except OSError:
+            return None
+        return Ticks(time.monotonic(), parse_busy(text, self._cpus), time.process_time())
+
+
+def others_share(before: Ticks, after: Ticks) -> float:
+    """Cores' worth of time that processes other than this one took between two readings."""
+    wall = max(after.at - before.at, 1e-6)
+    return max((after.busy - before.busy) - (after.own - before.own), 0.0) / wall
+
+
+def parse_busy(stat: str, cpus: set[str]) -> float:
+    """Seconds that the named cores (``cpu0`` …) were busy since boot, by ``/proc/stat`` (proc(5)).
+
+    Steal counts as busy: a hypervisor that runs somebody else preempts a spinning thread all the same.
+    """
+    tick = os.sysconf("SC_CLK_TCK")
+    busy = 0
+    for line in stat.splitlines():
+        name, *columns = line.split()
+        if name in cpus:
+            user, nice, system, _idle, _iowait, irq, softirq, *rest = (int(c) for c in columns[:8])
+            busy += user + nice + system + irq + softirq + sum(rest[:1])
+    return busy / tick
+
+
+def _usable() -> set[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))
