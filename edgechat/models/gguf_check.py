@@ -20,6 +20,19 @@ if TYPE_CHECKING:
 
 MAX_EXPERTS = 1024  # LLAMA_MAX_EXPERTS
 MAX_VOCAB = 1 << 19  # (Gemma 3, the largest seen: 262,208)
+# Architectures whose graphs assert n_embd_head == n_rot, and those that assert keys as long as values.
+_ROTATE_WHOLE_HEADS = frozenset({
+    "llama", "qwen2", "qwen2moe", "qwen2vl", "qwen3", "qwen3moe", "qwen3vl", "qwen3vlmoe", "granite", "granitemoe",
+    "smollm3", "mistral3", "hunyuan-dense", "hunyuan-moe", "arcee", "ernie4_5", "ernie4_5-moe", "falcon", "internlm2",
+    "nemotron", "olmo", "olmoe", "starcoder2",
+})  # fmt: skip
+_EQUAL_LENGTHS = _ROTATE_WHOLE_HEADS | {
+    "cohere2", "gemma4", "granitehybrid", "lfm2", "lfm2moe", "nemotron_h", "nemotron_h_moe", "phi2", "phi3", "qwen35",
+    "qwen35moe", "qwen3next", "stablelm",
+}  # fmt: skip
+_GROUPED_STATE = frozenset({"mamba2", "granitehybrid", "nemotron_h", "nemotron_h_moe", "falcon-h1"})
+_DELTA_NET = frozenset({"qwen35", "qwen35moe", "qwen3next"})
+
 _ROPE_SCALING = ("none", "linear", "yarn", "longrope")
 _TOKENS = "tokenizer.ggml.tokens"
 _TOKENS_AT_ONCE = 1 << 17
@@ -149,9 +162,13 @@ def _attention_faults(keys: Hyperparameters, shape: ModelShape) -> Iterator[str]
             break
     if not any(shape.n_head) and keys.arch not in RECURRENT and not shape.notes:
         yield "it has no attention heads"
+    if not any(shape.n_head_kv) or shape.notes:
+        return
     rope = keys.whole("rope.dimension_count", shape.key_length)
-    if any(shape.n_head_kv) and not shape.notes and rope > shape.key_length:
+    if rope > shape.key_length or rope % 2 or (keys.arch in _ROTATE_WHOLE_HEADS and rope != shape.key_length):
         yield f"it rotates {rope} dimensions of heads that have {shape.key_length}"
+    if keys.arch in _EQUAL_LENGTHS and shape.key_length != shape.value_length:
+        yield f"its keys have {shape.key_length} dimensions and its values {shape.value_length}; they must be equal"
 
 
 def _window_faults(shape: ModelShape) -> Iterator[str]:
@@ -170,9 +187,11 @@ def _window_faults(shape: ModelShape) -> Iterator[str]:
 
 
 def _recurrent_faults(keys: Hyperparameters, shape: ModelShape) -> Iterator[str]:
-    if keys.arch == "granitehybrid" and shape.recurrent_bytes and keys.whole("ssm.inner_size") != 2 * shape.n_embd:
-        # GGML_ASSERT(2 * n_embd == d_inner) in granite-hybrid.cpp
+    """Divisions that llama.cpp makes unchecked (SIGFPE) and assertions on what they leave over."""
+    if keys.arch not in _GROUPED_STATE | _DELTA_NET or not shape.recurrent_bytes:
+        return
+    inner, groups, heads = (keys.whole(f"ssm.{name}", 0) for name in ("inner_size", "group_count", "time_step_rank"))
+    if not groups or not heads or inner % heads or (heads if keys.arch in _DELTA_NET else inner) % groups:
+        yield f"its recurrent state of {inner} does not divide into {heads} heads and {groups} groups"
+    elif keys.arch == "granitehybrid" and inner != 2 * shape.n_embd:
         yield "the inner size of its state-space layers is not twice its embedding length"
-    if keys.arch in ("lfm2", "lfm2moe") and shape.key_length != shape.value_length:
-        # GGML_ASSERT(n_embd_v_gqa == n_embd_k_gqa) in lfm2.cpp
-        yield "its keys and values differ in length"

@@ -225,7 +225,7 @@ def _recurrent_layers(keys: Hyperparameters, heads_kv: tuple[int, ...], n_ff: tu
 def _state_bytes(keys: Hyperparameters, n_embd: int) -> int:
     """Bytes of one recurrent layer's state for one sequence, f32 (``n_embd_r`` + ``n_embd_s`` in llama-hparams.cpp)."""
     if keys.arch in _SHORTCONV:
-        return n_embd * (keys.whole("shortconv.l_cache", low=1) - 1) * 4
+        return n_embd * (keys.whole("shortconv.l_cache", low=2) - 1) * 4
     state, inner = keys.whole("ssm.state_size"), keys.whole("ssm.inner_size")
     groups = keys.whole("ssm.group_count", 0)
     convolution = max(0, keys.whole("ssm.conv_kernel") - 1) * (inner + 2 * groups * state)

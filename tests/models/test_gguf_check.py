@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+HYBRID = {
+    "attention__head_count_kv": [0, 2, 2, 2], "ssm__inner_size": 128, "ssm__state_size": 8, "ssm__conv_kernel": 4,
+    "ssm__time_step_rank": 8, "ssm__group_count": 4,
+}  # fmt: skip
+
+
 def faults(path: Path) -> str:
     return "; ".join(loading_faults(read_header(path), tokens=True))
 
@@ -23,8 +29,21 @@ def test_the_starter_model_has_no_fault() -> None:
     require_loadable(read_header(starter_path()), tokens=True)
 
 
-def test_a_small_model_has_no_fault(tmp_path: Path) -> None:
-    require_loadable(read_header(tiny_model(tmp_path / "m.gguf")), tokens=True)
+@pytest.mark.parametrize(
+    ("arch", "changes"),
+    [
+        ("llama", {}),
+        ("phi3", {"rope__dimension_count": 12}),  # Phi-4-mini rotates three quarters of each head
+        ("gemma3", {"attention__key_length": 32, "attention__sliding_window": 512, "block_count": 6}),
+        ("granitehybrid", HYBRID),
+        ("qwen35", HYBRID),
+        ("qwen3moe", {"expert_count": 8, "expert_used_count": 2}),
+        ("hunyuan-dense", {"expert_count": 1, "expert_used_count": 1}),
+        ("futura", {"rope__dimension_count": 64, "attention__value_length": 8}),
+    ],
+)
+def test_sound_models_have_no_fault(tmp_path: Path, arch: str, changes) -> None:
+    require_loadable(read_header(tiny_model(tmp_path / "m.gguf", arch, **changes)), tokens=True)
 
 
 @pytest.mark.parametrize(
@@ -40,14 +59,19 @@ def test_a_small_model_has_no_fault(tmp_path: Path) -> None:
         ("llama", {"rope__scaling__type": "su"}, "rope scaling 'su'"),
         ("llama", {"rope__scaling__type": 3}, "rope scaling"),
         ("llama", {"rope__dimension_count": 64}, "rotates 64"),
+        ("qwen2", {"rope__dimension_count": 8}, "rotates 8"),
+        ("phi3", {"rope__dimension_count": 15}, "rotates 15"),
+        ("qwen3", {"attention__value_length": 8}, "must be equal"),
         ("llama", {"attention__head_count_kv": 3}, "4 query heads for 3 key heads"),
         ("llama", {"attention__head_count": 0, "attention__head_count_kv": 0}, "no attention heads"),
         ("gemma3", {"attention__sliding_window": 512, "attention__sliding_window_pattern": 1}, "no layer that slides"),
         ("gpt-oss", {"attention__sliding_window": 512, "attention__sliding_window_pattern": [False] * 4}, "no layer"),
-        ("lfm2", {"shortconv__l_cache": 3, "attention__key_length": 8}, "differ in length"),
+        ("lfm2", {"shortconv__l_cache": 3, "attention__key_length": 8}, "must be equal"),
         ("lfm2moe", {"shortconv__l_cache": 3}, "no experts"),
-        ("granitehybrid", {"attention__head_count_kv": [0, 2, 2, 2], "ssm__inner_size": 64, "ssm__state_size": 8,
-                           "ssm__conv_kernel": 4}, "inner size"),
+        ("granitehybrid", {**HYBRID, "ssm__inner_size": 64}, "inner size"),
+        ("granitehybrid", {**HYBRID, "ssm__group_count": 0}, "0 groups"),
+        ("granitehybrid", {**HYBRID, "ssm__time_step_rank": 0}, "0 heads"),
+        ("qwen35", {**HYBRID, "ssm__group_count": 3}, "3 groups"),
     ],
 )  # fmt: skip
 def test_what_would_abort_llama_cpp_is_named(tmp_path: Path, arch: str, changes, said: str) -> None:

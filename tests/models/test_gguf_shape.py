@@ -229,7 +229,7 @@ def test_only_what_is_multiplied_is_repacked(name: str, dims: tuple[int, ...], e
         ("gemma4", {"attention__sliding_window": 512, "attention__sliding_window_pattern": [True]}, "1 entries"),
         ("gpt-oss", {}, "sliding_window' is missing"),
         ("qwen35", {"full_attention_interval": 0}, "full_attention_interval"),
-        ("lfm2", {"attention__head_count_kv": [0, 0, 0, 2], "shortconv__l_cache": 0}, "l_cache"),
+        ("lfm2", {"attention__head_count_kv": [0, 0, 0, 2], "shortconv__l_cache": 1}, "l_cache"),
         ("clip", {}, "mmproj"),
     ],
 )
