@@ -355,16 +355,16 @@ def _tensors(cursor: Cursor, count: int, alignment: int, shard: int) -> tuple[tu
         if name in names:
             cursor.fail(f"{what} appears twice")
         names.add(name)
-        n_dims = int(cursor.number(_U32, f"the dimensions of {what}"))
+        n_dims = int(cursor.number(_U32, what))
         if n_dims > 4:
             cursor.fail(f"{what} has {n_dims} dimensions; at most 4 are possible")
-        dims = tuple(int(dim) for dim in cursor.numbers("Q", n_dims, f"the dimensions of {what}"))
-        kind = TYPES.get(code := int(cursor.number(_U32, f"the type of {what}")))
+        dims = tuple(int(dim) for dim in cursor.numbers("Q", n_dims, what))
+        kind = TYPES.get(code := int(cursor.number(_U32, what)))
         if kind is None:
             cursor.fail(f"{what} has the type {code}, which llama.cpp does not know", "Use another file of this model.")
         if 0 in dims or (dims[0] if dims else 1) % kind.block:
             cursor.fail(f"{what} has the dimensions {list(dims)}, impossible for the type {kind.name}")
-        found.append((name, dims, kind, cursor.length(f"the offset of {what}")))
+        found.append((name, dims, kind, cursor.length(what)))
     start = -(-cursor.offset // alignment) * alignment if count else cursor.offset
     tensors: list[TensorInfo] = []
     expected = 0

@@ -106,7 +106,8 @@ class Cursor:
 
     def number(self, layout: struct.Struct, what: str) -> int | float | bool:
         """One scalar of the given layout."""
-        self._need(layout.size, what)
+        if self._pos + layout.size > len(self._window):
+            self._need(layout.size, what)
         (value,) = layout.unpack_from(self._window, self._pos)
         self._pos += layout.size
         return value  # type: ignore[no-any-return]  # unpack gives Any; the layout decides
@@ -121,11 +122,11 @@ class Cursor:
 
     def length(self, what: str) -> int:
         """An unsigned 64-bit count or length, not yet checked against anything."""
-        return int(self.number(_LENGTH, what))
+        return self.number(_LENGTH, what)  # type: ignore[return-value]  # the layout is that of an integer
 
     def raw(self, limit: int, what: str) -> bytes:
         """One length-prefixed string of at most ``limit`` bytes."""
-        length = self.length(f"the length of {what}")
+        length = self.length(what)
         if length > self.remaining:
             self.fail(f"{what} is said to be {length} bytes long, past the end of the file")
         if length > limit:
