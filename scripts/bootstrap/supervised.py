@@ -95,11 +95,13 @@ def failure(label: str, log: Path, status: int) -> SetupError:
     unreachable = re.search(
         r"NewConnectionError|NameResolutionError|name resolution|ConnectTimeout|ReadTimeout|Read timed out"
         r"|Connection refused|Connection reset|ConnectionError|ProxyError|Network is unreachable"
-        r"|Incomplete(?:Read|Download)",
+        r"|Incomplete(?:Read|Download)|from versions: none",
         text,
     )
     if unreachable:
-        hint = "The package index could not be reached. Check the network, then run the same command again."
+        hint = (
+            "The package index could not be reached, or lacks this. Check the network, then run the same command again."
+        )
     elif "No space left on device" in text:
         hint = "The disk is full. Free some space, then run the same command again: it goes on from here."
     elif re.search(r"Killed|cannot allocate memory|out of memory", text, re.IGNORECASE) or status < 0:
