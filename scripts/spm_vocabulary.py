@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _CORPUS_BYTES = 12_000_000
 _OTHER_SCRIPTS = (
@@ -25,19 +25,20 @@ _OTHER_SCRIPTS = (
 _NORMAL, _UNKNOWN, _CONTROL, _UNUSED, _BYTE = 1, 2, 3, 5, 6
 
 
-def train(path: Path, n_vocab: int) -> None:
+def train(path: Path, n_vocab: int, lines: Iterable[str] | None = None) -> None:
     """Write a byte-fallback BPE model of ``n_vocab`` pieces to ``path`` (about a minute).
 
     Args:
         path: where the ``.model`` file goes.
         n_vocab: pieces wanted, the 256 bytes and three special ones included.
+        lines: the corpus, when it is not to be the usual one.
     """
     import sentencepiece
 
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=_corpus(),
+            sentence_iterator=iter(_corpus() if lines is None else lines),
             model_writer=file,
             model_type="bpe",
             vocab_size=n_vocab,

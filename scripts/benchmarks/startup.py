@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from benchmarks.ground import Ground, Model
     from edgechat.models.plan import LoadSettings
 
-_PROMPT = "Name a colour."
+_PRIMER = "Name a number."
+_PROMPT = "Colours: name one."
+"""Differs from the primer in its first word: a warm engine is measured, not its memory of the prompt."""
 WARM_BAR, COLD_BAR = 0.4, 1.2
 
 
@@ -58,7 +60,7 @@ def _one(ground: Ground, model: Model) -> list[Comparison]:
 
 def _warm(ground: Ground, model: Model) -> Measured:
     # An answer nobody counts: whatever ran before may have stopped the engine.
-    ground.edgechat.ask(model.path, _PROMPT, max_tokens=1)
+    ground.edgechat.ask(model.path, _PRIMER, max_tokens=1)
     return {"seconds": ground.edgechat.ask(model.path, _PROMPT, max_tokens=1).wall_s}
 
 
@@ -68,5 +70,6 @@ def _cold(ground: Ground, model: Model) -> Measured:
 
 
 def _completion(ground: Ground, model: Model, settings: LoadSettings, n_ctx: int | None) -> Contender:
-    binary = ground.binary("llama-completion")
+    # The flavour its users have, unless only another is wanted.
+    binary = ground.binary("llama-completion", ground.flavours[0])
     return lambda _turn: {"seconds": completion_seconds(binary, model.path, settings, _PROMPT, n_ctx=n_ctx)}
