@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import peers
 
 from benchmarks import machine, report
-from benchmarks.ground import Ground, find_model
+from benchmarks.ground import Ground, find_models
 from benchmarks.ours import Edgechat
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def main() -> int:
     described, sections = machine.describe() | {"threads": args.threads, "rounds": args.rounds}, []
     with tempfile.TemporaryDirectory(prefix="edgechat-bench-") as home, _engine(Path(home), args.threads) as edgechat:
         for name in names:
-            models = tuple(find_model(root, wanted) for wanted in args.model or SECTIONS[name])
+            models = find_models(root, args.model or SECTIONS[name])
             ground = Ground(root, models, args.rounds, args.threads, flavours, edgechat)
             sections.append(importlib.import_module(f"benchmarks.{name}").run(ground))
             # Kept after each section: an interrupted run loses one, not all.

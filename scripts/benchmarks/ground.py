@@ -10,6 +10,8 @@ import peers
 import shape_models
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from benchmarks.ours import Edgechat
 
 
@@ -50,7 +52,16 @@ class Ground:
         return directory / f"{name}.log"
 
 
-def find_model(root: Path, wanted: str) -> Model:
+def find_models(root: Path, wanted: Iterable[str]) -> tuple[Model, ...]:
+    """The models a person named, made where missing; their unquantized files, three times as large, are dropped."""
+    models = tuple(_find_model(root, each) for each in wanted)
+    for path in (root / "shapes").glob("shape-*-F16.gguf"):
+        if all(path != model.path for model in models):
+            path.unlink()
+    return models
+
+
+def _find_model(root: Path, wanted: str) -> Model:
     """The model a person named: ``starter``, a GGUF file, or ``NAME:QUANT`` of shape_models, made if missing."""
     if wanted == "starter":
         path = shape_models.starter_model()

@@ -65,11 +65,11 @@ class Section:
     name: str
     title: str
     comparisons: tuple[Comparison, ...] = ()
-    columns: tuple[str, ...] = ()
-    rows: tuple[tuple[str, ...], ...] = ()
+    table: str = ""
+    """Markdown."""
     notes: tuple[str, ...] = ()
     data: list[dict[str, Any]] = field(default_factory=list)
-    """What the rows were made from, for the JSON."""
+    """What the table was made from, for the JSON."""
 
     def markdown(self) -> str:
         """The section as Markdown."""
@@ -77,8 +77,8 @@ class Section:
         if self.comparisons:
             head = ("model", "measure", "edgechat", "peer", "its figure", "ratio", "paired", "bar")
             parts.append(_table(head, tuple(_line(each) for each in self.comparisons)))
-        if self.rows:
-            parts.append(_table(self.columns, self.rows))
+        if self.table:
+            parts.append(self.table)
         parts += self.notes
         return "\n\n".join(parts)
 
