@@ -119,8 +119,8 @@ def summary(found: list[Point]) -> str:
     under = min(found, key=lambda point: point.error)
     return (
         f"{len(found)} points; median error {statistics.median(errors):.2%}; worst {worst.error / MB:+.1f} MB "
-        f"({worst.share:+.2%}, {worst.model} n_ctx {worst.settings.n_ctx}); most under-predicted {under.error / MB:+.1f} MB; "
-        f"{sum(not point.passes for point in found)} out of bounds"
+        f"({worst.share:+.2%}, {worst.model} n_ctx {worst.settings.n_ctx}); most under-predicted "
+        f"{under.error / MB:+.1f} MB; {sum(not point.passes for point in found)} out of bounds"
     )
 
 
@@ -133,7 +133,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--repack", default="with-read", choices=("on", "off", "both", "with-read"))
     parser.add_argument("--n-ubatch", type=int, nargs="+", default=[128])
     parser.add_argument(
-        "--fill", type=int, default=256, help="prompt tokens (256): only masks, 2 bytes a cell and token of ubatch, grow with it"
+        "--fill",
+        type=int,
+        default=256,
+        help="prompt tokens (256); the masks alone grow with it, by 2 bytes x n_ubatch a cell",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of the table")
     return parser

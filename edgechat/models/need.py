@@ -2,7 +2,7 @@
 
 Pure arithmetic, no board and no choice: given the same facts it returns the same bytes. The formulas follow
 llama.cpp of llama-cpp-python 0.3.36 (``src/llama-kv-cache*.cpp``, ``src/llama-context.cpp``); what its source does not
-say was fitted to dry runs (``no_alloc``) of 14 architectures and to VmHWM, see ``docs/fit.md`` and ``scripts/check_fit.py``.
+say was fitted to dry runs (``no_alloc``) of 14 models and to VmHWM: ``docs/fit.md``, ``scripts/check_fit.py``.
 """
 
 from __future__ import annotations
@@ -233,4 +233,3 @@ def _row_bytes(elements: int, kv_type: str) -> int:
 
 def _padded(cells: int) -> int:
     return -(-cells // _CELLS_STEP) * _CELLS_STEP
-

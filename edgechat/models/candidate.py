@@ -1,0 +1,67 @@
+"""What the fit chooses among and what the person wants of it. Data only; ``sources.py`` makes candidates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgechat.models.calibration import Measurement
+    from edgechat.models.shape import ModelShape, WeightBytes
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model file that might be loaded."""
+
+    name: str
+    quant: str
+    shape: ModelShape
+    weights: WeightBytes
+    quality: int = 0
+    """Order of preference, more is better (``CatalogEntry.quality``)."""
+    purpose: str = "chat"
+    licence: str = ""
+    is_free: bool = True
+    """The licence needs no acceptance, or has been accepted."""
+    is_installed: bool = False
+    always_thinks: bool = False
+    """It reasons before every answer, and cannot be told not to."""
+    n_ctx_max: int | None = None
+    """A context the model was really trained for, where the file advertises more."""
+    measured: tuple[Measurement, ...] = ()
+    """What ``edgechat bench`` found for this file on the board that is planned for."""
+
+    @property
+    def label(self) -> str:
+        """``NAME:QUANT``, as commands take it."""
+        return f"{self.name}:{self.quant.lower()}"
+
+    @property
+    def n_ctx_limit(self) -> int:
+        """The largest context worth asking for."""
+        trained = self.shape.n_ctx_train
+        return min(trained, self.n_ctx_max) if self.n_ctx_max else trained
+
+
+@dataclass(frozen=True, slots=True)
+class FitWish:
+    """What the person asked for; None leaves it to the fit."""
+
+    n_ctx: int | None = None
+    threads: int | None = None
+    kv_type: str | None = None
+    exact: bool = False
+    """Only what changes no answer may give way: ubatch, sequences kept warm, load mode, threads. For pinned models."""
+    parallel: int = 4
+    """Sequences that may live in the context together."""
+    longest_draft: int = 0
+    """Draft tokens checked in one step, at most: each is an output row."""
+    offload: bool = True
+    """Whether the engine was built to use the board's GPU."""
+    purpose: str = "chat"
+    any_licence: bool = False
+    """Recommend models whose licence nobody here has accepted, too."""
+    min_decode_tps: float = 3.0
+    """Slower models are passed over while a faster one fits: this is below the pace at which people read. One that
+    thinks before every answer must be three times as fast."""

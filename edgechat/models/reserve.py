@@ -1,0 +1,57 @@
+"""How much of the free memory a plan leaves alone, and why. One rule for boards, pure.
+
+The reserve covers what no prediction sees: the prediction's own error (``docs/fit.md``: a few percent), the kernel's
+watermarks, page cache to read with, and other programs growing after the plan was made.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from edgechat.board.board import Accelerator, Board
+
+MIB = 1 << 20
+_LEAST, _MOST = 48 * MIB, 1024 * MIB
+_LEAST_IN_GROUP = 32 * MIB
+_SHARE = 20
+"""One part in this many of the RAM, or of the group's limit."""
+_SHARE_UNIFIED = 10
+_LEAST_ON_DEVICE = 256 * MIB
+_ADDRESS_SPACE = 256 * MIB
+"""Address space of libraries, stacks and buffers that are mapped but never touched."""
+
+
+class Reserve(NamedTuple):
+    """Bytes kept free, and the rule that says so in words."""
+
+    size: int
+    why: str
+
+
+def reserve(board: Board) -> Reserve:
+    """The RAM that stays free on this board."""
+    memory = board.memory
+    limit = memory.cgroup_limit
+    if limit is not None and limit < memory.total:
+        # Inside a group nobody else's memory counts, and the kernel's own needs are met outside.
+        return Reserve(max(limit // _SHARE, _LEAST_IN_GROUP), "5% of the memory limit")
+    if any(device.unified and device.kind == "cuda" for device in board.accelerators):
+        # The GPU's driver takes from the same RAM, and its own figure of what is free is not to be trusted.
+        return Reserve(max(memory.total // _SHARE_UNIFIED, _LEAST), "10% of the memory, which the GPU shares")
+    size = min(max(memory.total // _SHARE, _LEAST), _MOST)
+    if size == _LEAST:
+        return Reserve(size, "the least that a running system needs")
+    return Reserve(size, "5% of the memory" if size < _MOST else "1 GiB, enough for a board of any size")
+
+
+def room(board: Board) -> int:
+    """RAM a new process may take: what is available, and what its address-space limit allows. Swap is not room."""
+    limit = board.memory.address_space_limit
+    available = board.memory.available
+    return available if limit is None else max(0, min(available, limit - _ADDRESS_SPACE))
+
+
+def device_room(device: Accelerator) -> int:
+    """Bytes of a discrete device's own memory that a plan may use: free, less 5 % of all and at least 256 MiB."""
+    return max(0, device.free - max(device.total // _SHARE, _LEAST_ON_DEVICE))
