@@ -89,11 +89,16 @@ def write(state: Path, death: Death) -> None:
 
 def read(state: Path, engine: str) -> Death | None:
     """The note on one engine, or None while there is none (or it is about another engine)."""
+    death = last(state)
+    return death if death is not None and death.engine == engine else None
+
+
+def last(state: Path) -> Death | None:
+    """The note on the last engine that died, or None when none has (or a power cut damaged the note)."""
     try:
-        death = Death(**json.loads((state / NOTE).read_text()))
+        return Death(**json.loads((state / NOTE).read_text()))
     except (OSError, ValueError, TypeError):
         return None
-    return death if death.engine == engine else None
 
 
 def last_error_line(log_tail: str) -> str:

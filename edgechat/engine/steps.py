@@ -21,6 +21,11 @@ def read(state: Path, boot_id: str, label: str) -> int:
     return _load(state, boot_id).get(label, 0)
 
 
+def in_force(state: Path, boot_id: str) -> dict[str, int]:
+    """Every model that has stepped down since this boot, by label, and by how many plans."""
+    return _load(state, boot_id)
+
+
 def record(state: Path, boot_id: str, label: str) -> int:
     """Skip one more plan of this model from now on, and return how many are skipped.
 

@@ -1,0 +1,80 @@
+"""Findings about the engine process: the one that runs, how the last one died, which plans have stepped down."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from typing import TYPE_CHECKING, Any
+
+from edgechat.doctor.finding import Finding, advice, ok, problem
+from edgechat.engine import death, steps
+from edgechat.errors import ExitCode
+from edgechat.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+_RECENT_S = 7 * 24 * 3600
+"""A death longer ago says nothing about now."""
+
+_CAUSES = {
+    "signal": "was killed by {}",
+    "oom": "ran out of memory ({})",
+    "assert": "stopped at an assertion in llama.cpp: {}",
+    "template": "was replaced: {}",
+    "load": "could not load the model: {}",
+    "exit": "ended unexpectedly ({})",
+}
+
+
+def running(engines: Sequence[Mapping[str, Any]], *, is_silent: bool, state: Path) -> list[Finding]:
+    """The engine that runs now.
+
+    Args:
+        engines: what ``edgechat ps`` shows.
+        is_silent: something accepts connections at the socket and tells nothing.
+        state: the state directory.
+    """
+    if is_silent:
+        message = "An engine runs and does not answer: it is stopped or hangs."
+        return [problem("engine", message, f"fuser -k {shlex.quote(str(state / 'engine.lock'))}", ExitCode.ENGINE)]
+    found = []
+    for engine in engines:
+        if engine.get("version") != __version__:
+            message = (
+                f"The running engine (pid {engine.get('pid')}) is version {engine.get('version') or 'unknown'} and "
+                f"this is {__version__}; it makes room at the next question."
+            )
+            found.append(advice("engine-version", message, "edgechat stop"))
+        else:
+            message = f"An engine of this version runs (pid {engine.get('pid')}, {engine.get('stage')})."
+            found.append(ok("engine", message))
+    return found or [ok("engine", "No engine is running; the next question starts one.")]
+
+
+def last_death(state: Path, now: float | None = None) -> list[Finding]:
+    """How an engine ended that did not leave of its own accord, in the last seven days.
+
+    Args:
+        state: the state directory.
+        now: seconds since the epoch; the clock by default.
+    """
+    note = death.last(state)
+    now = time.time() if now is None else now
+    if note is None or note.at < now - _RECENT_S:
+        return [ok("engine-death", "No engine has died in the last seven days.")]
+    words = _CAUSES.get(note.cause, "vanished without a trace").format(note.detail)
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(note.at))
+    message = f"On {when} the engine {words}, in stage {note.stage}."
+    log = f"less {shlex.quote(str(state / 'logs' / 'engine.log'))}"
+    return [advice("engine-death", message, "edgechat models plan" if note.cause == "oom" else log)]
+
+
+def stepped_down(state: Path, boot_id: str) -> list[Finding]:
+    """Models that run on a smaller plan until the next boot, because memory ran out."""
+    found = []
+    for label, count in sorted(steps.in_force(state, boot_id).items()):
+        message = f"{label} ran out of memory and runs {count} plan{'s' if count > 1 else ''} smaller until reboot."
+        found.append(advice("stepped-down", message, "edgechat models plan"))
+    return found or [ok("stepped-down", "Every model runs on its full plan.")]

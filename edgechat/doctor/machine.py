@@ -1,0 +1,84 @@
+"""Findings about the machine itself: what the probe noted, the memory cgroup, swap that wears out an SD card."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import TYPE_CHECKING
+
+from edgechat.doctor.finding import Finding, advice, ok
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from edgechat.board.board import Board
+    from edgechat.board.source import Source
+
+_MMC_MAJOR = "179"  # block devices of the MMC/SD host, Documentation/admin-guide/devices.txt
+
+
+def notes(board: Board, source: Source) -> list[Finding]:
+    """What the probe found worth a note, and whether services can be given a memory limit."""
+    found = []
+    for note in board.notes:
+        if "memory cgroup" in note:
+            found.append(advice("memory-cgroup", note, _cgroup_command(source) if "cmdline.txt" in note else None))
+        else:
+            found.append(advice("board", note))
+    return found or [ok("board", "Everything that plans depend on can be read from this machine.")]
+
+
+def _cgroup_command(source: Source) -> str:
+    # Raspberry Pi OS moved it with Debian 12.
+    old = not source.exists("boot/firmware/cmdline.txt") and source.exists("boot/cmdline.txt")
+    file = "/boot/cmdline.txt" if old else "/boot/firmware/cmdline.txt"
+    return f"sudo sed -i '1s/$/ cgroup_enable=memory/' {file} && sudo reboot"
+
+
+def swap(source: Source) -> list[Finding]:
+    """Swap that lies on an SD card: slow, and it wears the card out."""
+    areas = list(_swap_areas(source))
+    found = [_on_card(area, source) for area in areas if _lies_on_sd_card(area, source)]
+    if found:
+        return found
+    return [ok("swap", "No swap lies on an SD card." if areas else "There is no swap on a disk.")]
+
+
+def _on_card(area: str, source: Source) -> Finding:
+    message = f"Swap lies on the SD card ({area}): when memory is short everything stalls, and the card wears out."
+    if source.exists("etc/dphys-swapfile"):
+        command = "sudo systemctl disable --now dphys-swapfile"
+    else:
+        command = f"sudo swapoff {shlex.quote(area)} && sudo sed -i '/\\sswap\\s/s/^/#/' /etc/fstab"
+    return advice("swap", message, command)
+
+
+def _swap_areas(source: Source) -> Iterator[str]:
+    """Paths in ``/proc/swaps`` (proc_swaps(5)) that are not compressed memory."""
+    for line in (source.text("proc/swaps") or "").splitlines()[1:]:
+        words = line.split()
+        if words and not re.match(r"/dev/zram\d", words[0]):
+            yield words[0].replace("\\040", " ")
+
+
+def _lies_on_sd_card(area: str, source: Source) -> bool:
+    device = area.removeprefix("/dev/") if area.startswith("/dev/") else _device_below(area, source)
+    disk = re.match(r"mmcblk\d+", device)
+    # eMMC has the same name; it is soldered flash that was made for this.
+    return disk is not None and source.text(f"sys/block/{disk[0]}/device/type") == "SD"
+
+
+def _device_below(file: str, source: Source) -> str:
+    """The name of the block device that holds a file, from ``/proc/self/mountinfo``, or ``""``."""
+    best, device = "", ""
+    for line in (source.text("proc/self/mountinfo") or "").splitlines():
+        words = line.split()
+        if len(words) < 5:
+            continue
+        point = words[4].replace("\\040", " ")
+        if len(point) >= len(best) and (file + "/").startswith(point.rstrip("/") + "/"):
+            best, device = point, words[2]
+    if not device.startswith(f"{_MMC_MAJOR}:") and not device.startswith("259:"):
+        return ""
+    uevent = source.text(f"sys/dev/block/{device}/uevent") or ""
+    return next((line.removeprefix("DEVNAME=") for line in uevent.splitlines() if line.startswith("DEVNAME=")), "")
