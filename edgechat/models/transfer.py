@@ -59,6 +59,8 @@ class Wanted:
     """Where a browser would find it."""
     size: int
     sha256: str
+    advice: str = "Something between here and the server changes them: try another network or mirror (HF_ENDPOINT)."
+    """What to do when wrong bytes come twice."""
 
 
 @dataclass(slots=True)
@@ -224,7 +226,7 @@ class _Fetch:
             raise TransferError(
                 f"{self.wanted.label}: the bytes that came are not the right ones, twice: their sha256 is {found} and "
                 f"{self.wanted.sha256} was expected. They were thrown away.",
-                hint="Something between here and the server changes them: try another network or mirror (HF_ENDPOINT).",
+                hint=self.wanted.advice,
             )
         self.progress.note("The bytes that came are not the right ones; fetching them once more from the start")
         return False

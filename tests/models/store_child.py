@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgechat.models.add import add
+from edgechat.models.carry import take
+from edgechat.models.export import export
 from edgechat.models.hub import Hub
 from edgechat.models.installed import find
 from edgechat.models.locks import hold
 from edgechat.models.names import parse_reference
 from edgechat.models.pull import order_from_hub, pull
+from edgechat.models.signing import publisher
 from edgechat.models.store import Store
 from edgechat.models.verify import verify
 from edgechat.paths import Paths
@@ -61,6 +64,10 @@ def main(home: str, spec: str, action: str, *arguments: str) -> None:
         store.remove(*arguments)
     elif action == "verify":
         verify(store)
+    elif action == "export":
+        export([find(paths, arguments[0])], Path(arguments[1]), publisher(paths), checkpoint=store.checkpoint)
+    elif action == "import":
+        take(store, Path(arguments[0]))
     elif action == "load":
         with hold(find(paths, arguments[0]).path):
             say("loaded")

@@ -10,19 +10,24 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from edgechat.errors import TransferError
 from edgechat.models.add import add
-from edgechat.models.installed import damaged, installed
+from edgechat.models.carry import take
+from edgechat.models.export import export
+from edgechat.models.installed import damaged, find, installed
 from edgechat.models.names import parse_reference
 from edgechat.models.pull import order_from_hub, pull
+from edgechat.models.signing import publisher
+from edgechat.models.store import Store
+from edgechat.models.trust import pin
 from edgechat.models.verify import verify
+from edgechat.paths import Paths
 from tests.models.store_kit import FILE, REPO, leftovers, random_gguf, sha256
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from edgechat.models.hub import Hub
-    from edgechat.models.store import Store
-    from edgechat.paths import Paths
     from tests.hub.server import HubServer
 
 SIZE = 400_000
@@ -113,3 +118,52 @@ def test_verify_of_a_damaged_version(step: str, tmp_path: Path, paths: Paths, st
     assert in_use(paths) == set()
     add(store, random_gguf(tmp_path / "again.gguf", SIZE))
     assert in_use(paths) == {model.sha256}
+
+
+IMPORT_STEPS = ("transfer-begun", "transfer-verified", "copied", "version-made", "model-moved", "manifest-written",
+                "pointer-switched", "old-pruned")  # fmt: skip
+EXPORT_STEPS = ("files-written", "files-placed", "metadata-written", "timestamp-replaced", "old-removed")
+
+
+class TestBundle:
+    @pytest.fixture
+    def stick(self, tmp_path: Path, store: Store) -> Path:
+        """The home of the tests trusts this stick's publisher and has taken its first bundle."""
+        sender = Paths.from_env({"EDGECHAT_HOME": str(tmp_path / "sender")})
+        first = add(Store(sender), random_gguf(tmp_path / "0.gguf", SIZE))
+        export([first], tmp_path / "stick", publisher(sender))
+        pin(store.paths, (tmp_path / "stick/metadata/1.root.json").read_bytes())
+        take(store, tmp_path / "stick")
+        add(Store(sender), random_gguf(tmp_path / "1.gguf", SIZE, seed=1))
+        return tmp_path / "stick"
+
+    @pytest.mark.parametrize("step", IMPORT_STEPS)
+    def test_import(self, step: str, tmp_path: Path, paths: Paths, stick: Path, store: Store) -> None:
+        sender = Paths.from_env({"EDGECHAT_HOME": str(tmp_path / "sender")})
+        new = find(sender, "tiny")
+        export([new], stick, publisher(sender))
+        (old,) = in_use(paths)
+        killed(tmp_path / "home", step, "import", str(stick))
+        reached = IMPORT_STEPS.index(step) >= IMPORT_STEPS.index("pointer-switched")
+        assert in_use(paths) == {new.sha256 if reached else old}
+        take(store, stick)
+        assert in_use(paths) == {new.sha256}
+        assert leftovers(paths) == []
+
+    @pytest.mark.parametrize("step", EXPORT_STEPS)
+    def test_export(self, step: str, tmp_path: Path, paths: Paths, stick: Path, store: Store) -> None:
+        sender = Paths.from_env({"EDGECHAT_HOME": str(tmp_path / "sender")})
+        (old,) = in_use(paths)
+        killed(tmp_path / "sender", step, "export", "tiny", str(stick))
+        new = find(sender, "tiny").sha256
+        if step in {"files-placed", "metadata-written", "timestamp-replaced"}:
+            with pytest.raises(TransferError, match="nobody signed for it"):
+                take(store, stick)  # two bundles lie there; refused rather than guessed at
+            assert in_use(paths) == {old}
+        else:
+            take(store, stick)
+            assert in_use(paths) == {old if step == "files-written" else new}
+        export([find(sender, "tiny")], stick, publisher(sender))
+        take(store, stick)
+        assert in_use(paths) == {find(sender, "tiny").sha256}
+        assert not [path for path in stick.rglob("*") if path.name.endswith(".new")]
