@@ -8,6 +8,7 @@ stream, like ours. Figures of our engine are its own step times, as ``--stats=js
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmarks.llama_tools import LlamaServer, llama_bench, llama_server
@@ -34,6 +35,17 @@ _SAMPLERS = {"temperature": 0.7, "top_k": 40, "top_p": 0.95, "min_p": 0.05, "rep
 _CHAIN = {"samplers": ["top_k", "top_p", "min_p", "temperature"]}
 
 
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What the peers are told to do, so that it is what our engine does."""
+
+    settings: LoadSettings
+    n_prompt: int
+    """Prompt tokens computed for each request."""
+    depth: int
+    """Tokens in the context when decoding begins."""
+
+
 def prompt(turn: int) -> str:
     """The same length every time, and different from its first word on, so that no cache can help anybody."""
     return f"{(turn * 7919 + 104729) % 900000 + 100000} is the number of this request. {_STORY}"
@@ -45,8 +57,9 @@ def run(ground: Ground) -> Section:
     for model in ground.models:
         comparisons += _one(ground, model)
     note = (
-        f"Answers of {ANSWER_TOKENS} tokens behind a prompt of about 230; llama-bench prefills as many tokens and decodes at the same depth. "
-        "`default` is llama.cpp as it builds itself, `noomp` the same with ggml's own threads, as in our engine."
+        f"Answers of {ANSWER_TOKENS} tokens behind a prompt of about 230. llama-bench prefills as many tokens and "
+        "decodes at the same depth. `default` is llama.cpp as it builds itself, `noomp` the same with ggml's own "
+        "threads, as in our engine."
     )
     return Section("chat", "Chat: prefill and decode", tuple(comparisons), notes=(note,))
 
@@ -58,14 +71,14 @@ def _one(ground: Ground, model: Model) -> list[Comparison]:
     ground.edgechat.ask(model.path, prompt(-2), max_tokens=2, temperature=0)
     stats = ground.edgechat.ask(model.path, prompt(-1), max_tokens=2, temperature=0).stats
     depth = int(stats["prompt_tokens"])
-    n_prompt = depth - int(stats["cached_tokens"])
+    work = _Work(settings, depth - int(stats["cached_tokens"]), depth)
     contenders: dict[str, Contender] = {
         "edgechat greedy": lambda turn: _ours(ground, model, turn, temperature=0),
         "edgechat sampled": lambda turn: _ours(ground, model, turn + 1000, temperature=None),
     }
     with ExitStack() as servers:
         for flavour in ground.flavours:
-            contenders[f"llama-bench {flavour}"] = _bench(ground, model, flavour, settings, n_prompt, depth)
+            contenders[f"llama-bench {flavour}"] = _bench(ground, model, flavour, work)
             binary, log = ground.binary("llama-server", flavour), ground.log(f"llama-server-{flavour}")
             server = servers.enter_context(llama_server(binary, model.path, log, settings, threads=settings.n_threads))
             contenders[f"llama-server {flavour}"] = _server(server)
@@ -84,14 +97,14 @@ def _ours(ground: Ground, model: Model, turn: int, *, temperature: float | None)
     }
 
 
-def _bench(ground: Ground, model: Model, flavour: str, settings: LoadSettings, n_prompt: int, depth: int) -> Contender:
+def _bench(ground: Ground, model: Model, flavour: str, work: _Work) -> Contender:
     binary = ground.binary("llama-bench", flavour)
 
     def run_once(_turn: int) -> Measured:
-        prefill = llama_bench(binary, model.path, settings, prompt=n_prompt)
+        prefill = llama_bench(binary, model.path, work.settings, prompt=work.n_prompt)
         return {
             "prefill": prefill,
-            "decode": llama_bench(binary, model.path, settings, generate=ANSWER_TOKENS, depth=depth),
+            "decode": llama_bench(binary, model.path, work.settings, generate=ANSWER_TOKENS, depth=work.depth),
         }
 
     return run_once
