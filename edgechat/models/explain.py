@@ -64,7 +64,7 @@ def quantization(candidate: Candidate, preferred: tuple[Candidate, MemoryNeed] |
     other, need = preferred
     saved = 1 - candidate.weights.file / other.weights.file
     if need.host <= budget:
-        return f"{candidate.quant}: {saved:.0%} smaller than {other.quant}, which would be too slow here."
+        return f"{candidate.quant}: {saved:.0%} smaller than {other.quant}, which the GPU has no room for."
     return (
         f"{candidate.quant}: {saved:.0%} smaller than {other.quant}, which would need {megabytes(need.host)} "
         f"at the least; {megabytes(max(0, budget))} may be used."

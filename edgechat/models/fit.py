@@ -28,7 +28,8 @@ __all__ = ["Candidate", "FitWish", "choose", "ladder", "memory_need"]
 QUANT_ORDER = ("Q4_K_M", "MXFP4", "Q4_0", "Q4_1", "Q5_K_M", "Q6_K", "Q8_0", "F16", "BF16", "F32")
 """Quantizations by preference; what is not named here comes before the last resort."""
 LAST_RESORT = ("Q3_K_M", "Q3_K_L", "Q3_K_S", "IQ3_M", "Q2_K")
-"""Taken only where nothing above fits, or is fast enough, and only where it really saves."""
+"""Taken only where nothing above fits, and only where it really saves. Never for speed: cores that are too slow are
+bound by unpacking, and 3 bits unpack no faster."""
 LEAST_SAVING = 0.08
 """A last resort must be smaller by this share: Q3_K_M of gemma-3-270m saves 4 %, of most models 16 to 19 %."""
 COARSE_PENALTY = 3
@@ -47,9 +48,14 @@ class _Option:
     largest: Rung
     estimated: Estimate
     is_fast: bool
-    is_comfortable: bool
-    """It fits, at a usable context, on the board's GPU where there is one, and fast enough."""
+    is_sound: bool
+    """It fits, at a usable context, and on the board's GPU where there is one."""
     score: int
+
+    @property
+    def is_comfortable(self) -> bool:
+        """Sound, and fast enough to read along."""
+        return self.is_sound and self.is_fast
 
     @property
     def rank(self) -> tuple[bool, bool, int, int]:
@@ -110,12 +116,12 @@ def choose(board: Board, candidates: Iterable[Candidate], wish: FitWish) -> Plan
 
 
 def _options(board: Board, files: Sequence[Candidate], wish: FitWish) -> list[_Option]:
-    """The files of one model worth considering: the preferred one, and smaller ones where that is not comfortable."""
+    """The files of one model worth considering: the preferred one, and smaller ones where that does not fit."""
     first = _option(board, files[0], wish)
     found = [first]
     for file in files[1:]:
         saves = file.weights.file <= files[0].weights.file * (1 - LEAST_SAVING)
-        if not first.is_comfortable and saves:
+        if not first.is_sound and saves:
             found.append(_option(board, file, wish))
     return found
 
@@ -136,7 +142,7 @@ def _option(board: Board, candidate: Candidate, wish: FitWish) -> _Option:
         largest=rungs[0],
         estimated=estimated,
         is_fast=is_fast,
-        is_comfortable=rung.fits and rung.is_usable and is_fast and on_device,
+        is_sound=rung.fits and rung.is_usable and on_device,
         score=candidate.quality - (COARSE_PENALTY if candidate.quant in LAST_RESORT else 0),
     )
 

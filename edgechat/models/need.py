@@ -24,8 +24,9 @@ _KV_BITS_PER_BYTE = {"f16": (1, _F16), "q8_0": (_Q8_0_BLOCK, _Q8_0_BYTES)}
 """Elements in a block and bytes of a block, by KV type."""
 _WORK_BYTES = 1.14
 """Bytes for each element of the widest activation that ggml quantizes to q8_K before a matrix product (292 / 256)."""
-_DELTA_WIDTH = 10
-"""f32 rows of linear attention alive together, in units of its value width: dry runs of Qwen3.5 0.8B, 4B, 35B-A3B."""
+_DELTA_WIDTH, _DELTA_KEYS = 7.5, 6200
+"""f32 values a token keeps alive in linear attention: in units of its value width, and for keys and queries. Dry
+runs of Qwen3.5 0.8B, 4B and 3.6 35B-A3B, whose keys are 2048 wide."""
 
 MIB = 1 << 20
 
@@ -173,7 +174,8 @@ def compute_bytes(shape: ModelShape, settings: LoadSettings) -> int:
     attention = 0 if settings.flash_attn else heads * cells + 7 * max(shape.n_embd, heads * shape.key_length)
     state = shape.recurrent_bytes // max(1, sum(_recurrent_layers(shape)))
     # A linear layer's state is 128 x its value width x 4 bytes; two copies of all sequences' states are alive.
-    linear = _DELTA_WIDTH * state // 512 * tokens * _F32 + 2 * state * settings.n_seq_max
+    width = round(_DELTA_WIDTH * state / 512) + _DELTA_KEYS if state else 0
+    linear = width * tokens * _F32 + 2 * state * settings.n_seq_max
     phases = (
         max(feed_forward, attention) * tokens * _F32,
         linear,
