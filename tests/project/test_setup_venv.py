@@ -1,6 +1,7 @@
 """A .venv that was interrupted, moved or made by hand ends up whole; a command of the setup never outlives it."""
 
 import fcntl
+import json
 import os
 import re
 import signal
@@ -78,26 +79,30 @@ def venv_in(root: Path, *, pip: bool = False) -> Path:
     return where
 
 
-@pytest.mark.parametrize("name", ["moved", "check out 2", "check out/inner"])
-def test_a_moved_venv_runs_again_and_twice_is_the_same_as_once(checkout, name):
-    old, new = checkout, checkout.parent / name
+@pytest.mark.parametrize("name", ["moved", "a clone", "clone2", "clone/inner", "clone-" + "long" * 40])
+def test_a_moved_venv_runs_again_and_twice_is_the_same_as_once(tmp_path, name):
+    old, new = tmp_path / "clone", tmp_path / name
     venv = venv_in(old)
     (site,) = (venv / "lib").glob("python*/site-packages")
     (site / "_project.pth").write_text(f"{old}\n{old}-other\n")
-    (old / "project_marker.py").write_text("print('here')\n")
+    (old / "project_marker.py").write_text("import sys; print('here', *sys.argv[1:])\n")
     script = venv / "bin/tool"
-    script.write_text(f"#!/bin/sh\nexec '{old}/.venv/bin/python' -c 'import project_marker'\n")
+    script.write_text(f"#!{old}/.venv/bin/python\nimport project_marker\n")
     script.chmod(0o755)
+    info = site / "project-1.0.dist-info/direct_url.json"
+    info.parent.mkdir()
+    info.write_text(f'{{"url": "{old.as_uri()}"}}')
 
-    away = checkout.parent / "away"
+    away = tmp_path / "away"
     old.rename(away)
     new.parent.mkdir(exist_ok=True)
     away.rename(new)
     for _ in range(2):
         relocate(new / ".venv", str(old), str(new))
-        said = subprocess.run([new / ".venv/bin/tool"], capture_output=True, text=True, check=True)
-        assert said.stdout == "here\n"
+        said = subprocess.run([new / ".venv/bin/tool", "two words"], capture_output=True, text=True, check=True)
+        assert said.stdout == "here two words\n"
         assert (new / site.relative_to(old) / "_project.pth").read_text() == f"{new}\n{old}-other\n"
+        assert json.loads((new / info.relative_to(old)).read_text())["url"] == new.as_uri()
 
 
 def test_a_venv_made_by_hand_is_taken_over_and_a_half_made_one_is_made_anew(checkout, prepared, capfd):
