@@ -27,8 +27,13 @@ if TYPE_CHECKING:
 
 _ELSEWHERE = {
     "add": ("edgechat.cli.pull:add", "Take GGUF files that are already on this machine."),
+    "export": ("edgechat.cli.bundle:export", "Write models to a directory, of a USB stick for instance."),
+    "import": ("edgechat.cli.bundle:import_", "Take in the models of such a directory."),
+    "keys": ("edgechat.cli.bundle:keys", "The keys that sign exports, and whose exports are trusted."),
     "plan": ("edgechat.cli.plan:plan", "What fits this board, how well, and why."),
     "pull": ("edgechat.cli.pull:pull", "Fetch a model from the hub and verify it."),
+    "rollback": ("edgechat.cli.update:rollback", "Use the version before the current one again."),
+    "update": ("edgechat.cli.update:update", "Fetch newer versions, try them, and only then use them."),
 }
 """Name -> (where it lives, the line ``--help`` shows)."""
 _AUTO = "auto"

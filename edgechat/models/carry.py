@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from edgechat.errors import InvalidModelFileError, TransferError
 from edgechat.models.bundle import CONTENT, TARGETS, CarriedFile, CarriedModel, Content, from_json, stored_name
 from edgechat.models.gguf import read_header
-from edgechat.models.licences import accept
+from edgechat.models.installed import version_history
+from edgechat.models.licences import accept as record_acceptances
 from edgechat.models.partial import discard
 from edgechat.models.store import StagedFile, Store, version_of
 from edgechat.models.transfer import Incoming, Patience, Wanted, fetch
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from tuf.api.metadata import TargetFile
 
     from edgechat.models.installed import InstalledModel
-    from edgechat.models.store import Claim
+    from edgechat.models.store import Acceptor, Claim
 
 BLOCK = 1 << 20
 _TARGET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,180}")
@@ -37,10 +38,13 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _AGAIN = "Export the bundle again, perhaps onto another stick."
 
 
-def take(store: Store, bundle: Path, *, progress: Progress = SILENT) -> tuple[str, list[InstalledModel]]:
+def take(
+    store: Store, bundle: Path, *, progress: Progress = SILENT, accept: Acceptor = lambda _: None
+) -> tuple[str, list[InstalledModel]]:
     """Install every model of the bundle in the directory ``bundle``; the publisher's fingerprint, and the models.
 
-    Run again after an interruption it goes on where it stopped.
+    Run again after an interruption it goes on where it stopped. ``accept`` may try each new version before it replaces
+    the old one, and raise to keep that.
 
     Raises:
         UntrustedError: nobody here trusts whoever signed it yet.
@@ -48,9 +52,9 @@ def take(store: Store, bundle: Path, *, progress: Progress = SILENT) -> tuple[st
         StateError: the store's disk.
     """
     fingerprint, content, targets = inspect(store, bundle)
-    models = [_install(store, bundle, model, targets, progress) for model in content.models]
+    models = [_install(store, bundle, model, targets, progress=progress, accept=accept) for model in content.models]
     if content.acceptances:
-        accept(store.paths, *content.acceptances)
+        record_acceptances(store.paths, *content.acceptances)
     return fingerprint, models
 
 
@@ -103,21 +107,28 @@ def _check_parts(file: CarriedFile, targets: dict[str, TargetFile]) -> None:
 
 
 def _install(
-    store: Store, bundle: Path, model: CarriedModel, targets: dict[str, TargetFile], progress: Progress
+    store: Store,
+    bundle: Path,
+    model: CarriedModel,
+    targets: dict[str, TargetFile],
+    *,
+    progress: Progress,
+    accept: Acceptor,
 ) -> InstalledModel:
     version = version_of([file.sha256 for file in model.files])
     waiting = f"Another command is changing {model.label}; waiting for it"
     with store.claim(model.name, model.quant, waiting=lambda: progress.note(waiting)) as claim:
         claim.tidy()
         if (installed := claim.installed(version)) is not None:
-            claim.switch(version)
+            if version_history(claim.directory)[:1] != [version]:
+                claim.accept(version, accept)
             return installed
         claim.recover(version, {file.name: file.sha256 for file in model.files})
         staged = [_copy(claim, bundle, file, targets, progress) for file in model.files]
         store.checkpoint("copied")
         for file in staged:
             _require_gguf(file)
-        return claim.publish(staged, model.facts, model.source)
+        return claim.publish(staged, model.facts, model.source, accept=accept)
 
 
 def _copy(

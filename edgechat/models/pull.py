@@ -13,6 +13,7 @@ from edgechat.errors import InvalidModelFileError, ModelNotFoundError, TransferE
 from edgechat.models.add import safe_file_name
 from edgechat.models.durable import reporting
 from edgechat.models.gguf import read_header
+from edgechat.models.installed import version_history
 from edgechat.models.partial import discard, log_of
 from edgechat.models.store import Claim, Facts, StagedFile, Store, version_of
 from edgechat.models.transfer import Patience, Wanted, fetch
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from edgechat.models.hub import Hub, RemoteFile, Repository
     from edgechat.models.installed import InstalledModel
     from edgechat.models.names import ModelRef
+    from edgechat.models.store import Acceptor
     from edgechat.models.transfer import Incoming
 
 PREFERRED_QUANTS = ("Q4_K_M", "Q4_0", "Q8_0")
@@ -117,9 +119,17 @@ def order_from_hub(hub: Hub, ref: ModelRef, *, patience: Patience | None = None)
 
 
 def pull(
-    store: Store, hub: Hub, order: Order, *, progress: Progress = SILENT, patience: Patience | None = None
+    store: Store,
+    hub: Hub,
+    order: Order,
+    *,
+    progress: Progress = SILENT,
+    patience: Patience | None = None,
+    accept: Acceptor = lambda _: None,
 ) -> InstalledModel:
     """Fetch and install; at once when that version is here already. What arrived stays for the next try.
+
+    ``accept`` may try the new version before it replaces the old one, and raise to keep that.
 
     Raises:
         TransferError: it could not be fetched; the hint says how to bring it by hand.
@@ -130,7 +140,8 @@ def pull(
     with store.claim(order.name, order.quant, waiting=lambda: progress.note(waiting)) as claim:
         claim.tidy()
         if (model := claim.installed(order.version)) is not None:
-            claim.switch(order.version)
+            if version_history(claim.directory)[:1] != [order.version]:
+                claim.accept(order.version, accept)
             _forget_others(claim, ())
             return model
         names = _file_names(order)
@@ -141,7 +152,7 @@ def pull(
         for file in staged:
             _require_gguf(file)
         store.checkpoint("header-checked")
-        return claim.publish(staged, order.facts, order.source)
+        return claim.publish(staged, order.facts, order.source, accept=accept)
 
 
 def by_hand(address: str, size: int, sha256: str | None) -> str:

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
     from edgechat.paths import Paths
 
+    Acceptor = Callable[[InstalledModel], None]
+    """Tries a new version before it is used; raises to refuse it."""
+
 KEPT_VERSIONS = 2
 """The current version and the one before it, for ``rollback``."""
 STAGING = ".staging"
@@ -214,14 +217,18 @@ class Claim:
                     (folder / name).replace(self.part(sha256))
             self._discard(folder)
 
-    def publish(self, files: Sequence[StagedFile], facts: Facts, source: str) -> InstalledModel:
+    def publish(
+        self, files: Sequence[StagedFile], facts: Facts, source: str, *, accept: Acceptor = lambda _: None
+    ) -> InstalledModel:
         """Make the staged files the current version.
 
         The steps, each with its checkpoint: the version's directory; each file into it; the manifest, from which on
-        the version exists; the pointer, from which on it is used; old versions beyond ``KEPT_VERSIONS`` go.
+        the version exists; ``accept``, which may try it and raise; the pointer, from which on it is used; old
+        versions beyond ``KEPT_VERSIONS`` go.
 
         Raises:
             StateError: the disk refuses; nothing has changed then.
+            EdgechatError: what ``accept`` raises; the version that was in use stays so, and the new one is removed.
         """
         version = version_of([file.sha256 for file in files])
         folder = self.directory / version
@@ -233,12 +240,30 @@ class Claim:
                 shutil.rmtree(folder, ignore_errors=True)
                 self._drop_empty()
                 raise
-        self.switch(version)
+        self.accept(version, accept)
         for file in files:
             file.path.unlink(missing_ok=True)
         self.prune()
         with reporting("read", folder):
             return read_manifest(folder)
+
+    def accept(self, version: str, accept: Acceptor) -> None:
+        """Try a complete version and make it the current one, or remove it when ``accept`` raises.
+
+        Raises:
+            EdgechatError: what ``accept`` raises. A version that was in use before is kept whatever it says.
+        """
+        try:
+            with reporting("read", self.directory):
+                accept(read_manifest(self.directory / version))
+        except BaseException:
+            with contextlib.suppress(OSError):
+                if version not in version_history(self.directory):
+                    self._discard(self.directory / version)
+                    self._drop_empty()
+            raise
+        self.store.checkpoint("accepted")
+        self.switch(version)
 
     def switch(self, version: str) -> None:
         """Make an installed version the current one; the others keep their order behind it."""

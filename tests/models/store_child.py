@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from edgechat.models.add import add
 from edgechat.models.carry import take
+from edgechat.models.catalog import Catalog
 from edgechat.models.export import export
 from edgechat.models.hub import Hub
 from edgechat.models.installed import find
@@ -22,6 +23,7 @@ from edgechat.models.names import parse_reference
 from edgechat.models.pull import order_from_hub, pull
 from edgechat.models.signing import publisher
 from edgechat.models.store import Store
+from edgechat.models.update import rollback, update
 from edgechat.models.verify import verify
 from edgechat.paths import Paths
 
@@ -66,6 +68,10 @@ def main(home: str, spec: str, action: str, *arguments: str) -> None:
         verify(store)
     elif action == "export":
         export([find(paths, arguments[0])], Path(arguments[1]), publisher(paths), checkpoint=store.checkpoint)
+    elif action == "update":
+        update(store, Hub(endpoint=arguments[0]), find(paths, arguments[1]), Catalog(()), accept=lambda _: None)
+    elif action == "rollback":
+        rollback(store, *arguments)
     elif action == "import":
         take(store, Path(arguments[0]))
     elif action == "load":

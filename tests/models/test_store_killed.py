@@ -13,6 +13,7 @@ import pytest
 from edgechat.errors import TransferError
 from edgechat.models.add import add
 from edgechat.models.carry import take
+from edgechat.models.catalog import Catalog
 from edgechat.models.export import export
 from edgechat.models.installed import damaged, find, installed
 from edgechat.models.names import parse_reference
@@ -20,6 +21,7 @@ from edgechat.models.pull import order_from_hub, pull
 from edgechat.models.signing import publisher
 from edgechat.models.store import Store
 from edgechat.models.trust import pin
+from edgechat.models.update import rollback, update
 from edgechat.models.verify import verify
 from edgechat.paths import Paths
 from tests.models.store_kit import FILE, REPO, leftovers, random_gguf, sha256
@@ -81,6 +83,31 @@ def test_pull_of_a_new_version(
     pull(store, hub, order_from_hub(hub, parse_reference(REPO)))
     assert in_use(paths) == {versions[2]}
     assert leftovers(paths) == []
+
+
+@pytest.mark.parametrize("step", [*PULL_STEPS[:-2], "accepted", *PULL_STEPS[-2:]])
+def test_update(step: str, tmp_path: Path, paths: Paths, server: HubServer, hub: Hub, store: Store) -> None:
+    old = server.add(REPO, FILE, random_gguf(tmp_path / "0.gguf", SIZE)).sha256
+    pull(store, hub, order_from_hub(hub, parse_reference(REPO)))
+    new = server.add(REPO, FILE, random_gguf(tmp_path / "1.gguf", SIZE, seed=1)).sha256
+    killed(tmp_path / "home", step, "update", server.endpoint, "tiny-instruct")
+    reached = step in {"pointer-switched", "old-pruned"}
+    assert in_use(paths) == {new if reached else old}
+    model = find(paths, "tiny-instruct")
+    outcome = update(store, hub, model, Catalog(()), accept=lambda _: None)
+    assert outcome.status == ("current" if reached else "updated")
+    assert in_use(paths) == {new}
+    assert rollback(store, "tiny-instruct", "Q4_K_M") == (new[:12], old[:12])
+    assert leftovers(paths) == []
+
+
+def test_rollback(tmp_path: Path, paths: Paths, store: Store) -> None:
+    old = add(store, random_gguf(tmp_path / "0.gguf", SIZE))
+    add(store, random_gguf(tmp_path / "1.gguf", SIZE, seed=1))
+    killed(tmp_path / "home", "pointer-switched", "rollback", "tiny", "Q4_K_M")
+    assert in_use(paths) == {old.sha256}
+    rollback(store, "tiny", "Q4_K_M")
+    assert in_use(paths) != {old.sha256}
 
 
 @pytest.mark.parametrize("step", ADD_STEPS)

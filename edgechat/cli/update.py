@@ -1,0 +1,134 @@
+"""``edgechat models update`` and ``rollback``: a new version is tried in an engine of its own before it is used."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgechat.cli.bars import Bars
+from edgechat.errors import AnswerError, ModelNotFoundError, StateError, UsageError
+from edgechat.models.installed import find, installed
+from edgechat.models.names import parse_reference
+from edgechat.models.store import Store
+from edgechat.paths import Paths, private_directory
+from edgechat.plaintext import clean_line
+
+if TYPE_CHECKING:
+    from edgechat.models.installed import InstalledModel
+    from edgechat.models.update import Outcome
+
+TRIAL_TOKENS = 24
+TRIAL_TIMEOUT_S = 300.0
+"""A Pi loads a 4 GB file from an SD card in two minutes."""
+
+
+@click.command()
+@click.argument("what", required=False, metavar="[MODEL|DIRECTORY]")
+def update(what: str | None) -> None:
+    """Fetch newer versions of MODEL, of all models, or from the bundle in DIRECTORY.
+
+    Each is tried first; the old version stays in use when the new one fails, and is kept for `rollback`.
+    """
+    paths = Paths.from_env()
+    store = Store(paths)
+    with Bars() as bars:
+
+        def accept(model: InstalledModel) -> None:
+            bars.note(f"Trying {model.label} {model.version}")
+            try_out(paths, model)
+
+        if what is not None and Path(what).is_dir():
+            from edgechat.cli.bundle import trust_first  # noqa: PLC0415
+            from edgechat.models.carry import take  # noqa: PLC0415
+
+            trust_first(paths, Path(what), "")
+            _, models = take(store, Path(what), progress=bars, accept=accept)
+            for model in models:
+                click.echo(f"{model.label}: version {model.version} is in use.", err=True)
+            return
+        from edgechat.models.catalog import load_catalog  # noqa: PLC0415 - 0.3 s
+        from edgechat.models.hub import Hub  # noqa: PLC0415
+        from edgechat.models.transfer import Patience  # noqa: PLC0415
+        from edgechat.models.update import update as bring  # noqa: PLC0415
+
+        hub, catalog, outcomes = Hub(), load_catalog(), []
+        for model in _chosen(paths, what):
+            patience = Patience(progress=bars)
+            outcomes.append(bring(store, hub, model, catalog, accept=accept, progress=bars, patience=patience))
+            click.echo(_line(outcomes[-1]), err=True)
+    for outcome in outcomes:
+        if outcome.error is not None:
+            raise outcome.error
+
+
+@click.command()
+@click.argument("model")
+def rollback(model: str) -> None:
+    """Use the version of MODEL before the current one again; once more leads forward."""
+    from edgechat.models.update import rollback as go_back  # noqa: PLC0415
+
+    paths = Paths.from_env()
+    ref = parse_reference(model)
+    if ref.kind != "catalog":
+        raise UsageError(f"{model} is not the name of an installed model.", hint="See: edgechat models list")
+    quant = ref.quant or find(paths, ref.name).quant
+    left, entered = go_back(Store(paths), ref.name, quant)
+    click.echo(f"{ref.name}:{quant} uses version {entered} again, instead of {left}.", err=True)
+
+
+def try_out(paths: Paths, model: InstalledModel) -> None:
+    """Load the model in an engine of its own and let it answer once; the resident engine is left alone.
+
+    Raises:
+        EdgechatError: it does not load, or gives no answer.
+    """
+    from edgechat.engine.client import EngineClient, stop  # noqa: PLC0415
+    from edgechat.engine.events import Text  # noqa: PLC0415
+    from edgechat.engine.request import Message, Request, Wish  # noqa: PLC0415
+
+    own = dataclasses.replace(paths, state=private_directory(paths.state / "trial"))
+    request = Request(
+        messages=(Message("user", "Say hello."),),
+        wish=Wish(str(model.path)),
+        sampling={"temperature": 0.0},
+        max_tokens=TRIAL_TOKENS,
+        timeout_s=TRIAL_TIMEOUT_S,
+    )
+    try:
+        with contextlib.closing(EngineClient(own, keep_alive_s=0)) as client:
+            answer = "".join(event.text for event in client.generate(request) if isinstance(event, Text))
+    finally:
+        stop(own)
+        shutil.rmtree(own.state, ignore_errors=True)
+    if not answer.strip():
+        raise AnswerError(
+            f"{model.label} {model.version} loads and answers nothing.", hint="The old version stays in use."
+        )
+
+
+def _chosen(paths: Paths, what: str | None) -> list[InstalledModel]:
+    if what is None:
+        models = [model for model in installed(paths) if not model.source.startswith("package:")]
+        if not models:
+            raise ModelNotFoundError("No model is installed.", hint="Fetch one: edgechat models pull MODEL")
+        return models
+    ref = parse_reference(what)
+    if ref.kind != "catalog":
+        raise StateError(f"{what} is neither an installed model nor a directory.", hint="See: edgechat models list")
+    return [find(paths, ref.name, ref.quant or None)]
+
+
+def _line(outcome: Outcome) -> str:
+    words = {
+        "updated": "updated",
+        "current": "is the newest",
+        "kept": "stays as it is",
+        "local": "cannot be updated",
+    }[outcome.status]
+    detail = f": {clean_line(outcome.detail)}" if outcome.detail else ""
+    return f"{outcome.name}:{outcome.quant} {words}{detail}"
