@@ -1,0 +1,97 @@
+"""What the model is asked about an assessed moment, and the check of what it answers.
+
+It gets the finished numbers and may put them into words. It never sees a field that it could set.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from edgechat.engine.request import Message
+from edgechat.plaintext import clean_line
+from edgechat.tasks.driving import texts
+from edgechat.tasks.grounding import Ground
+
+if TYPE_CHECKING:
+    from edgechat.tasks.contract import Schema
+    from edgechat.tasks.driving.record import DrivingInput, DrivingResult
+    from edgechat.tasks.language import Language
+
+_SYSTEM: dict[Language, str] = {
+    "en": (
+        "You explain a driving risk to the driver. The risk has been computed and is final. "
+        "Say in one or two short sentences why it is so. Use only the facts given and their numbers. "
+        "Add no number, no advice and no reassurance."
+    ),
+    "ja": (
+        "あなたは運転者に運転リスクの理由を説明します。リスクは計算済みで変更できません。"
+        "その理由を短い1、2文の日本語で述べてください。与えられた事実と数値だけを使い、"
+        "新しい数値、助言、安心させる表現を加えないでください。"
+    ),
+    "zh": (
+        "你向驾驶员解释驾驶风险的原因。风险已经计算完毕，不能更改。"
+        "请用一两句简短的中文说明原因。只使用给出的事实和数值，"
+        "不要添加新的数值、建议或让人放心的说法。"
+    ),
+}
+_LENGTH: dict[Language, int] = {"en": 280, "ja": 140, "zh": 120}
+
+# Nothing here is ever called safe; a model that does so contradicts what it was given.
+_REASSURANCES = (
+    "no risk", "no danger", "not dangerous", "perfectly safe", "is safe", "are safe", "safe to",
+    "安全です", "危険はありません", "危険はない", "問題ありません", "没有危险", "没有风险", "是安全的", "很安全",
+)  # fmt: skip
+
+
+def explanation_schema(language: Language) -> Schema:
+    """All that the model can say: one bounded string."""
+    return {
+        "type": "object",
+        "properties": {"explanation": {"type": "string", "minLength": 1, "maxLength": _LENGTH[language]}},
+        "required": ["explanation"],
+        "additionalProperties": False,
+    }
+
+
+def explanation_messages(record: DrivingInput, result: DrivingResult) -> tuple[Message, ...]:
+    """The same first message for every moment, so that its prefix is computed once; then the facts."""
+    return (
+        Message("system", _SYSTEM[result.language]),
+        Message("user", json.dumps(_facts(record, result), ensure_ascii=False)),
+    )
+
+
+def explanation_fault(text: str, record: DrivingInput, result: DrivingResult) -> str:
+    """Why a model's explanation may not be shown, or ``""``."""
+    if not clean_line(text):
+        return "The explanation is empty."
+    if promise := next((words for words in _REASSURANCES if words in text.lower()), ""):
+        return f"The explanation reassures ({promise!r}); nothing here is called safe."
+    ground = Ground(str(fact) for fact in _facts(record, result).values())
+    if missing := ground.missing(text):
+        cited = ", ".join(found.token for found in missing)
+        return f"The explanation cites what the rules did not say: {cited}."
+    return ""
+
+
+def _facts(record: DrivingInput, result: DrivingResult) -> dict[str, object]:
+    measured = {
+        "risk": f"{result.risk:.2f}",
+        "alert_above": f"{result.threshold:g}",
+        "level": texts.LEVELS[result.level][result.language],
+        "main_reason": result.reason,
+        "speed": f"{record.speed_kmh:g} km/h",
+        "gap": _with_unit(record.distance_to_car_m, "m"),
+        "recommended_gap": _with_unit(result.recommended_gap_m, "m"),
+        "time_to_collision": _with_unit(result.ttc_s, "s"),
+        "stopping_distance": _with_unit(result.stopping_distance_m, "m"),
+        "weather": record.weather,
+        "time_of_day": record.time_of_day,
+        "lane_center_offset": _with_unit(record.lane_center_offset_m, "m"),
+    }
+    return {name: value for name, value in measured.items() if value is not None}
+
+
+def _with_unit(value: float | None, unit: str) -> str | None:
+    return None if value is None else f"{round(value, 1):g} {unit}"

@@ -1,0 +1,164 @@
+"""Driving-scene risk from speed, gap, lane position and weather: alert and numbers by rules, explanation by a model.
+
+The alert is arithmetic and stands before the model is asked. With no answer in time the result is complete but for
+its explanation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from edgechat.plaintext import clean_line
+from edgechat.tasks.budget import answer_tokens
+from edgechat.tasks.contract import Ask, Context, GeneratedJson, Outcome, Problem, Steps, Task
+from edgechat.tasks.driving import explanation, texts
+from edgechat.tasks.driving.countermeasures import countermeasures
+from edgechat.tasks.driving.record import (
+    AssumptionMade,
+    ClosingEstimate,
+    Components,
+    Countermeasure,
+    DrivingInput,
+    DrivingResult,
+    ExplanationStatus,
+    scene_of,
+)
+from edgechat.tasks.driving.risk import Assessment, assess
+from edgechat.tasks.driving.stream import Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from edgechat.tasks.driving.scene import Assumption, Scene
+    from edgechat.tasks.language import Language
+    from edgechat.tasks.result import TaskResult
+
+_STATUS_OF_END: dict[str, ExplanationStatus] = {
+    "length": "truncated", "timeout": "timeout", "cancelled": "cancelled", "failed": "failed", "no_model": "no_model",
+}  # fmt: skip
+
+
+class Driving(Task[DrivingInput, DrivingResult]):
+    """The built-in task ``driving``."""
+
+    name: ClassVar[str] = "driving"
+    version: ClassVar[str] = "1"
+    example: ClassVar[Mapping[str, Any]] = {
+        "speed_kmh": 100.0,
+        "distance_to_car_m": 45.0,
+        "lane_center_offset_m": 0.2,
+        "weather": "rain",
+        "time_of_day": "day",
+        "language": "en",
+    }
+    formats: ClassVar[tuple[str, ...]] = ("json", "text")
+    input_model = DrivingInput
+    output_model = DrivingResult
+
+    def __init__(self) -> None:
+        self._stream = Stream()
+
+    def steps(self, record: DrivingInput, context: Context) -> Steps[DrivingResult]:
+        """Assess, offer the finished numbers, ask for an explanation, check it."""
+        scene, assumed = scene_of(record)
+        if context.live:
+            if fault := self._stream.fault(record.t_s):
+                return Outcome(None, "invalid_input", (Problem("/t_s", fault),))
+            scene = self._stream.take(scene, context.now_s)
+        found = assess(scene, record.threshold)
+        if context.live:
+            found = replace(found, alert=self._stream.alert(found, record.threshold))
+        result = result_of(scene, found, assumed, record.threshold, record.language or context.language)
+        schema = explanation.explanation_schema(result.language)
+        answer = yield Ask(
+            messages=explanation.explanation_messages(record, result),
+            schema=schema,
+            max_tokens=answer_tokens(schema, result.language),
+            so_far=Outcome(result),
+        )
+        return _explained(record, result, answer)
+
+    def render(self, done: TaskResult, fmt: str) -> str:
+        """JSON, or a few lines of text in the record's language."""
+        if fmt != "text":
+            return super().render(done, fmt)
+        if done.result is None:
+            return "".join(f"{problem.path or '/'}: {problem.message}\n" for problem in done.errors)
+        result = DrivingResult.model_validate(done.result)
+        head = f"{'!! ' if result.alert else ''}{result.risk:.2f} {texts.LEVELS[result.level][result.language]}"
+        lines = [f"{head}: {result.reason}", *(f"- {item.text}" for item in result.countermeasures)]
+        if result.explanation:
+            lines.append(result.explanation)
+        return "\n".join([*lines, result.notice]) + "\n"
+
+
+def result_of(
+    scene: Scene, found: Assessment, assumed: tuple[Assumption, ...], threshold: float, language: Language
+) -> DrivingResult:
+    """The rules' part of the result, rounded to what a reader can use; the explanation is still awaited."""
+    parts, estimate = found.components, found.lead.closing
+    return DrivingResult(
+        risk=found.risk,
+        level=found.level,
+        alert=found.alert,
+        threshold=threshold,
+        components=Components(
+            gap=round(parts.gap, 4),
+            ttc=round(parts.ttc, 4),
+            btn=round(parts.btn, 4),
+            longitudinal=round(parts.longitudinal, 4),
+            lane=round(parts.lane, 4),
+        ),
+        limiting_factor=found.limiting_factor,
+        basis=found.lead.basis,
+        ttc_s=_rounded(found.ttc_s),
+        thw_s=_rounded(found.thw_s),
+        closing_speed_mps=_rounded(found.lead.closing_mps),
+        closing_estimate=None
+        if estimate is None
+        else ClosingEstimate(
+            speed_mps=round(estimate.speed_mps, 3),
+            low_mps=round(estimate.low_mps, 3),
+            high_mps=round(estimate.high_mps, 3),
+            confidence=estimate.confidence,
+            frames=estimate.frames,
+        ),
+        drac_mps2=_rounded(found.drac_mps2),
+        btn=_rounded(found.btn),
+        rss_safe_distance_m=_rounded(found.rss_safe_distance_m),
+        recommended_gap_m=round(found.recommended_gap_m, 2),
+        stopping_distance_m=round(found.stopping_distance_m, 2),
+        friction=scene.conditions.friction,
+        reaction_time_s=round(scene.conditions.reaction_s, 3),
+        assumptions=[
+            AssumptionMade(code=code, text=texts.ASSUMPTIONS[code][language]) for code in (*found.assumptions, *assumed)
+        ],
+        countermeasures=[
+            Countermeasure(code=code, text=texts.COUNTERMEASURES[code][language])
+            for code in countermeasures(scene, found)
+        ],
+        reason=texts.reason(found, language),
+        explanation=None,
+        explanation_status="pending",
+        language=language,
+        notice=texts.NOTICE[language],
+    )
+
+
+def _explained(record: DrivingInput, result: DrivingResult, answer: GeneratedJson) -> Outcome[DrivingResult]:
+    """The result with the model's words, or without them and with the reason. Nothing else of it changes."""
+    if answer.finish_reason != "stop":
+        status, fault, words = _STATUS_OF_END[answer.finish_reason], answer.error, None
+    else:
+        said = answer.value.get("explanation") if isinstance(answer.value, dict) else None
+        words = clean_line(said) if isinstance(said, str) else None
+        fault = explanation.explanation_fault(words or "", record, result)
+        status = "rejected" if fault else "ok"
+    problems = (Problem("/explanation", fault or f"No explanation: {status}."),) if status != "ok" else ()
+    update = {"explanation": words if status == "ok" else None, "explanation_status": status}
+    return Outcome(result.model_copy(update=update), "ok", problems)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)

@@ -1,0 +1,101 @@
+"""Finds numbers and identifiers in a model's sentences that its input does not hold.
+
+A small model invents plausible figures. What can be checked exactly is checked here; meaning is not.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Kind = Literal["number", "identifier"]
+
+# Letters here are ASCII on purpose: 温度180度 holds the number 180, not an identifier.
+_IDENTIFIER = re.compile(
+    r"(?<![A-Za-z0-9])(?=[A-Za-z0-9._:/#-]*[0-9])(?=[A-Za-z0-9._:/#-]*[A-Za-z])[A-Za-z0-9][A-Za-z0-9._:/#-]*"
+)
+_NUMBER = re.compile(r"(?<![0-9.])[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?")
+_PERCENT = re.compile(r"([0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?)\s*(?:%|percent|パーセント)", re.IGNORECASE)
+_QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)(?:[A-Za-zµμ°%]+(?:/[A-Za-z]+[0-9]?)?)")
+_PUNCTUATION = "._:/#-"
+_KANJI_DIGITS = str.maketrans("〇一二三四五六七八九", "0123456789")
+_KANJI_RUN = re.compile(r"[〇一二三四五六七八九]{2,}")
+
+
+@dataclass(frozen=True, slots=True)
+class Ungrounded:
+    """A token that does not occur in the input."""
+
+    kind: Kind
+    token: str
+
+
+class Ground:
+    """Everything a statement may cite: the numbers and identifiers of some texts."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._numbers: set[Decimal] = set()
+        self._identifiers: set[str] = set()
+        for text in texts:
+            identifiers, numbers = _tokens(text)
+            self._numbers.update(numbers.values())
+            for identifier in identifiers:
+                self._identifiers.add(identifier.casefold())
+                # The parts of E-401 and of T=180C may be cited alone.
+                self._numbers.update(_value(part) for part in _NUMBER.findall(identifier))
+            # 0.91 in the input may be told as 91 %.
+        self._numbers |= {number * 100 for number in self._numbers if 0 < number < 1}
+
+    def missing(self, statement: str) -> list[Ungrounded]:
+        """What ``statement`` cites and the texts do not hold, in reading order without repeats."""
+        identifiers, numbers = _tokens(statement)
+        found: dict[Ungrounded, None] = {}
+        for identifier in identifiers:
+            if identifier.casefold() not in self._identifiers and not self._is_known_part(identifier):
+                found[Ungrounded("identifier", identifier)] = None
+        for token, value in numbers.items():
+            if value not in self._numbers:
+                found[Ungrounded("number", token)] = None
+        return list(found)
+
+    def _is_known_part(self, identifier: str) -> bool:
+        wanted = identifier.casefold()
+        # "station S3/line 2" written as S3: whole parts between punctuation count, fragments of a word do not.
+        pattern = re.compile(rf"(?:^|[{re.escape(_PUNCTUATION)}]){re.escape(wanted)}(?:$|[{re.escape(_PUNCTUATION)}])")
+        return any(pattern.search(known) for known in self._identifiers)
+
+
+def _tokens(text: str) -> tuple[list[str], dict[str, Decimal]]:
+    """Identifiers, and numbers by how they are written (both after NFKC, which also narrows full-width digits)."""
+    plain = unicodedata.normalize("NFKC", text)
+    plain = _KANJI_RUN.sub(lambda run: run[0].translate(_KANJI_DIGITS), plain)
+    identifiers: list[str] = []
+    numbers: dict[str, Decimal] = {}
+
+    def take(match: re.Match[str]) -> str:
+        token = match[0].strip(_PUNCTUATION)
+        if quantity := _QUANTITY.fullmatch(token):  # 180C, 12mm, 40m/s: a number with its unit
+            numbers[quantity[1]] = _value(quantity[1])
+        else:
+            identifiers.append(token)
+        return " "
+
+    rest = _IDENTIFIER.sub(take, plain)
+    for match in _PERCENT.finditer(rest):
+        numbers[match[1]] = _value(match[1])
+    for match in _NUMBER.finditer(rest):
+        numbers[match[0]] = _value(match[0])
+    return identifiers, numbers
+
+
+def _value(token: str) -> Decimal:
+    try:
+        return Decimal(token.replace(",", ""))
+    except InvalidOperation:  # pragma: no cover - the patterns admit only what Decimal reads
+        return Decimal(0)
