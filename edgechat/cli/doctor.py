@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,8 @@ def doctor(*, as_json: bool) -> None:
     else:
         _print(found)
     if found.exit_code:
-        raise click.exceptions.Exit(int(found.exit_code))
+        # click's own Exit would be swallowed, since the root command runs outside its standalone mode.
+        sys.exit(int(found.exit_code))
 
 
 def _print(found: Examination) -> None:

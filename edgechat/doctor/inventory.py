@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from edgechat.doctor.finding import Finding, advice, ok, problem
@@ -38,8 +39,8 @@ def findings(
         models = installed(paths)
         broken = damaged(paths)
     except StateError as error:
-        if paths.models_moved and not paths.models.is_dir():
-            return [], []  # the missing disk is a finding of its own
+        if not os.path.isdir(paths.models):  # noqa: PTH112 - False where pathlib's raises
+            return [], []  # what is in the way, or a disk that is missing, is a finding of its own
         return [problem("models", str(error), None, ExitCode.STATE)], []
     found = [*_damaged(broken, paths), *_starter(models, installation)]
     if not models:

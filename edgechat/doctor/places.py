@@ -29,38 +29,49 @@ def findings(paths: Paths) -> list[Finding]:
     return [*_writable(paths), *_models_disk(paths), *_room(paths)]
 
 
+_NEEDS = {
+    "state": "no engine can be started",
+    "config": "no setting can be kept",
+    "data": "no conversation can be kept",
+    "cache": "work that could be saved is done again",
+    "models": "no model can be added",
+}
+
+
 def _writable(paths: Paths) -> Iterator[Finding]:
-    well = True
-    for name, directory, need in (
-        ("state", paths.state, "no engine can be started"),
-        ("config", paths.config, "no setting can be kept"),
-        ("data", paths.data, "no conversation can be kept"),
-        ("cache", paths.cache, "nothing can be kept that would save work"),
-        ("models", paths.models, "no model can be added"),
-    ):
+    # What stands in the way of several directories is one finding.
+    hindered: dict[Path, list[str]] = {}
+    for name in _NEEDS:
+        directory: Path = getattr(paths, name)
         there = _nearest(directory)
         if _is_directory(there) and os.access(there, os.W_OK | os.X_OK):
             continue
-        if name == "models" and paths.models_moved and not directory.is_dir():
+        if name == "models" and paths.models_moved and not _is_directory(directory):
             continue  # the missing disk is a finding of its own
-        well = False
-        if not _is_directory(there):
-            message = f"{there} is in the way of the {name} directory {directory}, so {need}."
-            command = f"mv {_quote(there)} {_quote(there)}.old"
-        elif os.statvfs(there).f_flag & os.ST_RDONLY:
-            message = f"The {name} directory {directory} is on a read-only file system, so {need}."
-            command = f"sudo mount -o remount,rw {_quote(_mount_point(there))}"
-        else:
-            message = (
-                f"The {name} directory {directory} cannot be written ({there} belongs to {_owner(there)}), so {need}."
-            )
-            command = f"sudo chown {os.geteuid()} {_quote(there)}" if there == directory else "export EDGECHAT_HOME=DIR"
-        if name == "state":
+        hindered.setdefault(there, []).append(name)
+    for there, names in hindered.items():
+        what = f"{', '.join(names)} {'directories' if len(names) > 1 else 'directory'}"
+        needs = ", ".join(_NEEDS[name] for name in names)
+        reason, command = _hindrance(there, is_ours=there == getattr(paths, names[0]))
+        if "state" in names:
+            message = f"The {what} cannot be used, so {needs}: {reason}."
             yield problem("state-directory", message, command, ExitCode.STATE)
         else:
-            yield advice(f"{name}-directory", message, command)
-    if well:
+            message = f"The {what} cannot be written, so {needs}: {reason}."
+            yield advice(f"{names[0]}-directory", message, command)
+    if not hindered:
         yield ok("state-directory", "The directories can be written.")
+
+
+def _hindrance(there: Path, *, is_ours: bool) -> tuple[str, str]:
+    """Why nothing can be written at a path, and the command that changes that."""
+    if not _is_directory(there):
+        return f"{there} is in the way", f"mv {_quote(there)} {_quote(there)}.old"
+    if os.statvfs(there).f_flag & os.ST_RDONLY:
+        mount = _quote(_mount_point(there))
+        return f"{there} is on a read-only file system", f"sudo mount -o remount,rw {mount}"
+    reason = f"{there} belongs to {_owner(there)}"
+    return reason, f"sudo chown {os.geteuid()} {_quote(there)}" if is_ours else "export EDGECHAT_HOME=DIRECTORY"
 
 
 def _models_disk(paths: Paths) -> Iterator[Finding]:
