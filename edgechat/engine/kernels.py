@@ -155,7 +155,9 @@ def read_build(command: Sequence[str] = ()) -> Build:
     except subprocess.TimeoutExpired as error:
         raise EngineError(f"llama.cpp did not report within {_PATIENCE_S:.0f} s.", cause="load") from error
     if done.returncode < 0:
-        raise EngineError(f"llama.cpp ended with {signal.Signals(-done.returncode).name}.", cause="signal")
+        known = {number.value: number.name for number in signal.Signals}
+        name = known.get(-done.returncode, f"signal {-done.returncode}")  # most real-time signals have no name
+        raise EngineError(f"llama.cpp ended with {name}.", cause="signal")
     said = done.stderr.decode("utf-8", "replace").strip().splitlines()
     if done.returncode:
         reason = said[-1][:300] if said else f"exit status {done.returncode}"

@@ -305,6 +305,8 @@ def test_a_process_that_dies_while_it_reports_is_named_by_its_signal() -> None:
     dies = f"import os; os.kill(os.getpid(), {int(signal.SIGILL)})"
     with pytest.raises(EngineError, match="SIGILL"):
         read_build([sys.executable, "-c", dies])
+    with pytest.raises(EngineError, match="signal 40"):
+        read_build([sys.executable, "-c", "import os; os.kill(os.getpid(), 40)"])
     with pytest.raises(EngineError, match="out of luck"):
         read_build([sys.executable, "-c", "raise SystemExit('out of luck')"])
     with pytest.raises(EngineError, match="cannot be read"):
