@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from edgechat.cli.bars import Bars
-from edgechat.errors import AnswerError, ModelNotFoundError, StateError, UsageError
+from edgechat.cli.trial import try_out
+from edgechat.errors import ModelNotFoundError, StateError, UsageError
 from edgechat.models.installed import find, installed
 from edgechat.models.names import parse_reference
 from edgechat.models.store import Store
-from edgechat.paths import Paths, private_directory
+from edgechat.paths import Paths
 from edgechat.plaintext import clean_line
 
 if TYPE_CHECKING:
     from edgechat.models.installed import InstalledModel
     from edgechat.models.update import Outcome
-
-TRIAL_TOKENS = 24
-TRIAL_TIMEOUT_S = 300.0
-"""A Pi loads a 4 GB file from an SD card in two minutes."""
 
 
 @click.command()
@@ -40,7 +34,7 @@ def update(what: str | None) -> None:
 
         def accept(model: InstalledModel) -> None:
             bars.note(f"Trying {model.label} {model.version}")
-            try_out(paths, model)
+            try_out(model)
 
         if what is not None and Path(what).is_dir():
             from edgechat.cli.bundle import trust_first  # noqa: PLC0415
@@ -79,36 +73,6 @@ def rollback(model: str) -> None:
     quant = ref.quant or find(paths, ref.name).quant
     left, entered = go_back(Store(paths), ref.name, quant)
     click.echo(f"{ref.name}:{quant} uses version {entered} again, instead of {left}.", err=True)
-
-
-def try_out(paths: Paths, model: InstalledModel) -> None:
-    """Load the model in an engine of its own and let it answer once; the resident engine is left alone.
-
-    Raises:
-        EdgechatError: it does not load, or gives no answer.
-    """
-    from edgechat.engine.client import EngineClient, stop  # noqa: PLC0415
-    from edgechat.engine.events import Text  # noqa: PLC0415
-    from edgechat.engine.request import Message, Request, Wish  # noqa: PLC0415
-
-    own = dataclasses.replace(paths, state=private_directory(paths.state / "trial"))
-    request = Request(
-        messages=(Message("user", "Say hello."),),
-        wish=Wish(str(model.path)),
-        sampling={"temperature": 0.0},
-        max_tokens=TRIAL_TOKENS,
-        timeout_s=TRIAL_TIMEOUT_S,
-    )
-    try:
-        with contextlib.closing(EngineClient(own, keep_alive_s=0)) as client:
-            answer = "".join(event.text for event in client.generate(request) if isinstance(event, Text))
-    finally:
-        stop(own)
-        shutil.rmtree(own.state, ignore_errors=True)
-    if not answer.strip():
-        raise AnswerError(
-            f"{model.label} {model.version} loads and answers nothing.", hint="The old version stays in use."
-        )
 
 
 def _chosen(paths: Paths, what: str | None) -> list[InstalledModel]:

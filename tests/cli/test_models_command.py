@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from edgechat.errors import ExitCode
 from edgechat.models.installed import starter
+from tests.cli.command import Command
 from tests.hub.server import HubServer
 from tests.models.store_kit import FILE, REPO, random_gguf
 
@@ -28,37 +27,6 @@ SIZE = 300_000
 def server() -> Iterator[HubServer]:
     with HubServer() as running:
         yield running
-
-
-class Command:
-    """Runs ``edgechat models …`` with a home of its own."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.environment = {
-            **{key: value for key, value in os.environ.items() if not key.startswith(("HF_", "EDGECHAT_"))},
-            "EDGECHAT_HOME": str(home),
-            "HF_HOME": str(home / "hf"),
-            "HOME": str(home / "user"),
-        }
-
-    def __call__(
-        self, *arguments: str, code: int = ExitCode.OK, **environment: str
-    ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "edgechat", "models", *arguments],
-            env={**self.environment, **environment},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == code, done.stderr
-        assert "Traceback" not in done.stderr
-        return done
-
-    def json(self, *arguments: str) -> Any:
-        return json.loads(self(*arguments, "--json").stdout)
 
 
 @pytest.fixture
