@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from edgechat.tasks.language import Language
 
 # Tokens per character of text, generously: English runs near 0.25 with any vocabulary; Japanese and Chinese near 0.8
-# with a multilingual one and up to 1.5 where most kanji are spelled in bytes.
-_TOKENS_PER_CHARACTER: dict[Language, float] = {"en": 0.4, "ja": 1.5, "zh": 1.5}
+# with a multilingual one. A vocabulary that spells kanji in bytes needs more and may be cut off: every token allowed
+# here is a KV cell reserved before the answer starts, so a bound for the worst vocabulary would keep others waiting.
+_TOKENS_PER_CHARACTER: dict[Language, float] = {"en": 0.4, "ja": 1.2, "zh": 1.2}
 _PER_STRING = 3
 """Quotes and the comma or colon that follows."""
 _PER_KEY_CHARACTER = 0.5

@@ -17,12 +17,10 @@ if TYPE_CHECKING:
 Kind = Literal["number", "identifier"]
 
 # Letters here are ASCII on purpose: 温度180度 holds the number 180, not an identifier.
-_IDENTIFIER = re.compile(
-    r"(?<![A-Za-z0-9])(?=[A-Za-z0-9._:/#-]*[0-9])(?=[A-Za-z0-9._:/#-]*[A-Za-z])[A-Za-z0-9][A-Za-z0-9._:/#-]*"
-)
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/#-]*")
 _NUMBER = re.compile(r"(?<![0-9.])[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?")
-_PERCENT = re.compile(r"([0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?)\s*(?:%|percent|パーセント)", re.IGNORECASE)
 _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)(?:[A-Za-zµμ°%]+(?:/[A-Za-z]+[0-9]?)?)")
+_DIGIT, _LETTER = re.compile("[0-9]"), re.compile("[A-Za-z]")
 _PUNCTUATION = "._:/#-"
 _KANJI_DIGITS = str.maketrans("〇一二三四五六七八九", "0123456789")
 _KANJI_RUN = re.compile(r"[〇一二三四五六七八九]{2,}")
@@ -80,15 +78,15 @@ def _tokens(text: str) -> tuple[list[str], dict[str, Decimal]]:
 
     def take(match: re.Match[str]) -> str:
         token = match[0].strip(_PUNCTUATION)
+        if not (_DIGIT.search(token) and _LETTER.search(token)):
+            return match[0]
         if quantity := _QUANTITY.fullmatch(token):  # 180C, 12mm, 40m/s: a number with its unit
             numbers[quantity[1]] = _value(quantity[1])
         else:
             identifiers.append(token)
         return " "
 
-    rest = _IDENTIFIER.sub(take, plain)
-    for match in _PERCENT.finditer(rest):
-        numbers[match[1]] = _value(match[1])
+    rest = _WORD.sub(take, plain)
     for match in _NUMBER.finditer(rest):
         numbers[match[0]] = _value(match[0])
     return identifiers, numbers

@@ -184,6 +184,20 @@ def perform(
     return last
 
 
+def stale(task: Task[In, Out], *, record_id: str | int, silent_s: float, clock: Clock = SYSTEM_CLOCK) -> TaskResult:
+    """What a live stream says while its input is silent: no result at all, for silence must not look safe."""
+    problem = Problem("", f"No input for {silent_s:.1f} s: what was said before no longer holds.")
+    return TaskResult(
+        id=record_id,
+        task=task.name,
+        task_version=task.version,
+        status="stale",
+        result=None,
+        errors=(problem,),
+        created_at=timestamp(clock.wall()),
+    )
+
+
 def input_sha256(payload: object) -> str:
     """SHA-256 of an input as canonical JSON. What JSON cannot hold is hashed by its Python representation."""
     if isinstance(payload, BaseModel):

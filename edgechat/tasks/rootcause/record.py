@@ -1,0 +1,131 @@
+"""What people write and read for the defect report: validated input, and the report itself.
+
+Statements are a model's and say so; facts, gate, flags and completeness are the rules'.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from edgechat.tasks.grounding import Kind
+from edgechat.tasks.language import Language
+from edgechat.tasks.strict import Strict
+
+Category = Literal["man", "machine", "material", "method", "measurement", "environment", "unknown"]
+"""Ishikawa's 6M, and ``unknown``."""
+Confidence = Literal["low", "medium", "high"]
+AlertState = Literal["raised", "cooling_down", "below_gate"]
+
+MAX_HYPOTHESES = 3
+MAX_NOTES = 50
+MAX_LOG_LINES = 200
+MAX_TEXT = 2000
+
+Short = Annotated[str, Field(min_length=1, max_length=200)]
+EvidenceId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,39}$")]
+"""ASCII, no spaces, so that it can stand in a sentence and be told from one."""
+
+
+class Evidence(Strict):
+    """One note or log line."""
+
+    id: EvidenceId
+    text: Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
+
+
+class RootCauseInput(Strict):
+    """One detected defect and what was noted around it."""
+
+    product_id: Short
+    defect_type: Short
+    location: Short
+    """Where on the product."""
+    severity: Short | Annotated[int, Field(ge=1, le=10)]
+    """The plant's own word, or 1 to 10."""
+    confidence: Annotated[float, Field(ge=0, le=1)]
+    """The detector's confidence."""
+    process_notes: Annotated[list[Evidence], Field(max_length=MAX_NOTES)]
+    log_lines: Annotated[list[Evidence], Field(max_length=MAX_LOG_LINES)]
+    detected_at: Short | None = None
+    """Time of detection, as the plant writes it."""
+    line: Short | None = None
+    station: Short | None = None
+    lot: Short | None = None
+    image: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    """Path of a picture; needs a model that can see."""
+    language: Language | None = None
+    """Language of the report; the locale's when left out."""
+
+    @model_validator(mode="after")
+    def _ids_are_unique(self) -> RootCauseInput:
+        seen: set[str] = set()
+        for item in self.evidence:
+            if item.id in seen:
+                raise ValueError(f"Evidence id {item.id!r} is used twice: each note and log line needs its own.")
+            seen.add(item.id)
+        return self
+
+    @property
+    def evidence(self) -> tuple[Evidence, ...]:
+        """Notes, then log lines."""
+        return (*self.process_notes, *self.log_lines)
+
+
+class Fact(Strict):
+    """One thing that the input says, put into words by a fixed text."""
+
+    statement: str
+    evidence_ids: list[str]
+
+
+class Hypothesis(Strict):
+    """One possible root cause, unverified."""
+
+    category: Category
+    statement: str
+    evidence_ids: list[str]
+    check_to_do: str
+    """What would confirm or refute it."""
+    confidence: Confidence
+
+
+class EscapeHypothesis(Strict):
+    """Why the defect may have got past earlier checks, unverified."""
+
+    statement: str
+    evidence_ids: list[str]
+    check_to_do: str
+    confidence: Confidence
+
+
+class Flag(Strict):
+    """A number or identifier in the model's words that the input does not hold."""
+
+    path: str
+    """JSON Pointer into this result."""
+    kind: Kind
+    token: str
+
+
+class RootCauseResult(Strict):
+    """The report. A root cause is a hypothesis until people have checked it."""
+
+    observed_facts: list[Fact]
+    hypotheses: Annotated[list[Hypothesis], Field(max_length=MAX_HYPOTHESES)]
+    escape_hypothesis: EscapeHypothesis | None
+    containment: list[str]
+    unknowns: list[str]
+    summary: str
+    insufficient_evidence: bool
+    """True when the analysis was finished and no hypothesis has support; an analysis cut short says nothing."""
+    complete: bool
+    """False when the model's part is missing or was cut off."""
+    alert: bool
+    alert_state: AlertState
+    flags: list[Flag]
+    product_id: str
+    defect_type: str
+    language: Language
+    notice: str
