@@ -22,7 +22,7 @@ MIB = 1 << 20
 
 # Measured on x86-64, GCC 12, -O3: the largest unit takes 524 MB (clip.cpp, image input only), the next 458 MB.
 JOB_BYTES = 640 * MIB
-# Units of the CUDA backend run nvcc's own front end and ptxas beside the host compiler.
+# A guess, not a measurement: units of the CUDA backend run nvcc's front end and ptxas beside the host compiler.
 CUDA_JOB_BYTES = 1536 * MIB
 SPARED_BYTES = 256 * MIB
 

@@ -122,8 +122,8 @@ def cmake_arguments(settings: Settings, cuda: build_machine.Cuda, *, native_gpu:
     if cuda.nvcc is not None:
         # NCCL serves several GPUs in one machine, which no board has; it would be one more library to find at run time.
         args += ["-DGGML_CUDA=ON", f"-DCMAKE_CUDA_COMPILER={cuda.nvcc}", "-DGGML_CUDA_NCCL=OFF"]
-        if native_gpu:
-            args.append("-DCMAKE_CUDA_ARCHITECTURES=native")
+        # Without a GPU to ask, llama.cpp's own default would fall back to whatever nvcc takes for its oldest.
+        args.append(f"-DCMAKE_CUDA_ARCHITECTURES={'native' if native_gpu else 'all-major'}")
     return args + shlex.split(settings.cmake_args)
 
 

@@ -119,7 +119,8 @@ def test_demanded_cuda_without_a_compiler_fails_and_names_the_package():
 def test_cuda_arguments_name_the_compiler_and_native_only_where_a_gpu_is():
     with_gpu = cmake_arguments(Settings(), Cuda(NVCC, ""), native_gpu=True)
     assert {"-DGGML_CUDA=ON", f"-DCMAKE_CUDA_COMPILER={NVCC}", "-DCMAKE_CUDA_ARCHITECTURES=native"} <= set(with_gpu)
-    assert "-DCMAKE_CUDA_ARCHITECTURES=native" not in cmake_arguments(Settings(), Cuda(NVCC, ""), native_gpu=False)
+    without_gpu = cmake_arguments(Settings(), Cuda(NVCC, ""), native_gpu=False)
+    assert "-DCMAKE_CUDA_ARCHITECTURES=all-major" in without_gpu
     assert not any("CUDA" in argument for argument in cmake_arguments(Settings(), Cuda(None, ""), native_gpu=True))
 
 
