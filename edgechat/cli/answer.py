@@ -68,7 +68,8 @@ class AnswerView:
         elif isinstance(event, Started):
             self._on_started(event)
         elif isinstance(event, Recovered):
-            self._end_line()
+            if self._answer and sys.stdout.isatty():
+                click.echo(err=True)  # the answer goes on below the note; standard output gets nothing but the answer
             self._note(event.note)
         elif isinstance(event, Done):
             self._on_done(event)

@@ -87,7 +87,7 @@ def run(arguments: list[str] | None = None) -> NoReturn:
     _harden_streams()
     code: int = ExitCode.DEFECT
     try:
-        root.main(arguments, prog_name="edgechat", standalone_mode=False)
+        root.main(arguments, prog_name="edgechat", standalone_mode=False, color=_color())
         code = ExitCode.OK
     except click.exceptions.Exit as leaving:
         code = leaving.exit_code
@@ -122,7 +122,7 @@ def report(error: EdgechatError) -> None:
     """One error on standard error: what happened, then what to do."""
     from edgechat.plaintext import clean_line  # noqa: PLC0415
 
-    click.secho(f"edgechat: {clean_line(error.message)}", err=True, fg="red")
+    click.secho(f"edgechat: {clean_line(error.message)}", err=True, fg="red", color=_color())
     if error.hint:
         click.echo(f"  {clean_line(error.hint)}", err=True)
 
@@ -138,8 +138,14 @@ def _report_defect(error: Exception) -> None:
         where = f"Details are in {file}."
     except (EdgechatError, OSError):
         where = "".join(traceback.format_exception_only(error)).strip()
-    click.secho(f"edgechat: this is a defect in edgechat ({type(error).__name__}: {error}).", err=True, fg="red")
+    what = f"edgechat: this is a defect in edgechat ({type(error).__name__}: {error})."
+    click.secho(what, err=True, fg="red", color=_color())
     click.echo(f"  {where}", err=True)
+
+
+def _color() -> bool | None:
+    """False where NO_COLOR (no-color.org) is set; None lets click look whether the stream is a terminal."""
+    return False if os.environ.get("NO_COLOR") else None
 
 
 def _harden_streams() -> None:

@@ -51,6 +51,9 @@ def listen(state: Path) -> socket.socket:
             server.bind(path)
         (state / NAME).chmod(0o600)
         server.listen(64)
+    except StateError:
+        server.close()
+        raise
     except OSError as error:
         server.close()
         raise StateError(f"Cannot listen in {state}: {error.strerror}.") from error
@@ -67,6 +70,9 @@ def connect(state: Path) -> socket.socket | None:
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
         client.close()
         return None
+    except StateError:
+        client.close()
+        raise
     except OSError as error:
         client.close()
         raise StateError(f"Cannot reach the engine in {state}: {error.strerror}.") from error

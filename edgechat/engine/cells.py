@@ -9,6 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+MAX_LOSS = 8
+"""A parked sequence this many times longer than what it shares with a prompt is left alone while another slot will do:
+every prompt shares its template's first words, and a long chat must not be lost for those."""
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:
@@ -87,6 +91,8 @@ class Cells:
             # The last prompt token is always decoded anew: the cache holds no logits.
             common = common_prefix(tokens, prompt[:-1])
             if not self.is_rewindable and common < len(tokens):
+                continue
+            if len(tokens) > MAX_LOSS * common:
                 continue
             if common > longest:
                 best, longest = slot, common

@@ -6,6 +6,7 @@ control characters here, once, for every front end.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -51,10 +52,12 @@ class Link:
         self._socket = peer
         self._decoder = Decoder()
         self._frames: list[Frame] = []
-        self.send({"type": "hello", "version": __version__, "protocol": PROTOCOL, "keeps": keeps})
-        hello = self.receive(timeout_s=_HANDSHAKE_S)
-        if hello is None or hello["type"] != "hello":
-            raise EngineGoneError(hello.get("reason") if hello else None)
+        try:
+            self.send({"type": "hello", "version": __version__, "protocol": PROTOCOL, "keeps": keeps})
+            hello = self.receive(timeout_s=_HANDSHAKE_S) or {}
+        except BaseException:
+            self.close()
+            raise
         self.engine = str(hello.get("engine"))
         self.is_same_version = hello.get("protocol") == PROTOCOL and hello.get("version") == __version__
         self.version = str(hello.get("version"))
@@ -169,7 +172,7 @@ class EngineClient:
                 except EngineGoneError as gone:
                     engine = self._link.engine if self._link else ""
                     self.close()
-                    if gone.reason in {"idle", "memory", "retired", "version"}:
+                    if gone.reason in {"idle", "memory", "refused", "retired", "version"}:
                         continue  # it left in peace just as we came: the next one takes over
                     cause = self._cause(gone.reason, engine)
                     deaths += 1
@@ -215,6 +218,7 @@ class EngineClient:
 
     def _connected(self) -> Link:
         until = time.monotonic() + _HANDSHAKE_S
+        replaced = False
         while self._link is None:
             try:
                 link = Link(attach_or_start(self._paths), keeps=self._keeps)
@@ -226,9 +230,16 @@ class EngineClient:
                 continue
             if link.is_same_version:
                 self._link = link
+            elif replaced:
+                link.close()
+                raise EngineProtocolError(
+                    f"This is edgechat {__version__}, but the engine that it starts is version {link.version}.",
+                    hint="Two installations share one environment: reinstall edgechat.",
+                )
             else:
                 # An engine of another version finishes what it runs and makes room.
                 self._retire(link)
+                replaced = True
         return self._link
 
     def _switch(self, link: Link, answer: Frame) -> Iterator[Event]:
@@ -287,10 +298,9 @@ def status(paths: Paths) -> list[Frame]:
     if peer is None:
         return []
     try:
-        link = Link(peer, keeps=False)
-        link.send({"type": "status"})
-        answer = link.receive(timeout_s=_HANDSHAKE_S)
-        link.close()
+        with contextlib.closing(Link(peer, keeps=False)) as link:
+            link.send({"type": "status"})
+            answer = link.receive(timeout_s=_HANDSHAKE_S)
     except EngineGoneError:
         return []
     return list(answer["engines"]) if answer else []
@@ -302,13 +312,11 @@ def stop(paths: Paths) -> list[int]:
     peer = address.connect(paths.state)
     if peer is None:
         return pids
-    try:
-        link = Link(peer, keeps=False)
+    with contextlib.suppress(EngineGoneError), contextlib.closing(Link(peer, keeps=False)) as link:
         link.send({"type": "stop"})
         while True:
             link.receive()
-    except EngineGoneError:
-        _wait_for_lock(paths.state)
+    _wait_for_lock(paths.state)
     return pids
 
 

@@ -10,6 +10,7 @@ import contextlib
 import os
 import selectors
 import threading
+import traceback
 from typing import TYPE_CHECKING, Any
 
 from edgechat.engine import events
@@ -187,7 +188,14 @@ class Listener(threading.Thread):
                 self._drop(source)
                 return
             for frame in frames:
-                self._on_frame(source, frame)
+                self._take(source, frame)
+
+    def _take(self, connection: Connection, frame: Frame) -> None:
+        try:
+            self._on_frame(connection, frame)
+        except Exception:  # noqa: BLE001 - one client's nonsense (or our defect) must not make the engine deaf to all
+            traceback.print_exc()
+            self._drop(connection)
 
     def _accept(self) -> None:
         try:

@@ -60,20 +60,20 @@ def classify(
         declared: a cause that the engine itself wrote down before it ended.
     """
     cause, detail = "exit", f"exit status {status}"
-    if declared is not None:
+    memory_line = _last_line_with(_MEMORY_SIGNS, log_tail)
+    if declared is not None and not (memory_line and declared.startswith("exit:")):
         cause, _, detail = declared.partition(":")
     elif status < 0:
-        name = signal.Signals(-status).name
         if -status == signal.SIGKILL and oom_kills > 0:
             cause, detail = "oom", "the kernel ended it because memory ran out"
         elif line := _last_line_with(_ASSERT_SIGNS, log_tail):
             cause, detail = "assert", line
-        elif line := _last_line_with(_MEMORY_SIGNS, log_tail):
-            cause, detail = "oom", line
+        elif memory_line:
+            cause, detail = "oom", memory_line
         else:
-            cause, detail = "signal", name
-    elif line := _last_line_with(_MEMORY_SIGNS, log_tail):
-        cause, detail = "oom", line
+            cause, detail = "signal", _signal_name(-status)
+    elif memory_line:
+        cause, detail = "oom", memory_line
     return Death(engine, cause, detail.strip(), stage, time.time())
 
 
@@ -106,6 +106,13 @@ def last_error_line(log_tail: str) -> str:
     lines = [line for line in log_tail.splitlines() if "error" in line.lower() or "failed" in line.lower()]
     # The first complaint names the cause; what follows only says that the caller gave up too.
     return lines[0].strip()[:300] if lines else ""
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"  # most real-time signals have no name
 
 
 def _last_line_with(signs: tuple[str, ...], text: str) -> str:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from edgechat.errors import EngineProtocolError
+
 
 @dataclass(frozen=True, slots=True)
 class Queued:
@@ -100,10 +102,16 @@ def to_frame(event: Event, request_id: int) -> dict[str, Any]:
 
 
 def from_frame(frame: dict[str, Any]) -> Event | None:
-    """The event in a frame, or None when the frame is not an event."""
+    """The event in a frame, or None when the frame is not an event.
+
+    Raises:
+        EngineProtocolError: it is one, but a field is missing.
+    """
     kind = _BY_TYPE.get(frame["type"])
     if kind is None:
         return None
+    if missing := [name for name in kind.__slots__ if name not in frame]:
+        raise EngineProtocolError(f"The engine sent {frame['type']!r} without {missing[0]!r}.")
     fields = {name: frame[name] for name in kind.__slots__}
     for name, value in fields.items():
         if isinstance(value, list):

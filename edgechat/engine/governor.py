@@ -116,6 +116,10 @@ def others_share(before: Ticks, after: Ticks) -> float:
     return max((after.busy - before.busy) - (after.own - before.own), 0.0) / wall
 
 
+_NO_COLUMNS = (0,) * 8
+"""Old kernels and sandboxes write fewer columns."""
+
+
 def parse_busy(stat: str, cpus: set[str]) -> float:
     """Seconds that the named cores (``cpu0`` …) were busy since boot, by ``/proc/stat`` (proc(5)).
 
@@ -124,10 +128,10 @@ def parse_busy(stat: str, cpus: set[str]) -> float:
     tick = os.sysconf("SC_CLK_TCK")
     busy = 0
     for line in stat.splitlines():
-        name, *columns = line.split()
+        name, _, columns = line.partition(" ")
         if name in cpus:
-            user, nice, system, _idle, _iowait, irq, softirq, *rest = (int(c) for c in columns[:8])
-            busy += user + nice + system + irq + softirq + sum(rest[:1])
+            user, nice, system, _idle, _iowait, irq, softirq, steal, *_ = [*map(int, columns.split()), *_NO_COLUMNS]
+            busy += user + nice + system + irq + softirq + steal
     return busy / tick
 
 

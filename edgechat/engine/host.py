@@ -14,6 +14,7 @@ import queue
 import secrets
 import signal
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -22,6 +23,7 @@ from edgechat.engine.connection import Connection, Listener
 from edgechat.engine.events import Loading
 from edgechat.engine.governor import Governor
 from edgechat.engine.protocol import PROTOCOL, Frame
+from edgechat.engine.refusal import error_frame
 from edgechat.engine.request import Request, Wish
 from edgechat.engine.vital import Vital
 from edgechat.errors import EdgechatError, EngineError, InvalidInputError, InvalidModelFileError
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from edgechat.board.board import Board
     from edgechat.config import Config
     from edgechat.engine.choice import Choice
-    from edgechat.engine.loop import DecodeLoop
+    from edgechat.engine.loop import DecodeLoop, Inbox
     from edgechat.engine.residence import Residence
 
 LOCK = "engine.lock"
@@ -55,8 +57,11 @@ class Host:
         self._log_start = log.path(paths.state).stat().st_size
         self._keep_alive = seconds(config.keep_alive)
         self._listener = Listener(server, on_frame=self._on_frame, on_gone=self._on_gone, on_tick=self._on_tick)
-        self._early: queue.SimpleQueue[tuple[str, Connection, Any]] = queue.SimpleQueue()
-        """What arrives before there is a loop."""
+        self._inbox: Inbox = queue.SimpleQueue()
+        """What the loop will take, from the first moment on."""
+        self._awaiting: list[tuple[Connection, int, Wish]] = []
+        """Requests that arrived while the model was not loaded."""
+        self._has_request = threading.Event()
         self._loop: DecodeLoop | None = None
         self._home: Residence | None = None
         self._choice: Choice | None = None
@@ -89,23 +94,14 @@ class Host:
     # -- loading -------------------------------------------------------------------------------------------------------
 
     def _first_wish(self) -> Wish | None:
-        """The wish of the first request; the rest waits."""
-        held = []
+        """The wish of the first request, or None when it is time to leave before there was one."""
         until = time.monotonic() + _FIRST_CLIENT_S
-        wish = None
-        while wish is None and self._farewell is None:
-            try:
-                kind, connection, content = self._early.get(timeout=0.2)
-            except queue.Empty:
-                if time.monotonic() > until and not self._listener.connections:
-                    self._farewell = "idle"
-                continue
-            held.append((kind, connection, content))
-            if kind == "generate":
-                wish = content[1].wish
-        for mail in held:
-            self._early.put(mail)
-        return wish
+        while self._farewell is None:
+            if self._has_request.wait(0.2):
+                return self._awaiting[0][2]
+            if time.monotonic() > until and not self._listener.connections:
+                self._leave("idle")
+        return None
 
     def _load(self, wish: Wish) -> DecodeLoop:
         from edgechat.board.probe import probe  # noqa: PLC0415
@@ -138,7 +134,7 @@ class Host:
                 self._after_failed_load(error, choice, board)
         settings = self._home.choice.plan.settings
         governor.n_planned = max(settings.n_threads, settings.n_threads_batch)
-        self._loop = DecodeLoop(self._home, governor, self._vital)
+        self._loop = DecodeLoop(self._home, self._inbox, governor, self._vital, mismatch=self._mismatch)
         self._vital.stage = "idle"
         return self._loop
 
@@ -161,38 +157,23 @@ class Host:
         if fraction - self._loading >= 0.02 or fraction >= 1:
             self._loading = fraction
             name = self._choice.name if self._choice else ""
-            for connection, request_id in self._pending():
+            for connection, request_id, _ in list(self._awaiting):
                 connection.send(Loading(round(fraction, 3), name), request_id)
 
-    def _pending(self) -> list[tuple[Connection, int]]:
-        """Requests that wait for the model."""
-        mail = []
-        while not self._early.empty():
-            mail.append(self._early.get())
-        for each in mail:
-            self._early.put(each)
-        return [(connection, content[0]) for kind, connection, content in mail if kind == "generate"]
-
     def _refuse_all(self, error: EdgechatError) -> None:
-        from edgechat.engine.refusal import error_frame  # noqa: PLC0415
-
-        for connection, request_id in self._pending():
+        self._leave("refused")
+        for connection, request_id, _ in list(self._awaiting):
             connection.send_frame(error_frame(error, request_id))
-        self._farewell = "refused"
 
     # -- serving -------------------------------------------------------------------------------------------------------
 
     def _serve(self, loop: DecodeLoop) -> None:
-        while not self._early.empty():
-            loop.post(*self._early.get())
         while self._farewell is None:
             loop.turn(_IDLE_TURN_S)
-            if loop.n_active == 0:
-                self._farewell = self._reason_to_leave(time.monotonic() - loop.idle_since)
+            if loop.n_active == 0 and (reason := self._reason_to_leave(time.monotonic() - loop.idle_since)):
+                self._leave(reason)
 
     def _reason_to_leave(self, idle_s: float) -> str | None:
-        if self._farewell is not None:
-            return self._farewell
         if self._retiring:
             return "retired"
         if self._keep_alive == 0 and not self._listener.connections:
@@ -207,7 +188,9 @@ class Host:
         return None
 
     def _leave(self, reason: str) -> None:
-        self._farewell = reason
+        # Set by both threads, never taken back: whoever comes first has the last word.
+        if self._farewell is None:
+            self._farewell = reason
 
     # -- the listener's thread ----------------------------------------------------------------------------------------
 
@@ -231,12 +214,10 @@ class Host:
             self._on_generate(connection, frame)
         elif kind == "cancel":
             self._post("cancel", connection, frame.get("id"))
-        elif kind == "keep":
+        elif kind == "keep" and isinstance(frame.get("seconds"), (int, float)):
             self._keep_alive = float(frame["seconds"])
 
     def _on_generate(self, connection: Connection, frame: Frame) -> None:
-        from edgechat.engine.refusal import error_frame  # noqa: PLC0415
-
         request_id = frame.get("id")
         if not isinstance(request_id, int):
             return
@@ -244,19 +225,22 @@ class Host:
             if not isinstance(frame.get("request"), dict):
                 raise InvalidInputError("The request is malformed: it is not an object.")
             request = Request.from_dict(frame["request"])
-            if mismatch := self._mismatch(request.wish):
-                others = sum(1 for c in self._listener.connections if c.keeps and c is not connection)
-                connection.send_frame({"type": "switch", "id": request_id, "others": others, **mismatch})
-                return
         except EdgechatError as error:
             connection.send_frame(error_frame(error, request_id))
             return
         if isinstance(frame.get("keep_alive"), (int, float)):
             self._keep_alive = float(frame["keep_alive"])
         self._post("generate", connection, (request_id, request))
+        if self._loop is None:
+            self._awaiting.append((connection, request_id, request.wish))
+            self._has_request.set()
 
-    def _mismatch(self, wish: Wish) -> dict[str, Any] | None:
-        """What the resident model is, when it is not the one wished for."""
+    def _mismatch(self, wish: Wish, asking: Connection) -> Frame | None:
+        """What the client must decide about, when the resident model is not the one it wished for.
+
+        Raises:
+            EdgechatError: the model wished for is not there at all.
+        """
         choice = self._choice
         if choice is None:
             return None
@@ -267,8 +251,14 @@ class Host:
         is_enough = n_ctx is None or n_ctx <= choice.wished_n_ctx
         if wanted.path == choice.path and is_enough:
             return None
-        resident = {"resident": choice.label, "wanted": wanted.label.lower()}
-        return {**resident, "resident_n_ctx": choice.plan.settings.n_ctx, "wanted_n_ctx": n_ctx}
+        return {
+            "type": "switch",
+            "resident": choice.label,
+            "resident_n_ctx": choice.plan.settings.n_ctx,
+            "wanted": wanted.label.lower(),
+            "wanted_n_ctx": n_ctx,
+            "others": sum(1 for each in list(self._listener.connections) if each.keeps and each is not asking),
+        }
 
     def _on_gone(self, connection: Connection) -> None:
         self._post("gone", connection, None)
@@ -277,10 +267,7 @@ class Host:
         self._post("wake", connection, None)
 
     def _post(self, kind: str, connection: Connection, content: Any) -> None:
-        if self._loop is None:
-            self._early.put((kind, connection, content))
-        else:
-            self._loop.post(kind, connection, content)
+        self._inbox.put((kind, connection, content))
 
     def _on_tick(self) -> None:
         # A template that never returns cannot be interrupted from inside: the process is replaced.

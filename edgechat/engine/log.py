@@ -51,8 +51,8 @@ def keep_bounded(state: Path) -> None:
             log.seek(0)
             log.write(kept)
             log.truncate()
-    except FileNotFoundError:
-        return
+    except OSError:
+        return  # the log is what cannot be written, so there is nowhere to say so; the engine goes on
 
 
 def tail(state: Path, *, start: int = 0, size: int = 8192) -> str:

@@ -37,6 +37,10 @@ _STEP_BESIDE_OTHERS_S = 0.25
 _MIN_CHUNK = 32
 
 
+Inbox = queue.SimpleQueue[tuple[str, "Connection", Any]]
+"""Mail from any thread: ``generate`` with (id, request), ``cancel`` with an id, ``gone``, or ``wake``."""
+
+
 @dataclass(slots=True)
 class Waiting:
     """A request that is prepared but has no cells yet."""
@@ -56,13 +60,22 @@ class Waiting:
 
 
 class DecodeLoop:
-    """Runs answers over one residence. All methods but :meth:`post` belong to the loop's thread."""
+    """Runs answers over one residence. Everything happens in the loop's thread; others put mail into the inbox."""
 
-    def __init__(self, residence: Residence, governor: Governor, vital: Vital) -> None:
+    def __init__(
+        self,
+        residence: Residence,
+        inbox: Inbox,
+        governor: Governor,
+        vital: Vital,
+        *,
+        mismatch: Callable[[Wish, Connection], Frame | None],
+    ) -> None:
+        self._mismatch = mismatch
         self._home = residence
         self._context = residence.context
         self._vital = vital
-        self._inbox: queue.SimpleQueue[tuple[str, Connection, Any]] = queue.SimpleQueue()
+        self._inbox = inbox
         self._cells = Cells(self._context.n_ctx, self._context.n_seq_max, is_rewindable=residence.model.is_rewindable)
         self._waiting: deque[Waiting] = deque()
         self._running: list[Sequence] = []
@@ -76,10 +89,6 @@ class DecodeLoop:
     def n_active(self) -> int:
         """Answers running or waiting."""
         return len(self._running) + len(self._waiting)
-
-    def post(self, kind: str, connection: Connection, content: Any) -> None:
-        """Hand something to the loop from any thread: ``generate``, ``cancel``, ``gone`` or ``wake``."""
-        self._inbox.put((kind, connection, content))
 
     def turn(self, patience_s: float) -> None:
         """Take what arrived, waiting up to ``patience_s`` when there is nothing to do, then run one step."""
@@ -116,7 +125,10 @@ class DecodeLoop:
     def _prepare(self, connection: Connection, request_id: int, request: Request) -> None:
         """Render and tokenize; a request that can never run is refused here."""
         try:
-            self._home.sampling(request)  # refuses out-of-range values before any work
+            if switch := self._mismatch(request.wish, connection):
+                connection.send_frame({**switch, "id": request_id})
+                return
+            self._home.check(request)
             with self._vital.rendering():
                 prompt = self._home.prompt(request)
             if len(prompt.tokens) >= self._context.n_ctx:
@@ -134,7 +146,9 @@ class DecodeLoop:
             self._end(running, "cancelled")
 
     def _expire(self) -> None:
+        """End what nobody waits for any more: the deadline passed, or the reader left."""
         now = time.monotonic()
+        self._cancel(lambda each: not each.reader.is_open)
         for running in [s for s in self._running if s.deadline is not None and now > s.deadline]:
             self._end(running, "timeout")
         for each in [w for w in self._waiting if w.deadline is not None and now > w.deadline]:

@@ -7,6 +7,7 @@ otherwise left in one piece with the template's text, because SentencePiece voca
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgechat.engine.request import Message
+
+
+_EDGE = 128
+"""Characters at either end of a message that could be part of a control token; the longest known one has 40."""
 
 
 class Tokenizer(Protocol):
@@ -68,13 +73,12 @@ def build(
     turns = [{"role": m.role, "content": m.content} for m in messages]
     if not takes_system:
         turns = _fold_system(turns)
-    # Unlike any spelling a user could guess, and without whitespace that templates trim.
-    nonce = secrets.token_hex(8)
-    swapped: list[str] = []
+    disguise = _Disguise(tokenizer)
     for turn in turns:
-        turn["content"] = _swap_out(turn["content"], tokenizer, nonce, swapped)
+        turn["content"] = disguise.hide(turn["content"])
+    disguise.guard_seams(turns)
     text = template.render(turns, think=think)
-    return Prompt(_tokenize(text, tokenizer, nonce, swapped), open_thought(text[-64:]))
+    return Prompt(tuple(disguise.tokenize(text)), open_thought(text[-64:]))
 
 
 def _fold_system(turns: list[dict[str, str]]) -> list[dict[str, str]]:
@@ -94,35 +98,78 @@ def _fold_system(turns: list[dict[str, str]]) -> list[dict[str, str]]:
     return folded
 
 
-def _swap_out(text: str, tokenizer: Tokenizer, nonce: str, swapped: list[str]) -> str:
-    """Replace each control token's spelling by a placeholder; ``swapped`` remembers the spellings by number."""
-    while True:
-        tokens = tokenizer.tokenize(text, add_special=False, parse_special=True)
-        spellings = {tokenizer.text_of(token) for token in tokens if tokenizer.is_control(token)} - {""}
-        if not (found := [spelling for spelling in spellings if spelling in text]):
-            return text
-        # One spelling may contain another, so the longest goes first; the loop ends because text only gets used up.
-        longest = max(found, key=len)
-        head, *rest = text.split(longest)
-        text = head
-        for part in rest:
-            text += f"{nonce}.{len(swapped)}.{part}"
-            swapped.append(longest)
+class _Disguise:
+    """Takes control tokens' spellings out of messages before they are rendered, and puts them back as plain text."""
 
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        # Unlike any spelling a user could guess, and without whitespace that templates trim.
+        self._nonce = secrets.token_hex(8)
+        self._numbers: dict[str, int] = {}
+        """What was taken out, by the number that its placeholder carries."""
 
-def _tokenize(text: str, tokenizer: Tokenizer, nonce: str, swapped: list[str]) -> tuple[int, ...]:
-    # A template that spells BOS itself must not get a second one.
-    adds_bos = tokenizer.adds_bos and not (tokenizer.bos_text and text.startswith(tokenizer.bos_text))
-    if not swapped:
-        return tuple(tokenizer.tokenize(text, add_special=adds_bos, parse_special=True))
-    tokens: list[int] = []
-    head, *rest = text.split(f"{nonce}.")
-    tokens += tokenizer.tokenize(head, add_special=adds_bos, parse_special=True)
-    for part in rest:
-        number, _, tail = part.partition(".")
-        tokens += _continue(tokenizer, swapped[int(number)], parse_special=False)
-        tokens += _continue(tokenizer, tail, parse_special=True)
-    return tuple(tokens)
+    def hide(self, text: str) -> str:
+        """``text`` with a placeholder for each spelling of a control token."""
+        parts = self._cut(text)
+        parts[1::2] = map(self._placeholder, parts[1::2])
+        return "".join(parts)
+
+    def _cut(self, text: str) -> list[str]:
+        """Plain text and control tokens' spellings by turns; plain at both ends."""
+        parts = [text]
+        while True:
+            # One more look after each cut, since one spelling may have hidden another; each look is one pass.
+            spellings = self._spellings("\n".join(parts[::2]))
+            if not spellings:
+                return parts
+            # Of spellings that begin alike the longest goes first.
+            pattern = re.compile(f"({'|'.join(map(re.escape, sorted(spellings, key=len, reverse=True)))})")
+            finer: list[str] = []
+            for i, part in enumerate(parts):
+                finer += [part] if i % 2 else pattern.split(part)
+            if len(finer) == len(parts):
+                return parts
+            parts = finer
+
+    def _spellings(self, text: str) -> set[str]:
+        """Control tokens that ``text`` would become, as they are spelled in it."""
+        tokens = set(self._tokenizer.tokenize(text, add_special=False, parse_special=True))
+        names = {self._tokenizer.text_of(token) for token in tokens if self._tokenizer.is_control(token)}
+        return {name for name in names if name and name in text}
+
+    def _placeholder(self, hidden: str) -> str:
+        number = self._numbers.setdefault(hidden, len(self._numbers))
+        return f"{self._nonce}.{number}."
+
+    def guard_seams(self, turns: list[dict[str, str]]) -> None:
+        """Keep messages that a template puts side by side from spelling a control token together."""
+        stripped = [turn["content"].strip() for turn in turns]
+        edges = [text if len(text) <= 2 * _EDGE else f"{text[:_EDGE]}\n{text[-_EDGE:]}" for text in stripped]
+        # Twice, because a template may also repeat a message.
+        if not self._spellings("".join(edges * 2)):
+            return
+        for turn in turns:
+            text = turn["content"].rstrip()
+            if text and not re.search(rf"{self._nonce}\.\d+\.$", text):
+                turn["content"] = text[:-1] + self._placeholder(text[-1]) + turn["content"][len(text) :]
+
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids of a rendered conversation; what was hidden is plain text."""
+        tokenizer = self._tokenizer
+        # A template that spells BOS itself must not get a second one; EOS has no place at the end of any prompt.
+        adds_bos = tokenizer.adds_bos and not (tokenizer.bos_text and text.startswith(tokenizer.bos_text))
+        tokens = tokenizer.tokenize("", add_special=True, parse_special=False)[:1] if adds_bos else []
+        head, *rest = re.split(rf"{self._nonce}\.(\d{{1,9}})\.", text)
+        tokens += tokenizer.tokenize(head, add_special=False, parse_special=True)
+        hidden = dict(enumerate(self._numbers))
+        known: dict[tuple[str, bool], list[int]] = {}
+        for number, tail in zip(rest[::2], rest[1::2], strict=True):
+            # A number that was never given out is the template's own text.
+            for piece, is_ours in ((hidden.get(int(number), number), False), (tail, True)):
+                if (piece, is_ours) not in known:
+                    known[piece, is_ours] = _continue(tokenizer, piece, parse_special=is_ours)
+                tokens += known[piece, is_ours]
+        return tokens
 
 
 def _continue(tokenizer: Tokenizer, text: str, *, parse_special: bool) -> list[int]:

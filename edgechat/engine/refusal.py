@@ -30,6 +30,8 @@ def to_error(frame: dict[str, Any]) -> EdgechatError:
     # Built without the class's own constructor, which may word the message itself.
     error: EdgechatError = kind.__new__(kind)
     EdgechatError.__init__(error, str(frame.get("message", "")), hint=str(frame.get("hint", "")))
-    for name, value in frame.get("data", {}).items():
-        setattr(error, name, value)
+    data = frame.get("data")
+    for name, value in data.items() if isinstance(data, dict) else ():
+        if not name.startswith("_") and not hasattr(EdgechatError, name):
+            setattr(error, name, value)
     return error

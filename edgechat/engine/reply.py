@@ -12,6 +12,9 @@ THINK_TAGS = (("<think>", "</think>"), ("<|START_THINKING|>", "<|END_THINKING|>"
 """Opening and closing tags of models that think before they answer (Qwen3, SmolLM3, LFM2.5 / Command / Magistral)."""
 
 
+_OPENINGS = tuple(opening for opening, _ in THINK_TAGS)
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """Text of one channel."""
@@ -52,17 +55,16 @@ class Reply:
         pieces: list[Piece] = []
         self._held += text
         while self._held:
-            marks = self._marks()
-            at, mark = min(((found, mark) for mark in marks if (found := self._held.find(mark)) >= 0), default=(-1, ""))
+            at, mark = self._first_mark()
             if at < 0:
-                keep = 0 if is_last else _overlap(self._held, marks)
+                keep = 0 if is_last else _overlap(self._held, self._marks())
                 cut = len(self._held) - keep
                 self._emit(pieces, self._held[:cut])
                 self._held = self._held[cut:]
                 break
             self._emit(pieces, self._held[:at])
             self._held = self._held[at + len(mark) :]
-            if mark in self._stop:
+            if self._closing is None and mark in self._stop:
                 self.is_stopped = True
                 self._held = ""
             elif self._closing is None:
@@ -72,13 +74,23 @@ class Reply:
                 self._after_thought = True
         return pieces
 
+    def _first_mark(self) -> tuple[int, str]:
+        """Where the first tag or stop string to be *complete* stands, so that a whole text ends where its bytes do."""
+        ends = []
+        for mark in self._marks():
+            at = self._held.find(mark)
+            # Behind the first word of an answer an opening tag is something that the model quotes.
+            if at >= 0 and (mark not in _OPENINGS or mark in self._stop or not self._held[:at].strip()):
+                ends.append((at + len(mark), at, mark))
+        _, at, mark = min(ends, default=(0, -1, ""))
+        return at, mark
+
     def _marks(self) -> tuple[str, ...]:
         # Inside a thought only its end matters: stop strings belong to the answer.
         if self._closing is not None:
             return (self._closing,)
         # A model thinks before it answers; the same tag later on is something it quotes.
-        openings = () if self._has_answered else tuple(opening for opening, _ in THINK_TAGS)
-        return (*openings, *self._stop)
+        return self._stop if self._has_answered else (*_OPENINGS, *self._stop)
 
     def _emit(self, pieces: list[Piece], text: str) -> None:
         if self._after_thought and self._closing is None:

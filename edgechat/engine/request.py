@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from edgechat.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 DEFAULT_MAX_TOKENS = 1024
 """Longest answer unless the caller says otherwise; KV cells for it are reserved before the answer starts."""
 
 ROLES = ("system", "user", "assistant")
+
+_WHOLE = ("top_k", "seed")
+
+MAX_STOPS, MAX_STOP_LENGTH = 32, 1024
+"""Stop strings are looked for after every token of every answer: their number and length, in characters, end here."""
+
+MAX_TIMEOUT_S = 1e8
+"""Three years; the kernel's own clocks do not take much more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +45,7 @@ class Sampling:
     def __post_init__(self) -> None:
         checks = (
             ("temperature", 0 <= self.temperature <= 5, "0 to 5"),
-            ("top_k", self.top_k >= 0, "0 or more"),
+            ("top_k", 0 <= self.top_k < 1 << 31, "0 or more, below 2147483648"),
             ("top_p", 0 < self.top_p <= 1, "above 0, up to 1"),
             ("min_p", 0 <= self.min_p < 1, "0 or more, below 1"),
             ("repeat_penalty", 0.5 <= self.repeat_penalty <= 2, "0.5 to 2"),
@@ -42,6 +54,24 @@ class Sampling:
         for name, is_good, allowed in checks:
             if not is_good:
                 raise InvalidInputError(f"{name} is {getattr(self, name)}; it must be {allowed}.")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, object]) -> Sampling:
+        """Parameters from a request or a manifest.
+
+        Raises:
+            InvalidInputError: an unknown name, or a value that is not a number.
+        """
+        for name, value in values.items():
+            if name not in cls.__slots__:
+                hint = f"Known: {', '.join(cls.__slots__)}."
+                raise InvalidInputError(f"There is no sampling parameter {name!r}.", hint=hint)
+            if not _is_number(value) or (isinstance(value, float) and not math.isfinite(value)):
+                raise InvalidInputError(f"{name} is {value!r}; it must be a number.")
+            if name in _WHOLE and value != int(value):
+                raise InvalidInputError(f"{name} is {value!r}; it must be a whole number.")
+        whole = {name: int(values[name]) for name in _WHOLE if name in values}  # type: ignore[call-overload]
+        return cls(**{**values, **whole})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +120,14 @@ class Request:
                 raise InvalidInputError(f"Unknown role {message.role!r}.", hint=f"Use one of {', '.join(ROLES)}.")
         if self.max_tokens is not None and self.max_tokens < 1:
             raise InvalidInputError(f"-n is {self.max_tokens}; an answer has at least one token.")
+        if self.timeout_s is not None and not 0 < self.timeout_s <= MAX_TIMEOUT_S:
+            raise InvalidInputError(f"--timeout is {self.timeout_s}; it must be above 0, up to {MAX_TIMEOUT_S:.0f} s.")
+        if self.wish.n_ctx is not None and self.wish.n_ctx < 1:
+            raise InvalidInputError(f"--ctx is {self.wish.n_ctx}; a context has at least one token.")
+        if len(self.stop) > MAX_STOPS or any(len(text) > MAX_STOP_LENGTH for text in self.stop):
+            raise InvalidInputError(f"At most {MAX_STOPS} stop strings of {MAX_STOP_LENGTH} characters are looked for.")
+        if any(not 0 <= token < 1 << 31 for token in self.resume):
+            raise InvalidInputError("An answer cannot go on behind token ids that no vocabulary has.")
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form."""
@@ -102,12 +140,53 @@ class Request:
         Raises:
             InvalidInputError: a field is missing, unknown or of the wrong type.
         """
+        for name, is_right in _FIELDS.items():
+            if name in data and not is_right(data[name]):
+                raise InvalidInputError(f"The request is malformed: {name} is not what it should be.")
         try:
             fields = dict(data)
-            fields["messages"] = tuple(Message(str(m["role"]), str(m["content"])) for m in fields["messages"])
+            fields["messages"] = tuple(Message(**message) for message in fields["messages"])
             fields["wish"] = Wish(**fields.get("wish", {}))
             fields["stop"] = tuple(fields.get("stop", ()))
-            fields["resume"] = tuple(int(token) for token in fields.get("resume", ()))
-            return cls(**fields)
-        except (KeyError, TypeError, ValueError) as error:
+            fields["resume"] = tuple(fields.get("resume", ()))
+            request = cls(**fields)
+        except (KeyError, TypeError) as error:
             raise InvalidInputError(f"The request is malformed: {error}.") from error
+        Sampling.from_dict(request.sampling)
+        return request
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_message(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
+
+
+def _is_wish(value: object) -> bool:
+    if not isinstance(value, dict):
+        return False
+    model, n_ctx = value.get("model"), value.get("n_ctx")
+    return (model is None or isinstance(model, str)) and (n_ctx is None or _is_whole(n_ctx))
+
+
+def _each(is_right: Callable[[object], bool]) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, (list, tuple)) and all(map(is_right, value))
+
+
+_FIELDS: dict[str, Callable[[object], bool]] = {
+    "messages": _each(_is_message),
+    "wish": _is_wish,
+    "sampling": lambda value: isinstance(value, dict),
+    "max_tokens": lambda value: value is None or _is_whole(value),
+    "stop": _each(lambda value: isinstance(value, str)),
+    "think": lambda value: isinstance(value, bool),
+    "timeout_s": lambda value: value is None or _is_number(value),
+    "resume": _each(_is_whole),
+}
+"""What a frame may hold: another program wrote it, and a wrong type must not reach llama.cpp."""

@@ -15,7 +15,7 @@ from edgechat.engine.prompt import Prompt, build
 from edgechat.engine.request import Request, Sampling
 from edgechat.engine.template import CHATML, ChatTemplate
 from edgechat.engine.vetting import Vetting
-from edgechat.errors import InvalidModelFileError
+from edgechat.errors import InvalidInputError, InvalidModelFileError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,9 +72,19 @@ class Residence:
         """Render and tokenize a request's conversation."""
         return build(request.messages, self._template, self.model, takes_system=self._takes_system, think=request.think)
 
+    def check(self, request: Request) -> None:
+        """Refuse what would harm: parameters out of range, and token ids that llama.cpp would abort on.
+
+        Raises:
+            InvalidInputError: the request cannot be run.
+        """
+        self.sampling(request)
+        if any(not 0 <= token < self.model.n_vocab for token in request.resume):
+            raise InvalidInputError("The request resumes with token ids that this model does not have.")
+
     def sampling(self, request: Request) -> Sampling:
         """The caller's parameters over the model's own over edgechat's."""
-        return Sampling(**{**self.choice.sampling, **request.sampling})  # type: ignore[arg-type]
+        return Sampling.from_dict({**self.choice.sampling, **request.sampling})
 
     def close(self) -> None:
         """Free the context, then the model."""

@@ -20,6 +20,10 @@ FLUSH_EVERY_S = 0.03
 class Reader(Protocol):
     """Where events of a request go."""
 
+    @property
+    def is_open(self) -> bool:
+        """False once nobody reads any more."""
+
     def send(self, event: Event, request_id: int) -> None:
         """Queue an event; never blocks."""
 

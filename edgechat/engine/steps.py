@@ -47,7 +47,7 @@ def _load(state: Path, boot_id: str) -> dict[str, int]:
     try:
         data = json.loads((state / _FILE).read_text())
         if data["boot_id"] == boot_id:
-            return {str(label): int(count) for label, count in data["steps"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return {str(label): max(int(count), 0) for label, count in data["steps"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return {}  # absent, or damaged by a power cut: the worst that follows is one more failed try
     return {}

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import signal
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from edgechat.errors import InvalidModelFileError
+from edgechat.errors import EngineError, InvalidModelFileError, StateError
 from edgechat.paths import private_directory
 from edgechat.version import __version__
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 CPU_SECONDS = 2
 ADDRESS_SPACE = 512 * 1024 * 1024
 _WALL_SECONDS = 20  # a slow SD card may take long to start Python; the CPU limit is what counts
+_LIMIT_SIGNALS = (-signal.SIGXCPU, -signal.SIGSEGV)  # a native stack that overflowed is a limit too
+_OUT_OF_MEMORY = 71
 
 _PROBES = (
     [{"role": "user", "content": "Hello"}],
@@ -60,14 +64,14 @@ class Vetting:
 
         Raises:
             InvalidModelFileError: the template is refused; the message says why.
+            EngineError: it could not be tried, through no fault of its own; the next load tries again.
         """
-        if self._child is not None and self._known is None:
+        if self._known is None and self._child is not None:
             self._known = self._ask_child(self._child)
-            private_directory(self._file.parent)
-            temporary = self._file.with_suffix(".new")
-            temporary.write_text(json.dumps(asdict(self._known)))
-            temporary.replace(self._file)
-        known = self._known or Verdict("it could not be tried", takes_system=False)
+            self._remember(self._known)
+        known = self._known
+        if known is None:
+            raise EngineError("The model's chat template was not tried.", cause="load")
         if known.fault:
             raise InvalidModelFileError(
                 f"The chat template inside the model file was refused: {known.fault}.",
@@ -77,11 +81,20 @@ class Vetting:
 
     def _read(self) -> Verdict | None:
         try:
-            return Verdict(**json.loads(self._file.read_text()))
-        except FileNotFoundError:
-            return None
-        except (ValueError, TypeError):
-            return None  # a cache file that cannot be read is made again
+            known = Verdict(**json.loads(self._file.read_text()))
+        except (OSError, ValueError, TypeError):
+            return None  # absent or damaged: it is made again
+        return known if isinstance(known.fault, str) and isinstance(known.takes_system, bool) else None
+
+    def _remember(self, verdict: Verdict) -> None:
+        try:
+            private_directory(self._file.parent)
+            temporary = self._file.with_suffix(".new")
+            temporary.write_text(json.dumps(asdict(verdict)))
+            temporary.replace(self._file)
+        except (OSError, StateError) as error:
+            # A full disk costs the next load the same wait again, not this answer.
+            print(f"the verdict on the chat template was not kept: {error}", file=sys.stderr)  # noqa: T201 - the log
 
     def _ask_child(self, child: subprocess.Popen[str]) -> Verdict:
         try:
@@ -89,10 +102,21 @@ class Vetting:
         except subprocess.TimeoutExpired:
             child.kill()
             child.communicate()
-            return Verdict("it does not come to an end", takes_system=False)
+            # Its processor time is limited far below this, so it was the machine that kept it from running.
+            raise EngineError(
+                f"The model's chat template could not be tried within {_WALL_SECONDS} s.",
+                cause="load",
+                hint="The machine is too busy; try again.",
+            ) from None
+        if child.returncode in _LIMIT_SIGNALS:
+            return Verdict(f"rendering it takes more than {CPU_SECONDS} s", takes_system=False)
+        if child.returncode == _OUT_OF_MEMORY:
+            return Verdict(f"rendering it takes more than {ADDRESS_SPACE >> 20} MiB", takes_system=False)
         if child.returncode != 0:
-            return Verdict(
-                f"rendering it takes more than {CPU_SECONDS} s or {ADDRESS_SPACE >> 20} MiB", takes_system=False
+            raise EngineError(
+                f"The process that tries the model's chat template ended with status {child.returncode}.",
+                cause="load",
+                hint="Its last words are in the log; see `edgechat doctor`.",
             )
         return Verdict(**json.loads(answer))
 
@@ -102,7 +126,6 @@ def _start_child() -> subprocess.Popen[str]:
         [sys.executable, "-m", "edgechat.engine.vetting"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
         text=True,
     )
 
@@ -118,9 +141,10 @@ def examine(source: str, *, bos: str, eos: str) -> Verdict:
         for probe in _PROBES:
             if probe[0]["role"] == "system" and not takes_system:
                 continue
-            text = template.render(probe, think=False)
-            if probe[-1]["content"].strip() not in text:
-                return Verdict("it leaves out what the user says", takes_system)
+            for think in (False, True):
+                text = template.render(probe, think=think)
+                if probe[-1]["content"].strip() not in text:
+                    return Verdict("it leaves out what the user says", takes_system)
     except (TemplateError, InvalidInputError) as error:
         return Verdict(error.message.rstrip("."), takes_system=False)
     return Verdict("", takes_system)
@@ -128,13 +152,22 @@ def examine(source: str, *, bos: str, eos: str) -> Verdict:
 
 def _main() -> None:
     import resource  # noqa: PLC0415 - POSIX only, and only here
+    import time  # noqa: PLC0415
 
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+    import edgechat.engine.template  # noqa: F401, PLC0415 - a slow board may need a second for Jinja alone
+
+    limit = math.ceil(time.process_time()) + CPU_SECONDS
+    # The kernel's soft limit has a signal of its own; at the hard one it kills like anybody else.
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1))
     if sys.platform == "linux":  # macOS refuses to lower RLIMIT_AS
         resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     job = json.load(sys.stdin)
-    json.dump(asdict(examine(job["source"], bos=job["bos"], eos=job["eos"])), sys.stdout)
+    try:
+        verdict = examine(job["source"], bos=job["bos"], eos=job["eos"])
+    except MemoryError:
+        sys.exit(_OUT_OF_MEMORY)
+    json.dump(asdict(verdict), sys.stdout)
 
 
 if __name__ == "__main__":

@@ -6,15 +6,17 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from edgechat.engine import client
 from edgechat.models.installed import starter
 from edgechat.paths import Paths
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 
 class Cli:
@@ -24,7 +26,9 @@ class Cli:
         self, *arguments: str, stdin: str | bytes | None = None, **options: Any
     ) -> subprocess.CompletedProcess[str]:
         if isinstance(stdin, bytes):
-            done = subprocess.run(self.command(*arguments), input=stdin, capture_output=True, timeout=100, **options)
+            done = subprocess.run(
+                self.command(*arguments), input=stdin, capture_output=True, timeout=100, check=False, **options
+            )
             return subprocess.CompletedProcess(
                 done.args, done.returncode, done.stdout.decode(), done.stderr.decode("utf-8", "replace")
             )
@@ -34,6 +38,7 @@ class Cli:
             capture_output=True,
             text=True,
             timeout=100,
+            check=False,
             **options,
         )
 
