@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,30 +11,36 @@ import click
 
 from edgechat.board.summary import size
 from edgechat.cli.bars import Bars
-from edgechat.errors import EdgechatError, UsageError
+from edgechat.errors import DoesNotFitError, EdgechatError, UsageError
 from edgechat.models.names import parse_reference
 from edgechat.models.store import Store
 from edgechat.paths import Paths
 from edgechat.plaintext import clean_line
 
 if TYPE_CHECKING:
+    from edgechat.board.board import Board
     from edgechat.models.add import Identity
+    from edgechat.models.candidate import FitWish
     from edgechat.models.entry import CatalogEntry
     from edgechat.models.hub import Hub
     from edgechat.models.installed import InstalledModel
+    from edgechat.models.names import ModelRef
     from edgechat.models.pull import Order
     from edgechat.models.transfer import Patience
 
-DEFAULT_QUANT = "Q4_K_M"
+_REASONS_SHOWN = 3
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", required=False)
 @click.option("--accept-licence", is_flag=True, help="You have read the model's licence and accept it.")
-def pull(model: str, *, accept_licence: bool) -> None:
+@click.option("--force", is_flag=True, help="Fetch it although it does not fit this board.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask before fetching what the plan recommends.")
+def pull(model: str | None, *, accept_licence: bool, force: bool, yes: bool) -> None:
     """Fetch MODEL from the hub: NAME[:QUANT] of the catalog, or ORG/REPO[:QUANT|:FILE].
 
-    An interrupted download goes on where it stopped when the same command is run again.
+    Without MODEL it takes what the plan recommends for this board. An interrupted download goes on where it stopped
+    when the same command is run again.
     """
     from edgechat.models.hub import Hub  # noqa: PLC0415
     from edgechat.models.pull import pull as fetch  # noqa: PLC0415
@@ -41,10 +48,13 @@ def pull(model: str, *, accept_licence: bool) -> None:
 
     paths = Paths.from_env()
     paths.require_models()
+    ref = _recommended(paths, yes=yes) if model is None else parse_reference(model)
+    if ref is None:
+        return
     with Bars() as bars:
-        patience = Patience(progress=bars)
-        order = _order(paths, Hub(), model, accept_licence=accept_licence, patience=patience)
-        fetched = fetch(Store(paths), Hub(), order, progress=bars, patience=patience)
+        hub, patience = Hub(), Patience(progress=bars)
+        order = _order(paths, hub, ref, accept_licence=accept_licence, force=force, patience=patience)
+        fetched = fetch(Store(paths), hub, order, progress=bars, patience=patience)
     click.echo(f"{fetched.label} is installed: {fetched.path}", err=True)
 
 
@@ -70,20 +80,79 @@ def add(file: Path | None, *, adopt: bool, name: str) -> None:
     click.echo(_added(added), err=True)
 
 
-def _order(paths: Paths, hub: Hub, model: str, *, accept_licence: bool, patience: Patience) -> Order:
+def _order(paths: Paths, hub: Hub, ref: ModelRef, *, accept_licence: bool, force: bool, patience: Patience) -> Order:
     from edgechat.models.catalog import load_catalog  # noqa: PLC0415 - 0.3 s
     from edgechat.models.pull import order_from_catalog, order_from_hub  # noqa: PLC0415
 
-    ref = parse_reference(model)
     if ref.kind == "path":
-        raise UsageError(f"{model} is a file.", hint=f"Run: edgechat models add {model}")
+        raise UsageError(f"{ref.name} is a file.", hint=f"Run: edgechat models add {ref.name}")
     if ref.kind == "hub":
-        return order_from_hub(hub, ref, patience=patience)
-    catalog = load_catalog()
-    entry = catalog.find(model).entry
+        order = order_from_hub(hub, ref, patience=patience)
+        if not force:
+            _require_room(order)
+        return order
+    entry = load_catalog().find(str(ref)).entry
     _check_licence(paths, entry, accept=accept_licence)
-    quant = ref.quant or (DEFAULT_QUANT if DEFAULT_QUANT in entry.files else next(iter(entry.files)))
+    quant = _fitting_quant(paths, ref, force=force)
     return order_from_catalog(hub, entry, quant, patience=patience)
+
+
+def _recommended(paths: Paths, *, yes: bool) -> ModelRef | None:
+    """What the plan would have; None when it is here already."""
+    from edgechat.models.installed import installed  # noqa: PLC0415
+    from edgechat.models.planner import plan_best  # noqa: PLC0415
+
+    board, wish = _board_and_wish(paths)
+    plan = plan_best(paths, board, wish, is_here=True)
+    label = f"{plan.model}:{plan.quant}"
+    if not plan.fits:
+        raise DoesNotFitError("No model of the catalog fits this board.", hint="See why: edgechat models plan")
+    if any((model.name, model.quant) == (plan.model, plan.quant) for model in installed(paths)):
+        click.echo(f"{label} is what this board runs best, and it is installed.", err=True)
+        return None
+    click.echo(f"{label} is what this board runs best; {size(plan.file_bytes)} to fetch.", err=True)
+    for reason in plan.reasons[:_REASONS_SHOWN]:
+        click.echo(f"  {clean_line(reason)}", err=True)
+    if not yes and sys.stdin.isatty():
+        click.confirm("Fetch it?", default=True, abort=True, err=True)
+    return parse_reference(label)
+
+
+def _fitting_quant(paths: Paths, ref: ModelRef, *, force: bool) -> str:
+    """The quantization that was named, or the plan's; refuses what this board cannot run."""
+    from edgechat.models.planner import plan_model  # noqa: PLC0415
+
+    board, wish = _board_and_wish(paths)
+    plan = plan_model(paths, board, str(ref), wish, is_here=True)
+    if not plan.fits and not force:
+        raise DoesNotFitError(
+            f"{plan.model}:{plan.quant} needs {size(plan.memory.total)} at least, and this board has "
+            f"{size(plan.available)} free with {size(plan.reserve)} to be left alone.",
+            hint=f"See what fits: edgechat models plan. To fetch it all the same: edgechat models pull {ref} --force",
+        )
+    return plan.quant
+
+
+def _require_room(order: Order) -> None:
+    """Refuse a file that is larger than all memory there is; what its plan needs shows when its header is here."""
+    from edgechat.board.probe import probe  # noqa: PLC0415
+
+    board = probe()
+    most = board.memory.total + sum(device.total for device in board.accelerators if not device.unified)
+    if order.size > most:
+        raise DoesNotFitError(
+            f"{order.name}:{order.quant} has {size(order.size)}, and this board has {size(most)} of memory in all.",
+            hint="Choose a smaller quantization or model, or fetch it all the same with --force.",
+        )
+
+
+def _board_and_wish(paths: Paths) -> tuple[Board, FitWish]:
+    from edgechat.board.probe import probe  # noqa: PLC0415
+    from edgechat.config import load  # noqa: PLC0415
+    from edgechat.models.candidate import FitWish  # noqa: PLC0415
+
+    config = load(paths.config)
+    return probe(), FitWish(n_ctx=config.n_ctx, threads=config.threads)
 
 
 def _check_licence(paths: Paths, entry: CatalogEntry, *, accept: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -160,3 +161,25 @@ def test_list_offers_the_catalog_with_what_has_to_be_accepted(run: Command) -> N
     table = run("list", "--all").stdout
     assert "qwen2.5-0.5b-instruct" in table
     assert "(to be accepted)" in table
+
+
+def test_pull_without_a_name_says_what_it_takes_and_how_large(run: Command, server: HubServer) -> None:
+    done = run("pull", code=ExitCode.TRANSFER, HF_ENDPOINT=server.endpoint)
+    first, *reasons = done.stderr.splitlines()
+    assert re.fullmatch(r"[a-z0-9.-]+:[A-Z0-9_]+ is what this board runs best; [0-9.]+ [MG]B to fetch\.", first)
+    assert reasons[0].startswith("  ")
+    asked = first.partition(":")[0]
+    assert asked == run.json("plan")["model"]
+
+
+def test_a_model_that_cannot_fit_is_refused_unless_forced(run: Command, server: HubServer, tmp_path: Path) -> None:
+    if not run.json("plan", "qwen3.6-35b-a3b:q8_0")["fits"]:  # 37 GB
+        refused = run("pull", "qwen3.6-35b-a3b:q8_0", code=ExitCode.NO_MODEL, HF_ENDPOINT=server.endpoint)
+        assert "--force" in refused.stderr
+        assert server.requests == []
+    huge = server.add(REPO, FILE, random_gguf(tmp_path / "model.gguf", SIZE))
+    huge.size = 1 << 50
+    refused = run("pull", REPO, code=ExitCode.NO_MODEL, HF_ENDPOINT=server.endpoint)
+    assert "of memory in all" in refused.stderr
+    forced = run("pull", REPO, "--force", code=ExitCode.STATE, HF_ENDPOINT=server.endpoint)
+    assert "needs 1,125,8" in forced.stderr, "then the disk is what refuses it"
