@@ -63,7 +63,7 @@ def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  #
     }
     request = Request(
         messages=(*([Message("system", system)] if system else []), Message("user", text)),
-        wish=Wish(options["model"] or config.model, options["n_ctx"] or config.n_ctx),
+        wish=Wish.of(options["model"] or config.model, options["n_ctx"] or config.n_ctx),
         sampling={name: value for name, value in sampling.items() if value is not None},
         max_tokens=options["max_tokens"] or config.max_tokens,
         think=options["think"],

@@ -87,7 +87,9 @@ def run(arguments: list[str] | None = None) -> NoReturn:
     _harden_streams()
     code: int = ExitCode.DEFECT
     try:
-        root.main(arguments, prog_name="edgechat", standalone_mode=False, color=_color())
+        # click's own main() turns a closed pipe and ctx.exit(8) into other codes than the documented ones.
+        with root.make_context("edgechat", sys.argv[1:] if arguments is None else arguments, color=_color()) as context:
+            root.invoke(context)
         code = ExitCode.OK
     except click.exceptions.Exit as leaving:
         code = leaving.exit_code

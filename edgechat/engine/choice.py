@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgechat.engine.request import is_path
 from edgechat.errors import DoesNotFitError, ModelNotFoundError, NoModelError
 from edgechat.models import fit, gguf
 from edgechat.models.gguf_shape import shape_of, weight_bytes
@@ -109,7 +110,7 @@ def find_model(wish: Wish, *, paths: Paths, config: Config) -> tuple[InstalledMo
     n_ctx = wish.n_ctx or config.n_ctx
     named = wish.model or config.model
     if named:
-        return (_from_file(Path(named)) if _is_path(named) else find(paths, named)), n_ctx
+        return (_from_file(Path(named)) if is_path(named) else find(paths, named)), n_ctx
     if pin := read_pin(paths):
         return find(paths, pin.model, pin.quant), n_ctx or pin.n_ctx
     everything = installed(paths)
@@ -121,10 +122,6 @@ def find_model(wish: Wish, *, paths: Paths, config: Config) -> tuple[InstalledMo
     # The starter is for machines that have nothing else.
     best = max(everything, key=lambda model: (model.name != STARTER_NAME, model.file_bytes))
     return best, n_ctx
-
-
-def _is_path(name: str) -> bool:
-    return name.endswith(".gguf") or name.startswith(("/", "./", "../", "~"))
 
 
 def _from_file(path: Path) -> InstalledModel:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgechat.engine import address, death
-from edgechat.engine.events import Event, Queued, Recovered, Text, from_frame
+from edgechat.engine.events import Done, Event, Queued, Recovered, Text, from_frame
 from edgechat.engine.launch import attach_or_start
 from edgechat.engine.protocol import PROTOCOL, Decoder, Frame, encode
 from edgechat.engine.refusal import to_error
@@ -189,32 +189,33 @@ class EngineClient:
 
     def _attempt(self, request: Request) -> Iterator[Event]:
         deadline = None if request.timeout_s is None else time.monotonic() + request.timeout_s + _DEADLINE_GRACE_S
+        link = self._post(request)
         while True:
-            link = self._connected()
-            self._next_id += 1
-            frame: Frame = {"type": "generate", "id": self._next_id, "request": request.to_dict()}
-            if self._keep_alive_s is not None:
-                frame["keep_alive"] = self._keep_alive_s
-            self._link_busy = True
-            link.send(frame)
             answer = _receive(link, deadline)
-            if answer["type"] != "switch":
-                break
-            self._link_busy = False
-            yield from self._switch(link, answer)
-        while True:
+            self._link_busy = answer["type"] not in {"switch", "error", "done"}
+            if answer["type"] == "switch":
+                # May come late: another client's model was still being loaded when we asked.
+                yield from self._switch(link, answer)
+                link = self._post(request)
+                continue
             if answer["type"] == "error":
-                self._link_busy = False
                 raise to_error(answer)
             event = from_frame(answer)
             if event is None:
                 raise EngineProtocolError(f"The engine sent an unexpected {answer['type']!r}.")
-            if answer["type"] == "done":
-                self._link_busy = False
             yield event
-            if answer["type"] == "done":
+            if isinstance(event, Done):
                 return
-            answer = _receive(link, deadline)
+
+    def _post(self, request: Request) -> Link:
+        link = self._connected()
+        self._next_id += 1
+        frame: Frame = {"type": "generate", "id": self._next_id, "request": request.to_dict()}
+        if self._keep_alive_s is not None:
+            frame["keep_alive"] = self._keep_alive_s
+        self._link_busy = True
+        link.send(frame)
+        return link
 
     def _connected(self) -> Link:
         until = time.monotonic() + _HANDSHAKE_S

@@ -81,7 +81,7 @@ class Host:
             try:
                 loop = self._load(wish)
             except EdgechatError as error:
-                self._refuse_all(error)
+                self._refuse(wish, error)
             else:
                 self._serve(loop)
         # The name goes first, so that nobody knocks any more; the weights go before the farewell, so that whoever hears
@@ -160,10 +160,12 @@ class Host:
             for connection, request_id, _ in list(self._awaiting):
                 connection.send(Loading(round(fraction, 3), name), request_id)
 
-    def _refuse_all(self, error: EdgechatError) -> None:
+    def _refuse(self, wish: Wish, error: EdgechatError) -> None:
+        """Tell everybody who wished for this; whoever wished for something else tries again with a new engine."""
+        for connection, request_id, wished in list(self._awaiting):
+            if wished == wish:
+                connection.send_frame(error_frame(error, request_id))
         self._leave("refused")
-        for connection, request_id, _ in list(self._awaiting):
-            connection.send_frame(error_frame(error, request_id))
 
     # -- serving -------------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from edgechat.engine.native.context import CacheFullError
 from edgechat.engine.native.sampler import Sampler
 from edgechat.engine.refusal import error_frame
 from edgechat.engine.reply import Reply
-from edgechat.engine.request import DEFAULT_MAX_TOKENS, Request
+from edgechat.engine.request import DEFAULT_MAX_TOKENS
 from edgechat.engine.sequence import Sequence
 from edgechat.errors import ContextOverflowError, DeadlineError, EdgechatError
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from edgechat.engine.connection import Connection
     from edgechat.engine.governor import Governor
+    from edgechat.engine.protocol import Frame
+    from edgechat.engine.request import Request, Wish
     from edgechat.engine.residence import Residence
     from edgechat.engine.vital import Vital
 

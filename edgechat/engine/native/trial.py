@@ -44,13 +44,16 @@ def measure(path: Path, settings: LoadSettings) -> dict[str, Any]:
     step = min(settings.n_ubatch, settings.n_batch)
     _read(context, prompt[:step], 0)
     context.drop(0)
+    started, worked = time.monotonic(), time.process_time()
     prefill_tps, filled = _prefill(context, prompt, step)
     decode_tps = _decode(context, prompt, filled)
+    asked = (time.monotonic() - started) * settings.n_threads
     return {
         "prefill_tps": round(prefill_tps, 2),
         "decode_tps": round(decode_tps, 2),
         "load_s": round(load_s, 3),
         "peak_rss_bytes": _peak(),
+        "cpu_share": round(min(1.0, (time.process_time() - worked) / asked), 2),
     }
 
 

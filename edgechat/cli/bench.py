@@ -1,0 +1,130 @@
+"""``edgechat bench``: speed and memory of one model on this board, measured and kept for later plans."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
+
+import click
+
+from edgechat.errors import DoesNotFitError, EngineError, ModelBusyError
+
+if TYPE_CHECKING:
+    from edgechat.models.calibration import Measurement
+    from edgechat.models.plan import LoadSettings, MemoryNeed
+
+
+@click.command()
+@click.argument("model", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def bench(model: str | None, *, as_json: bool) -> None:
+    """Measure prefill, decode and peak memory here, and keep it for `models plan` and the engine.
+
+    MODEL is an installed model or a GGUF file; without it, the one that would answer now. Takes from seconds to a few
+    minutes. Measure on a quiet board: what else runs is measured with it.
+    """
+    # Imported here: the header reader and the plan are not needed for `--help`.
+    from edgechat.board.probe import probe  # noqa: PLC0415
+    from edgechat.config import load  # noqa: PLC0415
+    from edgechat.engine.choice import find_model  # noqa: PLC0415
+    from edgechat.engine.client import status  # noqa: PLC0415
+    from edgechat.engine.request import Wish  # noqa: PLC0415
+    from edgechat.engine.trials import DISTURBED_BELOW, calibrate  # noqa: PLC0415
+    from edgechat.models import gguf  # noqa: PLC0415
+    from edgechat.models.calibration import best, file_key, keep  # noqa: PLC0415
+    from edgechat.models.candidate import FitWish  # noqa: PLC0415
+    from edgechat.models.fit import ladder  # noqa: PLC0415
+    from edgechat.models.need import BARE, memory_need  # noqa: PLC0415
+    from edgechat.models.sources import from_installed  # noqa: PLC0415
+    from edgechat.paths import Paths  # noqa: PLC0415
+
+    paths = Paths.from_env()
+    if status(paths):
+        raise ModelBusyError("An engine is running: it would share cores and memory.", hint="Stop it: edgechat stop")
+    config = load(paths.config)
+    found, n_ctx = find_model(Wish(model=model), paths=paths, config=config)
+    board = probe()
+    candidate = from_installed(found, gguf.read_header(found.path), board.cpu.features)
+    plans = [
+        plan
+        for plan in ladder(board, candidate, FitWish(n_ctx=n_ctx, threads=config.threads, offload=False))
+        if plan.fits
+    ]
+    if not plans:
+        raise DoesNotFitError(f"{found.label} does not fit.", hint=f"See: edgechat models plan {found.label}")
+    settings = plans[0].settings
+    click.echo(f"{found.label}, n_ctx {settings.n_ctx}, {settings.n_threads} threads", err=True)
+    began = time.monotonic()
+    results = calibrate(board, candidate, found.path, settings, on_trial=_announce, on_result=_report)
+    keep(paths, board, file_key(found.name, found.quant, found.file_bytes), results)
+    chosen = best(results)
+    if chosen is None:  # calibrate() raises when nothing could be measured
+        raise EngineError(f"{found.label} could not be measured.")
+    like = replace(settings, load_mode=chosen.load_mode, repack=chosen.repack, n_ubatch=chosen.n_ubatch)
+    predicted = memory_need(candidate.shape, candidate.weights, like, process=BARE)
+    if as_json:
+        document = {
+            "model": found.name,
+            "quant": found.quant,
+            "file_bytes": found.file_bytes,
+            "n_ctx": settings.n_ctx,
+            "best": asdict(chosen),
+            "measurements": [asdict(item) for item in results],
+            "predicted_peak_bytes": predicted.total,
+            "total_s": round(time.monotonic() - began, 1),
+        }
+        click.echo(json.dumps(document, ensure_ascii=False, indent=2))
+        return
+    for line in _table(results, chosen):
+        click.echo(line)
+    click.echo(_verdict(chosen, predicted))
+    if any(item.cpu_share < DISTURBED_BELOW for item in results):
+        least = min(item.cpu_share for item in results)
+        click.echo(
+            f"Other programs took up to {1 - least:.0%} of the processor meanwhile, so these figures are too low. "
+            "Measure again when the board is quiet.",
+            err=True,
+        )
+
+
+def _announce(settings: LoadSettings) -> None:
+    click.echo(f"  {_way(settings.load_mode, repack=settings.repack)}, ubatch {settings.n_ubatch}, "
+               f"{settings.n_threads} threads: ", nl=False, err=True)  # fmt: skip
+
+
+def _report(result: Measurement | EngineError) -> None:
+    if isinstance(result, EngineError):
+        click.echo(result.message, err=True)
+    else:
+        click.echo(f"prefill {result.prefill_tps:.1f}, decode {result.decode_tps:.1f} tok/s", err=True)
+
+
+def _table(results: list[Measurement], chosen: Measurement) -> list[str]:
+    lines = [
+        click.style(
+            f"{'WEIGHTS':<18} {'UBATCH':>6} {'THREADS':>7} {'LOAD s':>7} {'PREFILL':>8} {'DECODE':>7} {'PEAK MB':>8}",
+            bold=True,
+        )
+    ]
+    for item in results:
+        way = _way(item.load_mode, repack=item.repack)
+        row = (
+            f"{way:<18} {item.n_ubatch:>6} {item.n_threads:>7} {item.load_s:>7.2f} {item.prefill_tps:>8.1f} "
+            f"{item.decode_tps:>7.1f} {item.peak_rss_bytes / 1e6:>8,.0f}"
+        )
+        lines.append(click.style(f"{row}  taken", fg="green") if item is chosen else row)
+    return lines
+
+
+def _verdict(chosen: Measurement, predicted: MemoryNeed) -> str:
+    error = predicted.total / chosen.peak_rss_bytes - 1
+    return (
+        f"Kept: plans on this board use these figures from now on. Peak memory {chosen.peak_rss_bytes / 1e6:,.0f} MB, "
+        f"predicted {predicted.total / 1e6:,.0f} MB ({error:+.1%})."
+    )
+
+
+def _way(load_mode: str, *, repack: bool) -> str:
+    return {"mmap": "mapped", "read": "read"}[load_mode] + (" and repacked" if repack else "")

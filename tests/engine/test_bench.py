@@ -1,0 +1,65 @@
+"""`edgechat bench` on the real starter model: what it measures is kept and becomes the plan."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+
+from edgechat.board.probe import probe
+from edgechat.cli.bench import bench
+from edgechat.cli.plan import plan
+from edgechat.engine.trials import trial
+from edgechat.errors import EngineError, ModelNotFoundError
+from edgechat.models.calibration import file_key, read_calibration
+from edgechat.models.installed import starter
+from edgechat.models.plan import LoadSettings
+from edgechat.paths import Paths
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGECHAT_HOME", str(tmp_path))
+
+
+@pytest.mark.slow
+def test_a_bench_is_kept_and_later_plans_use_it():
+    model = starter()
+    assert model is not None
+
+    done = CliRunner().invoke(bench, ["--json"], catch_exceptions=False, standalone_mode=False)
+
+    assert done.exception is None
+    found = json.loads(done.stdout)
+    assert found["model"] == model.name
+    assert found["best"] in found["measurements"]
+    assert found["best"]["prefill_tps"] > found["best"]["decode_tps"] > 0
+    assert found["predicted_peak_bytes"] == pytest.approx(found["best"]["peak_rss_bytes"], rel=0.05)
+    kept = read_calibration(Paths.from_env(), probe())[file_key(model.name, model.quant, model.file_bytes)]
+    assert len(kept) == len(found["measurements"])
+    planned = json.loads(CliRunner().invoke(plan, [str(model.path), "--json"], standalone_mode=False).stdout)
+    assert planned["model"] == model.path.stem.lower()
+    by_name = json.loads(CliRunner().invoke(plan, [model.label, "--json"], standalone_mode=False).stdout)
+    assert by_name["estimated"]["basis"] == "calibrated"
+    assert by_name["n_ubatch"] == found["best"]["n_ubatch"]
+
+
+def test_a_file_that_llama_cpp_refuses_costs_a_child_and_names_the_file(tmp_path):
+    file = tmp_path / "broken.gguf"
+    file.write_bytes(b"GGUF" + bytes(200))
+
+    with pytest.raises(EngineError, match=r"broken\.gguf"):
+        trial(file, LoadSettings(n_ctx=256))
+
+
+def test_a_model_that_is_not_there_is_named():
+    done = CliRunner().invoke(bench, ["no-such-model"], standalone_mode=False)
+
+    assert isinstance(done.exception, ModelNotFoundError)
