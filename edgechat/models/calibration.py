@@ -47,6 +47,9 @@ class Measurement:
     peak_rss_bytes: int
     measured_at: str
     """UTC, ISO 8601; ``""`` while the clock was unset."""
+    cpu_share: float = 1.0
+    """Processor time the threads got, of what they asked for. llama.cpp's threads never sleep between steps, so what is
+    missing to 1 was taken by other programs."""
 
     @property
     def exchange_s(self) -> float:
@@ -98,7 +101,7 @@ def read_calibration(paths: Paths, board: Board) -> dict[str, tuple[Measurement,
     known = {field.name for field in fields(Measurement)}
     try:
         return {
-            key: tuple(Measurement(**{name: item[name] for name in known}) for item in items)
+            key: tuple(Measurement(**{name: value for name, value in item.items() if name in known}) for item in items)
             for key, items in models.items()
         }
     except (KeyError, TypeError, AttributeError) as error:

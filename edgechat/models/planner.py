@@ -55,7 +55,7 @@ def plan_model(paths: Paths, board: Board, reference: str, wish: FitWish, *, is_
     ref = parse_reference(reference)
     candidates = _all(paths, board, is_here=is_here)
     if ref.kind == "path":
-        files = [_from_path(Path(ref.name).expanduser(), board)]
+        files = [_from_path(paths, Path(ref.name).expanduser(), board, is_here=is_here)]
     else:
         files = [item for item in candidates if item.name == ref.name and ref.quant in ("", item.quant)]
         if not files:
@@ -93,12 +93,14 @@ def _all(paths: Paths, board: Board, *, is_here: bool) -> list[Candidate]:
     return list(found.values())
 
 
-def _from_path(path: Path, board: Board) -> Candidate:
+def _from_path(paths: Paths, path: Path, board: Board, *, is_here: bool) -> Candidate:
     if not path.is_file():
         raise ModelNotFoundError(f"There is no file {path}.", hint="Name a GGUF file that exists.")
     header = gguf.read_header(path)
     model = InstalledModel(path.stem.lower(), header.quant, path, header.file_size, None, "", f"file:{path}")
-    return from_installed(model, header, board.cpu.features)
+    measured = read_calibration(paths, board) if is_here else {}
+    known = measured.get(file_key(model.name, model.quant, model.file_bytes), ())
+    return replace(from_installed(model, header, board.cpu.features), measured=known)
 
 
 def _unknown(ref: ModelRef, reference: str, candidates: list[Candidate]) -> ModelNotFoundError:

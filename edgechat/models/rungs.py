@@ -121,7 +121,7 @@ def contexts(board: Board, candidate: Candidate, wish: FitWish, way: Way) -> tup
     most = min(DEFAULT_N_CTX, limit)
     largest = _LARGEST_ON_DEVICE if way.device else _LARGEST_ON_CPU
     while most * 2 <= min(limit, largest) and not wish.exact:
-        rung = _rung(board, candidate, _base(board, wish, way, _padded(most * 2)), way, is_usable=True)
+        rung = _rung(board, candidate, _base(board, candidate, wish, way, n_ctx=_padded(most * 2)), way, is_usable=True)
         if rung is None or not rung.fits or 2 * rung.need.host > room(board) - reserve(board).size:
             break
         most *= 2
@@ -136,7 +136,7 @@ def _settings(board: Board, candidate: Candidate, wish: FitWish, way: Way) -> It
     ubatches = _GPU_UBATCHES if way.device else _CPU_UBATCHES
     tries = contexts(board, candidate, wish, way)
     kv = wish.kv_type or "f16"
-    first = _base(board, wish, way, tries[0], kv)
+    first = _base(board, candidate, wish, way, n_ctx=tries[0], kv_type=kv)
     measured = best(item for item in candidate.measured if item.n_gpu_layers == 0) if not way.device else None
     sizes = [measured.n_ubatch] if measured else []
     sizes += [size for size in ubatches if not sizes or size < sizes[0]]
@@ -161,8 +161,11 @@ def _settings(board: Board, candidate: Candidate, wish: FitWish, way: Way) -> It
                 yield replace(small, n_ctx=n_ctx), False
 
 
-def _base(board: Board, wish: FitWish, way: Way, n_ctx: int, kv_type: str = "f16") -> LoadSettings:
-    threads = wish.threads or board.cpu.n_big_cores
+def _base(
+    board: Board, candidate: Candidate, wish: FitWish, way: Way, *, n_ctx: int, kv_type: str = "f16"
+) -> LoadSettings:
+    measured = best(item for item in candidate.measured if item.n_gpu_layers == 0) if not way.device else None
+    threads = wish.threads or (measured.n_threads if measured else board.cpu.n_big_cores)
     return LoadSettings(
         n_ctx=n_ctx,
         kv_type=kv_type,
@@ -187,7 +190,8 @@ def _rung(board: Board, candidate: Candidate, settings: LoadSettings, way: Way, 
             return None
         settings = replace(settings, n_gpu_layers=layers)
     need = _need(candidate, settings, device)
-    measured = next((item for item in candidate.measured if item.is_like(settings)), None)
+    like = [item for item in candidate.measured if item.is_like(settings)]
+    measured = max(like, key=lambda item: item.n_ubatch == settings.n_ubatch, default=None)
     return Rung(settings, need, way, need.host <= budget, is_usable, measured)
 
 

@@ -30,6 +30,7 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # a disturbed trial is measured twice, and a busy machine takes its time
 def test_a_bench_is_kept_and_later_plans_use_it():
     model = starter()
     assert model is not None

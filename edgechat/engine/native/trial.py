@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from edgechat.engine.native.context import Context
 
 _PROMPT_TOKENS, _ANSWER_TOKENS = 256, 48
-_LEAST_ANSWER = 8
+_LEAST_ANSWER = 4
 _ENOUGH_S = 4.0
 """A slow board stops each half after this long; the first step of each is never counted."""
 
