@@ -154,7 +154,9 @@ def _removable(store: Store, name: str, quant: str) -> list[str]:
     """The quantizations to remove, broken-off downloads included."""
     folder = store.paths.require_models() / name
     there = {entry.name for entry in folder.iterdir() if entry.is_dir()} if folder.is_dir() else set()
-    there |= {label.partition(":")[2] for label in store.unfinished() if label.partition(":")[0] == name}
+    for label in (*store.unfinished(), *store.quarantined()):
+        owner, _, its_quant = label.partition(":")
+        there |= {its_quant} if owner == name else set()
     quants = sorted(there & {quant}) if quant else sorted(there)
     if not quants:
         hint = "See: edgechat models list"
@@ -173,6 +175,7 @@ def _report(paths: Paths, *, with_catalog: bool) -> dict[str, Any]:
         "models": [_model_json(model, pin) for model in found],
         "damaged": [{"path": str(entry.path), "reason": entry.reason} for entry in damaged(paths)],
         "unfinished": [{"model": label, "bytes": count} for label, count in Store(paths).unfinished().items()],
+        "quarantined": [{"model": label, "bytes": count} for label, count in Store(paths).quarantined().items()],
         "directory": str(paths.models),
         "free_bytes": shutil.disk_usage(_existing(paths)).free,
     }
@@ -236,6 +239,9 @@ def _print_report(report: dict[str, Any]) -> None:
         click.secho(f"damaged: {entry['path']}: {entry['reason']}", fg="red", err=True)
     for entry in report["unfinished"]:
         text = f"not finished: {entry['model']}, {size(entry['bytes'])}; pull it again to go on, or rm it"
+        click.secho(text, fg="yellow", err=True)
+    for entry in report["quarantined"]:
+        text = f"in quarantine: {entry['model']}, {size(entry['bytes'])}; pull it again, or rm it"
         click.secho(text, fg="yellow", err=True)
     if "catalog" in report:
         click.echo()

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgechat.errors import InvalidModelFileError, ModelNotFoundError, StateError
+from edgechat.models.claim import Claim, Facts, StagedFile
 from edgechat.models.durable import PRIVATE_FILE, make_directory, reporting, state_error, write_all
 from edgechat.models.gguf import GgufHeader, read_header
 from edgechat.models.installed import InstalledModel, valid_name, valid_quant
-from edgechat.models.store import Claim, Facts, StagedFile, Store
 from edgechat.models.transfer import SPACE_MARGIN
 from edgechat.models.verify import BLOCK, file_sha256
 from edgechat.progress import SILENT, Progress
@@ -26,6 +26,8 @@ from edgechat.progress import SILENT, Progress
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from edgechat.models.store import Store
 
 FICLONE = 0x40049409
 """Linux's request to share blocks between files (btrfs, xfs, bcachefs): ``man 2 ioctl_ficlone``."""

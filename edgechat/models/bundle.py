@@ -15,9 +15,9 @@ import re
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from edgechat.models.claim import Facts
 from edgechat.models.installed import valid_name, valid_quant
 from edgechat.models.licences import Acceptance
-from edgechat.models.store import Facts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

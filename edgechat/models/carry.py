@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from edgechat.errors import InvalidModelFileError, TransferError
 from edgechat.models.bundle import CONTENT, TARGETS, CarriedFile, CarriedModel, Content, from_json, stored_name
+from edgechat.models.claim import StagedFile, version_of
 from edgechat.models.gguf import read_header
 from edgechat.models.installed import version_history
 from edgechat.models.licences import accept as record_acceptances
 from edgechat.models.partial import discard
-from edgechat.models.store import StagedFile, Store, version_of
 from edgechat.models.transfer import Incoming, Patience, Wanted, fetch
 from edgechat.models.trust import open_plain, read_plain, verified_targets
 from edgechat.progress import SILENT, Progress
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
     from tuf.api.metadata import TargetFile
 
+    from edgechat.models.claim import Acceptor, Claim
     from edgechat.models.installed import InstalledModel
-    from edgechat.models.store import Acceptor, Claim
+    from edgechat.models.store import Store
 
 BLOCK = 1 << 20
 _TARGET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,180}")

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from edgechat.errors import StateError, TransferError
 from edgechat.models.bundle import CONTENT, TARGETS, CarriedFile, CarriedModel, Content, stored_name, to_json
+from edgechat.models.claim import Facts
 from edgechat.models.durable import make_directory, reporting, sync_directory, write_all, write_atomically
 from edgechat.models.signing import NEVER, Publisher
-from edgechat.models.store import Facts
 from edgechat.models.trust import METADATA
 from edgechat.progress import SILENT, Progress
 

@@ -248,7 +248,7 @@ def _patiently(call: Callable[[], T], what: str, patience: Patience) -> T:
         if isinstance(result, NoConnection):
             raise TransferError(
                 f"{what}: {result.reason}.",
-                hint="Connect this board, or bring the file yourself: edgechat models add FILE.gguf",
+                hint="Connect this board, or bring the file yourself (edgechat models add FILE).",
             )
         patience.after(result, what)
 
@@ -278,7 +278,7 @@ def _explained(what: str) -> Iterator[None]:
     except OfflineModeIsEnabled as error:
         raise TransferError(
             f"{what} was not fetched: HF_HUB_OFFLINE is set, so edgechat stays off the network.",
-            hint="Unset it, or bring the file yourself: edgechat models add FILE.gguf",
+            hint="Unset it, or bring the file yourself (edgechat models add FILE).",
         ) from error
     except HfHubHTTPError as error:
         reply = error.response

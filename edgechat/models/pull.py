@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from edgechat.errors import InvalidModelFileError, ModelNotFoundError, TransferError
 from edgechat.models.add import safe_file_name
+from edgechat.models.claim import Claim, Facts, StagedFile, version_of
 from edgechat.models.durable import reporting
 from edgechat.models.gguf import read_header
 from edgechat.models.installed import version_history
 from edgechat.models.partial import discard, log_of
-from edgechat.models.store import Claim, Facts, StagedFile, Store, version_of
 from edgechat.models.transfer import Patience, Wanted, fetch
 from edgechat.progress import SILENT, Progress
 
@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from edgechat.models.claim import Acceptor
     from edgechat.models.entry import CatalogEntry, CatalogFile
     from edgechat.models.hub import Hub, RemoteFile, Repository
     from edgechat.models.installed import InstalledModel
     from edgechat.models.names import ModelRef
-    from edgechat.models.store import Acceptor
+    from edgechat.models.store import Store
     from edgechat.models.transfer import Incoming
 
 PREFERRED_QUANTS = ("Q4_K_M", "Q4_0", "Q8_0")

@@ -1,82 +1,30 @@
 """The model store: versions of a model side by side, one pointer to the current one, nothing half done in sight.
 
-The layout is told in ``installed.py``, which reads it. Every change to one ``NAME:QUANT`` is made under its lock and
-ends with one rename that makes it visible, so that a process killed at any step leaves the old or the new version.
-Knows no network, no header format and no catalog.
+The layout is told in ``installed.py``, which reads it. Every change to one ``NAME:QUANT`` is made under its lock, by
+``claim.py``. Knows no network, no header format and no catalog.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import shutil
-from dataclasses import dataclass, field
+import json
 from typing import TYPE_CHECKING
 
 from edgechat.errors import ModelNotFoundError, StateError, UsageError
-from edgechat.models.durable import make_directory, reporting, sync_directory, write_atomically, write_json
-from edgechat.models.installed import (
-    CURRENT,
-    MANIFEST,
-    MANIFEST_FORMAT,
-    InstalledModel,
-    quant_directories,
-    read_manifest,
-    valid_name,
-    valid_quant,
-    version_history,
-)
-from edgechat.models.locks import IN_USE, Lock, lock, try_lock
+from edgechat.models.claim import Claim, size_of
+from edgechat.models.durable import make_directory, reporting
+from edgechat.models.installed import MANIFEST, quant_directories, valid_name, valid_quant, version_history
+from edgechat.models.locks import lock, try_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator
     from pathlib import Path
-    from types import TracebackType
-
-    from typing_extensions import Self
 
     from edgechat.paths import Paths
 
-    Acceptor = Callable[[InstalledModel], None]
-    """Tries a new version before it is used; raises to refuse it."""
-
-KEPT_VERSIONS = 2
-"""The current version and the one before it, for ``rollback``."""
 STAGING = ".staging"
 LOCKS = ".locks"
 QUARANTINE = ".quarantine"
-_VERSION_DIGITS = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What a manifest keeps about a model so that a cold start needs no catalog. Fields as in InstalledModel."""
-
-    languages: tuple[str, ...] = ()
-    licence: str = ""
-    sampling: Mapping[str, float] = field(default_factory=dict)
-    thinking: Mapping[str, bool] = field(default_factory=dict)
-    prompts: Mapping[str, str] = field(default_factory=dict)
-    n_ctx_max: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class StagedFile:
-    """A verified file that waits in the staging directory of its model."""
-
-    role: str
-    """``model`` or ``mmproj``."""
-    path: Path
-    name: str
-    """Its name once installed."""
-    size: int
-    sha256: str
-
-
-def version_of(digests: Sequence[str]) -> str:
-    """The version's name: it follows from the sha256 of its files, so equal bytes are one version."""
-    joined = digests[0] if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()
-    return joined[:_VERSION_DIGITS]
 
 
 class Store:
@@ -107,14 +55,14 @@ class Store:
         return None if held is None else Claim(self, name, quant, held)
 
     def remove(self, name: str, quant: str) -> int:
-        """Remove every version of ``name:quant``, and what a broken-off download of it left; the bytes that were freed.
+        """Remove all there is of ``name:quant``: versions, broken-off downloads, quarantine; the bytes that were freed.
 
         Raises:
             ModelNotFoundError: there is nothing of that name.
             StateError: it is loaded or being fetched at this moment, or cannot be removed.
         """
         directory, staging = self.directory(name, quant), self.staging(name, quant)
-        if not directory.exists() and not staging.exists():
+        if not directory.exists() and not staging.exists() and not self.quarantine(name, quant):
             raise ModelNotFoundError(f"{name}:{quant} is not in the store.", hint="See: edgechat models list")
         claim = self.try_claim(name, quant)
         if claim is None:
@@ -131,8 +79,23 @@ class Store:
         with reporting("read", folder):
             if not folder.is_dir():
                 return {}
-            sizes = {entry.name.replace("+", ":"): _size(entry) for entry in sorted(folder.iterdir())}
+            sizes = {entry.name.replace("+", ":"): size_of(entry) for entry in sorted(folder.iterdir())}
         return {label: size for label, size in sizes.items() if size}
+
+    def quarantine(self, name: str, quant: str) -> list[Path]:
+        """The damaged versions of ``name:quant`` that ``verify`` took out of use."""
+        folder = self.root / QUARANTINE
+        with reporting("read", folder):
+            return sorted(folder.glob(f"{name}+{quant}+*")) if folder.is_dir() else []
+
+    def quarantined(self) -> dict[str, int]:
+        """Bytes that damaged versions hold, by ``NAME:QUANT``."""
+        folder, sizes = self.root / QUARANTINE, dict[str, int]()
+        with reporting("read", folder):
+            for entry in sorted(folder.iterdir()) if folder.is_dir() else []:
+                label = ":".join(entry.name.split("+")[:2])
+                sizes[label] = sizes.get(label, 0) + size_of(entry)
+        return sizes
 
     def sweep(self) -> None:
         """Finish the removals that a killed process had begun, wherever nobody is at work."""
@@ -174,223 +137,9 @@ class Store:
         return folder / staging.name
 
 
-class Claim:
-    """The right to change one ``NAME:QUANT``, held until closed."""
-
-    def __init__(self, store: Store, name: str, quant: str, held: Lock) -> None:
-        self.store, self.name, self.quant, self._held = store, name, quant, held
-        self.directory = store.directory(name, quant)
-        self.staging = store.staging(name, quant)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for folder in (self.staging, self.staging.parent):
-            with contextlib.suppress(OSError):  # only empty ones go, and none of them matters
-                folder.rmdir()
-        self._held.close(remove=True)
-
-    def part(self, sha256: str) -> Path:
-        """Where the file with these bytes grows. The directory exists when this returns."""
-        with reporting("write", self.staging):
-            make_directory(self.staging)
-        return self.staging / f"{sha256[:16]}.part"
-
-    def installed(self, version: str) -> InstalledModel | None:
-        """That version when it is complete, else None; not necessarily the current one."""
-        try:
-            return read_manifest(self.directory / version)
-        except (OSError, ValueError):
-            return None
-
-    def recover(self, version: str, files: Mapping[str, str]) -> None:
-        """Take back what a killed :meth:`publish` had already moved; ``files`` maps names to sha256."""
-        folder = self.directory / version
-        if not folder.is_dir() or self.installed(version) is not None:
-            return
-        with reporting("write", folder):
-            for name, sha256 in files.items():
-                if (folder / name).is_file():
-                    (folder / name).replace(self.part(sha256))
-            self._discard(folder)
-
-    def publish(
-        self, files: Sequence[StagedFile], facts: Facts, source: str, *, accept: Acceptor = lambda _: None
-    ) -> InstalledModel:
-        """Make the staged files the current version.
-
-        The steps, each with its checkpoint: the version's directory; each file into it; the manifest, from which on
-        the version exists; ``accept``, which may try it and raise; the pointer, from which on it is used; old
-        versions beyond ``KEPT_VERSIONS`` go.
-
-        Raises:
-            StateError: the disk refuses; nothing has changed then.
-            EdgechatError: what ``accept`` raises; the version that was in use stays so, and the new one is removed.
-        """
-        version = version_of([file.sha256 for file in files])
-        folder = self.directory / version
-        if self.installed(version) is None:
-            try:
-                with reporting("write", folder):
-                    self._lay_out(folder, files, self._manifest(version, files, facts, source))
-            except StateError:
-                shutil.rmtree(folder, ignore_errors=True)
-                self._drop_empty()
-                raise
-        self.accept(version, accept)
-        for file in files:
-            file.path.unlink(missing_ok=True)
-        self.prune()
-        with reporting("read", folder):
-            return read_manifest(folder)
-
-    def accept(self, version: str, accept: Acceptor) -> None:
-        """Try a complete version and make it the current one, or remove it when ``accept`` raises.
-
-        Raises:
-            EdgechatError: what ``accept`` raises. A version that was in use before is kept whatever it says.
-        """
-        try:
-            with reporting("read", self.directory):
-                accept(read_manifest(self.directory / version))
-        except BaseException:
-            with contextlib.suppress(OSError):
-                if version not in version_history(self.directory):
-                    self._discard(self.directory / version)
-                    self._drop_empty()
-            raise
-        self.store.checkpoint("accepted")
-        self.switch(version)
-
-    def switch(self, version: str) -> None:
-        """Make an installed version the current one; the others keep their order behind it."""
-        with reporting("write", self.directory / CURRENT):
-            history = version_history(self.directory)
-            if history[:1] != [version]:
-                order = [version, *(other for other in history if other != version)]
-                write_atomically(self.directory / CURRENT, ("\n".join(order) + "\n").encode())
-        self.store.checkpoint("pointer-switched")
-
-    def prune(self) -> None:
-        """Remove versions beyond the kept ones; one that is loaded stays until the next time."""
-        with reporting("remove", self.directory):
-            history = version_history(self.directory)
-            kept = history[:KEPT_VERSIONS]
-            for folder in self._versions():
-                if folder.name not in kept and (held := _unused(folder)) is not None:
-                    with held:
-                        self._discard(folder)
-            if kept != history:
-                write_atomically(self.directory / CURRENT, ("\n".join(kept) + "\n").encode())
-        self.store.checkpoint("old-pruned")
-
-    def remove(self) -> int:
-        """Remove every version and what is staged; the bytes that were freed.
-
-        Raises:
-            StateError: a version is loaded, or the disk refuses.
-        """
-        with contextlib.ExitStack() as stack:
-            for folder in self._versions():
-                held = _unused(folder)
-                if held is None:
-                    raise StateError(
-                        f"{self.name}:{self.quant} is loaded by a running engine.",
-                        hint="Stop it first: edgechat stop",
-                    )
-                stack.enter_context(held)
-            with reporting("remove", self.directory):
-                freed = _freed(self.directory) + _freed(self.staging)
-                if self.directory.exists():
-                    self._discard(self.directory)
-                    self._drop_empty()
-                self.store.checkpoint("removed")
-                shutil.rmtree(self.staging, ignore_errors=True)
-        return freed
-
-    def tidy(self) -> None:
-        """Finish removals that were begun, and drop versions that never became complete."""
-        with reporting("remove", self.staging):
-            for leftover in self.staging.glob("*.removed*"):
-                shutil.rmtree(leftover)
-
-    def _lay_out(self, folder: Path, files: Sequence[StagedFile], manifest: dict[str, object]) -> None:
-        make_directory(folder)
-        (folder / IN_USE).touch(mode=0o600)
-        self.store.checkpoint("version-made")
-        for file in files:
-            file.path.replace(folder / file.name)
-            self.store.checkpoint(f"{file.role}-moved")
-        sync_directory(folder)
-        write_json(folder / MANIFEST, manifest)
-        self.store.checkpoint("manifest-written")
-
-    def _manifest(self, version: str, files: Sequence[StagedFile], facts: Facts, source: str) -> dict[str, object]:
-        return {
-            "format": MANIFEST_FORMAT,
-            "name": self.name,
-            "quant": self.quant,
-            "version": version,
-            "source": source,
-            "files": [
-                {"role": file.role, "name": file.name, "bytes": file.size, "sha256": file.sha256} for file in files
-            ],
-            "languages": list(facts.languages),
-            "licence": facts.licence,
-            "sampling": dict(facts.sampling),
-            "thinking": dict(facts.thinking),
-            "prompts": dict(facts.prompts),
-            "n_ctx_max": facts.n_ctx_max,
-        }
-
-    def _versions(self) -> Iterator[Path]:
-        if self.directory.is_dir():
-            yield from sorted(entry for entry in self.directory.iterdir() if entry.is_dir())
-
-    def _discard(self, folder: Path) -> None:
-        """Out of sight with one rename, then away; a process killed in between leaves work for :meth:`tidy`."""
-        make_directory(self.staging)
-        number = 0
-        while (away := self.staging / f"{folder.name}.removed{number}").exists():
-            number += 1
-        folder.replace(away)
-        sync_directory(folder.parent)
-        self.store.checkpoint("out-of-sight")
-        shutil.rmtree(away)
-
-    def _drop_empty(self) -> None:
-        with contextlib.suppress(OSError):  # another quantization or version lies there
-            self.directory.rmdir()
-        with contextlib.suppress(OSError):
-            self.directory.parent.rmdir()
-
-
-def _unused(folder: Path) -> Lock | None:
-    """The exclusive lock of a version, or None while an engine has it loaded."""
-    return try_lock(folder / IN_USE)
-
-
 def _files_of(directory: Path) -> Iterator[tuple[Path, str]]:
-    import json  # noqa: PLC0415
-
     for version in version_history(directory):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             manifest = json.loads((directory / version / MANIFEST).read_bytes())
             for entry in manifest["files"]:
                 yield directory / version / entry["name"], entry["sha256"]
-
-
-def _size(folder: Path) -> int:
-    return sum(path.lstat().st_size for path in _plain_files(folder))
-
-
-def _freed(folder: Path) -> int:
-    """What removing gives back: not the bytes that another name, of another program perhaps, still holds."""
-    return sum(path.lstat().st_size for path in _plain_files(folder) if path.lstat().st_nlink == 1)
-
-
-def _plain_files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if not path.is_dir()] if folder.is_dir() else []

@@ -18,10 +18,11 @@ from edgechat.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from edgechat.models.catalog import Catalog
+    from edgechat.models.claim import Acceptor
     from edgechat.models.hub import Hub
     from edgechat.models.installed import InstalledModel
     from edgechat.models.pull import Order
-    from edgechat.models.store import Acceptor, Store
+    from edgechat.models.store import Store
     from edgechat.models.transfer import Patience
 
 _HUB_SOURCE = re.compile(r"hub:([^@]+)@[^/]+/(.+)")

@@ -22,11 +22,13 @@ from edgechat.models.installed import (
     version_history,
 )
 from edgechat.models.locks import IN_USE, try_lock
-from edgechat.models.store import QUARANTINE, Claim, Store
+from edgechat.models.store import QUARANTINE, Store
 from edgechat.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from edgechat.models.claim import Claim
 
 BLOCK = 1 << 20
 

@@ -21,11 +21,12 @@ from edgechat.models import signing
 from edgechat.models.add import Identity, add
 from edgechat.models.bundle import Content, from_json, stored_name, to_json
 from edgechat.models.carry import take
+from edgechat.models.claim import Facts
 from edgechat.models.export import Exported, export
 from edgechat.models.installed import InstalledModel, find, installed
 from edgechat.models.licences import Acceptance, acceptances
 from edgechat.models.signing import publisher, rotate
-from edgechat.models.store import Facts, Store
+from edgechat.models.store import Store
 from edgechat.models.trust import UntrustedError, pin, trusted
 from edgechat.paths import Paths
 from tests.models.store_kit import leftovers, random_gguf, sha256

@@ -14,11 +14,12 @@ import pytest
 
 from edgechat.errors import ModelNotFoundError, StateError, UsageError
 from edgechat.models.add import add
+from edgechat.models.claim import KEPT_VERSIONS
 from edgechat.models.installed import Pin, damaged, find, installed, read_pin, starter, version_history, write_pin
 from edgechat.models.locks import hold, try_lock
 from edgechat.models.names import parse_reference
 from edgechat.models.pull import order_from_hub, pull
-from edgechat.models.store import KEPT_VERSIONS, Store
+from edgechat.models.store import Store
 from edgechat.paths import Paths
 from tests.models.store_kit import FILE, REPO, Heard, leftovers, random_gguf, sha256
 

@@ -9,11 +9,11 @@ import pytest
 
 from edgechat.errors import InvalidModelFileError, LicenceNotAcceptedError, ModelNotFoundError
 from edgechat.models.add import Identity, add
+from edgechat.models.claim import Facts
 from edgechat.models.found import found
 from edgechat.models.installed import find, installed
 from edgechat.models.licences import Acceptance, accept, acceptances, require_accepted
 from edgechat.models.locks import hold
-from edgechat.models.store import Facts, Store
 from edgechat.models.verify import verify
 from tests.models.gguf_writer import metadata_of, write_gguf
 from tests.models.store_kit import leftovers, random_gguf, sha256
@@ -21,6 +21,7 @@ from tests.models.store_kit import leftovers, random_gguf, sha256
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from edgechat.models.store import Store
     from edgechat.paths import Paths
 
 SIZE = 300_000
