@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import importlib
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -66,6 +67,8 @@ def main() -> int:
         made.error(f"no flavour is called {', '.join(unknown)}; there are {', '.join(peers.FLAVOURS)}")
     if args.rounds < 1 or args.threads < 1:
         made.error("--rounds and --threads must be 1 or more")
+    # Servers and the engine are stopped on the way out, also when somebody ends a long run.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     root = peers.bench_dir()
     # The same variable must not reach edgechat's own processes as a setting of theirs.
     os.environ.pop("EDGECHAT_BENCH_DIR", None)
