@@ -6,7 +6,7 @@ wrong type are refused with the nearest known name, wherever they stand.
 
 from __future__ import annotations
 
-import contextlib
+import math
 import os
 import sys
 from dataclasses import dataclass, field, fields, replace
@@ -39,8 +39,6 @@ class Config:
     """Sampling temperature, over the model's own default."""
     system: str | None = None
     """System message of ``ask``."""
-    color: str = "auto"
-    """``auto``, ``always`` or ``never``."""
     origins: Mapping[str, str] = field(default_factory=dict)
     """Where each value that is not a default came from."""
 
@@ -53,6 +51,7 @@ class Config:
 _NAMES = tuple(f.name for f in fields(Config) if f.name != "origins")
 _INTEGERS = frozenset(("n_ctx", "threads", "max_tokens"))
 _FLOATS = frozenset(("temperature",))
+_COLORS = ("auto", "always", "never")
 # Not settings: they move directories or steer the set-up scripts.
 _OTHER_VARIABLES = frozenset(("HOME", "MODELS", "VISION", "CUDA", "BENCH_DIR"))
 
@@ -92,14 +91,12 @@ def seconds(duration: str) -> float:
         number = float(text[:-1] if unit else text)
     except ValueError:
         number = float("nan")
-    if not (number == -1 or 0 <= number < 1e9):
+    if not ((number == -1 and not unit) or 0 <= number < 1e9):
         raise UsageError(f"{duration!r} is not a duration.", hint="Write 90s, 30m, 2h, 0 or -1.")
     return number * (unit or 1) if number >= 0 else -1.0
 
 
 def _read(file: Path) -> dict[str, Any]:
-    if not file.exists():
-        return {}
     if sys.version_info >= (3, 11):
         import tomllib  # noqa: PLC0415 - 10 ms, and most machines have no such file
     else:
@@ -107,7 +104,9 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         with file.open("rb") as stream:
             return tomllib.load(stream)
-    except tomllib.TOMLDecodeError as error:
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (ValueError, RecursionError) as error:  # also text that is not UTF-8
         raise UsageError(f"{file} is not valid TOML: {error}.") from error
     except OSError as error:
         raise StateError(f"Cannot read {file}: {error.strerror}.") from error
@@ -124,14 +123,37 @@ def _known(name: str, origin: str) -> str:
 
 
 def _typed(name: str, value: object, origin: str) -> str | int | float:
-    kind = "a whole number" if name in _INTEGERS else "a number" if name in _FLOATS else "text"
-    if kind == "text":
-        if isinstance(value, str):
-            return value
-    elif isinstance(value, (int, float, str)) and not isinstance(value, bool):
-        # A number in the file must be a number; in the environment everything is text.
-        with contextlib.suppress(ValueError):
-            number = int(value) if kind == "a whole number" else float(value)
-            if isinstance(value, str) or number == value:
-                return number
-    raise UsageError(f"{origin}: {name} is {value!r}; it must be {kind}.")
+    if name == "keep_alive" and isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)  # `keep_alive = -1` is what anybody would write
+    if name in _INTEGERS:
+        number = _number(value, int)
+        if number is not None and number >= 1:
+            return number
+        wanted = "a whole number above 0"
+    elif name in _FLOATS:
+        number = _number(value, float)
+        if number is not None and number >= 0:
+            return number
+        wanted = "a number, 0 or more"
+    elif not isinstance(value, str):
+        wanted = "text"
+    elif name == "color" and value not in _COLORS:
+        wanted = "auto, always or never"
+    else:
+        if name == "keep_alive":
+            seconds(value)
+        return value
+    raise UsageError(f"{origin}: {name} is {value!r}; it must be {wanted}.")
+
+
+def _number(value: object, kind: type[int | float]) -> int | float | None:
+    """``value`` as a finite number, or None. In the environment everything is text."""
+    if not isinstance(value, (int, float, str)) or isinstance(value, bool):
+        return None
+    try:
+        number = kind(value)
+    except (ValueError, OverflowError):
+        return None
+    if not math.isfinite(number) or (not isinstance(value, str) and number != value):
+        return None
+    return number

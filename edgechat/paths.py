@@ -7,11 +7,14 @@ the lock live in the state directory, not in the login's runtime directory, whic
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgechat.errors import StateError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _PRIVATE = 0o700
 
@@ -35,22 +38,26 @@ class Paths:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Paths:
-        """Read the environment once; an empty variable counts as unset."""
+        """Read the environment once; an empty variable counts as unset.
+
+        Raises:
+            StateError: nothing says where this user's files belong.
+        """
         env = os.environ if env is None else env
         moved = env.get("EDGECHAT_MODELS", "")
         if home := env.get("EDGECHAT_HOME", ""):
-            root = Path(home).expanduser().absolute()
+            root = _absolute(home, "EDGECHAT_HOME")
             config, state, data, cache = (root / name for name in ("config", "state", "data", "cache"))
             models = root / "models"
         else:
-            user = Path(env.get("HOME") or Path.home())
+            user = _user(env)
             config = _xdg(env, "XDG_CONFIG_HOME", user / ".config")
             state = _xdg(env, "XDG_STATE_HOME", user / ".local" / "state")
             data = _xdg(env, "XDG_DATA_HOME", user / ".local" / "share")
             cache = _xdg(env, "XDG_CACHE_HOME", user / ".cache")
             models = data / "models"
         if moved:
-            models = Path(moved).expanduser().absolute()
+            models = _absolute(moved, "EDGECHAT_MODELS")
         return cls(config, state, data, cache, models, bool(moved))
 
     @property
@@ -86,6 +93,28 @@ def private_directory(path: Path) -> Path:
             hint="Set EDGECHAT_HOME to a directory that can be written.",
         ) from error
     return path
+
+
+def _absolute(value: str, variable: str) -> Path:
+    try:
+        return Path(value).expanduser().absolute()
+    except RuntimeError as error:
+        raise StateError(
+            f"{variable} is {value}, and there is no such user.", hint="Write the path in full."
+        ) from error
+
+
+def _user(env: Mapping[str, str]) -> Path:
+    if home := env.get("HOME", ""):
+        return Path(home).absolute()
+    try:
+        return Path.home()
+    except RuntimeError as error:
+        # A container that runs under a number without a name.
+        raise StateError(
+            "HOME is not set, and this user has no home directory.",
+            hint="Set EDGECHAT_HOME to a directory that can be written.",
+        ) from error
 
 
 def _xdg(env: Mapping[str, str], variable: str, default: Path) -> Path:

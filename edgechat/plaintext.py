@@ -10,13 +10,13 @@ _KEPT = "\n\t"
 _BIDI = (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C)
 _C0_AND_DEL = (*range(0x20), 0x7F)
 _C1 = range(0x80, 0xA0)
-# Lone surrogates cannot be encoded, and U+2028/2029 break lines where a reader of lines does not expect it.
 _TABLE: dict[int, str | None] = {code: None for code in (*_C0_AND_DEL, *_C1, *_BIDI) if chr(code) not in _KEPT}
-_TABLE.update({0x2028: "\n", 0x2029: "\n"})
+# These break lines where a reader of lines does not expect it, and half a surrogate pair cannot be encoded at all.
+_TABLE.update({0x2028: "\n", 0x2029: "\n", **dict.fromkeys(range(0xD800, 0xE000), "\ufffd")})
 
 
 def clean(text: str) -> str:
-    """``text`` without C0 (but newline and tab), DEL, C1 and bidirectional controls."""
+    """``text`` without C0 (but newline and tab), DEL, C1, bidirectional controls and lone surrogates."""
     return text.translate(_TABLE)
 
 

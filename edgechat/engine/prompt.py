@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 _EDGE = 128
 """Characters at either end of a message that could be part of a control token; the longest known one has 40."""
 
+_WINDOW = 4096
+"""Characters looked through at once: llama.cpp's search for control tokens takes the square of their number (31 s for
+100,000 in one text, 0.1 s in windows)."""
+
 
 class Tokenizer(Protocol):
     """The part of a model's vocabulary that prompts need."""
@@ -133,9 +137,13 @@ class _Disguise:
 
     def _spellings(self, text: str) -> set[str]:
         """Control tokens that ``text`` would become, as they are spelled in it."""
-        tokens = set(self._tokenizer.tokenize(text, add_special=False, parse_special=True))
-        names = {self._tokenizer.text_of(token) for token in tokens if self._tokenizer.is_control(token)}
-        return {name for name in names if name and name in text}
+        found: set[str] = set()
+        for start in range(0, len(text), _WINDOW):
+            window = text[start : start + _WINDOW + _EDGE]
+            tokens = set(self._tokenizer.tokenize(window, add_special=False, parse_special=True))
+            names = {self._tokenizer.text_of(token) for token in tokens if self._tokenizer.is_control(token)}
+            found |= {name for name in names if name and name in window}
+        return found
 
     def _placeholder(self, hidden: str) -> str:
         number = self._numbers.setdefault(hidden, len(self._numbers))

@@ -41,6 +41,11 @@ class Reply:
         self.is_stopped = False
         """True once a stop string was met."""
 
+    @property
+    def is_in_thought(self) -> bool:
+        """True while the model thinks: constraints on the answer do not hold yet."""
+        return self._closing is not None
+
     def feed(self, data: bytes) -> list[Piece]:
         """Text that is certain now; what could still become a tag or a stop string is held back."""
         return self._split(self._decode(data), is_last=False)

@@ -123,6 +123,9 @@ class Request:
     """Let a model that can think do so; its thoughts arrive on their own channel."""
     timeout_s: float | None = None
     """The engine gives the slot back after this long, whatever the client does."""
+    constraint: dict[str, Any] | None = None
+    """``{"json_schema": {...}}``, ``{"regex": "..."}`` or ``{"choices": [...]}``: the answer satisfies it, or there is an
+    error."""
     resume: tuple[int, ...] = ()
     """Token ids already received: generation goes on behind them."""
 
@@ -201,6 +204,7 @@ _FIELDS: dict[str, Callable[[object], bool]] = {
     "stop": _each(lambda value: isinstance(value, str)),
     "think": lambda value: isinstance(value, bool),
     "timeout_s": lambda value: value is None or _is_number(value),
+    "constraint": lambda value: value is None or isinstance(value, dict),
     "resume": _each(_is_whole),
 }
 """What a frame may hold: another program wrote it, and a wrong type must not reach llama.cpp."""

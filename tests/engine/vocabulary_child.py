@@ -37,7 +37,7 @@ def answer(model: Model, job: dict[str, Any]) -> dict[str, Any]:
     began = time.process_time()
     prompt = build(messages, template, model, takes_system=job.get("takes_system", True), think=False)
     cpu_s = time.process_time() - began
-    whole = template.render([{"role": m.role, "content": m.content} for m in messages], think=False)
+    whole = template.render([{"role": m.role, "content": m.content} for m in messages], think=False)[:20_000]
     control = [model.text_of(token) for token in prompt.tokens if model.is_control(token)]
     return {
         "tokens": list(prompt.tokens) if len(prompt.tokens) < 10_000 else [],
