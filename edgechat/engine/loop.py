@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgechat.engine.connection import Connection
+    from edgechat.engine.constrain import Constraint
     from edgechat.engine.governor import Governor
     from edgechat.engine.protocol import Frame
     from edgechat.engine.request import Request, Wish
@@ -52,6 +53,7 @@ class Waiting:
     reader: Connection
     prompt: tuple[int, ...]
     open_thought: str | None
+    constraint: Constraint | None
     arrived: float
     was_told: bool = False
 
@@ -131,6 +133,7 @@ class DecodeLoop:
                 connection.send_frame({**switch, "id": request_id})
                 return
             self._home.check(request)
+            constraint = self._home.constraint(request)
             with self._vital.rendering():
                 prompt = self._home.prompt(request)
             if len(prompt.tokens) >= self._context.n_ctx:
@@ -139,7 +142,7 @@ class DecodeLoop:
             connection.send_frame(error_frame(error, request_id))
             return
         self._waiting.append(
-            Waiting(request, request_id, connection, prompt.tokens, prompt.open_thought, time.monotonic())
+            Waiting(request, request_id, connection, prompt.tokens, prompt.open_thought, constraint, time.monotonic())
         )
 
     def _cancel(self, matches: Callable[[Waiting | Sequence], bool]) -> None:
@@ -185,11 +188,14 @@ class DecodeLoop:
                 reused = 0
             sequence = self._begin(waiting, grant.slot, reused, max_tokens, is_cut=n_room < wanted)
             self._running.append(sequence)
-            # An engine that died between the last token and its ``done`` left nothing to generate.
+            # An engine that died between the last token and its ``done`` left nothing to generate; and an answer whose
+            # beginning is forced has it read together with the prompt.
             if sequence.reply.is_stopped:
                 self._end(sequence, "stop")
             elif len(sequence.generated) >= max_tokens:
                 self._end(sequence, "length")
+            elif reason := sequence.force(self._home.model.piece):
+                self._end(sequence, reason)
 
     def _begin(self, waiting: Waiting, slot: int, reused: int, max_tokens: int, *, is_cut: bool) -> Sequence:
         request, home = waiting.request, self._home
@@ -212,6 +218,7 @@ class DecodeLoop:
             n_past=reused,
             deadline=waiting.deadline,
             ends_at_context=is_cut,
+            constraint=waiting.constraint,
         )
         sequence.timing.arrived = waiting.arrived
         if request.resume:
@@ -242,10 +249,13 @@ class DecodeLoop:
         n_decoding = n_prefilled = 0
         for sequence in self._running:
             sequence.logits_at = -1
-            if sequence.to_prefill == 1 and sequence.timing.first_token:
-                position = sequence.n_past
-                sequence.logits_at = context.add(sequence.generated[-1:], position, sequence.slot, want_logits=True)
-                sequence.n_past += 1
+            pending = sequence.pending
+            if sequence.timing.first_token and pending <= context.room:
+                # One sampled token, and behind it those that a constraint forces.
+                start = sequence.n_past
+                tokens = sequence.generated[-pending:]
+                sequence.logits_at = context.add(tokens, start, sequence.slot, want_logits=True)
+                sequence.n_past += pending
                 n_decoding += 1
         began = time.monotonic()
         reading = next((s for s in self._running if s.logits_at < 0), None)
@@ -274,9 +284,9 @@ class DecodeLoop:
     def _add_chunk(self, sequence: Sequence, chunk: int, now: float) -> int:
         if not sequence.timing.prefill_began:
             sequence.timing.prefill_began = now
-        count = min(sequence.to_prefill, chunk, self._context.room)
+        count = min(sequence.pending, chunk, self._context.room)
         start = sequence.n_past
-        is_whole = count == sequence.to_prefill
+        is_whole = count == sequence.pending
         index = self._context.add(sequence.tokens(start, start + count), start, sequence.slot, want_logits=is_whole)
         sequence.n_past += count
         if is_whole:
@@ -296,9 +306,13 @@ class DecodeLoop:
 
     def _sample(self, sequence: Sequence) -> None:
         model = self._home.model
+        if sequence.constraint is not None and not sequence.reply.is_in_thought:
+            sequence.constraint.mask(self._context, sequence.logits_at)
         token = sequence.sampler.sample(self._context, sequence.logits_at)
         is_end = model.is_eog(token)
         reason = sequence.accept(token, b"" if is_end else model.piece(token), is_end=is_end, now=time.monotonic())
+        if reason is None:
+            reason = sequence.force(model.piece)
         if reason is not None:
             self._end(sequence, reason)
 

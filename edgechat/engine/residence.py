@@ -9,12 +9,14 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from edgechat.engine.constrain import Constraint, Constraints
 from edgechat.engine.native.context import Context
 from edgechat.engine.native.model import Model
 from edgechat.engine.prompt import Prompt, build
 from edgechat.engine.request import Request, Sampling
 from edgechat.engine.template import CHATML, ChatTemplate
 from edgechat.engine.vetting import Vetting
+from edgechat.engine.vocabulary import tokenizer
 from edgechat.errors import InvalidInputError, InvalidModelFileError
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ class Residence:
     def __init__(self, choice: Choice, paths: Paths, *, on_progress: Callable[[float], None]) -> None:
         began = time.monotonic()
         self.choice = choice
+        self._cache = paths.cache
+        self._constraints: Constraints | None = None
         settings = choice.plan.settings
         self.model = Model(choice.path, settings, on_progress=on_progress)
         source = self._template_source()
@@ -85,6 +89,19 @@ class Residence:
     def sampling(self, request: Request) -> Sampling:
         """The caller's parameters over the model's own over edgechat's."""
         return Sampling.from_dict({**self.choice.sampling, **request.sampling})
+
+    def constraint(self, request: Request) -> Constraint | None:
+        """What the answer must satisfy, compiled for this vocabulary.
+
+        Raises:
+            SchemaError: it cannot be enforced.
+        """
+        if request.constraint is None:
+            return None
+        if self._constraints is None:
+            # Made when first asked for: 0.1-1 s and some megabytes that plain conversation does not need.
+            self._constraints = Constraints(tokenizer(self.model, self._cache), self.model.n_vocab)
+        return self._constraints.matcher(request.constraint)
 
     def close(self) -> None:
         """Free the context, then the model."""

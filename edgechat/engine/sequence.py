@@ -10,6 +10,9 @@ from edgechat.engine.events import Done, Event, Text
 from edgechat.engine.reply import Piece, Reply
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgechat.engine.constrain import Constraint
     from edgechat.engine.native.sampler import Sampler
     from edgechat.engine.request import Request
 
@@ -60,7 +63,10 @@ class Sequence:
     deadline: float | None
     ends_at_context: bool
     """True when the longest answer is bounded by the context rather than by the caller."""
+    constraint: Constraint | None = None
     generated: list[int] = field(default_factory=list)
+    n_forced: int = 0
+    """Generated tokens that were the only ones possible, and so were not sampled."""
     timing: Timing = field(default_factory=Timing)
     logits_at: int = -1
     """Batch index of this step's logits, or -1."""
@@ -69,8 +75,8 @@ class Sequence:
     _flushed: float = 0.0
 
     @property
-    def to_prefill(self) -> int:
-        """Tokens known but not yet in the cache, beyond the one that a decode step adds."""
+    def pending(self) -> int:
+        """Tokens known but not yet in the cache."""
         return len(self.prompt) + len(self.generated) - self.n_past
 
     def tokens(self, start: int, end: int) -> list[int]:
@@ -92,9 +98,12 @@ class Sequence:
         timing.last_token = now
         if is_end:
             return "stop"
-        self.generated.append(token)
-        self._unsent_tokens.append(token)
-        self._unsent += self.reply.feed(piece)
+        was_thought = self.reply.is_in_thought
+        self._add(token, piece)
+        if self.constraint is not None and not was_thought:
+            self.constraint.take(token)
+            if self.constraint.is_complete:
+                return "stop"
         if self.reply.is_stopped:
             return "stop"
         if len(self.generated) >= self.max_tokens:
@@ -102,6 +111,29 @@ class Sequence:
         if now - self._flushed >= FLUSH_EVERY_S:
             self.flush(now)
         return None
+
+    def force(self, piece_of: Callable[[int], bytes]) -> str | None:
+        """Add the tokens that the constraint leaves no choice about; they are decoded with the next step.
+
+        Returns:
+            The finish reason when the answer is complete with them, or they reach its longest length.
+        """
+        if self.constraint is None or self.reply.is_in_thought:
+            return None
+        forced = self.constraint.forced()
+        allowed = forced[: self.max_tokens - len(self.generated)]
+        for token in allowed:
+            self._add(token, piece_of(token))
+        self.n_forced += len(allowed)
+        self.sampler.remember(allowed)
+        if self.constraint.is_complete and len(allowed) == len(forced):
+            return "stop"
+        return "length" if len(self.generated) >= self.max_tokens else None
+
+    def _add(self, token: int, piece: bytes) -> None:
+        self.generated.append(token)
+        self._unsent_tokens.append(token)
+        self._unsent += self.reply.feed(piece)
 
     def flush(self, now: float) -> None:
         """Send the text that has gathered."""
@@ -136,7 +168,7 @@ class Sequence:
                     "prompt_tokens": len(self.prompt),
                     "cached_tokens": self.cached,
                     "completion_tokens": len(self.generated),
-                    "forced_tokens": 0,
+                    "forced_tokens": self.n_forced,
                     "drafted_tokens": 0,
                     "accepted_tokens": 0,
                 },
@@ -157,7 +189,10 @@ class Sequence:
         )
 
     def replay(self, tokens: tuple[int, ...], pieces: list[bytes]) -> None:
-        """Take tokens that the reader already has: the reply's state advances, nothing is sent again."""
+        """Take tokens that the reader already has: reply and constraint advance, nothing is sent again."""
         for token, piece in zip(tokens, pieces, strict=True):
+            was_thought = self.reply.is_in_thought
             self.generated.append(token)
             self.reply.feed(piece)
+            if self.constraint is not None and not was_thought:
+                self.constraint.take(token)

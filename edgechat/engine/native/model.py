@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _LOAD_MODES = {"read": 0, "mmap": 1}  # enum llama_load_mode: NONE, MMAP
 
 # Attributes of a vocabulary entry, enum llama_token_attr in llama.h.
-_ATTR_UNKNOWN, _ATTR_CONTROL = 1 << 0, 1 << 3
+_ATTR_UNKNOWN, _ATTR_CONTROL, _ATTR_USER_DEFINED = 1 << 0, 1 << 3, 1 << 4
 
 
 class Model:
@@ -124,6 +124,10 @@ class Model:
     def is_control(self, token: int) -> bool:
         """True for tokens that steer the model instead of standing for text."""
         return bool(llama.llama_vocab_get_attr(self.vocab, token) & (_ATTR_CONTROL | _ATTR_UNKNOWN))
+
+    def is_user_defined(self, token: int) -> bool:
+        """True for tokens added to the vocabulary by hand, which text may spell."""
+        return bool(llama.llama_vocab_get_attr(self.vocab, token) & _ATTR_USER_DEFINED)
 
     def is_eog(self, token: int) -> bool:
         """True for every token that ends a generation, not only EOS."""

@@ -1,0 +1,139 @@
+"""Decoding under a constraint: a JSON schema, a regular expression or a list of choices that always holds.
+
+llguidance says before each token which ones may come; the rest are masked out of llama.cpp's own logits, in place.
+Where only one continuation is possible its tokens are *forced*: decoded together in one batch, never sampled. A
+constraint that cannot be compiled is refused before anything is generated; there is no weaker mode to fall back to.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from edgechat.engine import schema as json_schema
+from edgechat.engine.native.lib import llama
+from edgechat.errors import EngineError, SchemaError
+
+if TYPE_CHECKING:
+    import llguidance
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edgechat.engine.native.context import Context
+
+_KEPT_GRAMMARS = 16
+
+
+class Constraints:
+    """Compiles constraints for one model and keeps the last few: a batch of records shares one schema."""
+
+    def __init__(self, tokenizer: llguidance.LLTokenizer, n_vocab: int) -> None:
+        self._tokenizer = tokenizer
+        self._n_vocab = n_vocab
+        self._compiled: OrderedDict[str, llguidance.LLMatcher] = OrderedDict()
+
+    def matcher(self, constraint: dict[str, Any]) -> Constraint:
+        """A fresh matcher for one answer.
+
+        Args:
+            constraint: ``{"json_schema": {...}}``, ``{"regex": "..."}`` or ``{"choices": ["...", ...]}``.
+
+        Raises:
+            SchemaError: it is malformed, or asks for what decoding cannot enforce.
+        """
+        key = json.dumps(constraint, sort_keys=True, ensure_ascii=False)
+        compiled = self._compiled.get(key)
+        if compiled is None:
+            compiled = self._compile(constraint)
+            self._compiled[key] = compiled
+            while len(self._compiled) > _KEPT_GRAMMARS:
+                self._compiled.popitem(last=False)
+        self._compiled.move_to_end(key)
+        return Constraint(compiled.deep_copy(), self._n_vocab)
+
+    def _compile(self, constraint: dict[str, Any]) -> llguidance.LLMatcher:
+        import llguidance  # noqa: PLC0415
+
+        matcher = llguidance.LLMatcher(self._tokenizer, grammar(constraint), log_level=0)
+        if matcher.is_error():
+            reason = matcher.get_error().strip().splitlines()[0]
+            raise SchemaError(f"The constraint cannot be enforced: {reason}.", hint="See docs/json-schema.md.")
+        return matcher
+
+
+def grammar(constraint: dict[str, Any]) -> str:
+    """Llguidance's grammar for a constraint.
+
+    Raises:
+        SchemaError: it is malformed, or uses what llguidance would refuse or weaken.
+    """
+    import llguidance  # noqa: PLC0415
+
+    if len(constraint) != 1:
+        raise SchemaError("A constraint is exactly one of json_schema, regex or choices.")
+    ((kind, value),) = constraint.items()
+    if kind == "json_schema":
+        tight = json_schema.prepare(value)
+        # With optional white space nothing is forced, and small models fill the context with it.
+        return llguidance.LLMatcher.grammar_from_json_schema(tight, overrides={"whitespace_flexible": False})
+    if kind == "regex" and isinstance(value, str):
+        return llguidance.LLMatcher.grammar_from_regex(value)
+    if (
+        kind == "choices"
+        and isinstance(value, list)
+        and value
+        and all(isinstance(each, str) and each for each in value)
+    ):
+        options = " | ".join(json.dumps(each, ensure_ascii=False) for each in value)
+        return llguidance.LLMatcher.grammar_from_lark(f"start: {options}")
+    raise SchemaError(f"{kind!r} is not a constraint, or is empty.", hint="Use json_schema, regex or choices.")
+
+
+class Constraint:
+    """Where one constrained answer stands."""
+
+    def __init__(self, matcher: llguidance.LLMatcher, n_vocab: int) -> None:
+        import numpy as np  # noqa: PLC0415 - 100 ms that plain answers need not pay
+
+        self._np = np
+        self._matcher = matcher
+        self._n_vocab = n_vocab
+        self._words: NDArray[np.int32] = np.zeros((n_vocab + 31) // 32, dtype=np.int32)
+        self._forbidden: NDArray[np.bool_] = np.empty(n_vocab, dtype=np.bool_)
+
+    def mask(self, context: Context, index: int) -> None:
+        """Forbid, in the logits of batch position ``index``, every token that may not come next."""
+        np = self._np
+        words = self._words
+        self._matcher.unsafe_compute_mask_ptr(words.ctypes.data, words.nbytes)
+        bits = np.unpackbits(words.view(np.uint8), bitorder="little", count=self._n_vocab)
+        np.equal(bits, 0, out=self._forbidden)
+        # The pointer moves with every decode, and the array must not outlive this step.
+        pointer = llama.llama_get_logits_ith(context.handle, index)
+        logits = np.ctypeslib.as_array(ctypes.cast(pointer, ctypes.POINTER(ctypes.c_float)), (self._n_vocab,))
+        np.copyto(logits, -np.inf, where=self._forbidden)
+
+    def take(self, token: int) -> None:
+        """Advance by one sampled token.
+
+        Raises:
+            EngineError: the token was not allowed: mask and matcher disagree, which must never go unnoticed.
+        """
+        if not self._matcher.consume_token(token):
+            raise EngineError(f"The constraint lost its way: {self._matcher.get_error()}", cause="exit")
+
+    def forced(self) -> list[int]:
+        """Tokens that must come next, already taken; empty where there is a choice."""
+        if self._matcher.is_stopped():
+            return []
+        tokens = self._matcher.compute_ff_tokens()
+        if tokens and not self._matcher.consume_tokens(tokens):
+            raise EngineError(f"The constraint lost its way: {self._matcher.get_error()}", cause="exit")
+        return tokens
+
+    @property
+    def is_complete(self) -> bool:
+        """True when nothing may follow. Accepting is not the end: a number may have more digits."""
+        return self._matcher.is_stopped()
