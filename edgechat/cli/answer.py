@@ -13,7 +13,9 @@ from edgechat.cli.script_hint import script_warning
 from edgechat.engine.events import Done, Event, Loading, Prefill, Queued, Recovered, Started, Text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from edgechat.errors import EdgechatError
 
 STARTER_NOTE = (
     "Answering with the starter model: 135M parameters, English only, often wrong. "
@@ -30,11 +32,21 @@ class AnswerView:
         as_json: write one JSON object at the end.
         stats: ``text``, ``json`` or None.
         shows_thoughts: write a thinking model's thoughts to standard error.
+        check: looks at a complete answer and returns what is wrong with it; such an answer is not written.
     """
 
     def __init__(
-        self, *, question: str, is_streaming: bool, as_json: bool, stats: str | None, shows_thoughts: bool
+        self,
+        *,
+        question: str,
+        is_streaming: bool,
+        as_json: bool,
+        stats: str | None,
+        shows_thoughts: bool,
+        check: Callable[[str, str], EdgechatError | None] | None = None,
     ) -> None:
+        self._check = check
+        self.fault: EdgechatError | None = None
         self._question = question
         self._is_streaming, self._as_json = is_streaming, as_json
         self._stats, self._shows_thoughts = stats, shows_thoughts
@@ -109,14 +121,18 @@ class AnswerView:
     def _on_done(self, event: Done) -> None:
         self._progress.clear()
         self.finish_reason = event.finish_reason
-        if self._as_json:
+        if self._check is not None:
+            self.fault = self._check("".join(self._answer), event.finish_reason)
+        if self.fault is not None:
+            self._answer.clear()
+        elif self._as_json:
             self._print_json(event)
         elif not self._is_streaming:
             sys.stdout.write("".join(self._answer))
         self._end_line()
         if event.is_context_full:
             self._note("The context is full: the answer was cut. A larger one: --ctx N")
-        elif event.finish_reason == "length":
+        elif event.finish_reason == "length" and self.fault is None:
             self._note(f"The answer was cut at {event.usage['completion_tokens']} tokens. More: -n N")
         if self._stats == "json":
             click.echo(json.dumps(self.facts(event), ensure_ascii=False), err=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import click
 
 from edgechat import config as settings
 from edgechat.cli.answer import AnswerView
+from edgechat.cli.schema import check_answer, read_schema
 from edgechat.engine.client import EngineClient
 from edgechat.engine.request import Message, Request, Wish
 from edgechat.errors import AnswerError, InvalidInputError, UsageError
@@ -32,6 +34,11 @@ from edgechat.paths import Paths
 @click.option("--seed", type=int, help="Makes sampling repeatable.")
 @click.option("--ctx", "n_ctx", type=click.IntRange(min=256), help="Context size in tokens.")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Give up after S seconds.")
+@click.option(
+    "--schema",
+    metavar="FILE|INLINE|any",
+    help="Answer with JSON that satisfies this JSON schema (any: any object).",
+)
 @click.option("--think", is_flag=True, help="Let a thinking model think, and show its thoughts on standard error.")
 @click.option("--no-stream", is_flag=True, help="Print the answer when it is complete.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
@@ -54,6 +61,7 @@ def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  #
     """
     paths = Paths.from_env()
     config = settings.load(paths.config)
+    schema = None if options["schema"] is None else read_schema(options["schema"])
     text = _question(prompt, files)
     system = options["system"] if options["system"] is not None else config.system
     temperature = options["temperature"] if options["temperature"] is not None else config.temperature
@@ -68,6 +76,7 @@ def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  #
         max_tokens=options["max_tokens"] or config.max_tokens,
         think=options["think"],
         timeout_s=options["timeout_s"],
+        constraint=None if schema is None else {"json_schema": schema},
     )
     keep_alive = options["keep_alive"]
     client = EngineClient(
@@ -77,7 +86,9 @@ def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  #
     )
     view = AnswerView(
         question=text,
-        is_streaming=not (options["no_stream"] or options["as_json"]),
+        # A script that reads JSON wants all of it or none.
+        is_streaming=not (options["no_stream"] or options["as_json"] or schema),
+        check=None if schema is None else partial(check_answer, schema=schema),
         as_json=options["as_json"],
         stats=options["stats"],
         shows_thoughts=options["think"],
@@ -86,6 +97,8 @@ def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  #
         view.show(client.generate(request))
     finally:
         client.close()
+    if view.fault is not None:
+        raise view.fault
     if view.finish_reason == "timeout":
         raise AnswerError("The time allowed for the answer ran out.", hint="Allow more with --timeout.")
 

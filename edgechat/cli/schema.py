@@ -1,0 +1,57 @@
+"""``--schema``: reads it, and looks at the answer once more before a script gets it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from edgechat.engine.schema import ANY, prepare
+from edgechat.errors import AnswerError, EdgechatError, SchemaError
+
+
+def read_schema(given: str) -> dict[str, Any]:
+    """The schema behind ``FILE``, inline JSON, or the word ``any``.
+
+    Raises:
+        SchemaError: it cannot be read, is not JSON, or cannot be honoured; nothing was generated yet.
+    """
+    if given == "any":
+        return ANY
+    if given.lstrip().startswith("{"):
+        name, text = "--schema", given
+    else:
+        name = given
+        try:
+            text = Path(given).read_text(encoding="utf-8-sig")
+        except OSError as error:
+            raise SchemaError(f"Cannot read the schema {given}: {error.strerror}.") from error
+        except UnicodeDecodeError as error:
+            raise SchemaError(f"{given} is not UTF-8 text.") from error
+    try:
+        schema = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SchemaError(f"{name} is not JSON: {error}.") from error
+    prepare(schema)
+    return dict(schema)
+
+
+def check_answer(text: str, finish_reason: str, *, schema: dict[str, Any]) -> EdgechatError | None:
+    """What is wrong with a constrained answer, or None.
+
+    Decoding makes violations impossible but for one: an answer that was cut off.
+    """
+    if finish_reason == "length":
+        return AnswerError("The answer was cut before the JSON was complete.", hint="Allow more tokens with -n N.")
+    if finish_reason != "stop":
+        return AnswerError(f"The answer is not complete ({finish_reason}).", hint="Allow more time with --timeout.")
+    # 60 ms that only a constrained answer pays.
+    import jsonschema  # noqa: PLC0415
+
+    try:
+        jsonschema.validate(json.loads(text), schema)
+    except ValueError as error:
+        return AnswerError(f"The answer is not JSON: {error}.")
+    except jsonschema.ValidationError as error:
+        return AnswerError(f"The answer does not satisfy the schema at {error.json_path}: {error.message}.")
+    return None
