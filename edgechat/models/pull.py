@@ -14,8 +14,9 @@ from edgechat.models.add import safe_file_name
 from edgechat.models.claim import Claim, Facts, StagedFile, version_of
 from edgechat.models.durable import reporting
 from edgechat.models.gguf import read_header
-from edgechat.models.installed import version_history
+from edgechat.models.installed import valid_quant, version_history
 from edgechat.models.partial import discard, log_of
+from edgechat.models.refusal import VanishedError
 from edgechat.models.transfer import Patience, Wanted, fetch
 from edgechat.progress import SILENT, Progress
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from edgechat.models.claim import Acceptor
     from edgechat.models.entry import CatalogEntry, CatalogFile
+    from edgechat.models.gguf import GgufHeader
     from edgechat.models.hub import Hub, RemoteFile, Repository
     from edgechat.models.installed import InstalledModel
     from edgechat.models.names import ModelRef
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from edgechat.models.transfer import Incoming
 
 PREFERRED_QUANTS = ("Q4_K_M", "Q4_0", "Q8_0")
+UNKNOWN = "UNKNOWN"
+"""Stands for a quantization that the file's name does not tell, until its header does."""
 _SHARD = re.compile(r"-\d{5}-of-\d{5}\.gguf$")
 _QUANT_IN_NAME = re.compile(
     r"[.-]((?:UD-)?(?:I?Q[1-8]_[A-Z0-9_]+|TQ[12]_0|MXFP4(?:_MOE)?|BF16|F16|F32))\.gguf$", re.IGNORECASE
@@ -113,7 +117,7 @@ def order_from_hub(hub: Hub, ref: ModelRef, *, patience: Patience | None = None)
     stem = repository.name.rpartition("/")[2].lower()
     return Order(
         name=re.sub(r"[^a-z0-9._-]+", "-", re.sub(r"[-_.]gguf$", "", stem)).lstrip("-._") or "model",
-        quant=ref.quant or _quant_in(file.path) or "UNKNOWN",
+        quant=ref.quant or _quant_in(file.path) or UNKNOWN,
         files=(_described(hub, repository, file, "model"),),
         facts=Facts(languages=repository.languages, licence=repository.licence),
     )
@@ -150,10 +154,14 @@ def pull(
         _forget_others(claim, order.files)
         patience = patience or Patience(progress=progress)
         staged = [_fetch(claim, hub, file, names[file], progress=progress, patience=patience) for file in order.files]
-        for file in staged:
-            _require_gguf(file)
+        headers = [_checked_header(file) for file in staged]
         store.checkpoint("header-checked")
-        return claim.publish(staged, order.facts, order.source, accept=accept)
+        quant = headers[0].quant
+        if order.quant != UNKNOWN or not valid_quant(quant):
+            return claim.publish(staged, order.facts, order.source, accept=accept)
+        # Nobody who holds a known quantization ever waits for the unknown one, so this cannot lock up.
+        with store.claim(order.name, quant, waiting=lambda: progress.note(waiting)) as named:
+            return named.publish(staged, order.facts, order.source, accept=accept)
 
 
 def by_hand(address: str, size: int, sha256: str | None) -> str:
@@ -203,7 +211,7 @@ def _forget_others(claim: Claim, files: tuple[HubFile, ...]) -> None:
                     path.unlink()
 
 
-def _require_gguf(file: StagedFile) -> None:
+def _checked_header(file: StagedFile) -> GgufHeader:
     try:
         header = read_header(file.path)
     except InvalidModelFileError as error:
@@ -216,6 +224,7 @@ def _require_gguf(file: StagedFile) -> None:
         raise InvalidModelFileError(
             f"{file.name} is the projector of a vision model, not a model.", hint="Pull the model it belongs to."
         )
+    return header
 
 
 def _file_names(order: Order) -> dict[HubFile, str]:
@@ -235,11 +244,10 @@ def _from_catalog(hub: Hub, entry: CatalogEntry, role: str, file: CatalogFile, p
         )
     address = hub.address(file.repo, file.revision or "main", file.file)
     try:
-        repository = hub.repository(file.repo, file.revision, patience=patience)
+        repository = _repository(hub, file.repo, file.revision, patience)
     except TransferError as error:
-        raise TransferError(
-            error.message, hint=f"{error.hint} {by_hand(address, file.bytes, file.sha256)}".strip()
-        ) from error
+        hint = f"{error.hint} {by_hand(address, file.bytes, file.sha256)}".strip()
+        raise TransferError(error.message, hint=hint) from error
     remote = repository.file(file.file)
     if remote is None:
         raise TransferError(f"{file.repo} no longer has {file.file}.", hint=_what_there_is(repository, "It has now"))
@@ -250,6 +258,14 @@ def _from_catalog(hub: Hub, entry: CatalogEntry, role: str, file: CatalogFile, p
             hint=f"To take the new one knowingly: edgechat models pull {file.repo}:{file.file}",
         )
     return _described(hub, repository, remote, role)
+
+
+def _repository(hub: Hub, name: str, revision: str | None, patience: Patience | None) -> Repository:
+    """What was pinned, or when that commit is gone what there is now; the checksum decides whether it is the same."""
+    try:
+        return hub.repository(name, revision, patience=patience)
+    except VanishedError:
+        return hub.repository(name, patience=patience)
 
 
 def _described(hub: Hub, repository: Repository, file: RemoteFile, role: str) -> HubFile:

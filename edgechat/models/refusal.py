@@ -17,13 +17,22 @@ RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
+class VanishedError(TransferError):
+    """The hub has the repository, and no longer the revision or the file that was asked for."""
+
+
 def refusal(status: int, headers: Mapping[str, str], what: str, host: str) -> TransferError:
     """What the hub means by a final error, from its X-Error-Code where it gives one."""
     code = headers.get("X-Error-Code", "")
     if code == "GatedRepo":
+        page = "/".join(what.partition(" ")[0].split("/")[:2])
         return TransferError(
             f"{what} is gated: its authors want to know who downloads it (HTTP {status}).",
-            hint=f"Accept their terms at https://{host}/, make a read token there, and run again with HF_TOKEN set.",
+            hint=f"Accept their terms at https://{host}/{page}, make a token there, and run again with HF_TOKEN set.",
+        )
+    if status == 401 and "credentials" in headers.get("X-Error-Message", "").lower():
+        return TransferError(
+            f"{what}: {host} does not accept the token.", hint="Make a new one there and set HF_TOKEN, or unset it."
         )
     if code == "RepoNotFound" or (status == 401 and code == ""):
         return TransferError(
@@ -31,9 +40,9 @@ def refusal(status: int, headers: Mapping[str, str], what: str, host: str) -> Tr
             hint="Check the spelling; for a private one set HF_TOKEN.",
         )
     if code == "RevisionNotFound":
-        return TransferError(f"{what}: that revision is no longer on {host}.", hint="Pull without a revision.")
+        return VanishedError(f"{what}: that revision is no longer on {host}.", hint="Pull without a revision.")
     if code == "EntryNotFound" or status == 404:
-        return TransferError(
+        return VanishedError(
             f"{what} is no longer on {host}.", hint="See what the repository holds now, and pull again."
         )
     return TransferError(

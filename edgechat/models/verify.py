@@ -77,7 +77,13 @@ def verify(store: Store, *, name: str = "", quant: str = "", progress: Progress 
     verdicts = []
     for directory in quant_directories(store.paths.require_models()):
         if name in {"", directory.parent.name} and quant in {"", directory.name}:
-            with store.claim(directory.parent.name, directory.name) as claim, reporting("read", directory):
+            label = f"{directory.parent.name}:{directory.name}"
+
+            def waiting(label: str = label) -> None:
+                progress.note(f"Another command is changing {label}; waiting for it")
+
+            claimed = store.claim(directory.parent.name, directory.name, waiting=waiting)
+            with claimed as claim, reporting("read", directory):
                 verdicts += [_check(claim, version, progress) for version in version_history(directory)]
     model = starter()
     if model is not None and name in {"", model.name} and quant in {"", model.quant}:

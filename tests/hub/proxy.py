@@ -8,10 +8,10 @@ import subprocess
 import threading
 from typing import TYPE_CHECKING
 
-from typing_extensions import Self
-
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from typing_extensions import Self
 
 
 class ConnectProxy:

@@ -20,10 +20,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from typing_extensions import Self
-
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from typing_extensions import Self
 
 BLOCK = 256 * 1024
 
@@ -215,6 +215,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def repository(self, name: str, revision: str, *, reading: bool = False) -> Repository | None:
         hub = self.server_hub
+        if self.headers.get("Authorization", "").endswith("expired"):
+            self.answer(401, b"", headers={"X-Error-Message": "Invalid credentials in Authorization header"})
+            return None
         repo = hub.repositories.get(name)
         if repo is None:
             # The hub does not tell strangers which repositories do not exist.

@@ -125,6 +125,17 @@ def test_chooses_the_file_that_was_asked_for(hub: Hub, server: HubServer, model:
     assert order(hub, REPO + asked).files[0].path == chosen
 
 
+def test_a_name_without_a_quantization_gets_it_from_the_header(
+    store: Store, hub: Hub, server: HubServer, model: Path, paths: Paths
+) -> None:
+    server.add(REPO, "model.gguf", model)
+    assert pull(store, hub, order(hub)).label == "tiny-instruct:Q4_K_M"
+    sent = server.bytes_sent
+    assert pull(store, hub, order(hub)).label == "tiny-instruct:Q4_K_M"
+    assert server.bytes_sent == sent
+    assert leftovers(paths) == []
+
+
 def test_says_what_the_repository_has_instead(hub: Hub, server: HubServer, model: Path) -> None:
     server.add(REPO, "M-Q8_0.gguf", model)
     with pytest.raises(TransferError, match=r"has no Q3_K_M.* It has: M-Q8_0\.gguf\. Choose: edgechat models pull"):
@@ -137,6 +148,19 @@ def test_a_file_that_vanished_upstream_is_named_with_what_there_is_now(
     server.add(REPO, "Renamed-Q4_K_M.gguf", model)
     with pytest.raises(TransferError, match=rf"no longer has {FILE}.*has now: Renamed-Q4_K_M\.gguf"):
         order_from_catalog(hub, catalog_entry(), "Q4_K_M")
+
+
+def test_a_commit_that_is_gone_costs_nothing_while_the_bytes_are_there(
+    store: Store, hub: Hub, server: HubServer, model: Path
+) -> None:
+    entry = server.add(REPO, FILE, model)
+    file = {"file": FILE, "bytes": entry.size, "source": "published", "sha256": entry.sha256, "revision": "a" * 40}
+    pinned = catalog_entry(files={"Q4_K_M": {**file, "repo": REPO}})
+    assert pull(store, hub, order_from_catalog(hub, pinned, "Q4_K_M")).sha256 == entry.sha256
+    server.remove(REPO, FILE)
+    server.add(REPO, "Renamed-Q4_K_M.gguf", model)
+    with pytest.raises(TransferError, match=rf"no longer has {FILE}.*has now: Renamed-Q4_K_M\.gguf"):
+        order_from_catalog(hub, pinned, "Q4_K_M")
 
 
 def test_a_file_that_changed_upstream_is_refused_by_its_checksum(hub: Hub, server: HubServer, model: Path) -> None:
@@ -178,7 +202,9 @@ def test_bytes_that_are_no_model_are_refused_although_they_are_the_right_ones(
 class TestPermission:
     def test_a_gated_model_without_a_token(self, store: Store, hub: Hub, server: HubServer, model: Path) -> None:
         server.add(REPO, FILE, model, gated=True)
-        with pytest.raises(TransferError, match=r"is gated.*Accept their terms.*HF_TOKEN"):
+        with pytest.raises(
+            TransferError, match=rf"is gated.*Accept their terms at https://127.0.0.1/{REPO}, .*HF_TOKEN"
+        ):
             pull(store, hub, order(hub))
 
     def test_a_gated_model_with_a_stranger_s_token(
@@ -198,6 +224,14 @@ class TestPermission:
         at_storage = [headers for _, path, headers in server.requests if path.startswith("/storage/")]
         assert at_storage
         assert not any(name.lower() == "authorization" for headers in at_storage for name in headers)
+
+    def test_a_token_that_has_expired_is_named(
+        self, hub: Hub, server: HubServer, model: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        server.add(REPO, FILE, model)
+        monkeypatch.setenv("HF_TOKEN", "hf_expired")
+        with pytest.raises(TransferError, match=r"does not accept the token.*HF_TOKEN"):
+            order(hub)
 
     def test_a_repository_that_does_not_exist(self, hub: Hub, server: HubServer) -> None:
         with pytest.raises(TransferError, match=r"knows no such repository.*Check the spelling"):
