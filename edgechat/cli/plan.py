@@ -7,6 +7,7 @@ import shutil
 import sys
 import textwrap
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from edgechat.board.board import Board
     from edgechat.models.plan import Alternative, MemoryNeed, Plan
+    from edgechat.paths import Paths
 
 _LABEL_WIDTH = 10
 _SMALLEST_CTX = 256
@@ -59,6 +61,10 @@ def plan(model: str | None, board_name: str | None, n_ctx: int | None, *, as_jso
         found = plan_best(paths, board, wish, is_here=is_here)
     else:
         found = plan_model(paths, board, model, wish, is_here=is_here)
+    if is_here and found.fits and (file := _file(paths, found, model)) is not None:
+        from edgechat.engine.dry_run import confirmed  # noqa: PLC0415
+
+        found = confirmed(found, file)
     if as_json:
         click.echo(json.dumps(to_json(found), ensure_ascii=False, indent=2))
     else:
@@ -71,6 +77,16 @@ def plan(model: str | None, board_name: str | None, n_ctx: int | None, *, as_jso
             f"and {_mb(max(0, found.available - found.reserve))} MB may be used.",
             hint="Close other programs, or take a smaller model: edgechat models plan",
         )
+
+
+def _file(paths: Paths, plan: Plan, model: str | None) -> Path | None:
+    """The file that was planned for, where it is on this machine."""
+    from edgechat.models.installed import installed  # noqa: PLC0415
+
+    if model is not None and (path := Path(model).expanduser()).is_file():
+        return path
+    here = {(item.name, item.quant): item.path for item in installed(paths)}
+    return here.get((plan.model, plan.quant))
 
 
 def to_json(plan: Plan) -> dict[str, Any]:

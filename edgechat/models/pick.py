@@ -1,0 +1,75 @@
+"""Picks among what is installed, for an engine that starts now: light, so without the catalog and its quality ranks.
+
+Reads the headers of the installed files. Where no editor's judgement is at hand the size of a file stands for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from edgechat.models import gguf
+from edgechat.models.calibration import file_key
+from edgechat.models.fit import FitWish, choose, ladder
+from edgechat.models.installed import STARTER_NAME
+from edgechat.models.sources import from_installed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from edgechat.board.board import Board
+    from edgechat.models.calibration import Measurement
+    from edgechat.models.candidate import Candidate
+    from edgechat.models.installed import InstalledModel
+    from edgechat.models.plan import Plan
+
+
+class Pick(NamedTuple):
+    """An installed model and every plan for it, largest first."""
+
+    model: InstalledModel
+    ladder: tuple[Plan, ...]
+
+
+def pick(
+    board: Board,
+    models: Sequence[InstalledModel],
+    wish: FitWish,
+    measured: Mapping[str, tuple[Measurement, ...]] | None = None,
+) -> Pick:
+    """The best installed model that fits this board now; where none fits, the one that comes nearest.
+
+    The starter answers only where nothing else fits, and a translation model only where there is nothing else.
+
+    Args:
+        board: the machine.
+        models: what is installed; at least one.
+        wish: what was asked for.
+        measured: :func:`~edgechat.models.calibration.read_calibration`'s answer for this board.
+
+    Raises:
+        InvalidModelFileError: a file is damaged.
+        ValueError: nothing is installed.
+    """
+    candidates = {(model.name, model.quant): _candidate(model, board, measured or {}) for model in models}
+    plan = choose(board, candidates.values(), wish)
+    chosen = next(model for model in models if (model.name, model.quant) == (plan.model, plan.quant))
+    return Pick(chosen, ladder(board, candidates[chosen.name, chosen.quant], wish))
+
+
+def candidate_of(model: InstalledModel, board: Board, measured: Mapping[str, tuple[Measurement, ...]]) -> Candidate:
+    """One installed file as the fit sees it, with what was measured of it.
+
+    Raises:
+        InvalidModelFileError: the file is damaged.
+    """
+    found = from_installed(model, gguf.read_header(model.path), board.cpu.features)
+    return replace(found, measured=measured.get(file_key(model.name, model.quant, model.file_bytes), ()))
+
+
+def _candidate(model: InstalledModel, board: Board, measured: Mapping[str, tuple[Measurement, ...]]) -> Candidate:
+    found = candidate_of(model, board, measured)
+    if model.name == STARTER_NAME:
+        return replace(found, quality=0)
+    # A manifest holds no purpose; only models trained for one job carry a prompt for it.
+    return replace(found, purpose="translation") if "translate" in model.prompts else found
