@@ -1,0 +1,88 @@
+"""A FAKE engine: speaks the real protocol on the real socket and says exactly what a test tells it to.
+
+For front ends only, where the real engine cannot be made to say a thing (control characters, 60 tokens a second).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from edgechat.engine import address
+from edgechat.engine.events import Done, Started, Text, to_frame
+from edgechat.engine.protocol import PROTOCOL, Decoder, encode
+from edgechat.paths import private_directory
+from edgechat.version import __version__
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+STARTED = Started("scripted", "q4_k_m", 4096, 10, 0, ("en",), is_starter=False, stepped_down_from=None)
+DONE = Done("stop", dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens", "forced_tokens",
+            "drafted_tokens", "accepted_tokens"), 1), {"prefill_tps": 1.0, "decode_tps": 1.0}, 1,
+            is_context_full=False, peak_rss_bytes=1, load_s=0.1)  # fmt: skip
+
+
+class ScriptedEngine(threading.Thread):
+    """Answers every request with the same texts, ``pause_s`` apart."""
+
+    def __init__(self, server: socket.socket, texts: Sequence[str], pause_s: float) -> None:
+        super().__init__(daemon=True)
+        self._server, self._texts, self._pause_s = server, texts, pause_s
+        self.requests: list[dict[str, Any]] = []
+
+    def run(self) -> None:
+        """Serve one client after another until the socket is closed."""
+        self._server.setblocking(True)
+        while True:
+            try:
+                peer, _ = self._server.accept()
+            except OSError:
+                return
+            with peer, contextlib.suppress(OSError):
+                self._serve(peer)
+
+    def _serve(self, peer: socket.socket) -> None:
+        decoder = Decoder()
+        while data := peer.recv(1 << 16):
+            for frame in decoder.feed(data):
+                if frame["type"] == "hello":
+                    hello = {
+                        "type": "hello",
+                        "version": __version__,
+                        "protocol": PROTOCOL,
+                        "engine": "scripted",
+                        "pid": 1,
+                    }
+                    peer.sendall(encode(hello))
+                elif frame["type"] == "generate":
+                    self.requests.append(frame["request"])
+                    self._answer(peer, frame["id"])
+
+    def _answer(self, peer: socket.socket, request_id: int) -> None:
+        peer.sendall(encode(to_frame(STARTED, request_id)))
+        for number, text in enumerate(self._texts):
+            peer.sendall(encode(to_frame(Text(text, (number,)), request_id)))
+            time.sleep(self._pause_s)
+        peer.sendall(encode(to_frame(DONE, request_id)))
+
+
+@contextlib.contextmanager
+def scripted_engine(state: Path, texts: Sequence[str], *, pause_s: float = 0.0) -> Iterator[ScriptedEngine]:
+    """A scripted engine in a state directory."""
+    private_directory(state)
+    server = address.listen(state)
+    engine = ScriptedEngine(server, texts, pause_s)
+    engine.start()
+    try:
+        yield engine
+    finally:
+        address.remove(state)
+        with contextlib.suppress(OSError):
+            server.shutdown(2)
+        server.close()
+        engine.join(5)
