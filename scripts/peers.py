@@ -102,16 +102,15 @@ def _make(build_dir: Path, targets: tuple[str, ...]) -> None:
 def _assemble(flavour: Path, *layers: Path) -> None:
     partial = flavour.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
+    (partial / "bin").mkdir(parents=True)
     for layer in layers:
-        shutil.copytree(layer, partial / "bin", symlinks=True, dirs_exist_ok=True, copy_function=_replace)
+        for path in layer.iterdir():
+            # A later layer's library takes the place of the earlier one's; the links beside it are links again.
+            target = partial / "bin" / path.name
+            target.unlink(missing_ok=True)
+            shutil.copy2(path, target, follow_symlinks=False)
     shutil.rmtree(flavour, ignore_errors=True)
     partial.rename(flavour)
-
-
-def _replace(source: str, target: str) -> str:
-    # A later layer's library takes the place of the earlier one; copytree alone stumbles over its symbolic links.
-    Path(target).unlink(missing_ok=True)
-    return shutil.copy2(source, target)
 
 
 def _program(name: str) -> str | None:
