@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 from dataclasses import dataclass
+from io import FileIO
 from typing import TYPE_CHECKING
 
 from edgechat.errors import InvalidModelFileError, ModelNotFoundError, StateError
@@ -141,14 +142,18 @@ def _bring(path: Path, part: Path, digest: str, *, copy: bool, progress: Progres
 
 def _reflink(path: Path, part: Path) -> bool:
     try:
-        with path.open("rb") as source, part.open("xb") as target:
-            os.fchmod(target.fileno(), PRIVATE_FILE)
+        with path.open("rb") as source, _create(part) as target:
             fcntl.ioctl(target.fileno(), FICLONE, source.fileno())
             os.fsync(target.fileno())
     except OSError:
         part.unlink(missing_ok=True)
         return False
     return True
+
+
+def _create(part: Path) -> FileIO:
+    # With its mode from the start: some file systems (FAT) refuse to change it.
+    return FileIO(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE), "r+b")
 
 
 def _copy(path: Path, part: Path, progress: Progress) -> str:
@@ -163,8 +168,7 @@ def _copy(path: Path, part: Path, progress: Progress) -> str:
     block = memoryview(bytearray(BLOCK))
     progress.begin(f"Copying {path.name}", size)
     try:
-        with reporting("copy to", part), path.open("rb", buffering=0) as source, part.open("xb", buffering=0) as target:
-            os.fchmod(target.fileno(), PRIVATE_FILE)
+        with reporting("copy to", part), path.open("rb", buffering=0) as source, _create(part) as target:
             while count := source.readinto(block):
                 hasher.update(block[:count])
                 write_all(target.fileno(), block[:count], at)
