@@ -55,7 +55,7 @@ def llama_source(root: Path | None = None) -> Path:
         return source
     print(f"Fetching the source of {name}", file=sys.stderr)
     pinned = f"llama-cpp-python=={version('llama-cpp-python')}"
-    fetch = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", ":all:", "--no-build-isolation"]
+    fetch = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", ":all:"]
     archive = root / "sdist" / f"{name}.tar.gz"
     if not archive.exists():
         _run([*fetch, "-d", str(archive.parent), pinned])
