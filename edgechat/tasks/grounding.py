@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 Kind = Literal["number", "identifier"]
 
 # Letters here are ASCII on purpose: 温度180度 holds the number 180, not an identifier.
-_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/#-]*")
+_WORD = re.compile(r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[A-Za-z0-9])[A-Za-z0-9._:/#-]*")
 _NUMBER = re.compile(r"(?<![0-9.])[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?")
-_QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)(?:[A-Za-zµμ°%]+(?:/[A-Za-z]+[0-9]?)?)")
+_QUANTITY = re.compile(r"([0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?)(?:[A-Za-zµμ°%]+(?:/[A-Za-z]+[0-9]?)?)")
 _DIGIT, _LETTER = re.compile("[0-9]"), re.compile("[A-Za-z]")
 _PUNCTUATION = "._:/#-"
+_COARSE, _FINE = re.compile("[:/#]"), re.compile("[._:/#-]")
 _KANJI_DIGITS = str.maketrans("〇一二三四五六七八九", "0123456789")
 _KANJI_RUN = re.compile(r"[〇一二三四五六七八九]{2,}")
 
@@ -44,29 +45,21 @@ class Ground:
             identifiers, numbers = _tokens(text)
             self._numbers.update(numbers.values())
             for identifier in identifiers:
-                self._identifiers.add(identifier.casefold())
-                # The parts of E-401 and of T=180C may be cited alone.
+                # Whole parts may be cited alone: S3 of S3/line-2, 401 of E-401. Fragments of a word may not.
+                parts = (*_COARSE.split(identifier), *_FINE.split(identifier))
+                self._identifiers.update(part.casefold() for part in (identifier, *parts))
                 self._numbers.update(_value(part) for part in _NUMBER.findall(identifier))
-            # 0.91 in the input may be told as 91 %.
+        # 0.91 in the input may be told as 91 %.
         self._numbers |= {number * 100 for number in self._numbers if 0 < number < 1}
 
     def missing(self, statement: str) -> list[Ungrounded]:
-        """What ``statement`` cites and the texts do not hold, in reading order without repeats."""
+        """What ``statement`` cites and the texts do not hold: identifiers, then numbers, each once."""
         identifiers, numbers = _tokens(statement)
-        found: dict[Ungrounded, None] = {}
-        for identifier in identifiers:
-            if identifier.casefold() not in self._identifiers and not self._is_known_part(identifier):
-                found[Ungrounded("identifier", identifier)] = None
-        for token, value in numbers.items():
-            if value not in self._numbers:
-                found[Ungrounded("number", token)] = None
-        return list(found)
-
-    def _is_known_part(self, identifier: str) -> bool:
-        wanted = identifier.casefold()
-        # "station S3/line 2" written as S3: whole parts between punctuation count, fragments of a word do not.
-        pattern = re.compile(rf"(?:^|[{re.escape(_PUNCTUATION)}]){re.escape(wanted)}(?:$|[{re.escape(_PUNCTUATION)}])")
-        return any(pattern.search(known) for known in self._identifiers)
+        unknown = dict.fromkeys(name for name in identifiers if name.casefold() not in self._identifiers)
+        return [
+            *(Ungrounded("identifier", name) for name in unknown),
+            *(Ungrounded("number", token) for token, value in numbers.items() if value not in self._numbers),
+        ]
 
 
 def _tokens(text: str) -> tuple[list[str], dict[str, Decimal]]:

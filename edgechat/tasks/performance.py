@@ -205,7 +205,7 @@ def input_sha256(payload: object) -> str:
     try:
         text = json.dumps(payload, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError):
-        text = repr(payload)
+        text = _representation(payload)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -262,8 +262,12 @@ def _pointer(step: Any) -> str:  # noqa: ANN401 - a key or an index
 
 
 def _shown(value: object) -> str:
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # an integer of more digits than Python prints, a value inside itself
-        text = f"a {type(value).__name__}"
+    text = _representation(value)
     return text if len(text) <= _SHOWN_VALUE else f"{text[:_SHOWN_VALUE]}…"
+
+
+def _representation(value: object) -> str:
+    try:
+        return repr(value)
+    except (ValueError, RecursionError):  # an integer of more digits than Python prints, lists a thousand deep
+        return f"a {type(value).__name__}"

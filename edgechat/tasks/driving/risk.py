@@ -34,7 +34,8 @@ _CREEP_KMH: Nodes = ((0.0, 0.0), (10.0, 1.0))
 _LEVELS: tuple[tuple[float, Level], ...] = ((0.9, "critical"), (0.7, "high"), (0.4, "moderate"))
 _DECIMALS = 4
 """Risk and alert are both taken from the rounded value: exactly 0.70 is 0.70, whatever binary fractions make of it."""
-_NOT_CLOSING_MPS = 0.01
+_LONGEST_TTC_S = 1000.0
+"""A gap that would take longer to close is published as one that does not close."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,8 @@ def assess(scene: Scene, threshold: float = DEFAULT_THRESHOLD) -> Assessment:
     """Risk of one validated moment, with its parts and what was assumed.
 
     Darkness, fog and snow lengthen the reaction time. That shortens the time and the room left for braking in the
-    TTC and BTN *scores*; the published measures themselves stay the textbook's.
+    TTC and BTN *scores*; the published measures themselves stay the textbook's, and so does the following-distance
+    rule, which knows no light.
     """
     lead, road = lead_of(scene), scene.conditions
     speed_kmh = scene.speed_mps * 3.6
@@ -90,8 +92,8 @@ def assess(scene: Scene, threshold: float = DEFAULT_THRESHOLD) -> Assessment:
             rss = _rss(scene, lead.closing_mps)
             drac = measures.deceleration_to_avoid_crash(lead.distance_m, lead.closing_mps)
             btn = measures.brake_threat_number(drac, road.friction)
-            if lead.closing_mps > _NOT_CLOSING_MPS:
-                ttc = measures.time_to_collision(lead.distance_m, lead.closing_mps)
+            ttc = _bounded(measures.time_to_collision(lead.distance_m, lead.closing_mps), _LONGEST_TTC_S)
+            if lead.closing_mps > 0:
                 ttc_score, btn_score = _closing_scores(lead.distance_m, lead.closing_mps, road.friction, road.delay_s)
     longitudinal = max(gap, ttc_score, btn_score)
     risk = round(1 - (1 - longitudinal) * (1 - lane), _DECIMALS)
@@ -149,6 +151,10 @@ def _assumptions(lead: Lead, scene: Scene) -> tuple[Assumption, ...]:
     if scene.conditions.delay_s:
         said.append("reaction_from_light")
     return (*said, "uncalibrated")
+
+
+def _bounded(value: float, longest: float) -> float | None:
+    return value if value <= longest else None
 
 
 def _finite(value: float) -> float | None:

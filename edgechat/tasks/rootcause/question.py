@@ -82,7 +82,8 @@ def answer_schema(record: RootCauseInput, language: Language) -> Schema:
 def answer_messages(record: RootCauseInput, facts: list[Fact], language: Language) -> tuple[Message, ...]:
     """The same first message for every defect, so that its prefix is computed once; then the data."""
     data = {
-        "facts": [fact.statement for fact in facts],
+        # Facts that quote a log line would only be read twice.
+        "facts": [fact.statement for fact in facts if not fact.evidence_ids],
         "process_notes": {item.id: clean_line(item.text) for item in record.process_notes},
         "log_lines": {item.id: clean_line(item.text) for item in record.log_lines},
     }

@@ -1,0 +1,159 @@
+"""The report as Markdown and as a page: one template, nothing of the input becomes markup, nothing is fetched."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from markdown_it import MarkdownIt
+
+from edgechat.tasks.performance import perform
+from edgechat.tasks.rootcause.task import RootCause
+from edgechat.tasks.rootcause.texts import CATEGORIES, CONFIDENCES, FACTS, LABELS, NOTICE, UNKNOWNS
+from tests.tasks.rootcause.records import answer, hypothesis, record
+from tests.tasks.scripted import ScriptedGenerator
+
+if TYPE_CHECKING:
+    from edgechat.tasks.result import TaskResult
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "| a | b |",
+    "**bold** _it_ `code` [link](http://example.org) ![p](http://example.org/p.png)",
+    "# heading",
+    "- item",
+    "1. first",
+    "> quote",
+    "http://example.org www.example.org me@example.org",
+    "<http://example.org>",
+    "&lt;b&gt; &amp;",
+    "\\",
+    "~~gone~~",
+    "--- \n# two lines",
+]
+
+
+def done(value: Any = None, **changes: Any) -> TaskResult:
+    return perform(RootCause(), record(**changes), generator=ScriptedGenerator(value or answer()), record_id="r-1")
+
+
+def page(of: TaskResult) -> str:
+    return RootCause().render(of, "html")
+
+
+def markdown(of: TaskResult) -> str:
+    return RootCause().render(of, "md")
+
+
+class Seen(HTMLParser):
+    """Tags, attributes and text of a page, and whether its tags are balanced."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag != "meta":
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.mark.parametrize("language", ["ja", "en", "zh"])
+def test_every_format_has_the_same_sections_and_the_notice_at_its_end(language):
+    of = done(language=language)
+    text, seen = markdown(of), Seen(page(of))
+    headings = [line[3:] for line in text.splitlines() if line.startswith("## ")]
+    assert len(headings) == 7
+    assert all(heading in seen.text for heading in headings)
+    assert text.rstrip().endswith(f"*{NOTICE[language]}*")
+    assert seen.text.rstrip().endswith(NOTICE[language])
+    assert f'<html lang="{language}">' in page(of)
+
+
+def test_the_page_needs_nothing_else_and_prints_on_a4():
+    text = page(done())
+    seen = Seen(text)
+    assert set(seen.tags).isdisjoint({"script", "img", "link", "iframe", "a", "form", "object"})
+    assert {name for name, _ in seen.attributes} <= {"lang", "charset", "http-equiv", "content", "name", "class"}
+    assert not re.search(r"https?:|//|url\(|@import|src=", text)
+    assert "@page { size: A4" in text
+    assert "default-src 'none'" in text
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_what_the_model_and_the_input_wrote_stays_text(hostile):
+    value = answer(hypotheses=[hypothesis(statement=hostile, check_to_do=hostile)], unknowns=[hostile], summary=hostile)
+    of = done(value, product_id=hostile, log_lines=[{"id": "L1", "text": f"ERROR {hostile}"}], language="en")
+    assert of.status == "ok"
+    plain = done(log_lines=[{"id": "L1", "text": "ERROR"}], language="en", process_notes=record()["process_notes"])
+    seen = Seen(page(of))
+    assert set(seen.tags) == set(Seen(page(plain)).tags)
+    assert " ".join(hostile.split()) in " ".join(seen.text.split())
+
+    parser = MarkdownIt("gfm-like")
+    kinds = set()
+    for token in parser.parse(markdown(of)):
+        kinds.add(token.type)
+        kinds.update(child.type for child in token.children or [])
+    assert kinds.isdisjoint({"html_block", "html_inline", "link_open", "image", "code_inline", "fence", "code_block",
+                             "blockquote_open", "ordered_list_open", "s_open"})  # fmt: skip
+    rendered = parser.render(markdown(of))
+    assert rendered.count("<h1>") == 1
+    assert rendered.count("<table>") == 2
+    assert rendered.count("<ul>") == Seen(page(of)).tags.count("ul") + 2  # the head and what people fill in
+    assert re.sub(r"\s+", "", hostile) in re.sub(r"\s+", "", Seen(rendered).text)
+
+
+def test_an_incomplete_report_says_so_at_its_head():
+    of = perform(RootCause(), record(), generator=ScriptedGenerator(text="", finish_reason="timeout"))
+    assert "**Incomplete: the model's part is missing or was cut off.**" in markdown(of)
+    assert Seen(page(of)).tags.index("p") < Seen(page(of)).tags.index("h2")
+
+
+def test_flags_are_printed_with_their_token():
+    of = done(answer(summary="It was 271 C."))
+    assert "/summary: 271 does not occur in the input" in markdown(of)
+    assert "/summary: 271 does not occur in the input" in Seen(page(of)).text
+
+
+def test_provenance_is_printed():
+    text = Seen(page(done())).text
+    for fact in ("r-1", "scripted:NONE", "0" * 64, done().input_sha256):
+        assert fact in text
+
+
+def test_d5_to_d8_are_left_for_people():
+    seen = page(done())
+    assert seen.count('class="blank"') == 4
+    assert all(f"D{n} " in seen for n in (5, 6, 7, 8))
+
+
+def test_a_refused_record_is_a_report_of_why():
+    of = perform(RootCause(), record(confidence=2), generator=None)
+    assert "/confidence" in markdown(of)
+    assert "/confidence" in Seen(page(of)).text
+
+
+def test_every_word_exists_in_every_language():
+    for table in (LABELS, CATEGORIES, CONFIDENCES, FACTS, UNKNOWNS, {"notice": NOTICE}):
+        for name, words in table.items():
+            assert set(words) == {"ja", "en", "zh"}, name
+            assert all(words.values()), name
+            fields = {frozenset(re.findall(r"\{(\w+)\}", text)) for text in words.values()}
+            assert len(fields) == 1, name
