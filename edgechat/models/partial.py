@@ -59,7 +59,7 @@ def digest(path: Path, progress: Progress) -> str:
     return hasher.hexdigest()
 
 
-def resume(part: Path, size: int) -> tuple[Hasher, int]:
+def resume(part: Path, size: int, progress: Progress, label: str) -> tuple[Hasher, int]:
     """Read what is there again: the hash of the good beginning, and where it ends."""
     try:
         stream = part.open("r+b", buffering=0)
@@ -73,12 +73,17 @@ def resume(part: Path, size: int) -> tuple[Hasher, int]:
             marks, length = {}, 0
         elif not same_boot:
             length = min(length, max(marks, default=0))
-        hasher, at = _read_good(stream, marks, length)
+        if length:
+            progress.begin(label, length)
+        try:
+            hasher, at = _read_good(stream, marks, length, progress)
+        finally:
+            progress.end()
         stream.truncate(at)
     return hasher, at
 
 
-def _read_good(stream: RawIOBase, marks: dict[int, str], length: int) -> tuple[Hasher, int]:
+def _read_good(stream: RawIOBase, marks: dict[int, str], length: int, progress: Progress) -> tuple[Hasher, int]:
     """Hash up to ``length``, or up to the last mark before the first one that does not hold."""
     hasher: Hasher = hashlib.sha256()
     good, at = (hasher.copy(), 0), 0
@@ -87,6 +92,7 @@ def _read_good(stream: RawIOBase, marks: dict[int, str], length: int) -> tuple[H
         while at < end and (count := stream.readinto(block[: min(READ_BLOCK, end - at)])):
             hasher.update(block[:count])
             at += count
+            progress.advance(count)
         if at < end or (digest is not None and hasher.hexdigest() != digest):
             return good
         good = (hasher.copy(), at)

@@ -168,7 +168,9 @@ class _Fetch:
         if self._is_whole():
             return
         with self._disk():
-            self.hasher, self.at = resume(self.part, self.wanted.size)
+            self.hasher, self.at = resume(
+                self.part, self.wanted.size, self.progress, f"Checking what has arrived of {self.wanted.label}"
+            )
             self.synced = self.farthest = self.at
             begin_session(self.part)
         _require_space(self.part, self.wanted, self.at)
