@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs real commands and draws what they printed as docs/terminal.svg: the README's picture is never made up.
 
-    scripts/terminal_picture.py            runs the commands below and writes the picture
+scripts/terminal_picture.py            runs the commands below and writes the picture
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PICTURE = ROOT / "docs" / "terminal.svg"
 COMMANDS = (
     'edgechat ask "Name three uses of a Raspberry Pi." --seed 4 -n 90 --stats',
-    "edgechat ask \"Invent a sensor reading.\" --seed 1 --schema '{\"type\":\"object\",\"required\":[\"sensor\",\"value\"],"
+    'edgechat ask "Invent a sensor reading." --seed 1 --schema \'{"type":"object","required":["sensor","value"],'
     '"properties":{"sensor":{"enum":["temp","humidity"]},"value":{"type":"number","minimum":0,"maximum":40}}}\'',
     "edgechat ps",
 )

@@ -69,6 +69,7 @@ class Edgechat:
             paths=paths,
             config=config.load(paths.config, self.environment),
             board=probe(),
+            offload=False,
             steps_down=lambda _label: 0,
         )
         return choice.plan.settings

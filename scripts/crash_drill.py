@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+"""Kills the engine in every stage with every signal, many times, and counts what the user noticed.
+
+    scripts/crash_drill.py [--times 20] [--ctrl-c 20]
+
+Each run asks a greedy question on the starter model, kills the engine (or interrupts the client) in the given stage, and
+then checks: the exit code, the cause that was named, that the text equals that of an undisturbed run, and that the next
+question is answered. Works in a home of its own; prints a Markdown table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from edgechat.engine import client
+from edgechat.paths import Paths
+
+SIGNALS = (signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL)
+STAGES = ("load", "prefill", "decode", "idle")
+SHORT = ("ask", "Tell me about the sea.", "--temp", "0", "-n", "100")
+LONG = ("ask", "word " * 900, "--temp", "0", "-n", "12")
+
+
+def edgechat(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "edgechat", *arguments],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    """Start the command."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "edgechat", *arguments],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def wait_for(paths: Paths, stage: str) -> int:
+    """Process id of the engine once it is in a stage."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        for engine in client.status(paths):
+            if engine["stage"] == stage:
+                return int(engine["pid"])
+        time.sleep(0.001)
+    raise TimeoutError(stage)
+
+
+def kill_once(paths: Paths, stage: str, number: signal.Signals, expected: dict[str, str]) -> str:
+    """One run; ``""`` when the user noticed nothing but a note, else what went wrong."""
+    if stage == "load":
+        edgechat("stop")
+    else:
+        edgechat("ask", "-n", "1", "hi")
+    if stage == "idle":
+        os.kill(wait_for(paths, "idle"), number)
+        done = edgechat(*SHORT)
+        code, out, err = done.returncode, done.stdout, done.stderr
+    else:
+        child = start(*(LONG if stage == "prefill" else SHORT))
+        os.kill(wait_for(paths, stage), number)
+        out, err = child.communicate(timeout=120)
+        code = child.returncode
+        if f"killed by {number.name}" not in err:
+            return f"cause not named: {err.strip()[-80:]}"
+    if code != 0:
+        return f"exit {code}"
+    if out != expected["prefill" if stage == "prefill" else "short"]:
+        return "text differs"
+    return "" if edgechat("ask", "-n", "1", "hi").returncode == 0 else "next ask failed"
+
+
+def interrupt_once(paths: Paths, stage: str) -> tuple[str, float]:
+    """One Ctrl-C; what went wrong, and the seconds until the client was gone."""
+    if stage == "load":
+        edgechat("stop")
+    child = start(*(LONG if stage == "prefill" else ("ask", "Tell me about the sea.", "-n", "2000")))
+    wait_for(paths, stage)
+    began = time.monotonic()
+    child.send_signal(signal.SIGINT)
+    child.communicate(timeout=60)
+    took = time.monotonic() - began
+    if child.returncode != 130:
+        return f"exit {child.returncode}", took
+    return ("" if edgechat("ask", "-n", "1", "hi").returncode == 0 else "next ask failed"), took
+
+
+def main() -> None:
+    """Run the drill."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--times", type=int, default=20, help="kills per stage and signal")
+    parser.add_argument("--ctrl-c", type=int, default=20, help="interrupts per stage")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["EDGECHAT_HOME"] = home
+        paths = Paths.from_env()
+        edgechat("ask", "-n", "1", "hi")
+        expected = {"short": edgechat(*SHORT).stdout, "prefill": edgechat(*LONG).stdout}
+        print("| stage | signal | runs | answer went on, same text, next ask right | otherwise |")
+        print("|---|---|---|---|---|")
+        for stage in STAGES:
+            for number in SIGNALS:
+                faults = Counter(kill_once(paths, stage, number, expected) for _ in range(given.times))
+                good = faults.pop("", 0)
+                print(f"| {stage} | {number.name} | {given.times} | {good} | {dict(faults) or '-'} |", flush=True)
+        print("\n| Ctrl-C in | runs | right | slowest return, s | otherwise |\n|---|---|---|---|---|")
+        for stage in STAGES[:3]:
+            results = [interrupt_once(paths, stage) for _ in range(given.ctrl_c)]
+            faults = Counter(fault for fault, _ in results)
+            good = faults.pop("", 0)
+            slowest = max(took for _, took in results)
+            print(f"| {stage} | {given.ctrl_c} | {good} | {slowest:.2f} | {dict(faults) or '-'} |", flush=True)
+        edgechat("stop")
+
+
+if __name__ == "__main__":
+    if not Path("edgechat").is_dir():
+        sys.exit("Run it from the project's root: scripts/crash_drill.py")
+    main()
