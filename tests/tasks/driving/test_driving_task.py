@@ -205,6 +205,10 @@ def test_a_pause_in_the_stream_forgets_what_came_before():
     late = {**frames(1, closing=0.0, start_m=50.0)[0], "t_s": 2.0}
     result = assert_fits(task, perform(task, late, generator=None, context=LIVE))
     assert (result["basis"], result["ttc_s"]) == ("gap_only", None)
+    second = {**late, "t_s": 2.1, "distance_to_car_m": 50.2}
+    result = assert_fits(task, perform(task, second, generator=None, context=LIVE))
+    assert result["closing_speed_mps"] == pytest.approx(-2.0)
+    assert result["closing_estimate"]["frames"] == 2
 
 
 def test_the_live_alert_has_hysteresis_and_the_risk_has_not():

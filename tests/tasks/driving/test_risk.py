@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import assume, given
@@ -224,6 +225,25 @@ def test_more_speed_never_lowers_the_risk(moment, other):
 def test_slower_reaction_never_lowers_the_risk(moment, more):
     slower = replace(moment.conditions, reaction_s=moment.conditions.reaction_s + more)
     assert assess(replace(moment, conditions=slower)).risk >= assess(moment).risk
+
+
+@pytest.mark.parametrize("lead_kmh", [None, 20.0])
+@pytest.mark.parametrize("weather", ["clear", "rain", "snow", "ice"])
+def test_no_sweep_over_speed_gap_or_offset_has_a_jump(weather, lead_kmh):
+    road = conditions(weather, "night")
+    lead = None if lead_kmh is None else lead_kmh / 3.6
+
+    def at(speed_kmh: float, gap_m: float, offset_m: float) -> float:
+        return assess(scene(speed_kmh, gap_m, offset_m=offset_m, lead_speed_mps=lead, conditions=road)).risk
+
+    steps = range(4001)
+    sweeps = [
+        [at(step * 0.05, 60.0, 0.8) for step in steps],
+        [at(70.0, 2.0 + step * 0.05, 0.5) for step in steps],
+        [at(55.0, 40.0, -2.0 + step * 0.001) for step in steps],
+    ]
+    assert max(sweeps[0]) - min(sweeps[0]) > 0.2
+    assert all(abs(after - before) <= 0.02 for sweep in sweeps for before, after in pairwise(sweep))
 
 
 STEP = 1e-5
