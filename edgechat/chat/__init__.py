@@ -1,1 +1,1 @@
-"""Conversations kept on disk."""
+"""Conversations: history on disk, search, export and import."""

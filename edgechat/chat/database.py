@@ -1,0 +1,250 @@
+"""The SQLite file below the history: opened for several processes, durable at every commit, its errors put in words.
+
+WAL with ``synchronous=FULL``: what a commit has acknowledged survives a power cut, and readers never wait for a writer.
+Knows nothing of conversations.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgechat.chat import schema
+from edgechat.errors import StateError
+from edgechat.models.durable import PRIVATE_FILE
+from edgechat.paths import private_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BUSY_S = 15.0
+"""How long a writer waits for another process; one transaction takes milliseconds, on a worn SD card a second."""
+
+_WAL_BYTES = 4 << 20
+"""What the write-ahead log is cut back to after a large import."""
+
+_RAM = Path("/dev/shm")  # noqa: S108 - a private directory is made below it
+
+
+class UnusableDiskError(StateError):
+    """The file system does not let the history be written: full, read-only, or not ours."""
+
+
+class DamagedHistoryError(StateError):
+    """The file is not, or no longer, a sound SQLite database. It is left as it is."""
+
+
+class Database:
+    """One open database. Several threads may use it; each call waits for the one before.
+
+    Args:
+        connection: in autocommit mode.
+        file: where it lies, for messages; None in memory.
+        scratch: a directory that goes when the database is closed.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, file: Path | None, scratch: Path | None = None) -> None:
+        self._connection = connection
+        self._lock = threading.RLock()
+        self.file = file
+        self._scratch = scratch
+
+    @classmethod
+    def open(cls, file: Path, migrations: tuple[tuple[str, ...], ...] = schema.MIGRATIONS) -> Database:
+        """Open ``file`` for reading and writing; made, for this user alone, where there is none.
+
+        Raises:
+            UnusableDiskError: it cannot be written; :meth:`open_copy` still reads it.
+            DamagedHistoryError: it is damaged.
+            StateError: it is of a newer version, or another program's.
+        """
+        try:
+            private_directory(file.parent)
+            # SQLite gives its companions (-wal, -shm) the mode of the file itself.
+            handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
+        except StateError as error:
+            raise UnusableDiskError(error.message, hint=error.hint) from error
+        except OSError as error:
+            raise UnusableDiskError(f"Cannot open {file}: {error.strerror}.", hint=WRITE_HINT) from error
+        with contextlib.suppress(OSError):  # file systems without modes have nothing to take away
+            if os.fstat(handle).st_mode & 0o077:
+                os.fchmod(handle, PRIVATE_FILE)
+        size = os.fstat(handle).st_size
+        os.close(handle)
+        log = file.with_name(f"{file.name}-wal")
+        if size == 0 and log.exists() and log.stat().st_size:
+            # SQLite would take it for a new file and delete the log, which holds the newest messages.
+            raise DamagedHistoryError(f"{file} is empty, but its log {log.name} is not.", hint=_damage_hint(file))
+        with explaining(file):
+            connection = _connect(file)
+            try:
+                # Looks at the version before anything is written.
+                schema.prepare(connection, file, migrations)
+                _settle(connection)
+            except BaseException:
+                connection.close()
+                raise
+        return cls(connection, file)
+
+    @classmethod
+    def open_copy(cls, file: Path) -> Database:
+        """A private copy in memory, to read where nothing can be written; changes to it are lost.
+
+        SQLite cannot read a database with a write-ahead log where it can write nothing beside it.
+
+        Raises:
+            StateError: the file cannot be read, is damaged or of a newer version.
+        """
+        if not file.exists():
+            return cls.in_memory()
+        parent = _RAM if os.access(_RAM, os.W_OK) else None
+        try:
+            scratch = Path(tempfile.mkdtemp(prefix="edgechat-", dir=parent))
+        except OSError as error:
+            raise StateError(f"There is no room to read {file}: {error.strerror}.", hint=WRITE_HINT) from error
+        try:
+            copy = _copy_quietly(file, scratch)
+            with explaining(file):
+                connection = _connect(copy)
+                try:
+                    schema.prepare(connection, copy)
+                    _settle(connection)
+                except BaseException:
+                    connection.close()
+                    raise
+        except BaseException:
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise
+        return cls(connection, None, scratch)
+
+    @classmethod
+    def in_memory(cls) -> Database:
+        """An empty one that is never on disk."""
+        connection = _connect(Path(":memory:"))
+        schema.prepare(connection, None)
+        _settle(connection)
+        return cls(connection, None)
+
+    def close(self) -> None:
+        """Close it; the last one to do so folds the write-ahead log into the file."""
+        with self._lock:
+            self._connection.close()
+            if self._scratch is not None:
+                shutil.rmtree(self._scratch, ignore_errors=True)
+                self._scratch = None
+
+    def rows(self, sql: str, *values: object) -> list[Any]:
+        """What a query finds."""
+        with self._lock, explaining(self.file):
+            return self._connection.execute(sql, values).fetchall()
+
+    def row(self, sql: str, *values: object) -> Any:  # noqa: ANN401 - a row of whatever was asked for
+        """The first row, or None."""
+        with self._lock, explaining(self.file):
+            return self._connection.execute(sql, values).fetchone()
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction: on disk as a whole when the block is left, undone when it raises.
+
+        Raises:
+            StateError: it could not be written; nothing of it was kept.
+        """
+        with self._lock, explaining(self.file):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                # After some errors of the disk SQLite has already taken it back by itself.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def shred(self) -> None:
+        """Take the traces of removed rows out of the index and the write-ahead log."""
+        with self.changing() as connection:
+            connection.execute("INSERT INTO words (words) VALUES ('optimize')")
+        self.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _connect(file: Path) -> sqlite3.Connection:
+    # Autocommit: transactions begin and end where this module says so. Threads take turns by our own lock.
+    connection = sqlite3.connect(file, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    connection.row_factory = sqlite3.Row
+    # What a person deletes for good is overwritten, not only unlinked.
+    for pragma in ("synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
+        connection.execute(f"PRAGMA {pragma}").fetchall()
+    return connection
+
+
+def _settle(connection: sqlite3.Connection) -> None:
+    # A file system without shared memory stays with the rollback journal, which is as durable with FULL.
+    for pragma in ("journal_mode = WAL", f"journal_size_limit = {_WAL_BYTES}"):
+        connection.execute(f"PRAGMA {pragma}").fetchall()
+
+
+def _copy_quietly(file: Path, scratch: Path) -> Path:
+    """Copy the database and its log, again while another process changes them."""
+    log = file.with_name(f"{file.name}-wal")
+    for _ in range(5):
+        before = _stamps(file, log)
+        try:
+            for each in (file, log):
+                (scratch / each.name).unlink(missing_ok=True)
+                if each.exists():
+                    shutil.copyfile(each, scratch / each.name)
+        except OSError as error:
+            raise StateError(f"Cannot read {file}: {error.strerror}.", hint="Check its disk and rights.") from error
+        if _stamps(file, log) == before:
+            return scratch / file.name
+    raise StateError(f"{file} is being changed all the time.", hint="Try again when the other edgechat is at rest.")
+
+
+def _stamps(*files: Path) -> list[tuple[int, int] | None]:
+    facts = [each.stat() if each.exists() else None for each in files]
+    return [None if fact is None else (fact.st_size, fact.st_mtime_ns) for fact in facts]
+
+
+WRITE_HINT = "Free some space or make it writable, or set EDGECHAT_HOME to a directory that can be written."
+
+# SQLite's own words, which are the same in all versions; Python 3.10 does not tell its error codes.
+_WORDS: tuple[tuple[str, type[StateError], str, str], ...] = (
+    ("database or disk is full", UnusableDiskError, "its disk is full", "Free some space there and try again."),
+    ("attempt to write a readonly database", UnusableDiskError, "it is read-only", WRITE_HINT),
+    ("unable to open database file", UnusableDiskError, "its directory cannot be written", WRITE_HINT),
+    ("disk I/O error", UnusableDiskError, "its disk is full or broken", "Check its free space, and the disk (dmesg)."),
+    ("file is not a database", DamagedHistoryError, "it is damaged, or not a history of edgechat", ""),
+    ("malformed", DamagedHistoryError, "it is damaged", ""),
+    ("database is locked", StateError, "another program keeps it locked", "Close that program and try again."),
+    ("no such module: fts5", StateError, "this Python's SQLite has no full-text search (FTS5)", "Use another Python."),
+)
+
+
+@contextlib.contextmanager
+def explaining(file: Path | None) -> Iterator[None]:
+    """Turn SQLite's errors into words about ``file``; defects in our own SQL stay what they are."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        said = str(error)
+        name = str(file or "the history in memory")
+        for words, kind, what, hint in _WORDS:
+            if words in said:
+                raise kind(f"Cannot use {name}: {what} ({said}).", hint=hint or _damage_hint(file)) from error
+        raise
+
+
+def _damage_hint(file: Path | None) -> str:
+    if file is None:
+        return "Close this conversation and open it again."
+    copies = sorted(file.parent.glob(f"{file.name}.v*"))
+    kept = f" An older copy is {copies[-1].name} in it." if copies else ""
+    # The whole directory: without its write-ahead log a rescued file would lack the newest messages.
+    return f"It was left as it is. To start afresh, move it away: mv {file.parent} {file.parent}.damaged{kept}"

@@ -1,0 +1,149 @@
+"""Conversations and messages as rows of the tables in ``schema.py``: how they go in, and how they come out.
+
+Works inside the caller's transaction. Knows no file.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from edgechat.chat import search
+from edgechat.chat.conversation import Conversation, Hit, Message, storable, title_of
+from edgechat.errors import InvalidInputError
+from edgechat.plaintext import clean_line
+
+if TYPE_CHECKING:
+    import sqlite3
+
+
+def insert(connection: sqlite3.Connection, conversation: Conversation) -> int:
+    """Insert an empty conversation; its number."""
+    number = connection.execute(
+        "INSERT INTO conversation (uid, title, system, model, origin, created_at, forked_from, touched)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(touched), 0) + 1 FROM conversation))",
+        (
+            storable(conversation.uid) or secrets.token_hex(16),
+            clean_line(storable(conversation.title)),
+            storable(conversation.system),
+            conversation.model,
+            conversation.origin,
+            conversation.created_at,
+            conversation.forked_from,
+        ),
+    ).lastrowid
+    assert number is not None  # noqa: S101 - sqlite3 types it for statements that insert nothing
+    if conversation.title:
+        search.index(connection, -number, conversation.title)
+    return number
+
+
+def change(connection: sqlite3.Connection, number: int, column: str, value: object) -> None:
+    """Set one column of a conversation.
+
+    Raises:
+        InvalidInputError: there is none of that number.
+    """
+    changed = connection.execute(f"UPDATE conversation SET {column} = ? WHERE id = ?", (value, number)).rowcount  # noqa: S608
+    if not changed:
+        raise InvalidInputError(f"There is no conversation {number}.", hint="See: edgechat history list")
+
+
+def keep(connection: sqlite3.Connection, number: int, message: Message, writer: str | None = None) -> int:
+    """Insert a message behind the others of its conversation, which gets its title from the first one of a user.
+
+    Raises:
+        InvalidInputError: there is no such conversation.
+    """
+    row = connection.execute("SELECT title FROM conversation WHERE id = ?", (number,)).fetchone()
+    if row is None:
+        raise InvalidInputError(f"There is no conversation {number}.", hint="See: edgechat history list")
+    content = storable(message.content)
+    kept = connection.execute(
+        "INSERT INTO message (conversation, role, content, thought, status, finish_reason, model, quant, usage, timing,"
+        " created_at, writer) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            number,
+            message.role,
+            content,
+            storable(message.thought),
+            message.status,
+            message.finish_reason,
+            message.model,
+            message.quant,
+            json.dumps(message.usage),
+            json.dumps(message.timing),
+            message.created_at,
+            writer,
+        ),
+    ).lastrowid
+    assert kept is not None  # noqa: S101 - as above
+    if content:
+        search.index(connection, kept, content)
+    if not row["title"] and message.role == "user" and (title := title_of(content)):
+        # Not indexed: the message itself is found already.
+        change(connection, number, "title", title)
+    connection.execute(
+        "UPDATE conversation SET touched = (SELECT max(touched) + 1 FROM conversation) WHERE id = ?", (number,)
+    )
+    return kept
+
+
+def message_row(connection: sqlite3.Connection, message: int) -> sqlite3.Row:
+    """The row of a message.
+
+    Raises:
+        InvalidInputError: there is none of that number.
+    """
+    row: sqlite3.Row | None = connection.execute("SELECT * FROM message WHERE id = ?", (message,)).fetchone()
+    if row is None:
+        raise InvalidInputError(f"There is no message {message}.", hint="See: edgechat history show ID --json")
+    return row
+
+
+def to_conversation(row: Any) -> Conversation:  # noqa: ANN401 - sqlite3.Row's items are untyped
+    """From a row that also counts ``messages``."""
+    return Conversation(
+        title=row["title"],
+        system=row["system"],
+        model=row["model"],
+        origin=row["origin"],
+        created_at=row["created_at"],
+        uid=row["uid"],
+        id=row["id"],
+        messages=row["messages"],
+        forked_from=row["forked_from"],
+        is_deleted=row["deleted"] > 0,
+    )
+
+
+def to_message(row: Any) -> Message:  # noqa: ANN401 - as above
+    """From a row of ``message``."""
+    return Message(
+        role=row["role"],
+        content=row["content"],
+        thought=row["thought"],
+        status=row["status"],
+        finish_reason=row["finish_reason"],
+        model=row["model"],
+        quant=row["quant"],
+        usage=json.loads(row["usage"]),
+        timing=json.loads(row["timing"]),
+        created_at=row["created_at"],
+        id=row["id"],
+    )
+
+
+def to_hit(row: Any, pieces: list[str]) -> Hit:  # noqa: ANN401 - as above
+    """From a row of a search for ``pieces``."""
+    text, spans = search.snippet(row["content"], pieces)
+    return Hit(
+        conversation=row["conversation"],
+        title=row["title"],
+        message=row["message"],
+        role=row["role"],
+        created_at=row["created_at"],
+        snippet=text,
+        spans=spans,
+    )

@@ -1,0 +1,161 @@
+"""One question and its answer in a kept conversation, as ``edgechat ask -c`` asks them.
+
+The question is on disk before the engine hears it, and what came of the answer before the command ends, however it
+ends. Knows no terminal, and of the engine only its messages and events.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from edgechat.engine import request
+from edgechat.engine.events import Done, Event, Started, Text
+from edgechat.errors import (
+    ContextOverflowError,
+    InvalidInputError,
+    NoModelError,
+    StateError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from edgechat.chat.answer import Answer
+    from edgechat.chat.conversation import Conversation, Message
+    from edgechat.chat.history import History
+
+OVERFLOW_HINT = (
+    "The whole conversation is read again for each answer. Begin a new one with `edgechat ask -c --new`, or ask for a "
+    "larger context with --ctx."
+)
+
+
+def as_messages(system: str, kept: Iterable[Message]) -> tuple[request.Message, ...]:
+    """What the engine reads of a conversation.
+
+    Answers that never began are left out, and questions that stayed without one join the next: many templates refuse
+    two messages of one role in a row.
+    """
+    messages = [request.Message("system", system)] if system else []
+    for each in kept:
+        if not each.content:
+            continue
+        if messages and messages[-1].role == each.role:
+            messages[-1] = request.Message(each.role, f"{messages[-1].content}\n\n{each.content}")
+        else:
+            messages.append(request.Message(each.role, each.content))
+    return tuple(messages)
+
+
+class Turn:
+    """A question that is on disk, and the answer that it gets. Leave its ``with`` block to close the history too.
+
+    Args:
+        history: opened; the turn closes it.
+        conversation: where the question belongs.
+        question: the number of the message that asks it.
+    """
+
+    def __init__(self, history: History, conversation: Conversation, question: int) -> None:
+        self._history = history
+        self._conversation = conversation
+        self._question = question
+        self._answer: Answer | None = None
+        self.fault: StateError | None = None
+        """Why the answer could not be kept; it went on all the same."""
+
+    @classmethod
+    def begin(cls, history: History, question: str, *, system: str | None, default_system: str, is_new: bool) -> Turn:
+        """Keep a question in the last conversation of ``ask -c``, or in a new one.
+
+        Args:
+            history: opened for writing; closed when this fails.
+            question: what the user says.
+            system: replaces the conversation's system prompt, when not None.
+            default_system: the system prompt of a new conversation.
+            is_new: begin a new one in any case.
+
+        Raises:
+            StateError: it could not be kept; nothing was asked.
+        """
+        try:
+            conversation = None if is_new else history.last("ask")
+            if conversation is None:
+                conversation = history.start(system=default_system if system is None else system, origin="ask")
+            elif system is not None and system != conversation.system:
+                conversation = history.set_system(conversation.id, system)
+            return cls(history, conversation, history.say(conversation.id, question).id)
+        except BaseException:
+            history.close()
+            raise
+
+    @property
+    def messages(self) -> tuple[request.Message, ...]:
+        """The whole conversation, ending with the question."""
+        return as_messages(self._conversation.system, self._history.messages(self._conversation.id))
+
+    def keep(self, events: Iterator[Event]) -> Iterator[Event]:
+        """Pass the events of the answer on, each after what it says was taken care of.
+
+        Raises:
+            ContextOverflowError: the conversation has become too long; with both numbers and the way out.
+            EdgechatError: as ``events``; a question that was refused is not part of the conversation any more.
+        """
+        try:
+            for event in events:
+                if self.fault is None:
+                    try:
+                        self._on(event)
+                    except StateError as error:
+                        self.fault = error
+                yield event
+        except ContextOverflowError as error:
+            self._take_back()
+            raise ContextOverflowError(error.prompt_tokens, error.n_ctx, hint=OVERFLOW_HINT) from error
+        except (InvalidInputError, NoModelError):
+            self._take_back()
+            raise
+
+    def _on(self, event: Event) -> None:
+        if isinstance(event, Started) and self._answer is None:
+            self._answer = self._history.answer(self._conversation.id, event.model, event.quant)
+        elif isinstance(event, Text) and self._answer is not None:
+            self._answer.append(event.text, is_thought=event.is_thought)
+        elif isinstance(event, Done) and self._answer is not None:
+            timing = {**event.timing, "load_s": event.load_s}
+            self._answer.finish(event.finish_reason, usage=event.usage, timing=timing)
+
+    def _take_back(self) -> None:
+        """Refused before it was read, the question would only stand in the way of the next one."""
+        if self._answer is not None:
+            return
+        # The refusal is what the person must hear; a question that stays is merely asked again with the next.
+        with contextlib.suppress(StateError):
+            self._history.retract(self._question)
+            if not self._history.conversation(self._conversation.id).messages:
+                self._history.delete(self._conversation.id)
+
+    def close(self) -> None:
+        """Keep what there is of the answer, and close the history.
+
+        Sets :attr:`fault` when that fails.
+        """
+        try:
+            if self._answer is not None:
+                self._answer.close()
+        except StateError as error:
+            self.fault = self.fault or error
+        finally:
+            self._history.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
