@@ -28,7 +28,7 @@ def bench(model: str | None, *, as_json: bool) -> None:
     # Imported here: the header reader and the plan are not needed for `--help`.
     from edgechat.board.probe import probe  # noqa: PLC0415
     from edgechat.config import load  # noqa: PLC0415
-    from edgechat.engine.choice import find_model  # noqa: PLC0415
+    from edgechat.engine.choice import find_models  # noqa: PLC0415
     from edgechat.engine.client import status  # noqa: PLC0415
     from edgechat.engine.request import Wish  # noqa: PLC0415
     from edgechat.engine.trials import DISTURBED_BELOW, calibrate  # noqa: PLC0415
@@ -37,6 +37,7 @@ def bench(model: str | None, *, as_json: bool) -> None:
     from edgechat.models.candidate import FitWish  # noqa: PLC0415
     from edgechat.models.fit import ladder  # noqa: PLC0415
     from edgechat.models.need import BARE, memory_need  # noqa: PLC0415
+    from edgechat.models.pick import pick  # noqa: PLC0415
     from edgechat.models.sources import from_installed  # noqa: PLC0415
     from edgechat.paths import Paths  # noqa: PLC0415
 
@@ -44,8 +45,10 @@ def bench(model: str | None, *, as_json: bool) -> None:
     if status(paths):
         raise ModelBusyError("An engine is running: it would share cores and memory.", hint="Stop it: edgechat stop")
     config = load(paths.config)
-    found, n_ctx = find_model(Wish(model=model), paths=paths, config=config)
+    wanted = find_models(Wish.of(model), paths=paths, config=config)
+    n_ctx = wanted.n_ctx
     board = probe()
+    found = pick(board, wanted.models, FitWish(n_ctx=n_ctx, threads=config.threads, offload=False)).model
     candidate = from_installed(found, gguf.read_header(found.path), board.cpu.features)
     plans = [
         plan

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _COMMANDS = {
     "ask": ("edgechat.cli.ask:ask", "One answer to standard output."),
+    "bench": ("edgechat.cli.bench:bench", "Speed and memory on this board; keeps the calibration."),
     "board": ("edgechat.cli.board:board", "What this machine is."),
     "doctor": ("edgechat.cli.doctor:doctor", "What is wrong or slow here, and what mends it."),
     "models": ("edgechat.cli.models:models", "List, fetch, add, choose and remove models."),

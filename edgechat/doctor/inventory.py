@@ -78,6 +78,7 @@ def _in_use(paths: Paths, config: Config, board: Board, *, is_loaded: bool) -> F
             paths=paths,
             config=config,
             board=board,
+            offload=False,  # what fits the memory fits with a GPU all the more
             steps_down=lambda label: steps.read(paths.state, board.boot_id, label),
         )
     except EdgechatError as error:

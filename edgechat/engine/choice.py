@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING
 
 from edgechat.engine.request import is_path
 from edgechat.errors import DoesNotFitError, ModelNotFoundError, NoModelError
-from edgechat.models import fit, gguf
-from edgechat.models.gguf_shape import shape_of, weight_bytes
+from edgechat.models import gguf
+from edgechat.models.calibration import read_calibration
+from edgechat.models.fit import FitWish
+from edgechat.models.gguf_check import require_loadable
 from edgechat.models.installed import STARTER_NAME, InstalledModel, find, installed, read_pin
+from edgechat.models.pick import pick
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +44,8 @@ class Choice:
     is_starter: bool = False
     wished_n_ctx: int = 0
     """The context that was asked for, or the plan's own when none was."""
+    is_default: bool = False
+    """True when nobody named a model, and this one was the best that fits."""
     stepped_down_from: str | None = None
     """What would have been loaded, had it not died of memory since the last boot."""
 
@@ -50,7 +55,9 @@ class Choice:
         return f"{self.name}:{self.quant.lower()}"
 
 
-def choose(wish: Wish, *, paths: Paths, config: Config, board: Board, steps_down: Callable[[str], int]) -> Choice:
+def choose(
+    wish: Wish, *, paths: Paths, config: Config, board: Board, offload: bool, steps_down: Callable[[str], int]
+) -> Choice:
     """Settle on one file and plan.
 
     Args:
@@ -58,6 +65,7 @@ def choose(wish: Wish, *, paths: Paths, config: Config, board: Board, steps_down
         paths: where models and the pin are.
         config: settings that stand in for what the wish leaves open.
         board: the machine, with the memory that is free now.
+        offload: whether this llama.cpp was built to use a GPU.
         steps_down: how many plans of a model's ladder died of memory since boot, by its label.
 
     Raises:
@@ -66,42 +74,65 @@ def choose(wish: Wish, *, paths: Paths, config: Config, board: Board, steps_down
         DoesNotFitError: no plan for it fits this board.
         InvalidModelFileError: the file is damaged or not a GGUF.
     """
-    model, n_ctx = find_model(wish, paths=paths, config=config)
-    header = gguf.read_header(model.path)
-    candidate = fit.Candidate(
-        name=model.name,
-        quant=model.quant,
-        shape=shape_of(header),
-        weights=weight_bytes(header, board.cpu.features),
-    )
-    ladder = fit.ladder(board, candidate, fit.FitWish(n_ctx=n_ctx, threads=config.threads))
-    fitting = [plan for plan in ladder if plan.fits]
-    if not fitting:
-        smallest = ladder[-1]
-        raise DoesNotFitError(
-            f"{model.label} needs {_mb(smallest.memory.total)} at least; "
-            f"{_mb(smallest.available)} are free and {_mb(smallest.reserve)} of them stay reserved.",
-            hint="Close other programs, ask for a smaller context with --ctx, or see `edgechat models plan`.",
-        )
-    step = min(steps_down(model.label.lower()), len(fitting) - 1)
+    wanted = find_models(wish, paths=paths, config=config)
+    fit_wish = FitWish(n_ctx=wanted.n_ctx, threads=config.threads, offload=offload)
+    measured = read_calibration(paths, board)
+    models = list(wanted.models)
+    best: Plan | None = None
+    while True:
+        model, ladder = pick(board, models, fit_wish, measured)
+        fitting = [plan for plan in ladder if plan.fits]
+        best = best or (fitting or ladder)[0]
+        step = steps_down(model.label.lower())
+        if step < len(fitting):
+            break
+        # Every plan of this file died of memory, or none fits: another quantization, then another model.
+        models.remove(model)
+        if not models:
+            raise _too_large(ladder[-1], died=bool(fitting))
+    require_loadable(gguf.read_header(model.path))
+    plan = fitting[step]
     return Choice(
         name=model.name,
         quant=model.quant,
         path=model.path,
-        plan=fitting[step],
+        plan=plan,
         ladder=tuple(fitting[step:]),
         languages=model.languages,
-        sampling=dict(model.sampling.items()),
+        sampling=dict(model.sampling),
         is_starter=model.name == STARTER_NAME,
-        wished_n_ctx=max(n_ctx or 0, fitting[step].settings.n_ctx),
-        stepped_down_from=_describe(fitting[0]) if step else None,
+        is_default=wanted.is_default,
+        wished_n_ctx=max(wanted.n_ctx or 0, plan.settings.n_ctx),
+        stepped_down_from=None if plan is best or not steps_down(best.label) else describe(best),
     )
 
 
-def find_model(wish: Wish, *, paths: Paths, config: Config) -> tuple[InstalledModel, int | None]:
-    """The file a wish means, and the context size that goes with it.
+def _too_large(smallest: Plan, *, died: bool) -> DoesNotFitError:
+    hint = "Close other programs, ask for a smaller context with --ctx, or see `edgechat models plan`."
+    name = f"{smallest.model}:{smallest.quant.lower()}"
+    if died:
+        return DoesNotFitError(f"Every plan for {name} ran out of memory since the machine started.", hint=hint)
+    return DoesNotFitError(
+        f"{name} needs {_mb(smallest.memory.total)} at least; {_mb(smallest.available)} are free and "
+        f"{_mb(smallest.reserve)} of them stay reserved.",
+        hint=hint,
+    )
 
-    The order: the wish, the configuration, ``models use``, then the best of what is installed.
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The files that a wish allows, and the context that goes with it."""
+
+    models: tuple[InstalledModel, ...]
+    n_ctx: int | None
+    is_default: bool
+    """True when nobody named a model, so that any of them will do."""
+
+
+def find_models(wish: Wish, *, paths: Paths, config: Config) -> Wanted:
+    """The files a wish means: one, every quantization of a name, or all that is installed.
+
+    The order: the wish, the configuration, ``models use``, then whatever is installed.
 
     Raises:
         ModelNotFoundError: it is not there.
@@ -109,19 +140,21 @@ def find_model(wish: Wish, *, paths: Paths, config: Config) -> tuple[InstalledMo
     """
     n_ctx = wish.n_ctx or config.n_ctx
     named = wish.model or config.model
+    if named and is_path(named):
+        return Wanted((_from_file(Path(named)),), n_ctx, is_default=False)
     if named:
-        return (_from_file(Path(named)) if is_path(named) else find(paths, named)), n_ctx
+        found = find(paths, named)
+        alike = [each for each in installed(paths) if each.name == found.name and ":" not in named]
+        return Wanted(tuple(alike) or (found,), n_ctx, is_default=False)
     if pin := read_pin(paths):
-        return find(paths, pin.model, pin.quant), n_ctx or pin.n_ctx
-    everything = installed(paths)
+        return Wanted((find(paths, pin.model, pin.quant),), n_ctx or pin.n_ctx, is_default=False)
+    everything = tuple(installed(paths))
     if not everything:
         raise NoModelError(
             "No model is installed.",
             hint="Fetch one with `edgechat models pull`, or add a file with `edgechat models add FILE.gguf`.",
         )
-    # The starter is for machines that have nothing else.
-    best = max(everything, key=lambda model: (model.name != STARTER_NAME, model.file_bytes))
-    return best, n_ctx
+    return Wanted(everything, n_ctx, is_default=True)
 
 
 def _from_file(path: Path) -> InstalledModel:
@@ -143,8 +176,9 @@ def _from_file(path: Path) -> InstalledModel:
     )
 
 
-def _describe(plan: Plan) -> str:
-    return f"{plan.model}:{plan.quant.lower()} n_ctx {plan.settings.n_ctx} KV {plan.settings.kv_type}"
+def describe(plan: Plan) -> str:
+    """A plan in a few words, for notes."""
+    return f"{plan.label} n_ctx {plan.settings.n_ctx} KV {plan.settings.kv_type}"
 
 
 def _mb(size: int) -> str:

@@ -24,6 +24,10 @@ FIRST_WINDOW_S = 0.05
 YIELD_ABOVE = 0.35
 """Cores' worth of other work that costs us more through one preempted thread than giving that thread up would."""
 
+YIELD_ABOVE_RESTING = 0.75
+"""The same while this process hardly computed. Then nothing hides what others want: work that lasts takes a whole core,
+and less is a passing burst, such as the very client that is about to ask (0.1 s of starting Python)."""
+
 RETURN_BELOW = 0.20
 """Less than this of other work lets the thread come back. Well below ``YIELD_ABOVE``, so that it does not flutter."""
 
@@ -42,7 +46,7 @@ class Ticks:
     """This process."""
 
 
-def threads_for(n_now: int, n_planned: int, n_cores: int, others: float) -> int:
+def threads_for(n_now: int, n_planned: int, n_cores: int, others: float, *, resting: bool = False) -> int:
     """How many threads should compute, given what other processes take.
 
     Args:
@@ -50,12 +54,14 @@ def threads_for(n_now: int, n_planned: int, n_cores: int, others: float) -> int:
         n_planned: threads that the plan gives us when it is quiet.
         n_cores: cores we may use.
         others: cores' worth of time that other processes took lately.
+        resting: this process hardly computed in that time.
     """
+    limit = YIELD_ABOVE_RESTING if resting else YIELD_ABOVE
     spare = n_cores - n_planned
     """Cores that nobody decodes on: other work there disturbs nobody."""
     pressing = others - spare
     # How many of our threads that work displaces: part of a core still preempts one whole thread.
-    yielded = 0 if pressing <= YIELD_ABOVE else 1 + int(max(pressing - YIELD_ABOVE - 1e-9, 0.0))
+    yielded = 0 if pressing <= limit else 1 + int(max(pressing - limit - 1e-9, 0.0))
     wanted = max(n_planned - yielded, 1)
     if wanted > n_now:
         # Only as far up as leaves the work that is there undisturbed.
@@ -91,8 +97,10 @@ class Governor:
         if ticks is None:
             return self.n_threads
         others = others_share(self._last, ticks)
+        own = (ticks.own - self._last.own) / max(ticks.at - self._last.at, 1e-6)
         self._last = ticks
-        wanted = threads_for(self.n_threads, self.n_planned, len(self._cpus), others)
+        resting = own < 0.5 * self.n_threads
+        wanted = threads_for(self.n_threads, self.n_planned, len(self._cpus), others, resting=resting)
         if wanted <= self.n_threads:
             self._quiet = 0
             self.n_threads = wanted

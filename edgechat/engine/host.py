@@ -107,6 +107,7 @@ class Host:
         from edgechat.board.probe import probe  # noqa: PLC0415
         from edgechat.engine.choice import choose  # noqa: PLC0415
         from edgechat.engine.loop import DecodeLoop  # noqa: PLC0415
+        from edgechat.engine.native.lib import llama  # noqa: PLC0415 - llama.cpp enters the process here
         from edgechat.engine.residence import Residence  # noqa: PLC0415 - llama.cpp enters the process here
         from edgechat.models.locks import IN_USE, try_lock  # noqa: PLC0415
 
@@ -120,6 +121,7 @@ class Host:
                 paths=self._paths,
                 config=self._config,
                 board=board,
+                offload=bool(llama.llama_supports_gpu_offload()),
                 steps_down=lambda label: steps.read(self._paths.state, board.boot_id, label),
             )
             self._choice = choice
@@ -246,19 +248,21 @@ class Host:
         choice = self._choice
         if choice is None:
             return None
-        from edgechat.engine.choice import find_model  # noqa: PLC0415
+        from edgechat.engine.choice import find_models  # noqa: PLC0415
 
-        wanted, n_ctx = find_model(wish, paths=self._paths, config=self._config)
+        wanted = find_models(wish, paths=self._paths, config=self._config)
+        # The best of what is installed was chosen when it was loaded; its own memory must not change the answer now.
+        is_right = choice.is_default if wanted.is_default else any(each.path == choice.path for each in wanted.models)
         # A context that was cut to fit the board is all there is: loading again would give the same.
-        is_enough = n_ctx is None or n_ctx <= choice.wished_n_ctx
-        if wanted.path == choice.path and is_enough:
+        is_enough = wanted.n_ctx is None or wanted.n_ctx <= choice.wished_n_ctx
+        if is_right and is_enough:
             return None
         return {
             "type": "switch",
             "resident": choice.label,
             "resident_n_ctx": choice.plan.settings.n_ctx,
-            "wanted": wanted.label.lower(),
-            "wanted_n_ctx": n_ctx,
+            "wanted": "the default model" if wanted.is_default else wanted.models[0].label.lower(),
+            "wanted_n_ctx": wanted.n_ctx,
             "others": sum(1 for each in list(self._listener.connections) if each.keeps and each is not asking),
         }
 

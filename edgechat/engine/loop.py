@@ -103,9 +103,10 @@ class DecodeLoop:
             self._step()
             self.idle_since = time.monotonic()
         else:
-            self._vital.stage = "idle"
             # Keeps the last look fresh: the first step of the next answer must not begin with threads that collide.
             self._governor.turn(time.monotonic())
+        if not self._running:
+            self._vital.stage = "idle"
 
     # -- mail ----------------------------------------------------------------------------------------------------------
 

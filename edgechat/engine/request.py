@@ -124,8 +124,8 @@ class Request:
     timeout_s: float | None = None
     """The engine gives the slot back after this long, whatever the client does."""
     constraint: dict[str, Any] | None = None
-    """``{"json_schema": {...}}``, ``{"regex": "..."}`` or ``{"choices": [...]}``: the answer satisfies it, or there is an
-    error."""
+    """``{"json_schema": {...}}``, ``{"regex": "..."}`` or ``{"choices": [...]}``: the answer satisfies it, or it is
+    an error."""
     resume: tuple[int, ...] = ()
     """Token ids already received: generation goes on behind them."""
 

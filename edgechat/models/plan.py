@@ -99,3 +99,8 @@ class Plan:
     estimated: Estimate
     reasons: tuple[str, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """``name:quant``, as commands take it."""
+        return f"{self.model}:{self.quant.lower()}"

@@ -10,6 +10,7 @@ import ctypes
 from typing import TYPE_CHECKING, Any
 
 from edgechat.engine.native.lib import llama
+from edgechat.engine.native.threadpool import ThreadPool
 from edgechat.errors import EngineError
 
 if TYPE_CHECKING:
@@ -56,11 +57,13 @@ class Context:
         self.n_batch: int = llama.llama_n_batch(self.handle)
         self.n_seq_max: int = llama.llama_n_seq_max(self.handle)
         self._threads = (settings.n_threads, settings.n_threads_batch)
+        self._pool = ThreadPool(self.handle, max(self._threads))
         self._make_batch()
 
     def close(self) -> None:
         """Free the KV cache and the compute buffers."""
         if self.handle:
+            self._pool.close()
             llama.llama_free(self.handle)
             self.handle = None
 
