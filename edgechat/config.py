@@ -67,7 +67,11 @@ def load(directory: Path, env: Mapping[str, str] | None = None) -> Config:
     config = Config()
     file = directory / FILE
     for name, value in _read(file).items():
-        config = config.override(str(file), **{_known(name, str(file)): _typed(name, value, str(file))})
+        _known(name, str(file))
+        if isinstance(value, str) and name in _INTEGERS | _FLOATS:
+            # In the environment everything is text; in the file a number is a number.
+            raise UsageError(f"{file}: {name} is {value!r}; write the number without quotation marks.")
+        config = config.override(str(file), **{name: _typed(name, value, str(file))})
     for variable, text in env.items():
         if not variable.startswith("EDGECHAT_") or (suffix := variable[len("EDGECHAT_") :]) in _OTHER_VARIABLES:
             continue
@@ -84,16 +88,22 @@ def seconds(duration: str) -> float:
     Raises:
         UsageError: it is not a duration.
     """
+    if (found := _seconds(duration)) is None:
+        raise UsageError(f"{duration!r} is not a duration.", hint="Write 90s, 30m, 2h, 0 or -1.")
+    return found
+
+
+def _seconds(duration: str) -> float | None:
     units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
     text = duration.strip().lower()
     unit = units.get(text[-1:], 0)
     try:
         number = float(text[:-1] if unit else text)
     except ValueError:
-        number = float("nan")
-    if not ((number == -1 and not unit) or 0 <= number < 1e9):
-        raise UsageError(f"{duration!r} is not a duration.", hint="Write 90s, 30m, 2h, 0 or -1.")
-    return number * (unit or 1) if number >= 0 else -1.0
+        return None
+    if number == -1 and not unit:
+        return -1.0
+    return number * (unit or 1) if 0 <= number < 1e9 else None
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -139,9 +149,9 @@ def _typed(name: str, value: object, origin: str) -> str | int | float:
         wanted = "text"
     elif name == "color" and value not in _COLORS:
         wanted = "auto, always or never"
+    elif name == "keep_alive" and _seconds(value) is None:
+        wanted = "a duration: 90s, 30m, 2h, 0 or -1"
     else:
-        if name == "keep_alive":
-            seconds(value)
         return value
     raise UsageError(f"{origin}: {name} is {value!r}; it must be {wanted}.")
 

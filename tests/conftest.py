@@ -5,11 +5,12 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class NetworkRefusedError(AssertionError):
@@ -29,7 +30,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def only_this_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def only_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refuses connections other than Unix sockets and loopback, in this process."""
     connect = socket.socket.connect
 
@@ -39,7 +40,6 @@ def only_this_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
-    yield
 
 
 def _is_loopback(host: str) -> bool:

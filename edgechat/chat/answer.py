@@ -20,7 +20,6 @@ from edgechat.models.locks import Lock, try_lock
 from edgechat.paths import private_directory
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Mapping
     from pathlib import Path
     from types import TracebackType
@@ -119,18 +118,18 @@ class Answer:
         self.close()
 
     def _write(self, status: Status, more: str, values: tuple[str, ...]) -> None:
+        # The whole text each time, so that writing it twice (an interruption just behind the commit) changes nothing.
         content, thought = "".join(self._content), "".join(self._thought)
         with self._database.changing() as connection:
             changed = connection.execute(
-                f"UPDATE message SET content = content || ?, thought = thought || ?, status = ?{more} WHERE id = ?",  # noqa: S608
+                f"UPDATE message SET content = ?, thought = ?, status = ?{more} WHERE id = ?",  # noqa: S608
                 (content, thought, status, *values, self.message),
             ).rowcount
             if not changed:
                 raise StateError("The conversation was removed while its answer was being written.")
             if status != "streaming":
-                _index(connection, self.message)
-        self._content.clear()
-        self._thought.clear()
+                search.index(connection, self.message, content)
+        self._content, self._thought = [content], [thought]
         self._waiting = 0
 
     def _let_go(self) -> None:
@@ -179,7 +178,8 @@ def seal_abandoned(database: Database) -> int:
                 (row["id"],),
             ).rowcount
             if changed:
-                _index(connection, row["id"])
+                (content,) = connection.execute("SELECT content FROM message WHERE id = ?", (row["id"],)).fetchone()
+                search.index(connection, row["id"], content)
                 sealed += 1
     if database.file is not None and (folder := database.file.parent / _WRITERS).is_dir():
         for path in folder.iterdir():
@@ -200,8 +200,3 @@ def _is_alive(file: Path | None, writer: str | None) -> bool:
         return True
     lock.close()
     return False
-
-
-def _index(connection: sqlite3.Connection, message: int) -> None:
-    (content,) = connection.execute("SELECT content FROM message WHERE id = ?", (message,)).fetchone()
-    search.index(connection, message, content)

@@ -11,6 +11,7 @@ The decision is pure (:func:`threads_for`); :class:`Governor` reads ``/proc/stat
 from __future__ import annotations
 
 import os
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,8 +87,13 @@ class Governor:
         self._last = self._read()
         self._quiet = 0
 
-    def turn(self, now: float) -> int:
-        """Threads to use from here on; looks at the machine only when a window has passed."""
+    def turn(self, now: float, *, resting: bool = False) -> int:
+        """Threads to use from here on; looks at the machine only when a window has passed.
+
+        Args:
+            now: on the monotonic clock.
+            resting: no step was computed since the last look.
+        """
         is_first = not self.n_threads
         if is_first:
             self.n_threads = self.n_planned
@@ -97,18 +103,18 @@ class Governor:
         if ticks is None:
             return self.n_threads
         others = others_share(self._last, ticks)
-        own = (ticks.own - self._last.own) / max(ticks.at - self._last.at, 1e-6)
         self._last = ticks
-        resting = own < 0.5 * self.n_threads
         wanted = threads_for(self.n_threads, self.n_planned, len(self._cpus), others, resting=resting)
-        if wanted <= self.n_threads:
-            self._quiet = 0
-            self.n_threads = wanted
-        else:
-            self._quiet += 1
-            if self._quiet >= QUIET_WINDOWS:
-                self.n_threads, self._quiet = wanted, 0
+        self._quiet = self._quiet + 1 if wanted > self.n_threads else 0
+        if wanted < self.n_threads or self._quiet >= QUIET_WINDOWS:
+            # Standard error is the engine's log.
+            sys.stderr.write(f"threads {self.n_threads} -> {wanted}: others {others:.2f} cores\n")
+            self.n_threads, self._quiet = wanted, 0
         return self.n_threads
+
+    def look_anew(self) -> None:
+        """Begin a window now: one that mixes computing and resting would take the next client's start for contention."""
+        self._last = self._read()
 
     def _read(self) -> Ticks | None:
         try:

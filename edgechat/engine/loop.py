@@ -104,9 +104,10 @@ class DecodeLoop:
             self.idle_since = time.monotonic()
         else:
             # Keeps the last look fresh: the first step of the next answer must not begin with threads that collide.
-            self._governor.turn(time.monotonic())
-        if not self._running:
+            self._governor.turn(time.monotonic(), resting=True)
+        if not self._running and self._vital.stage != "idle":
             self._vital.stage = "idle"
+            self._governor.look_anew()
 
     # -- mail ----------------------------------------------------------------------------------------------------------
 
@@ -244,7 +245,7 @@ class DecodeLoop:
 
     def _step(self) -> None:
         context = self._context
-        allowed = self._governor.turn(time.monotonic())
+        allowed = self._governor.turn(time.monotonic(), resting=self._vital.stage == "idle")
         context.set_threads(*(min(planned, allowed) for planned in self._planned_threads))
         context.clear()
         n_decoding = n_prefilled = 0

@@ -29,6 +29,7 @@ MAX_TOTAL = 64 * 1024 * 1024
 """The same for everything that one rendering makes: a list of large texts is large too."""
 
 MAX_RANGE = 10_000
+MAX_NODES = 100_000
 _MAX_BITS = 4096  # of an integer: larger ones only serve to burn time inside one operation
 _MAX_PRECISION = 30
 
@@ -202,19 +203,24 @@ class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
         return str(value)
 
     def _weigh(self, value: Any) -> None:
-        """Charge for a nested value as if written out: forty lists, each holding the last one twice, are 2^40 items."""
-        pending = [value]
+        """Refuse what would be long if written out: forty lists, each holding the last one twice, are 2^40 items."""
+        pending, count = [value], 0
         while pending:
             each = pending.pop()
-            self.charge(len(each) if isinstance(each, str) else 1)
-            if isinstance(each, dict):
+            count += 1
+            if count > MAX_NODES:
+                raise SecurityError(f"a value of more than {MAX_NODES} items is not written out")
+            if isinstance(each, str):
+                self.charge(len(each))
+            elif isinstance(each, dict):
                 pending += each.keys()
                 pending += each.values()
             elif isinstance(each, (list, tuple)):
                 pending += each
 
     def _tojson(self, value: Any, indent: int | None = None, **_options: Any) -> str:
-        # Jinja's own filter escapes <, > and & for HTML, which would change the prompt. This one counts as it goes.
+        # Jinja's own filter escapes <, > and & for HTML, which would change the prompt.
+        self._weigh(value)
         width = None if indent is None else min(int(indent), 8)
         return self.concat(json.JSONEncoder(ensure_ascii=False, indent=width).iterencode(value))
 

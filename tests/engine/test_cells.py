@@ -1,0 +1,129 @@
+"""KV cells are never promised twice, and finished prefixes are kept as long as there is room."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
+
+from edgechat.engine.cells import MAX_LOSS, Cells, Grant, common_prefix
+
+N_CTX, N_SEQ = 64, 3
+TOKENS = st.lists(st.integers(0, 1), min_size=1, max_size=40).map(tuple)
+
+
+class Ledger(RuleBasedStateMachine):
+    """Plays the decode loop: admits, decodes part of what was reserved, parks; keeps its own books beside."""
+
+    running = Bundle("running")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_rewindable = True
+        self.cells = Cells(N_CTX, N_SEQ, is_rewindable=self.is_rewindable)
+        self.reserved: dict[int, int] = {}
+        self.parked: dict[int, tuple[int, ...]] = {}  # oldest first
+
+    @rule(target=running, prompt=TOKENS, answer=st.integers(1, 40))
+    def admit(self, prompt, answer):
+        wanted = len(prompt) + answer
+        grant = self.cells.admit(prompt, wanted)
+        could_be = len(self.reserved) < N_SEQ and wanted <= N_CTX - sum(self.reserved.values())
+        assert (grant is not None) == could_be, "waits only when it must"
+        if grant is None:
+            return multiple()
+        assert grant.slot not in self.reserved
+        assert grant.reused < len(prompt), "the last prompt token is always decoded"
+        kept = self.parked.pop(grant.slot, ())
+        if grant.reused:
+            assert kept[: grant.reused] == prompt[: grant.reused]
+            assert self.is_rewindable or grant.reused == len(kept)
+            assert grant.slot not in grant.evicted
+        else:
+            assert (grant.slot in grant.evicted) == bool(kept), "cells that are not reused are cleared"
+        others = [slot for slot in grant.evicted if slot != grant.slot]
+        assert others == list(self.parked)[: len(others)], "the oldest goes first"
+        for slot in others:
+            del self.parked[slot]
+        self.reserved[grant.slot] = wanted
+        return (grant.slot, prompt, wanted)
+
+    @rule(sequence=consumes(running), share=st.floats(0, 1))
+    def finish(self, sequence, share):
+        slot, prompt, wanted = sequence
+        filled = (*prompt, *([0] * wanted))[: int(wanted * share)]
+        self.cells.park(slot, filled)
+        del self.reserved[slot]
+        if filled:
+            self.parked[slot] = filled
+
+    @rule(sequence=consumes(running))
+    def clear(self, sequence):
+        self.cells.forget(sequence[0])
+        del self.reserved[sequence[0]]
+
+    @invariant()
+    def nothing_is_promised_twice(self):
+        used = sum(self.reserved.values()) + sum(map(len, self.parked.values()))
+        assert self.cells.free == N_CTX - used
+        assert self.cells.free >= 0
+        assert self.cells.n_running == len(self.reserved)
+        assert not set(self.reserved) & set(self.parked)
+        assert {*self.reserved, *self.parked} <= set(range(N_SEQ))
+
+
+class UnrewindableLedger(Ledger):
+    """The same for sliding windows and recurrent state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_rewindable = False
+        self.cells = Cells(N_CTX, N_SEQ, is_rewindable=False)
+
+
+TestLedger = Ledger.TestCase
+TestLedger.settings = settings(max_examples=150, deadline=None)
+TestUnrewindableLedger = UnrewindableLedger.TestCase
+TestUnrewindableLedger.settings = settings(max_examples=100, deadline=None)
+
+
+@given(TOKENS, TOKENS)
+def test_a_common_prefix_is_common_and_the_longest(a, b):
+    n = common_prefix(a, b)
+    assert a[:n] == b[:n]
+    assert n == min(len(a), len(b)) or a[n] != b[n]
+
+
+def admitted(cells: Cells, prompt: tuple[int, ...], wanted: int) -> Grant:
+    grant = cells.admit(prompt, wanted)
+    assert grant is not None
+    return grant
+
+
+def finished(cells: Cells, tokens: tuple[int, ...]) -> int:
+    slot = admitted(cells, tokens, len(tokens)).slot
+    cells.park(slot, tokens)
+    return slot
+
+
+def test_the_next_turn_of_a_chat_reads_only_its_tail():
+    cells = Cells(100, 2)
+    slot = finished(cells, tuple(range(50)))
+    assert admitted(cells, (*range(50), 7, 8), 60) == Grant(slot, reused=50, evicted=())
+
+
+def test_a_short_question_does_not_cost_a_long_chat_its_place():
+    """Every prompt begins with its template's words; once, that alone made it take over the chat's slot."""
+    chat = tuple(range(400))
+    cells = Cells(1000, 2)
+    slot = finished(cells, chat)
+    grant = admitted(cells, (*range(400 // MAX_LOSS - 1), 999, 998), 100)
+    assert grant.slot != slot
+    assert grant.reused == 0
+    assert admitted(cells, (*chat, 5), 410).reused == 400
+
+
+def test_a_sequence_that_cannot_be_rewound_is_reused_whole_or_not_at_all():
+    cells = Cells(100, 1, is_rewindable=False)
+    finished(cells, (1, 2, 3, 4))
+    assert admitted(cells, (1, 2, 3, 9, 9), 10).reused == 0
