@@ -1,0 +1,80 @@
+"""Why an engine ended is named rightly, kept, and never mistaken for another engine's end."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgechat.engine import death
+from edgechat.errors import StateError
+
+ASSERT = "llama.cpp: loading\n/x/ggml.c:1: GGML_ASSERT(n > 0) failed\nlast line"
+MEMORY = "ggml_backend_cpu_buffer_type_alloc_buffer: failed to allocate buffer of size 5\n"
+
+
+def cause(status: int, log: str = "", kills: int = 0, declared: str | None = None) -> tuple[str, str]:
+    note = death.classify("e", status=status, log_tail=log, oom_kills=kills, stage="decode", declared=declared)
+    return note.cause, note.detail
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({"status": -11}, ("signal", "SIGSEGV")),
+        ({"status": -9}, ("signal", "SIGKILL")),
+        ({"status": -9, "kills": 1}, ("oom", "the kernel ended it because memory ran out")),
+        ({"status": -11, "kills": 1}, ("signal", "SIGSEGV")),
+        ({"status": -6, "log": ASSERT}, ("assert", "/x/ggml.c:1: GGML_ASSERT(n > 0) failed")),
+        ({"status": -6, "log": "terminate called: std::bad_alloc"}, ("oom", "terminate called: std::bad_alloc")),
+        ({"status": 1, "log": MEMORY}, ("oom", MEMORY.strip())),
+        ({"status": 1}, ("exit", "exit status 1")),
+        ({"status": 70, "declared": "template:took too long: 5 s"}, ("template", "took too long: 5 s")),
+        ({"status": 1, "declared": "exit:KeyError: 'x'"}, ("exit", "KeyError: 'x'")),
+        ({"status": 1, "declared": "exit:MemoryError: ", "log": "MemoryError\n"}, ("oom", "MemoryError")),
+    ],
+)
+def test_a_death_has_one_cause(arguments, expected):
+    assert cause(**arguments) == expected
+
+
+@given(st.integers(-64, 255).filter(bool), st.text(max_size=200), st.integers(0, 3))
+def test_every_way_to_end_has_a_name(status, log, kills):
+    """Also real-time signals, most of which Python does not know."""
+    name, detail = cause(status, log, kills)
+    assert name in {"signal", "oom", "assert", "exit"}
+    assert detail or log
+    assert "\n" not in detail
+
+
+def test_a_note_is_read_for_its_own_engine_only(tmp_path):
+    note = death.classify("mine", status=-11, log_tail="", oom_kills=0, stage="load")
+    death.write(tmp_path, note)
+    assert death.read(tmp_path, "mine") == note
+    assert death.read(tmp_path, "another") is None
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", "null", "{}", '{"engine": "e"}', "\xff"])
+def test_a_damaged_note_is_no_note(damage, tmp_path):
+    (tmp_path / death.NOTE).write_bytes(damage.encode("latin-1"))
+    assert death.read(tmp_path, "e") is None
+
+
+def test_a_note_that_cannot_be_written_says_where(tmp_path):
+    (tmp_path / death.NOTE).mkdir()
+    (tmp_path / death.NOTE / "in the way").touch()
+    with pytest.raises(StateError, match=death.NOTE):
+        death.write(tmp_path, death.classify("e", status=-9, log_tail="", oom_kills=0, stage="idle"))
+
+
+def test_the_note_is_plain_json_for_other_tools(tmp_path):
+    death.write(tmp_path, death.classify("e", status=-9, log_tail="", oom_kills=0, stage="idle"))
+    assert json.loads((tmp_path / death.NOTE).read_text())["cause"] == "signal"
+
+
+def test_the_first_complaint_names_the_cause():
+    log = "print_info: fine\nllama_model_load: error: unknown architecture 'x'\ncommon: failed to load model\n"
+    assert death.last_error_line(log) == "llama_model_load: error: unknown architecture 'x'"
+    assert death.last_error_line("all fine") == ""
