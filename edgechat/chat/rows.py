@@ -27,9 +27,9 @@ def insert(connection: sqlite3.Connection, conversation: Conversation) -> int:
             storable(conversation.uid) or secrets.token_hex(16),
             clean_line(storable(conversation.title)),
             storable(conversation.system),
-            conversation.model,
+            _text(conversation.model),
             conversation.origin,
-            conversation.created_at,
+            _text(conversation.created_at),
             conversation.forked_from,
         ),
     ).lastrowid
@@ -69,12 +69,12 @@ def keep(connection: sqlite3.Connection, number: int, message: Message, writer: 
             content,
             storable(message.thought),
             message.status,
-            message.finish_reason,
-            message.model,
-            message.quant,
+            _text(message.finish_reason),
+            _text(message.model),
+            _text(message.quant),
             json.dumps(message.usage),
             json.dumps(message.timing),
-            message.created_at,
+            _text(message.created_at),
             writer,
         ),
     ).lastrowid
@@ -88,6 +88,10 @@ def keep(connection: sqlite3.Connection, number: int, message: Message, writer: 
         "UPDATE conversation SET touched = (SELECT max(touched) + 1 FROM conversation) WHERE id = ?", (number,)
     )
     return kept
+
+
+def _text(value: str | None) -> str | None:
+    return None if value is None else storable(value)
 
 
 def message_row(connection: sqlite3.Connection, message: int) -> sqlite3.Row:

@@ -114,7 +114,10 @@ class Turn:
                         self.fault = error
                 yield event
         except ContextOverflowError as error:
+            is_alone = len(self._history.messages(self._conversation.id, 2)) < 2
             self._take_back()
+            if is_alone:
+                raise
             raise ContextOverflowError(error.prompt_tokens, error.n_ctx, hint=OVERFLOW_HINT) from error
         except (InvalidInputError, NoModelError):
             self._take_back()

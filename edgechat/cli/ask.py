@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +18,9 @@ from edgechat.engine.request import Message, Request, Wish
 from edgechat.errors import AnswerError, InvalidInputError, UsageError
 from edgechat.paths import Paths
 
+if TYPE_CHECKING:
+    from edgechat.chat.turn import Turn
+
 
 @click.command()
 @click.argument("prompt", required=False)
@@ -25,6 +29,8 @@ from edgechat.paths import Paths
 @click.option(
     "-f", "--file", "files", multiple=True, type=click.Path(path_type=Path), help="Append a text file. Repeatable."
 )
+@click.option("-c", "--continue", "is_kept", is_flag=True, help="Continue the last -c conversation, and keep this.")
+@click.option("--new", "is_new", is_flag=True, help="With -c: begin a new conversation.")
 @click.option("-n", "--max-tokens", type=click.IntRange(min=1), help="Longest answer in tokens (default 1024).")
 @click.option("--temp", "temperature", type=float, help="Sampling temperature; 0 is greedy.")
 @click.option("--top-k", type=int, help="Sample among this many tokens; 0 means all.")
@@ -58,9 +64,12 @@ def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  #
     edgechat ask "Why is the sky blue?"
     dmesg | edgechat ask "What went wrong here?"
     edgechat ask -f report.txt "Summarize this." --stats
+    edgechat ask -c "And at night?"
     """
     paths = Paths.from_env()
     config = settings.load(paths.config)
+    if options["is_new"] and not options["is_kept"]:
+        raise UsageError("--new begins a new conversation of -c.", hint="Write edgechat ask -c --new.")
     schema = None if options["schema"] is None else read_schema(options["schema"])
     text = _question(prompt, files)
     system = options["system"] if options["system"] is not None else config.system
@@ -93,14 +102,37 @@ def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  #
         stats=options["stats"],
         shows_thoughts=options["think"],
     )
+    turn = _begin_turn(paths, text, options, config.system) if options["is_kept"] else None
     try:
-        view.show(client.generate(request))
+        if turn is None:
+            view.show(client.generate(request))
+        else:
+            view.show(turn.keep(client.generate(replace(request, messages=turn.messages))))
     finally:
+        if turn is not None:
+            turn.close()
         client.close()
     if view.fault is not None:
         raise view.fault
+    if turn is not None and turn.fault is not None:
+        raise turn.fault
     if view.finish_reason == "timeout":
         raise AnswerError("The time allowed for the answer ran out.", hint="Allow more with --timeout.")
+
+
+def _begin_turn(paths: Paths, question: str, options: dict[str, Any], system: str | None) -> Turn:
+    """Keep the question before anything is asked."""
+    # 15 ms that only a kept answer pays.
+    from edgechat.chat.history import History  # noqa: PLC0415
+    from edgechat.chat.turn import Turn  # noqa: PLC0415
+
+    return Turn.begin(
+        History.open(paths),
+        question,
+        system=options["system"],
+        default_system=system or "",
+        is_new=options["is_new"],
+    )
 
 
 def _question(prompt: str | None, files: tuple[Path, ...]) -> str:

@@ -21,6 +21,7 @@ _COMMANDS = {
     "bench": ("edgechat.cli.bench:bench", "Speed and memory on this board; keeps the calibration."),
     "board": ("edgechat.cli.board:board", "What this machine is."),
     "doctor": ("edgechat.cli.doctor:doctor", "What is wrong or slow here, and what mends it."),
+    "history": ("edgechat.cli.history:history", "List, show, search, export, import and remove conversations."),
     "models": ("edgechat.cli.models:models", "List, fetch, add, choose and remove models."),
     "ps": ("edgechat.cli.engines:ps", "The engine processes."),
     "stop": ("edgechat.cli.engines:stop", "Stop the engine."),
