@@ -19,11 +19,12 @@ from pathlib import Path
 WINDOW_S = 0.25
 """Clock ticks are 10 ms, so a shorter window says nothing; a longer one lets a collapse last."""
 
-FIRST_WINDOW_S = 0.05
-"""The first step cannot wait for more, and a coarse first look is better than a prompt that collapses."""
+RESTING_WINDOW_S = 0.05
+"""The same before the first step of an answer, which cannot wait: a coarse look beats a prompt that collapses."""
 
-YIELD_ABOVE = 0.35
-"""Cores' worth of other work that costs us more through one preempted thread than giving that thread up would."""
+YIELD_ABOVE = 0.5
+"""Cores' worth of other work that costs us more through one preempted thread than giving that thread up would. A busy
+process gets two thirds of a core or more beside two spinning threads on two cores; our own client takes a tenth."""
 
 YIELD_ABOVE_RESTING = 0.75
 """The same while this process hardly computed. Then nothing hides what others want: work that lasts takes a whole core,
@@ -94,10 +95,14 @@ class Governor:
             now: on the monotonic clock.
             resting: no step was computed since the last look.
         """
-        is_first = not self.n_threads
-        if is_first:
+        if not self.n_threads:
             self.n_threads = self.n_planned
-        if self._last is None or now - self._last.at < (FIRST_WINDOW_S if is_first else WINDOW_S):
+        if self._last is None:
+            return self.n_threads
+        window = now - self._last.at
+        if window < (RESTING_WINDOW_S if resting else WINDOW_S):
+            if resting:
+                self.look_anew()
             return self.n_threads
         ticks = self._read()
         if ticks is None:
@@ -113,7 +118,7 @@ class Governor:
         return self.n_threads
 
     def look_anew(self) -> None:
-        """Begin a window now: one that mixes computing and resting would take the next client's start for contention."""
+        """Begin a window now: one that mixes computing and resting would take a client's start for contention."""
         self._last = self._read()
 
     def _read(self) -> Ticks | None:

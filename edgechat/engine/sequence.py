@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from edgechat.engine.native.sampler import Sampler
     from edgechat.engine.request import Request
 
-FLUSH_EVERY_S = 0.03
+FLUSH_EVERY_S = 0.08
 """Text is sent at most this often: each message wakes the reader, who takes a core from the decoding threads."""
 
 
