@@ -71,13 +71,20 @@ class Vetting:
             self._remember(self._known)
         known = self._known
         if known is None:
-            raise EngineError("The model's chat template was not tried.", cause="load")
+            raise EngineError("The model's chat template was not tried.", cause="template")
         if known.fault:
             raise InvalidModelFileError(
                 f"The chat template inside the model file was refused: {known.fault}.",
                 hint="Choose another file of this model; `edgechat models list` shows what is installed.",
             )
         return known
+
+    def abandon(self) -> None:
+        """End the child when nobody will ask for the verdict: the model could not be loaded."""
+        if self._child is not None:
+            self._child.kill()
+            self._child.communicate()
+            self._child = None
 
     def _read(self) -> Verdict | None:
         try:
@@ -105,7 +112,7 @@ class Vetting:
             # Its processor time is limited far below this, so it was the machine that kept it from running.
             raise EngineError(
                 f"The model's chat template could not be tried within {_WALL_SECONDS} s.",
-                cause="load",
+                cause="template",
                 hint="The machine is too busy; try again.",
             ) from None
         if child.returncode in _LIMIT_SIGNALS:
@@ -115,7 +122,7 @@ class Vetting:
         if child.returncode != 0:
             raise EngineError(
                 f"The process that tries the model's chat template ended with status {child.returncode}.",
-                cause="load",
+                cause="template",
                 hint="Its last words are in the log; see `edgechat doctor`.",
             )
         return Verdict(**json.loads(answer))

@@ -104,6 +104,15 @@ def test_a_child_that_was_killed_says_nothing_about_the_template(tmp_path):
     assert Vetting(CHATML, bos="", eos="", cache=tmp_path).verdict() == GOOD
 
 
+def test_an_abandoned_trial_leaves_no_process_behind(tmp_path):
+    trial = Vetting(FOREVER + CHATML, bos="", eos="", cache=tmp_path)
+    child = trial._child
+    assert child is not None
+    trial.abandon()
+    assert child.returncode == -9
+    trial.abandon()
+
+
 def test_a_template_without_a_place_for_the_system_message_passes_without_it():
     source = "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}{{ messages[-1].content }}"
     assert examine(source, bos="", eos="") == Verdict("", takes_system=False)
