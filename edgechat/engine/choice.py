@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgechat.engine.request import is_path
+from edgechat.engine.steps import SteppedDown
 from edgechat.errors import DoesNotFitError, ModelNotFoundError, NoModelError
 from edgechat.models import gguf
 from edgechat.models.calibration import read_calibration
@@ -20,8 +21,6 @@ from edgechat.models.installed import STARTER_NAME, InstalledModel, find, instal
 from edgechat.models.pick import pick
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from edgechat.board.board import Board
     from edgechat.config import Config
     from edgechat.engine.request import Wish
@@ -39,6 +38,8 @@ class Choice:
     plan: Plan
     ladder: tuple[Plan, ...]
     """This plan and the smaller ones below it, for stepping down."""
+    sha256: str | None = None
+    """Of the file, where its install recorded one."""
     languages: tuple[str, ...] = ()
     sampling: dict[str, float] = field(default_factory=dict)
     is_starter: bool = False
@@ -56,7 +57,7 @@ class Choice:
 
 
 def choose(
-    wish: Wish, *, paths: Paths, config: Config, board: Board, offload: bool, steps_down: Callable[[str], int]
+    wish: Wish, *, paths: Paths, config: Config, board: Board, offload: bool, stepped_down: SteppedDown
 ) -> Choice:
     """Settle on one file and plan.
 
@@ -66,7 +67,7 @@ def choose(
         config: settings that stand in for what the wish leaves open.
         board: the machine, with the memory that is free now.
         offload: whether this llama.cpp was built to use a GPU.
-        steps_down: how many plans of a model's ladder died of memory since boot, by its label.
+        stepped_down: what died of memory since boot.
 
     Raises:
         ModelNotFoundError: the wished model is not there.
@@ -78,40 +79,53 @@ def choose(
     fit_wish = FitWish(n_ctx=wanted.n_ctx, threads=config.threads, offload=offload)
     measured = read_calibration(paths, board)
     models = list(wanted.models)
-    best: Plan | None = None
+    lowered = stepped_down.on(board)
     while True:
-        model, ladder = pick(board, models, fit_wish, measured)
+        model, ladder = pick(lowered, models, fit_wish, measured)
         fitting = [plan for plan in ladder if plan.fits]
-        best = best or (fitting or ladder)[0]
-        step = steps_down(model.label.lower())
-        if step < len(fitting):
+        left = [plan for plan in fitting if stepped_down.allows(plan.label, plan.memory.host)]
+        if left:
             break
         # Every plan of this file died of memory, or none fits: another quantization, then another model.
         models.remove(model)
         if not models:
-            raise _too_large(ladder[-1], died=bool(fitting))
+            raise _too_large(ladder[-1], died=bool(fitting), is_hidden=lowered is not board)
     require_loadable(gguf.read_header(model.path))
-    plan = fitting[step]
+    plan = left[0]
+    full = plan
+    if stepped_down != SteppedDown():
+        full = next(filter(_fits, pick(board, wanted.models, fit_wish, measured).ladder), plan)
     return Choice(
         name=model.name,
         quant=model.quant,
         path=model.path,
         plan=plan,
-        ladder=tuple(fitting[step:]),
+        ladder=tuple(left),
+        sha256=model.sha256,
         languages=model.languages,
         sampling=dict(model.sampling),
         is_starter=model.name == STARTER_NAME,
         is_default=wanted.is_default,
         wished_n_ctx=max(wanted.n_ctx or 0, plan.settings.n_ctx),
-        stepped_down_from=None if plan is best or not steps_down(best.label) else describe(best),
+        stepped_down_from=describe(full) if full.memory.host > plan.memory.host else None,
     )
 
 
-def _too_large(smallest: Plan, *, died: bool) -> DoesNotFitError:
+def _fits(plan: Plan) -> bool:
+    return plan.fits
+
+
+def _too_large(smallest: Plan, *, died: bool, is_hidden: bool) -> DoesNotFitError:
     hint = "Close other programs, ask for a smaller context with --ctx, or see `edgechat models plan`."
     name = f"{smallest.model}:{smallest.quant.lower()}"
     if died:
         return DoesNotFitError(f"Every plan for {name} ran out of memory since the machine started.", hint=hint)
+    if is_hidden:
+        return DoesNotFitError(
+            f"{name} needs {_mb(smallest.memory.total)} at least; an engine ran out of memory here at "
+            f"{_mb(smallest.available)}, although more seemed to be free.",
+            hint=f"Raise the memory limit of this container or service. {hint}",
+        )
     return DoesNotFitError(
         f"{name} needs {_mb(smallest.memory.total)} at least; {_mb(smallest.available)} are free and "
         f"{_mb(smallest.reserve)} of them stay reserved.",

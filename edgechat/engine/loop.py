@@ -7,6 +7,7 @@ longer than one short step. Everything that takes effect does so between steps.
 
 from __future__ import annotations
 
+import os
 import queue
 import secrets
 import time
@@ -14,10 +15,13 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgechat.engine.cells import Cells
+from edgechat.engine.cells import Cells, common_prefix
 from edgechat.engine.events import Prefill, Queued, Started
+from edgechat.engine.native import state
 from edgechat.engine.native.context import CacheFullError
 from edgechat.engine.native.sampler import Sampler
+from edgechat.engine.oom import REREADING_EXIT, Rereading
+from edgechat.engine.prefixes import MIN_TOKENS
 from edgechat.engine.refusal import error_frame
 from edgechat.engine.reply import Reply
 from edgechat.engine.request import DEFAULT_MAX_TOKENS
@@ -52,6 +56,7 @@ class Waiting:
     request_id: int
     reader: Connection
     prompt: tuple[int, ...]
+    n_static: int
     open_thought: str | None
     constraint: Constraint | None
     arrived: float
@@ -86,6 +91,7 @@ class DecodeLoop:
         self._prefill_tps = 0.0
         settings = residence.choice.plan.settings
         self._governor = governor
+        self._rereading = Rereading(residence.choice.plan.memory.mapped)
         self._planned_threads = (settings.n_threads, settings.n_threads_batch)
         self.idle_since = time.monotonic()
 
@@ -144,7 +150,16 @@ class DecodeLoop:
             connection.send_frame(error_frame(error, request_id))
             return
         self._waiting.append(
-            Waiting(request, request_id, connection, prompt.tokens, prompt.open_thought, constraint, time.monotonic())
+            Waiting(
+                request,
+                request_id,
+                connection,
+                prompt.tokens,
+                prompt.n_static,
+                prompt.open_thought,
+                constraint,
+                time.monotonic(),
+            )
         )
 
     def _cancel(self, matches: Callable[[Waiting | Sequence], bool]) -> None:
@@ -188,6 +203,7 @@ class DecodeLoop:
                 # The model cannot forget a tail after all: start this sequence from nothing.
                 self._context.drop(grant.slot)
                 reused = 0
+            reused = self._restore(waiting, known, grant.slot, reused)
             sequence = self._begin(waiting, grant.slot, reused, max_tokens, is_cut=n_room < wanted)
             self._running.append(sequence)
             # An engine that died between the last token and its ``done`` left nothing to generate; and an answer whose
@@ -198,6 +214,34 @@ class DecodeLoop:
                 self._end(sequence, "length")
             elif reason := sequence.force(self._home.model.piece):
                 self._end(sequence, reason)
+
+    def _restore(self, waiting: Waiting, known: tuple[int, ...], slot: int, reused: int) -> int:
+        """Take more of the prompt from disk than memory holds, if there is more; returns how many tokens are there."""
+        prefixes, keep = self._home.prefixes, waiting.request.keep
+        files = [prefixes.named(keep)] if keep else []
+        if waiting.n_static >= MIN_TOKENS and reused < waiting.n_static:
+            files.append(prefixes.file_of(known[: waiting.n_static]))
+        for file in files:
+            if not file.exists():
+                continue
+            self._context.drop(slot)
+            tokens = tuple(prefixes.read(file, lambda path: state.restore(self._context, slot, len(known), path)))
+            common = common_prefix(tokens, known[:-1])
+            is_usable = common == len(tokens) or self._home.model.is_rewindable
+            if tokens and is_usable and common >= reused and self._context.drop(slot, common):
+                return common
+            # Not ours after all, and the slot's own cells are gone with it.
+            self._context.drop(slot)
+            reused = 0
+        return reused
+
+    def _keep_prefix(self, sequence: Sequence) -> None:
+        """Write the static part to disk at the moment when the cache holds exactly that."""
+        tokens = sequence.tokens(0, sequence.n_static)
+        file = self._home.prefixes.file_of(tokens)
+        sequence.n_static = 0
+        if not file.exists():
+            self._home.prefixes.write(file, lambda path: state.save(self._context, sequence.slot, tokens, path))
 
     def _begin(self, waiting: Waiting, slot: int, reused: int, max_tokens: int, *, is_cut: bool) -> Sequence:
         request, home = waiting.request, self._home
@@ -221,6 +265,7 @@ class DecodeLoop:
             deadline=waiting.deadline,
             ends_at_context=is_cut,
             constraint=waiting.constraint,
+            n_static=waiting.n_static if waiting.n_static >= max(MIN_TOKENS, reused) else 0,
         )
         sequence.timing.arrived = waiting.arrived
         if request.resume:
@@ -265,6 +310,10 @@ class DecodeLoop:
             n_prefilled = self._add_chunk(reading, self._chunk(n_decoding > 0), began)
         self._vital.stage = "prefill" if n_prefilled else "decode"
         self._decode()
+        if self._rereading.after_step():
+            # As slow as the disk, for as long as it lives: a smaller plan takes over, as after the OOM killer.
+            self._vital.note(declared="oom:the model's file had to be read again for every token")
+            os._exit(REREADING_EXIT)
         now = time.monotonic()
         if reading is not None and n_prefilled >= _MIN_CHUNK:
             tps = n_prefilled / max(now - began, 1e-6)
@@ -273,6 +322,8 @@ class DecodeLoop:
             if sequence.logits_at >= 0:
                 self._sample(sequence)
             elif sequence is reading:
+                if sequence.n_past == sequence.n_static:
+                    self._keep_prefix(sequence)
                 done = min(sequence.n_past, len(sequence.prompt))
                 sequence.reader.send(Prefill(done, len(sequence.prompt)), sequence.request_id)
 
@@ -288,6 +339,8 @@ class DecodeLoop:
             sequence.timing.prefill_began = now
         count = min(sequence.pending, chunk, self._context.room)
         start = sequence.n_past
+        if start < sequence.n_static:
+            count = min(count, sequence.n_static - start)  # the cache must hold exactly the static part for a moment
         is_whole = count == sequence.pending
         index = self._context.add(sequence.tokens(start, start + count), start, sequence.slot, want_logits=is_whole)
         sequence.n_past += count
@@ -321,5 +374,11 @@ class DecodeLoop:
     def _end(self, sequence: Sequence, reason: str) -> None:
         self._running.remove(sequence)
         sequence.sampler.close()
+        if sequence.request.keep:
+            prefixes, tokens = self._home.prefixes, sequence.tokens(0, sequence.n_past)
+            prefixes.write(
+                prefixes.named(sequence.request.keep),
+                lambda path: state.save(self._context, sequence.slot, tokens, path),
+            )
         self._cells.park(sequence.slot, tuple(sequence.tokens(0, sequence.n_past)))
         sequence.finish(reason, now=time.monotonic(), peak_rss=self._vital.peak_rss(), load_s=self._home.load_s)

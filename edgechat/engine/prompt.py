@@ -12,6 +12,7 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from edgechat.engine.cells import common_prefix
 from edgechat.engine.reply import open_thought
 
 if TYPE_CHECKING:
@@ -26,6 +27,13 @@ _EDGE = 128
 _WINDOW = 4096
 """Characters looked through at once: llama.cpp's search for control tokens takes the square of their number (31 s for
 100,000 in one text, 0.1 s in windows)."""
+
+
+STATIC_CHARS = 200
+"""Instructions of fewer characters are read anew as fast as their cells are found on disk."""
+
+_OTHER_QUESTION = "\N{WHITE SQUARE}"
+"""Nobody begins a question with it, so the common part ends where the question begins."""
 
 
 class Tokenizer(Protocol):
@@ -61,6 +69,8 @@ class Prompt:
     """A conversation ready to be decoded."""
 
     tokens: tuple[int, ...]
+    n_static: int
+    """Leading tokens that do not depend on the question, when they are enough to be worth keeping; else 0."""
     open_thought: str | None
     """Closing tag of a thought that the template has opened for the model, or None."""
 
@@ -75,14 +85,26 @@ def build(
         TemplateError: the template fails.
     """
     turns = [{"role": m.role, "content": m.content} for m in messages]
-    if not takes_system:
-        turns = _fold_system(turns)
+    tokens, tail = _render(turns, template, tokenizer, takes_system=takes_system, think=think)
+    n_static = 0
+    if [m.role for m in messages] == ["system", "user"] and len(messages[0].content) >= STATIC_CHARS:
+        # What the same instructions have in common with another question is what does not depend on it.
+        other = [turns[0], {"role": "user", "content": _OTHER_QUESTION}]
+        n_static = common_prefix(tokens, _render(other, template, tokenizer, takes_system=takes_system, think=think)[0])
+    return Prompt(tokens, n_static, open_thought(tail))
+
+
+def _render(
+    turns: list[dict[str, str]], template: Template, tokenizer: Tokenizer, *, takes_system: bool, think: bool
+) -> tuple[tuple[int, ...], str]:
+    """Token ids, and the end of the text they were made from."""
+    turns = [dict(turn) for turn in (turns if takes_system else _fold_system(turns))]
     disguise = _Disguise(tokenizer)
     for turn in turns:
         turn["content"] = disguise.hide(turn["content"])
     disguise.guard_seams(turns)
     text = template.render(turns, think=think)
-    return Prompt(tuple(disguise.tokenize(text)), open_thought(text[-64:]))
+    return tuple(disguise.tokenize(text)), text[-64:]
 
 
 def _fold_system(turns: list[dict[str, str]]) -> list[dict[str, str]]:

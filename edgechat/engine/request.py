@@ -126,6 +126,8 @@ class Request:
     constraint: dict[str, Any] | None = None
     """``{"json_schema": {...}}``, ``{"regex": "..."}`` or ``{"choices": [...]}``: the answer satisfies it, or it is
     an error."""
+    keep: str | None = None
+    """Name under which the KV cells of this conversation are kept on disk when the answer is done, and found again."""
     resume: tuple[int, ...] = ()
     """Token ids already received: generation goes on behind them."""
 
@@ -205,6 +207,7 @@ _FIELDS: dict[str, Callable[[object], bool]] = {
     "think": lambda value: isinstance(value, bool),
     "timeout_s": lambda value: value is None or _is_number(value),
     "constraint": lambda value: value is None or isinstance(value, dict),
+    "keep": lambda value: value is None or isinstance(value, str),
     "resume": _each(_is_whole),
 }
 """What a frame may hold: another program wrote it, and a wrong type must not reach llama.cpp."""

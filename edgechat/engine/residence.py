@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from edgechat.engine.constrain import Constraint, Constraints
 from edgechat.engine.native.context import Context
+from edgechat.engine.native.lib import llama
 from edgechat.engine.native.model import Model
+from edgechat.engine.prefixes import Prefixes, model_key
 from edgechat.engine.prompt import Prompt, build
 from edgechat.engine.request import Request, Sampling
 from edgechat.engine.template import CHATML, ChatTemplate
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgechat.engine.choice import Choice
+    from edgechat.models.plan import LoadSettings
     from edgechat.paths import Paths
 
 
@@ -39,20 +42,41 @@ class Residence:
         self.choice = choice
         self._cache = paths.cache
         self._constraints: Constraints | None = None
+        self.context: Context = None  # type: ignore[assignment]  # only while it is being made
         settings = choice.plan.settings
         self.model = Model(choice.path, settings, on_progress=on_progress)
+        try:
+            self._furnish(settings)
+        except BaseException:
+            # A smaller plan may be tried next, in this process: it needs the memory.
+            self.close()
+            raise
+        self.prefixes = Prefixes(
+            paths.cache / "prefixes",
+            model_key(
+                choice.path,
+                choice.sha256,
+                build=llama.llama_print_system_info().decode() + llama.llama_version().decode(),
+                kv_type=settings.kv_type,
+                flash_attn=settings.flash_attn,
+            ),
+        )
+        self.load_s = time.monotonic() - began
+
+    def _furnish(self, settings: LoadSettings) -> None:
         source = self._template_source()
-        vetting = Vetting(source, bos=self.model.bos_text, eos=self.model.eos_text, cache=paths.cache)
+        vetting = Vetting(source, bos=self.model.bos_text, eos=self.model.eos_text, cache=self._cache)
         # Creating the context takes as long as compiling the template, and neither needs the other.
         compiling = threading.Thread(target=self._compile, args=(source,))
         compiling.start()
-        self.context = Context(self.model, settings)
-        compiling.join()
+        try:
+            self.context = Context(self.model, settings)
+        finally:
+            compiling.join()
         self._takes_system = vetting.verdict().takes_system
         if isinstance(self._compiled, InvalidModelFileError):
             raise self._compiled
         self._template: ChatTemplate = self._compiled
-        self.load_s = time.monotonic() - began
 
     def _compile(self, source: str) -> None:
         self._compiled: ChatTemplate | InvalidModelFileError
@@ -105,5 +129,6 @@ class Residence:
 
     def close(self) -> None:
         """Free the context, then the model."""
-        self.context.close()
+        if self.context is not None:
+            self.context.close()
         self.model.close()

@@ -64,6 +64,8 @@ class Sequence:
     ends_at_context: bool
     """True when the longest answer is bounded by the context rather than by the caller."""
     constraint: Constraint | None = None
+    n_static: int = 0
+    """Leading prompt tokens worth keeping on disk once they are computed; 0 when there are none, or they are there."""
     generated: list[int] = field(default_factory=list)
     n_forced: int = 0
     """Generated tokens that were the only ones possible, and so were not sampled."""

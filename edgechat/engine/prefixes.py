@@ -1,0 +1,141 @@
+"""Prompt prefixes whose KV cells are kept on disk: a task's instructions, a system message, a conversation.
+
+Reading 400 tokens takes a Raspberry Pi most of a minute; restoring them takes milliseconds. A file is found by a digest
+of everything its content depends on: the model file, llama.cpp's build, the cache's type, and the token ids
+themselves. What is read is checked against the digest written beside it; anything odd is deleted and computed again.
+Bounded by bytes, least recently used first. A prefix is written once, so an SD card hardly notices.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import struct
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+LIMIT_BYTES = 256 * 1024 * 1024
+MIN_TOKENS = 64
+"""Shorter prefixes are computed about as fast as they are read from a slow card."""
+
+_SAMPLES, _SAMPLE_BYTES = 64, 4096
+
+
+class Prefixes:
+    """The files of one model under one set of context parameters.
+
+    Args:
+        directory: where they lie; shared by all models, since the bound is on all of them together.
+        model_key: :func:`model_key` of the resident model.
+        limit: bytes in all.
+    """
+
+    def __init__(self, directory: Path, model_key: str, limit: int = LIMIT_BYTES) -> None:
+        self._directory = directory
+        self._model_key = model_key
+        self._limit = limit
+
+    def file_of(self, tokens: Sequence[int]) -> Path:
+        """Where the cells of exactly these tokens are, or would be, kept."""
+        digest = hashlib.sha256(self._model_key.encode() + struct.pack(f"<{len(tokens)}i", *tokens)).hexdigest()
+        return self._directory / f"{digest}.kv"
+
+    def named(self, name: str) -> Path:
+        """Where the cells of a conversation are kept, whatever its tokens are by now."""
+        digest = hashlib.sha256(f"{self._model_key} {name}".encode()).hexdigest()
+        return self._directory / f"{digest}.kv"
+
+    def read(self, file: Path, restore: Callable[[Path], list[int]]) -> list[int]:
+        """Restore a file if it is there and whole; returns its tokens, or none."""
+        seal = file.with_suffix(".sha256")
+        try:
+            expected = seal.read_text().strip()
+            is_whole = _digest(file) == expected
+        except FileNotFoundError:
+            return []
+        except OSError:
+            return []  # a card that cannot be read costs the time to compute the prefix again
+        tokens = restore(file) if is_whole else []
+        if tokens:
+            with contextlib.suppress(OSError):
+                os.utime(file)
+        else:
+            self._remove(file)
+        return tokens
+
+    def write(self, file: Path, save: Callable[[Path], bool]) -> None:
+        """Keep cells under a name, atomically, and make room. A full disk leaves everything as it was."""
+        temporary = file.with_suffix(f".{os.getpid()}.new")
+        seal = file.with_suffix(".sha256")
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not save(temporary):
+                return
+            digest = _digest(temporary, sync=True)
+            # Without its seal a file is not read, so a crash between these lines costs the prefix and nothing else.
+            seal.unlink(missing_ok=True)
+            temporary.replace(file)
+            seal.write_text(digest)
+            self._make_room(file)
+        except OSError:
+            self._remove(file)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+    def _make_room(self, kept: Path) -> None:
+        files = sorted(
+            ((each.stat().st_mtime, each.stat().st_size, each) for each in self._directory.glob("*.kv")), reverse=True
+        )
+        total = 0
+        for _, size, file in files:
+            total += size
+            if total > self._limit and file != kept:
+                self._remove(file)
+
+    @staticmethod
+    def _remove(file: Path) -> None:
+        with contextlib.suppress(OSError):
+            file.with_suffix(".sha256").unlink(missing_ok=True)
+            file.unlink(missing_ok=True)
+
+
+def _digest(file: Path, *, sync: bool = False) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as content:
+        while block := content.read(1 << 20):
+            digest.update(block)
+        if sync:
+            os.fsync(content.fileno())
+    return digest.hexdigest()
+
+
+def model_key(file: Path, sha256: str | None, *, build: str, kv_type: str, flash_attn: bool) -> str:
+    """What kept cells depend on, beside their tokens.
+
+    Args:
+        file: the model file.
+        sha256: its digest where an install recorded one.
+        build: llama.cpp's version and system information, since kernels differ in their last bits.
+        kv_type: type of the KV cache.
+        flash_attn: whether flash attention computed the cells.
+    """
+    return "\n".join((sha256 or sampled_digest(file), build, kv_type, str(flash_attn)))
+
+
+def sampled_digest(file: Path) -> str:
+    """A digest for files that nobody hashed: size, time of change, and samples spread over all of it.
+
+    Hashing a gigabyte takes a Pi five seconds at every start; a replaced file differs in size, time or any sample.
+    """
+    facts = file.stat()
+    digest = hashlib.sha256(f"{facts.st_size} {facts.st_mtime_ns} {facts.st_ino}".encode())
+    with file.open("rb") as content:
+        for number in range(_SAMPLES):
+            content.seek(facts.st_size * number // _SAMPLES)
+            digest.update(content.read(_SAMPLE_BYTES))
+    return digest.hexdigest()

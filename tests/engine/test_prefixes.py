@@ -1,0 +1,119 @@
+"""KV cells kept on disk: found again after a restart, never for another model, never damaged, never without bound."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from edgechat.engine.prefixes import Prefixes, sampled_digest
+from tests.engine.test_ask import stats_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edgechat.paths import Paths
+    from tests.engine.conftest import Cli
+
+RULES = "You are the assistant of a factory. Follow the rules of the line and be brief. " * 10
+TOKENS = [1, 2, 3]
+
+
+def saving(content: bytes) -> object:
+    def save(path: Path) -> bool:
+        path.write_bytes(content)
+        return True
+
+    return save
+
+
+def restoring(path: Path) -> list[int]:
+    return list(path.read_bytes())
+
+
+def write(prefixes: Prefixes, tokens: list[int], content: bytes) -> Path:
+    file = prefixes.file_of(tokens)
+    prefixes.write(file, saving(content))  # type: ignore[arg-type]
+    return file
+
+
+def test_what_was_written_is_read_by_the_same_model_only(tmp_path: Path) -> None:
+    ours, other = Prefixes(tmp_path, "model a"), Prefixes(tmp_path, "model b")
+    write(ours, TOKENS, bytes(TOKENS))
+    assert ours.read(ours.file_of(TOKENS), restoring) == TOKENS
+    assert ours.read(ours.file_of([1, 2, 4]), restoring) == []
+    assert other.read(other.file_of(TOKENS), restoring) == []
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "no seal", "refused"])
+def test_a_damaged_file_is_not_restored_and_does_not_stay(tmp_path: Path, damage: str) -> None:
+    prefixes = Prefixes(tmp_path, "model")
+    file = write(prefixes, TOKENS, b"cells of a prefix")
+    if damage == "flip":
+        file.write_bytes(b"cells of A prefix")
+    elif damage == "cut":
+        os.truncate(file, 5)
+    elif damage == "no seal":
+        file.with_suffix(".sha256").unlink()
+    restored: list[Path] = []
+
+    def restore(path: Path) -> list[int]:
+        restored.append(path)
+        return []
+
+    assert prefixes.read(file, restore) == []
+    assert bool(restored) == (damage == "refused")
+    if damage != "no seal":
+        assert not file.exists()
+
+
+def test_the_least_recently_used_make_room(tmp_path: Path) -> None:
+    prefixes = Prefixes(tmp_path, "model", limit=250)
+    files = [write(prefixes, [n], bytes(100)) for n in range(2)]
+    os.utime(files[0], (1, 1))
+    os.utime(files[1], (2, 2))
+    assert prefixes.read(files[0], restoring)  # used again, so it is no longer the oldest
+    third = write(prefixes, [9], bytes(100))
+    assert [file.exists() for file in (*files, third)] == [True, False, True]
+
+
+def test_a_directory_that_cannot_be_written_costs_nothing_but_the_prefix(tmp_path: Path) -> None:
+    (tmp_path / "in the way").write_text("a file")
+    prefixes = Prefixes(tmp_path / "in the way" / "prefixes", "model")
+    file = write(prefixes, TOKENS, b"cells")
+    assert prefixes.read(file, restoring) == []
+
+
+def test_a_replaced_model_file_has_another_digest(tmp_path: Path) -> None:
+    model = tmp_path / "model.gguf"
+    model.write_bytes(bytes(1_000_000))
+    before = sampled_digest(model)
+    facts = model.stat()
+    data = bytearray(1_000_000)
+    data[500_000] = 1
+    model.write_bytes(data)
+    os.utime(model, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    assert sampled_digest(model) != before
+
+
+@pytest.mark.engine
+def test_a_restarted_engine_takes_the_instructions_from_disk(cli: Cli, paths: Paths) -> None:
+    ask = ("ask", "-s", RULES, "--temp", "0", "-n", "24", "--stats=json")
+    first = cli(*ask, "What is the first rule?")
+    assert stats_of(first.stderr)["cached_tokens"] == 0
+    cli("stop")
+    again = cli(*ask, "What is the first rule?")
+    stats = stats_of(again.stderr)
+    assert int(str(stats["cached_tokens"])) >= 0.8 * int(str(stats["prompt_tokens"]))
+    assert again.stdout == first.stdout
+    cli("stop")
+    # Another question over the same instructions starts from the same cells; a damaged file is computed again.
+    other = cli(*ask, "Who may stop the line?")
+    assert int(str(stats_of(other.stderr)["cached_tokens"])) > 100
+    cli("stop")
+    (kept,) = (paths.cache / "prefixes").glob("*.kv")
+    kept.write_bytes(kept.read_bytes()[:-1] + b"x")
+    repaired = cli(*ask, "What is the first rule?")
+    assert stats_of(repaired.stderr)["cached_tokens"] == 0
+    assert repaired.stdout == first.stdout
