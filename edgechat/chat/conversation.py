@@ -7,6 +7,7 @@ starts in 1970, and one that was set wrongly may have been in 2099.
 from __future__ import annotations
 
 import datetime
+import re
 import time
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -24,6 +25,8 @@ _CLOCK_SET = 2024
 """A clock that shows an earlier year than edgechat's first has not been set."""
 
 _TITLE_LENGTH = 60
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,4 +124,4 @@ def moment(seconds: float | None = None) -> str | None:
 
 def storable(text: str) -> str:
     """``text`` as UTF-8 can carry it: half a surrogate pair, as broken arguments bring them, becomes U+FFFD."""
-    return text.encode("utf-8", "replace").decode() if not text.isascii() else text
+    return text if text.isascii() else _SURROGATES.sub("\ufffd", text)

@@ -29,6 +29,9 @@ BUSY_S = 15.0
 _WAL_BYTES = 4 << 20
 """What the write-ahead log is cut back to after a large import."""
 
+_ROOM_BYTES = 256 << 10
+"""With less room than this SQLite can open nothing: its shared index alone takes 32 KiB."""
+
 _RAM = Path("/dev/shm")  # noqa: S108 - a private directory is made below it
 
 
@@ -219,7 +222,7 @@ _WORDS: tuple[tuple[str, type[StateError], str, str], ...] = (
     ("database or disk is full", UnusableDiskError, "its disk is full", "Free some space there and try again."),
     ("attempt to write a readonly database", UnusableDiskError, "it is read-only", WRITE_HINT),
     ("unable to open database file", UnusableDiskError, "its directory cannot be written", WRITE_HINT),
-    ("disk I/O error", UnusableDiskError, "its disk is full or broken", "Check its free space, and the disk (dmesg)."),
+    ("disk I/O error", UnusableDiskError, "its disk cannot be written", "Check the disk (dmesg, fsck)."),
     ("file is not a database", DamagedHistoryError, "it is damaged, or not a history of edgechat", ""),
     ("malformed", DamagedHistoryError, "it is damaged", ""),
     ("database is locked", StateError, "another program keeps it locked", "Close that program and try again."),
@@ -235,10 +238,20 @@ def explaining(file: Path | None) -> Iterator[None]:
     except sqlite3.Error as error:
         said = str(error)
         name = str(file or "the history in memory")
+        # Of a full disk SQLite often says no more than that writing failed.
+        known = "database or disk is full" if "disk I/O error" in said and _is_full(file) else said
         for words, kind, what, hint in _WORDS:
-            if words in said:
+            if words in known:
                 raise kind(f"Cannot use {name}: {what} ({said}).", hint=hint or _damage_hint(file)) from error
         raise
+
+
+def _is_full(file: Path | None) -> bool:
+    try:
+        usage = os.statvfs(file.parent) if file is not None else None
+    except OSError:
+        return False
+    return usage is not None and usage.f_bavail * usage.f_frsize < _ROOM_BYTES
 
 
 def _damage_hint(file: Path | None) -> str:

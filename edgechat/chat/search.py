@@ -79,22 +79,39 @@ def index(connection: sqlite3.Connection, row: int, text: str) -> None:
 def snippet(text: str, wanted: list[str]) -> tuple[str, tuple[tuple[int, int], ...]]:
     """The line of ``text`` that holds most of ``wanted`` (see :func:`pieces`), cut to fit, and where they stand."""
     patterns = [_pattern(piece) for piece in wanted]
-    best, most = "", 0
+    best, folded, most = "", "", 0
     for line in unicodedata.normalize("NFC", text).splitlines():
-        folded = fold(line)
-        count = sum(pattern.search(folded) is not None for pattern in patterns)
+        candidate = fold(line)
+        count = sum(pattern.search(candidate) is not None for pattern in patterns)
         if count > most:
-            best, most = line, count
+            best, folded, most = line, candidate, count
         if most == len(patterns):
             break
-    line = clean_line(best if most else text[: 4 * _SNIPPET_LENGTH])
+    if not most:
+        best = text[: 4 * _SNIPPET_LENGTH]
+    first = min((found.start() for pattern in patterns if (found := pattern.search(folded))), default=0)
+    # Only what can be shown is cleaned and traced: a line may be a whole page.
+    begin = max(0, _origin(best, folded, first) - 2 * _SNIPPET_BEFORE)
+    line = clean_line(best[begin : begin + 4 * _SNIPPET_LENGTH])
     spans = _merged(_spans(line, patterns)) if most else []
     start = max(0, spans[0][0] - _SNIPPET_BEFORE) if spans else 0
     end = start + _SNIPPET_LENGTH
-    head, tail = ("…" if start else ""), ("…" if end < len(line) else "")
+    head = "…" if begin + start else ""
+    tail = "…" if end < len(line) or begin + 4 * _SNIPPET_LENGTH < len(best) else ""
     shift = len(head) - start
     inside = tuple((a + shift, min(b, end) + shift) for a, b in spans if a < end)
     return f"{head}{line[start:end]}{tail}", inside
+
+
+def _origin(line: str, folded: str, at: int) -> int:
+    """About where in ``line`` the character ``at`` of its folded form comes from."""
+    if len(line) == len(folded):
+        return at
+    low, high = 0, len(line)
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (middle + 1, high) if len(fold(line[:middle])) < at else (low, middle)
+    return low
 
 
 def _pairs(run: str) -> list[str]:
