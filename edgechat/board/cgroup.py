@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from edgechat.board.source import Source
 
 
+_CACHE_V1 = ("total_inactive_file", "total_active_file")
+_CACHE_V2 = ("inactive_file", "active_file")
+"""Names in ``memory.stat``: of a group and those below it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mount:
     """One cgroup hierarchy as this process sees it."""
@@ -33,7 +38,9 @@ class MemoryLevel:
     group: str
     limit: int
     used: int
-    """Usage without inactive file pages, which the kernel drops before it kills."""
+    """Usage without file pages, which the kernel drops before it kills. Active ones too, as in MemAvailable: those of a
+    model become active while it decodes and stay charged when its engine has left (85 MB of a 400 MB file), and would
+    be missing from the next plan."""
 
     @property
     def room(self) -> int:
@@ -146,7 +153,7 @@ def _level_v2(source: Source, directory: str) -> MemoryLevel | None:
     if not known:
         return None
     used = source.integer(f"{directory}/memory.current") or 0
-    return MemoryLevel(f"/{directory}", min(known), _working(source, directory, used, "inactive_file"))
+    return MemoryLevel(f"/{directory}", min(known), _working(source, directory, used, _CACHE_V2))
 
 
 def _level_v1(source: Source, directory: str) -> MemoryLevel | None:
@@ -154,7 +161,7 @@ def _level_v1(source: Source, directory: str) -> MemoryLevel | None:
     if limit is None or limit < 0:
         return None
     used = source.integer(f"{directory}/memory.usage_in_bytes") or 0
-    return MemoryLevel(f"/{directory}", limit, _working(source, directory, used, "total_inactive_file"))
+    return MemoryLevel(f"/{directory}", limit, _working(source, directory, used, _CACHE_V1))
 
 
 def _hidden_v1(source: Source, directories: list[str], levels: list[MemoryLevel]) -> MemoryLevel | None:
@@ -168,12 +175,13 @@ def _hidden_v1(source: Source, directories: list[str], levels: list[MemoryLevel]
         # Its usage is at least that of the outermost group that can be seen.
         top = directories[-1]
         used = source.integer(f"{top}/memory.usage_in_bytes") or 0
-        return MemoryLevel("a group outside this container", limit, _working(source, top, used, "total_inactive_file"))
+        return MemoryLevel("a group outside this container", limit, _working(source, top, used, _CACHE_V1))
     return None
 
 
-def _working(source: Source, directory: str, used: int, reclaimable: str) -> int:
-    return max(0, used - _stat(source, directory).get(reclaimable, 0))
+def _working(source: Source, directory: str, used: int, reclaimable: tuple[str, ...]) -> int:
+    stat = _stat(source, directory)
+    return max(0, used - sum(stat.get(name, 0) for name in reclaimable))
 
 
 def _stat(source: Source, directory: str) -> dict[str, int]:

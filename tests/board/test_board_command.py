@@ -49,7 +49,7 @@ def test_every_known_board_can_be_put_in_words(name: str) -> None:
 
 def test_what_matters_most_is_said() -> None:
     container = {line.label: line.text for line in summary.lines(load_board("container-2gb"))}
-    assert container["limit"] == "2.15 GB for this process and its group, 41.9 MB of it in use"
+    assert container["limit"] == "2.15 GB for this process and its group, 29.9 MB of it in use"
     assert container["kind"] == "docker container"
     assert container["cores"] == "2 usable, up to 4.4 GHz, CPU time for 2"
     orin = {line.label: line.text for line in summary.lines(load_board("orin-nano-8gb"))}
