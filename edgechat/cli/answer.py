@@ -87,9 +87,11 @@ class AnswerView:
             self._on_done(event)
 
     def _on_started(self, event: Started) -> None:
-        if self._started is not None:
+        before, self._started = self._started, event
+        if before is not None and before.model == event.model:
+            if event.stepped_down_from and (before.quant, before.n_ctx) != (event.quant, event.n_ctx):
+                self._note(f"It goes on with {event.model}:{event.quant}, n_ctx {event.n_ctx}.")
             return  # an answer that goes on after a restart
-        self._started = event
         if event.stepped_down_from:
             self._note(f"Memory ran out earlier: using a smaller plan than {event.stepped_down_from}.")
         if event.is_starter:

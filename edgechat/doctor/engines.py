@@ -74,7 +74,14 @@ def last_death(state: Path, now: float | None = None) -> list[Finding]:
 def stepped_down(state: Path, boot_id: str) -> list[Finding]:
     """Models that run on a smaller plan until the next boot, because memory ran out."""
     found = []
-    for label, count in sorted(steps.in_force(state, boot_id).items()):
-        message = f"{label} ran out of memory and runs {count} plan{'s' if count > 1 else ''} smaller until reboot."
+    known = steps.read(state, boot_id)
+    for label, need in sorted(known.died.items()):
+        message = f"{label} ran out of memory; until reboot it runs on plans that need less than {need / 1e6:,.0f} MB."
         found.append(advice("stepped-down", message, "edgechat models plan"))
+    if known.room is not None:
+        message = (
+            f"An engine ran out of memory at {known.room / 1e6:,.0f} MB, although more seemed to be free: something "
+            "that cannot be seen from here limits the memory. Until reboot plans stay below that."
+        )
+        found.append(advice("hidden-limit", message, "edgechat board"))
     return found or [ok("stepped-down", "Every model runs on its full plan.")]

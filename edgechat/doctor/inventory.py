@@ -79,7 +79,7 @@ def _in_use(paths: Paths, config: Config, board: Board, *, is_loaded: bool) -> F
             config=config,
             board=board,
             offload=False,  # what fits the memory fits with a GPU all the more
-            steps_down=lambda label: steps.read(paths.state, board.boot_id, label),
+            stepped_down=steps.read(paths.state, board.boot_id),
         )
     except EdgechatError as error:
         command = "edgechat models plan" if error.exit_code == ExitCode.NO_MODEL else "edgechat models verify"

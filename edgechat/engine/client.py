@@ -150,7 +150,8 @@ class EngineClient:
         """One answer. Closing the iterator cancels it.
 
         The engine is started, replaced or brought back as needed; an answer that an engine's death interrupted goes on
-        from the tokens that had arrived, once.
+        from the tokens that had arrived: once, and again after each death of memory that leaves only smaller plans.
+        Such a request is not the one that killed; the ladder of plans ends, and with it the tries.
 
         Raises:
             EngineError: the engine could not be started, or died twice over this request.
@@ -158,6 +159,7 @@ class EngineClient:
         """
         received: list[int] = list(request.resume)
         deaths = 0
+        smallest: int | None = None
         began = time.monotonic()
         try:
             while True:
@@ -175,13 +177,16 @@ class EngineClient:
                     if gone.reason in {"idle", "memory", "refused", "retired", "version"}:
                         continue  # it left in peace just as we came: the next one takes over
                     cause = self._cause(gone.reason, engine)
-                    deaths += 1
+                    is_smaller = 0 < cause.stepped_below < (smallest or cause.stepped_below + 1)
+                    if is_smaller:
+                        smallest = cause.stepped_below
+                    else:
+                        deaths += 1
+                    obituary = _obituary(cause, again=deaths > 1)
                     if deaths > 1 or cause.cause == "stopped":
-                        raise EngineError(
-                            _obituary(cause, deaths), cause=cause.cause, hint="See `edgechat doctor`."
-                        ) from gone
-                    note = "with a smaller plan" if cause.cause == "oom" else "and continued"
-                    yield Recovered(cause.cause, f"{_obituary(cause, deaths)} It was restarted {note}.")
+                        raise EngineError(obituary, cause=cause.cause, hint="See `edgechat doctor`.") from gone
+                    note = "A smaller plan is tried." if is_smaller else "It was restarted and continued."
+                    yield Recovered(cause.cause, f"{obituary} {note}")
         finally:
             # A half-read answer would stand in the way of the next one.
             if self._link is not None and self._link_busy:
@@ -356,7 +361,8 @@ _WORDS = {
 }
 
 
-def _obituary(note: death.Death, deaths: int) -> str:
+def _obituary(note: death.Death, *, again: bool) -> str:
     words = _WORDS.get(note.cause, _WORDS["unknown"]).format(note.detail)
-    again = " again" if deaths > 1 else ""
-    return f"The engine {words}{again} ({note.stage})." if note.cause != "stopped" else f"The engine {words}."
+    if note.cause == "stopped":
+        return f"The engine {words}."
+    return f"The engine {words}{' again' if again else ''} ({note.stage})."

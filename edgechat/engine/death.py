@@ -23,6 +23,9 @@ _MEMORY_SIGNS = (
     "bad_alloc",
     "failed to allocate",
     "unable to allocate",
+    "failed to reserve",
+    "insufficient memory",
+    "Cannot allocate memory",
     "out of memory",
     "cudaErrorMemoryAllocation",
     "MemoryError",
@@ -44,6 +47,8 @@ class Death:
     """``load``, ``prefill``, ``decode``, ``idle`` or ``start``."""
     at: float
     """Seconds since the epoch, for people; nothing is ordered by it, since a board's clock may be wrong."""
+    stepped_below: int = 0
+    """Bytes: after a death of memory only plans that need less than this are tried again; 0 where nothing changed."""
 
 
 def classify(
@@ -66,10 +71,11 @@ def classify(
     elif status < 0:
         if -status == signal.SIGKILL and oom_kills > 0:
             cause, detail = "oom", "the kernel ended it because memory ran out"
+        elif memory_line:
+            # Before the assertion: llama.cpp says that it got no memory, and then stumbles over the missing buffer.
+            cause, detail = "oom", memory_line
         elif line := _last_line_with(_ASSERT_SIGNS, log_tail):
             cause, detail = "assert", line
-        elif memory_line:
-            cause, detail = "oom", memory_line
         else:
             cause, detail = "signal", _signal_name(-status)
     elif memory_line:

@@ -1,8 +1,8 @@
 """The engine process: ``python -m edgechat.engine.host``, started by a client, one per user.
 
-It forks at once. The parent, the *warden*, holds no native code and a megabyte of memory: it waits, and when the
-engine ends it writes down why. The child is the engine: it listens, chooses a plan, loads the model, and decodes until
-it is told to stop, has been idle for long enough, or dies.
+It forks at once. The parent, the *warden* (``warden.py``), waits and writes down why the engine ended. The child is the
+engine: it listens, chooses a plan, loads the model, and decodes until it is told to stop, has been idle for long
+enough, or dies.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import signal
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from edgechat.engine import address, death, log, oom, steps
+from edgechat.engine import address, death, log, oom, steps, warden
 from edgechat.engine.connection import Connection, Listener
 from edgechat.engine.events import Loading
 from edgechat.engine.governor import Governor
@@ -112,20 +112,26 @@ class Host:
         from edgechat.models.locks import IN_USE, try_lock  # noqa: PLC0415
 
         self._vital.stage = "load"
-        board = probe()
         # Its first look covers the time of loading, so that even the first step knows who else is computing.
         governor = Governor()
         while True:
+            board = probe()
             choice = choose(
                 wish,
                 paths=self._paths,
                 config=self._config,
                 board=board,
                 offload=bool(llama.llama_supports_gpu_offload()),
-                steps_down=lambda label: steps.read(self._paths.state, board.boot_id, label),
+                stepped_down=steps.read(self._paths.state, board.boot_id),
             )
             self._choice = choice
-            self._vital.note(label=choice.label, boot_id=board.boot_id)
+            self._vital.note(
+                label=choice.label,
+                boot_id=board.boot_id,
+                need=str(choice.plan.memory.host),
+                on_device="yes" if choice.plan.settings.n_gpu_layers else "",
+                log_start=str(self._log_start),
+            )
             # Held for the process's life: `models rm` never takes a file that is loaded.
             lock = choice.path.parent / IN_USE
             self._in_use = try_lock(lock, shared=True) if lock.exists() else None
@@ -144,12 +150,12 @@ class Host:
         """Go on with the next smaller plan if memory was the cause, else raise what is wrong with the file."""
         tail = log.tail(self._paths.state, start=self._log_start)
         verdict = death.classify(self._engine, status=1, log_tail=tail, oom_kills=0, stage="load")
-        if verdict.cause == "oom" and len(choice.ladder) > 1:
-            steps.record(self._paths.state, board.boot_id, choice.label)
+        if verdict.cause == "oom" or error.cause == "oom":
+            steps.record(self._paths.state, board.boot_id, choice.label, choice.plan.memory.host)
+            # What was overcome here must not be taken for the cause of a later death.
+            self._log_start = log.path(self._paths.state).stat().st_size
             return
         reason = death.last_error_line(tail) or error.message
-        if verdict.cause == "oom":
-            raise EngineError(f"{choice.label} cannot be loaded: {reason}", cause="oom") from error
         raise InvalidModelFileError(
             f"{choice.path.name} cannot be loaded: {reason}",
             hint="Check the file with `edgechat models verify`, or choose another model.",
@@ -303,26 +309,6 @@ class Host:
         }
 
 
-def _warden(child: int, engine: str, paths: Paths, vital: Vital, *, log_start: int, kills_before: int) -> NoReturn:
-    """Wait for the engine to end and write down why, if it did not leave of its own accord."""
-    _, status = os.waitpid(child, 0)
-    code = os.waitstatus_to_exitcode(status)
-    if code != 0:
-        facts = vital.facts()
-        note = death.classify(
-            engine,
-            status=code,
-            log_tail=log.tail(paths.state, start=log_start),
-            oom_kills=oom.kill_count() - kills_before,
-            stage=vital.stage,
-            declared=facts.get("declared"),
-        )
-        if note.cause == "oom" and "label" in facts:
-            steps.record(paths.state, facts["boot_id"], facts["label"])
-        death.write(paths.state, note)
-    os._exit(0)
-
-
 def main() -> None:
     """Take the lock, bind the socket, fork, serve. ``argv[1]`` is a pipe that is written to when clients may come."""
     ready = int(sys.argv[1])
@@ -344,7 +330,7 @@ def main() -> None:
         os.close(lock)
         os.close(ready)
         server.close()
-        _warden(child, engine, paths, vital, log_start=log_start, kills_before=kills)
+        warden.watch(child, engine, paths, vital, log_start=log_start, kills_before=kills)
     oom.volunteer()
     faulthandler.enable()
     from edgechat import config  # noqa: PLC0415

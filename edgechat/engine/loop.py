@@ -9,34 +9,25 @@ from __future__ import annotations
 
 import os
 import queue
-import secrets
 import time
-from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgechat.engine.cells import Cells, common_prefix
-from edgechat.engine.events import Prefill, Queued, Started
-from edgechat.engine.native import state
+from edgechat.engine.admission import Admission, Waiting
+from edgechat.engine.events import Prefill
 from edgechat.engine.native.context import CacheFullError
-from edgechat.engine.native.sampler import Sampler
 from edgechat.engine.oom import REREADING_EXIT, Rereading
-from edgechat.engine.prefixes import MIN_TOKENS
 from edgechat.engine.refusal import error_frame
-from edgechat.engine.reply import Reply
-from edgechat.engine.request import DEFAULT_MAX_TOKENS
-from edgechat.engine.sequence import Sequence
 from edgechat.errors import ContextOverflowError, DeadlineError, EdgechatError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgechat.engine.connection import Connection
-    from edgechat.engine.constrain import Constraint
     from edgechat.engine.governor import Governor
     from edgechat.engine.protocol import Frame
     from edgechat.engine.request import Request, Wish
     from edgechat.engine.residence import Residence
+    from edgechat.engine.sequence import Sequence
     from edgechat.engine.vital import Vital
 
 _STEP_ALONE_S = 1.0
@@ -46,26 +37,6 @@ _MIN_CHUNK = 32
 
 Inbox = queue.SimpleQueue[tuple[str, "Connection", Any]]
 """Mail from any thread: ``generate`` with (id, request), ``cancel`` with an id, ``gone``, or ``wake``."""
-
-
-@dataclass(slots=True)
-class Waiting:
-    """A request that is prepared but has no cells yet."""
-
-    request: Request
-    request_id: int
-    reader: Connection
-    prompt: tuple[int, ...]
-    n_static: int
-    open_thought: str | None
-    constraint: Constraint | None
-    arrived: float
-    was_told: bool = False
-
-    @property
-    def deadline(self) -> float | None:
-        """When the caller stops waiting, on the monotonic clock."""
-        return None if self.request.timeout_s is None else self.arrived + self.request.timeout_s
 
 
 class DecodeLoop:
@@ -85,8 +56,7 @@ class DecodeLoop:
         self._context = residence.context
         self._vital = vital
         self._inbox = inbox
-        self._cells = Cells(self._context.n_ctx, self._context.n_seq_max, is_rewindable=residence.model.is_rewindable)
-        self._waiting: deque[Waiting] = deque()
+        self._admission = Admission(residence)
         self._running: list[Sequence] = []
         self._prefill_tps = 0.0
         settings = residence.choice.plan.settings
@@ -98,13 +68,14 @@ class DecodeLoop:
     @property
     def n_active(self) -> int:
         """Answers running or waiting."""
-        return len(self._running) + len(self._waiting)
+        return len(self._running) + len(self._admission.waiting)
 
     def turn(self, patience_s: float) -> None:
         """Take what arrived, waiting up to ``patience_s`` when there is nothing to do, then run one step."""
         self._take_mail(0.0 if self._running else patience_s)
         self._expire()
-        self._admit()
+        while sequence := self._admission.admit(len(self._running)):
+            self._start(sequence)
         if self._running:
             self._step()
             self.idle_since = time.monotonic()
@@ -149,7 +120,7 @@ class DecodeLoop:
         except EdgechatError as error:
             connection.send_frame(error_frame(error, request_id))
             return
-        self._waiting.append(
+        self._admission.waiting.append(
             Waiting(
                 request,
                 request_id,
@@ -163,7 +134,9 @@ class DecodeLoop:
         )
 
     def _cancel(self, matches: Callable[[Waiting | Sequence], bool]) -> None:
-        self._waiting = deque(each for each in self._waiting if not matches(each))
+        waiting = self._admission.waiting
+        for each in [w for w in waiting if matches(w)]:
+            waiting.remove(each)
         for running in [s for s in self._running if matches(s)]:
             self._end(running, "cancelled")
 
@@ -173,120 +146,25 @@ class DecodeLoop:
         self._cancel(lambda each: not each.reader.is_open)
         for running in [s for s in self._running if s.deadline is not None and now > s.deadline]:
             self._end(running, "timeout")
-        for each in [w for w in self._waiting if w.deadline is not None and now > w.deadline]:
-            self._waiting.remove(each)
+        waiting = self._admission.waiting
+        for each in [w for w in waiting if w.deadline is not None and now > w.deadline]:
+            waiting.remove(each)
             late = DeadlineError("The time allowed for the answer ran out before it could start.")
             each.reader.send_frame(error_frame(late, each.request_id))
 
-    # -- admission -----------------------------------------------------------------------------------------------------
-
-    def _admit(self) -> None:
-        while self._waiting:
-            waiting = self._waiting[0]
-            request, n_prompt = waiting.request, len(waiting.prompt)
-            n_room = self._context.n_ctx - n_prompt
-            wanted = request.max_tokens or DEFAULT_MAX_TOKENS
-            max_tokens = min(wanted, n_room)
-            # A resumed answer's tokens are read again like a prompt, so a reused prefix may include them.
-            known = waiting.prompt + request.resume
-            grant = self._cells.admit(known, n_prompt + max_tokens)
-            if grant is None:
-                if not waiting.was_told:
-                    waiting.was_told = True
-                    waiting.reader.send(Queued(f"behind {len(self._running)} running"), waiting.request_id)
-                return
-            self._waiting.popleft()
-            for slot in grant.evicted:
-                self._context.drop(slot)
-            reused = grant.reused
-            if not self._context.drop(grant.slot, reused):
-                # The model cannot forget a tail after all: start this sequence from nothing.
-                self._context.drop(grant.slot)
-                reused = 0
-            reused = self._restore(waiting, known, grant.slot, reused)
-            sequence = self._begin(waiting, grant.slot, reused, max_tokens, is_cut=n_room < wanted)
-            self._running.append(sequence)
-            # An engine that died between the last token and its ``done`` left nothing to generate; and an answer whose
-            # beginning is forced has it read together with the prompt.
-            if sequence.reply.is_stopped:
-                self._end(sequence, "stop")
-            elif len(sequence.generated) >= max_tokens:
-                self._end(sequence, "length")
-            elif reason := sequence.force(self._home.model.piece):
-                self._end(sequence, reason)
-
-    def _restore(self, waiting: Waiting, known: tuple[int, ...], slot: int, reused: int) -> int:
-        """Take more of the prompt from disk than memory holds, if there is more; returns how many tokens are there."""
-        prefixes, keep = self._home.prefixes, waiting.request.keep
-        files = [prefixes.named(keep)] if keep else []
-        if waiting.n_static >= MIN_TOKENS and reused < waiting.n_static:
-            files.append(prefixes.file_of(known[: waiting.n_static]))
-        for file in files:
-            if not file.exists():
-                continue
-            self._context.drop(slot)
-            tokens = tuple(prefixes.read(file, lambda path: state.restore(self._context, slot, len(known), path)))
-            common = common_prefix(tokens, known[:-1])
-            is_usable = common == len(tokens) or self._home.model.is_rewindable
-            if tokens and is_usable and common >= reused and self._context.drop(slot, common):
-                return common
-            # Not ours after all, and the slot's own cells are gone with it.
-            self._context.drop(slot)
-            reused = 0
-        return reused
-
-    def _keep_prefix(self, sequence: Sequence) -> None:
-        """Write the static part to disk at the moment when the cache holds exactly that."""
-        tokens = sequence.tokens(0, sequence.n_static)
-        file = self._home.prefixes.file_of(tokens)
-        sequence.n_static = 0
-        if not file.exists():
-            self._home.prefixes.write(file, lambda path: state.save(self._context, sequence.slot, tokens, path))
-
-    def _begin(self, waiting: Waiting, slot: int, reused: int, max_tokens: int, *, is_cut: bool) -> Sequence:
-        request, home = waiting.request, self._home
-        sampling = home.sampling(request)
-        seed = sampling.seed if sampling.seed is not None else secrets.randbits(32)
-        sampler = Sampler(home.model, sampling, seed)
-        sampler.remember(waiting.prompt + request.resume)
-        sequence = Sequence(
-            request=request,
-            request_id=waiting.request_id,
-            reader=waiting.reader,
-            slot=slot,
-            prompt=waiting.prompt,
-            cells=len(waiting.prompt) + max_tokens,
-            max_tokens=max_tokens,
-            sampler=sampler,
-            seed=seed,
-            reply=Reply(request.stop, waiting.open_thought),
-            cached=min(reused, len(waiting.prompt)),
-            n_past=reused,
-            deadline=waiting.deadline,
-            ends_at_context=is_cut,
-            constraint=waiting.constraint,
-            n_static=waiting.n_static if waiting.n_static >= max(MIN_TOKENS, reused) else 0,
-        )
-        sequence.timing.arrived = waiting.arrived
-        if request.resume:
-            sequence.replay(request.resume, [home.model.piece(token) for token in request.resume])
-        choice = home.choice
-        waiting.reader.send(
-            Started(
-                model=choice.name,
-                quant=choice.quant.lower(),
-                n_ctx=self._context.n_ctx,
-                prompt_tokens=len(waiting.prompt),
-                cached_tokens=sequence.cached,
-                languages=choice.languages,
-                is_starter=choice.is_starter,
-                stepped_down_from=choice.stepped_down_from,
-            ),
-            waiting.request_id,
-        )
-        return sequence
-
     # -- one step ------------------------------------------------------------------------------------------------------
+
+    def _start(self, sequence: Sequence) -> None:
+        """Take an admitted sequence in, unless there is nothing left to generate."""
+        self._running.append(sequence)
+        # An engine that died between the last token and its ``done`` left an answer that is complete; and an answer
+        # whose beginning is forced has it read together with the prompt.
+        if sequence.reply.is_stopped:
+            self._end(sequence, "stop")
+        elif len(sequence.generated) >= sequence.max_tokens:
+            self._end(sequence, "length")
+        elif reason := sequence.force(self._home.model.piece):
+            self._end(sequence, reason)
 
     def _step(self) -> None:
         context = self._context
@@ -323,7 +201,7 @@ class DecodeLoop:
                 self._sample(sequence)
             elif sequence is reading:
                 if sequence.n_past == sequence.n_static:
-                    self._keep_prefix(sequence)
+                    self._admission.keep_prefix(sequence)
                 done = min(sequence.n_past, len(sequence.prompt))
                 sequence.reader.send(Prefill(done, len(sequence.prompt)), sequence.request_id)
 
@@ -352,11 +230,8 @@ class DecodeLoop:
         try:
             self._context.decode()
         except CacheFullError:
-            # Parked prefixes may be spread so that no room is left; nobody misses them but the clock.
-            for slot in range(self._context.n_seq_max):
-                if all(s.slot != slot for s in self._running):
-                    self._context.drop(slot)
-                    self._cells.forget(slot)
+            # Parked prefixes may be spread so that no room is left.
+            self._admission.forget_parked(self._running)
             self._context.decode()
 
     def _sample(self, sequence: Sequence) -> None:
@@ -374,11 +249,5 @@ class DecodeLoop:
     def _end(self, sequence: Sequence, reason: str) -> None:
         self._running.remove(sequence)
         sequence.sampler.close()
-        if sequence.request.keep:
-            prefixes, tokens = self._home.prefixes, sequence.tokens(0, sequence.n_past)
-            prefixes.write(
-                prefixes.named(sequence.request.keep),
-                lambda path: state.save(self._context, sequence.slot, tokens, path),
-            )
-        self._cells.park(sequence.slot, tuple(sequence.tokens(0, sequence.n_past)))
+        self._admission.release(sequence)
         sequence.finish(reason, now=time.monotonic(), peak_rss=self._vital.peak_rss(), load_s=self._home.load_s)

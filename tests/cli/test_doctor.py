@@ -178,7 +178,7 @@ def test_what_the_engine_left_behind_is_told(home: Path) -> None:
     state = home / "state"
     state.mkdir(parents=True)
     death.write(state, death.Death("e1", "oom", "the kernel ended it because memory ran out", "load", time.time()))
-    steps.record(state, probe().boot_id, "big-model:q4_k_m")
+    steps.record(state, probe().boot_id, "big-model:q4_k_m", 900_000_000)
     told = {finding["id"]: finding for finding in examine()["findings"] if finding["level"] == "advice"}
     assert "ran out of memory" in told["engine-death"]["message"]
     assert told["engine-death"]["command"] == "edgechat models plan"

@@ -28,6 +28,7 @@ def cause(status: int, log: str = "", kills: int = 0, declared: str | None = Non
         ({"status": -9, "kills": 1}, ("oom", "the kernel ended it because memory ran out")),
         ({"status": -11, "kills": 1}, ("signal", "SIGSEGV")),
         ({"status": -6, "log": ASSERT}, ("assert", "/x/ggml.c:1: GGML_ASSERT(n > 0) failed")),
+        ({"status": -6, "log": MEMORY + ASSERT}, ("oom", MEMORY.strip())),
         ({"status": -6, "log": "terminate called: std::bad_alloc"}, ("oom", "terminate called: std::bad_alloc")),
         ({"status": 1, "log": MEMORY}, ("oom", MEMORY.strip())),
         ({"status": 1}, ("exit", "exit status 1")),
