@@ -24,6 +24,7 @@ _COMMANDS = {
     "history": ("edgechat.cli.history:history", "List, show, search, export, import and remove conversations."),
     "models": ("edgechat.cli.models:models", "List, fetch, add, choose and remove models."),
     "ps": ("edgechat.cli.engines:ps", "The engine processes."),
+    "run": ("edgechat.cli.run:run", "A task over one record, a file of records, a document or a live stream."),
     "stop": ("edgechat.cli.engines:stop", "Stop the engine."),
 }
 """Name -> (where it lives, the line ``--help`` shows). Help text stands here so that listing imports nothing."""

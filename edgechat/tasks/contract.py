@@ -98,6 +98,8 @@ class Context:
     """True when records are moments of one stream: only then may a task remember the ones before."""
     vision: bool = False
     """True when the model can look at images."""
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    """What the model was trained to be asked, by job (``translate``), as the catalog has it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,66 @@
+"""``edgechat run --follow``: a live stream from standard input, one line of JSON out for every change."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgechat.errors import AnswerError
+from edgechat.models.installed import installed
+from edgechat.plaintext import clean_line
+from edgechat.tasks.engine_generator import EngineGenerator
+from edgechat.tasks.follow import Follower, Line
+from edgechat.tasks.output import json_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from edgechat.engine.request import Wish
+    from edgechat.paths import Paths
+    from edgechat.tasks.contract import Task
+    from edgechat.tasks.language import Language
+
+
+def follow(
+    task: Task[Any, Any],
+    paths: Paths,
+    wish: Wish,
+    *,
+    fields: Mapping[str, Any],
+    language: Language,
+    timeout_s: float | None,
+) -> None:
+    """Follow standard input to its end, then say how much of it was explained.
+
+    Raises:
+        AnswerError: a line was no valid record.
+    """
+    generator = EngineGenerator(paths, wish, on_note=_note) if wish.model or installed(paths) else None
+    if generator is None:
+        _note("No model is installed: the rules speak alone. Fetch one with `edgechat models pull`.")
+    follower = Follower(task, generator, _write, language=language, timeout_s=timeout_s, fields=fields)
+    try:
+        follower.run(sys.stdin.fileno())
+    finally:
+        if generator is not None:
+            generator.close()
+        click.echo(
+            f"{follower.lines} lines, {follower.explained} answered by the model, {follower.dropped} dropped, "
+            f"{follower.silences} silences, {follower.not_ok} not ok.",
+            err=True,
+        )
+    if follower.not_ok:
+        raise AnswerError(
+            f"{follower.not_ok} of {follower.lines} records are not ok.", hint="Each says why in its `errors`."
+        )
+
+
+def _write(line: Line) -> None:
+    sys.stdout.buffer.write(json_text(line.to_json()).encode() + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def _note(text: str) -> None:
+    click.secho(clean_line(text), err=True, fg="yellow")

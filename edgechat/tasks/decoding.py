@@ -1,0 +1,120 @@
+"""Bytes to text, a chunk at a time, with the exact place of a byte that does not belong.
+
+Guesses nothing: what cannot be decoded is refused with its offset, its line and the flag that would read it.
+"""
+
+from __future__ import annotations
+
+import codecs
+from typing import TYPE_CHECKING
+
+from edgechat.errors import InvalidInputError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import BinaryIO
+
+CHUNK = 1 << 16
+MAX_LINE = 16 << 20
+"""Characters in one line; more is no record but a file of another kind."""
+UTF8 = "utf-8"
+
+# What plants and offices in Japan and China have, in the order in which a wrong guess is least likely.
+_CANDIDATES = (UTF8, "cp932", "euc_jp", "gb18030", "cp1252")
+_NAMES = {UTF8: "utf-8", "euc_jp": "euc-jp"}
+
+
+def require_encoding(name: str) -> str:
+    """Python's own name of an encoding.
+
+    Raises:
+        UsageError: there is none of that name, or it does not make text of bytes.
+    """
+    try:
+        found = codecs.lookup(name)
+        b"".decode(found.name)
+    except (LookupError, ValueError, TypeError) as error:
+        raise UsageError(
+            f"There is no encoding {name!r}.", hint="For example: utf-8, cp932, euc-jp, utf-16, gb18030."
+        ) from error
+    return found.name
+
+
+def chunks(stream: BinaryIO) -> Iterator[bytes]:
+    """The stream in pieces, as they come: a pipe is not waited on until it fills a buffer."""
+    read = getattr(stream, "read1", stream.read)
+    while data := read(CHUNK):
+        yield data
+
+
+def decoded(pieces: Iterable[bytes], encoding: str, name: str) -> Iterator[str]:
+    """Text of ``pieces``. A byte-order mark of UTF-8 stays as U+FEFF.
+
+    Args:
+        pieces: the bytes in order.
+        encoding: as :func:`require_encoding` gave it.
+        name: what to call the input in an error.
+
+    Raises:
+        InvalidInputError: a byte cannot be decoded.
+    """
+    decoder = codecs.getincrementaldecoder(encoding)()
+    fed, held, line = 0, 0, 1
+    try:
+        for piece in pieces:
+            # A character may have begun in the piece before; the decoder counts from its beginning.
+            held = len(decoder.getstate()[0])
+            text = decoder.decode(piece)
+            fed += len(piece)
+            line += text.count("\n")
+            if text:
+                yield text
+        held = len(decoder.getstate()[0])
+        if text := decoder.decode(b"", final=True):
+            yield text
+    except UnicodeDecodeError as error:
+        whole = error.object
+        at = line + whole[: error.start].decode(encoding, "replace").count("\n")
+        raise InvalidInputError(
+            f"{name} is not {_NAMES.get(encoding, encoding)} text: byte 0x{whole[error.start]:02x} "
+            f"at offset {fed - held + error.start} (line {at}).",
+            hint=_advice(encoding, whole[error.start :]),
+        ) from error
+
+
+def lines(texts: Iterable[str], name: str) -> Iterator[str]:
+    r"""Lines with their ``\n``; nothing else ends a line, whatever Unicode thinks.
+
+    Raises:
+        InvalidInputError: a line is longer than :data:`MAX_LINE`.
+    """
+    rest: list[str] = []
+    held = 0
+    for text in texts:
+        parts = text.split("\n")
+        if len(parts) == 1:
+            rest.append(text)
+            held += len(text)
+        else:
+            rest.append(parts[0])
+            yield "".join(rest) + "\n"
+            for part in parts[1:-1]:
+                yield part + "\n"
+            rest, held = [parts[-1]], len(parts[-1])
+        if held > MAX_LINE:
+            raise InvalidInputError(f"A line of {name} has more than {MAX_LINE} characters.")
+    if last := "".join(rest):
+        yield last
+
+
+def _advice(tried: str, sample: bytes) -> str:
+    for candidate in _CANDIDATES:
+        if candidate == tried:
+            continue
+        try:
+            # The sample may end inside a character.
+            codecs.getincrementaldecoder(candidate)().decode(sample)
+        except UnicodeDecodeError:
+            continue
+        return f"Try --encoding {_NAMES.get(candidate, candidate)}."
+    return "Name its encoding with --encoding NAME."
