@@ -74,7 +74,7 @@ class DecodeLoop:
         """Take what arrived, waiting up to ``patience_s`` when there is nothing to do, then run one step."""
         self._take_mail(0.0 if self._running else patience_s)
         self._expire()
-        while sequence := self._admission.admit(len(self._running)):
+        while sequence := self._admission.admit(self._running):
             self._start(sequence)
         if self._running:
             self._step()

@@ -144,6 +144,10 @@ class Context:
         """Remove a sequence's cells from position ``start`` on; False when the model cannot forget a tail."""
         return bool(llama.llama_memory_seq_rm(self._memory, sequence, start, -1))
 
+    def share(self, source: int, target: int, end: int) -> None:
+        """Let an empty sequence have the cells of another up to position ``end``; nothing is copied but the owner."""
+        llama.llama_memory_seq_cp(self._memory, source, target, 0, end)
+
     def set_threads(self, n_threads: int, n_threads_batch: int) -> None:
         """Change the thread counts for decode and prefill; takes effect at the next step."""
         if (n_threads, n_threads_batch) != self._threads:

@@ -1,0 +1,206 @@
+"""The way in: requests wait here until their KV cells can be reserved, then start from whatever prefix is known.
+
+A prefix is taken from a parked sequence, from a running one that shares it (the same cells then serve both), or from
+disk, whichever holds most of the prompt. Runs in the decode loop's thread and owns its context's ledger of cells; knows
+nothing of steps.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgechat.engine.cells import Cells, common_prefix
+from edgechat.engine.events import Queued, Started
+from edgechat.engine.native import state
+from edgechat.engine.native.sampler import Sampler
+from edgechat.engine.prefixes import MIN_TOKENS
+from edgechat.engine.reply import Reply
+from edgechat.engine.request import DEFAULT_MAX_TOKENS
+from edgechat.engine.sequence import Sequence
+
+if TYPE_CHECKING:
+    from edgechat.engine.connection import Connection
+    from edgechat.engine.constrain import Constraint
+    from edgechat.engine.request import Request
+    from edgechat.engine.residence import Residence
+
+
+KEEP_GROWTH = 4 / 3
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A request that is prepared but has no cells yet."""
+
+    request: Request
+    request_id: int
+    reader: Connection
+    prompt: tuple[int, ...]
+    n_static: int
+    open_thought: str | None
+    constraint: Constraint | None
+    arrived: float
+    was_told: bool = False
+
+    @property
+    def deadline(self) -> float | None:
+        """When the caller stops waiting, on the monotonic clock."""
+        return None if self.request.timeout_s is None else self.arrived + self.request.timeout_s
+
+
+class Admission:
+    """The queue before one context, and the cells behind it."""
+
+    def __init__(self, residence: Residence) -> None:
+        self._home = residence
+        self._context = residence.context
+        self._cells = Cells(self._context.n_ctx, self._context.n_seq_max, is_rewindable=residence.model.is_rewindable)
+        self.waiting: deque[Waiting] = deque()
+        self._kept: dict[str, int] = {}
+        """Tokens on disk under each name that a request gave."""
+
+    def admit(self, running: list[Sequence]) -> Sequence | None:
+        """Begin the request that has waited longest, or None when there is none or it is better to wait."""
+        if not self.waiting:
+            return None
+        waiting = self.waiting[0]
+        if self._is_being_read(waiting, running):
+            return None
+        request, n_prompt = waiting.request, len(waiting.prompt)
+        n_room = self._context.n_ctx - n_prompt
+        wanted = request.max_tokens or DEFAULT_MAX_TOKENS
+        max_tokens = min(wanted, n_room)
+        # A resumed answer's tokens are read again like a prompt, so a reused prefix may include them.
+        known = waiting.prompt + request.resume
+        grant = self._cells.admit(known, n_prompt + max_tokens)
+        if grant is None:
+            if not waiting.was_told:
+                waiting.was_told = True
+                waiting.reader.send(Queued(f"behind {len(running)} running"), waiting.request_id)
+            return None
+        self.waiting.popleft()
+        for slot in grant.evicted:
+            self._context.drop(slot)
+        reused = grant.reused
+        if not self._context.drop(grant.slot, reused):
+            # The model cannot forget a tail after all: start this sequence from nothing.
+            self._context.drop(grant.slot)
+            reused = 0
+        reused = self._share(known, grant.slot, reused, running)
+        reused = self._restore(waiting, known, grant.slot, reused)
+        return self._begin(waiting, grant.slot, reused, max_tokens, is_cut=n_room < wanted)
+
+    def _is_being_read(self, waiting: Waiting, running: list[Sequence]) -> bool:
+        """True while a prompt is read whose beginning is also this one's: reading it twice would only take longer."""
+        if not self._home.model.is_rewindable:
+            return False
+        return any(
+            sequence.n_past < (common := common_prefix(sequence.prompt, waiting.prompt)) and common >= MIN_TOKENS
+            for sequence in running
+        )
+
+    def _share(self, known: tuple[int, ...], slot: int, reused: int, running: list[Sequence]) -> int:
+        """Let a running sequence's cells serve as this one's prefix too, where they hold more of it."""
+        if not self._home.model.is_rewindable:
+            return reused
+        for donor in running:
+            common = common_prefix(tuple(donor.tokens(0, donor.n_past)), known[:-1])
+            if common > reused:
+                self._context.drop(slot)
+                self._context.share(donor.slot, slot, common)
+                reused = common
+        return reused
+
+    def _restore(self, waiting: Waiting, known: tuple[int, ...], slot: int, reused: int) -> int:
+        """Take more of the prompt from disk than memory holds, if there is more; returns how many tokens are there."""
+        prefixes, keep = self._home.prefixes, waiting.request.keep
+        files = [prefixes.named(keep)] if keep else []
+        if waiting.n_static >= MIN_TOKENS and reused < waiting.n_static:
+            files.append(prefixes.file_of(known[: waiting.n_static]))
+        for file in files:
+            if not file.exists():
+                continue
+            self._context.drop(slot)
+            tokens = tuple(prefixes.read(file, lambda path: state.restore(self._context, slot, len(known), path)))
+            common = common_prefix(tokens, known[:-1])
+            is_usable = common == len(tokens) or self._home.model.is_rewindable
+            if tokens and is_usable and common >= reused and self._context.drop(slot, common):
+                if keep:
+                    self._kept[keep] = common
+                return common
+            # Not ours after all, and the slot's own cells are gone with it.
+            self._context.drop(slot)
+            reused = 0
+        return reused
+
+    def keep_prefix(self, sequence: Sequence) -> None:
+        """Write the static part to disk at the moment when the cache holds exactly that."""
+        tokens = sequence.tokens(0, sequence.n_static)
+        file = self._home.prefixes.file_of(tokens)
+        sequence.n_static = 0
+        if not file.exists():
+            self._home.prefixes.write(file, lambda path: state.save(self._context, sequence.slot, tokens, path))
+
+    def _begin(self, waiting: Waiting, slot: int, reused: int, max_tokens: int, *, is_cut: bool) -> Sequence:
+        request, home = waiting.request, self._home
+        sampling = home.sampling(request)
+        seed = sampling.seed if sampling.seed is not None else secrets.randbits(32)
+        sampler = Sampler(home.model, sampling, seed)
+        sampler.remember(waiting.prompt + request.resume)
+        sequence = Sequence(
+            request=request,
+            request_id=waiting.request_id,
+            reader=waiting.reader,
+            slot=slot,
+            prompt=waiting.prompt,
+            cells=len(waiting.prompt) + max_tokens,
+            max_tokens=max_tokens,
+            sampler=sampler,
+            seed=seed,
+            reply=Reply(request.stop, waiting.open_thought),
+            cached=min(reused, len(waiting.prompt)),
+            n_past=reused,
+            deadline=waiting.deadline,
+            ends_at_context=is_cut,
+            constraint=waiting.constraint,
+            n_static=waiting.n_static if waiting.n_static >= max(MIN_TOKENS, reused) else 0,
+        )
+        sequence.timing.arrived = waiting.arrived
+        if request.resume:
+            sequence.replay(request.resume, [home.model.piece(token) for token in request.resume])
+        choice = home.choice
+        waiting.reader.send(
+            Started(
+                model=choice.name,
+                quant=choice.quant.lower(),
+                n_ctx=self._context.n_ctx,
+                prompt_tokens=len(waiting.prompt),
+                cached_tokens=sequence.cached,
+                languages=choice.languages,
+                is_starter=choice.is_starter,
+                stepped_down_from=choice.stepped_down_from,
+            ),
+            waiting.request_id,
+        )
+        return sequence
+
+    def release(self, sequence: Sequence) -> None:
+        """A sequence has ended: its cells stay parked for whoever continues it, and on disk if its request says so."""
+        tokens = sequence.tokens(0, sequence.n_past)
+        keep = sequence.request.keep
+        # Grows by a third before it is written again: a long chat must not wear out an SD card, one turn at a time.
+        if keep and len(tokens) >= KEEP_GROWTH * self._kept.get(keep, 0):
+            self._kept[keep] = len(tokens)
+            prefixes = self._home.prefixes
+            prefixes.write(prefixes.named(keep), lambda path: state.save(self._context, sequence.slot, tokens, path))
+        self._cells.park(sequence.slot, tuple(tokens))
+
+    def forget_parked(self, running: list[Sequence]) -> None:
+        """Drop every parked sequence: nobody misses them but the clock."""
+        for slot in range(self._context.n_seq_max):
+            if all(sequence.slot != slot for sequence in running):
+                self._context.drop(slot)
+                self._cells.forget(slot)
