@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Asks under hard memory limits around what the unlimited plan needs, and counts who was killed and what the user got.
 
-    scripts/memory_drill.py [--model FILE.gguf]... [--percent 50,60,...] [--way seen,blind,late,address] [--json FILE]
+    scripts/memory_drill.py [--model FILE.gguf]... [--percent 50,60,...] [--way seen,blind,...] [--json FILE]
 
 Each run puts `edgechat ask`, and with it the engine that it starts, into a fresh memory cgroup (version 1 or 2,
 whichever is there; root is needed) or under an address-space limit, at a percentage of the need of the plan that the
@@ -12,6 +12,7 @@ seen     the engine's probe sees the limit
 blind    the cgroup file system is hidden from it, so that it plans as if there were no limit
 late     the limit falls onto the group after the engine has chosen its plan
 address  RLIMIT_AS from the start, as by `ulimit -v`
+mapping  RLIMIT_AS falls onto the engine after it has chosen its plan, so that its allocations fail
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import argparse
 import contextlib
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 PERCENT = (50, 60, 70, 80, 90, 100, 110)
-WAYS = ("seen", "blind", "late", "address")
+WAYS = ("seen", "blind", "late", "address", "mapping")
 QUESTION = "Tell me about the sea. " + "The sea is large and blue. " * 20
 ASK = ("ask", QUESTION, "--temp", "0", "-n", "16", "--seed", "1", "--stats=json", "--keep-alive", "0")
 PATIENCE_S = 180.0
@@ -202,7 +204,7 @@ class Drill:
     def _watch(self, child: subprocess.Popen[bytes], group: Group, run: Run) -> list[death.Death]:
         """Collect the wardens' notes until the client ends; bring the limit down when it is to come late."""
         notes: dict[str, death.Death] = {}
-        is_limited = run.way != "late"
+        is_limited = run.way not in {"late", "mapping"}
         until = time.monotonic() + PATIENCE_S
         while True:
             is_over = child.poll() is not None
@@ -211,9 +213,13 @@ class Drill:
                 notes[note.engine] = note
             if is_over:
                 return list(notes.values())
-            if not is_limited and any(engine["model"] for engine in client.status(self.paths)):
-                # Version 1 refuses a limit that it cannot reclaim down to: ask again until there is room, or a kill.
-                is_limited = group.limit(run.limit)
+            if not is_limited and (pids := [e["pid"] for e in client.status(self.paths) if e["model"]]):
+                if run.way == "mapping":
+                    is_limited = True
+                    resource.prlimit(pids[0], resource.RLIMIT_AS, (run.limit, run.limit))
+                else:
+                    # Version 1 refuses a limit that it cannot reclaim down to: ask again until there is room.
+                    is_limited = group.limit(run.limit)
             if time.monotonic() > until:
                 child.terminate()
             time.sleep(0.005)
@@ -223,6 +229,8 @@ class Drill:
         for name in (death.NOTE, "stepped-down.json"):
             (self.paths.state / name).unlink(missing_ok=True)
         log.path(self.paths.state).unlink(missing_ok=True)
+        # The trial of a chat template takes memory of its own, beside the model's first load.
+        shutil.rmtree(self.paths.cache, ignore_errors=True)
         for file in self.files:
             with file.open("rb") as opened:
                 os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
@@ -269,12 +277,11 @@ def _homes(models: list[Path], *, ctx: int | None) -> Iterator[list[Drill]]:
         if len(models) > 1:
             home = Path(directory) / "all"
             home.mkdir()
-            for model in models:
+            for drill in drills:
                 subprocess.run(
-                    [sys.executable, "-m", "edgechat", "models", "add", "--copy", str(model)],
+                    [sys.executable, "-m", "edgechat", "models", "add", str(drill.model)],
                     env={**os.environ, "EDGECHAT_HOME": str(home)}, check=True, stdout=subprocess.DEVNULL,
                 )  # fmt: skip
-            os.sync()
             drills.append(Drill(home, None, ctx))
         yield drills
 

@@ -119,6 +119,9 @@ class Vetting:
             return Verdict(f"rendering it takes more than {CPU_SECONDS} s", takes_system=False)
         if child.returncode == _OUT_OF_MEMORY:
             return Verdict(f"rendering it takes more than {ADDRESS_SPACE >> 20} MiB", takes_system=False)
+        if child.returncode == -signal.SIGKILL:
+            # Its own limits have other signs: the machine's memory ran out, and the template is not to blame.
+            raise EngineError("Memory ran out while the model's chat template was tried.", cause="oom")
         if child.returncode != 0:
             raise EngineError(
                 f"The process that tries the model's chat template ended with status {child.returncode}.",
@@ -166,13 +169,18 @@ def _main() -> None:
     limit = math.ceil(time.process_time()) + CPU_SECONDS
     # The kernel's soft limit has a signal of its own; at the hard one it kills like anybody else.
     resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1))
+    size = ADDRESS_SPACE
     if sys.platform == "linux":  # macOS refuses to lower RLIMIT_AS
-        resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        size = ADDRESS_SPACE if hard == resource.RLIM_INFINITY else min(ADDRESS_SPACE, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (size, size))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     job = json.load(sys.stdin)
     try:
         verdict = examine(job["source"], bos=job["bos"], eos=job["eos"])
     except MemoryError:
+        if size < ADDRESS_SPACE:
+            raise  # the machine's limit, not ours: says nothing about the template, and is told in the log
         sys.exit(_OUT_OF_MEMORY)
     json.dump(asdict(verdict), sys.stdout)
 

@@ -273,6 +273,9 @@ def test_swap_is_never_room_and_an_address_space_limit_is_one():
 
     assert room(swapping) == room(base)
     assert room(limited) < GB
+    # What a machine of 64 GB keeps for others does not come out of one process's limit.
+    large = replace(board(64 * GB), memory=replace(board(64 * GB).memory, address_space_limit=2 * GB))
+    assert reserve(large).size == 2 * GB // 20
 
 
 def test_when_nothing_fits_the_smallest_plan_is_returned_and_says_what_is_missing():
