@@ -14,6 +14,7 @@
     ├── AnswerError                     5   no complete answer that satisfies the schema
     │   └── DeadlineError                   the time allowed ran out
     ├── EngineError                     6   the engine died and did not come back
+    │   ├── EngineBusyError                 it has as many clients or requests as it can hold
     │   └── EngineProtocolError             client and engine do not understand each other
     ├── TransferError                   7   download or verification failed
     └── StateError                      8   state could not be read or written
@@ -150,6 +151,10 @@ class EngineError(EdgechatError):
     def __init__(self, message: str, *, cause: str = "unknown", hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.cause = cause
+
+
+class EngineBusyError(EngineError):
+    """The engine has as many clients or waiting requests as it can hold."""
 
 
 class EngineProtocolError(EngineError):

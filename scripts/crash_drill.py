@@ -3,7 +3,7 @@
 
     scripts/crash_drill.py [--times 20] [--ctrl-c 20]
 
-Each run asks a greedy question on the starter model, kills the engine (or interrupts the client) in the given stage, and
+Each run asks a greedy question on the starter model, kills the engine (or interrupts the client) in a stage, and
 then checks: the exit code, the cause that was named, that the text equals that of an undisturbed run, and that the next
 question is answered. Works in a home of its own; prints a Markdown table.
 """

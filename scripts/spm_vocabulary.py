@@ -19,7 +19,7 @@ _OTHER_SCRIPTS = (
     "Der Sensor meldet eine Überhitzung; bitte prüfen Sie die Lüftung.",
     "Le capteur signale une température élevée à l'étage supérieur.",
     "Датчик сообщает о перегреве, проверьте вентиляцию.",  # noqa: RUF001
-    "传感器报告温度过高，请检查通风。",  # noqa: RUF001
+    "传感器报告温度过高，请检查通风。",
 )
 # llama_token_type (llama.h)
 _NORMAL, _UNKNOWN, _CONTROL, _UNUSED, _BYTE = 1, 2, 3, 5, 6

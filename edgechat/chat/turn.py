@@ -98,6 +98,11 @@ class Turn:
         """The whole conversation, ending with the question."""
         return as_messages(self._conversation.system, self._history.messages(self._conversation.id))
 
+    @property
+    def name(self) -> str:
+        """A name under which the engine may keep what it computed for this conversation."""
+        return f"conversation {self._conversation.id}"
+
     def keep(self, events: Iterator[Event]) -> Iterator[Event]:
         """Pass the events of the answer on, each after what it says was taken care of.
 

@@ -107,7 +107,7 @@ def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  #
         if turn is None:
             view.show(client.generate(request))
         else:
-            view.show(turn.keep(client.generate(replace(request, messages=turn.messages))))
+            view.show(turn.keep(client.generate(replace(request, messages=turn.messages, keep=turn.name))))
     finally:
         if turn is not None:
             turn.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,6 +78,21 @@ def connect(state: Path) -> socket.socket | None:
         client.close()
         raise StateError(f"Cannot reach the engine in {state}: {error.strerror}.") from error
     return client
+
+
+def process_group(client: socket.socket) -> int | None:
+    """Process group of the engine behind a connection, whether or not it still answers; None where that is unknown.
+
+    Linux notes who listened: the warden's process, which leads a group of its own.
+    """
+    if not hasattr(socket, "SO_PEERCRED"):
+        return None
+    pid, _, _ = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    try:
+        group = os.getpgid(pid)
+    except ProcessLookupError:
+        return None
+    return group if group != os.getpgid(0) else None
 
 
 def remove(state: Path) -> None:

@@ -41,6 +41,8 @@ class Choice:
     sha256: str | None = None
     """Of the file, where its install recorded one."""
     languages: tuple[str, ...] = ()
+    thinking_off: dict[str, bool] = field(default_factory=dict)
+    """Template variables that switch this model's thinking off."""
     sampling: dict[str, float] = field(default_factory=dict)
     is_starter: bool = False
     wished_n_ctx: int = 0
@@ -103,6 +105,7 @@ def choose(
         ladder=tuple(left),
         sha256=model.sha256,
         languages=model.languages,
+        thinking_off=dict(model.thinking),
         sampling=dict(model.sampling),
         is_starter=model.name == STARTER_NAME,
         is_default=wanted.is_default,
@@ -172,8 +175,12 @@ def find_models(wish: Wish, *, paths: Paths, config: Config) -> Wanted:
 
 
 def _from_file(path: Path) -> InstalledModel:
-    path = path.expanduser().absolute()
-    if not path.is_file():
+    try:
+        path = path.expanduser().absolute()
+        is_file = path.is_file()
+    except (OSError, RuntimeError, ValueError):  # a name too long, an unknown ~user, a NUL
+        is_file = False
+    if not is_file:
         raise ModelNotFoundError(
             f"There is no file {path}.",
             hint="Name a GGUF file that exists; `edgechat models list` shows what is installed.",

@@ -7,6 +7,9 @@ control characters here, once, for every front end.
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
+import socket
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -16,12 +19,11 @@ from edgechat.engine.events import Done, Event, Queued, Recovered, Text, from_fr
 from edgechat.engine.launch import attach_or_start
 from edgechat.engine.protocol import PROTOCOL, Decoder, Frame, encode
 from edgechat.engine.refusal import to_error
-from edgechat.errors import DeadlineError, EngineError, EngineProtocolError, ModelBusyError
+from edgechat.errors import AnswerError, DeadlineError, EngineBusyError, EngineError, EngineProtocolError, ModelBusyError
 from edgechat.plaintext import clean
 from edgechat.version import __version__
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
@@ -32,6 +34,14 @@ _NOTE_PATIENCE_S = 3.0
 """How long the warden may take to write down a death; a core dump can delay it."""
 
 _HANDSHAKE_S = 30.0
+
+_PEACEFUL = frozenset(("idle", "memory", "refused", "retired", "version"))
+"""Farewells that are nobody's fault."""
+
+_MAX_FAREWELLS = 20
+"""More in a row than any race of clients explains."""
+
+_STOP_PATIENCE_S = 5.0
 
 _DEADLINE_GRACE_S = 0.1
 """The engine watches the deadline too and says more about it; the client steps in only when it cannot."""
@@ -48,19 +58,22 @@ class EngineGoneError(Exception):
 class Link:
     """One open, greeted connection."""
 
-    def __init__(self, peer: socket.socket, *, keeps: bool) -> None:
+    def __init__(self, peer: socket.socket, *, keeps: bool, patience_s: float = _HANDSHAKE_S) -> None:
         self._socket = peer
         self._decoder = Decoder()
         self._frames: list[Frame] = []
         try:
             self.send({"type": "hello", "version": __version__, "protocol": PROTOCOL, "keeps": keeps})
-            hello = self.receive(timeout_s=_HANDSHAKE_S) or {}
+            hello = self.receive(timeout_s=patience_s)
+            if hello is None:
+                raise EngineGoneError(None)  # noqa: TRY301 - it hangs, which is as good as gone
         except BaseException:
             self.close()
             raise
         self.engine = str(hello.get("engine"))
         self.is_same_version = hello.get("protocol") == PROTOCOL and hello.get("version") == __version__
         self.version = str(hello.get("version"))
+        self.pid = int(hello.get("pid") or 0)
 
     def send(self, frame: Frame) -> None:
         """Send one frame.
@@ -109,13 +122,18 @@ class Link:
             return gone.reason
         return None
 
+    def hang_up(self) -> None:
+        """Hang up from another thread: whoever reads here wakes up, which closing alone would not do."""
+        with contextlib.suppress(OSError):  # it may just have been closed
+            self._socket.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         """Hang up; a running answer is cancelled by it."""
         self._socket.close()
 
 
 class EngineClient:
-    """Answers from the engine of this user. Not thread-safe; one answer at a time.
+    """Answers from the engine of this user. Not thread-safe, but for :meth:`interrupt`; one answer at a time.
 
     Args:
         paths: whose engine.
@@ -139,12 +157,19 @@ class EngineClient:
         self._link: Link | None = None
         self._next_id = 0
         self._link_busy = False
+        self._is_interrupted = False
 
     def close(self) -> None:
         """Hang up."""
         if self._link is not None:
             self._link.close()
             self._link = None
+
+    def interrupt(self) -> None:
+        """Cut the running answer off from another thread: its reader gets an AnswerError. Nothing can be asked later."""
+        self._is_interrupted = True
+        if (link := self._link) is not None:
+            link.hang_up()
 
     def generate(self, request: Request) -> Iterator[Event]:
         """One answer. Closing the iterator cancels it.
@@ -159,6 +184,7 @@ class EngineClient:
         """
         received: list[int] = list(request.resume)
         deaths = 0
+        farewells = 0
         smallest: int | None = None
         began = time.monotonic()
         try:
@@ -174,8 +200,11 @@ class EngineClient:
                 except EngineGoneError as gone:
                     engine = self._link.engine if self._link else ""
                     self.close()
-                    if gone.reason in {"idle", "memory", "refused", "retired", "version"}:
-                        continue  # it left in peace just as we came: the next one takes over
+                    if self._is_interrupted:
+                        raise _cut_off() from gone
+                    if gone.reason in _PEACEFUL and farewells < _MAX_FAREWELLS:
+                        farewells += 1
+                        continue  # it left just as we came: the next one takes over
                     cause = self._cause(gone.reason, engine)
                     is_smaller = 0 < cause.stepped_below < (smallest or cause.stepped_below + 1)
                     if is_smaller:
@@ -200,7 +229,7 @@ class EngineClient:
             self._link_busy = answer["type"] not in {"switch", "error", "done"}
             if answer["type"] == "switch":
                 # May come late: another client's model was still being loaded when we asked.
-                yield from self._switch(link, answer)
+                yield from self._switch(link, answer, deadline)
                 link = self._post(request)
                 continue
             if answer["type"] == "error":
@@ -214,6 +243,8 @@ class EngineClient:
 
     def _post(self, request: Request) -> Link:
         link = self._connected()
+        if self._is_interrupted:  # while there was no connection yet to hang up
+            raise _cut_off()
         self._next_id += 1
         frame: Frame = {"type": "generate", "id": self._next_id, "request": request.to_dict()}
         if self._keep_alive_s is not None:
@@ -228,7 +259,11 @@ class EngineClient:
         while self._link is None:
             try:
                 link = Link(attach_or_start(self._paths), keeps=self._keeps)
-            except EngineGoneError:
+            except EngineGoneError as gone:
+                if gone.reason == "busy":
+                    raise EngineBusyError(
+                        "The engine has as many clients as it can serve.", cause="busy", hint="Try again in a moment."
+                    ) from gone
                 # We knocked at an engine that was leaving. It takes its socket with it; ask again.
                 if time.monotonic() > until:
                     raise EngineError("The engine does not answer.", hint="Run `edgechat stop`.") from None
@@ -248,7 +283,7 @@ class EngineClient:
                 replaced = True
         return self._link
 
-    def _switch(self, link: Link, answer: Frame) -> Iterator[Event]:
+    def _switch(self, link: Link, answer: Frame, deadline: float | None) -> Iterator[Event]:
         resident, wanted = answer["resident"], answer["wanted"]
         if resident == wanted:
             resident = f"{resident} with n_ctx {answer['resident_n_ctx']}"
@@ -260,14 +295,14 @@ class EngineClient:
                 hint="Ask without -m, close the other client, or run `edgechat stop`.",
             )
         yield Queued(f"waiting for {resident} to finish, then loading {wanted}")
-        self._retire(link)
+        self._retire(link, deadline)
         self._link = None
 
-    def _retire(self, link: Link) -> None:
+    def _retire(self, link: Link, deadline: float | None = None) -> None:
         try:
             link.send({"type": "retire"})
             while True:
-                link.receive()
+                _receive(link, deadline)
         except EngineGoneError:
             link.close()
 
@@ -313,23 +348,36 @@ def status(paths: Paths) -> list[Frame]:
 
 
 def stop(paths: Paths) -> list[int]:
-    """Stop the running engines and return their process ids; returns when they are gone."""
-    pids = [int(engine["pid"]) for engine in status(paths)]
+    """Stop the running engines and return their process ids; returns when they are gone.
+
+    One that does not answer within 5 s is killed: it hangs, and its next client would wait for ever.
+    """
     peer = address.connect(paths.state)
     if peer is None:
-        return pids
-    with contextlib.suppress(EngineGoneError), contextlib.closing(Link(peer, keeps=False)) as link:
-        link.send({"type": "stop"})
-        while True:
-            link.receive()
+        return []
+    group = address.process_group(peer)
+    pids: list[int] = []
+    try:
+        with contextlib.closing(Link(peer, keeps=False, patience_s=_STOP_PATIENCE_S)) as link:
+            pids.append(link.pid)
+            link.send({"type": "stop"})
+            until = time.monotonic() + _STOP_PATIENCE_S
+            while link.receive(timeout_s=max(until - time.monotonic(), 0.0)) is not None:
+                pass
+    except EngineGoneError as gone:
+        if gone.reason is not None:
+            _wait_for_lock(paths.state)
+            return pids
+    if group is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
     _wait_for_lock(paths.state)
-    return pids
+    return pids or ([group] if group else [])
 
 
 def _wait_for_lock(state: Path, patience_s: float = 5.0) -> None:
     """Wait until the engine's lock is free: only then has it let go of the model file and its memory."""
     import fcntl  # noqa: PLC0415
-    import os  # noqa: PLC0415
 
     lock = os.open(state / "engine.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -343,6 +391,10 @@ def _wait_for_lock(state: Path, patience_s: float = 5.0) -> None:
                 return
     finally:
         os.close(lock)
+
+
+def _cut_off() -> AnswerError:
+    return AnswerError("The answer was cut off by whoever had asked.")
 
 
 def _left(timeout_s: float | None, began: float) -> float | None:

@@ -10,6 +10,7 @@ import contextlib
 import os
 import selectors
 import threading
+import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
@@ -156,7 +157,14 @@ class Listener(threading.Thread):
         self._closed.wait(patience_s)
 
     def run(self) -> None:
-        """The thread's body."""
+        """The thread's body. An engine that can no longer hear is of no use: it ends, and is started anew."""
+        try:
+            self._listen()
+        except Exception:  # noqa: BLE001 - there is nobody above this thread to tell
+            traceback.print_exc()
+            os._exit(70)
+
+    def _listen(self) -> None:
         while True:
             waiting = [c for c in self.connections if c.flush()]
             if self._is_closing and not waiting:
@@ -201,8 +209,12 @@ class Listener(threading.Thread):
         try:
             peer, _ = self._server.accept()
         except OSError:
-            return  # the client gave up between knocking and entering, or we are out of descriptors for now
+            # The client gave up between knocking and entering; or we are out of descriptors, and must not spin.
+            time.sleep(0.01)
+            return
         if len(self.connections) >= MAX_CLIENTS:
+            with contextlib.suppress(OSError):
+                peer.send(encode({"type": "bye", "reason": "busy"}))
             peer.close()
             return
         peer.setblocking(False)

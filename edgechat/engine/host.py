@@ -16,6 +16,7 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from edgechat.engine import address, death, log, oom, steps, warden
@@ -26,7 +27,7 @@ from edgechat.engine.protocol import PROTOCOL, Frame
 from edgechat.engine.refusal import error_frame
 from edgechat.engine.request import Request, Wish
 from edgechat.engine.vital import Vital
-from edgechat.errors import EdgechatError, EngineError, InvalidInputError, InvalidModelFileError
+from edgechat.errors import EdgechatError, EngineError, EngineProtocolError, InvalidInputError, InvalidModelFileError
 from edgechat.paths import Paths
 from edgechat.version import __version__
 
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from edgechat.engine.residence import Residence
 
 LOCK = "engine.lock"
-RENDER_LIMIT_S = 5.0
 _IDLE_TURN_S = 0.5
 _TIGHT_CHECK_S = 5.0
 _FIRST_CLIENT_S = 10.0
@@ -81,7 +81,8 @@ class Host:
             try:
                 loop = self._load(wish)
             except EdgechatError as error:
-                self._refuse(wish, error)
+                if self._farewell is None:  # else loading was broken off by `stop`
+                    self._refuse(wish, error)
             else:
                 self._serve(loop)
         # The name goes first, so that nobody knocks any more; the weights go before the farewell, so that whoever hears
@@ -99,6 +100,8 @@ class Host:
         while self._farewell is None:
             if self._has_request.wait(0.2):
                 return self._awaiting[0][2]
+            if self._retiring:
+                self._leave("retired")
             if time.monotonic() > until and not self._listener.connections:
                 self._leave("idle")
         return None
@@ -139,6 +142,8 @@ class Host:
                 self._home = Residence(choice, self._paths, on_progress=self._on_progress)
                 break
             except EngineError as error:
+                if self._farewell is not None:
+                    raise
                 self._after_failed_load(error, choice, board)
         settings = self._home.choice.plan.settings
         governor.n_planned = max(settings.n_threads, settings.n_threads_batch)
@@ -155,18 +160,21 @@ class Host:
             # What was overcome here must not be taken for the cause of a later death.
             self._log_start = log.path(self._paths.state).stat().st_size
             return
+        if error.cause != "load":
+            raise error
         reason = death.last_error_line(tail) or error.message
         raise InvalidModelFileError(
             f"{choice.path.name} cannot be loaded: {reason}",
             hint="Check the file with `edgechat models verify`, or choose another model.",
         ) from error
 
-    def _on_progress(self, fraction: float) -> None:
+    def _on_progress(self, fraction: float) -> bool:
         if fraction - self._loading >= 0.02 or fraction >= 1:
             self._loading = fraction
             name = self._choice.name if self._choice else ""
             for connection, request_id, _ in list(self._awaiting):
                 connection.send(Loading(round(fraction, 3), name), request_id)
+        return self._farewell is None
 
     def _refuse(self, wish: Wish, error: EdgechatError) -> None:
         """Tell everybody who wished for this; whoever wished for something else tries again with a new engine."""
@@ -224,13 +232,13 @@ class Host:
             self._on_generate(connection, frame)
         elif kind == "cancel":
             self._post("cancel", connection, frame.get("id"))
-        elif kind == "keep" and isinstance(frame.get("seconds"), (int, float)):
-            self._keep_alive = float(frame["seconds"])
+        elif kind == "keep":
+            self._keep(frame.get("seconds"))
 
     def _on_generate(self, connection: Connection, frame: Frame) -> None:
         request_id = frame.get("id")
         if not isinstance(request_id, int):
-            return
+            raise EngineProtocolError("A request without a number cannot be answered.")
         try:
             if not isinstance(frame.get("request"), dict):
                 raise InvalidInputError("The request is malformed: it is not an object.")
@@ -238,12 +246,20 @@ class Host:
         except EdgechatError as error:
             connection.send_frame(error_frame(error, request_id))
             return
-        if isinstance(frame.get("keep_alive"), (int, float)):
-            self._keep_alive = float(frame["keep_alive"])
+        self._keep(frame.get("keep_alive"))
         self._post("generate", connection, (request_id, request))
         if self._loop is None:
             self._awaiting.append((connection, request_id, request.wish))
             self._has_request.set()
+
+    def _keep(self, seconds: object) -> None:
+        """Take a client's wish for how long to stay; anything but a duration or -1 changes nothing."""
+        if (
+            isinstance(seconds, (int, float))
+            and not isinstance(seconds, bool)
+            and (seconds == -1 or 0 <= seconds < 1e9)
+        ):
+            self._keep_alive = float(seconds)
 
     def _mismatch(self, wish: Wish, asking: Connection) -> Frame | None:
         """What the client must decide about, when the resident model is not the one it wished for.
@@ -282,10 +298,6 @@ class Host:
         self._inbox.put((kind, connection, content))
 
     def _on_tick(self) -> None:
-        # A template that never returns cannot be interrupted from inside: the process is replaced.
-        if self._vital.rendering_s > RENDER_LIMIT_S:
-            self._vital.note(declared=f"template:rendering the chat template took more than {RENDER_LIMIT_S:.0f} s")
-            os._exit(70)
         log.keep_bounded(self._paths.state)
 
     def _identity(self) -> dict[str, Any]:
@@ -335,7 +347,9 @@ def main() -> None:
     faulthandler.enable()
     from edgechat import config  # noqa: PLC0415
 
-    host = Host(server, paths, config.load(paths.config), vital, engine)
+    # What one client's environment names is that client's wish, and not everybody's default.
+    settings = replace(config.load(paths.config), model=None, n_ctx=None)
+    host = Host(server, paths, settings, vital, engine)
     os.write(ready, b"r")
     os.close(ready)
     try:

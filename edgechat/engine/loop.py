@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import queue
 import time
+import traceback
 from typing import TYPE_CHECKING, Any
 
 from edgechat.engine.admission import Admission, Waiting
@@ -17,7 +18,8 @@ from edgechat.engine.events import Prefill
 from edgechat.engine.native.context import CacheFullError
 from edgechat.engine.oom import REREADING_EXIT, Rereading
 from edgechat.engine.refusal import error_frame
-from edgechat.errors import ContextOverflowError, DeadlineError, EdgechatError
+from edgechat.engine.sequence import never_started
+from edgechat.errors import ContextOverflowError, DeadlineError, EdgechatError, EngineBusyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 _STEP_ALONE_S = 1.0
 _STEP_BESIDE_OTHERS_S = 0.25
 _MIN_CHUNK = 32
+MAX_WAITING = 256
+"""Requests in the queue; each holds its prompt in memory."""
 
 
 Inbox = queue.SimpleQueue[tuple[str, "Connection", Any]]
@@ -113,12 +117,14 @@ class DecodeLoop:
                 return
             self._home.check(request)
             constraint = self._home.constraint(request)
-            with self._vital.rendering():
-                prompt = self._home.prompt(request)
-            if len(prompt.tokens) >= self._context.n_ctx:
-                raise ContextOverflowError(len(prompt.tokens), self._context.n_ctx)
+            prompt = self._home.prompt(request, self._vital.rendering)
+            self._check_room(len(prompt.tokens))
         except EdgechatError as error:
             connection.send_frame(error_frame(error, request_id))
+            return
+        except Exception as error:  # noqa: BLE001 - a defect in preparing one request must not end the others
+            traceback.print_exc()
+            connection.send_frame(error_frame(EdgechatError(f"This is a defect in edgechat: {error!r}."), request_id))
             return
         self._admission.waiting.append(
             Waiting(
@@ -133,10 +139,19 @@ class DecodeLoop:
             )
         )
 
+    def _check_room(self, n_prompt: int) -> None:
+        if n_prompt >= self._context.n_ctx:
+            raise ContextOverflowError(n_prompt, self._context.n_ctx)
+        if len(self._admission.waiting) >= MAX_WAITING:
+            raise EngineBusyError(
+                f"{MAX_WAITING} requests are waiting already.", cause="busy", hint="Try again in a moment."
+            )
+
     def _cancel(self, matches: Callable[[Waiting | Sequence], bool]) -> None:
         waiting = self._admission.waiting
         for each in [w for w in waiting if matches(w)]:
             waiting.remove(each)
+            each.reader.send(never_started(len(each.prompt)), each.request_id)
         for running in [s for s in self._running if matches(s)]:
             self._end(running, "cancelled")
 

@@ -15,6 +15,7 @@ from edgechat.engine.native.lib import llama
 from edgechat.engine.native.model import Model
 from edgechat.engine.prefixes import Prefixes, model_key
 from edgechat.engine.prompt import Prompt, build
+from edgechat.engine.reply import THINK_TAGS
 from edgechat.engine.request import Request, Sampling
 from edgechat.engine.template import CHATML, ChatTemplate
 from edgechat.engine.vetting import Vetting
@@ -22,11 +23,28 @@ from edgechat.engine.vocabulary import tokenizer
 from edgechat.errors import InvalidInputError, InvalidModelFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from edgechat.engine.choice import Choice
     from edgechat.models.plan import LoadSettings
     from edgechat.paths import Paths
+
+
+class _Watched:
+    """A model's template under a time limit, with the model's own switch for thinking."""
+
+    def __init__(
+        self, template: ChatTemplate, watch: Callable[[], AbstractContextManager[None]], thinking_off: dict[str, bool]
+    ) -> None:
+        self._template, self._watch, self._thinking_off = template, watch, thinking_off
+
+    def render(self, messages: Sequence[dict[str, str]], *, think: bool, add_generation_prompt: bool = True) -> str:
+        switches = {name: off != think for name, off in self._thinking_off.items()}
+        with self._watch():
+            return self._template.render(
+                messages, think=think, add_generation_prompt=add_generation_prompt, switches=switches
+            )
 
 
 class Residence:
@@ -37,7 +55,7 @@ class Residence:
         InvalidModelFileError: it cannot hold a conversation (no chat template, or one that was refused).
     """
 
-    def __init__(self, choice: Choice, paths: Paths, *, on_progress: Callable[[float], None]) -> None:
+    def __init__(self, choice: Choice, paths: Paths, *, on_progress: Callable[[float], bool]) -> None:
         began = time.monotonic()
         self.choice = choice
         self._cache = paths.cache
@@ -73,6 +91,9 @@ class Residence:
             self.context = Context(self.model, settings)
         finally:
             compiling.join()
+        for tags in THINK_TAGS:
+            for tag in tags:
+                self.model.spell_out(tag)
         self._takes_system = vetting.verdict().takes_system
         if isinstance(self._compiled, InvalidModelFileError):
             raise self._compiled
@@ -96,9 +117,10 @@ class Residence:
             hint="Use an instruct model; `edgechat models plan` names one that fits.",
         )
 
-    def prompt(self, request: Request) -> Prompt:
-        """Render and tokenize a request's conversation."""
-        return build(request.messages, self._template, self.model, takes_system=self._takes_system, think=request.think)
+    def prompt(self, request: Request, watch: Callable[[], AbstractContextManager[None]]) -> Prompt:
+        """Render and tokenize a request's conversation; ``watch`` is entered around the template's own code."""
+        template = _Watched(self._template, watch, self.choice.thinking_off)
+        return build(request.messages, template, self.model, takes_system=self._takes_system, think=request.think)
 
     def check(self, request: Request) -> None:
         """Refuse what would harm: parameters out of range, and token ids that llama.cpp would abort on.
@@ -107,6 +129,8 @@ class Residence:
             InvalidInputError: the request cannot be run.
         """
         self.sampling(request)
+        if len(request.resume) > self.context.n_ctx:
+            raise InvalidInputError("The request resumes with more tokens than the context holds.")
         if any(not 0 <= token < self.model.n_vocab for token in request.resume):
             raise InvalidInputError("The request resumes with token ids that this model does not have.")
 

@@ -150,8 +150,10 @@ class Sequence:
             else:
                 texts.append(piece)
         tokens = tuple(self._unsent_tokens)
+        last = len(texts) - 1
         for i, piece in enumerate(texts or [Piece("", is_thought=False)]):
-            self.reader.send(Text(piece.text, tokens if i == 0 else (), piece.is_thought), self.request_id)
+            # The ids go with the last text: a reader that got only the first is sent all of it again, but loses none.
+            self.reader.send(Text(piece.text, tokens if i == max(last, 0) else (), piece.is_thought), self.request_id)
         self._unsent, self._unsent_tokens = [], []
 
     def finish(self, reason: str, *, now: float, peak_rss: int, load_s: float) -> None:
@@ -198,3 +200,19 @@ class Sequence:
             self.reply.feed(piece)
             if self.constraint is not None and not was_thought:
                 self.constraint.take(token)
+
+
+def never_started(prompt_tokens: int) -> Done:
+    """The end of a request that was cancelled while it waited."""
+    usage = dict.fromkeys(
+        ("cached_tokens", "completion_tokens", "forced_tokens", "drafted_tokens", "accepted_tokens"), 0
+    )
+    return Done(
+        finish_reason="cancelled",
+        usage={"prompt_tokens": prompt_tokens, **usage},
+        timing={},
+        seed=0,
+        is_context_full=False,
+        peak_rss_bytes=0,
+        load_s=0.0,
+    )

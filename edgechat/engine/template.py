@@ -16,7 +16,7 @@ from edgechat.engine.sandbox import Sandbox
 from edgechat.errors import InvalidInputError, InvalidModelFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 MAX_SOURCE = 256 * 1024
 """Characters. The longest published chat templates have a tenth of it."""
@@ -60,13 +60,21 @@ class ChatTemplate:
         except (jinja2.TemplateError, SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
             raise TemplateError(f"The model's chat template cannot be used: {_reason(error)}.") from error
 
-    def render(self, messages: Sequence[dict[str, str]], *, think: bool, add_generation_prompt: bool = True) -> str:
+    def render(
+        self,
+        messages: Sequence[dict[str, str]],
+        *,
+        think: bool,
+        add_generation_prompt: bool = True,
+        switches: Mapping[str, bool] | None = None,
+    ) -> str:
         """The prompt text of a conversation.
 
         Args:
             messages: ``role`` and ``content`` of each turn, oldest first.
             think: value of the ``enable_thinking`` switch that thinking models' templates read.
             add_generation_prompt: end with the opening of the assistant's turn.
+            switches: further variables by which this model's thinking is switched.
 
         Raises:
             InvalidInputError: the template itself rejects this conversation (wrong order of roles, say).
@@ -77,8 +85,8 @@ class ChatTemplate:
             return self._template.render(
                 messages=[dict(message) for message in messages],
                 add_generation_prompt=add_generation_prompt,
-                enable_thinking=think,
                 tools=None,
+                **{"enable_thinking": think, **(switches or {})},
                 **self._special,
             )
         except _RefusedError as error:

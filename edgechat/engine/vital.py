@@ -6,10 +6,10 @@ Created before the fork, so the warden still reads it after the engine was kille
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import json
 import mmap
 import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _STAGES = ("start", "load", "prefill", "decode", "idle")
 _SIZE = 4096
+_LONGEST_FACT = 600
+RENDER_LIMIT_S = 5.0
+"""A model's own template that has not come to an end by then takes its engine with it."""
 
 
 class Vital:
@@ -25,7 +28,6 @@ class Vital:
 
     def __init__(self) -> None:
         self._page = mmap.mmap(-1, _SIZE)
-        self._rendering_since = 0.0
 
     @property
     def stage(self) -> str:
@@ -38,6 +40,8 @@ class Vital:
 
     def note(self, **facts: str) -> None:
         """Remember facts for the warden: ``label`` of the model, ``declared`` cause of a death to come."""
+        # A long cause must not push the other facts off the page.
+        facts = {name: value[:_LONGEST_FACT] for name, value in facts.items()}
         text = json.dumps({**self.facts(), **facts}).encode()[: _SIZE - 3]
         self._page[1:3] = len(text).to_bytes(2, "big")
         self._page[3 : 3 + len(text)] = text
@@ -55,18 +59,17 @@ class Vital:
 
     @contextlib.contextmanager
     def rendering(self) -> Iterator[None]:
-        """Marks the time spent in a model's own template, which the watchdog limits."""
-        self._rendering_since = time.monotonic()
+        """Limits the time spent in a model's own template, which nothing inside Python could interrupt.
+
+        The timer is faulthandler's: a thread that needs no interpreter lock, and ends the process.
+        """
+        self.note(declared=f"template:rendering the chat template took more than {RENDER_LIMIT_S:.0f} s")
+        faulthandler.dump_traceback_later(RENDER_LIMIT_S, exit=True)
         try:
             yield
         finally:
-            self._rendering_since = 0.0
-
-    @property
-    def rendering_s(self) -> float:
-        """Seconds that the current rendering has taken, 0 when none runs."""
-        since = self._rendering_since
-        return time.monotonic() - since if since else 0.0
+            faulthandler.cancel_dump_traceback_later()
+            self.note(declared="")
 
     @staticmethod
     def peak_rss() -> int:

@@ -42,7 +42,7 @@ def watch(child: int, engine: str, paths: Paths, vital: Vital, *, log_start: int
             log_tail=log.tail(paths.state, start=int(facts.get("log_start", log_start))),
             oom_kills=oom.kill_count() - kills_before,
             stage=vital.stage,
-            declared=facts.get("declared"),
+            declared=facts.get("declared") or None,
         )
         # An idle engine that is taken made room for somebody else: nothing was wrong with its plan.
         if note.cause == "oom" and note.stage != "idle" and "need" in facts:

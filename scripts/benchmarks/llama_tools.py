@@ -81,7 +81,14 @@ class LlamaServer:
         raise PeerFailedError(f"/proc/{self.pid}/status has no VmHWM.")
 
     def post(self, path: str, body: dict[str, Any], *, timeout: float = 600) -> dict[str, Any]:
-        """One streamed request; returns the last event, which holds ``timings``.
+        """One streamed request; returns the last event, which holds ``timings``."""
+        last: dict[str, Any] = {}
+        for last in self.stream(path, body, timeout=timeout):
+            pass
+        return last
+
+    def stream(self, path: str, body: dict[str, Any], *, timeout: float = 600) -> Iterator[dict[str, Any]]:
+        """The events of one request as they come; closing the iterator early cancels it.
 
         Streamed, because ours streams too: a client that reads along takes its share of the cores on both sides.
         """
@@ -92,16 +99,23 @@ class LlamaServer:
             response = connection.getresponse()
             if response.status != http.client.OK:
                 raise PeerFailedError(f"llama-server answered {response.status}: {response.read(2000)!r}")
-            last: dict[str, Any] = {}
             for line in response:
                 if line.startswith(b"data: ") and not line.startswith(b"data: [DONE]"):
-                    last = json.loads(line[6:])
-            return last
+                    yield json.loads(line[6:])
+                elif line.startswith(b"error: "):
+                    raise PeerFailedError(f"llama-server broke off: {line[:2000]!r}")
 
 
 @contextlib.contextmanager
 def llama_server(
-    binary: Path, model: Path, log: Path, settings: LoadSettings | None, *, threads: int, extra: tuple[str, ...] = ()
+    binary: Path,
+    model: Path,
+    log: Path,
+    settings: LoadSettings | None,
+    *,
+    threads: int,
+    slots: int = 1,
+    extra: tuple[str, ...] = (),
 ) -> Iterator[LlamaServer]:
     """A llama-server on a free loopback port, ready to answer.
 
@@ -111,7 +125,8 @@ def llama_server(
         log: where its output goes.
         settings: what it is told; None leaves everything but the threads at its defaults.
         threads: for decode and prefill.
-        extra: further flags.
+        slots: ``-np``: requests it works on at once.
+        extra: further flags; of two that say the same the last one holds.
     """
     port = _free_port()
     command = [str(binary), "-m", str(model), "--host", "127.0.0.1", "--port", str(port), "--offline"]
@@ -119,7 +134,7 @@ def llama_server(
     if settings is not None:
         command += ["-c", str(settings.n_ctx), "-b", str(settings.n_batch), "-ub", str(settings.n_ubatch)]
         command += ["-ctk", settings.kv_type, "-ctv", settings.kv_type, "-fa", "auto" if settings.flash_attn else "off"]
-        command += ["-ngl", str(settings.n_gpu_layers), "-lm", _load_mode(settings), "-np", "1", "-cram", "0"]
+        command += ["-ngl", str(settings.n_gpu_layers), "-lm", _load_mode(settings), "-np", str(slots), "-cram", "0"]
         command += [] if settings.repack else ["-nr"]
     command += extra
     with log.open("wb") as output:

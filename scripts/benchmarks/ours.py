@@ -1,4 +1,4 @@
-"""Drive edgechat as a user does: through its command line, in a home of its own. Knows no other program."""
+"""Drive edgechat as its users do: through its command line and the engine's client. Knows no other program."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from edgechat import config
 from edgechat.board.probe import probe
 from edgechat.engine.choice import choose
+from edgechat.engine.client import EngineClient
 from edgechat.engine.request import Wish
+from edgechat.engine.steps import SteppedDown
 from edgechat.paths import Paths
 
 if TYPE_CHECKING:
@@ -37,8 +39,10 @@ class Edgechat:
     """The ``edgechat`` command of this environment, with its own home and a fixed number of threads."""
 
     def __init__(self, home: Path, threads: int) -> None:
-        # A socket's path is short by law (107 bytes), so the home must be, too.
-        self.environment = {**os.environ, "EDGECHAT_HOME": str(home), "EDGECHAT_THREADS": str(threads)}
+        # A socket's path is short by law (107 bytes), so the home must be, too. Set for this whole process, since an
+        # engine inherits the environment of whichever client starts it: the command, or :meth:`client`.
+        os.environ |= {"EDGECHAT_HOME": str(home), "EDGECHAT_THREADS": str(threads)}
+        self.environment = dict(os.environ)
         self.command = Path(sys.executable).with_name("edgechat")
 
     def ask(self, model: Path, prompt: str, *, max_tokens: int, temperature: float | None = None) -> Asked:
@@ -61,16 +65,20 @@ class Edgechat:
             raise OursFailedError(f"edgechat ask printed no statistics: {done.stderr[-1000:]}")
         return Asked(json.loads(lines[-1]), wall_s)
 
-    def settings(self, model: Path) -> LoadSettings:
+    def client(self) -> EngineClient:
+        """A connection of its own to the engine, which is started when none runs."""
+        return EngineClient(Paths.from_env(self.environment), keep_alive_s=600)
+
+    def settings(self, model: Path, n_ctx: int | None = None) -> LoadSettings:
         """How the engine will load ``model`` here, so that the peers can be told the same."""
         paths = Paths.from_env(self.environment)
         choice = choose(
-            Wish(model=str(model)),
+            Wish(model=str(model), n_ctx=n_ctx),
             paths=paths,
             config=config.load(paths.config, self.environment),
             board=probe(),
             offload=False,
-            steps_down=lambda _label: 0,
+            stepped_down=SteppedDown(),
         )
         return choice.plan.settings
 

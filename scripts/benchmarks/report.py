@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from benchmarks.rounds import Series
@@ -76,7 +77,7 @@ class Section:
         parts = [f"### {self.title}"]
         if self.comparisons:
             head = ("model", "measure", "edgechat", "peer", "its figure", "ratio", "paired", "bar")
-            parts.append(_table(head, tuple(_line(each) for each in self.comparisons)))
+            parts.append(table(head, tuple(_line(each) for each in self.comparisons)))
         if self.table:
             parts.append(self.table)
         parts += self.notes
@@ -124,19 +125,21 @@ def _line(each: Comparison) -> tuple[str, ...]:
     return (
         each.subject,
         f"{each.measure}, {each.unit}",
-        _figure(each.ours),
+        figure(each.ours),
         each.peer,
-        _figure(each.theirs),
+        figure(each.theirs),
         f"{each.ratio:.3f}",
         f"{each.ours.paired_ratio(each.theirs):.3f}",
         "" if each.bar is None else f"{relation} {each.bar:g}{verdict}",
     )
 
 
-def _figure(series: Series) -> str:
+def figure(series: Series) -> str:
+    """A series as the tables show it: its median, and its range."""
     return f"{series.median:.4g} ({series.low:.4g} to {series.high:.4g})"
 
 
-def _table(head: tuple[str, ...], rows: tuple[tuple[str, ...], ...]) -> str:
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """A Markdown table."""
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])

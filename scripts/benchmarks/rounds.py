@@ -6,9 +6,10 @@ The order is turned by one each round, so nobody always runs on the cores the ot
 
 from __future__ import annotations
 
+import math
 import statistics
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 Measured = Mapping[str, float]
@@ -41,6 +42,16 @@ class Series:
     def paired_ratio(self, other: Series) -> float:
         """Median over the rounds of this figure divided by the other's of the same round."""
         return statistics.median(mine / theirs for mine, theirs in zip(self.values, other.values, strict=True))
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that at least ``share`` of them do not exceed (nearest rank: never a value nobody measured).
+
+    Args:
+        values: at least one.
+        share: above 0, up to 1.
+    """
+    return sorted(values)[max(math.ceil(share * len(values)), 1) - 1]
 
 
 def alternate(contenders: Mapping[str, Contender], rounds: int, *, label: str) -> dict[str, dict[str, Series]]:

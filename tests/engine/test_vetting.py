@@ -98,7 +98,7 @@ def test_a_child_that_was_killed_says_nothing_about_the_template(tmp_path):
     trial = Vetting(CHATML, bos="", eos="", cache=tmp_path)
     assert trial._child is not None
     trial._child.kill()
-    with pytest.raises(EngineError, match="status -9"):
+    with pytest.raises(EngineError, match="Memory ran out"):
         trial.verdict()
     assert kept(tmp_path) == []
     assert Vetting(CHATML, bos="", eos="", cache=tmp_path).verdict() == GOOD

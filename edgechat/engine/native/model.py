@@ -27,12 +27,17 @@ _ATTR_UNKNOWN, _ATTR_CONTROL, _ATTR_USER_DEFINED = 1 << 0, 1 << 3, 1 << 4
 class Model:
     """A model loaded by llama.cpp. Not thread-safe, except for reading the vocabulary.
 
+    Args:
+        path: a GGUF file.
+        settings: how to load it.
+        on_progress: gets the share that is loaded; loading ends when it returns False.
+
     Raises:
         EngineError: llama.cpp refused the file; the reason is in the engine's log.
     """
 
     def __init__(
-        self, path: Path, settings: LoadSettings, *, on_progress: Callable[[float], None] | None = None
+        self, path: Path, settings: LoadSettings, *, on_progress: Callable[[float], bool] | None = None
     ) -> None:
         params = llama.llama_model_default_params()
         params.n_gpu_layers = settings.n_gpu_layers
@@ -41,8 +46,7 @@ class Model:
         if on_progress is not None:
 
             def report(fraction: float, _data: object) -> bool:
-                on_progress(fraction)
-                return True
+                return on_progress(fraction)
 
             # Kept alive for the call: ctypes frees a callback that nobody references.
             callback = llama.llama_progress_callback(report)
@@ -151,6 +155,12 @@ class Model:
             self._buffer = ctypes.create_string_buffer(-length)
             length = llama.llama_token_to_piece(self.vocab, token, self._buffer, len(self._buffer), 0, special)
         return self._buffer.raw[: max(length, 0)]
+
+    def spell_out(self, text: str) -> None:
+        """Let :meth:`piece` spell a control token from now on, if ``text`` is one."""
+        tokens = self.tokenize(text, add_special=False, parse_special=True)
+        if len(tokens) == 1 and self.is_control(tokens[0]):
+            self._pieces[tokens[0]] = text.encode()
 
     def pieces(self, tokens: Sequence[int]) -> bytes:
         """The bytes of several tokens, joined."""
