@@ -244,7 +244,7 @@ class Drill:
             run.peak_rss = stats["peak_rss_bytes"]
             run.plan = f"{stats['model']}:{stats['quant']} {stats['n_ctx']} {_loaded_by(self.paths.state)}"
         if run.exit:
-            run.refusal = lines[-1] if lines else ""
+            run.refusal = next((line for line in lines if line.startswith("edgechat: ")), "no word")
 
 
 def _loaded_by(state: Path) -> str:
@@ -293,7 +293,7 @@ def table(runs: list[Run]) -> str:
         "|---|---|--:|--:|--:|--:|--:|---|---|--:|",
     ]
     for run in runs:
-        plan = run.plan or run.refusal[:80]
+        plan = run.plan or run.refusal.removeprefix("edgechat: ").split(": ")[-1]
         lines.append(
             f"| {run.model} | {run.way} | {run.percent} | {run.limit / 1e6:,.0f} | {run.kills} | {run.other_kills} "
             f"| {run.exit} | {run.outcome} | {plan} | {run.seconds:.1f} |"

@@ -18,8 +18,9 @@ from edgechat.engine import address, death
 from edgechat.engine.events import Done, Event, Queued, Recovered, Text, from_frame
 from edgechat.engine.launch import attach_or_start
 from edgechat.engine.protocol import PROTOCOL, Decoder, Frame, encode
+from edgechat.engine.received import Received
 from edgechat.engine.refusal import to_error
-from edgechat.errors import AnswerError, DeadlineError, EngineBusyError, EngineError, EngineProtocolError, ModelBusyError
+from edgechat.errors import DeadlineError, EngineBusyError, EngineError, EngineProtocolError, ModelBusyError
 from edgechat.plaintext import clean
 from edgechat.version import __version__
 
@@ -166,7 +167,7 @@ class EngineClient:
             self._link = None
 
     def interrupt(self) -> None:
-        """Cut the running answer off from another thread: its reader gets an AnswerError. Nothing can be asked later."""
+        """Cut the running answer off, from any thread: its reader gets an EngineError. Nothing can be asked later."""
         self._is_interrupted = True
         if (link := self._link) is not None:
             link.hang_up()
@@ -182,18 +183,16 @@ class EngineClient:
             EngineError: the engine could not be started, or died twice over this request.
             EdgechatError: whatever the engine refused the request with, as the class it raised.
         """
-        received: list[int] = list(request.resume)
+        received = Received(request)
         deaths = 0
         farewells = 0
         smallest: int | None = None
-        began = time.monotonic()
         try:
             while True:
                 try:
-                    left = replace(request, resume=tuple(received), timeout_s=_left(request.timeout_s, began))
-                    for event in self._attempt(left):
+                    for event in self._attempt(received.remainder()):
+                        received.take(event)
                         if isinstance(event, Text):
-                            received += event.tokens
                             event = replace(event, text=clean(event.text))  # noqa: PLW2901
                         yield event
                     return
@@ -393,12 +392,8 @@ def _wait_for_lock(state: Path, patience_s: float = 5.0) -> None:
         os.close(lock)
 
 
-def _cut_off() -> AnswerError:
-    return AnswerError("The answer was cut off by whoever had asked.")
-
-
-def _left(timeout_s: float | None, began: float) -> float | None:
-    return None if timeout_s is None else max(timeout_s - (time.monotonic() - began), 0.001)
+def _cut_off() -> EngineError:
+    return EngineError("The answer was cut off by whoever had asked.", cause="interrupted")
 
 
 _WORDS = {

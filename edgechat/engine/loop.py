@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import queue
 import time
-import traceback
 from typing import TYPE_CHECKING, Any
 
 from edgechat.engine.admission import Admission, Waiting
 from edgechat.engine.events import Prefill
+from edgechat.engine.log import log_exception
 from edgechat.engine.native.context import CacheFullError
 from edgechat.engine.oom import REREADING_EXIT, Rereading
 from edgechat.engine.refusal import error_frame
@@ -115,6 +115,7 @@ class DecodeLoop:
             if switch := self._mismatch(request.wish, connection):
                 connection.send_frame({**switch, "id": request_id})
                 return
+            request = self._home.resumed(request)
             self._home.check(request)
             constraint = self._home.constraint(request)
             prompt = self._home.prompt(request, self._vital.rendering)
@@ -123,7 +124,7 @@ class DecodeLoop:
             connection.send_frame(error_frame(error, request_id))
             return
         except Exception as error:  # noqa: BLE001 - a defect in preparing one request must not end the others
-            traceback.print_exc()
+            log_exception()
             connection.send_frame(error_frame(EdgechatError(f"This is a defect in edgechat: {error!r}."), request_id))
             return
         self._admission.waiting.append(

@@ -130,6 +130,10 @@ class Request:
     """Name under which the KV cells of this conversation are kept on disk when the answer is done, and found again."""
     resume: tuple[int, ...] = ()
     """Token ids already received: generation goes on behind them."""
+    resume_model: str | None = None
+    """The name of the model that these ids belong to; any other goes on behind ``resume_text`` instead."""
+    resume_text: str = ""
+    """The answer so far, without thoughts."""
 
     def __post_init__(self) -> None:
         if not self.messages:
@@ -209,5 +213,7 @@ _FIELDS: dict[str, Callable[[object], bool]] = {
     "constraint": lambda value: value is None or isinstance(value, dict),
     "keep": lambda value: value is None or isinstance(value, str),
     "resume": _each(_is_whole),
+    "resume_model": lambda value: value is None or isinstance(value, str),
+    "resume_text": lambda value: isinstance(value, str),
 }
 """What a frame may hold: another program wrote it, and a wrong type must not reach llama.cpp."""

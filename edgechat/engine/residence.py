@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from edgechat.engine.constrain import Constraint, Constraints
 from edgechat.engine.native.context import Context
 from edgechat.engine.native.lib import llama
 from edgechat.engine.native.model import Model
@@ -17,9 +17,7 @@ from edgechat.engine.prefixes import Prefixes, model_key
 from edgechat.engine.prompt import Prompt, build
 from edgechat.engine.reply import THINK_TAGS
 from edgechat.engine.request import Request, Sampling
-from edgechat.engine.template import CHATML, ChatTemplate
 from edgechat.engine.vetting import Vetting
-from edgechat.engine.vocabulary import tokenizer
 from edgechat.errors import InvalidInputError, InvalidModelFileError
 
 if TYPE_CHECKING:
@@ -27,6 +25,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from edgechat.engine.choice import Choice
+    from edgechat.engine.constrain import Constraint, Constraints
+    from edgechat.engine.template import ChatTemplate
     from edgechat.models.plan import LoadSettings
     from edgechat.paths import Paths
 
@@ -122,6 +122,19 @@ class Residence:
         template = _Watched(self._template, watch, self.choice.thinking_off)
         return build(request.messages, template, self.model, takes_system=self._takes_system, think=request.think)
 
+    def resumed(self, request: Request) -> Request:
+        """The request with the answer so far in this model's own tokens, where another model began it.
+
+        Memory may have run out in the middle of an answer and left a smaller model to finish it. Thoughts are not
+        handed on, and no new ones are had behind text that the reader has seen.
+        """
+        if request.resume_model in {None, self.choice.name}:
+            return request
+        if not request.resume_text:
+            return replace(request, resume=())
+        tokens = self.model.tokenize(request.resume_text, add_special=False, parse_special=False)
+        return replace(request, resume=tuple(tokens), think=False)
+
     def check(self, request: Request) -> None:
         """Refuse what would harm: parameters out of range, and token ids that llama.cpp would abort on.
 
@@ -148,6 +161,9 @@ class Residence:
             return None
         if self._constraints is None:
             # Made when first asked for: 0.1-1 s and some megabytes that plain conversation does not need.
+            from edgechat.engine.constrain import Constraints  # noqa: PLC0415 - 30 ms, and only for constrained answers
+            from edgechat.engine.vocabulary import tokenizer  # noqa: PLC0415
+
             self._constraints = Constraints(tokenizer(self.model, self._cache), self.model.n_vocab)
         return self._constraints.matcher(request.constraint)
 

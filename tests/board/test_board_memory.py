@@ -57,6 +57,14 @@ def test_a_v2_limit_on_an_ancestor_is_found(tmp_path: Path) -> None:
     assert memory.available == 600 * MIB
 
 
+def test_active_pages_of_files_are_free_too(tmp_path: Path) -> None:
+    """Those of a mapped model are active while it decodes, and stay charged to the group when its engine has left."""
+    source = v2(tmp_path, {"/a": (str(700 * MIB), 400 * MIB, 310 * MIB)}, "/a")
+    stat = tmp_path / "sys/fs/cgroup/a/memory.stat"
+    stat.write_text(stat.read_text() + f"active_file {80 * MIB}\nshmem 5\n")
+    assert read(source).available == 690 * MIB
+
+
 def test_without_limits_available_is_what_the_kernel_says(tmp_path: Path) -> None:
     memory = read(v2(tmp_path, {"/a": ("max", 300 * MIB, 0)}, "/a"))
     assert (memory.cgroup_limit, memory.cgroup_used, memory.available) == (None, None, 3000 * MIB)
