@@ -10,6 +10,7 @@ import json
 import statistics
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator
@@ -138,7 +139,7 @@ def _one(ground: Ground, model: Model) -> list[Cell]:
         for flavour in ground.flavours:
             binary, log = ground.binary("llama-server", flavour), ground.log(f"llama-server-{flavour}")
             server = open_now.enter_context(llama_server(binary, model.path, log, settings, threads=settings.n_threads))
-            asking[f"llama-server {flavour}"] = lambda question, server=server: ask_server(server, question)
+            asking[f"llama-server {flavour}"] = partial(ask_server, server)
         for job in JOBS:
             contenders = {name: _contender(model, job, one) for name, one in asking.items()}
             for contender in contenders.values():

@@ -8,6 +8,7 @@ import json
 import socket
 import subprocess
 import time
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,9 +83,7 @@ class LlamaServer:
 
     def post(self, path: str, body: dict[str, Any], *, timeout: float = 600) -> dict[str, Any]:
         """One streamed request; returns the last event, which holds ``timings``."""
-        last: dict[str, Any] = {}
-        for last in self.stream(path, body, timeout=timeout):
-            pass
+        (last,) = deque(self.stream(path, body, timeout=timeout), maxlen=1)
         return last
 
     def stream(self, path: str, body: dict[str, Any], *, timeout: float = 600) -> Iterator[dict[str, Any]]:
