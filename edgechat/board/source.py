@@ -7,7 +7,6 @@ A recorded tree keeps the files at their own paths, and each command's output un
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +76,8 @@ class Source:
     def has_command(self, program: str) -> bool:
         """Say whether a program is installed, or was when the tree was recorded."""
         if self.live:
+            import shutil  # noqa: PLC0415 - its compressors cost a cold start 10 ms
+
             return shutil.which(program) is not None
         return self.exists(f"commands/{program}")
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgechat.cli.script_hint import script_warning
 from edgechat.engine.events import Done, Event, Loading, Prefill, Queued, Recovered, Started, Text
 
 if TYPE_CHECKING:
@@ -96,6 +95,8 @@ class AnswerView:
             self._note(f"Memory ran out earlier: using a smaller plan than {event.stepped_down_from}.")
         if event.is_starter:
             self._note(STARTER_NOTE)
+        from edgechat.cli.script_hint import script_warning  # noqa: PLC0415 - read while the engine reads the prompt
+
         if warning := script_warning(self._question, event.languages, event.model):
             self._note(warning)
 

@@ -12,14 +12,16 @@ import click
 
 from edgechat import config as settings
 from edgechat.cli.answer import AnswerView
-from edgechat.cli.schema import check_answer, read_schema
 from edgechat.engine.client import EngineClient
 from edgechat.engine.request import Message, Request, Wish
 from edgechat.errors import AnswerError, InvalidInputError, UsageError
 from edgechat.paths import Paths
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from edgechat.chat.turn import Turn
+    from edgechat.errors import EdgechatError
 
 
 @click.command()
@@ -70,7 +72,7 @@ def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  #
     config = settings.load(paths.config)
     if options["is_new"] and not options["is_kept"]:
         raise UsageError("--new begins a new conversation of -c.", hint="Write edgechat ask -c --new.")
-    schema = None if options["schema"] is None else read_schema(options["schema"])
+    schema, check = _schema(options["schema"])
     text = _question(prompt, files)
     system = options["system"] if options["system"] is not None else config.system
     temperature = options["temperature"] if options["temperature"] is not None else config.temperature
@@ -97,7 +99,7 @@ def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  #
         question=text,
         # A script that reads JSON wants all of it or none.
         is_streaming=not (options["no_stream"] or options["as_json"] or schema),
-        check=None if schema is None else partial(check_answer, schema=schema),
+        check=check,
         as_json=options["as_json"],
         stats=options["stats"],
         shows_thoughts=options["think"],
@@ -133,6 +135,16 @@ def _begin_turn(paths: Paths, question: str, options: dict[str, Any], system: st
         default_system=system or "",
         is_new=options["is_new"],
     )
+
+
+def _schema(given: str | None) -> tuple[dict[str, Any] | None, Callable[[str, str], EdgechatError | None] | None]:
+    """The schema, and what looks at the answer once more."""
+    if given is None:
+        return None, None
+    from edgechat.cli.schema import check_answer, read_schema  # noqa: PLC0415 - 20 ms that a plain answer need not pay
+
+    schema = read_schema(given)
+    return schema, partial(check_answer, schema=schema)
 
 
 def _question(prompt: str | None, files: tuple[Path, ...]) -> str:

@@ -7,7 +7,7 @@ nothing of steps.
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -147,7 +147,7 @@ class Admission:
     def _begin(self, waiting: Waiting, slot: int, reused: int, max_tokens: int, *, is_cut: bool) -> Sequence:
         request, home = waiting.request, self._home
         sampling = home.sampling(request)
-        seed = sampling.seed if sampling.seed is not None else secrets.randbits(32)
+        seed = sampling.seed if sampling.seed is not None else int.from_bytes(os.urandom(4), "big")
         sampler = Sampler(home.model, sampling, seed)
         sampler.remember(waiting.prompt + request.resume)
         sequence = Sequence(

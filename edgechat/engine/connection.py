@@ -11,10 +11,10 @@ import os
 import selectors
 import threading
 import time
-import traceback
 from typing import TYPE_CHECKING, Any
 
 from edgechat.engine import events
+from edgechat.engine.log import log_exception
 from edgechat.engine.protocol import Decoder, Frame, encode
 from edgechat.errors import EngineProtocolError
 
@@ -161,7 +161,7 @@ class Listener(threading.Thread):
         try:
             self._listen()
         except Exception:  # noqa: BLE001 - there is nobody above this thread to tell
-            traceback.print_exc()
+            log_exception()
             os._exit(70)
 
     def _listen(self) -> None:
@@ -202,7 +202,7 @@ class Listener(threading.Thread):
         try:
             self._on_frame(connection, frame)
         except Exception:  # noqa: BLE001 - one client's nonsense (or our defect) must not make the engine deaf to all
-            traceback.print_exc()
+            log_exception()
             self._drop(connection)
 
     def _accept(self) -> None:

@@ -17,10 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 WINDOW_S = 0.25
-"""Clock ticks are 10 ms, so a shorter window says nothing; a longer one lets a collapse last."""
-
-RESTING_WINDOW_S = 0.05
-"""The same before the first step of an answer, which cannot wait: a coarse look beats a prompt that collapses."""
+"""In less, a process that starts looks like one that stays; a longer window lets a collapse last."""
 
 YIELD_ABOVE = 0.5
 """Cores' worth of other work that costs us more through one preempted thread than giving that thread up would. A busy
@@ -99,10 +96,7 @@ class Governor:
             self.n_threads = self.n_planned
         if self._last is None:
             return self.n_threads
-        window = now - self._last.at
-        if window < (RESTING_WINDOW_S if resting else WINDOW_S):
-            if resting:
-                self.look_anew()
+        if now - self._last.at < WINDOW_S:
             return self.n_threads
         ticks = self._read()
         if ticks is None:

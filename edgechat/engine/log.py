@@ -64,3 +64,10 @@ def tail(state: Path, *, start: int = 0, size: int = 8192) -> str:
             return log.read().decode("utf-8", "replace")
     except OSError:
         return ""
+
+
+def log_exception() -> None:
+    """Write the exception that is being handled, with its traceback."""
+    import traceback  # noqa: PLC0415 - 5 ms of imports on the way to an error only
+
+    traceback.print_exc()

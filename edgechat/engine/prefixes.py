@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LIMIT_BYTES = 256 * 1024 * 1024
-MIN_TOKENS = 64
-"""Shorter prefixes are computed about as fast as they are read from a slow card."""
+MIN_TOKENS = 16
+"""Even a template's own 24 tokens take a Pi half a second to read, and restoring them a few milliseconds."""
 
 _SAMPLES, _SAMPLE_BYTES = 64, 4096
 

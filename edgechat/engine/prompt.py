@@ -7,8 +7,8 @@ otherwise left in one piece with the template's text, because SentencePiece voca
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -28,9 +28,6 @@ _WINDOW = 4096
 """Characters looked through at once: llama.cpp's search for control tokens takes the square of their number (31 s for
 100,000 in one text, 0.1 s in windows)."""
 
-
-STATIC_CHARS = 200
-"""Instructions of fewer characters are read anew as fast as their cells are found on disk."""
 
 _OTHER_QUESTION = "\N{WHITE SQUARE}"
 """Nobody begins a question with it, so the common part ends where the question begins."""
@@ -87,9 +84,9 @@ def build(
     turns = [{"role": m.role, "content": m.content} for m in messages]
     tokens, tail = _render(turns, template, tokenizer, takes_system=takes_system, think=think)
     n_static = 0
-    if [m.role for m in messages] == ["system", "user"] and len(messages[0].content) >= STATIC_CHARS:
+    if [m.role for m in messages] in (["user"], ["system", "user"]):
         # What the same instructions have in common with another question is what does not depend on it.
-        other = [turns[0], {"role": "user", "content": _OTHER_QUESTION}]
+        other = [*turns[:-1], {"role": "user", "content": _OTHER_QUESTION}]
         n_static = common_prefix(tokens, _render(other, template, tokenizer, takes_system=takes_system, think=think)[0])
     return Prompt(tokens, n_static, open_thought(tail))
 
@@ -130,7 +127,7 @@ class _Disguise:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         # Unlike any spelling a user could guess, and without whitespace that templates trim.
-        self._nonce = secrets.token_hex(8)
+        self._nonce = os.urandom(8).hex()
         self._numbers: dict[str, int] = {}
         """What was taken out, by the number that its placeholder carries."""
 

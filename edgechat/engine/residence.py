@@ -5,6 +5,7 @@ Loads what :mod:`edgechat.engine.choice` chose. Dies with the process: another m
 
 from __future__ import annotations
 
+import importlib
 import threading
 import time
 from dataclasses import replace
@@ -62,7 +63,11 @@ class Residence:
         self._constraints: Constraints | None = None
         self.context: Context = None  # type: ignore[assignment]  # only while it is being made
         settings = choice.plan.settings
+        # Jinja is imported (50 ms) while llama.cpp maps the file and needs no interpreter.
+        importing = threading.Thread(target=importlib.import_module, args=("edgechat.engine.template",))
+        importing.start()
         self.model = Model(choice.path, settings, on_progress=on_progress)
+        importing.join()
         try:
             self._furnish(settings)
         except BaseException:
@@ -100,6 +105,8 @@ class Residence:
         self._template: ChatTemplate = self._compiled
 
     def _compile(self, source: str) -> None:
+        from edgechat.engine.template import ChatTemplate  # noqa: PLC0415
+
         self._compiled: ChatTemplate | InvalidModelFileError
         try:
             self._compiled = ChatTemplate(source, bos=self.model.bos_text, eos=self.model.eos_text)
@@ -111,6 +118,8 @@ class Residence:
             return template
         start = self.model.tokenize("<|im_start|>", add_special=False, parse_special=True)
         if len(start) == 1 and self.model.is_control(start[0]):
+            from edgechat.engine.template import CHATML  # noqa: PLC0415
+
             return CHATML
         raise InvalidModelFileError(
             f"{self.choice.path.name} carries no chat template, so it cannot hold a conversation.",

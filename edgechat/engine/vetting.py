@@ -10,7 +10,6 @@ import hashlib
 import json
 import math
 import signal
-import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from edgechat.paths import private_directory
 from edgechat.version import __version__
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
 CPU_SECONDS = 2
@@ -104,6 +104,8 @@ class Vetting:
             print(f"the verdict on the chat template was not kept: {error}", file=sys.stderr)  # noqa: T201 - the log
 
     def _ask_child(self, child: subprocess.Popen[str]) -> Verdict:
+        import subprocess  # noqa: PLC0415
+
         try:
             answer, _ = child.communicate(self._job, timeout=_WALL_SECONDS)
         except subprocess.TimeoutExpired:
@@ -132,6 +134,8 @@ class Vetting:
 
 
 def _start_child() -> subprocess.Popen[str]:
+    import subprocess  # noqa: PLC0415 - 5 ms of imports, for a template that was never tried
+
     return subprocess.Popen(
         [sys.executable, "-m", "edgechat.engine.vetting"],
         stdin=subprocess.PIPE,
