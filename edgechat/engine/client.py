@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 from edgechat.engine import address, death
 from edgechat.engine.events import Done, Event, Queued, Recovered, Text, from_frame
 from edgechat.engine.launch import attach_or_start
-from edgechat.engine.protocol import PROTOCOL, Decoder, Frame, encode
+from edgechat.engine.link import HANDSHAKE_S, EngineGoneError, Link
 from edgechat.engine.received import Received
 from edgechat.engine.refusal import to_error
 from edgechat.errors import DeadlineError, EngineBusyError, EngineError, EngineProtocolError, ModelBusyError
@@ -28,13 +27,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from edgechat.engine.protocol import Frame
     from edgechat.engine.request import Request
     from edgechat.paths import Paths
 
 _NOTE_PATIENCE_S = 3.0
 """How long the warden may take to write down a death; a core dump can delay it."""
-
-_HANDSHAKE_S = 30.0
 
 _PEACEFUL = frozenset(("idle", "memory", "refused", "retired", "version"))
 """Farewells that are nobody's fault."""
@@ -46,91 +44,6 @@ _STOP_PATIENCE_S = 5.0
 
 _DEADLINE_GRACE_S = 0.1
 """The engine watches the deadline too and says more about it; the client steps in only when it cannot."""
-
-
-class EngineGoneError(Exception):
-    """The connection broke. ``reason`` is the engine's farewell, or None when it said none."""
-
-    def __init__(self, reason: str | None) -> None:
-        super().__init__(reason or "connection lost")
-        self.reason = reason
-
-
-class Link:
-    """One open, greeted connection."""
-
-    def __init__(self, peer: socket.socket, *, keeps: bool, patience_s: float = _HANDSHAKE_S) -> None:
-        self._socket = peer
-        self._decoder = Decoder()
-        self._frames: list[Frame] = []
-        try:
-            self.send({"type": "hello", "version": __version__, "protocol": PROTOCOL, "keeps": keeps})
-            hello = self.receive(timeout_s=patience_s)
-            if hello is None:
-                raise EngineGoneError(None)  # noqa: TRY301 - it hangs, which is as good as gone
-        except BaseException:
-            self.close()
-            raise
-        self.engine = str(hello.get("engine"))
-        self.is_same_version = hello.get("protocol") == PROTOCOL and hello.get("version") == __version__
-        self.version = str(hello.get("version"))
-        self.pid = int(hello.get("pid") or 0)
-
-    def send(self, frame: Frame) -> None:
-        """Send one frame.
-
-        Raises:
-            EngineGoneError: nobody is there any more.
-        """
-        try:
-            self._socket.settimeout(_HANDSHAKE_S)
-            self._socket.sendall(encode(frame))
-        except OSError as error:
-            raise EngineGoneError(self._farewell()) from error
-
-    def receive(self, timeout_s: float | None = None) -> Frame | None:
-        """The next frame, or None when ``timeout_s`` passed without one.
-
-        Raises:
-            EngineGoneError: the engine hung up.
-        """
-        until = None if timeout_s is None else time.monotonic() + timeout_s
-        while not self._frames:
-            remaining = None if until is None else until - time.monotonic()
-            if remaining is not None and remaining <= 0:
-                return None
-            self._socket.settimeout(remaining)
-            try:
-                data = self._socket.recv(1 << 16)
-            except TimeoutError:
-                return None
-            except OSError as error:
-                raise EngineGoneError(None) from error
-            if not data:
-                raise EngineGoneError(None)
-            self._frames += self._decoder.feed(data)
-        frame = self._frames.pop(0)
-        if frame["type"] == "bye":
-            raise EngineGoneError(str(frame.get("reason")))
-        return frame
-
-    def _farewell(self) -> str | None:
-        """The engine's last word, when a write failed because it had already said goodbye."""
-        try:
-            while self.receive(timeout_s=0.2) is not None:
-                pass
-        except EngineGoneError as gone:
-            return gone.reason
-        return None
-
-    def hang_up(self) -> None:
-        """Hang up from another thread: whoever reads here wakes up, which closing alone would not do."""
-        with contextlib.suppress(OSError):  # it may just have been closed
-            self._socket.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        """Hang up; a running answer is cancelled by it."""
-        self._socket.close()
 
 
 class EngineClient:
@@ -253,7 +166,7 @@ class EngineClient:
         return link
 
     def _connected(self) -> Link:
-        until = time.monotonic() + _HANDSHAKE_S
+        until = time.monotonic() + HANDSHAKE_S
         replaced = False
         while self._link is None:
             try:
@@ -340,7 +253,7 @@ def status(paths: Paths) -> list[Frame]:
     try:
         with contextlib.closing(Link(peer, keeps=False)) as link:
             link.send({"type": "status"})
-            answer = link.receive(timeout_s=_HANDSHAKE_S)
+            answer = link.receive(timeout_s=HANDSHAKE_S)
     except EngineGoneError:
         return []
     return list(answer["engines"]) if answer else []

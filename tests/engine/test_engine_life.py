@@ -19,6 +19,7 @@ import pytest
 
 from edgechat.engine import client
 from edgechat.engine.launch import attach_or_start
+from edgechat.engine.link import Link
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -131,7 +132,7 @@ def test_a_model_that_another_client_keeps_is_not_taken_away(
     other = tmp_path / "other.gguf"
     other.symlink_to(starter_file)
     cli("ask", "-n", "1", "hi")
-    with contextlib.closing(client.Link(attach_or_start(paths), keeps=True)):
+    with contextlib.closing(Link(attach_or_start(paths), keeps=True)):
         done = cli("ask", "-m", str(other), "--no-switch", "-n", "1", "hi")
         assert done.returncode == 3
         assert "another client keeps it" in done.stderr
@@ -185,7 +186,7 @@ def test_a_client_that_talks_nonsense_harms_nobody(cli: Cli, paths: Paths) -> No
         peer.connect(str(paths.socket))
         peer.sendall(garbage)
         peer.close()
-    with contextlib.closing(client.Link(attach_or_start(paths), keeps=False)) as link:
+    with contextlib.closing(Link(attach_or_start(paths), keeps=False)) as link:
         hi = [{"role": "user", "content": "hi"}]
         broken: tuple[Any, ...] = (
             "no object",
