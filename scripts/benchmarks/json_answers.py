@@ -163,6 +163,8 @@ def _contender(model: Model, job: str, one: Callable[[Question], Reply]) -> Cont
             "valid": float(is_valid(reply.text, question.schema or {})),
             "prompt": reply.prompt_tokens,
             "cached": reply.cached_tokens,
+            "prefill_s": reply.prefill_s,
+            "decode_s": reply.decode_s,
         }
 
     return run_once

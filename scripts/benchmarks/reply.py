@@ -34,6 +34,10 @@ class Reply:
     ttft_s: float
     """First text at the client."""
     wall_s: float
+    prefill_s: float
+    """Reading what was not cached, by the answerer's own clock."""
+    decode_s: float
+    """Everything after the first token, by the same clock."""
     loaded_s: float
     """When the weights were there; 0 where the model was resident before."""
     arrivals: tuple[float, ...]
@@ -78,6 +82,7 @@ def ask(
     arrivals: list[float] = []
     loaded_s = 0.0
     n_prompt = n_cached = n_forced = n_tokens = 0
+    timing: dict[str, float] = {}
     events = client.generate(request)
     for event in events:
         now = time.monotonic()
@@ -94,10 +99,21 @@ def ask(
             n_prompt, n_cached = event.prompt_tokens, event.cached_tokens
         elif isinstance(event, Done):
             n_tokens, n_forced = event.usage["completion_tokens"], event.usage["forced_tokens"]
+            timing = event.timing
     wall_s = time.monotonic() - began
-    ttft_s = arrivals[0] if arrivals else wall_s
-    text = "".join(pieces)
-    return Reply(text, n_tokens, n_prompt, n_cached, n_forced, ttft_s, wall_s, loaded_s, tuple(arrivals))
+    return Reply(
+        text="".join(pieces),
+        tokens=n_tokens,
+        prompt_tokens=n_prompt,
+        cached_tokens=n_cached,
+        forced_tokens=n_forced,
+        ttft_s=arrivals[0] if arrivals else wall_s,
+        wall_s=wall_s,
+        prefill_s=timing.get("prefill_s", 0.0),
+        decode_s=timing.get("decode_s", 0.0),
+        loaded_s=loaded_s,
+        arrivals=tuple(arrivals),
+    )
 
 
 def ask_server(
@@ -146,6 +162,8 @@ def ask_server(
         forced_tokens=0,
         ttft_s=arrivals[0] if arrivals else wall_s,
         wall_s=wall_s,
+        prefill_s=timings.get("prompt_ms", 0.0) / 1e3,
+        decode_s=timings.get("predicted_ms", 0.0) / 1e3,
         loaded_s=0.0,
         arrivals=tuple(arrivals),
     )

@@ -1,0 +1,108 @@
+"""Section ``chat_turns``: time to first token at turn 20 of a chat against turn 2, for equally long new input.
+
+The client sends the whole conversation each time, as a chat window or an HTTP client does; whether only the new turn is
+computed is the engine's business. llama-server keeps its own prompt cache and stands beside it for comparison.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from functools import partial
+from typing import TYPE_CHECKING
+
+from benchmarks.llama_tools import llama_server
+from benchmarks.reply import Question, ask, ask_server
+from benchmarks.report import Comparison, Section, table
+from benchmarks.rounds import Contender, Measured, alternate
+from edgechat.engine.request import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.ground import Ground, Model
+    from benchmarks.reply import Reply
+
+TURNS = 20
+ANSWER_TOKENS = 24
+BAR = 1.2
+_SYSTEM = "You are a patient guide in a small museum of old machines. Answer in one short sentence."
+_THINGS = (
+    "pump", "lamp", "press", "clock", "crane", "forge", "lathe", "plough", "boiler", "bellows",
+    "wheel", "gear", "valve", "piston", "anvil", "loom", "mill", "saw", "drill", "scale",
+)  # fmt: skip
+_NOTE = (
+    f"A chat of {TURNS} turns with answers of up to {ANSWER_TOKENS} tokens; each turn brings one sentence of the same "
+    "length. `turn 20 / turn 2` compares our own figures; llama-server holds the same chat in its one slot. `computed` "
+    "is the part of the prompt that was not in the cache."
+)
+
+
+def run(ground: Ground) -> Section:
+    """Every model of the ground, one after the other."""
+    comparisons: list[Comparison] = []
+    rows: list[tuple[str, ...]] = []
+    for model in ground.models:
+        _one(ground, model, comparisons, rows)
+    head = ("model", "with", "turn", "prompt, tokens", "computed", "first token, s")
+    data = [dict(zip(head, row, strict=True)) for row in rows]
+    return Section("chat_turns", "A long chat", tuple(comparisons), table(head, rows), (_NOTE,), data)
+
+
+def sentence(conversation: int, turn: int) -> str:
+    """What the visitor says: always as long, and another one each time."""
+    return (
+        f"Ticket {100 + conversation % 900}, please tell me about the old {_THINGS[turn % TURNS]} in the hall "
+        "behind you, who built it, and whether it still runs today."
+    )
+
+
+def _one(ground: Ground, model: Model, comparisons: list[Comparison], rows: list[tuple[str, ...]]) -> None:
+    settings = ground.edgechat.settings(model.path)
+    with ExitStack() as open_now:
+        client = open_now.enter_context(closing(ground.edgechat.client()))
+        asking: dict[str, Callable[[Question], Reply]] = {"edgechat": partial(ask, client, model.path)}
+        for flavour in ground.flavours:
+            binary, log = ground.binary("llama-server", flavour), ground.log(f"llama-server-{flavour}")
+            server = open_now.enter_context(llama_server(binary, model.path, log, settings, threads=settings.n_threads))
+            asking[f"llama-server {flavour}"] = partial(ask_server, server)
+        for one in asking.values():
+            one(Question((Message("user", "Hello."),), 1))  # loads the model
+        contenders: dict[str, Contender] = {name: partial(_chat, one) for name, one in asking.items()}
+        results = alternate(contenders, ground.rounds, label=f"{model.name}, chat")
+    ground.edgechat.stop()
+    ours = results["edgechat"]
+    comparisons.append(
+        Comparison(model.name, "first token, turn 20 / turn 2", "s", ours["turn 20"], "edgechat, turn 2",
+                   ours["turn 2"], BAR, smaller_is_better=True)
+    )  # fmt: skip
+    for name, figures in results.items():
+        rows += [
+            (
+                model.name,
+                name,
+                str(turn),
+                f"{figures[f'prompt {turn}'].median:g}",
+                f"{figures[f'computed {turn}'].median:g}",
+                f"{figures[f'turn {turn}'].median:.3f}",
+            )
+            for turn in (2, 11, TURNS)
+        ]
+        if name != "edgechat":
+            comparisons.append(
+                Comparison(model.name, "first token, turn 20", "s", ours["turn 20"], name, figures["turn 20"],
+                           smaller_is_better=True)
+            )  # fmt: skip
+
+
+def _chat(one: Callable[[Question], Reply], conversation: int) -> Measured:
+    figures: dict[str, float] = {}
+    messages = [Message("system", _SYSTEM)]
+    for turn in range(1, TURNS + 1):
+        messages.append(Message("user", sentence(conversation, turn)))
+        reply = one(Question(tuple(messages), ANSWER_TOKENS))
+        messages.append(Message("assistant", reply.text))
+        if turn in {2, 11, TURNS}:
+            figures[f"turn {turn}"] = reply.ttft_s
+            figures[f"prompt {turn}"] = reply.prompt_tokens
+            figures[f"computed {turn}"] = reply.prompt_tokens - reply.cached_tokens
+    return figures

@@ -1,0 +1,95 @@
+"""Section ``cold_prefix``: the first token after a restart, where the instructions' KV cells wait on disk.
+
+Each round stops the engine and starts it again with a question behind instructions it has read before; llama-server is
+started anew and reads all of it. Loading is reported by itself: the bar is about the prompt.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from benchmarks.jobs import for_model, translation
+from benchmarks.llama_tools import llama_server
+from benchmarks.reply import ask, ask_server
+from benchmarks.report import Comparison, Section
+from benchmarks.rounds import Contender, Measured, alternate
+
+if TYPE_CHECKING:
+    from benchmarks.ground import Ground, Model
+    from benchmarks.reply import Question
+    from edgechat.models.plan import LoadSettings
+
+BAR = 0.1
+_NOTE = (
+    "A JSON answer behind instructions of 250 to 400 tokens and a note of one sentence. Ours: from the moment the "
+    "weights are loaded to the first text at the client, so creating the context, restoring the cells and preparing "
+    "the schema are in it. llama-server's: from posting the request to its first text, its model loaded and warmed up "
+    "before. `to the first text in all` contains starting the process and loading, on both sides."
+)
+
+
+def run(ground: Ground) -> Section:
+    """Every model of the ground, one after the other."""
+    comparisons = tuple(line for model in ground.models for line in _one(ground, model))
+    return Section("cold_prefix", "First token after a restart, instructions on disk", comparisons, notes=(_NOTE,))
+
+
+def _one(ground: Ground, model: Model) -> list[Comparison]:
+    settings = ground.edgechat.settings(model.path)
+    # Somebody asked before the restart: the cells are on disk from then on, and so is the vocabulary.
+    _ours(ground, model, -1)
+    contenders: dict[str, Contender] = {"edgechat": lambda turn: _ours(ground, model, turn)}
+    for flavour in ground.flavours:
+        contenders[f"llama-server {flavour}"] = _server(ground, model, flavour, settings)
+    results = alternate(contenders, ground.rounds, label=f"{model.name}, cold")
+    ground.edgechat.stop()
+    ours = results.pop("edgechat")
+    lines = []
+    for peer, theirs in results.items():
+        for measure, name, bar in (
+            ("first text, after loading", "ttft", BAR),
+            ("loading", "load", None),
+            ("to the first text in all", "all", None),
+        ):
+            lines.append(
+                Comparison(model.name, measure, "s", ours[name], peer, theirs[name], bar, smaller_is_better=True)
+            )
+    return lines
+
+
+def _question(model: Model, turn: int) -> Question:
+    return for_model(translation(turn % 900 + 1), is_shape=model.is_shape)
+
+
+def _ours(ground: Ground, model: Model, turn: int) -> Measured:
+    ground.edgechat.stop()
+    with closing(ground.edgechat.client()) as client:
+        reply = ask(client, model.path, _question(model, turn))
+    return {
+        "ttft": reply.ttft_s - reply.loaded_s,
+        "load": reply.loaded_s,
+        "all": reply.ttft_s,
+        "prompt": reply.prompt_tokens,
+        "cached": reply.cached_tokens,
+    }
+
+
+def _server(ground: Ground, model: Model, flavour: str, settings: LoadSettings) -> Contender:
+    binary, log = ground.binary("llama-server", flavour), ground.log(f"llama-server-{flavour}")
+
+    def run_once(turn: int) -> Measured:
+        began = time.monotonic()
+        with llama_server(binary, model.path, log, settings, threads=settings.n_threads) as server:
+            load_s = time.monotonic() - began
+            reply = ask_server(server, _question(model, turn))
+        return {
+            "ttft": reply.ttft_s,
+            "load": load_s,
+            "all": load_s + reply.ttft_s,
+            "prompt": reply.prompt_tokens,
+            "cached": reply.cached_tokens,
+        }
+
+    return run_once
