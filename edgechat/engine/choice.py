@@ -126,7 +126,8 @@ def _too_large(smallest: Plan, *, died: bool, is_hidden: bool) -> DoesNotFitErro
     if is_hidden:
         return DoesNotFitError(
             f"{name} needs {_mb(smallest.memory.total)} at least; an engine ran out of memory here at "
-            f"{_mb(smallest.available)}, although more seemed to be free.",
+            f"{_mb(smallest.available)}, although more seemed to be free, and {_mb(smallest.reserve)} of them stay "
+            "reserved.",
             hint=f"Raise the memory limit of this container or service. {hint}",
         )
     return DoesNotFitError(
