@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgechat.chat.history import History
+from edgechat.engine import client
 from edgechat.paths import Paths
+from tests.engine.conftest import Cli
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +29,13 @@ def history(paths: Paths) -> Iterator[History]:
     """An empty history, open."""
     with History.open(paths) as kept:
         yield kept
+
+
+@pytest.fixture
+def cli(paths: Paths) -> Iterator[Cli]:
+    """The command, with a real engine; it is stopped afterwards."""
+    yield Cli()
+    client.stop(paths)
 
 
 @pytest.fixture

@@ -1,0 +1,143 @@
+"""``edgechat ask -c`` on the real engine and the real starter model."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from edgechat.chat.history import History, history_file
+from edgechat.engine import client
+from edgechat.errors import ExitCode
+from tests.project.test_imports import HEAVY, SLOW, run
+
+if TYPE_CHECKING:
+    from subprocess import Popen
+
+    from edgechat.chat.conversation import Message
+    from edgechat.paths import Paths
+    from tests.engine.conftest import Cli
+
+pytestmark = pytest.mark.engine
+
+LONG = ("--temp", "0.9", "--repeat-penalty", "1.2", "-n", "3000", "Write a very long story about the sea.")
+
+
+def kept(paths: Paths, number: int = 1) -> list[Message]:
+    with History.open(paths) as history:
+        return history.messages(number)
+
+
+def prompt_tokens(cli: Cli, *arguments: str) -> int:
+    usage: dict[str, Any] = cli.json("ask", "--json", "--temp", "0", "-n", "8", *arguments)["usage"]
+    return int(usage["prompt_tokens"])
+
+
+def test_it_continues_with_the_whole_conversation(cli: Cli, paths: Paths) -> None:
+    first = cli("ask", "-c", "--temp", "0", "-n", "12", "Name one color.")
+    assert first.returncode == 0, first.stderr
+    question, answer = kept(paths)
+    assert question.content == "Name one color."
+    assert answer.content == first.stdout.rstrip("\n")
+    assert (answer.status, answer.model, answer.quant) == ("complete", "smollm2-135m-instruct", "q4_1")
+    assert answer.usage["completion_tokens"] > 0
+    alone = prompt_tokens(cli, "And another?")
+    assert len(kept(paths)) == 2, "without -c nothing is kept"
+    assert prompt_tokens(cli, "-c", "And another?") > alone
+    assert [each.role for each in kept(paths)] == ["user", "assistant"] * 2
+    assert prompt_tokens(cli, "-c", "--new", "And another?") == alone
+    assert len(kept(paths, 2)) == 2
+    assert cli("ask", "--new", "x").returncode == ExitCode.USAGE
+
+
+def test_without_c_neither_the_file_nor_sqlite3_is_touched(cli: Cli, paths: Paths) -> None:
+    cli("ask", "-n", "1", "hi")
+    imported, answer = run("ask", "-n", "2", "hi")
+    assert answer.strip()
+    assert not {name for name in imported if "sqlite" in name or name.startswith("edgechat.chat")}
+    assert not history_file(paths).parent.exists()
+    imported, _ = run("ask", "-c", "-n", "2", "hi")
+    assert "sqlite3" in imported
+    assert imported & (HEAVY | SLOW) == set()
+
+
+def wait_for_text(child: Popen[str]) -> str:
+    assert child.stdout is not None
+    return os.read(child.stdout.fileno(), 1000).decode()
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, ExitCode.INTERRUPTED), (signal.SIGTERM, ExitCode.TERMINATED)]
+)
+def test_interrupted_it_keeps_what_was_shown(cli: Cli, paths: Paths, number: int, code: int) -> None:
+    child = cli.popen("ask", "-c", *LONG)
+    shown = wait_for_text(child)
+    time.sleep(0.3)
+    child.send_signal(number)
+    rest, said = child.communicate(timeout=60)
+    assert child.returncode == code, said
+    answer = kept(paths)[1]
+    assert (answer.status, answer.finish_reason) == ("partial", "interrupted")
+    assert answer.content == (shown + rest).rstrip("\n")
+    assert prompt_tokens(cli, "-c", "Go on.") > 20
+
+
+def test_killed_it_keeps_the_question_and_most_of_the_answer(cli: Cli, paths: Paths) -> None:
+    child = cli.popen("ask", "-c", *LONG)
+    wait_for_text(child)
+    time.sleep(2.5)
+    child.kill()
+    child.communicate(timeout=60)
+    question, answer = kept(paths)
+    assert question.content == LONG[-1]
+    assert answer.status == "partial"
+    assert len(answer.content) > 20
+
+
+def test_an_engine_that_is_stopped_leaves_the_partial_answer(cli: Cli, paths: Paths) -> None:
+    child = cli.popen("ask", "-c", *LONG)
+    shown = wait_for_text(child)
+    time.sleep(0.3)
+    client.stop(paths)
+    rest, said = child.communicate(timeout=60)
+    assert child.returncode == ExitCode.ENGINE, said
+    answer = kept(paths)[1]
+    assert answer.status == "partial"
+    assert answer.content == (shown + rest).rstrip("\n")
+
+
+def test_a_time_limit_leaves_a_partial_answer(cli: Cli, paths: Paths) -> None:
+    cli("ask", "-n", "1", "hi")
+    done = cli("ask", "-c", "--timeout", "2", *LONG)
+    assert done.returncode == ExitCode.ANSWER
+    answer = kept(paths)[1]
+    assert answer.status == "partial"
+    assert answer.content == done.stdout.rstrip("\n")
+
+
+def test_a_conversation_that_no_longer_fits_is_refused_with_both_numbers(cli: Cli, paths: Paths) -> None:
+    assert cli("ask", "-c", "--ctx", "512", "-n", "4", "Read: " + "word " * 300).returncode == 0
+    before = kept(paths)
+    done = cli("ask", "-c", "--ctx", "512", "-n", "4", "Now this: " + "thing " * 300)
+    assert done.returncode == ExitCode.INVALID_INPUT
+    assert "the context holds 512" in done.stderr
+    assert "edgechat ask -c --new" in done.stderr
+    assert "--ctx" in done.stderr
+    assert kept(paths) == before
+    assert cli("ask", "-c", "--ctx", "512", "-n", "4", "Short.").returncode == 0
+
+
+def test_without_a_model_nothing_is_left_of_it(cli: Cli) -> None:
+    assert cli("ask", "-c", "-m", "no-such-model", "hi").returncode == ExitCode.NO_MODEL
+    assert cli.json("history", "list", "--json") == []
+
+
+def test_a_schema_and_the_envelope_go_with_it(cli: Cli, paths: Paths) -> None:
+    schema = '{"type": "object", "properties": {"color": {"enum": ["red", "blue"]}}, "required": ["color"]}'
+    done = cli("ask", "-c", "--schema", schema, "Which color?")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(kept(paths)[1].content) == json.loads(done.stdout)
