@@ -81,6 +81,7 @@ class Governor:
         self.n_planned = n_planned
         self.n_threads = n_planned
         self._stat = root / "proc/stat"
+        self._loadavg = root / "proc/loadavg"
         self._cpus = {f"cpu{number}" for number in _usable()}
         self._last = self._read()
         self._quiet = 0
@@ -110,6 +111,19 @@ class Governor:
             sys.stderr.write(f"threads {self.n_threads} -> {wanted}: others {others:.2f} cores\n")
             self.n_threads, self._quiet = wanted, 0
         return self.n_threads
+
+    def begin(self) -> None:
+        """An answer begins after an idle time: what was busy may just have ended, and must not slow its prompt down.
+
+        The kernel counts what is runnable at this moment (proc_loadavg(5)): nobody but us means all threads.
+        """
+        self.look_anew()
+        try:
+            runnable = int(self._loadavg.read_text().split()[3].partition("/")[0])
+        except (OSError, ValueError, IndexError):
+            return
+        if runnable <= 1 and self.n_threads < self.n_planned:
+            self.n_threads, self._quiet = self.n_planned, 0
 
     def look_anew(self) -> None:
         """Begin a window now: one that mixes computing and resting would take a client's start for contention."""

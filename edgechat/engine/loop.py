@@ -185,9 +185,10 @@ class DecodeLoop:
     def _step(self) -> None:
         context = self._context
         was_idle = self._vital.stage == "idle"
-        allowed = self._governor.turn(time.monotonic(), resting=was_idle)
+        self._governor.turn(time.monotonic(), resting=was_idle)
         if was_idle:
-            self._governor.look_anew()
+            self._governor.begin()
+        allowed = self._governor.n_threads
         context.set_threads(*(min(planned, allowed) for planned in self._planned_threads))
         context.clear()
         n_decoding = n_prefilled = 0

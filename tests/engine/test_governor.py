@@ -149,3 +149,14 @@ def test_without_proc_stat_the_plan_stands(tmp_path):
 @given(st.floats(0, 3), st.integers(1, 4))
 def test_a_plan_wider_than_the_machine_is_brought_down_to_it(others, n_cores):
     assert threads_for(8, 8, n_cores, others) <= max(n_cores, 1)
+
+
+@pytest.mark.parametrize(("runnable", "threads"), [("1/200", 4), ("3/200", 1)])
+def test_an_answer_begins_with_all_threads_when_nobody_else_is_runnable_now(tmp_path, runnable, threads):
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/stat").write_text("cpu0 0 0 0 0 0 0 0 0\n")
+    (tmp_path / "proc/loadavg").write_text(f"3.00 2.00 1.00 {runnable} 4711\n")
+    governor = Governor(4, tmp_path)
+    governor.n_threads = 1
+    governor.begin()
+    assert governor.n_threads == threads
