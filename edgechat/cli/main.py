@@ -26,6 +26,7 @@ _COMMANDS = {
     "ps": ("edgechat.cli.engines:ps", "The engine processes."),
     "run": ("edgechat.cli.run:run", "A task over one record, a file of records, a document or a live stream."),
     "stop": ("edgechat.cli.engines:stop", "Stop the engine."),
+    "tui": ("edgechat.cli.tui:tui", "The terminal UI, also opened by `edgechat` alone."),
 }
 """Name -> (where it lives, the line ``--help`` shows). Help text stands here so that listing imports nothing."""
 
@@ -77,11 +78,19 @@ _EPILOG = (
 @click.group(
     cls=LazyGroup,
     epilog=_EPILOG,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="edgechat")
-def root() -> None:
-    """An offline LLM assistant for edge boards."""
+@click.pass_context
+def root(ctx: click.Context) -> None:
+    """An offline LLM assistant for edge boards. Alone, on a terminal: the terminal UI."""
+    if ctx.invoked_subcommand is not None:
+        return
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        ctx.invoke(importlib.import_module("edgechat.cli.tui").tui)
+    else:
+        click.echo(ctx.get_help())
 
 
 def run(arguments: list[str] | None = None) -> NoReturn:

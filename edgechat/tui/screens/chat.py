@@ -1,0 +1,471 @@
+"""The chat: a conversation, the field to write in, and what the engine is doing.
+
+Puts widgets, history and dialogue together; engine calls run in a worker thread, and their news come as messages.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import work
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Footer, Static
+
+from edgechat.chat.export import to_json, to_markdown
+from edgechat.engine.request import Wish
+from edgechat.errors import ContextOverflowError, EdgechatError, EngineError, StateError
+from edgechat.plaintext import clean, clean_line
+from edgechat.tui.dialogue import Dialogue, Question
+from edgechat.tui.screens.dialogs import AskLine, AskText, Confirm
+from edgechat.tui.widgets.banner import Banner
+from edgechat.tui.widgets.composer import Composer
+from edgechat.tui.widgets.status_line import StatusLine
+from edgechat.tui.widgets.transcript import PAGE, Transcript
+from edgechat.tui.words import trouble
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+    from edgechat.chat.conversation import Conversation, Message
+    from edgechat.config import Config
+    from edgechat.paths import Paths
+    from edgechat.tui import messages as news
+    from edgechat.tui.keeping import Keeper
+    from edgechat.tui.widgets.message_view import MessageView
+
+_FRAME_S = 1 / 15
+"""Answers grow on screen this often: faster than people read, a quarter of what an eager engine says."""
+_FILE_LIMIT = 1 << 20
+"""Bytes of a text file that may be attached; no board's context holds more."""
+
+STARTER_NOTE = "The starter model answers: 135M parameters, English only, often wrong. F3 shows better ones."
+WELCOME = """Everything you write stays on this machine.
+
+Enter asks, Ctrl+J begins a new line, Esc stops an answer.
+↑ brings an earlier question back; Ctrl+↑ goes to the messages.
+F1 shows all keys, Ctrl+P all commands."""
+
+
+class ChatScreen(Screen[None]):
+    """One conversation at a time."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "stop", "Stop", id="chat.stop", tooltip="Stop the answer; what came of it stays"),
+        Binding("ctrl+r", "regenerate", "Again", id="chat.again", tooltip="Answer the last question once more"),
+        Binding("ctrl+g", "edit", "Edit", id="chat.edit", tooltip="Change the last question and ask it again"),
+        Binding("ctrl+n", "new", "New", id="chat.new", tooltip="Begin a conversation"),
+        Binding("f8", "copy", "Copy", show=False, id="chat.copy", tooltip="Copy the last answer"),
+        Binding("ctrl+o", "attach", "Attach", show=False, id="chat.attach", tooltip="Attach a text file"),
+        Binding("ctrl+t", "system", "System", show=False, id="chat.system", tooltip="System prompt of this talk"),
+        Binding("ctrl+s", "save", "Save", show=False, id="chat.save", tooltip="Write the conversation to a file"),
+        Binding("ctrl+up", "focus_messages", "Messages", show=False, id="chat.messages", tooltip="Go to the messages"),
+        Binding("pageup", "page(-1)", "Back", show=False, priority=True, id="chat.page_up", tooltip="Scroll back"),
+        Binding("pagedown", "page(1)", "On", show=False, priority=True, id="chat.page_down", tooltip="Scroll on"),
+    ]
+
+    DEFAULT_CSS = """
+    ChatScreen #title { height: 1; padding: 0 1; background: $panel; color: $text; }
+    ChatScreen #attached { height: auto; max-height: 3; padding: 0 1; color: $text-accent; display: none; }
+    """
+
+    def __init__(self, paths: Paths, keeper: Keeper, config: Config) -> None:
+        super().__init__()
+        self._paths = paths
+        self._keeper = keeper
+        self._config = config
+        self.dialogue = Dialogue(paths, keeper, self.post_message)
+        self.conversation: Conversation | None = None
+        self.model: str | None = config.model
+        """The model to ask for; None leaves it to the engine."""
+        self.thinks = False
+        self._system = config.system or ""
+        self._editing: int | None = None
+        self._view: MessageView | None = None
+        self._title = Static("", id="title", markup=False)
+        self._attached = Static("", id="attached", markup=False)
+        self.transcript = Transcript()
+        self.banner = Banner()
+        self.status = StatusLine()
+        self.composer = Composer()
+        self.is_answering = False
+
+    def compose(self) -> ComposeResult:
+        """Title, transcript, input, state, keys."""
+        yield self._title
+        with Horizontal(id="body"), Vertical(id="talk"):
+            yield self.transcript
+            yield self.banner
+            yield self._attached
+            yield self.composer
+            yield self.status
+        yield Footer(compact=True, show_command_palette=False)
+
+    async def on_mount(self) -> None:
+        """Show the last conversation's place, ready to write."""
+        self.set_interval(_FRAME_S, self._draw)
+        await self.open(None)
+        self.composer.focus()
+
+    def on_unmount(self) -> None:
+        """Hang up, so that no thread waits for an engine."""
+        self.dialogue.close()
+
+    # Opening
+
+    async def open(self, number: int | None) -> None:
+        """Show conversation ``number``, or with None an empty one that begins with its first question."""
+        if self.is_answering:
+            self.dialogue.stop()
+        self._editing, self._view = None, None
+        history = self._keeper.history
+        found: list[Message] = []
+        self.conversation = None
+        if number is not None:
+            self.conversation = history.conversation(number)
+            found = history.messages(number, PAGE)
+            self.composer.remember([m.content for m in found if m.role == "user"])
+        await self.transcript.open(found, self._page_before, WELCOME)
+        used, n_ctx = _last_use(found)
+        self.status.show_context(used, n_ctx)
+        self._show_title()
+        self.composer.focus()
+
+    def _page_before(self, message: int) -> list[Message]:
+        if self.conversation is None:
+            return []
+        return self._keeper.history.messages(self.conversation.id, PAGE, before=message)
+
+    def _show_title(self) -> None:
+        title = self.conversation.title if self.conversation else "New conversation"
+        model = self.model or (self.conversation.model if self.conversation else None) or "model: automatic"
+        unsaved = "" if self._keeper.is_durable else " · not saved"
+        self._title.update(Content(f"{clean_line(title) or 'Untitled'} · {clean_line(model)}{unsaved}"))
+
+    # Asking
+
+    async def on_composer_sent(self, event: Composer.Sent) -> None:
+        """Ask what was written."""
+        if self.is_answering:
+            self.banner.say("One answer at a time: Esc stops this one.")
+            return
+        retract, self._editing = self._editing, None
+        self.composer.accept()
+        self._begin(Question(event.text, retract=retract))
+
+    def _begin(self, question: Question) -> None:
+        """Hand a question to the worker thread."""
+        self.is_answering = True
+        self.banner.clear()
+        self.status.show("waiting for the engine")
+        config = self._config
+        self._answer(
+            Question(
+                question.text,
+                conversation=self.conversation.id if self.conversation else None,
+                system=self._system,
+                retract=question.retract,
+                wish=Wish.of(self.model, config.n_ctx),
+                sampling={} if config.temperature is None else {"temperature": config.temperature},
+                max_tokens=config.max_tokens,
+                think=self.thinks,
+            )
+        )
+
+    @work(thread=True, group="engine")
+    def _answer(self, question: Question) -> None:
+        self.dialogue.ask(question)
+
+    async def on_retracted(self, event: news.Retracted) -> None:
+        """Take what is asked anew off the screen."""
+        await self.transcript.cut(event.message)
+
+    async def on_kept(self, event: news.Kept) -> None:
+        """Show a question once it is kept."""
+        self.conversation = event.conversation
+        self._show_title()
+        await self.transcript.add(event.question)
+
+    def on_waiting(self, event: news.Waiting) -> None:
+        """Say why nothing comes yet."""
+        self.status.show(event.text)
+
+    async def on_begun(self, event: news.Begun) -> None:
+        """Make room for the answer."""
+        from edgechat.chat.conversation import Message as ChatMessage  # noqa: PLC0415 - a name used above for news
+
+        started = event.started
+        begun = ChatMessage(
+            "assistant", "", status="streaming", model=started.model, quant=started.quant, id=event.message
+        )
+        self._view = await self.transcript.add(begun)
+        self.status.show_context(started.prompt_tokens, started.n_ctx)
+        self.status.show("reading")
+        if started.is_starter and len(self.transcript.views) <= 2:
+            self.banner.say(STARTER_NOTE)
+
+    def on_noted(self, event: news.Noted) -> None:
+        """Show what the engine's client has to say."""
+        self.banner.say(event.text)
+
+    def on_not_kept(self, event: news.NotKept) -> None:
+        """The disk refuses: say so, and go on."""
+        self.banner.say(f"Not saved any more, the chat goes on in memory: {trouble(event.error)}", is_trouble=True)
+        self._show_title()
+
+    async def on_ended(self, event: news.Ended) -> None:
+        """The answer is over, one way or another."""
+        await self._draw()
+        self.is_answering = False
+        self.status.show("")
+        if event.answer is not None:
+            if self._view is not None:
+                self._view.finish(event.answer)
+            self._show_title()
+            self.status.show_context(*_use(event.answer, event.n_ctx))
+        self._view = None
+        if event.returned is not None:
+            await self.transcript.cut(event.returned.id)
+            if not self.composer.text:
+                self.composer.reset(clean(event.returned.content))
+        if event.error is not None:
+            self._explain(event.error)
+        self.refresh_bindings()
+
+    def _explain(self, error: EdgechatError) -> None:
+        if isinstance(error, ContextOverflowError):
+            words = (
+                f"This talk has become {error.prompt_tokens:,} tokens and the context holds {error.n_ctx:,}. "
+                "Begin a new one (Ctrl+N), or fork from an earlier message (Ctrl+↑, f)."
+            )
+        elif isinstance(error, EngineError):
+            words = f"{trouble(error)} What was said is kept; Ctrl+R asks again."
+        else:
+            words = trouble(error)
+        self.banner.say(words, is_trouble=True)
+
+    async def on_switch_asked(self, event: news.SwitchAsked) -> None:
+        """Another client keeps another model: ask the person."""
+
+        def decide(answer: bool | None) -> None:
+            event.decide(bool(answer))
+
+        self.app.push_screen(Confirm(event.question, yes="Switch", no="Leave it"), decide)
+
+    async def _draw(self) -> None:
+        """Let the answer grow by what came since the last frame."""
+        view = self._view
+        if view is None:
+            return
+        text, thought = self.dialogue.buffer.take()
+        if not text and not thought:
+            return
+        await view.add(text, thought)
+        if self.is_answering and (pace := self.dialogue.buffer.tokens_per_second()) is not None:
+            doing = "thinking" if thought and not text else "answering"
+            self.status.show(f"{doing} · {pace:.0f} tok/s · Esc stops")
+
+    # Actions
+
+    def action_stop(self) -> None:
+        """Stop the answer, else leave the editing, else clear the banner."""
+        if self.is_answering:
+            self.status.show("stopping")
+            self._stop()
+        elif self._editing is not None:
+            self._editing = None
+            self.composer.reset()
+            self.banner.clear()
+        elif not self.composer.has_focus:
+            self.composer.focus()
+        else:
+            self.banner.clear()
+
+    def _stop(self) -> None:
+        self.dialogue.stop()
+
+    def action_regenerate(self) -> None:
+        """Answer the last question once more."""
+        answer = next((view for view in reversed(self.transcript.views) if view.message.role != "system"), None)
+        if answer is not None:
+            self._regenerate(answer)
+
+    def _regenerate(self, view: MessageView) -> None:
+        """Take an answer back and give another; a question is answered anew with all behind it gone."""
+        if self.is_answering:
+            self.banner.say("One answer at a time: Esc stops this one.")
+            return
+        views = self.transcript.views
+        at = views.index(view)
+        if view.message.role == "user":
+            following = views[at + 1 :]
+            self._begin(Question(None, retract=following[0].message.id if following else None))
+        elif any(each.message.role == "user" for each in views[:at]):
+            self._begin(Question(None, retract=view.message.id))
+
+    def action_edit(self) -> None:
+        """Change the last question and ask it again."""
+        asked = next((view for view in reversed(self.transcript.views) if view.message.role == "user"), None)
+        if asked is not None:
+            self._edit(asked)
+
+    def _edit(self, view: MessageView) -> None:
+        if self.is_answering:
+            self.banner.say("One answer at a time: Esc stops this one.")
+            return
+        self._editing = view.message.id
+        self.composer.reset(clean(view.message.content))
+        self.composer.focus()
+        self.banner.say("Enter asks this in place of the old question and all behind it. Esc leaves it as it was.")
+
+    def action_copy(self) -> None:
+        """Copy the last answer."""
+        answer = next((view for view in reversed(self.transcript.views) if view.message.role == "assistant"), None)
+        if answer is not None:
+            self._copy(answer)
+
+    def _copy(self, view: MessageView) -> None:
+        self.app.copy_to_clipboard(view.shown_text)
+        self.notify("Copied.", timeout=2)
+
+    async def action_new(self) -> None:
+        """Begin a conversation."""
+        await self.open(None)
+        self.banner.clear()
+
+    def action_page(self, step: int) -> None:
+        """Scroll the transcript while the field keeps the keys."""
+        if step < 0:
+            self.transcript.scroll_page_up(animate=False)
+            if self.transcript.scroll_y <= 0:
+                self.run_worker(self.transcript.show_earlier(), group="earlier", exclusive=True)
+        else:
+            self.transcript.scroll_page_down(animate=False)
+
+    def action_focus_messages(self) -> None:
+        """Let keys act on the last message."""
+        if views := self.transcript.views:
+            views[-1].focus()
+
+    def on_message_view_act(self, event: MessageView.Act) -> None:
+        """Do something with one message."""
+        views = self.transcript.views
+        at = views.index(event.view)
+        if event.deed == "copy":
+            self._copy(event.view)
+        elif event.deed == "edit":
+            self._edit(event.view)
+        elif event.deed == "regenerate":
+            self._regenerate(event.view)
+            self.composer.focus()
+        elif event.deed == "fork":
+            self.run_worker(self._fork(event.view.message.id), group="fork", exclusive=True)
+        elif event.deed == "up" and at:
+            views[at - 1].focus()
+        elif event.deed == "down":
+            (views[at + 1] if at + 1 < len(views) else self.composer).focus()
+
+    async def _fork(self, message: int) -> None:
+        try:
+            forked = self._keeper.history.fork(message)
+            await self.open(forked.id)
+        except EdgechatError as error:
+            self._explain(error)
+        else:
+            self.notify("A new conversation, the same up to here.", timeout=3)
+
+    def action_attach(self) -> None:
+        """Ask for a text file."""
+        self.app.push_screen(AskLine("Attach which text file?", hint="A path; Enter takes it."), self._attach_file)
+
+    def _attach_file(self, path: str | None) -> None:
+        if path:
+            try:
+                file = Path(path).expanduser()
+                self.composer.attach(clean_line(file.name), _read_text(file))
+            except EdgechatError as error:
+                self._explain(error)
+        self.composer.focus()
+
+    def on_composer_attachments_changed(self, event: Composer.AttachmentsChanged) -> None:
+        """Show what goes along."""
+        lines = [f"+ {clean_line(each.name)}" for each in event.attachments]
+        self._attached.update(Content("\n".join(lines)))
+        self._attached.display = bool(lines)
+        self.composer.place_cursor()
+
+    def action_system(self) -> None:
+        """Change what the model is told before everything else."""
+        now = self.conversation.system if self.conversation else self._system
+        self.app.push_screen(AskText("System prompt of this conversation", now), self._set_system)
+
+    def _set_system(self, text: str | None) -> None:
+        if text is None:
+            return
+        self._system = text.strip()
+        if self.conversation is not None:
+            try:
+                self.conversation = self._keeper.history.set_system(self.conversation.id, self._system)
+            except EdgechatError as error:
+                self._explain(error)
+
+    def action_save(self) -> None:
+        """Write the conversation to a file."""
+        if self.conversation is None:
+            self.banner.say("There is nothing to save yet.")
+            return
+        question = "Write this conversation to which file?"
+        hint = "NAME.md is Markdown, NAME.json can be imported again."
+        self.app.push_screen(AskLine(question, f"conversation-{self.conversation.id}.md", hint=hint), self._save_to)
+
+    def _save_to(self, path: str | None) -> None:
+        if not path or self.conversation is None:
+            return
+        file = Path(path).expanduser()
+        try:
+            transcript = self._keeper.history.transcript(self.conversation.id)
+            text = to_json([transcript]) if file.suffix == ".json" else to_markdown([transcript])
+            with file.open("x", encoding="utf-8") as stream:
+                stream.write(text)
+        except FileExistsError:
+            self.banner.say(f"{file} is there already; choose another name.", is_trouble=True)
+        except OSError as error:
+            self._explain(StateError(f"Cannot write {file}: {error.strerror}."))
+        except EdgechatError as error:
+            self._explain(error)
+        else:
+            self.notify(f"Written to {clean_line(str(file))}", timeout=4, markup=False)
+
+
+def _use(answer: Message, n_ctx: int) -> tuple[int, int]:
+    usage = answer.usage
+    return usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0), n_ctx
+
+
+def _last_use(found: list[Message]) -> tuple[int, int]:
+    """How full the context was after the last answer, of which no size is known before it is loaded again."""
+    answer = next((each for each in reversed(found) if each.role == "assistant"), None)
+    return (0, 0) if answer is None else _use(answer, 0)
+
+
+def _read_text(file: Path) -> str:
+    """A text file, cleaned.
+
+    Raises:
+        StateError: it cannot be read.
+        EdgechatError: it is too large, or not text.
+    """
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(_FILE_LIMIT + 1)
+    except OSError as error:
+        raise StateError(f"Cannot read {file}: {error.strerror}.") from error
+    if len(data) > _FILE_LIMIT:
+        raise EdgechatError(f"{file} has more than 1 MiB; no context here holds that.")
+    try:
+        return clean(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise EdgechatError(f"{file} is not UTF-8 text.", hint="Convert it first, for example with iconv.") from error

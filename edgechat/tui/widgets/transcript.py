@@ -1,0 +1,121 @@
+"""The messages of one conversation, newest last: a window on them, so that a long one costs no more than a short one.
+
+Older messages come when the person scrolls up to them. Knows no engine; the history gives it pages.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from edgechat.tui.widgets.message_view import MessageView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgechat.chat.conversation import Message
+
+PAGE = 20
+"""Messages fetched at a time."""
+MOST = 200
+"""Messages on screen at most while reading back; the newest go then, and come back with the conversation."""
+
+
+class Transcript(VerticalScroll, can_focus=False):
+    """Messages, and above them how many more there are."""
+
+    DEFAULT_CSS = """
+    Transcript { height: 1fr; padding: 0; scrollbar-size-vertical: 1; }
+    Transcript #earlier { color: $text-muted; height: 1; padding: 0 1; display: none; text-align: center; }
+    Transcript #welcome { color: $text-muted; height: auto; padding: 1 2; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__(id="transcript")
+        self._page: Callable[[int], list[Message]] = lambda _: []
+        self._has_earlier = False
+        self._is_loading = False
+        self._welcome = Static("", id="welcome", markup=False)
+        self._earlier = Static(Content("▲ earlier messages: scroll up"), id="earlier", markup=False)
+
+    def compose(self):  # type: ignore[no-untyped-def]  # noqa: ANN201 - generator of widgets
+        """What stands above the messages."""
+        yield self._welcome
+        yield self._earlier
+
+    @property
+    def views(self) -> list[MessageView]:
+        """The messages on screen, oldest first."""
+        return [child for child in self.children if isinstance(child, MessageView)]
+
+    async def open(self, newest: list[Message], page: Callable[[int], list[Message]], welcome: str) -> None:
+        """Show a conversation.
+
+        Args:
+            newest: its last messages, up to ``PAGE``.
+            page: gives those before a message.
+            welcome: what to say where there is none.
+        """
+        with self.app.batch_update():
+            await self.remove_children(MessageView)
+            self._page = page
+            self._welcome.update(Content(welcome))
+            self._welcome.display = not newest
+            self._set_earlier(has=len(newest) >= PAGE)
+            await self.mount_all([MessageView(message) for message in newest])
+        self.anchor()
+
+    async def add(self, message: Message) -> MessageView:
+        """Show one more message at the end."""
+        self._welcome.display = False
+        view = MessageView(message)
+        await self.mount(view)
+        self.anchor()
+        return view
+
+    async def cut(self, message: int) -> None:
+        """Take a message and those behind it off the screen."""
+        for view in [view for view in self.views if view.message.id >= message]:
+            await view.remove()
+
+    def watch_scroll_y(self, old: float, new: float) -> None:
+        """Fetch older messages when the top comes in sight."""
+        super().watch_scroll_y(old, new)
+        if new < 1 and old > new and self._has_earlier and not self._is_loading:
+            self._is_loading = True
+            self.call_later(self._load_earlier)
+
+    async def show_earlier(self) -> bool:
+        """Fetch a page of older messages; False when there is none."""
+        if self._has_earlier and not self._is_loading:
+            self._is_loading = True
+            await self._load_earlier()
+            return True
+        return False
+
+    async def _load_earlier(self) -> None:
+        views = self.views
+        try:
+            older = self._page(views[0].message.id) if views else []
+            self._set_earlier(has=len(older) >= PAGE)
+            if not older:
+                return
+            first = views[0]
+            height = self.virtual_size.height
+            await self.mount_all([MessageView(message) for message in older], before=first)
+            for view in self.views[MOST:]:
+                await view.remove()
+            # What was read stays where it was.
+            self.call_after_refresh(self._keep_place, height)
+        finally:
+            self._is_loading = False
+
+    def _keep_place(self, height: int) -> None:
+        self.scroll_to(y=self.scroll_y + self.virtual_size.height - height, animate=False)
+
+    def _set_earlier(self, *, has: bool) -> None:
+        self._has_earlier = has
+        self._earlier.display = has
