@@ -30,6 +30,9 @@ and less is a passing burst, such as the very client that is about to ask (0.1 s
 RETURN_BELOW = 0.20
 """Less than this of other work lets the thread come back. Well below ``YIELD_ABOVE``, so that it does not flutter."""
 
+BEGIN_LOOKS = 5
+"""Looks, a millisecond apart, for a moment when nobody else is runnable."""
+
 QUIET_WINDOWS = 2
 """Windows in a row that must be quiet before a thread comes back: returning too early costs more than waiting."""
 
@@ -118,12 +121,21 @@ class Governor:
         The kernel counts what is runnable at this moment (proc_loadavg(5)): nobody but us means all threads.
         """
         self.look_anew()
-        try:
-            runnable = int(self._loadavg.read_text().split()[3].partition("/")[0])
-        except (OSError, ValueError, IndexError):
+        if self.n_threads >= self.n_planned:
             return
-        if runnable <= 1 and self.n_threads < self.n_planned:
-            self.n_threads, self._quiet = self.n_planned, 0
+        for _ in range(BEGIN_LOOKS):
+            if self._runnable() <= 1:
+                self.n_threads, self._quiet = self.n_planned, 0
+                return
+            # The client that asked, or our own listener, may still be on its way back to sleep.
+            time.sleep(0.001)
+
+    def _runnable(self) -> int:
+        """Threads of the whole machine that run or could run at this moment, this one included."""
+        try:
+            return int(self._loadavg.read_text().split()[3].partition("/")[0])
+        except (OSError, ValueError, IndexError):
+            return 1 + len(self._cpus)
 
     def look_anew(self) -> None:
         """Begin a window now: one that mixes computing and resting would take a client's start for contention."""
