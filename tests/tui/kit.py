@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from edgechat.chat.history import History
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from textual.pilot import Pilot
 
@@ -47,3 +47,14 @@ def kept(paths: Paths, conversation: int = 1) -> list[tuple[str, str, str]]:
     """Role, text and status of what is on disk, seen as another process sees it."""
     with History.open(paths) as history:
         return [(each.role, each.content, each.status) for each in history.messages(conversation)]
+
+
+def drive(app: EdgechatApp, story: Callable[[Pilot[None]], Awaitable[None]], size: tuple[int, int] = SMALL) -> None:
+    """Run the app while ``story`` is told."""
+
+    async def told() -> None:
+        async with app.run_test(size=size) as pilot:
+            await until(pilot, lambda: app.chat.composer.has_focus)
+            await story(pilot)
+
+    asyncio.run(told())

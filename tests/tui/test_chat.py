@@ -13,27 +13,15 @@ from edgechat.tui.screens.dialogs import AskLine, AskText
 from edgechat.tui.widgets.composer import PASTE_CHARS, PASTE_LINES
 from edgechat.tui.widgets.transcript import PAGE
 from tests.engine.scripted_engine import scripted_engine
-from tests.tui.kit import SMALL, ask, kept, screen_text, until
+from tests.tui.kit import ask, drive, kept, screen_text, until
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from textual.pilot import Pilot
 
     from edgechat.paths import Paths
     from edgechat.tui.app import EdgechatApp
-
-
-def drive(app: EdgechatApp, story: Callable[[Pilot[None]], Awaitable[None]], size: tuple[int, int] = SMALL) -> None:
-    """Run the app while ``story`` is told."""
-
-    async def told() -> None:
-        async with app.run_test(size=size) as pilot:
-            await until(pilot, lambda: app.chat.composer.has_focus)
-            await story(pilot)
-
-    asyncio.run(told())
 
 
 def test_a_question_is_answered_and_on_disk(app: EdgechatApp, paths: Paths) -> None:

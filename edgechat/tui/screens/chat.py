@@ -23,6 +23,7 @@ from edgechat.tui.dialogue import Dialogue, Question
 from edgechat.tui.screens.dialogs import AskLine, AskText, Confirm
 from edgechat.tui.widgets.banner import Banner
 from edgechat.tui.widgets.composer import Composer
+from edgechat.tui.widgets.sidebar import ConversationList, Sidebar
 from edgechat.tui.widgets.status_line import StatusLine
 from edgechat.tui.widgets.transcript import PAGE, Transcript
 from edgechat.tui.words import trouble
@@ -43,6 +44,8 @@ _FILE_LIMIT = 1 << 20
 """Bytes of a text file that may be attached; no board's context holds more."""
 
 STARTER_NOTE = "The starter model answers: 135M parameters, English only, often wrong. F3 shows better ones."
+_WIDE = 110
+"""Columns from which the list may stay open beside the chat."""
 WELCOME = """Everything you write stays on this machine.
 
 Enter asks, Ctrl+J begins a new line, Esc stops an answer.
@@ -58,6 +61,7 @@ class ChatScreen(Screen[None]):
         Binding("ctrl+r", "regenerate", "Again", id="chat.again", tooltip="Answer the last question once more"),
         Binding("ctrl+g", "edit", "Edit", id="chat.edit", tooltip="Change the last question and ask it again"),
         Binding("ctrl+n", "new", "New", id="chat.new", tooltip="Begin a conversation"),
+        Binding("f2,ctrl+l", "conversations", "Talks", id="chat.list", tooltip="All conversations, and search"),
         Binding("f8", "copy", "Copy", show=False, id="chat.copy", tooltip="Copy the last answer"),
         Binding("ctrl+o", "attach", "Attach", show=False, id="chat.attach", tooltip="Attach a text file"),
         Binding("ctrl+t", "system", "System", show=False, id="chat.system", tooltip="System prompt of this talk"),
@@ -91,17 +95,21 @@ class ChatScreen(Screen[None]):
         self.banner = Banner()
         self.status = StatusLine()
         self.composer = Composer()
+        self.sidebar = Sidebar(keeper)
+        self._deleted: list[int] = []
         self.is_answering = False
 
     def compose(self) -> ComposeResult:
         """Title, transcript, input, state, keys."""
         yield self._title
-        with Horizontal(id="body"), Vertical(id="talk"):
-            yield self.transcript
-            yield self.banner
-            yield self._attached
-            yield self.composer
-            yield self.status
+        with Horizontal(id="body"):
+            yield self.sidebar
+            with Vertical(id="talk"):
+                yield self.transcript
+                yield self.banner
+                yield self._attached
+                yield self.composer
+                yield self.status
         yield Footer(compact=True, show_command_palette=False)
 
     async def on_mount(self) -> None:
@@ -144,6 +152,100 @@ class ChatScreen(Screen[None]):
         model = self.model or (self.conversation.model if self.conversation else None) or "model: automatic"
         unsaved = "" if self._keeper.is_durable else " · not saved"
         self._title.update(Content(f"{clean_line(title) or 'Untitled'} · {clean_line(model)}{unsaved}"))
+
+    # The list of conversations
+
+    def action_conversations(self) -> None:
+        """Go to the list; from there, close it."""
+        if self.sidebar.display and self.sidebar.has_focus_within:
+            self._close_list()
+            return
+        self.sidebar.display = True
+        self.sidebar.reload()
+        self.sidebar.list.focus()
+        self.composer.place_cursor()
+
+    def _close_list(self) -> None:
+        self.sidebar.display = False
+        self.composer.focus()
+        self.composer.place_cursor()
+
+    async def on_sidebar_chosen(self, event: Sidebar.Chosen) -> None:
+        """Open a conversation."""
+        try:
+            await self.open(event.number)
+        except EdgechatError as error:
+            self._explain(error)
+            return
+        if self.size.width < _WIDE:
+            self._close_list()
+        if event.message is not None:
+            await self.transcript.show(event.message)
+
+    def on_conversation_list_act(self, event: ConversationList.Act) -> None:
+        """Rename, delete, bring back, fork, search."""
+        if event.deed == "search":
+            self.sidebar.search.focus()
+        elif event.deed == "undo":
+            self.run_worker(self._undo(), group="list")
+        elif event.number is None:
+            return
+        elif event.deed == "rename":
+            number = event.number
+            try:
+                title = self._keeper.history.conversation(number).title
+            except EdgechatError as error:
+                self._explain(error)
+                return
+            self.app.push_screen(AskLine("New title", title), lambda title: self._rename(number, title))
+        elif event.deed == "delete":
+            self.run_worker(self._delete(event.number), group="list")
+        elif event.deed == "fork":
+            self.run_worker(self._fork_last(event.number), group="fork", exclusive=True)
+
+    def _rename(self, number: int, title: str | None) -> None:
+        if not title:
+            return
+        try:
+            renamed = self._keeper.history.rename(number, title)
+        except EdgechatError as error:
+            self._explain(error)
+            return
+        if self.conversation is not None and self.conversation.id == number:
+            self.conversation = renamed
+            self._show_title()
+        self.sidebar.reload()
+
+    async def _delete(self, number: int) -> None:
+        try:
+            self._keeper.history.delete(number)
+        except EdgechatError as error:
+            self._explain(error)
+            return
+        self._deleted.append(number)
+        if self.conversation is not None and self.conversation.id == number:
+            await self.open(None)
+            self.sidebar.list.focus()
+        self.sidebar.reload()
+        self.banner.say("Deleted. u in the list brings it back.")
+
+    async def _undo(self) -> None:
+        if not self._deleted:
+            self.banner.say("Nothing was deleted since edgechat was opened.")
+            return
+        try:
+            self._keeper.history.restore(self._deleted[-1])
+        except EdgechatError as error:
+            self._explain(error)
+            return
+        self._deleted.pop()
+        self.sidebar.reload()
+        self.banner.say("Brought back.")
+
+    async def _fork_last(self, number: int) -> None:
+        if last := self._keeper.history.messages(number, 1):
+            await self._fork(last[0].id)
+            self.sidebar.reload()
 
     # Asking
 
@@ -188,6 +290,8 @@ class ChatScreen(Screen[None]):
         self.conversation = event.conversation
         self._show_title()
         await self.transcript.add(event.question)
+        if self.sidebar.display:
+            self.sidebar.reload()
 
     def on_waiting(self, event: news.Waiting) -> None:
         """Say why nothing comes yet."""
@@ -279,6 +383,8 @@ class ChatScreen(Screen[None]):
             self._editing = None
             self.composer.reset()
             self.banner.clear()
+        elif self.sidebar.has_focus_within:
+            self._close_list()
         elif not self.composer.has_focus:
             self.composer.focus()
         else:

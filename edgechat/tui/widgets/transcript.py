@@ -81,6 +81,17 @@ class Transcript(VerticalScroll, can_focus=False):
         for view in [view for view in self.views if view.message.id >= message]:
             await view.remove()
 
+    async def show(self, message: int) -> None:
+        """Bring a message into sight, reading back as far as ``MOST`` allows."""
+        while self.views and self.views[0].message.id > message and len(self.views) < MOST:
+            if not await self.show_earlier():
+                break
+        for view in self.views:
+            if view.message.id == message:
+                self.release_anchor()
+                self.call_after_refresh(self.scroll_to_widget, view, top=True, animate=False)
+                view.focus(scroll_visible=False)
+
     def watch_scroll_y(self, old: float, new: float) -> None:
         """Fetch older messages when the top comes in sight."""
         super().watch_scroll_y(old, new)
