@@ -43,7 +43,7 @@ def run(ground: Ground) -> Section:
     rows: list[tuple[str, ...]] = []
     for model in ground.models:
         _one(ground, model, comparisons, rows)
-    head = ("model", "with", "turn", "prompt, tokens", "computed", "first token, s")
+    head = ("model", "with", "turn", "prompt, tokens", "computed", "first token, s", "of it reading, s")
     data = [dict(zip(head, row, strict=True)) for row in rows]
     return Section("chat_turns", "A long chat", tuple(comparisons), table(head, rows), (_NOTE,), data)
 
@@ -84,6 +84,7 @@ def _one(ground: Ground, model: Model, comparisons: list[Comparison], rows: list
                 f"{figures[f'prompt {turn}'].median:g}",
                 f"{figures[f'computed {turn}'].median:g}",
                 f"{figures[f'turn {turn}'].median:.3f}",
+                f"{figures[f'reading {turn}'].median:.3f}",
             )
             for turn in (2, 11, TURNS)
         ]
@@ -105,4 +106,5 @@ def _chat(one: Callable[[Question], Reply], conversation: int) -> Measured:
             figures[f"turn {turn}"] = reply.ttft_s
             figures[f"prompt {turn}"] = reply.prompt_tokens
             figures[f"computed {turn}"] = reply.prompt_tokens - reply.cached_tokens
+            figures[f"reading {turn}"] = reply.prefill_s
     return figures

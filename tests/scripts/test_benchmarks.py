@@ -1,0 +1,97 @@
+"""What the benchmarks compute from their figures, and the questions they ask."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
+crowd, jobs, json_answers, reply, rounds, stall = (
+    importlib.import_module(f"benchmarks.{name}")
+    for name in ("crowd", "jobs", "json_answers", "reply", "rounds", "stall")
+)
+
+
+@pytest.mark.parametrize(
+    ("values", "share", "expected"),
+    [([3, 1, 2], 0.5, 2), ([1, 2, 3, 4], 0.95, 4), ([5], 0.01, 5), (list(range(1, 101)), 0.95, 95)],
+)
+def test_percentile_is_a_measured_value(values, share, expected):
+    assert rounds.percentile(values, share) == expected
+
+
+def test_gaps_are_those_that_touch_the_span():
+    assert stall.gaps([0.0, 1.0, 2.0, 5.0, 6.0, 7.0], since=1.5, until=5.5) == [1.0, 3.0, 1.0]
+
+
+def test_a_steadied_schema_only_narrows():
+    question = jobs.JOBS["rootcause"](3)
+    narrow = jobs.steadied(question.schema)
+    hypothesis = {
+        "category": "machine",
+        "statement": "Too hot.",
+        "evidence_ids": ["N1", "L1"],
+        "check_to_do": "Measure.",
+        "confidence": "low",
+    }
+    escape = {name: value for name, value in hypothesis.items() if name != "category"}
+    answer = {
+        "hypotheses": [hypothesis, hypothesis],
+        "escape_hypothesis": escape,
+        "containment": ["Stop.", "Sort."],
+        "unknowns": ["Since when?", "How many?"],
+        "summary": "Zone 4 was too hot.",
+    }
+    assert Draft202012Validator(narrow).is_valid(answer)
+    assert Draft202012Validator(question.schema).is_valid(answer)
+    assert not Draft202012Validator(narrow).is_valid(answer | {"hypotheses": []})
+    assert not Draft202012Validator(narrow).is_valid(answer | {"escape_hypothesis": None})
+
+
+@pytest.mark.parametrize("job", jobs.JOBS)
+def test_records_differ_and_instructions_do_not(job):
+    first, second = (jobs.for_model(jobs.JOBS[job](turn), is_shape=False) for turn in (1, 2))
+    assert first.messages[0] == second.messages[0]
+    assert first.messages[1] != second.messages[1]
+
+
+def test_validity_is_jsonschemas():
+    schema = {"type": "object", "required": ["a"]}
+    assert json_answers.is_valid('{"a": 1}', schema)
+    assert not json_answers.is_valid('{"b": 1}', schema)
+    assert not json_answers.is_valid('{"a": 1', schema)
+
+
+def _cell(job, ours, theirs):
+    series = {"tokens": rounds.Series((1.0,)), "characters": rounds.Series((10.0,))}
+    return json_answers.Cell(
+        "m", job, "peer", {"seconds": rounds.Series(ours), **series}, {"seconds": rounds.Series(theirs), **series}
+    )
+
+
+def test_summary_names_mean_and_worst_cell():
+    (said,) = json_answers.summary([_cell("a", (1.0,), (9.0,)), _cell("b", (2.0,), (1.0,))])
+    assert "geometric mean 2.12" in said  # sqrt(9 * 0.5)
+    assert "worst 0.50 in m, b (**missed**" in said
+
+
+def test_a_crowd_answers_everything_once_and_in_order():
+    asked = [reply.Question((), number) for number in range(20)]
+
+    def answer(question):
+        return reply.Reply(str(question.max_tokens), 1, 1, 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, ())
+
+    _, replies = crowd.work_off(asked, [answer] * 3)
+    assert [reply.text for reply in replies] == [str(number) for number in range(20)]
+
+
+def test_a_failure_in_a_crowd_is_raised():
+    def fail():
+        raise ValueError("gone")
+
+    with pytest.raises(ValueError, match="gone"):
+        crowd.at_once([fail, lambda: None])
