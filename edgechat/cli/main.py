@@ -25,6 +25,7 @@ _COMMANDS = {
     "models": ("edgechat.cli.models:models", "List, fetch, add, choose and remove models."),
     "ps": ("edgechat.cli.engines:ps", "The engine processes."),
     "run": ("edgechat.cli.run:run", "A task over one record, a file of records, a document or a live stream."),
+    "serve": ("edgechat.cli.serve:serve", "OpenAI's API over HTTP: chat, completions, tasks, health, metrics."),
     "stop": ("edgechat.cli.engines:stop", "Stop the engine."),
     "tui": ("edgechat.cli.tui:tui", "The terminal UI, also opened by `edgechat` alone."),
 }

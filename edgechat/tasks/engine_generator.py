@@ -75,6 +75,10 @@ class EngineGenerator:
         """Hang up; a running answer is cancelled by it."""
         self._client.close()
 
+    def interrupt(self) -> None:
+        """Cut a running answer off from another thread; see :meth:`EngineClient.interrupt`."""
+        self._client.interrupt()
+
     def identify(self, timeout_s: float | None = None) -> Identity:
         """The model that answers; loads it where nothing but loading can tell.
 

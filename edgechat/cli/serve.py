@@ -1,0 +1,122 @@
+"""``edgechat serve``: the HTTP server. Says on standard error where it is and how to reach it."""
+
+from __future__ import annotations
+
+import platform
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgechat import config as settings
+from edgechat.engine.request import Wish
+from edgechat.errors import UsageError
+from edgechat.paths import Paths
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_ADVICE = "pip install 'edgechat[serve]'"
+_DEFECTS_PER_MINUTE = 3
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others demand a token.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
+@click.option("-m", "--model", help="The model to answer with: a name, NAME:QUANT, or the path of a GGUF file.")
+@click.option("--ctx", "n_ctx", type=click.IntRange(min=256), help="Context size in tokens.")
+@click.option("--parallel", type=click.IntRange(1, 32), default=8, show_default=True, help="Answers at once.")
+@click.option("--queue", type=click.IntRange(0, 1000), default=32, show_default=True, help="Requests that may wait.")
+@click.option(
+    "--timeout", "timeout_s", type=click.FloatRange(1, 86400), default=600, show_default=True, help="Seconds an answer."
+)
+@click.option("--allow-host", "allowed", multiple=True, metavar="NAME", help="A further name in Host. Repeatable.")
+@click.option("--token", "needs_token", is_flag=True, help="Demand the token on loopback too (behind a proxy).")
+@click.option("--rotate-token", is_flag=True, help="Make a new token, say where it is, and end.")
+@click.option("--keep-alive", help="How long the idle engine stays: 30m, 2h, 0 (leave), -1 (stay).")
+def serve(host: str, port: int, **options: Any) -> None:  # noqa: ANN401 - click's
+    r"""Serve OpenAI's API on this machine: chat, completions, tasks, health and metrics.
+
+    \b
+    edgechat serve
+    edgechat serve --host 0.0.0.0 --port 8080
+    edgechat serve --rotate-token
+    """
+    try:
+        from edgechat.serve.app import Application  # noqa: PLC0415 - half a second that --help need not pay
+        from edgechat.serve.exchange import Limits  # noqa: PLC0415
+        from edgechat.serve.guard import Guard, own_names  # noqa: PLC0415
+        from edgechat.serve.listener import is_loopback, listen  # noqa: PLC0415
+        from edgechat.serve.service import Service, Settings  # noqa: PLC0415
+        from edgechat.serve.token import Token  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        if (error.name or "edgechat").split(".")[0] == "edgechat":
+            raise
+        raise UsageError(f"The server needs a package that is not installed: {error.name}.", hint=_ADVICE) from error
+    paths = Paths.from_env()
+    token = Token(paths)
+    if options["rotate_token"]:
+        token.rotate()
+        click.echo(f"The new token is in {token.file}. A running server takes it from now on.", err=True)
+        return
+    config = settings.load(paths.config)
+    keep_alive = options["keep_alive"]
+    wanted = Settings(
+        wish=Wish.of(options["model"] or config.model, options["n_ctx"] or config.n_ctx),
+        places=options["parallel"],
+        queue=options["queue"],
+        timeout_s=options["timeout_s"],
+        keep_alive_s=None if keep_alive is None else settings.seconds(keep_alive),
+    )
+    needs_token = options["needs_token"] or not is_loopback(host)
+    if needs_token:
+        token.ensure()
+    guard = Guard(
+        own_names(platform.node()),
+        frozenset(name.lower().rstrip(".") for name in options["allowed"]),
+        token.matches if needs_token else None,
+    )
+    app = Application(lambda: Service(paths, wanted), guard, Limits(), _Defects())
+    listen(
+        app, host, port, lambda at, bound: click.echo(_banner(at, bound, token.file if needs_token else None), err=True)
+    )
+
+
+def _banner(host: str, port: int, token: Path | None) -> str:
+    """Where the server is, how to try it, and how to reach it from elsewhere."""
+    is_everywhere = host in {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
+    near = "127.0.0.1" if is_everywhere else f"[{host}]" if ":" in host else host
+    url = f"http://{near}:{port}"
+    name = platform.node() or "BOARD"
+    key = f' -H "Authorization: Bearer $(cat {token})"' if token else ""
+    body = '{"messages": [{"role": "user", "content": "Hello"}]}'
+    lines = [
+        f"edgechat serves {url}/v1" + (f" (on every address of {name})" if is_everywhere else ""),
+        f"  Try it       curl {url}/v1/chat/completions{key} -H 'Content-Type: application/json' -d '{body}'",
+        f"  From afar    ssh -L {port}:{near}:{port} {name}    then use http://127.0.0.1:{port} there",
+    ]
+    if token:
+        lines += [
+            f"  Token        {token} (the API key of clients; a new one: edgechat serve --rotate-token)",
+            "  Beware       over plain HTTP whoever listens on the network can read the token and the text;",
+            "               use ssh as above, or a reverse proxy with TLS (docs/serve.md)",
+        ]
+    else:
+        lines.append("  Access       this machine only, without a token")
+    return "\n".join(lines)
+
+
+class _Defects:
+    """Writes tracebacks to standard error, a few a minute: one bug under load must not fill a disk."""
+
+    def __init__(self) -> None:
+        self._since = 0.0
+        self._count = 0
+
+    def __call__(self, trace: str) -> None:
+        now = time.monotonic()
+        if now - self._since > 60:
+            self._since, self._count = now, 0
+        self._count += 1
+        if self._count <= _DEFECTS_PER_MINUTE:
+            click.echo(f"edgechat: this is a defect in edgechat.\n{trace}", err=True)

@@ -1,0 +1,158 @@
+"""The ASGI application: routes, the guard before them, and errors as OpenAI's clients expect them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import traceback
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.routing import Route
+
+from edgechat.errors import EdgechatError
+from edgechat.serve.chat import Chat
+from edgechat.serve.exchange import ClientGoneError, Exchange, Limits, Memory
+from edgechat.serve.fault import Fault, fault_of
+from edgechat.serve.health import Health
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from starlette.requests import Request
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from edgechat.serve.guard import Guard
+    from edgechat.serve.service import Service
+
+
+class Application:
+    """Everything between the HTTP server and the engine.
+
+    Args:
+        make_service: called once, inside the running event loop.
+        guard: who may ask.
+        limits: what a request may cost.
+        on_defect: gets the traceback of an error that nobody foresaw.
+    """
+
+    def __init__(
+        self, make_service: Callable[[], Service], guard: Guard, limits: Limits, on_defect: Callable[[str], None]
+    ) -> None:
+        self._make_service, self._guard, self._limits, self._on_defect = make_service, guard, limits, on_defect
+        self._memory = Memory(limits.bodies_bytes)
+        self._service: Service | None = None
+        self._routes: ASGIApp | None = None
+        self._inner = Starlette(
+            lifespan=self._lifespan,
+            routes=[],
+            exception_handlers={HTTPException: self._no_route},  # type: ignore[dict-item]
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            await self._inner(scope, receive, send)
+            return
+        exchange = Exchange(scope, receive, send, limits=self._limits, memory=self._memory)
+        try:
+            async with self._answering(exchange):
+                self._guard.check(scope["path"], exchange.headers, exchange.headers.getlist("host"))
+                await self._inner(scope, receive, send)
+        finally:
+            exchange.close()
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        service = self._service = self._make_service()
+        chat, health = Chat(service), Health(service)
+        app.router.routes.extend(
+            [
+                self._route("/v1/chat/completions", "POST", chat.chat),
+                self._route("/v1/completions", "POST", chat.completion),
+                self._route("/v1/models", "GET", chat.models),
+                self._route("/v1/models/{model:path}", "GET", chat.model),
+                self._route("/health", "GET", health.health),
+                self._route("/metrics", "GET", health.metrics),
+            ]
+        )
+        warming = asyncio.create_task(service.warm_up())
+        try:
+            yield
+        finally:
+            warming.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await warming
+            service.close()
+
+    def _route(self, path: str, method: str, handler: Callable[[Exchange], Awaitable[None]]) -> Route:
+        return Route(path, _Endpoint(self, path, handler), methods=[method])
+
+    async def handle(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        path: str,
+        handler: Callable[[Exchange], Awaitable[None]],
+    ) -> None:
+        """Run one endpoint and count how it ended."""
+        exchange = Exchange(scope, receive, send, limits=self._limits, memory=self._memory)
+        try:
+            async with self._answering(exchange):
+                await handler(exchange)
+        finally:
+            exchange.close()
+            if self._service is not None:
+                self._service.metrics.requests.labels(path, str(exchange.status or 499)).inc()
+
+    @contextlib.asynccontextmanager
+    async def _answering(self, exchange: Exchange) -> AsyncIterator[None]:
+        """Turn whatever goes wrong into a response, while there is still one to be given."""
+        try:
+            try:
+                yield
+            except ClientGoneError:
+                return
+            except Fault as fault:
+                await self._refuse(exchange, fault)
+            except EdgechatError as error:
+                answer = fault_of(error)
+                if answer.status == 500:
+                    self._on_defect(traceback.format_exc())
+                await self._refuse(exchange, answer)
+            except Exception:  # noqa: BLE001 - a defect must cost one answer, and be told to the owner, not the client
+                self._on_defect(traceback.format_exc())
+                await self._refuse(exchange, Fault(500, "This is a defect in edgechat.", "server_error", "defect"))
+        except ClientGoneError:
+            return
+
+    async def _refuse(self, exchange: Exchange, fault: Fault) -> None:
+        if not exchange.status:
+            await exchange.answer(fault.status, fault.body(), fault.headers)
+
+    async def _no_route(self, request: Request, error: HTTPException) -> ASGIApp:
+        if error.status_code == 405:
+            fault = Fault(405, f"{request.method} is not what {request.url.path} takes.", code="method_not_allowed")
+        else:
+            fault = Fault(error.status_code, f"There is nothing at {request.url.path}.", code="not_found")
+        headers = {**(error.headers or {}), **fault.headers}
+
+        async def respond(scope: Scope, receive: Receive, send: Send) -> None:
+            exchange = Exchange(scope, receive, send, limits=self._limits, memory=self._memory)
+            with contextlib.suppress(ClientGoneError):
+                await exchange.answer(fault.status, fault.body(), dict(headers))
+
+        return respond
+
+
+class _Endpoint:
+    """One handler as an ASGI application of its own, which is how it keeps ``receive`` and ``send``."""
+
+    def __init__(self, app: Application, path: str, handler: Callable[[Exchange], Awaitable[None]]) -> None:
+        self._app, self._path, self._handler = app, path, handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        await self._app.handle(scope, receive, send, self._path, self._handler)

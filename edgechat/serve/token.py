@@ -1,0 +1,92 @@
+"""The token that a server demands where others can reach it: a private file, made on first use, changed at will.
+
+A running server notices a new token by itself. Knows no HTTP.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import os
+import secrets
+import stat
+from typing import TYPE_CHECKING
+
+from edgechat.errors import StateError
+from edgechat.paths import private_directory
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edgechat.paths import Paths
+
+FILE = "serve.token"
+_MODE = 0o600
+_BYTES = 32
+
+
+class Token:
+    """The token of this user's server."""
+
+    def __init__(self, paths: Paths) -> None:
+        self.file: Path = paths.config / FILE
+        self._known: tuple[tuple[int, int, int], bytes] | None = None
+
+    def ensure(self) -> None:
+        """Make the token if there is none, and see that it can be used.
+
+        Raises:
+            StateError: it cannot be written or read, or others may read it.
+        """
+        if not self.file.exists():
+            self.rotate()
+        self._read()
+
+    def rotate(self) -> None:
+        """Replace the token, in one step: there is never half of one.
+
+        Raises:
+            StateError: it cannot be written.
+        """
+        folder = private_directory(self.file.parent)
+        draft = folder / f".{FILE}.{secrets.token_hex(4)}"
+        try:
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(secrets.token_urlsafe(_BYTES) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(self.file)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)
+            raise StateError(f"Cannot write {self.file}: {error.strerror}.") from error
+
+    def matches(self, presented: str) -> bool:
+        """Whether this is the token; takes as long for a good guess as for a bad one.
+
+        Raises:
+            StateError: the token cannot be read any more.
+        """
+        return hmac.compare_digest(self._read(), presented.encode("utf-8", "surrogateescape"))
+
+    def _read(self) -> bytes:
+        try:
+            facts = self.file.stat()
+            identity = (facts.st_ino, facts.st_mtime_ns, facts.st_size)
+            if self._known is not None and self._known[0] == identity:
+                return self._known[1]
+            text = self.file.read_bytes().strip()
+        except OSError as error:
+            raise StateError(
+                f"Cannot read {self.file}: {error.strerror}.", hint="Make a new one: edgechat serve --rotate-token"
+            ) from error
+        if stat.S_IMODE(facts.st_mode) & 0o077:
+            raise StateError(f"{self.file} can be read by others.", hint=f"Run: chmod 600 {self.file}")
+        if len(text) < _BYTES:
+            raise StateError(
+                f"{self.file} holds no token of {_BYTES} characters or more.",
+                hint="Make a new one: edgechat serve --rotate-token",
+            )
+        self._known = (identity, text)
+        return text
