@@ -73,6 +73,27 @@ def plan_model(paths: Paths, board: Board, reference: str, wish: FitWish, *, is_
     return replace(plan, alternatives=(*known, other))
 
 
+def plan_each(paths: Paths, board: Board, wish: FitWish, *, is_here: bool) -> list[tuple[Candidate, Plan]]:
+    """A plan for every installed file, and for the best file of every other model of the catalog.
+
+    What is installed comes first, then what fits; the better before the worse.
+
+    Raises:
+        StateError, InvalidModelFileError: as :func:`plan_best`.
+    """
+    groups: dict[tuple[str, str], list[Candidate]] = {}
+    candidates = _all(paths, board, is_here=is_here)
+    here = {item.name for item in candidates if item.is_installed}
+    for item in candidates:
+        if item.is_installed or item.name not in here:
+            groups.setdefault((item.name, item.quant if item.is_installed else ""), []).append(item)
+    planned = []
+    for files in groups.values():
+        plan = choose(board, files, replace(wish, purpose=files[0].purpose, any_licence=True))
+        planned.append((next(item for item in files if item.quant == plan.quant), plan))
+    return sorted(planned, key=lambda each: (not each[0].is_installed, not each[1].fits, -each[0].quality))
+
+
 def _all(paths: Paths, board: Board, *, is_here: bool) -> list[Candidate]:
     """Every candidate; a file that is installed takes the place of the same file in the catalog."""
     catalog = load_catalog()

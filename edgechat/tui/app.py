@@ -10,11 +10,13 @@ from textual.binding import Binding, BindingType
 
 from edgechat import config as settings
 from edgechat.errors import StateError
+from edgechat.models.installed import installed
 from edgechat.tui import preferences
 from edgechat.tui.keeping import Keeper
 from edgechat.tui.messages import NotKept
 from edgechat.tui.screens.chat import ChatScreen
 from edgechat.tui.themes import THEMES
+from edgechat.tui.words import trouble
 
 if TYPE_CHECKING:
     from edgechat.config import Config
@@ -33,6 +35,7 @@ class EdgechatApp(App[None]):
     TITLE = "edgechat"
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f3", "models", "Models", id="app.models", tooltip="What this board can run; use, fetch, remove"),
         Binding("f1", "toggle_help", "Keys", id="app.help", tooltip="All keys of this place"),
         Binding("ctrl+q", "quit", "Quit", id="app.quit", priority=True, tooltip="Leave; everything is kept"),
     ]
@@ -40,6 +43,7 @@ class EdgechatApp(App[None]):
     def __init__(self, paths: Paths, config: Config, chosen: preferences.Preferences) -> None:
         super().__init__()
         self._paths = paths
+        self._config = config
         self._chosen = chosen
         for theme in THEMES:
             self.register_theme(theme)
@@ -53,12 +57,21 @@ class EdgechatApp(App[None]):
         self.push_screen(self.chat)
         if self.keeper.fault is not None:
             self.chat.post_message(NotKept(self.keeper.fault))
+        if self._has_no_model():
+            self.call_after_refresh(self.action_models)
         self.theme_changed_signal.subscribe(self, lambda theme: self._keep_theme(theme.name))
 
     def on_unmount(self) -> None:
         """Close the history."""
         self.chat.dialogue.close()
         self.keeper.close()
+
+    def _has_no_model(self) -> bool:
+        try:
+            return self._config.model is None and not installed(self._paths)
+        except StateError as error:
+            self.chat.banner.say(trouble(error), is_trouble=True)
+            return False
 
     def _on_fault(self, error: StateError) -> None:
         self.chat.post_message(NotKept(error))
@@ -71,6 +84,13 @@ class EdgechatApp(App[None]):
             preferences.write(self._paths, self._chosen)
         except StateError as error:
             self.chat.banner.say(f"The theme holds until you leave: {error.message}")
+
+    def action_models(self) -> None:
+        """What this board can run."""
+        from edgechat.tui.screens.models import ModelsScreen  # noqa: PLC0415 - pydantic's 0.3 s
+
+        if self.screen is self.chat:
+            self.push_screen(ModelsScreen(self._paths, self._config, self.chat.model), self.chat.use)
 
     def action_toggle_help(self) -> None:
         """Show or hide the keys of what has the focus."""

@@ -49,12 +49,18 @@ def kept(paths: Paths, conversation: int = 1) -> list[tuple[str, str, str]]:
         return [(each.role, each.content, each.status) for each in history.messages(conversation)]
 
 
-def drive(app: EdgechatApp, story: Callable[[Pilot[None]], Awaitable[None]], size: tuple[int, int] = SMALL) -> None:
-    """Run the app while ``story`` is told."""
+def drive(
+    app: EdgechatApp,
+    story: Callable[[Pilot[None]], Awaitable[None]],
+    size: tuple[int, int] = SMALL,
+    *,
+    waits: bool = True,
+) -> None:
+    """Run the app while ``story`` is told; with ``waits`` it begins when the chat takes keys."""
 
     async def told() -> None:
         async with app.run_test(size=size) as pilot:
-            await until(pilot, lambda: app.chat.composer.has_focus)
+            await until(pilot, lambda: app.chat.composer.has_focus or not waits)
             await story(pilot)
 
     asyncio.run(told())

