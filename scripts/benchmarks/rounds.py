@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import statistics
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -54,6 +55,11 @@ def percentile(values: Sequence[float], share: float) -> float:
     return sorted(values)[max(math.ceil(share * len(values)), 1) - 1]
 
 
+SETTLE_S = 2.0
+"""Before each run. ggml's threads spin on for a moment after their last graph, and edgechat's governor would make room
+for them: quiet means that nobody else is computing."""
+
+
 def alternate(contenders: Mapping[str, Contender], rounds: int, *, label: str) -> dict[str, dict[str, Series]]:
     """Run every contender once a round and gather its figures.
 
@@ -70,6 +76,7 @@ def alternate(contenders: Mapping[str, Contender], rounds: int, *, label: str) -
     for turn in range(rounds):
         shift = turn % len(names)
         for name in names[shift:] + names[:shift]:
+            time.sleep(SETTLE_S)
             figures = contenders[name](turn)
             gathered[name].append(figures)
             said = ", ".join(f"{key} {value:.4g}" for key, value in figures.items())
