@@ -237,7 +237,7 @@ class Exchange:
 def _depth_exceeds(value: object, limit: int) -> bool:
     """Whether JSON is nested deeper than ``limit``, without recursion."""
     level = [value]
-    for _ in range(limit + 1):
+    for _ in range(limit):
         level = [
             child
             for each in level
