@@ -16,6 +16,8 @@ from edgechat.serve.chat import Chat
 from edgechat.serve.exchange import ClientGoneError, Exchange, Limits, Memory
 from edgechat.serve.fault import Fault, fault_of
 from edgechat.serve.health import Health
+from edgechat.serve.openapi import description
+from edgechat.serve.task_runs import TaskRuns
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -66,13 +68,17 @@ class Application:
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
         service = self._service = self._make_service()
-        chat, health = Chat(service), Health(service)
+        chat, tasks, health = Chat(service), TaskRuns(service), Health(service)
         app.router.routes.extend(
             [
                 self._route("/v1/chat/completions", "POST", chat.chat),
                 self._route("/v1/completions", "POST", chat.completion),
                 self._route("/v1/models", "GET", chat.models),
                 self._route("/v1/models/{model:path}", "GET", chat.model),
+                self._route("/v1/tasks", "GET", tasks.listed),
+                self._route("/v1/tasks/{task}", "GET", tasks.shown),
+                self._route("/v1/tasks/{task}", "POST", tasks.run),
+                self._route("/openapi.json", "GET", _describe),
                 self._route("/health", "GET", health.health),
                 self._route("/metrics", "GET", health.metrics),
             ]
@@ -145,6 +151,11 @@ class Application:
                 await exchange.answer(fault.status, fault.body(), dict(headers))
 
         return respond
+
+
+async def _describe(exchange: Exchange) -> None:
+    """``GET /openapi.json``."""
+    await exchange.answer(200, description())
 
 
 class _Endpoint:

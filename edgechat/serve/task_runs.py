@@ -1,0 +1,141 @@
+"""``/v1/tasks/{task}``: one record as JSON, many as JSON lines. The results are those of ``edgechat run``."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from edgechat.errors import EdgechatError, NoModelError, UsageError
+from edgechat.serve.fault import Fault, fault_of
+from edgechat.tasks import registry
+from edgechat.tasks.contract import Problem
+from edgechat.tasks.engine_generator import EngineGenerator, Identity
+from edgechat.tasks.performance import input_sha256, perform
+from edgechat.tasks.published import published_schema
+from edgechat.tasks.records import Record, json_line_records
+from edgechat.tasks.result import TaskResult, timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from edgechat.serve.exchange import Exchange
+    from edgechat.serve.service import Service
+    from edgechat.tasks.contract import Task
+
+JSON_LINES = "application/x-ndjson"
+_LINES = frozenset((JSON_LINES, "application/jsonl", "application/jsonlines"))
+
+
+class TaskRuns:
+    """The endpoints of tasks."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._known: Identity | None = None
+
+    async def listed(self, exchange: Exchange) -> None:
+        """``GET /v1/tasks``: names, help and schemas' places."""
+        data = [{"id": each.name, "object": "task", "help": each.help} for each in registry.listed()]
+        await exchange.answer(200, {"object": "list", "data": data})
+
+    async def shown(self, exchange: Exchange) -> None:
+        """``GET /v1/tasks/{task}``: what it takes and gives."""
+        task = _task(exchange)
+        await exchange.answer(
+            200,
+            {
+                "id": task.name,
+                "object": "task",
+                "version": task.version,
+                "example": task.example,
+                "input": published_schema(task, "input"),
+                "output": published_schema(task, "output"),
+            },
+        )
+
+    async def run(self, exchange: Exchange) -> None:
+        """``POST /v1/tasks/{task}``: 200 with a result for each record, whatever its ``status`` is."""
+        task = _task(exchange)
+        if exchange.content_type in _LINES:
+            body = await exchange.body()
+            await exchange.unless_gone(self._many(exchange, task, body))
+            return
+        record = Record(1, 1, await exchange.value())
+        done = await exchange.unless_gone(self._one(task, record))
+        if isinstance(done.cause, NoModelError) and done.status != "ok":
+            raise done.cause
+        await exchange.answer(200, done.to_json())
+
+    async def _one(self, task: Task[Any, Any], record: Record) -> TaskResult:
+        generator = self._generator()
+        async with self._service.working(self._results(task, [record], generator), generator.interrupt) as results:
+            done: TaskResult = await anext(results)
+            async for _ in results:
+                pass
+            return done
+
+    async def _many(self, exchange: Exchange, task: Task[Any, Any], body: bytes) -> None:
+        """Send each result as soon as it is there. A line that is no record costs only itself."""
+        generator = self._generator()
+        records = json_line_records([body], "utf-8", "the body")
+        try:
+            async with self._service.working(self._results(task, records, generator), generator.interrupt) as results:
+                async for done in results:
+                    if not exchange.status:
+                        await exchange.begin(200, JSON_LINES)
+                    await exchange.write(json.dumps(done.to_json(), ensure_ascii=False).encode() + b"\n")
+        except (EdgechatError, Fault) as error:
+            if not exchange.status:
+                raise
+            fault = error if isinstance(error, Fault) else fault_of(error)
+            await exchange.write(json.dumps(fault.body(), ensure_ascii=False).encode() + b"\n")
+        if not exchange.status:
+            raise Fault(400, "There is no record in the body.", code="no_records")
+        await exchange.end()
+
+    def _generator(self) -> EngineGenerator:
+        settings = self._service.settings
+        return EngineGenerator(
+            self._service.paths, settings.wish, known=self._known, keep_alive_s=settings.keep_alive_s
+        )
+
+    def _results(
+        self, task: Task[Any, Any], records: Iterable[Record], generator: EngineGenerator
+    ) -> Iterator[TaskResult]:
+        """In a thread: one record after the other."""
+        with contextlib.closing(generator):
+            for record in records:
+                if record.fault:
+                    yield _refused(task, record)
+                    continue
+                yield perform(
+                    task,
+                    record.raw,
+                    generator=generator,
+                    record_id=record.id,
+                    timeout_s=self._service.settings.timeout_s,
+                )
+                self._known = generator.identity
+
+
+def _refused(task: Task[Any, Any], record: Record) -> TaskResult:
+    """The result of a line that is no record."""
+    return TaskResult(
+        id=record.id,
+        task=task.name,
+        task_version=task.version,
+        status="invalid_input",
+        result=None,
+        errors=(Problem("", record.fault),),
+        input_sha256=input_sha256(record.raw),
+        created_at=timestamp(time.time()),
+    )
+
+
+def _task(exchange: Exchange) -> Task[Any, Any]:
+    try:
+        return registry.load(exchange.scope["path_params"]["task"])
+    except UsageError as error:
+        raise Fault(404, str(error), code="task_not_found") from None
