@@ -27,6 +27,7 @@ _COMMANDS = {
     "run": ("edgechat.cli.run:run", "A task over one record, a file of records, a document or a live stream."),
     "serve": ("edgechat.cli.serve:serve", "OpenAI's API over HTTP: chat, completions, tasks, health, metrics."),
     "stop": ("edgechat.cli.engines:stop", "Stop the engine."),
+    "tasks": ("edgechat.cli.tasks:tasks", "Which tasks there are, and what each takes and gives."),
     "tui": ("edgechat.cli.tui:tui", "The terminal UI, also opened by `edgechat` alone."),
 }
 """Name -> (where it lives, the line ``--help`` shows). Help text stands here so that listing imports nothing."""

@@ -12,7 +12,7 @@ from edgechat import config as settings
 from edgechat.cli.answer import STARTER_NOTE
 from edgechat.cli.pace import Pace
 from edgechat.engine.request import Wish
-from edgechat.errors import AnswerError, ModelNotFoundError, UsageError
+from edgechat.errors import AnswerError, InvalidInputError, ModelNotFoundError, UsageError
 from edgechat.paths import Paths
 from edgechat.plaintext import clean_line
 from edgechat.tasks.language import LANGUAGES, locale_language
@@ -50,6 +50,9 @@ class _TaskList(click.Command):
 @click.option("--from", "form", help="Form of INPUT where its name does not say: json, jsonl, csv, text, md, srt, …")
 @click.option("--encoding", default="utf-8", show_default=True, help="Encoding of INPUT, for example cp932.")
 @click.option("--column", "columns", multiple=True, help="Rewrite this column of a CSV or JSONL file. Repeatable.")
+@click.option(
+    "--glossary", type=click.Path(path_type=Path), help="translate: a CSV or TSV file of source and target terms."
+)
 @click.option("--strict", is_flag=True, help="translate: a segment with any flag fails its record.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run to the same --out.")
 @click.option(
@@ -72,7 +75,7 @@ def run(task: str, source: str | None, **options: Any) -> None:  # noqa: ANN401 
     \b
     edgechat run driving --field speed_kmh=80 --field distance_to_car_m=30 …
     edgechat run rootcause defects.jsonl --out reports.jsonl --resume
-    edgechat run translate README.md --field target=ja --out README.ja.md
+    edgechat run translate README.md --field target=ja --glossary terms.csv --out README.ja.md
     camera | edgechat run driving --follow
     """  # noqa: D301 - click looks for the backspace character itself
     from edgechat.tasks.published import published_schema  # noqa: PLC0415 - pydantic: 0.3 s that --help need not pay
@@ -84,8 +87,11 @@ def run(task: str, source: str | None, **options: Any) -> None:  # noqa: ANN401 
     wish = Wish.of(options["model"] or config.model, config.n_ctx)
     pairs = (*options["pairs"], *(("strict=true",) if options["strict"] else ()))
     fields = given_fields(pairs, published_schema(loaded, "input"))
-    if options["strict"] and "strict" not in loaded.input_model.model_fields:
-        raise UsageError(f"Task {task} knows no --strict.", hint="It belongs to translate.")
+    for flag in ("strict", "glossary"):
+        if options[flag] and flag not in loaded.input_model.model_fields:
+            raise UsageError(f"Task {task} knows no --{flag}.", hint="It belongs to translate.")
+    if options["glossary"]:
+        fields["glossary"] = _glossary(options["glossary"], options["encoding"])
     language = options["language"] or locale_language()
     if options["follow"]:
         if source not in {None, "-"}:
@@ -162,8 +168,6 @@ def _run(job: Job, task: Task[Any, Any], paths: Paths, wish: Wish) -> Report:
 
 def _is_usage() -> bool:
     """Whether the error on its way out already says what to do about the journal."""
-    from edgechat.errors import InvalidInputError  # noqa: PLC0415
-
     return isinstance(sys.exc_info()[1], (UsageError, InvalidInputError))
 
 
@@ -192,6 +196,18 @@ def _task(name: str) -> Task[Any, Any]:
         if (command := _model_command(name)) is not None:
             raise UsageError(f"{name} is a model, not a task.", hint=command) from unknown
         raise
+
+
+def _glossary(path: Path, encoding: str) -> list[dict[str, str]]:
+    from edgechat.tasks.decoding import decoded, require_encoding  # noqa: PLC0415
+    from edgechat.tasks.translate.glossary import read_glossary  # noqa: PLC0415
+
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InvalidInputError(f"Cannot read the glossary {path}: {error.strerror}.") from error
+    text = "".join(decoded([data], require_encoding(encoding), str(path)))
+    return [term.model_dump() for term in read_glossary(text, str(path))]
 
 
 def _model_command(name: str) -> str | None:

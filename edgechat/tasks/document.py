@@ -6,12 +6,12 @@ Formats know how to find units and how to write them back; nothing here knows wh
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from edgechat.tasks.records import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 
 def _as_it_is(text: str) -> str:
@@ -58,16 +58,33 @@ class RewritesDocuments(Protocol):
         """
         ...
 
-    def replacement(self, result: dict[str, object]) -> str:
+    def document_fields(self, texts: Sequence[str], fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Fields of every unit's record that follow from the document as a whole.
+
+        Args:
+            texts: its units.
+            fields: those that were given by hand.
+
+        Raises:
+            UsageError: a field is missing that every unit needs.
+        """
+        ...
+
+    def replacement(self, result: Mapping[str, Any]) -> str:
         """The new text of a unit, from its record's result."""
         ...
 
 
 class Units:
-    """The units of a document as records, each with the text that stands before it; :attr:`tail` is what follows."""
+    """The units of a document as records, each with the text that stands before it; :attr:`tail` is what follows.
 
-    def __init__(self, pieces: Iterable[Piece]) -> None:
-        self._pieces = pieces
+    Args:
+        pieces: the document.
+        fields: what each record has beside its text.
+    """
+
+    def __init__(self, pieces: Iterable[Piece], fields: Mapping[str, Any]) -> None:
+        self._pieces, self._fields = pieces, fields
         self.tail = ""
         """The text behind the last unit; known when all have been taken."""
 
@@ -78,6 +95,6 @@ class Units:
                 before += piece
             else:
                 number += 1
-                yield Record(number, number, {"text": piece.text}, unit=piece, before=before)
+                yield Record(number, number, {"text": piece.text, **self._fields}, unit=piece, before=before)
                 before = ""
         self.tail = before

@@ -167,7 +167,8 @@ def run_job(
         report = Report(batch.tally)
         with _sink(job, source, fmt, stdout) as stream:
             writer = _writer(stream, task, source, fmt)
-            for record, done in batch.run(records.with_fields(source.records, job.fields)):
+            fields = {} if source.is_document else job.fields  # a document's units have them already
+            for record, done in batch.run(records.with_fields(source.records, fields)):
                 writer.write(record, done)
                 tell.advance(batch.tally)
             writer.finish()
@@ -272,8 +273,10 @@ def _document(data: bytes, task: RewritesDocuments, job: Job, *, name: str, form
             f"{name} cannot be written back byte for byte in {encoding}: it spells a character in two ways.",
             hint="Convert it to UTF-8 first, for example: iconv -f cp932 -t utf-8 FILE",
         )
-    units = Units(task.document(text, form, job.columns))
-    return _Input(iter(units), None, form, is_document=True, units=units, encoding=encoding)
+    pieces = list(task.document(text, form, job.columns))
+    texts = [piece.text for piece in pieces if not isinstance(piece, str)]
+    units = Units(pieces, {**job.fields, **task.document_fields(texts, job.fields)})
+    return _Input(iter(units), len(texts), form, is_document=True, units=units, encoding=encoding)
 
 
 def _exact(encoding: str, data: bytes) -> str:

@@ -125,9 +125,10 @@ class Rewritten:
         """Units kept because the file's encoding has no sign for something in their new text."""
 
     def write(self, record: Record, done: TaskResult) -> None:
-        """The next unit; one without a result stays as it is."""
+        """The next unit; one whose record is not ok stays as it is."""
         assert record.unit is not None  # noqa: S101 - documents are made of units
-        new = None if done.result is None else self._task.replacement(done.result)
+        # What failed, was cut off or did not pass --strict is no new text.
+        new = self._task.replacement(done.result) if done.result is not None and done.status == "ok" else None
         text = record.unit.rewritten(new)
         try:
             text.encode(self._stream.encoding or "utf-8")

@@ -1,0 +1,167 @@
+"""What can be seen to be wrong with a translation without knowing what it means. Pure; text in, flags out."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from edgechat.tasks.translate.languages import LANGUAGES, UNDETERMINED, is_clearly_other, scripts_of
+from edgechat.tasks.translate.numerals import disagreement
+
+if TYPE_CHECKING:
+    from edgechat.tasks.translate.record import Flag
+
+FATAL: frozenset[Flag] = frozenset(("placeholder", "empty", "repetition", "wrong_language", "preamble", "truncated"))
+"""With one of these the answer is not a translation at all, and the source is the better text."""
+
+_PAIRS = {"(": ")", "[": "]", "{": "}", "「": "」", "『": "』", "【": "】", "〈": "〉", "《": "》"}
+_CLOSING = {close: opening for opening, close in _PAIRS.items()}
+
+_PREAMBLE = re.compile(
+    r"\s*(?:(?:sure|certainly|of course)[,!. ]|here(?:'s| is)(?: the| your)? translat"
+    r"|(?:the )?translat(?:ion|ed text)\b.{0,20}:|i(?:'m sorry| cannot| can't| am (?:unable|sorry))|as an ai"
+    r"|翻訳(?:文|結果)?\s*[:：]|以下(?:は|が|に).{0,12}(?:翻訳|訳)|申し訳"
+    r"|(?:以下是)?(?:译文|翻译)(?:如下)?\s*[:：]|抱歉|对不起)",
+    re.IGNORECASE,
+)
+_INSTRUCTION = re.compile(
+    r"\b(?:ignore|disregard|forget|override)\b.{0,40}\b(?:instructions?|prompts?|rules|above|previous|prior|everything)\b"
+    r"|\byou are now\b|\bsystem prompt\b|\b(?:instead|just|only)\b.{0,20}\b(?:write|reply|answer|output|respond|say)\b"
+    r"|\b(?:write|reply|answer|output|respond|say)\b.{0,15}\b(?:only|exactly|instead)\b"
+    r"|(?:上記|以上|前|これまで|先)の?(?:すべての|全ての)?(?:指示|命令|内容|文|プロンプト).{0,8}(?:無視|忘れ|従わ)"
+    r"|(?:無視|忽略|忽视|不要理会).{0,12}(?:指示|命令|指令|提示|上述|以上|之前|上面)|(?:とだけ|だけを?)(?:書|出力|答え|返)"
+    r"|只(?:写|输出|回答|回复)",
+    re.IGNORECASE | re.DOTALL,
+)
+# Characters of a translation for one of its source, by scripts; texts of manuals, both ways.
+_WIDTH = {"kana": 2.2, "han": 2.8, "hangul": 1.9, "thai": 1.1}
+_LENGTH_SPREAD = 3.0
+_LENGTH_FROM = 12
+_MAX_REPEATED = 0.4
+"""Share of an answer that may consist of repeats its source does not have."""
+
+
+def flags_of(source: str, target: str, *, source_language: str, target_language: str) -> list[Flag]:
+    """Everything to be seen at one finished segment, the marks and the glossary apart."""
+    found: list[Flag] = []
+    if not target.strip():
+        return ["empty"]
+    if _PREAMBLE.match(target) and not _PREAMBLE.match(source):
+        found.append("preamble")
+    if _same(source, target) and not _may_stay(source, source_language, target_language):
+        found.append("identical")
+    if repeats(target) > max(_MAX_REPEATED, 2 * repeats(source)):
+        found.append("repetition")
+    if is_wrong_language(source, target, target_language):
+        found.append("wrong_language")
+    missing, extra = disagreement(source, target)
+    if missing:
+        found.append("number_missing")
+    if extra:
+        found.append("number_extra")
+    if _unbalanced(target) and not _unbalanced(source):
+        found.append("bracket")
+    if is_odd_length(source, target):
+        found.append("length")
+    if looks_like_instruction(source):
+        found.append("instruction_in_text")
+    return found
+
+
+def looks_like_instruction(text: str) -> bool:
+    """Whether a text seems to talk to a model. It is translated like any other, and flagged so that people look."""
+    return _INSTRUCTION.search(text) is not None
+
+
+def repeats(text: str) -> float:
+    """The share of a text, 0 to 1, that says again what it said before: the mark of a decoding loop."""
+    plain = re.sub(r"\s+", " ", text)
+    scripts = scripts_of(plain)
+    size = 6 if scripts.get("kana", 0) + scripts.get("han", 0) > scripts.get("latin", 0) else 12
+    if len(plain) < 2 * size:
+        # Too short for n-grams; one sign, or two in turn, over and over is a loop all the same.
+        return 1.0 if re.fullmatch(r"(.{1,3}?)\1{4,}.{0,2}", plain) else 0.0
+    seen: set[str] = set()
+    covered = bytearray(len(plain))
+    last: dict[str, int] = {}
+    for at in range(len(plain) - size + 1):
+        gram = plain[at : at + size]
+        if gram in seen and at - last[gram] >= size // 3:
+            covered[at : at + size] = b"\1" * size
+        seen.add(gram)
+        last.setdefault(gram, at)
+    return sum(covered) / len(plain)
+
+
+def is_wrong_language(source: str, target: str, code: str) -> bool:
+    """Whether an answer is visibly not in the language asked for. Names and codes alone prove nothing."""
+    language = LANGUAGES[code]
+    scripts = scripts_of(target)
+    own = sum(scripts.get(script, 0) for script in language.scripts)
+    total = sum(scripts.values())
+    if total == 0:
+        return False
+    if code == "zh" and scripts.get("kana", 0) > 1:
+        return True
+    if code == "ja" and not scripts.get("kana", 0) and own >= 12:
+        return True  # Japanese sentences have kana; only titles do without
+    if own == 0:
+        # Product names and units may be all there is to say.
+        return not _is_name(source) and scripts_of(source) != {}
+    if "latin" not in language.scripts:
+        words = len(re.findall(r"[A-Za-z]{3,}", target))
+        return words >= 4 and scripts.get("latin", 0) > 4 * own
+    east = sum(scripts.get(script, 0) for script in ("kana", "han", "hangul"))
+    return east > 0.3 * total or is_clearly_other(target, code)
+
+
+def is_odd_length(source: str, target: str) -> bool:
+    """Whether a translation is far longer or shorter than its kind; short texts may be anything."""
+    there, here = _width(source), _width(target)
+    if max(there, here) < _LENGTH_FROM:
+        return False
+    return here > _LENGTH_SPREAD * there + 8 or there > _LENGTH_SPREAD * here + 8
+
+
+def _width(text: str) -> float:
+    """Length in letters of an alphabet."""
+    scripts = scripts_of(text)
+    return len(text) + sum(count * (_WIDTH[script] - 1) for script, count in scripts.items() if script in _WIDTH)
+
+
+def _same(source: str, target: str) -> bool:
+    return _plain(source) == _plain(target)
+
+
+def _may_stay(source: str, source_language: str, target_language: str) -> bool:
+    """Names, codes and the like are the same in both; so may be a few kanji in Japanese and Chinese."""
+    if {source_language, target_language} <= {"ja", "zh", UNDETERMINED}:
+        return set(scripts_of(source)) <= {"han"} and len(source) <= 8
+    return _is_name(source)
+
+
+def _is_name(text: str) -> bool:
+    words = re.findall(r"[^\W\d_]+", text)
+    return len(words) <= 3 and all(word[:1].isupper() and word.isascii() for word in words)
+
+
+def _unbalanced(text: str) -> bool:
+    stack: list[str] = []
+    for sign in unicodedata.normalize("NFKC", text):
+        if sign in _PAIRS:
+            stack.append(sign)
+        elif sign in _CLOSING and (not stack or stack.pop() != _CLOSING[sign]):
+            return True
+    return bool(stack)
+
+
+def _plain(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def worst(flags: list[Flag]) -> int:
+    """How bad a list of flags is, to choose between two attempts: fatal ones first, then their number."""
+    counted = Counter(flag in FATAL for flag in flags if flag != "instruction_in_text")
+    return 100 * counted[True] + counted[False]

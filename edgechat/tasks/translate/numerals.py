@@ -1,0 +1,124 @@
+"""The numbers in a text, however they are written: full-width, with separators, with 万 or million, in 漢数字.
+
+Values only; whether two texts agree is decided by comparing multisets of them.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from decimal import Decimal, InvalidOperation
+
+Numbers = Counter[Decimal]
+
+_KANJI_DIGITS = {
+    **{sign: value for value, sign in enumerate("〇一二三四五六七八九")},
+    "零": 0,
+    "两": 2,
+    "兩": 2,
+    "壱": 1,
+    "弐": 2,
+    "参": 3,
+}
+_SMALL = {"十": 10, "百": 100, "千": 1000}
+_LARGE = {"万": 10**4, "萬": 10**4, "億": 10**8, "亿": 10**8, "兆": 10**12}
+_KANJI = "".join((*_KANJI_DIGITS, *_SMALL, *_LARGE))
+_SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+
+_PLAIN = r"[0-9]{1,3}(?:[,'’\u00a0\u202f][0-9]{3})+(?:\.[0-9]+)?|[0-9]+(?:\.[0-9]+)?|\.[0-9]+"
+# 3億5000万 is one number; 1.5 million is one; 12 and 34 in 12:34 are two.
+_EAST = re.compile(rf"(?:(?:{_PLAIN})[十百千]*[{''.join(_LARGE)}]?)*(?:{_PLAIN})[{''.join((*_SMALL, *_LARGE))}]*")
+_WEST = re.compile(rf"({_PLAIN})[ -]({'|'.join(_SCALES)})s?\b", re.IGNORECASE)
+_PART = re.compile(rf"({_PLAIN})([{''.join((*_SMALL, *_LARGE))}]*)")
+_KANJI_RUN = re.compile(f"[{_KANJI}]+")
+_WORD = re.compile(r"[a-z]+(?:-[a-z]+)?", re.IGNORECASE)
+
+_UP_TO_TWENTY = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen twenty"
+)
+_WORDS = {word: value for value, word in enumerate(_UP_TO_TWENTY.split(" "))}
+_TENS = {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90, "twenty": 20}
+_WORDS.update(_TENS)
+_WORDS.update({f"{ten}-{one}": tens + _WORDS[one] for ten, tens in _TENS.items() for one in list(_WORDS)[1:10]})
+_WORDS.update(
+    {
+        "first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8,
+        "ninth": 9, "tenth": 10, "once": 1, "twice": 2, "half": 2, "dozen": 12, "a": 1, "an": 1, **_SCALES,
+        # Months are numbers in Japanese and Chinese.
+        "january": 1, "february": 2, "march": 3, "april": 4, "may": 5, "june": 6, "july": 7, "august": 8,
+        "september": 9, "october": 10, "november": 11, "december": 12, "jan": 1, "feb": 2, "mar": 3, "apr": 4,
+        "jun": 6, "jul": 7, "aug": 8, "sep": 9, "sept": 9, "oct": 10, "nov": 11, "dec": 12,
+    }
+)  # fmt: skip
+
+
+def written(text: str) -> Numbers:
+    """Numbers that stand there in digits, each with the scale behind it (150万 and 1.5 million are the same)."""
+    return _written(unicodedata.normalize("NFKC", text))[0]
+
+
+def spoken(text: str) -> Numbers:
+    """Numbers that may stand there in words or kanji. A reading, not a certainty: 一般 has a 一."""
+    _, rest = _written(unicodedata.normalize("NFKC", text))
+    found: Numbers = Counter(Decimal(value) for run in _KANJI_RUN.findall(rest) for value in _readings(run))
+    found.update(Decimal(_WORDS[word.lower()]) for word in _WORD.findall(rest) if word.lower() in _WORDS)
+    return found
+
+
+def disagreement(source: str, target: str) -> tuple[list[str], list[str]]:
+    """The numbers of ``source`` that ``target`` lacks, and those of ``target`` that ``source`` never had."""
+    there, here = written(source), written(target)
+    missing = there - (here + spoken(target))
+    extra = here - (there + spoken(source))
+    return _shown(missing), _shown(extra)
+
+
+def _written(plain: str) -> tuple[Numbers, str]:
+    found: Numbers = Counter()
+
+    def west(match: re.Match[str]) -> str:
+        found[_decimal(match[1]) * _SCALES[match[2].lower()]] += 1
+        return " "
+
+    def east(match: re.Match[str]) -> str:
+        total = Decimal(0)
+        for digits, scale in _PART.findall(match[0]):
+            value = _decimal(digits)
+            for sign in scale:
+                value *= _SMALL.get(sign) or _LARGE[sign]
+            total += value
+        found[total.normalize()] += 1
+        return " "
+
+    rest = _EAST.sub(east, _WEST.sub(west, plain))
+    return Counter({value.normalize(): count for value, count in found.items()}), rest
+
+
+def _readings(run: str) -> set[int]:
+    """What a run of kanji numerals may mean: by place (二〇二六), by unit (二十六), or its signs one by one."""
+    values = {_KANJI_DIGITS[sign] for sign in run if sign in _KANJI_DIGITS}
+    if all(sign in _KANJI_DIGITS for sign in run):
+        values.add(int("".join(str(_KANJI_DIGITS[sign]) for sign in run)))
+        return values
+    total = section = digit = 0
+    for sign in run:
+        if sign in _KANJI_DIGITS:
+            digit = _KANJI_DIGITS[sign]
+        elif sign in _SMALL:
+            section, digit = section + (digit or 1) * _SMALL[sign], 0
+        else:
+            total, section, digit = total + (section + digit or 1) * _LARGE[sign], 0, 0
+    return {*values, total + section + digit}
+
+
+def _decimal(digits: str) -> Decimal:
+    try:
+        return Decimal(re.sub(r"[,'’\u00a0\u202f ]", "", digits))
+    except InvalidOperation:  # pragma: no cover - the patterns admit only what Decimal reads
+        return Decimal(0)
+
+
+def _shown(numbers: Numbers) -> list[str]:
+    return [f"{value:f}" for value in sorted(numbers.elements())]
