@@ -41,7 +41,7 @@ async def main():
     limits = httpx.Limits(max_connections=200, max_keepalive_connections=0)
     async with httpx.AsyncClient(base_url=sys.argv[1], timeout=100, limits=limits, trust_env=False) as http:
         seen = await asyncio.gather(*(ask(http, number) for number in range(200)))
-    sys.stdout.write(json.dumps(seen) + "\n")
+    print(json.dumps(seen))
 asyncio.run(main())
 """
 
@@ -67,7 +67,7 @@ def test_two_hundred_connections_see_answers_or_503_and_memory_stays(
     after = rss(server)
     statuses = Counter(status for status, _, _ in seen)
     with capsys.disabled():
-        sys.stdout.write(f"\n{len(seen)} requests, 200 at once: {dict(statuses)}" + "\n")
+        sys.stdout.write(f"\n{len(seen)} requests, 200 at once: {dict(statuses)}\n")
         for name, was, now in zip(("server", "engine"), before, after, strict=True):
             sys.stdout.write(
                 f"{name} memory: {was / 1e6:.1f} -> {now / 1e6:.1f} MB ({(now / was - 1) * 100:+.1f} %)" + "\n"

@@ -6,13 +6,14 @@ from typing import Literal
 import openai
 import pytest
 from huggingface_hub import InferenceClient
+from openai.types.chat import ChatCompletionUserMessageParam
 from pydantic import BaseModel
 
 from tests.serve.server import Server
 
 pytestmark = pytest.mark.engine
 
-HI: list[dict[str, str]] = [{"role": "user", "content": "Name one color."}]
+HI: list[ChatCompletionUserMessageParam] = [{"role": "user", "content": "Name one color."}]
 
 
 class Risk(BaseModel):
@@ -30,20 +31,22 @@ def client(server: Server) -> Iterator[openai.OpenAI]:
 
 
 def test_chat(client: openai.OpenAI) -> None:
-    answer = client.chat.completions.create(model="default", messages=HI, max_completion_tokens=8, temperature=0)  # type: ignore[call-overload]
+    answer = client.chat.completions.create(model="default", messages=HI, max_completion_tokens=8, temperature=0)
     assert answer.choices[0].message.content
     assert answer.choices[0].finish_reason == "length"
+    assert answer.usage is not None
     assert answer.usage.completion_tokens == 8
 
 
 def test_streaming(client: openai.OpenAI) -> None:
-    whole = client.chat.completions.create(model="default", messages=HI, max_tokens=12, temperature=0)  # type: ignore[call-overload]
-    stream = client.chat.completions.create(  # type: ignore[call-overload]
+    whole = client.chat.completions.create(model="default", messages=HI, max_tokens=12, temperature=0)
+    stream = client.chat.completions.create(
         model="default", messages=HI, max_tokens=12, temperature=0, stream=True, stream_options={"include_usage": True}
     )
     chunks = list(stream)
     text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
     assert text == whole.choices[0].message.content
+    assert chunks[-1].usage is not None
     assert chunks[-1].usage.completion_tokens == 12
 
 
@@ -101,8 +104,9 @@ def test_the_token_is_its_api_key(tmp_path_factory: pytest.TempPathFactory) -> N
 
 def test_a_client_of_another_make(server: Server) -> None:
     client = InferenceClient(base_url=f"{server.url}/v1", api_key="none")
-    answer = client.chat_completion(HI, model="default", max_tokens=8, temperature=0)
+    hi: list[dict[str, object]] = [dict(each) for each in HI]
+    answer = client.chat_completion(hi, model="default", max_tokens=8, temperature=0)
     assert answer.choices[0].message.content
-    pieces = client.chat_completion(HI, model="default", max_tokens=8, temperature=0, stream=True)
+    pieces = client.chat_completion(hi, model="default", max_tokens=8, temperature=0, stream=True)
     said = "".join(piece.choices[0].delta.content or "" for piece in pieces if piece.choices)
     assert said == answer.choices[0].message.content
