@@ -49,14 +49,12 @@ class Database:
     Args:
         connection: in autocommit mode.
         file: where it lies, for messages; None in memory.
-        scratch: a directory that goes when the database is closed.
     """
 
-    def __init__(self, connection: sqlite3.Connection, file: Path | None, scratch: Path | None = None) -> None:
+    def __init__(self, connection: sqlite3.Connection, file: Path | None) -> None:
         self._connection = connection
         self._lock = threading.RLock()
         self.file = file
-        self._scratch = scratch
 
     @classmethod
     def open(cls, file: Path, migrations: tuple[tuple[str, ...], ...] = schema.MIGRATIONS) -> Database:
@@ -111,20 +109,19 @@ class Database:
             scratch = Path(tempfile.mkdtemp(prefix="edgechat-", dir=parent))
         except OSError as error:
             raise StateError(f"There is no room to read {file}: {error.strerror}.", hint=WRITE_HINT) from error
+        memory = _connect(Path(":memory:"))
         try:
             copy = _copy_quietly(file, scratch)
-            with explaining(file):
-                connection = _connect(copy)
-                try:
-                    schema.prepare(connection, copy)
-                    _settle(connection)
-                except BaseException:
-                    connection.close()
-                    raise
+            with explaining(file), contextlib.closing(_connect(copy)) as connection:
+                schema.prepare(connection, copy)
+                connection.backup(memory)
         except BaseException:
-            shutil.rmtree(scratch, ignore_errors=True)
+            memory.close()
             raise
-        return cls(connection, None, scratch)
+        finally:
+            # At once, so that not even a killed process leaves conversations behind.
+            shutil.rmtree(scratch, ignore_errors=True)
+        return cls(memory, None)
 
     @classmethod
     def in_memory(cls) -> Database:
@@ -138,9 +135,6 @@ class Database:
         """Close it; the last one to do so folds the write-ahead log into the file."""
         with self._lock:
             self._connection.close()
-            if self._scratch is not None:
-                shutil.rmtree(self._scratch, ignore_errors=True)
-                self._scratch = None
 
     def rows(self, sql: str, *values: object) -> list[Any]:
         """What a query finds."""

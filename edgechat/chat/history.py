@@ -63,20 +63,12 @@ class History:
             DamagedHistoryError: the file is damaged; it is left as it is.
             StateError: the file is of a newer edgechat or of another program.
         """
-        database = Database.open(history_file(paths))
-        try:
-            seal_abandoned(database)
-        except BaseException:
-            database.close()
-            raise
-        return cls(database)
+        return cls._settled(Database.open(history_file(paths)))
 
     @classmethod
     def open_copy(cls, paths: Paths) -> History:
         """A copy in memory, for when nothing can be written: reads as the real one, and forgets what it is told."""
-        database = Database.open_copy(history_file(paths))
-        seal_abandoned(database)
-        return cls(database)
+        return cls._settled(Database.open_copy(history_file(paths)))
 
     @classmethod
     def open_to_read(cls, paths: Paths) -> History:
@@ -87,6 +79,15 @@ class History:
             return cls.open(paths)
         except UnusableDiskError:
             return cls.open_copy(paths)
+
+    @classmethod
+    def _settled(cls, database: Database) -> History:
+        try:
+            seal_abandoned(database)
+        except BaseException:
+            database.close()
+            raise
+        return cls(database)
 
     def close(self) -> None:
         """Close it."""

@@ -162,6 +162,33 @@ def ballast(disk: Path, room: int) -> Path:
     return file
 
 
+OPENER = """
+import sys
+from edgechat.chat.history import History
+from edgechat.paths import Paths
+sys.stdin.readline()
+with History.open(Paths.from_env()) as history:
+    history.say(history.start().id, "hello")
+"""
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_several_processes_may_be_the_first(paths: Paths, attempt: int) -> None:
+    children = [
+        subprocess.Popen([sys.executable, "-c", OPENER], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(6)
+    ]
+    for child in children:
+        assert child.stdin is not None
+        child.stdin.write("go\n")
+        child.stdin.flush()
+    faults = [child.communicate(timeout=60)[1] for child in children]
+    assert faults == [""] * 6
+    with History.open(paths) as history:
+        assert len(history.conversations()) == 6
+        assert history.problems() == []
+
+
 class TestFullDisk:
     """A file system that has no room left."""
 
@@ -262,6 +289,7 @@ class TestReadOnly:
         with History.open_copy(paths) as history:
             history.say(1, "goes on in memory")
             assert len(history.messages(1)) == 21
+            assert history.search("memory") != []
         assert run_json("history", "list")[0]["messages"] == 20
 
     def test_a_home_that_cannot_be_made_is_said(self, disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
