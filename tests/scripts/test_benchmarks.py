@@ -66,7 +66,7 @@ def test_validity_is_jsonschemas():
     assert not json_answers.is_valid('{"a": 1', schema)
 
 
-def _cell(job, ours, theirs):
+def _cell(job: str, ours: tuple[float, ...], theirs: tuple[float, ...]) -> object:
     series = {"tokens": rounds.Series((1.0,)), "characters": rounds.Series((10.0,))}
     return json_answers.Cell(
         "m", job, "peer", {"seconds": rounds.Series(ours), **series}, {"seconds": rounds.Series(theirs), **series}
