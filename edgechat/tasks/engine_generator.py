@@ -130,7 +130,7 @@ class EngineGenerator:
         done: Done | None = None
         ttft_s = 0.0
         try:
-            for event in self._events(request):
+            for event in self.events(request):
                 if isinstance(event, Text) and not event.is_thought:
                     ttft_s = ttft_s or time.monotonic() - began_s
                     pieces.append(event.text)
@@ -142,7 +142,8 @@ class EngineGenerator:
             raise EdgechatError("The engine ended an answer without saying so.")
         return self._whole("".join(pieces), done, {"ttft_s": ttft_s} if ttft_s else {})
 
-    def _events(self, request: Request) -> Iterator[Event]:
+    def events(self, request: Request) -> Iterator[Event]:
+        """The events of one answer, as the client gives them; closing the iterator cancels it."""
         for event in self._client.generate(request):
             if isinstance(event, Started):
                 self._learn(event)
