@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.app import App
+from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 
 from edgechat import config as settings
@@ -19,6 +20,10 @@ from edgechat.tui.themes import THEMES
 from edgechat.tui.words import trouble
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from textual.screen import Screen
+
     from edgechat.config import Config
     from edgechat.paths import Paths
 
@@ -36,6 +41,7 @@ class EdgechatApp(App[None]):
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f3", "models", "Models", id="app.models", tooltip="What this board can run; use, fetch, remove"),
+        Binding("f4", "board", "Board", id="app.board", tooltip="What this machine is, and how it feels"),
         Binding("f1", "toggle_help", "Keys", id="app.help", tooltip="All keys of this place"),
         Binding("ctrl+q", "quit", "Quit", id="app.quit", priority=True, tooltip="Leave; everything is kept"),
     ]
@@ -91,6 +97,25 @@ class EdgechatApp(App[None]):
 
         if self.screen is self.chat:
             self.push_screen(ModelsScreen(self._paths, self._config, self.chat.model), self.chat.use)
+
+    def action_board(self) -> None:
+        """What this machine is, and how it feels."""
+        from edgechat.tui.screens.board import BoardScreen  # noqa: PLC0415 - pydantic's 0.3 s
+
+        if self.screen is self.chat:
+            self.push_screen(BoardScreen(self._paths, self._config))
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """What the command palette offers: the keys of this place first, then the app's own."""
+        seen = set()
+        for _, binding, is_enabled, _ in screen.active_bindings.values():
+            if is_enabled and binding.tooltip and binding.action not in seen:
+                seen.add(binding.action)
+                run = partial(self.run_action, binding.action, screen)
+                yield SystemCommand(binding.description, binding.tooltip, run)
+        for command in super().get_system_commands(screen):
+            if command.title in {"Theme", "Screenshot"}:
+                yield command
 
     def action_toggle_help(self) -> None:
         """Show or hide the keys of what has the focus."""

@@ -5,25 +5,23 @@ Puts widgets, history and dialogue together; engine calls run in a worker thread
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.screen import Screen
 from textual.widgets import Footer, Static
 
-from edgechat.chat.export import to_json, to_markdown
 from edgechat.engine.request import Wish
-from edgechat.errors import ContextOverflowError, EdgechatError, EngineError, StateError
 from edgechat.plaintext import clean, clean_line
 from edgechat.tui.dialogue import Dialogue, Question
-from edgechat.tui.screens.dialogs import AskLine, AskText, Confirm
+from edgechat.tui.screens.chat_files import FileActions
+from edgechat.tui.screens.chat_list import ConversationActions
+from edgechat.tui.screens.dialogs import Confirm
 from edgechat.tui.widgets.banner import Banner
 from edgechat.tui.widgets.composer import Composer
-from edgechat.tui.widgets.sidebar import ConversationList, Sidebar
+from edgechat.tui.widgets.sidebar import Sidebar
 from edgechat.tui.widgets.status_line import StatusLine
 from edgechat.tui.widgets.transcript import PAGE, Transcript
 from edgechat.tui.words import trouble
@@ -40,12 +38,8 @@ if TYPE_CHECKING:
 
 _FRAME_S = 1 / 15
 """Answers grow on screen this often: faster than people read, a quarter of what an eager engine says."""
-_FILE_LIMIT = 1 << 20
-"""Bytes of a text file that may be attached; no board's context holds more."""
 
 STARTER_NOTE = "The starter model answers: 135M parameters, English only, often wrong. F3 shows better ones."
-_WIDE = 110
-"""Columns from which the list may stay open beside the chat."""
 WELCOME = """Everything you write stays on this machine.
 
 Enter asks, Ctrl+J begins a new line, Esc stops an answer.
@@ -53,7 +47,7 @@ Enter asks, Ctrl+J begins a new line, Esc stops an answer.
 F1 shows all keys, Ctrl+P all commands."""
 
 
-class ChatScreen(Screen[None]):
+class ChatScreen(ConversationActions, FileActions):
     """One conversation at a time."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -96,7 +90,6 @@ class ChatScreen(Screen[None]):
         self.status = StatusLine()
         self.composer = Composer()
         self.sidebar = Sidebar(keeper)
-        self._deleted: list[int] = []
         self.is_answering = False
 
     def compose(self) -> ComposeResult:
@@ -160,100 +153,6 @@ class ChatScreen(Screen[None]):
         model = self.model or (self.conversation.model if self.conversation else None) or "model: automatic"
         unsaved = "" if self._keeper.is_durable else " · not saved"
         self._title.update(Content(f"{clean_line(title) or 'Untitled'} · {clean_line(model)}{unsaved}"))
-
-    # The list of conversations
-
-    def action_conversations(self) -> None:
-        """Go to the list; from there, close it."""
-        if self.sidebar.display and self.sidebar.has_focus_within:
-            self._close_list()
-            return
-        self.sidebar.display = True
-        self.sidebar.reload()
-        self.sidebar.list.focus()
-        self.composer.place_cursor()
-
-    def _close_list(self) -> None:
-        self.sidebar.display = False
-        self.composer.focus()
-        self.composer.place_cursor()
-
-    async def on_sidebar_chosen(self, event: Sidebar.Chosen) -> None:
-        """Open a conversation."""
-        try:
-            await self.open(event.number)
-        except EdgechatError as error:
-            self._explain(error)
-            return
-        if self.size.width < _WIDE:
-            self._close_list()
-        if event.message is not None:
-            await self.transcript.show(event.message)
-
-    def on_conversation_list_act(self, event: ConversationList.Act) -> None:
-        """Rename, delete, bring back, fork, search."""
-        if event.deed == "search":
-            self.sidebar.search.focus()
-        elif event.deed == "undo":
-            self.run_worker(self._undo(), group="list")
-        elif event.number is None:
-            return
-        elif event.deed == "rename":
-            number = event.number
-            try:
-                title = self._keeper.history.conversation(number).title
-            except EdgechatError as error:
-                self._explain(error)
-                return
-            self.app.push_screen(AskLine("New title", title), lambda title: self._rename(number, title))
-        elif event.deed == "delete":
-            self.run_worker(self._delete(event.number), group="list")
-        elif event.deed == "fork":
-            self.run_worker(self._fork_last(event.number), group="fork", exclusive=True)
-
-    def _rename(self, number: int, title: str | None) -> None:
-        if not title:
-            return
-        try:
-            renamed = self._keeper.history.rename(number, title)
-        except EdgechatError as error:
-            self._explain(error)
-            return
-        if self.conversation is not None and self.conversation.id == number:
-            self.conversation = renamed
-            self._show_title()
-        self.sidebar.reload()
-
-    async def _delete(self, number: int) -> None:
-        try:
-            self._keeper.history.delete(number)
-        except EdgechatError as error:
-            self._explain(error)
-            return
-        self._deleted.append(number)
-        if self.conversation is not None and self.conversation.id == number:
-            await self.open(None)
-            self.sidebar.list.focus()
-        self.sidebar.reload()
-        self.banner.say("Deleted. u in the list brings it back.")
-
-    async def _undo(self) -> None:
-        if not self._deleted:
-            self.banner.say("Nothing was deleted since edgechat was opened.")
-            return
-        try:
-            self._keeper.history.restore(self._deleted[-1])
-        except EdgechatError as error:
-            self._explain(error)
-            return
-        self._deleted.pop()
-        self.sidebar.reload()
-        self.banner.say("Brought back.")
-
-    async def _fork_last(self, number: int) -> None:
-        if last := self._keeper.history.messages(number, 1):
-            await self._fork(last[0].id)
-            self.sidebar.reload()
 
     # Asking
 
@@ -346,18 +245,6 @@ class ChatScreen(Screen[None]):
         if event.error is not None:
             self._explain(event.error)
         self.refresh_bindings()
-
-    def _explain(self, error: EdgechatError) -> None:
-        if isinstance(error, ContextOverflowError):
-            words = (
-                f"This talk has become {error.prompt_tokens:,} tokens and the context holds {error.n_ctx:,}. "
-                "Begin a new one (Ctrl+N), or fork from an earlier message (Ctrl+↑, f)."
-            )
-        elif isinstance(error, EngineError):
-            words = f"{trouble(error)} What was said is kept; Ctrl+R asks again."
-        else:
-            words = trouble(error)
-        self.banner.say(words, is_trouble=True)
 
     async def on_switch_asked(self, event: news.SwitchAsked) -> None:
         """Another client keeps another model: ask the person."""
@@ -482,77 +369,6 @@ class ChatScreen(Screen[None]):
         elif event.deed == "down":
             (views[at + 1] if at + 1 < len(views) else self.composer).focus()
 
-    async def _fork(self, message: int) -> None:
-        try:
-            forked = self._keeper.history.fork(message)
-            await self.open(forked.id)
-        except EdgechatError as error:
-            self._explain(error)
-        else:
-            self.notify("A new conversation, the same up to here.", timeout=3)
-
-    def action_attach(self) -> None:
-        """Ask for a text file."""
-        self.app.push_screen(AskLine("Attach which text file?", hint="A path; Enter takes it."), self._attach_file)
-
-    def _attach_file(self, path: str | None) -> None:
-        if path:
-            try:
-                file = Path(path).expanduser()
-                self.composer.attach(clean_line(file.name), _read_text(file))
-            except EdgechatError as error:
-                self._explain(error)
-        self.composer.focus()
-
-    def on_composer_attachments_changed(self, event: Composer.AttachmentsChanged) -> None:
-        """Show what goes along."""
-        lines = [f"+ {clean_line(each.name)}" for each in event.attachments]
-        self._attached.update(Content("\n".join(lines)))
-        self._attached.display = bool(lines)
-        self.composer.place_cursor()
-
-    def action_system(self) -> None:
-        """Change what the model is told before everything else."""
-        now = self.conversation.system if self.conversation else self._system
-        self.app.push_screen(AskText("System prompt of this conversation", now), self._set_system)
-
-    def _set_system(self, text: str | None) -> None:
-        if text is None:
-            return
-        self._system = text.strip()
-        if self.conversation is not None:
-            try:
-                self.conversation = self._keeper.history.set_system(self.conversation.id, self._system)
-            except EdgechatError as error:
-                self._explain(error)
-
-    def action_save(self) -> None:
-        """Write the conversation to a file."""
-        if self.conversation is None:
-            self.banner.say("There is nothing to save yet.")
-            return
-        question = "Write this conversation to which file?"
-        hint = "NAME.md is Markdown, NAME.json can be imported again."
-        self.app.push_screen(AskLine(question, f"conversation-{self.conversation.id}.md", hint=hint), self._save_to)
-
-    def _save_to(self, path: str | None) -> None:
-        if not path or self.conversation is None:
-            return
-        file = Path(path).expanduser()
-        try:
-            transcript = self._keeper.history.transcript(self.conversation.id)
-            text = to_json([transcript]) if file.suffix == ".json" else to_markdown([transcript])
-            with file.open("x", encoding="utf-8") as stream:
-                stream.write(text)
-        except FileExistsError:
-            self.banner.say(f"{file} is there already; choose another name.", is_trouble=True)
-        except OSError as error:
-            self._explain(StateError(f"Cannot write {file}: {error.strerror}."))
-        except EdgechatError as error:
-            self._explain(error)
-        else:
-            self.notify(f"Written to {clean_line(str(file))}", timeout=4, markup=False)
-
 
 def _use(answer: Message, n_ctx: int) -> tuple[int, int]:
     usage = answer.usage
@@ -563,23 +379,3 @@ def _last_use(found: list[Message]) -> tuple[int, int]:
     """How full the context was after the last answer, of which no size is known before it is loaded again."""
     answer = next((each for each in reversed(found) if each.role == "assistant"), None)
     return (0, 0) if answer is None else _use(answer, 0)
-
-
-def _read_text(file: Path) -> str:
-    """A text file, cleaned.
-
-    Raises:
-        StateError: it cannot be read.
-        EdgechatError: it is too large, or not text.
-    """
-    try:
-        with file.open("rb") as stream:
-            data = stream.read(_FILE_LIMIT + 1)
-    except OSError as error:
-        raise StateError(f"Cannot read {file}: {error.strerror}.") from error
-    if len(data) > _FILE_LIMIT:
-        raise EdgechatError(f"{file} has more than 1 MiB; no context here holds that.")
-    try:
-        return clean(data.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise EdgechatError(f"{file} is not UTF-8 text.", hint="Convert it first, for example with iconv.") from error

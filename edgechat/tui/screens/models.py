@@ -143,7 +143,7 @@ class ModelsScreen(Screen["str | None"]):
         if self.shelf is None:
             return
         at = self.list.highlighted
-        width = max(24, self.size.width - 46)
+        width = min(48, max(24, self.size.width - 46))
         self._columns.update(Content(f"  {'MODEL':<{width}} {'FILE':>8} {'NEEDS':>8} {'TOK/S':>6}  LICENCE"))
         self.list.clear_options()
         self.list.add_options([Option(_line(book, width, self._in_use)) for book in self.shelf.books])
@@ -340,4 +340,4 @@ def _line(book: Book, width: int, in_use: str | None) -> Content:
     sizes = f"{size(plan.file_bytes):>8} {size(plan.memory.total):>8}"
     text = f"{mark} {clean_line(name)[:width]:<{width}} {sizes} {pace:>6}  "
     style = "" if plan.fits else "$text-muted"
-    return Content.assemble((text, style), (clean_line(book.licence)[:14], style))
+    return Content.assemble((text, style), (clean_line(book.licence), style))

@@ -1,0 +1,104 @@
+"""The board screen, the command palette, keys and looks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from textual.command import CommandPalette
+
+from edgechat.tui import preferences, readings
+from edgechat.tui.app import make_app
+from edgechat.tui.preferences import Preferences
+from edgechat.tui.screens.board import BoardScreen
+from edgechat.tui.themes import THEMES
+from tests.tui.kit import LARGE, SMALL, drive, screen_text, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from textual.pilot import Pilot
+
+    from edgechat.paths import Paths
+    from edgechat.tui.app import EdgechatApp
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE], ids=str)
+def test_the_board_says_what_it_is_and_how_it_feels(app: EdgechatApp, size: tuple[int, int]) -> None:
+    async def story(pilot: Pilot[None]) -> None:
+        await pilot.press("f4")
+        await until(pilot, lambda: isinstance(app.screen, BoardScreen) and "CPU" in screen_text(app))
+        shown = screen_text(app)
+        assert "cores" in shown
+        assert "No engine is running" in shown
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is app.chat)
+
+    drive(app, story, size)
+
+
+def test_throttling_is_read_from_the_firmware(tmp_path: Path) -> None:
+    file = tmp_path / "get_throttled"
+    file.write_text("50005\n")
+    assert readings.troubles(file) == ("under-voltage", "throttled")
+    file.write_text("50000\n")  # it was so, and is no more
+    assert readings.troubles(file) == ()
+    assert readings.troubles(tmp_path / "none") == ()
+
+
+def test_the_command_palette_offers_what_keys_do(app: EdgechatApp) -> None:
+    async def story(pilot: Pilot[None]) -> None:
+        titles = {command.title for command in app.get_system_commands(app.screen)}
+        assert {"Models", "Board", "New", "Attach", "Save", "Theme"} <= titles
+        await pilot.press("ctrl+p")
+        await until(pilot, lambda: isinstance(app.screen, CommandPalette))
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is app.chat)
+
+    drive(app, story)
+
+
+def test_f1_shows_the_keys(app: EdgechatApp) -> None:
+    async def story(pilot: Pilot[None]) -> None:
+        await pilot.press("f1")
+        await until(pilot, lambda: "Stop" in screen_text(app) and app.screen.query("HelpPanel"))
+        await pilot.press("f1")
+        await until(pilot, lambda: not app.screen.query("HelpPanel"))
+
+    drive(app, story, LARGE)
+
+
+def test_keys_can_be_changed(paths: Paths) -> None:
+    preferences.write(paths, Preferences(keys={"app.board": "f9"}))
+    app = make_app(paths)
+
+    async def story(pilot: Pilot[None]) -> None:
+        await pilot.press("f4")
+        await pilot.pause()
+        assert app.screen is app.chat
+        await pilot.press("f9")
+        await until(pilot, lambda: isinstance(app.screen, BoardScreen))
+
+    drive(app, story)
+
+
+@pytest.mark.parametrize("theme", [theme.name for theme in THEMES])
+def test_a_theme_is_shown_and_remembered(app: EdgechatApp, paths: Paths, theme: str) -> None:
+    async def story(pilot: Pilot[None]) -> None:
+        app.theme = theme
+        await pilot.pause()
+        assert "Everything you write stays" in screen_text(app)
+
+    drive(app, story)
+    assert preferences.read(paths).theme == theme
+
+
+def test_no_color_draws_in_grey(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = make_app(paths)
+
+    async def story(pilot: Pilot[None]) -> None:
+        assert app.no_color
+        assert "Everything you write stays" in screen_text(app)
+
+    drive(app, story)
