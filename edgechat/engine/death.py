@@ -26,6 +26,7 @@ _MEMORY_SIGNS = (
     "failed to reserve",
     "insufficient memory",
     "Cannot allocate memory",
+    "failed to map segment",  # the dynamic linker, where a library does not fit the address space
     "out of memory",
     "cudaErrorMemoryAllocation",
     "MemoryError",
@@ -62,11 +63,12 @@ def classify(
         log_tail: the end of what the engine and llama.cpp wrote.
         oom_kills: how many processes the kernel's OOM killer took while the engine lived, here or in its cgroup.
         stage: what the engine was doing.
-        declared: a cause that the engine itself wrote down before it ended.
+        declared: a cause that the engine itself wrote down before it ended, or while it did what might end it.
     """
     cause, detail = "exit", f"exit status {status}"
     memory_line = _last_line_with(_MEMORY_SIGNS, log_tail)
-    if declared is not None and not (memory_line and declared.startswith("exit:")):
+    # What an engine declares concerns its own exit: a signal that came meanwhile has a cause of its own.
+    if declared is not None and status >= 0 and not (memory_line and declared.startswith("exit:")):
         cause, _, detail = declared.partition(":")
     elif status < 0:
         if -status == signal.SIGKILL and oom_kills > 0:

@@ -153,7 +153,8 @@ class Host:
     def _after_failed_load(self, error: EngineError, choice: Choice, board: Board) -> None:
         """Go on with the next smaller plan if memory was the cause, else raise what is wrong with the file."""
         tail = log.tail(self._paths.state, start=self._log_start)
-        verdict = death.classify(self._engine, status=1, log_tail=tail, oom_kills=0, stage="load")
+        said = f"{tail}\n{error.message}"
+        verdict = death.classify(self._engine, status=1, log_tail=said, oom_kills=0, stage="load")
         if verdict.cause == "oom" or error.cause == "oom":
             steps.record(self._paths.state, board.boot_id, choice.label, choice.plan.memory.host)
             # What was overcome here must not be taken for the cause of a later death.

@@ -115,6 +115,8 @@ class DecodeLoop:
             if switch := self._mismatch(request.wish, connection):
                 connection.send_frame({**switch, "id": request_id})
                 return
+            # Memory may run out here as well: a schema brings numpy and a tokenizer of its own.
+            self._vital.stage = "prefill"
             request = self._home.resumed(request)
             self._home.check(request)
             constraint = self._home.constraint(request)

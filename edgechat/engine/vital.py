@@ -10,8 +10,11 @@ import faulthandler
 import json
 import mmap
 import os
+import resource
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
+
+from edgechat.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 _STAGES = ("start", "load", "prefill", "decode", "idle")
 _SIZE = 4096
 _LONGEST_FACT = 600
+NO_THREAD_EXIT = 73
 RENDER_LIMIT_S = 5.0
 """A model's own template that has not come to an end by then takes its engine with it."""
 
@@ -63,13 +67,32 @@ class Vital:
 
         The timer is faulthandler's: a thread that needs no interpreter lock, and ends the process.
         """
+        try:
+            faulthandler.dump_traceback_later(RENDER_LIMIT_S, exit=True)
+        except RuntimeError as error:
+            self._no_thread(error)
         self.note(declared=f"template:rendering the chat template took more than {RENDER_LIMIT_S:.0f} s")
-        faulthandler.dump_traceback_later(RENDER_LIMIT_S, exit=True)
         try:
             yield
         finally:
             faulthandler.cancel_dump_traceback_later()
             self.note(declared="")
+
+    def _no_thread(self, error: RuntimeError) -> NoReturn:
+        """A thread could not be started, and without its timer no template is run.
+
+        Raises:
+            EngineError: not memory but the number of threads is limited; under an address-space limit the engine ends,
+                so that one with a smaller plan takes over.
+        """
+        if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+            self.note(declared="oom:the address-space limit leaves no room for a thread")
+            os._exit(NO_THREAD_EXIT)
+        raise EngineError(
+            f"The engine cannot start a thread: {error}.",
+            cause="exit",
+            hint="Raise the limit on processes of this user, container or service.",
+        ) from error
 
     @staticmethod
     def peak_rss() -> int:
@@ -79,8 +102,6 @@ class Vital:
                 if line.startswith("VmHWM:"):
                     return int(line.split()[1]) * 1024
         except OSError:
-            import resource  # noqa: PLC0415 - only where there is no /proc
-
             return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return 0
 

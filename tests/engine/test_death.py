@@ -33,6 +33,11 @@ def cause(status: int, log: str = "", kills: int = 0, declared: str | None = Non
         ({"status": 1, "log": MEMORY}, ("oom", MEMORY.strip())),
         ({"status": 1}, ("exit", "exit status 1")),
         ({"status": 70, "declared": "template:took too long: 5 s"}, ("template", "took too long: 5 s")),
+        (
+            {"status": -9, "kills": 1, "declared": "template:slow"},
+            ("oom", "the kernel ended it because memory ran out"),
+        ),
+        ({"status": -11, "declared": "template:slow"}, ("signal", "SIGSEGV")),
         ({"status": 1, "declared": "exit:KeyError: 'x'"}, ("exit", "KeyError: 'x'")),
         ({"status": 1, "declared": "exit:MemoryError: ", "log": "MemoryError\n"}, ("oom", "MemoryError")),
     ],
