@@ -43,7 +43,9 @@ class EdgechatApp(App[None]):
         Binding("f3", "models", "Models", id="app.models", tooltip="What this board can run; use, fetch, remove"),
         Binding("f4", "board", "Board", id="app.board", tooltip="What this machine is, and how it feels"),
         Binding("f1", "toggle_help", "Keys", id="app.help", tooltip="All keys of this place"),
-        Binding("ctrl+q", "quit", "Quit", id="app.quit", priority=True, tooltip="Leave; everything is kept"),
+        Binding(
+            "ctrl+q", "quit", "Quit", show=False, id="app.quit", priority=True, tooltip="Leave; everything is kept"
+        ),
     ]
 
     def __init__(self, paths: Paths, config: Config, chosen: preferences.Preferences) -> None:

@@ -11,14 +11,16 @@ import time
 
 
 def test_without_a_terminal_edgechat_prints_its_help() -> None:
-    done = subprocess.run([sys.executable, "-m", "edgechat"], input="", capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-m", "edgechat"], input="", capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0
     assert "Commands:" in done.stdout
 
 
 def test_without_a_terminal_tui_says_what_to_use_instead() -> None:
     command = [sys.executable, "-m", "edgechat", "tui"]
-    done = subprocess.run(command, input="", capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, input="", capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert "edgechat ask" in done.stderr
 

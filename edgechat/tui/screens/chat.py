@@ -233,6 +233,8 @@ class ChatScreen(ConversationActions, FileActions):
         self.is_answering = False
         self.status.show("")
         if event.answer is not None:
+            if self.conversation is not None:
+                self.conversation = self._keeper.history.conversation(self.conversation.id)
             if self._view is not None:
                 self._view.finish(event.answer)
             self._show_title()
