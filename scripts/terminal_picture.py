@@ -7,6 +7,7 @@ scripts/terminal_picture.py            runs the commands below and writes the pi
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import tempfile
@@ -45,7 +46,9 @@ def main() -> None:
             console.print()
         subprocess.run(["edgechat", "stop"], env=env, check=True, capture_output=True)
     PICTURE.parent.mkdir(exist_ok=True)
-    console.save_svg(str(PICTURE), title="edgechat")
+    # Rich names web fonts; a picture of an offline assistant fetches nothing.
+    svg = re.sub(r',\s*url\("https?://[^"]*"\)\s*format\("[^"]*"\)', "", console.export_svg(title="edgechat"))
+    PICTURE.write_text(svg, encoding="utf-8")
 
 
 if __name__ == "__main__":
