@@ -1,0 +1,58 @@
+"""Whether a JSON schema can be honoured while decoding, and the tighter schema that is decoded in its place.
+
+`prepare` refuses by path what the decoder would refuse, misread or weaken; what it returns only narrows: every value
+that fits it fits the original. Knows JSON Schema and the decoder's limits, never a model or a token.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgechat.engine.schema.document import Document, parse
+from edgechat.engine.schema.meaning import Meaning
+from edgechat.engine.schema.size import longest
+from edgechat.engine.schema.tighten import Tightener
+from edgechat.errors import SchemaError
+
+__all__ = ["ANY", "max_json_chars", "parse", "prepare"]
+
+ANY: dict[str, Any] = {"type": "object"}
+"""The schema behind ``--schema any``: some JSON object."""
+
+_ESCAPES = 'nrt\\"'
+"""The escapes that decoded text may use. Without ``\\u`` a small model cannot wander into control characters."""
+
+
+def prepare(schema: object) -> dict[str, Any]:
+    """Check a schema and tighten it for the decoder.
+
+    Args:
+        schema: a parsed JSON schema, draft-04 to 2020-12; ``$schema`` names the draft, 2020-12 without it.
+
+    Returns:
+        A new schema for llguidance 1.9 with compact white space. Strings, arrays, numbers and maps are bounded, objects
+        that name their members are closed. It is for decoding alone: answers are validated against the original.
+
+    Raises:
+        SchemaError: the schema is invalid, too large, impossible to satisfy, or asks for what cannot be enforced;
+            ``path`` is the JSON Pointer of the place.
+    """
+    try:
+        tightener = Tightener(Meaning(Document(schema)))
+        tight = tightener.schema(() if schema in (True, {}) else ("",))
+    except SchemaError as error:
+        # Whoever prints only the message must still see the place.
+        where = f"The schema at {error.path}: " if error.path else ""
+        raise SchemaError(f"{where}{error.message}", path=error.path, hint=error.hint) from None
+    if not tightener.has_controls:
+        tight["x-guidance"] = {"json_allowed_escapes": _ESCAPES}
+    return tight
+
+
+def max_json_chars(schema: dict[str, Any]) -> int | None:
+    """The most characters that the compact JSON text of an answer can have; None where there is no limit.
+
+    Args:
+        schema: what `prepare` returned.
+    """
+    return longest(schema)

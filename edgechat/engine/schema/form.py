@@ -1,0 +1,221 @@
+"""The forms that values of one kind may take, what two forms have in common, and when they exclude each other.
+
+A *place* names the schemas that all apply to one value, as a tuple of JSON Pointers: ``()`` when anything may stand
+there, None when nothing may. Forms refer to what is inside them by places, so that they can be recursive.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgechat.engine.schema.pattern import Pattern
+
+Place = tuple[str, ...] | None
+
+
+@dataclass(frozen=True)
+class Values:
+    """Exactly these JSON values."""
+
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number. Bounds are exact; ``step`` is what it must be a multiple of."""
+
+    low: Fraction | None = None
+    high: Fraction | None = None
+    above: bool = False
+    """``low`` itself is excluded."""
+    under: bool = False
+    """``high`` itself is excluded."""
+    step: Fraction | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """No number fits."""
+        if self.low is None or self.high is None:
+            return False
+        if self.step is None:
+            return self.low > self.high or (self.low == self.high and (self.above or self.under))
+        first = math.ceil(self.low / self.step) * self.step
+        if first == self.low and self.above:
+            first += self.step
+        return first > self.high or (first == self.high and self.under)
+
+
+@dataclass(frozen=True)
+class Text:
+    """A string; lengths in characters."""
+
+    least: int = 0
+    most: int | None = None
+    patterns: tuple[Pattern, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Lengths and patterns leave nothing."""
+        longest = [each for each in (self.most, *(pattern.most for pattern in self.patterns)) if each is not None]
+        shortest = max([self.least, *(pattern.least for pattern in self.patterns)])
+        return bool(longest) and min(longest) < shortest
+
+
+@dataclass(frozen=True)
+class Array:
+    """An array: the places of its first items, and of all others."""
+
+    prefix: tuple[Place, ...] = ()
+    rest: Place = ()
+    least: int = 0
+    most: int | None = None
+
+    def item(self, index: int) -> Place:
+        """The place of one item."""
+        return self.prefix[index] if index < len(self.prefix) else self.rest
+
+    @property
+    def limit(self) -> int | None:
+        """The most items there can be, or None."""
+        limit = self.most
+        for index, place in enumerate((*self.prefix, self.rest)):
+            if place is None:
+                limit = index if limit is None else min(limit, index)
+                break
+        return limit
+
+    @property
+    def is_empty(self) -> bool:
+        """There must be more items than there can be."""
+        return self.limit is not None and self.limit < self.least
+
+
+@dataclass(frozen=True)
+class Object:
+    """An object: the places of named members, of those whose names match a pattern, and of all others."""
+
+    names: dict[str, Place] = field(default_factory=dict)
+    families: tuple[tuple[Pattern, Place], ...] = ()
+    extra: Place = ()
+    required: tuple[str, ...] = ()
+    least: int = 0
+    most: int | None = None
+
+    def member(self, name: str) -> Place:
+        """The place of one member."""
+        import re  # noqa: PLC0415 - only where there are patterns
+
+        if name in self.names:
+            return self.names[name]
+        found = [place for pattern, place in self.families if re.search(pattern.source, name)]
+        place: Place = () if found else self.extra
+        for each in found:
+            place = both(place, each)
+        return place
+
+    @property
+    def is_closed(self) -> bool:
+        """Tightened, it has the members in ``names`` alone."""
+        return not self.families and (self.extra is None or (self.extra == () and bool(self.names)))
+
+    @property
+    def is_empty(self) -> bool:
+        """A required member is forbidden, or there are more or fewer than allowed."""
+        return (
+            any(self.member(name) is None for name in self.required)
+            or (self.most is not None and max(self.least, len(self.required)) > self.most)
+            or (
+                self.extra is None
+                and not self.families
+                and self.least > sum(p is not None for p in self.names.values())
+            )
+        )
+
+
+Form = Values | Number | Text | Array | Object
+
+
+def both(first: Place, second: Place) -> Place:
+    """The place where two apply."""
+    if first is None or second is None:
+        return None
+    return first + tuple(pointer for pointer in second if pointer not in first)
+
+
+def meet(first: Form, second: Form) -> Form | None:
+    """What two forms of one kind, neither of them `Values`, have in common; None when they have nothing."""
+    common: Form | None = None
+    if isinstance(first, Number) and isinstance(second, Number):
+        common = _meet_numbers(first, second)
+    elif isinstance(first, Text) and isinstance(second, Text):
+        patterns = first.patterns + tuple(each for each in second.patterns if each not in first.patterns)
+        common = Text(max(first.least, second.least), _smaller(first.most, second.most), patterns)
+    elif isinstance(first, Array) and isinstance(second, Array):
+        length = max(len(first.prefix), len(second.prefix))
+        common = Array(
+            tuple(both(first.item(index), second.item(index)) for index in range(length)),
+            both(first.rest, second.rest),
+            max(first.least, second.least),
+            _smaller(first.most, second.most),
+        )
+    elif isinstance(first, Object) and isinstance(second, Object):
+        common = _meet_objects(first, second)
+    return None if common is None or getattr(common, "is_empty", False) else common
+
+
+def _meet_numbers(first: Number, second: Number) -> Number:
+    low, above = max(
+        ((each.low, each.above) for each in (first, second) if each.low is not None), default=(None, False)
+    )
+    high, within = min(
+        ((each.high, not each.under) for each in (first, second) if each.high is not None), default=(None, True)
+    )
+    step = first.step or second.step
+    if first.step and second.step:
+        step = Fraction(
+            math.lcm(first.step.numerator, second.step.numerator),
+            math.gcd(first.step.denominator, second.step.denominator),
+        )
+    return Number(low, high, above, not within, step)
+
+
+def _meet_objects(first: Object, second: Object) -> Object:
+    names = {name: both(place, second.member(name)) for name, place in first.names.items()}
+    for name, place in second.names.items():
+        names.setdefault(name, both(first.member(name), place))
+    families: dict[str, tuple[Pattern, Place]] = {}
+    for one, other in ((first, second), (second, first)):
+        theirs = {pattern.source: place for pattern, place in other.families}
+        for pattern, place in one.families:
+            families.setdefault(pattern.source, (pattern, both(place, theirs.get(pattern.source, other.extra))))
+    return Object(
+        names,
+        tuple(families.values()),
+        both(first.extra, second.extra),
+        first.required + tuple(name for name in second.required if name not in first.required),
+        max(first.least, second.least),
+        _smaller(first.most, second.most),
+    )
+
+
+def _smaller(first: int | None, second: int | None) -> int | None:
+    return second if first is None else first if second is None else min(first, second)
+
+
+def same(first: Any, second: Any) -> bool:
+    """Equality of JSON values: 1 is 1.0 but not true."""
+    if isinstance(first, bool) or isinstance(second, bool):
+        return first is second
+    if isinstance(first, list) and isinstance(second, list):
+        return len(first) == len(second) and all(map(same, first, second))
+    if isinstance(first, dict) and isinstance(second, dict):
+        return first.keys() == second.keys() and all(same(first[key], second[key]) for key in first)
+    return bool(type(first) is type(second) or _are_numbers(first, second)) and bool(first == second)
+
+
+def _are_numbers(first: Any, second: Any) -> bool:
+    return isinstance(first, (int, float)) and isinstance(second, (int, float))
