@@ -20,8 +20,10 @@ ROOT = Path(__file__).resolve().parent.parent
 PICTURE = ROOT / "docs" / "terminal.svg"
 COMMANDS = (
     'edgechat ask "Name three uses of a Raspberry Pi." --seed 4 -n 90 --stats',
-    ('edgechat ask "Invent a sensor reading." --seed 1 --schema \'{"type":"object","required":["sensor","value"],'
-    '"properties":{"sensor":{"enum":["temp","humidity"]},"value":{"type":"number","minimum":0,"maximum":40}}}\''),
+    (
+        'edgechat ask "Invent a sensor reading." --seed 1 --schema \'{"type":"object","required":["sensor","value"],'
+        '"properties":{"sensor":{"enum":["temp","humidity"]},"value":{"type":"number","minimum":0,"maximum":40}}}\''
+    ),
     "edgechat ps",
 )
 
