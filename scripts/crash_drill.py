@@ -58,8 +58,8 @@ def wait_for(paths: Paths, stage: str) -> int:
 
 def kill_once(paths: Paths, stage: str, number: signal.Signals, expected: dict[str, str]) -> str:
     """One run; ``""`` when the user noticed nothing but a note, else what went wrong."""
-    if stage == "load":
-        edgechat("stop")
+    if stage in {"load", "prefill"}:
+        edgechat("stop")  # a warm engine has read the long prompt already
     else:
         edgechat("ask", "-n", "1", "hi")
     if stage == "idle":
@@ -82,7 +82,7 @@ def kill_once(paths: Paths, stage: str, number: signal.Signals, expected: dict[s
 
 def interrupt_once(paths: Paths, stage: str) -> tuple[str, float]:
     """One Ctrl-C; what went wrong, and the seconds until the client was gone."""
-    if stage == "load":
+    if stage in {"load", "prefill"}:
         edgechat("stop")
     child = start(*(LONG if stage == "prefill" else ("ask", "Tell me about the sea.", "-n", "2000")))
     wait_for(paths, stage)
