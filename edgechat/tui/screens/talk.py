@@ -29,11 +29,10 @@ class Talk(Screen[None]):
     sidebar: Sidebar
 
     async def open(self, number: int | None) -> None:
-        """Show conversation ``number``, or with None an empty one."""
-        raise NotImplementedError
+        """Show conversation ``number``, or with None an empty one; the chat screen says how."""
 
     def _show_title(self) -> None:
-        raise NotImplementedError
+        """Bring the title up to date; the chat screen says how."""
 
     def _explain(self, error: EdgechatError) -> None:
         if isinstance(error, ContextOverflowError):
