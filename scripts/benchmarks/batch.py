@@ -58,6 +58,8 @@ def _one(ground: Ground, model: Model, comparisons: list[Comparison], rows: list
     sides: dict[str, dict[int, Worker]] = {"edgechat": {n: partial(crowd.ours, ground, model, n) for n in CLIENTS}}
     for flavour in ground.flavours:
         sides[f"llama-server {flavour}"] = {n: partial(_with_server, ground, model, flavour, n) for n in CLIENTS}
+    # Loads the model and reads the instructions, as is done for each llama-server before its clock runs.
+    crowd.ours(ground, model, 1, [replace(question, max_tokens=1) for question in _questions(model, 1, 999)])
     best: dict[str, int] = {}
     for side, workers in sides.items():
         found: dict[int, float] = {}
