@@ -36,8 +36,8 @@ _CHAT = "Write a very long story about a night train that crosses the mountains.
 _NOTE = (
     f"95th percentile of the time between two pieces of text of a chat of {CHAT_TOKENS} tokens, at the client: in "
     "quiet, and from the moment a prompt of about 4,000 tokens is posted until its first token. `longest` is the "
-    "longest of them. The bar is about each side's own quiet figure. Below: four greedy answers at once, the same again, "
-    "and once more with the second cancelled after its fifth piece of text."
+    "longest of them. The bar is about each side's own quiet figure. Below: four greedy answers at once, the same "
+    "again, and once more with the second cancelled after its fifth piece of text."
 )
 _TOPICS = ("a pump", "a bridge", "a market", "a lighthouse")
 
