@@ -176,14 +176,16 @@ class Batch:
         if not waiting:
             return
         wait({slot.future for slot in waiting if slot.future is not None}, return_when=FIRST_COMPLETED)
-        finished = [(slot, slot.future.result()) for slot in waiting if slot.future is not None and slot.future.done()]
-        for _, result in finished:
-            self._stop_if_hopeless(result)
-        fresh = [(slot, self._labelled(result, slot)) for slot, result in finished]
+        ended = [(slot, slot.future) for slot in waiting if slot.future is not None and slot.future.done()]
+        broken = [error for _, future in ended if (error := future.exception()) is not None]
+        fresh = [(slot, self._labelled(future.result(), slot)) for slot, future in ended if future.exception() is None]
         if self._journal is not None:
-            # What the engine could not answer is not done: --resume asks again.
+            # What the engine could not answer is not done: --resume asks again. What others answered meanwhile is.
             self._journal.append((slot.record.number, done.to_json()) for slot, done in fresh if _is_settled(done))
+        for error in broken:
+            raise error
         for slot, done in fresh:
+            self._stop_if_hopeless(done)
             slot.done = done
             self._keep(slot, done)
 

@@ -32,7 +32,7 @@ def require_encoding(name: str) -> str:
     """
     try:
         found = codecs.lookup(name)
-        b"".decode(found.name)
+        "a".encode(found.name)  # refuses what is no text encoding, such as hex
     except (LookupError, ValueError, TypeError) as error:
         raise UsageError(
             f"There is no encoding {name!r}.", hint="For example: utf-8, cp932, euc-jp, utf-16, gb18030."
