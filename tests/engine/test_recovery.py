@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.engine
 
 KILLERS = [signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL]
-LONG = "word " * 2500  # keeps the starter model reading for seconds
+LONG = "word " * 1200  # keeps the starter model reading for seconds
 ASK = ("ask", "Tell me about the sea.", "--temp", "0", "-n", "160")
 
 
