@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.engine
 
-LONG = ("--temp", "0.9", "--repeat-penalty", "1.2", "-n", "3000", "Write a very long story about the sea.")
+LONG = ("--temp", "0", "-n", "3000", "What is the capital of France?")
+"""Greedily decoded, the starter model never comes to an end with this one."""
 
 
 def kept(paths: Paths, number: int = 1) -> list[Message]:

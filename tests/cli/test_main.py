@@ -97,7 +97,7 @@ def test_version() -> None:
     assert (shown.returncode, __version__ in shown.stdout) == (0, True)
 
 
-@pytest.mark.parametrize(("typed", "meant"), [("aks", "ask"), ("modles", "models"), ("docter", "doctor")])
+@pytest.mark.parametrize(("typed", "meant"), [("boad", "board"), ("modles", "models"), ("docter", "doctor")])
 def test_an_unknown_command_is_told_the_nearest(typed: str, meant: str) -> None:
     done = run(typed)
     assert (done.returncode, done.stdout) == (ExitCode.USAGE, "")

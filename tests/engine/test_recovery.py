@@ -22,6 +22,8 @@ pytestmark = pytest.mark.engine
 
 KILLERS = [signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL]
 LONG = "word " * 1200  # keeps the starter model reading for seconds
+ENDLESS = ("ask", "What is the capital of France?", "--temp", "0", "-n", "3000")
+"""Greedily decoded, the starter model never comes to an end with this one."""
 ASK = ("ask", "Tell me about the sea.", "--temp", "0", "-n", "160")
 
 
@@ -72,7 +74,7 @@ def test_a_death_while_idle_is_not_even_noticed(cli: Cli, paths: Paths, number: 
 
 def test_a_request_that_kills_twice_is_not_tried_again(cli: Cli, paths: Paths) -> None:
     cli("ask", "-n", "1", "hi")
-    child = cli.popen("ask", "Tell me about the sea.", "--temp", "0", "-n", "1000", "--repeat-penalty", "1.1")
+    child = cli.popen(*ENDLESS)
     first = kill_at(paths, "decode", signal.SIGKILL)
     until = time.monotonic() + 30
     while time.monotonic() < until:
@@ -96,7 +98,7 @@ def test_an_interrupted_ask_returns_at_once_and_the_next_is_right(
     reference = cli("ask", "Name a river.", "--temp", "0", "-n", "12").stdout
     if stage == "load":
         cli("stop")
-    child = cli.popen("ask", LONG if stage == "prefill" else "Tell me about the sea.", "-n", "2000")
+    child = cli.popen(*(("ask", LONG) if stage == "prefill" else ENDLESS))
     _wait_for(lambda: any(engine["stage"] == stage for engine in client.status(paths)))
     child.send_signal(number)
     code, _, err = finish(child)
@@ -109,7 +111,7 @@ def test_an_interrupted_ask_returns_at_once_and_the_next_is_right(
 
 def test_stopping_the_engine_ends_the_answer_with_its_reason(cli: Cli, paths: Paths) -> None:
     cli("ask", "-n", "1", "hi")
-    child = cli.popen("ask", "Tell me about the sea.", "-n", "2000", "--repeat-penalty", "1.1")
+    child = cli.popen(*ENDLESS)
     _wait_for(lambda: client.status(paths)[0]["stage"] == "decode")
     time.sleep(0.3)
     cli("stop")
