@@ -19,17 +19,18 @@ Script = Literal["latin", "kana", "han", "hangul", "cyrillic", "greek", "arabic"
 UNDETERMINED = "und"
 AUTO = "auto"
 
+# Written as code points: some of these signs turn into others when an editor normalizes the file.
 _RANGES: dict[Script, str] = {
-    "latin": "A-Za-zÀ-ÖØ-öø-ɏḀ-ỿＡ-Ｚａ-ｚ",
-    "kana": "ぁ-ゖゝゞァ-ヺー-ヿㇰ-ㇿｦ-ﾝ",
-    "han": "々〇㐀-䶿一-鿿豈-﫿\U00020000-\U0003ffff",
-    "hangul": "ᄀ-ᇿㄱ-ㆎ가-힣",
-    "cyrillic": "Ѐ-ԯ",
-    "greek": "Ͱ-Ͽἀ-῿",
-    "arabic": "؀-ۿݐ-ݿ",
-    "hebrew": "֐-׿",
-    "thai": "฀-๿",
-    "devanagari": "ऀ-ॿ",
+    "latin": r"A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u1e00-\u1eff\uff21-\uff3a\uff41-\uff5a",
+    "kana": r"\u3041-\u3096\u309d\u309e\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\uff66-\uff9d",
+    "han": r"\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff",
+    "hangul": r"\u1100-\u11ff\u3131-\u318e\uac00-\ud7a3",
+    "cyrillic": r"\u0400-\u052f",
+    "greek": r"\u0370-\u03ff\u1f00-\u1fff",
+    "arabic": r"\u0600-\u06ff\u0750-\u077f",
+    "hebrew": r"\u0590-\u05ff",
+    "thai": r"\u0e00-\u0e7f",
+    "devanagari": r"\u0900-\u097f",
 }
 _PATTERNS = {script: re.compile(f"[{ranges}]") for script, ranges in _RANGES.items()}
 
