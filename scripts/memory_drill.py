@@ -142,6 +142,9 @@ class Run:
     refusal: str = ""
     seconds: float = 0.0
     peak_rss: int = 0
+    processes: list[str] = field(default_factory=list)
+    """Whoever was seen in the group: role, ``oom_score_adj``, and the seconds from the start at which it was last seen
+    alive. Tells who may have been the victim of a kill that no note explains."""
 
     @property
     def outcome(self) -> str:
@@ -156,7 +159,8 @@ class Run:
 class Drill:
     """The runs over one model."""
 
-    def __init__(self, home: Path, model: str | None, ctx: int | None) -> None:
+    def __init__(self, home: Path, model: str | None, ctx: int | None, *, is_warm: bool = False) -> None:
+        self.is_warm = is_warm
         self.paths = Paths.from_env({"EDGECHAT_HOME": str(home)})
         self.env = {**os.environ, "EDGECHAT_HOME": str(home)}
         self.model, self.ctx = model, ctx
@@ -204,6 +208,8 @@ class Drill:
     def _watch(self, child: subprocess.Popen[bytes], group: Group, run: Run) -> list[death.Death]:
         """Collect the wardens' notes until the client ends; bring the limit down when it is to come late."""
         notes: dict[str, death.Death] = {}
+        seen: dict[int, str] = {}
+        began = time.monotonic()
         is_limited = run.way not in {"late", "mapping"}
         until = time.monotonic() + PATIENCE_S
         while True:
@@ -211,7 +217,11 @@ class Drill:
             note = death.last(self.paths.state)
             if note is not None:
                 notes[note.engine] = note
+            for pid in group.processes():
+                if role := _role(pid):
+                    seen[pid] = f"{role} until {time.monotonic() - began:.3f}"
             if is_over:
+                run.processes = list(seen.values())
                 return list(notes.values())
             if not is_limited and (pids := [e["pid"] for e in client.status(self.paths) if e["model"]]):
                 if run.way == "mapping":
@@ -229,8 +239,9 @@ class Drill:
         for name in (death.NOTE, "stepped-down.json"):
             (self.paths.state / name).unlink(missing_ok=True)
         log.path(self.paths.state).unlink(missing_ok=True)
-        # The trial of a chat template takes memory of its own, beside the model's first load.
-        shutil.rmtree(self.paths.cache, ignore_errors=True)
+        if not self.is_warm:
+            # The trial of a chat template takes memory of its own, beside the model's first load.
+            shutil.rmtree(self.paths.cache, ignore_errors=True)
         for file in self.files:
             with file.open("rb") as opened:
                 os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
@@ -245,6 +256,22 @@ class Drill:
             run.plan = f"{stats['model']}:{stats['quant']} {stats['n_ctx']} {_loaded_by(self.paths.state)}"
         if run.exit:
             run.refusal = next((line for line in lines if line.startswith("edgechat: ")), "no word")
+
+
+def _role(pid: int) -> str:
+    """What a process of the group is and its ``oom_score_adj``; ``""`` when it has just ended."""
+    try:
+        line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        adjusted = Path(f"/proc/{pid}/oom_score_adj").read_text().strip()
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+    if not line or state in "ZX":
+        return ""
+    if "edgechat.engine.host" in line:
+        return f"{'engine' if adjusted != '0' else 'warden'} {pid} ({adjusted})"
+    known = [name for name in ("edgechat.engine.vetting", "edgechat ask") if name in line]
+    return f"{known[0] if known else line[:40].strip()} {pid} ({adjusted})"
 
 
 def _loaded_by(state: Path) -> str:
@@ -263,7 +290,7 @@ def _unlimited() -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _homes(models: list[Path], *, ctx: int | None) -> Iterator[list[Drill]]:
+def _homes(models: list[Path], *, ctx: int | None, is_warm: bool) -> Iterator[list[Drill]]:
     """A home for each model file, and one where all of them are installed together."""
     with tempfile.TemporaryDirectory(prefix="edgechat-drill-") as directory:
         drills = []
@@ -273,7 +300,7 @@ def _homes(models: list[Path], *, ctx: int | None) -> Iterator[list[Drill]]:
             copy = home / "files" / model.name
             shutil.copyfile(model, copy)
             os.sync()
-            drills.append(Drill(home, str(copy), ctx))
+            drills.append(Drill(home, str(copy), ctx, is_warm=is_warm))
         if len(models) > 1:
             home = Path(directory) / "all"
             home.mkdir()
@@ -282,7 +309,7 @@ def _homes(models: list[Path], *, ctx: int | None) -> Iterator[list[Drill]]:
                     [sys.executable, "-m", "edgechat", "models", "add", str(drill.model)],
                     env={**os.environ, "EDGECHAT_HOME": str(home)}, check=True, stdout=subprocess.DEVNULL,
                 )  # fmt: skip
-            drills.append(Drill(home, None, ctx))
+            drills.append(Drill(home, None, ctx, is_warm=is_warm))
         yield drills
 
 
@@ -317,6 +344,7 @@ def main() -> int:
     parser.add_argument("--percent", default=",".join(map(str, PERCENT)), help="of the unlimited plan's need")
     parser.add_argument("--way", default=",".join(WAYS), help=f"among {', '.join(WAYS)}")
     parser.add_argument("--ctx", type=int, help="ask for this context")
+    parser.add_argument("--warm", action="store_true", help="keep what earlier runs learned of the chat template")
     parser.add_argument("--json", type=Path, help="write the runs here")
     given = parser.parse_args()
     models = list(given.model or [])
@@ -325,7 +353,7 @@ def main() -> int:
         models.insert(0, own.path)
     runs: list[Run] = []
     try:
-        with _homes(models, ctx=given.ctx) as drills:
+        with _homes(models, ctx=given.ctx, is_warm=given.warm) as drills:
             for drill in drills:
                 for way in given.way.split(","):
                     for percent in map(int, given.percent.split(",")):

@@ -60,9 +60,9 @@ if TYPE_CHECKING:
 @click.option("--keep-alive", help="How long the engine stays afterwards: 30m, 2h, 0 (leave), -1 (stay).")
 @click.option("--no-switch", is_flag=True, help="Never replace a model that another client keeps; exit 3 instead.")
 def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  # noqa: ANN401 - click's
-    r"""Answer PROMPT. Text piped to standard input is appended to it.
+    """Answer PROMPT. Text piped to standard input is appended to it.
 
-    \b
+    
     edgechat ask "Why is the sky blue?"
     dmesg | edgechat ask "What went wrong here?"
     edgechat ask -f report.txt "Summarize this." --stats
