@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  # noqa: ANN401 - click's
     """Answer PROMPT. Text piped to standard input is appended to it.
 
-    
+    \b
     edgechat ask "Why is the sky blue?"
     dmesg | edgechat ask "What went wrong here?"
     edgechat ask -f report.txt "Summarize this." --stats
