@@ -67,7 +67,7 @@ def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  #
     dmesg | edgechat ask "What went wrong here?"
     edgechat ask -f report.txt "Summarize this." --stats
     edgechat ask -c "And at night?"
-    """
+    """  # noqa: D301 - click reads the escape
     paths = Paths.from_env()
     config = settings.load(paths.config)
     if options["is_new"] and not options["is_kept"]:
