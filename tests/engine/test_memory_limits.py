@@ -122,7 +122,10 @@ def test_an_address_space_limit_is_planned_for_and_survived_when_it_comes_late(l
 
 
 def test_an_idle_engine_makes_room_and_keeps_its_plan(cli, paths: Paths, group, home):
-    """The hog is in the same group and not volunteering: the kernel takes the engine, and no plan is to blame."""
+    """The hog is in the same group and does not volunteer: the kernel takes the engine, and no plan is to blame.
+
+    Whether the hog lives is not asserted: in 18 of 90 tries the kernel took it too, after the engine (docs/fit.md).
+    """
     question = [*cli.command("ask", "-n", "1", "hi", "--ctx", "2048")]
     subprocess.run(group.command(question, blind=False), check=True, capture_output=True, timeout=60)
     # Each alone fits with 50 MB to spare; together, the engine's 130 MB of anonymous memory are 80 too many.
@@ -133,11 +136,11 @@ def test_an_idle_engine_makes_room_and_keeps_its_plan(cli, paths: Paths, group, 
     )
     try:
         assert hog.stdout is not None
-        assert hog.stdout.readline() == "full\n", "the hog was killed"
+        hog.stdout.readline()  # full, or killed as well
         note = _note(paths)
         assert (note.cause, note.stage, note.stepped_below) == ("oom", "idle", 0)
         assert steps.read(paths.state, probe().boot_id) == SteppedDown()
-        assert group.kills == 1
+        assert group.kills >= 1
     finally:
         hog.kill()
         hog.communicate()
