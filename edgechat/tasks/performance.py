@@ -184,6 +184,16 @@ def perform(
     return last
 
 
+def problems(task: Task[In, Out], raw: object) -> tuple[Problem, ...]:
+    """What is wrong with a record; empty when it can be run. Runs no rule and asks no model."""
+    payload, _ = _without_id(raw, task, 1)
+    try:
+        task.input_model.model_validate(payload)
+    except ValidationError as error:
+        return _problems(error)
+    return ()
+
+
 def stale(task: Task[In, Out], *, record_id: str | int, silent_s: float, clock: Clock = SYSTEM_CLOCK) -> TaskResult:
     """What a live stream says while its input is silent: no result at all, for silence must not look safe."""
     problem = Problem("", f"No input for {silent_s:.1f} s: what was said before no longer holds.")

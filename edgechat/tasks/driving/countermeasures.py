@@ -1,4 +1,4 @@
-"""Which countermeasures a moment calls for, most urgent first. Codes only; their words are in ``texts.py``."""
+"""Which countermeasures a moment calls for, most urgent first. Codes only; words are in ``texts.py`` and a model's."""
 
 from __future__ import annotations
 

@@ -1,16 +1,19 @@
 """What the model is asked about an assessed moment, and the check of what it answers.
 
-It gets the finished numbers and may put them into words. It never sees a field that it could set.
+It gets the finished numbers and the chosen countermeasures, and may put them into words. It never sees a field that it
+could set.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 from edgechat.engine.request import Message
 from edgechat.plaintext import clean_line
 from edgechat.tasks.driving import texts
+from edgechat.tasks.driving.wording import MAX_WORDED, wording_schema
 from edgechat.tasks.grounding import Ground
 
 if TYPE_CHECKING:
@@ -21,21 +24,22 @@ if TYPE_CHECKING:
 _SYSTEM: dict[Language, str] = {
     "en": (
         "You explain a driving risk to the driver. The risk has been computed and is final. "
-        "Say in one or two short sentences why it is so. Use only the facts given and their numbers. "
-        "Add no number, no advice and no reassurance."
+        "Say in one or two short sentences why it is so. Then word each countermeasure anew in one short sentence "
+        "that tells the driver to do the same. Use only the facts given and their numbers. "
+        "Add no number, no advice of your own and no reassurance."
     ),
     "ja": (
         "あなたは運転者に運転リスクの理由を説明します。リスクは計算済みで変更できません。"
-        "その理由を短い1、2文の日本語で述べてください。与えられた事実と数値だけを使い、"
-        "新しい数値、助言、安心させる表現を加えないでください。"
+        "その理由を短い1、2文の日本語で述べ、続いて各対策を、同じ操作を促す短い一文に言い換えてください。"
+        "与えられた事実と数値だけを使い、新しい数値、独自の助言、安心させる表現を加えないでください。"
     ),
     "zh": (
         "你向驾驶员解释驾驶风险的原因。风险已经计算完毕，不能更改。"
-        "请用一两句简短的中文说明原因。只使用给出的事实和数值，"
-        "不要添加新的数值、建议或让人放心的说法。"
+        "请用一两句简短的中文说明原因，然后把每条对策改写成一句简短的话，要求驾驶员做同样的事。"
+        "只使用给出的事实和数值，不要添加新的数值、自己的建议或让人放心的说法。"
     ),
 }
-_LENGTH: dict[Language, int] = {"en": 280, "ja": 140, "zh": 120}
+_LENGTH: dict[Language, int] = {"en": 200, "ja": 100, "zh": 90}
 
 # Nothing here is ever called safe; a model that does so contradicts what it was given.
 _REASSURANCES = (
@@ -44,17 +48,26 @@ _REASSURANCES = (
 )  # fmt: skip
 
 
-def explanation_schema(language: Language) -> Schema:
-    """All that the model can say: one bounded string."""
+_ENDS = (".", "!", "?", "。", "！", "？")
+# A point inside 45.0 ends nothing.
+_SENTENCE = re.compile(r".+?(?:[.!?](?=\s|$)|[。！？]|$)\s*", re.DOTALL)
+
+
+def answer_schema(result: DrivingResult) -> Schema:
+    """All that the model can say: one bounded string, and one for each of the most urgent countermeasures."""
+    codes = [item.code for item in result.countermeasures[:MAX_WORDED]]
     return {
         "type": "object",
-        "properties": {"explanation": {"type": "string", "minLength": 1, "maxLength": _LENGTH[language]}},
-        "required": ["explanation"],
+        "properties": {
+            "explanation": {"type": "string", "minLength": 1, "maxLength": _LENGTH[result.language]},
+            "countermeasures": wording_schema(codes, result.language),
+        },
+        "required": ["explanation", "countermeasures"],
         "additionalProperties": False,
     }
 
 
-def explanation_messages(record: DrivingInput, result: DrivingResult) -> tuple[Message, ...]:
+def answer_messages(record: DrivingInput, result: DrivingResult) -> tuple[Message, ...]:
     """The same first message for every moment, so that its prefix is computed once; then the facts."""
     return (
         Message("system", _SYSTEM[result.language]),
@@ -66,13 +79,30 @@ def explanation_fault(text: str, record: DrivingInput, result: DrivingResult) ->
     """Why a model's explanation may not be shown, or ``""``."""
     if not clean_line(text):
         return "The explanation is empty."
-    if promise := next((words for words in _REASSURANCES if words in text.lower()), ""):
+    if promise := reassurance(text):
         return f"The explanation reassures ({promise!r}); nothing here is called safe."
-    ground = Ground(str(fact) for fact in _facts(record, result).values())
+    ground = Ground(str(fact) for name, fact in _facts(record, result).items() if name != "countermeasures")
     if missing := ground.missing(text):
         cited = ", ".join(found.token for found in missing)
         return f"The explanation cites what the rules did not say: {cited}."
     return ""
+
+
+def reassurance(text: str) -> str:
+    """The words in ``text`` that call something safe, or ``""``."""
+    return next((words for words in _REASSURANCES if words in text.lower()), "")
+
+
+def unrepeated(text: str, language: Language) -> str:
+    """``text`` without sentences that it has said before, and without a last one that was never finished.
+
+    Small models repeat themselves until the string is full; what a driver reads is the first of equals.
+    """
+    sentences = [part.strip() for part in _SENTENCE.findall(text) if part.strip()]
+    kept = list(dict.fromkeys(sentences))
+    if len(kept) > 1 and not kept[-1].endswith(_ENDS):
+        kept.pop()
+    return ("" if language in {"ja", "zh"} else " ").join(kept)
 
 
 def _facts(record: DrivingInput, result: DrivingResult) -> dict[str, object]:
@@ -89,6 +119,7 @@ def _facts(record: DrivingInput, result: DrivingResult) -> dict[str, object]:
         "weather": record.weather,
         "time_of_day": record.time_of_day,
         "lane_center_offset": _with_unit(record.lane_center_offset_m, "m"),
+        "countermeasures": {item.code: item.text for item in result.countermeasures[:MAX_WORDED]},
     }
     return {name: value for name, value in measured.items() if value is not None}
 

@@ -28,6 +28,9 @@ Score = Annotated[float, Field(ge=0, le=1)]
 ExplanationStatus = Literal["ok", "pending", "timeout", "truncated", "rejected", "failed", "cancelled", "no_model"]
 
 
+WordedBy = Literal["rule", "model"]
+
+
 class HistoryFrame(Strict):
     """One earlier moment."""
 
@@ -115,6 +118,8 @@ class Countermeasure(Strict):
 
     code: Code
     text: str
+    worded_by: WordedBy
+    """``model`` where its words passed the check that they say the same; otherwise the rule's text stands."""
 
 
 class AssumptionMade(Strict):
@@ -125,7 +130,7 @@ class AssumptionMade(Strict):
 
 
 class DrivingResult(Strict):
-    """Risk of one moment. Numbers and codes are the rules'; only ``explanation`` is a model's."""
+    """Risk of one moment. Numbers and codes are the rules'; a model gives ``explanation`` and words alone."""
 
     risk: Score
     level: Level

@@ -1,7 +1,7 @@
 """Driving-scene risk from speed, gap, lane position and weather: alert and numbers by rules, explanation by a model.
 
 The alert is arithmetic and stands before the model is asked. With no answer in time the result is complete but for
-its explanation.
+its explanation, and the countermeasures stand in the rules' own words.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from edgechat.plaintext import clean_line
 from edgechat.tasks.budget import answer_tokens
 from edgechat.tasks.contract import Ask, Context, GeneratedJson, Outcome, Problem, Steps, Task
-from edgechat.tasks.driving import explanation, texts
+from edgechat.tasks.driving import explanation, texts, wording
 from edgechat.tasks.driving.countermeasures import countermeasures
 from edgechat.tasks.driving.record import (
     AssumptionMade,
@@ -43,7 +43,7 @@ class Driving(Task[DrivingInput, DrivingResult]):
     """The built-in task ``driving``."""
 
     name: ClassVar[str] = "driving"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     example: ClassVar[Mapping[str, Any]] = {
         "speed_kmh": 100.0,
         "distance_to_car_m": 45.0,
@@ -60,7 +60,7 @@ class Driving(Task[DrivingInput, DrivingResult]):
         self._stream = Stream()
 
     def steps(self, record: DrivingInput, context: Context) -> Steps[DrivingResult]:
-        """Assess, offer the finished numbers, ask for an explanation, check it."""
+        """Assess, offer the finished numbers, ask for an explanation and words, check them."""
         scene, assumed = scene_of(record)
         if context.live:
             if fault := self._stream.fault(record.t_s):
@@ -70,9 +70,9 @@ class Driving(Task[DrivingInput, DrivingResult]):
         if context.live:
             found = replace(found, alert=self._stream.alert(found, record.threshold))
         result = result_of(scene, found, assumed, record.threshold, record.language or context.language)
-        schema = explanation.explanation_schema(result.language)
+        schema = explanation.answer_schema(result)
         answer = yield Ask(
-            messages=explanation.explanation_messages(record, result),
+            messages=explanation.answer_messages(record, result),
             schema=schema,
             max_tokens=answer_tokens(schema, result.language),
             so_far=Outcome(result),
@@ -135,7 +135,7 @@ def result_of(
             AssumptionMade(code=code, text=texts.ASSUMPTIONS[code][language]) for code in (*found.assumptions, *assumed)
         ],
         countermeasures=[
-            Countermeasure(code=code, text=texts.COUNTERMEASURES[code][language])
+            Countermeasure(code=code, text=texts.COUNTERMEASURES[code][language], worded_by="rule")
             for code in countermeasures(scene, found)
         ],
         reason=texts.reason(found, language),
@@ -147,17 +147,42 @@ def result_of(
 
 
 def _explained(record: DrivingInput, result: DrivingResult, answer: GeneratedJson) -> Outcome[DrivingResult]:
-    """The result with the model's words, or without them and with the reason. Nothing else of it changes."""
+    """The result with the model's words where they hold, and with the reason where not. Nothing else of it changes."""
+    value = answer.value if answer.finish_reason == "stop" and isinstance(answer.value, dict) else {}
+    words: str | None = None
     if answer.finish_reason != "stop":
-        status, fault, words = _STATUS_OF_END[answer.finish_reason], answer.error, None
+        status, fault = _STATUS_OF_END[answer.finish_reason], answer.error
     else:
-        said = answer.value.get("explanation") if isinstance(answer.value, dict) else None
-        words = clean_line(said) if isinstance(said, str) else None
+        said = value.get("explanation")
+        words = explanation.unrepeated(clean_line(said), result.language) if isinstance(said, str) else None
         fault = explanation.explanation_fault(words or "", record, result)
         status = "rejected" if fault else "ok"
-    problems = (Problem("/explanation", fault or f"No explanation: {status}."),) if status != "ok" else ()
-    update = {"explanation": words if status == "ok" else None, "explanation_status": status}
-    return Outcome(result.model_copy(update=update), "ok", problems)
+    problems = [Problem("/explanation", fault or f"No explanation: {status}.")] if status != "ok" else []
+    measures, faults = _worded(result, value.get("countermeasures"))
+    update = {
+        "explanation": words if status == "ok" else None,
+        "explanation_status": status,
+        "countermeasures": measures,
+    }
+    return Outcome(result.model_copy(update=update), "ok", (*problems, *faults))
+
+
+def _worded(result: DrivingResult, said: object) -> tuple[list[Countermeasure], list[Problem]]:
+    """The countermeasures in the model's words where these still say the same; codes and order stay."""
+    measures, faults = list(result.countermeasures), []
+    for i, item in enumerate(measures[: wording.MAX_WORDED] if isinstance(said, dict) else ()):
+        text = said.get(item.code) if isinstance(said, dict) else None
+        if not isinstance(text, str):
+            continue
+        text = clean_line(text)
+        fault = wording.wording_fault(item.code, text, result.language)
+        if not fault and (promise := explanation.reassurance(text)):
+            fault = f"The wording reassures ({promise!r})."
+        if fault:
+            faults.append(Problem(f"/countermeasures/{i}/text", f"{fault} The rule's text stands."))
+        elif text != item.text:  # a copy of the rule's text is the rule's
+            measures[i] = item.model_copy(update={"text": text, "worded_by": "model"})
+    return measures, faults
 
 
 def _rounded(value: float | None) -> float | None:

@@ -1,4 +1,4 @@
-"""The fixed words of the driving task in three languages. Rules choose them; no model writes or changes them."""
+"""The fixed words of the driving task in three languages. Rules choose them; what a model words anew goes beside."""
 
 from __future__ import annotations
 

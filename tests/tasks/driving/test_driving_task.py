@@ -14,19 +14,22 @@ from edgechat.tasks.contract import Context
 from edgechat.tasks.driving.conditions import TIMES_OF_DAY, WEATHERS
 from edgechat.tasks.driving.task import Driving
 from edgechat.tasks.driving.texts import ASSUMPTIONS, COUNTERMEASURES
+from edgechat.tasks.driving.wording import LENGTH, wording_fault
 from edgechat.tasks.performance import perform, stages
 from tests.tasks.scripted import Hand, ScriptedGenerator, assert_fits
 
 GOOD: dict[str, Any] = dict(Driving.example)
-EXPLAINED = ("explanation", "explanation_status")
+EXPLAINED = ("explanation", "explanation_status", "countermeasures")
 
 
-def without_explanation(result: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in result.items() if name not in EXPLAINED}
+def without_words(result: dict[str, Any]) -> dict[str, Any]:
+    """What no model may touch: everything but its sentence and the words of countermeasures."""
+    kept = {name: value for name, value in result.items() if name not in EXPLAINED}
+    return {**kept, "codes": [item["code"] for item in result["countermeasures"]]}
 
 
-def says(text: str) -> ScriptedGenerator:
-    return ScriptedGenerator({"explanation": text})
+def says(text: str, **words: str) -> ScriptedGenerator:
+    return ScriptedGenerator({"explanation": text, "countermeasures": words})
 
 
 def test_the_alert_stands_before_the_model_is_asked():
@@ -45,7 +48,7 @@ def test_an_explanation_is_taken_over_and_changes_nothing_else():
     result = assert_fits(task, done)
     assert (done.status, result["explanation_status"]) == ("ok", "ok")
     assert result["explanation"] == "The gap of 45 m is short of the 200 m recommended in rain."
-    assert without_explanation(result) == without_explanation(alone)
+    assert without_words(result) == without_words(alone)
     assert (done.model, done.quant, done.seed) == ("scripted", "NONE", 7)
 
 
@@ -74,6 +77,85 @@ def test_without_a_usable_answer_the_result_is_whole_but_for_the_explanation(gen
     assert done.errors[0].message
 
 
+def test_countermeasures_are_worded_by_the_model_and_chosen_by_rules():
+    task = Driving()
+    fog = {**GOOD, "weather": "snow", "time_of_day": "night"}
+    words = {
+        "increase_gap": "Leave more space: widen the gap to the car ahead.",
+        "slow_down_slippery": "Snow on the road: drive more slowly.",
+        "no_sudden_inputs": "Steer and brake smoothly.",
+        "lights_on": "Switch on the headlights.",
+        "brake_now": "Brake now.",
+    }
+    alone = assert_fits(task, perform(task, fog, generator=None))
+    done = perform(task, fog, generator=says("The gap is short.", **words))
+    result = assert_fits(task, done)
+    assert without_words(result) == without_words(alone)
+    assert [(item["text"], item["worded_by"]) for item in result["countermeasures"]] == [
+        (words["increase_gap"], "model"),
+        (words["slow_down_slippery"], "model"),
+        (words["no_sudden_inputs"], "model"),
+        # Only the most urgent are worded; a code that the rules did not choose has no place to go.
+        (COUNTERMEASURES["lights_on"]["en"], "rule"),
+        (COUNTERMEASURES["watch_ahead"]["en"], "rule"),
+    ]
+    assert done.errors == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Accelerate to increase the gap.", "Do not increase the gap.", "Close the gap and increase the distance later.",
+        "Increase the gap to 90 m.", "Enjoy the ride.", "The gap is safe to keep; increase the distance if you like.",
+        "", "\x1b\x07", "No need to increase the distance.",
+    ],
+)  # fmt: skip
+def test_a_wording_that_says_something_else_leaves_the_rules_text_and_says_so(text):
+    task = Driving()
+    done = perform(task, GOOD, generator=says("The gap is short.", increase_gap=text))
+    result = assert_fits(task, done)
+    first = result["countermeasures"][0]
+    assert first == {
+        "code": "increase_gap", "text": COUNTERMEASURES["increase_gap"]["en"], "worded_by": "rule"
+    }  # fmt: skip
+    assert [problem.path for problem in done.errors] == ["/countermeasures/0/text"]
+    assert "rule's text stands" in done.errors[0].message
+    assert (done.status, result["explanation_status"]) == ("ok", "ok")
+
+
+def test_the_rules_own_texts_would_pass_as_wordings():
+    for code, texts in COUNTERMEASURES.items():
+        for language, text in texts.items():
+            assert wording_fault(code, text, language) == ""
+            assert len(text) <= LENGTH[language]
+
+
+@pytest.mark.parametrize(
+    ("language", "code", "text"),
+    [
+        ("ja", "brake_now", "ブレーキは不要です。"),
+        ("ja", "brake_now", "ブレーキを踏まずに加速してください。"),
+        ("ja", "increase_gap", "車間を詰めてから広げてください。"),
+        ("ja", "lights_on", "灯火を消してください。"),
+        ("zh", "brake_fully", "不要刹车。"),
+        ("zh", "increase_gap", "加速并拉开距离。"),
+        ("zh", "lights_on", "关闭车灯。"),
+        ("en", "lights_on", "Turn off the lights."),
+        ("en", "brake_fully", "Release the brake."),
+        ("en", "watch_ahead", "Do not look ahead."),
+        ("ja", "brake_now", "Brake now."),
+    ],
+)
+def test_advice_turned_round_is_seen_in_every_language(language, code, text):
+    assert wording_fault(code, text, language)
+
+
+def test_sentences_said_again_and_one_never_finished_are_dropped():
+    said = "The gap of 45 m is short. The gap of 45 m is short. The road is wet. The gap of"
+    result = assert_fits(Driving(), perform(Driving(), GOOD, generator=says(said)))
+    assert result["explanation"] == "The gap of 45 m is short. The road is wet."
+
+
 def test_the_error_behind_a_missing_explanation_is_kept_for_the_caller():
     error = EngineError("The engine died.", cause="oom")
     assert perform(Driving(), GOOD, generator=ScriptedGenerator(raises=error)).cause is error
@@ -90,14 +172,17 @@ def test_a_time_that_has_run_out_is_not_spent_on_the_model():
     assert generator.calls == []
 
 
-def test_the_model_is_given_no_field_that_it_could_set_but_its_sentence():
+def test_the_model_is_given_no_field_that_it_could_set_but_its_words():
     generator = says("x")
     perform(Driving(), GOOD, generator=generator, seed=3, timeout_s=2.0)
     (call,) = generator.calls
-    assert list(call.schema["properties"]) == ["explanation"]
+    assert list(call.schema["properties"]) == ["explanation", "countermeasures"]
     assert call.schema["additionalProperties"] is False
-    assert call.schema["properties"]["explanation"]["maxLength"] <= 280
-    assert 0 < call.max_tokens <= 200
+    assert call.schema["properties"]["explanation"]["maxLength"] <= 200
+    words = call.schema["properties"]["countermeasures"]
+    assert words["required"] == list(words["properties"]) == ["increase_gap", "slow_down_slippery", "watch_ahead"]
+    assert words["additionalProperties"] is False
+    assert 0 < call.max_tokens <= 300
     assert call.seed == 3
     assert call.timeout_s is not None
     assert call.timeout_s <= 2.0
@@ -250,10 +335,10 @@ def test_the_live_alert_has_hysteresis_and_the_risk_has_not():
 def test_every_valid_record_gives_a_result_that_fits_its_schema_whatever_the_model_says(record, words):
     task = Driving()
     alone = assert_fits(task, perform(task, record, generator=None))
-    done = perform(task, record, generator=says(words))
+    done = perform(task, record, generator=says(words, **{item["code"]: words for item in alone["countermeasures"]}))
     result = assert_fits(task, done)
     assert done.status == "ok"
-    assert without_explanation(result) == without_explanation(alone)
+    assert without_words(result) == without_words(alone)
     assert result["alert"] == (result["risk"] > result["threshold"])
     if result["basis"] in {"gap_only", "no_lead"}:
         assert result["ttc_s"] is None
