@@ -1,8 +1,8 @@
 """The decode loop: takes requests, keeps as many as fit decoding together, and sends what comes out.
 
-One thread, one llama.cpp context. A step decodes one token of every running answer and a piece of the oldest prompt
-that is still being read; the piece is sized by measured speed, so that a cancellation or a running answer never waits
-longer than one short step. Everything that takes effect does so between steps.
+One thread, one llama.cpp context. A step decodes one token of every running answer and a piece of one prompt
+that is still being read, each in its turn; the piece is sized by measured speed, so that a cancellation or a running
+answer never waits longer than one short step. Everything that takes effect does so between steps.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from edgechat.engine.events import Prefill
 from edgechat.engine.log import log_exception
 from edgechat.engine.native.context import CacheFullError
 from edgechat.engine.oom import REREADING_EXIT, Rereading
+from edgechat.engine.pace import Pace
 from edgechat.engine.refusal import error_frame
 from edgechat.engine.sequence import never_started
 from edgechat.errors import ContextOverflowError, DeadlineError, EdgechatError, EngineBusyError
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
     from edgechat.engine.sequence import Sequence
     from edgechat.engine.vital import Vital
 
-_STEP_ALONE_S = 1.0
-_STEP_BESIDE_OTHERS_S = 0.25
-_MIN_CHUNK = 32
 MAX_WAITING = 256
 """Requests in the queue; each holds its prompt in memory."""
 
@@ -62,8 +60,9 @@ class DecodeLoop:
         self._inbox = inbox
         self._admission = Admission(residence)
         self._running: list[Sequence] = []
-        self._prefill_tps = 0.0
         settings = residence.choice.plan.settings
+        self._pace = Pace(settings.n_ubatch)
+        self._last_read: Sequence | None = None
         self._governor = governor
         self._rereading = Rereading(residence.choice.plan.memory.mapped)
         self._planned_threads = (settings.n_threads, settings.n_threads_batch)
@@ -205,34 +204,33 @@ class DecodeLoop:
                 sequence.n_past += pending
                 n_decoding += 1
         began = time.monotonic()
-        reading = next((s for s in self._running if s.logits_at < 0), None)
-        if reading is not None:
-            n_prefilled = self._add_chunk(reading, self._chunk(n_decoding > 0), began)
+        reading = self._next_to_read()
+        if reading is not None and (chunk := self._pace.chunk(n_decoding)):
+            n_prefilled = self._add_chunk(reading, chunk, began)
         self._vital.stage = "prefill" if n_prefilled else "decode"
         self._decode()
         if self._rereading.after_step():
             # As slow as the disk, for as long as it lives: a smaller plan takes over, as after the OOM killer.
             self._vital.note(declared="oom:the model's file had to be read again for every token")
             os._exit(REREADING_EXIT)
-        now = time.monotonic()
-        if reading is not None and n_prefilled >= _MIN_CHUNK:
-            tps = n_prefilled / max(now - began, 1e-6)
-            self._prefill_tps = tps if not self._prefill_tps else 0.7 * self._prefill_tps + 0.3 * tps
+        self._pace.took(n_decoding, n_prefilled, time.monotonic() - began)
         for sequence in list(self._running):
             if sequence.logits_at >= 0:
                 self._sample(sequence)
-            elif sequence is reading:
+            elif sequence is reading and n_prefilled:
                 if sequence.n_past == sequence.n_static:
                     self._admission.keep_prefix(sequence)
                 done = min(sequence.n_past, len(sequence.prompt))
                 sequence.reader.send(Prefill(done, len(sequence.prompt)), sequence.request_id)
 
-    def _chunk(self, beside_others: bool) -> int:
-        """Prompt tokens to read in one step."""
-        if not self._prefill_tps:
-            return self._home.choice.plan.settings.n_ubatch
-        budget = self._prefill_tps * (_STEP_BESIDE_OTHERS_S if beside_others else _STEP_ALONE_S)
-        return max(int(budget), _MIN_CHUNK)
+    def _next_to_read(self) -> Sequence | None:
+        """Prompts are read in turns, a piece each: a short one does not wait for all of a long one."""
+        unread = [sequence for sequence in self._running if sequence.logits_at < 0]
+        if len(unread) > 1 and self._last_read in unread:
+            at = unread.index(self._last_read) + 1
+            unread = unread[at:] + unread[:at]
+        self._last_read = unread[0] if unread else None
+        return self._last_read
 
     def _add_chunk(self, sequence: Sequence, chunk: int, now: float) -> int:
         if not sequence.timing.prefill_began:
