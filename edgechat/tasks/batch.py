@@ -33,6 +33,11 @@ WINDOW = 64
 """Records read ahead at least: so many small ones share one sync of the journal."""
 MAX_ENGINE_FAILURES = 3
 """Records in a row that an engine may die over before the run stops: it is not the records then."""
+_LOOKS_EVERY_S = 0.1
+
+
+class StoppedError(EdgechatError):
+    """Whoever had started the run stopped it; the journal has what was done."""
 
 
 @dataclass(slots=True)
@@ -82,6 +87,7 @@ class Batch:
         model_sha256: the model that will answer, as far as it is known before it has.
         variant: what else an answer depends on (the model's own prompts, say).
         no_model: why ``connect`` returns None; raised where rules alone have nothing to say.
+        stop: set by another thread to end the run; what was being answered is cut off.
     """
 
     def __init__(
@@ -98,7 +104,9 @@ class Batch:
         model_sha256: str | None = None,
         variant: str = "",
         no_model: NoModelError | None = None,
+        stop: threading.Event | None = None,
     ) -> None:
+        self._stop = stop
         self._task, self._connect, self._context = task, connect, context or Context()
         self._seed, self._timeout_s, self._parallel = seed, timeout_s, parallel
         self._journal, self._answers = journal, answers
@@ -120,11 +128,13 @@ class Batch:
             EngineError: the engine died over :data:`MAX_ENGINE_FAILURES` records in a row.
             StateError: the journal cannot be written.
             InvalidInputError: the input is not what the journal was written for.
+            StoppedError: ``stop`` was set.
         """
         pool = ThreadPoolExecutor(self._parallel, thread_name_prefix="record")
         try:
             is_more = True
             while is_more or self._pending:
+                self._end_if_stopped()
                 while is_more and len(self._pending) < self._window:
                     record = next(records, None)
                     if record is None:
@@ -175,7 +185,9 @@ class Batch:
         waiting = [slot for slot in self._pending if slot.done is None]
         if not waiting:
             return
-        wait({slot.future for slot in waiting if slot.future is not None}, return_when=FIRST_COMPLETED)
+        futures = {slot.future for slot in waiting if slot.future is not None}
+        while not wait(futures, None if self._stop is None else _LOOKS_EVERY_S, FIRST_COMPLETED).done:
+            self._end_if_stopped()
         ended = [(slot, slot.future) for slot in waiting if slot.future is not None and slot.future.done()]
         broken = [error for _, future in ended if (error := future.exception()) is not None]
         fresh = [(slot, self._labelled(future.result(), slot)) for slot, future in ended if future.exception() is None]
@@ -188,6 +200,10 @@ class Batch:
             self._stop_if_hopeless(done)
             slot.done = done
             self._keep(slot, done)
+
+    def _end_if_stopped(self) -> None:
+        if self._stop is not None and self._stop.is_set():
+            raise StoppedError("The run was stopped.")
 
     def _perform(self, record: Record) -> TaskResult:
         return perform(

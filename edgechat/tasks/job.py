@@ -26,6 +26,7 @@ from edgechat.tasks.journal import SUFFIX, Journal
 from edgechat.tasks.published import published_schema
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Iterator, Mapping
 
     from edgechat.engine.request import Wish
@@ -110,6 +111,7 @@ def run_job(
     stdout: BinaryIO,
     listeners: Listeners | None = None,
     generator: Callable[[], Generator] | None = None,
+    stop: threading.Event | None = None,
 ) -> Report:
     """Run it.
 
@@ -122,6 +124,7 @@ def run_job(
         stdout: written when there is no output file; left open.
         listeners: who hears how it goes.
         generator: makes what answers instead of the engine, for one thread at a time.
+        stop: set by another thread to end the run with a ``StoppedError``; the journal then says how far it came.
 
     Raises:
         EdgechatError: whatever stopped the run; the journal then says how far it came.
@@ -153,7 +156,11 @@ def run_job(
         batch = Batch(
             task,
             connect,
-            context=Context(language=job.language, prompts=identity.prompts if identity else {}),
+            context=Context(
+                language=job.language,
+                vision=identity is not None and identity.vision,
+                prompts=identity.prompts if identity else {},
+            ),
             seed=job.seed,
             timeout_s=job.timeout_s,
             parallel=job.parallel,
@@ -162,6 +169,7 @@ def run_job(
             model_sha256=identity.sha256 if identity else None,
             variant=repr(sorted(identity.prompts.items())) if identity else "",
             no_model=missing,
+            stop=stop,
         )
         tell.begin(source.count, journal.count if journal else 0)
         report = Report(batch.tally)

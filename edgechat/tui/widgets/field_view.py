@@ -1,0 +1,269 @@
+"""One field of a form: its label and unit, the place to write, and below it what is wrong or what belongs there.
+
+Lists and nested objects are fields that hold fields. What stands in them leaves as a plain value; what is right is
+told from outside, by the JSON Pointer of the place.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Button, Checkbox, Input, Select, Static, TextArea
+
+from edgechat.plaintext import clean, clean_line
+from edgechat.tui.fields import LEFT_OUT, Field, cell_of, value_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from textual.app import ComposeResult
+    from textual.widget import Widget
+
+
+class FieldView(Vertical):
+    """A field with one place to write in."""
+
+    DEFAULT_CSS = """
+    FieldView { height: auto; }
+    FieldView > Horizontal { height: auto; }
+    FieldView .label { width: 22; height: auto; padding: 0 1 0 0; }
+    FieldView .unit { width: 6; height: 1; padding: 0 0 0 1; color: $text-muted; }
+    FieldView .say { height: auto; color: $text-muted; padding: 0 0 0 22; display: none; }
+    FieldView:focus-within .say { display: block; }
+    FieldView.-wrong .say { display: block; color: $text-error; }
+    FieldView.-wrong .label { color: $text-error; }
+    FieldView Input { width: 1fr; background: $surface; }
+    FieldView Input:focus { background: $panel; }
+    FieldView Select { width: 1fr; }
+    FieldView Checkbox { border: none; padding: 0; background: transparent; }
+    FieldView TextArea {
+        width: 1fr; height: auto; min-height: 1; max-height: 6; border: none; padding: 0; background: $surface;
+    }
+    FieldView TextArea:focus { border: none; background: $panel; }
+    """
+
+    class Changed(Message):
+        """Something else stands in a field."""
+
+    def __init__(self, field: Field, initial: object = LEFT_OUT) -> None:
+        super().__init__()
+        self.field = field
+        self.is_touched = initial is not LEFT_OUT
+        self._initial = initial
+        self._say = Static("", classes="say", markup=False)
+        self.editor = self._made()
+        self.error = ""
+
+    def _made(self) -> Widget:
+        field, cell = self.field, cell_of(self._initial)
+        if field.kind == "choice":
+            chosen = cell if cell in field.choices else Select.NULL
+            options = [(Content(clean_line(each)), each) for each in field.choices]
+            prompt = "choose" if field.is_required else str(field.schema.get("default") or "left out")
+            return Select(options, prompt=prompt, value=chosen, compact=True)
+        if field.kind == "flag":
+            is_set = self._initial if isinstance(self._initial, bool) else bool(field.schema.get("default"))
+            return Checkbox("", value=is_set, compact=True)
+        if field.kind in {"text", "json"}:
+            return TextArea(clean(cell), soft_wrap=True, tab_behavior="focus", compact=True, show_line_numbers=False)
+        return Input(clean_line(cell), compact=True, select_on_focus=False)
+
+    def compose(self) -> ComposeResult:
+        """Label, editor and unit in a row; what is to be said below."""
+        mark = " *" if self.field.is_required and self.field.name else ""
+        with Horizontal():
+            yield Static(Content(clean_line(self.field.label) + mark), classes="label", markup=False)
+            yield self.editor
+            yield Static(Content(self.field.unit), classes="unit", markup=False)
+        yield self._say
+
+    def on_mount(self) -> None:
+        """Say what belongs here."""
+        self.say("")
+
+    @property
+    def cell(self) -> str:
+        """What was typed, as text."""
+        editor = self.editor
+        if isinstance(editor, TextArea):
+            return clean(editor.text)
+        if isinstance(editor, Input):
+            return clean_line(editor.value).strip() if self.field.kind == "number" else clean_line(editor.value)
+        return "" if not isinstance(editor, Select) or editor.value is Select.NULL else str(editor.value)
+
+    def value(self) -> Any:  # noqa: ANN401 - whatever the schema asks for
+        """What the record gets; ``LEFT_OUT`` for nothing."""
+        if isinstance(self.editor, Checkbox):
+            return self.editor.value if self.editor.value or self.field.is_required else LEFT_OUT
+        return value_of(self.field, self.cell)
+
+    def places(self, pointer: str) -> Iterator[tuple[str, FieldView]]:
+        """This field and those within, innermost first, each with the JSON Pointer of its value."""
+        yield pointer, self
+
+    def say(self, error: str) -> None:
+        """Show what is wrong, else the hint."""
+        self.error = clean_line(error)
+        self.set_class(bool(error), "-wrong")
+        words = self.error or clean_line(self.field.hint)
+        self._say.update(Content(words))
+        # The rule in DEFAULT_CSS shows it while the field has the focus; an empty line would only push.
+        self._say.styles.display = None if words else "none"  # by the rules again
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Tell the form."""
+        self._tell(event)
+
+    def on_text_area_changed(self, event: TextArea.Changed) -> None:
+        """Tell the form."""
+        self._tell(event)
+
+    def on_select_changed(self, event: Select.Changed) -> None:
+        """Tell the form."""
+        self._tell(event)
+
+    def on_checkbox_changed(self, event: Checkbox.Changed) -> None:
+        """Tell the form."""
+        self._tell(event)
+
+    def _tell(self, event: Message) -> None:
+        event.stop()
+        if self.cell or isinstance(self.editor, Checkbox):
+            self.is_touched = True
+        self.post_message(self.Changed())
+
+
+class GroupView(FieldView):
+    """A nested object."""
+
+    DEFAULT_CSS = """
+    GroupView > .within { height: auto; padding: 0 0 0 2; border-left: solid $panel; }
+    """
+
+    def __init__(self, field: Field, initial: object = LEFT_OUT) -> None:
+        known = initial if isinstance(initial, dict) else {}
+        self._within = [field_view(part, known.get(part.name, LEFT_OUT)) for part in field.parts]
+        super().__init__(field, initial)
+
+    def _made(self) -> Widget:
+        return Static("", markup=False)
+
+    def compose(self) -> ComposeResult:
+        """Label, then the fields within."""
+        yield Static(Content(clean_line(self.field.label)), classes="label", markup=False)
+        with Vertical(classes="within"):
+            yield from self._within
+        yield self._say
+
+    def value(self) -> Any:  # noqa: ANN401
+        """The object; nothing when it may be left out and nothing was written."""
+        made = record_of(self._within)
+        return made if made or self.field.is_required else LEFT_OUT
+
+    def places(self, pointer: str) -> Iterator[tuple[str, FieldView]]:
+        """Those within, then itself."""
+        for view in self._within:
+            yield from view.places(f"{pointer}/{view.field.name}")
+        yield pointer, self
+
+
+class Element(Vertical):
+    """One element of a list, with the button that takes it out."""
+
+    DEFAULT_CSS = """
+    Element { height: auto; padding: 0 0 0 2; border-left: solid $panel; margin: 0 0 0 0; }
+    Element > Button { min-width: 10; }
+    """
+
+    def __init__(self, field: Field, initial: object) -> None:
+        super().__init__()
+        known = {"": initial} if field.is_plain_list else initial if isinstance(initial, dict) else {}
+        self.field = field
+        self.views = [field_view(part, known.get(part.name, LEFT_OUT)) for part in field.parts]
+
+    def compose(self) -> ComposeResult:
+        """The fields, and the way out."""
+        yield from self.views
+        yield Button("− remove", classes="remove", compact=True)
+
+    def value(self) -> Any:  # noqa: ANN401
+        """The element."""
+        if self.field.is_plain_list:
+            own = self.views[0].value()
+            return None if own is LEFT_OUT else own
+        return record_of(self.views)
+
+
+class ListView(FieldView):
+    """A list: its elements, and a button for one more."""
+
+    DEFAULT_CSS = """
+    ListView > .head { height: 1; }
+    ListView > .elements { height: auto; }
+    """
+
+    def __init__(self, field: Field, initial: object = LEFT_OUT) -> None:
+        self._first = [Element(field, each) for each in initial] if isinstance(initial, list) else []
+        self._elements = Vertical(*self._first, classes="elements")
+        super().__init__(field, initial)
+
+    def _made(self) -> Widget:
+        return Button("+ add", classes="add", compact=True)
+
+    def compose(self) -> ComposeResult:
+        """Label and button in a row, the elements below."""
+        mark = " *" if self.field.is_required else ""
+        with Horizontal(classes="head"):
+            yield Static(Content(clean_line(self.field.label) + mark), classes="label", markup=False)
+            yield self.editor
+        yield self._elements
+        yield self._say
+
+    @property
+    def elements(self) -> list[Element]:
+        """As they stand, first to last."""
+        return [each for each in self._elements.children if isinstance(each, Element)]
+
+    def value(self) -> Any:  # noqa: ANN401
+        """The list; nothing when it may be left out and is empty."""
+        made = [each.value() for each in self.elements]
+        return made if made or self.field.is_required else LEFT_OUT
+
+    def places(self, pointer: str) -> Iterator[tuple[str, FieldView]]:
+        """Those within, then itself."""
+        for number, element in enumerate(self.elements):
+            for view in element.views:
+                ending = "" if self.field.is_plain_list else f"/{view.field.name}"
+                yield from view.places(f"{pointer}/{number}{ending}")
+        yield pointer, self
+
+    async def on_button_pressed(self, event: Button.Pressed) -> None:
+        """Add or take out an element."""
+        event.stop()
+        owner = event.button.parent
+        if isinstance(owner, Element):
+            await owner.remove()
+            self.editor.focus()
+        elif self.field.most is None or len(self.elements) < self.field.most:
+            element = Element(self.field, {})
+            await self._elements.mount(element)
+            element.views[0].editor.focus()
+        self.post_message(self.Changed())
+
+
+def field_view(field: Field, initial: object = LEFT_OUT) -> FieldView:
+    """The widget for a field, holding ``initial``."""
+    if field.kind == "list":
+        return ListView(field, initial)
+    if field.kind == "group":
+        return GroupView(field, initial)
+    return FieldView(field, initial)
+
+
+def record_of(views: list[FieldView]) -> dict[str, Any]:
+    """The object that fields make."""
+    values = {view.field.name: view.value() for view in views}
+    return {name: value for name, value in values.items() if value is not LEFT_OUT}
