@@ -94,7 +94,7 @@ def by_schema(schema: dict[str, Any]) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
 
 
-RISK = {
+RISK: dict[str, Any] = {
     "type": "object",
     "properties": {
         "level": {"enum": ["low", "medium", "high"]},

@@ -49,6 +49,7 @@ def serve(host: str, port: int, **options: Any) -> None:  # noqa: ANN401 - click
         from edgechat.serve.listener import is_loopback, listen  # noqa: PLC0415
         from edgechat.serve.service import Service, Settings  # noqa: PLC0415
         from edgechat.serve.token import Token  # noqa: PLC0415
+        from edgechat.service.notify import Notifier  # noqa: PLC0415
     except ModuleNotFoundError as error:
         if (error.name or "edgechat").split(".")[0] == "edgechat":
             raise
@@ -66,7 +67,7 @@ def serve(host: str, port: int, **options: Any) -> None:  # noqa: ANN401 - click
         places=options["parallel"],
         queue=options["queue"],
         timeout_s=options["timeout_s"],
-        keep_alive_s=None if keep_alive is None else settings.seconds(keep_alive),
+        keep_alive_s=settings.seconds(config.keep_alive if keep_alive is None else keep_alive),
     )
     needs_token = options["needs_token"] or not is_loopback(host)
     if needs_token:
@@ -76,10 +77,15 @@ def serve(host: str, port: int, **options: Any) -> None:  # noqa: ANN401 - click
         frozenset(name.lower().rstrip(".") for name in options["allowed"]),
         token.matches if needs_token else None,
     )
-    app = Application(lambda: Service(paths, wanted), guard, Limits(), _Defects())
-    listen(
-        app, host, port, lambda at, bound: click.echo(_banner(at, bound, token.file if needs_token else None), err=True)
-    )
+    notifier = Notifier.from_env()
+    app = Application(lambda: Service(paths, wanted), guard, Limits(), _Defects(), notifier)
+
+    def on_listening(at: str, bound: int) -> None:
+        click.echo(_banner(at, bound, token.file if needs_token else None), err=True)
+        if notifier is not None:
+            notifier.ready(f"Listening on {at} port {bound}; the model is being loaded.")
+
+    listen(app, host, port, on_listening, notifier.stopping if notifier else lambda: None)
 
 
 def _banner(host: str, port: int, token: Path | None) -> str:

@@ -16,6 +16,7 @@ from edgechat.serve.chat import Chat
 from edgechat.serve.exchange import ClientGoneError, Exchange, Limits, Memory
 from edgechat.serve.fault import Fault, fault_of
 from edgechat.serve.health import Health
+from edgechat.serve.heartbeat import beat
 from edgechat.serve.openapi import description
 from edgechat.serve.task_runs import TaskRuns
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from edgechat.serve.guard import Guard
     from edgechat.serve.service import Service
+    from edgechat.service.notify import Notifier
 
 
 class Application:
@@ -37,11 +39,18 @@ class Application:
         guard: who may ask.
         limits: what a request may cost.
         on_defect: gets the traceback of an error that nobody foresaw.
+        notifier: the supervisor that is told how it goes, if there is one.
     """
 
     def __init__(
-        self, make_service: Callable[[], Service], guard: Guard, limits: Limits, on_defect: Callable[[str], None]
+        self,
+        make_service: Callable[[], Service],
+        guard: Guard,
+        limits: Limits,
+        on_defect: Callable[[str], None],
+        notifier: Notifier | None = None,
     ) -> None:
+        self._notifier = notifier
         self._make_service, self._guard, self._limits, self._on_defect = make_service, guard, limits, on_defect
         self._memory = Memory(limits.bodies_bytes)
         self._service: Service | None = None
@@ -83,13 +92,15 @@ class Application:
                 self._route("/metrics", "GET", health.metrics),
             ]
         )
-        warming = asyncio.create_task(service.warm_up())
+        chores = [asyncio.create_task(service.keep_well())]
+        if self._notifier is not None:
+            chores.append(asyncio.create_task(beat(self._notifier, service, health)))
         try:
             yield
         finally:
-            warming.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await warming
+            for chore in chores:
+                chore.cancel()
+            await asyncio.wait(chores)
             service.close()
 
     def _route(self, path: str, method: str, handler: Callable[[Exchange], Awaitable[None]]) -> Route:

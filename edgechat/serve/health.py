@@ -26,7 +26,7 @@ class Health:
 
     async def health(self, exchange: Exchange) -> None:
         """``GET /health``: 200 while requests are answered, 503 while they are not."""
-        word, reason, answers, engine = await self._state()
+        word, reason, answers, engine = await self.state()
         admission, resident = self._service.admission, self._service.resident
         content: dict[str, Any] = {
             "status": word,
@@ -47,7 +47,7 @@ class Health:
 
     async def metrics(self, exchange: Exchange) -> None:
         """``GET /metrics``."""
-        word, *_ = await self._state()
+        word, *_ = await self.state()
         metrics, admission = self._service.metrics, self._service.admission
         metrics.ready.set(word == "ready")
         metrics.running.set(admission.running)
@@ -55,7 +55,7 @@ class Health:
         metrics.server_rss.set(psutil.Process().memory_info().rss)
         await exchange.answer_bytes(200, metrics.text(), CONTENT_TYPE)
 
-    async def _state(self) -> tuple[Word, str | None, bool, Frame | None]:
+    async def state(self) -> tuple[Word, str | None, bool, Frame | None]:
         """The word, the reason, whether requests are answered, and what the engine says."""
         service = self._service
         try:

@@ -69,17 +69,28 @@ class Protocol(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """Tells where it listens, once it does."""
+    """Tells where it listens, once it does, and that it is about to end."""
 
     on_listening: Callable[[str, int], None]
+    on_stopping: Callable[[], None]
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         await super().startup(sockets)  # type: ignore[arg-type]
         host, port = self.servers[0].sockets[0].getsockname()[:2]
         self.on_listening(host, port)
 
+    async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        self.on_stopping()
+        await super().shutdown(sockets)  # type: ignore[arg-type]
 
-def listen(app: Application, host: str, port: int, on_listening: Callable[[str, int], None]) -> None:
+
+def listen(
+    app: Application,
+    host: str,
+    port: int,
+    on_listening: Callable[[str, int], None],
+    on_stopping: Callable[[], None] = lambda: None,
+) -> None:
     """Serve until a signal says to stop; running answers get :data:`GRACE_S` to end.
 
     Args:
@@ -87,6 +98,7 @@ def listen(app: Application, host: str, port: int, on_listening: Callable[[str, 
         host: the address or name to listen on.
         port: 0 takes any free one.
         on_listening: gets the address and the port, once connections are accepted.
+        on_stopping: called when no more are, and running answers are being finished.
 
     Raises:
         StateError: the address cannot be had.
@@ -112,7 +124,7 @@ def listen(app: Application, host: str, port: int, on_listening: Callable[[str, 
             h11_max_incomplete_event_size=_HEAD_BYTES,
         )
     )
-    server.on_listening = on_listening
+    server.on_listening, server.on_stopping = on_listening, on_stopping
     try:
         server.run()
     except SystemExit as leaving:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
+from edgechat.engine.images import from_data_url
 from edgechat.engine.request import MAX_STOP_LENGTH, MAX_STOPS, Message, Request, Wish
 from edgechat.engine.schema import ANY, prepare
 
@@ -45,11 +46,25 @@ class TextPart(_Strict):
     text: str
 
 
+class ImageAddress(_Strict):
+    """Where an image is: in the address itself, since nothing is fetched."""
+
+    url: str
+    detail: Unused = None
+
+
+class ImagePart(_Strict):
+    """An image in a message."""
+
+    type: Literal["image_url"]
+    image_url: ImageAddress
+
+
 class ChatMessage(_Strict):
     """One turn of the conversation."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart] | None = None
+    content: str | list[Annotated[TextPart | ImagePart, Field(discriminator="type")]] | None = None
     name: Unused = None
     refusal: Unused = None
     annotations: Unused = None
@@ -60,9 +75,10 @@ class ChatMessage(_Strict):
 
     def turn(self) -> Message:
         """The engine's form; ``developer`` is what newer clients call ``system``."""
-        content = self.content or ""
-        text = content if isinstance(content, str) else "".join(part.text for part in content)
-        return Message("system" if self.role == "developer" else self.role, text)
+        parts = [TextPart(type="text", text=self.content)] if isinstance(self.content, str) else self.content or []
+        text = "".join(part.text for part in parts if isinstance(part, TextPart))
+        images = tuple(from_data_url(part.image_url.url) for part in parts if isinstance(part, ImagePart))
+        return Message("system" if self.role == "developer" else self.role, text, images)
 
 
 class PlainText(_Strict):

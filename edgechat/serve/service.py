@@ -15,7 +15,7 @@ from edgechat.engine import client as engine
 from edgechat.engine.client import EngineClient
 from edgechat.engine.events import Done, Recovered, Started, Text
 from edgechat.engine.request import Message, Request, Wish
-from edgechat.errors import EdgechatError, EngineError, ModelNotFoundError, NoModelError, StateError
+from edgechat.errors import EdgechatError, EngineBusyError, EngineError, ModelNotFoundError, NoModelError, StateError
 from edgechat.serve.admission import Admission
 from edgechat.serve.bridge import Bridge, Feed
 from edgechat.serve.metrics import Metrics
@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 
 _STATUS_AGE_S = 1.0
 _STATUS_PATIENCE_S = 2.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 2.0, 120.0
+"""Between one try and the next to bring the engine back."""
+_LOOK_S = 5.0
+"""Between one look at an idle engine and the next."""
+FOR_EVER = -1.0
 ANY_NAME = frozenset(("", "default", "edgechat"))
 """Names that mean: whatever this server answers with."""
 
@@ -73,10 +78,33 @@ class Service:
         """Why the last answer failed, when the engine or the model was the reason."""
         self.has_tried = False
         """True once the first answer, the server's own, has come to an end."""
+        self._ails = asyncio.Event()
         self._bridge = Bridge(settings.places)
         self._idle: list[EngineClient] = []
         self._status: tuple[float, list[Frame]] = (-_STATUS_AGE_S, [])
         self._status_lock = asyncio.Lock()
+
+    async def keep_well(self) -> None:
+        """Load the model, and again whenever the engine failed, so that recovery waits for no client. Never ends."""
+        pause_s = 0.0
+        while True:
+            self._ails.clear()
+            await asyncio.sleep(pause_s)
+            await self.warm_up()
+            if self.trouble is None:
+                pause_s = 0.0
+                await self._until_unwell()
+            else:
+                pause_s = min(max(pause_s * 2, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
+
+    async def _until_unwell(self) -> None:
+        """Return when an answer failed, or when an engine that should stay for ever is gone."""
+        while not self._ails.is_set():
+            with contextlib.suppress(asyncio.TimeoutError, EdgechatError):
+                await asyncio.wait_for(self._ails.wait(), _LOOK_S)
+            with contextlib.suppress(EdgechatError):
+                if self.settings.keep_alive_s == FOR_EVER and await self.engine() is None:
+                    return
 
     async def warm_up(self) -> None:
         """Load the model, so that the first client does not wait for it; what is wrong with it stays in ``trouble``."""
@@ -190,8 +218,11 @@ class Service:
             metrics.note_done(event)
 
     def _note_error(self, error: EdgechatError) -> None:
-        if isinstance(error, (EngineError, NoModelError, StateError)) and not isinstance(error, OtherModelError):
+        if isinstance(error, (EngineBusyError, OtherModelError)):
+            return  # nothing is wrong with the engine
+        if isinstance(error, (EngineError, NoModelError, StateError)):
             self.trouble = str(error)
+            self._ails.set()
 
 
 class Answering:

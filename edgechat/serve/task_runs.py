@@ -98,7 +98,11 @@ class TaskRuns:
     def _generator(self) -> EngineGenerator:
         settings = self._service.settings
         return EngineGenerator(
-            self._service.paths, settings.wish, known=self._known, keep_alive_s=settings.keep_alive_s
+            self._service.paths,
+            settings.wish,
+            known=self._known,
+            keep_alive_s=settings.keep_alive_s,
+            reads_files=False,
         )
 
     def _results(
