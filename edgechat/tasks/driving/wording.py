@@ -48,8 +48,8 @@ _ABOUT: dict[Code, _Patterns] = {
 # What turns the advice round: a ban, the opposite deed, or leave to do nothing.
 _REVERSED = _compiled(
     r"\b(?:do(?:es)? not|don't|never|no need|needn't|unnecessary|avoid|stop (?!and)|release|instead|without"
-    r"|off the brake|accelerat(?:e|es|ing)\b|speed up|faster|overtake|pass the|swerve|close the (?:gap|distance)|off the lights?"
-    r"|(?:lights?|lamps?) off|turn off|switch off)",
+    r"|off the brake|accelerat(?:e|es|ing)\b|speed up|faster|overtake|pass the|swerve|close the (?:gap|distance)"
+    r"|off the lights?|(?:lights?|lamps?) off|turn off|switch off)",
     "しないで|せずに|するな|ないでください|必要はあ|不要|やめ|加速し|速度を上げ|追い越|詰め|消灯|消して",
     "不要|不必|不用|无需|请勿|切勿|避免|停止|加速|提速|超车|缩短|关闭|关灯",
 )

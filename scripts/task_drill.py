@@ -1,0 +1,237 @@
+#!/usr/bin/env python3
+"""Proves what the tasks promise on the real starter model, record by record, with validators that are not edgechat's.
+
+    scripts/task_drill.py [--records 200] [--segments 300] [--seed 1] [--only TASK]
+
+For each task: records from a seed through `edgechat run`; every result against `tasks show --schema output` by
+jsonschema, cited evidence against the input, rule-made numbers against the rules run alone. Then documents in five
+forms: what stands between the translated places is the same, placeholders and numbers are the same or flagged, text
+that gives orders is flagged or translated. Works in a home of its own; prints a Markdown table; exit 1 on a violation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from task_records import FORMS, INJECTIONS, MAKERS, document
+
+from edgechat.tasks.document import Unit
+from edgechat.tasks.performance import perform
+from edgechat.tasks.registry import load
+from edgechat.tasks.translate.formats import pieces
+
+WORDS = {"driving": ("explanation", "explanation_status"), "rootcause": (), "translate": ()}
+"""Fields of a result that are a model's; everything else of driving is compared with what the rules say alone."""
+PLACEHOLDER = re.compile(r"\{[a-z]+\}|%d|\$\{HOME\}|</?b>|https?://[^\s。]*[a-z0-9]|[a-z0-9]+@example\.com|`[^`]+`")
+NUMBER = re.compile(r"[0-9]+")
+
+
+def edgechat(*arguments: str, codes: tuple[int, ...] = (0,)) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end.
+
+    Raises:
+        SystemExit: it ended with another code than the ones expected.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "edgechat", *arguments],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode not in codes:
+        sys.exit(f"edgechat {' '.join(arguments)} ended with {done.returncode}: {done.stderr.strip()}")
+    return done
+
+
+def faults_of(task: str, record: dict[str, Any], done: dict[str, Any], schema: Draft202012Validator) -> list[str]:
+    """What is wrong with one result; empty when every promise was kept."""
+    result = done["result"]
+    if result is None:
+        return [] if done["status"] in {"invalid_input", "truncated", "failed"} and done["errors"] else ["no result"]
+    found = [f"schema: {error.json_path} {error.message[:60]}" for error in schema.iter_errors(result)]
+    if done["status"] != "ok" and not done["errors"]:
+        found.append("not ok without a reason")
+    if task == "rootcause":
+        known = {item["id"] for item in (*record["process_notes"], *record["log_lines"])}
+        claims = [*result["observed_facts"], *result["hypotheses"], *filter(None, [result["escape_hypothesis"]])]
+        found += [f"evidence {one}" for claim in claims for one in claim["evidence_ids"] if one not in known]
+        if not known and not (result["insufficient_evidence"] and not result["hypotheses"]):
+            found.append("hypotheses without evidence")
+        if done["status"] == "ok" and not result["complete"]:
+            found.append("ok but not complete")
+    if task == "driving":
+        rules = perform(load(task), record, generator=None).result or {}
+        skip = {*WORDS[task], "countermeasures"}
+        found += [f"number {name}" for name in rules if name not in skip and rules[name] != result[name]]
+        codes = [[item["code"] for item in each["countermeasures"]] for each in (rules, result)]
+        found += ["countermeasure codes"] if codes[0] != codes[1] else []
+    if task == "translate":
+        if "".join(result["translation"].split()) != "".join(
+            "".join(part["target"].split()) for part in result["segments"]
+        ):
+            found.append("translation is not its segments")
+        found += [f"segment: {fault}" for part in result["segments"] for fault in segment_faults(part)]
+    return found
+
+
+def segment_faults(part: dict[str, Any]) -> list[str]:
+    """Placeholders and numbers that differ without a flag, and orders that were obeyed without one."""
+    found = []
+    if Counter(PLACEHOLDER.findall(part["source"])) != Counter(PLACEHOLDER.findall(part["target"])):
+        found += [] if part["flags"] else [f"placeholders of {part['source']!r} became {part['target']!r}"]
+    if Counter(map(int, NUMBER.findall(part["source"]))) != Counter(map(int, NUMBER.findall(part["target"]))):
+        found += [] if part["flags"] else [f"numbers of {part['source']!r} became {part['target']!r}"]
+    is_order = any(part["source"] in text or text in part["source"] for text in INJECTIONS)
+    if is_order and len(part["source"]) > 12 and not part["flags"]:
+        found.append(f"order not flagged: {part['source']!r} became {part['target']!r}")
+    return found
+
+
+def drill_task(task: str, count: int, seed: int, directory: Path, parallel: int) -> bool:
+    """Run ``count`` records and print one row; True when nothing was violated."""
+    random = Random(f"{task}{seed}")
+    records = [MAKERS[task](random, number) for number in range(count)]
+    source, out = directory / f"{task}.jsonl", directory / f"{task}.out.jsonl"
+    source.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    began = time.monotonic()
+    edgechat("run", task, str(source), "--out", str(out), "--no-cache", f"--parallel={parallel}", codes=(0, 5))
+    took = time.monotonic() - began
+    schema = Draft202012Validator(json.loads(edgechat("tasks", "show", task, "--schema", "output").stdout))
+    results = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    faults = [
+        f"{record['id']}: {fault}"
+        for record, done in zip(records, results, strict=True)
+        for fault in (faults_of(task, record, done, schema) if done["id"] == record["id"] else ["wrong place"])
+    ]
+    statuses = Counter(done["status"] for done in results)
+    notes = _notes(task, results)
+    print(f"| {task} | {count} | {_counts(statuses)} | {len(faults)} | {took:.0f} s | {notes} |", flush=True)
+    print("".join(f"  violation: {fault}\n" for fault in faults[:20]), end="", flush=True)
+    return not faults
+
+
+def _notes(task: str, results: list[dict[str, Any]]) -> str:
+    whole = [done["result"] for done in results if done["result"]]
+    if task == "driving":
+        words = Counter(item["worded_by"] for result in whole for item in result["countermeasures"])
+        return f"explanations {_counts(Counter(one['explanation_status'] for one in whole))}; worded {_counts(words)}"
+    if task == "rootcause":
+        empty = sum(result["insufficient_evidence"] for result in whole)
+        cited = sum(len(item["evidence_ids"]) for result in whole for item in result["hypotheses"])
+        return f"{cited} ids cited, {empty} without evidence, {sum(len(result['flags']) for result in whole)} flags"
+    flags = Counter(flag for result in whole for part in result["segments"] for flag in part["flags"])
+    return f"{sum(len(result['segments']) for result in whole)} segments; flags {_counts(flags)}"
+
+
+def _counts(counter: Counter[str]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counter.most_common()) or "none"
+
+
+def drill_documents(segments: int, seed: int, directory: Path, parallel: int) -> bool:
+    """Translate documents of five forms and print a row for each; True when nothing was violated."""
+    sound = True
+    for form in FORMS:
+        random = Random(f"{form}{seed}")
+        suffix = "xlf" if form == "xliff" else form
+        source, out = directory / f"in.{suffix}", directory / f"out.{suffix}"
+        text = document(random, form, -(-segments // len(FORMS)))
+        source.write_bytes(text.encode())
+        columns = ["--column", "text"] if form == "csv" else []
+        fields = ["--field", "source=en", "--field", "target=fr"]
+        began = time.monotonic()
+        said = edgechat(
+            "run", "translate", str(source), "--out", str(out), *fields, *columns, "--no-cache",
+            f"--parallel={parallel}", codes=(0, 5),
+        ).stderr  # fmt: skip
+        took = time.monotonic() - began
+        data = out.read_bytes().decode()
+        faults, units = document_faults(text, data, form)
+        differing = sum(1 for before, after in units if not same_marks(before, after, form))
+        changed = sum(1 for before, after in units if before != after)
+        flags = next((line for line in said.splitlines() if line.startswith("Flags:")), "no flags")
+        if differing > sum(map(int, re.findall(r" ([0-9]+)", flags))):
+            faults.append(f"{differing} places have other placeholders or numbers, and fewer are flagged")
+        print(f"| {form} | {len(units)} | {changed} translated | {len(faults)} | {took:.0f} s | {flags} |", flush=True)
+        print("".join(f"  violation: {fault}\n" for fault in faults[:20]), end="", flush=True)
+        sound = sound and not faults
+    return sound
+
+
+def same_marks(before: str, after: str, form: str) -> bool:
+    """Whether placeholders and numbers of a place are those of its source."""
+    if form == "po":
+        before, after = before.partition("msgstr")[0], "msgid" + after.partition("msgstr")[2]
+        before = before.partition("msgid")[2]
+    if form == "xliff":
+        before, after = before.partition("<target")[0], after.partition("<target")[2]
+    return all(Counter(pattern.findall(before)) == Counter(pattern.findall(after)) for pattern in (PLACEHOLDER, NUMBER))
+
+
+def document_faults(before: str, after: str, form: str) -> tuple[list[str], list[tuple[str, str]]]:
+    """What changed outside the translated places, and the pairs of places."""
+    columns = ("text",) if form == "csv" else ()
+    cut = list(pieces(before, form, columns))
+    fixed = [piece for piece in cut if isinstance(piece, str)]
+    pairs: list[tuple[str, str]] = []
+    at, start, pending = 0, 0, ""
+    for piece in cut:
+        if isinstance(piece, Unit):
+            pending, start = piece.raw, at
+            continue
+        found = after.find(piece, at)
+        if found < 0:
+            return [f"{piece[:50]!r} is gone"], pairs
+        if pending:
+            pairs.append((pending, after[start:found]))
+        elif found != at:
+            return [f"{after[at:found][:50]!r} was added"], pairs
+        at, pending = found + len(piece), ""
+    if pending:
+        pairs.append((pending, after[at:]))
+    elif after[at:]:
+        return [f"{after[at:][:50]!r} was added at the end"], pairs
+    assert fixed, form
+    return [], pairs
+
+
+def main() -> None:
+    """Run the drill."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--only", action="append", choices=[*MAKERS, "documents"], help="one of them; repeatable")
+    parser.add_argument("--records", type=int, default=200, help="records a task")
+    parser.add_argument("--segments", type=int, default=300, help="segments in documents")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--parallel", type=int, default=4)
+    parser.add_argument("--keep", type=Path, help="leave inputs and results in this directory")
+    given = parser.parse_args()
+    wanted = given.only or [*MAKERS, "documents"]
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["EDGECHAT_HOME"] = home
+        directory = given.keep or Path(home)
+        directory.mkdir(exist_ok=True)
+        edgechat("ask", "-n", "1", "hi")
+        print("| task | records | status | violations | took | notes |\n|---|---|---|---|---|---|", flush=True)
+        sound = [
+            drill_documents(given.segments, given.seed, directory, given.parallel)
+            if task == "documents"
+            else drill_task(task, given.records, given.seed, directory, given.parallel)
+            for task in wanted
+        ]
+        edgechat("stop")
+    sys.exit(0 if all(sound) else 1)
+
+
+if __name__ == "__main__":
+    main()
