@@ -264,7 +264,7 @@ class ChatScreen(ConversationActions, FileActions):
         text, thought = self.dialogue.buffer.take()
         if not text and not thought:
             return
-        await view.add(text, thought)
+        view.add(text, thought)
         if self.is_answering and (pace := self.dialogue.buffer.tokens_per_second()) is not None:
             doing = "thinking" if thought and not text else "answering"
             self.status.show(f"{doing} · {pace:.0f} tok/s · Esc stops")

@@ -1,42 +1,44 @@
 """One message of a conversation: who, what, and for answers how fast; thoughts folded.
 
-Answers are Markdown without links, pictures or HTML: those are shown as they were written, so no text can carry a
-link of its own. Everything is cleaned of control characters before it gets here or here.
+A single widget that draws its own lines: a screen full of messages is laid out as fast as a screen of labels, and a
+growing answer redraws the lines that changed. Everything is cleaned of control characters before it gets here or here.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from markdown_it import MarkdownIt
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
 from textual.content import Content
+from textual.geometry import Region
 from textual.message import Message as TextualMessage
-from textual.widgets import Collapsible, Markdown, Static
+from textual.strip import Strip
+from textual.visual import Visual
+from textual.widget import Widget
 
 from edgechat.plaintext import clean
+from edgechat.tui.markdown import Document
 from edgechat.tui.words import answer_facts
 
 if TYPE_CHECKING:
-    from textual.app import ComposeResult
+    from textual import events
+    from textual.geometry import Size
+    from textual.selection import Selection
 
     from edgechat.chat.conversation import Message
 
-_WHO = {"user": "You", "assistant": "Answer", "system": "System"}
-
+_WHO = {
+    "user": Content.styled("You", "bold $text-primary"),
+    "assistant": Content.styled("Answer", "bold $text-muted"),
+    "system": Content.styled("System", "bold $text-muted"),
+}
+_FOLDED, _UNFOLDED = (Content.styled(f"{mark} Thoughts", "$text-muted") for mark in "▶▼")
 
 _LONGEST_SHOWN = 6000
 """Characters of a question on screen: a pasted log is known to who pasted it, and drawing it takes seconds."""
 
 
-def plain_parser() -> MarkdownIt:
-    """Markdown with tables and strikethrough; links, pictures and HTML stay the text they are."""
-    parser = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(["table", "strikethrough"])
-    return parser.disable(["link", "image", "autolink", "html_block", "html_inline", "reference"])
-
-
-class MessageView(Vertical, can_focus=True):
+class MessageView(Widget, can_focus=True):
     """A message that can be focused, and acted on by one letter."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -50,17 +52,10 @@ class MessageView(Vertical, can_focus=True):
     ]
 
     DEFAULT_CSS = """
-    MessageView { height: auto; padding: 0 1; margin: 0 0 1 0; border-left: blank; }
+    MessageView {
+        width: 100%; height: auto; padding: 0 1; margin: 0 0 1 0; border-left: blank; text-wrap: nowrap;
+    }
     MessageView:focus { border-left: thick $accent; }
-    MessageView .who { color: $text-muted; text-style: bold; height: 1; }
-    MessageView.-user .who { color: $text-primary; }
-    MessageView.-user .said { color: $foreground; }
-    MessageView .facts { color: $text-muted; height: auto; display: none; }
-    MessageView Markdown { padding: 0; margin: 0; background: transparent; }
-    MessageView MarkdownFence { margin: 0 0 1 0; max-height: 200; }
-    MessageView Collapsible { border: none; padding: 0; margin: 0; background: transparent; color: $text-muted; }
-    MessageView Collapsible CollapsibleTitle { padding: 0; }
-    MessageView Collapsible Contents { padding: 0 0 0 2; }
     """
 
     class Act(TextualMessage):
@@ -73,55 +68,106 @@ class MessageView(Vertical, can_focus=True):
 
     def __init__(self, message: Message) -> None:
         super().__init__(classes=f"-{message.role}")
+        # No text here holds a link; looking for one in every line would cost time.
+        self.auto_links = False
         self.message = message
-        self._is_streaming = message.status == "streaming"
-        self._body = Markdown(parser_factory=plain_parser, open_links=False)
-        self._thought_text = clean(message.thought)
-        self._thoughts = Static(Content(self._thought_text), markup=False)
-        self._fold = Collapsible(self._thoughts, title="Thoughts", collapsed=True)
-        self._facts = Static("", markup=False, classes="facts")
+        self._document = Document("" if message.role == "user" else clean(message.content))
+        self._thoughts = clean(message.thought)
+        self._is_unfolded = False
+        self._width = 0
+        self._lines: list[Content] = []
+        self._strips: dict[int, Strip] = {}
 
-    def compose(self) -> ComposeResult:
-        """Who, thoughts, text, facts."""
-        yield Static(Content(_WHO[self.message.role]), markup=False, classes="who")
-        if self.message.role == "user":
-            yield Static(Content(_shortened(clean(self.message.content))), markup=False, classes="said")
-            return
-        yield self._fold
-        yield self._body
-        yield self._facts
-
-    async def on_mount(self) -> None:
-        """Show what there is already."""
-        self._fold.display = bool(self._thought_text)
-        if self.message.role != "user":
-            if self.message.content:
-                await self._body.update(clean(self.message.content))
-            self._show_facts()
-
-    async def add(self, text: str, thought: str) -> None:
-        """Append what just came; only the last block is parsed again."""
-        if thought:
-            self._thought_text += thought
-            self._thoughts.update(Content(self._thought_text))
-            self._fold.display = True
+    def add(self, text: str, thought: str) -> None:
+        """Append what just came."""
+        self._thoughts += thought
         if text:
-            await self._body.append(text)
+            self._document.append(text)
+        if text or thought:
+            self._redraw()
 
     def finish(self, message: Message) -> None:
         """The answer is over, and ``message`` is what was kept of it."""
         self.message = message
-        self._show_facts()
+        self._redraw()
 
     @property
     def shown_text(self) -> str:
         """The Markdown source on screen."""
-        return clean(self.message.content) if self.message.role == "user" else self._body.source
+        return clean(self.message.content) if self.message.role == "user" else self._document.source
 
-    def _show_facts(self) -> None:
-        facts = answer_facts(self.message) if self.message.status != "streaming" else ""
-        self._facts.update(Content(facts))
-        self._facts.display = bool(facts)
+    # Lines
+
+    def _compose_lines(self, width: int) -> list[Content]:
+        message = self.message
+        lines = [_WHO[message.role]]
+        if message.role == "user":
+            text = Content(_shortened(clean(message.content)))
+            return lines + (text.wrap(width) if text else [])
+        if self._thoughts:
+            lines.append(_UNFOLDED if self._is_unfolded else _FOLDED)
+            if self._is_unfolded:
+                wrapped = Content.styled(self._thoughts, "$text-muted").wrap(max(2, width - 2))
+                lines += [line.pad_left(2) for line in wrapped]
+        lines += self._document.lines(width)
+        facts = answer_facts(message) if message.status != "streaming" else ""
+        return lines + (Content.styled(facts, "$text-muted").wrap(width) if facts else [])
+
+    def _redraw(self) -> None:
+        """Draw what changed; lay the screen out anew only where the message has become longer or shorter."""
+        if not self._width:
+            return
+        before, self._lines = self._lines, self._compose_lines(self._width)
+        same = next(
+            (at for at, (old, new) in enumerate(zip(before, self._lines, strict=False)) if old is not new),
+            min(len(before), len(self._lines)),
+        )
+        self._strips = {at: strip for at, strip in self._strips.items() if at < same}
+        if len(before) != len(self._lines):
+            self.refresh(layout=True)
+        elif same < len(before):
+            self.refresh(Region(0, same, self.size.width, len(before) - same))
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002 - Textual's
+        """How many lines there are in ``width`` cells."""
+        if width != self._width:
+            self._width, self._lines, self._strips = width, self._compose_lines(width), {}
+        return len(self._lines)
+
+    def render_line(self, y: int) -> Strip:
+        """One line, kept until it changes."""
+        if not 0 <= y < len(self._lines):
+            return Strip.blank(self.size.width, self.visual_style.rich_style)
+        selection = self.text_selection
+        if selection is None and y in self._strips:
+            return self._strips[y]
+        line = self._lines[y]
+        if selection is not None and (span := selection.get_span(y)) is not None:
+            start, end = span
+            line = line.stylize("reverse", start, len(line) if end == -1 else end)
+        width = self.size.width
+        drawn = Visual.to_strips(self, line, width, 1, self.visual_style, apply_selection=False, pad=True)
+        strip = drawn[0].apply_offsets(0, y) if drawn else Strip.blank(width, self.visual_style.rich_style)
+        if selection is None:
+            self._strips[y] = strip
+        return strip
+
+    def notify_style_update(self) -> None:
+        """Another theme, or another state: colours are no longer what they were."""
+        super().notify_style_update()
+        self._strips = {}
+
+    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        """What a mouse has marked."""
+        return selection.extract("\n".join(line.plain for line in self._lines)), "\n"
+
+    # Deeds
+
+    def on_click(self, event: events.Click) -> None:
+        """A click on the thoughts' line folds or unfolds them."""
+        offset = event.get_content_offset(self)
+        if offset is not None and 0 <= offset.y < len(self._lines) and self._lines[offset.y] in (_FOLDED, _UNFOLDED):
+            self.action_thoughts()
 
     def action_act(self, deed: str) -> None:
         """Ask the screen to do it."""
@@ -129,12 +175,13 @@ class MessageView(Vertical, can_focus=True):
 
     def action_thoughts(self) -> None:
         """Fold or unfold the thoughts."""
-        self._fold.collapsed = not self._fold.collapsed
+        self._is_unfolded = not self._is_unfolded
+        self._redraw()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer only what this message can do."""
         if action == "thoughts":
-            return bool(self._thought_text)
+            return bool(self._thoughts)
         if action == "act" and parameters == ("edit",):
             return self.message.role == "user"
         return True

@@ -1,0 +1,213 @@
+"""Markdown as lines for a screen, while it grows: only its last block is parsed and laid out again.
+
+Links, pictures and HTML stay the text they are, so no text can carry a link of its own. Expects cleaned text; knows no
+widget. A long answer costs what its last block costs, which a widget for each block cannot promise.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from markdown_it import MarkdownIt
+    from markdown_it.tree import SyntaxTreeNode
+
+_BULLETS = ("•", "◦", "▪")
+_HEADING = {"h1": "bold underline $text-primary", "h2": "bold $text-primary"}
+_INLINE = {"strong": "bold", "em": "italic", "s": "strike"}
+_CODE = "$text-accent"
+_CODE_BLOCK = "on $surface"
+_HIGHLIGHTED = 200
+"""Lines of code that are coloured together: lexing one more line costs no more than lexing these again."""
+_NARROWEST = 4
+"""Cells of a table's column, when there is not enough room for all."""
+
+
+@lru_cache(maxsize=1)
+def parser() -> MarkdownIt:
+    """CommonMark with tables and strikethrough, without anything that leads elsewhere."""
+    from markdown_it import MarkdownIt  # noqa: PLC0415 - the first answer needs it, not the first screen
+
+    made = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(["table", "strikethrough"])
+    return made.disable(["link", "image", "autolink", "html_block", "html_inline", "reference"])
+
+
+class Document:
+    """Markdown that grows at its end."""
+
+    def __init__(self, source: str = "") -> None:
+        self._source = [source] if source else []
+        self._tail = source
+        self._is_parsed = not source
+        self._settled: list[SyntaxTreeNode] = []
+        self._open: list[SyntaxTreeNode] = []
+        self._width = 0
+        self._lines: list[Content] = []
+        self._laid_out = 0
+
+    @property
+    def source(self) -> str:
+        """What was appended."""
+        if len(self._source) > 1:
+            self._source = ["".join(self._source)]
+        return self._source[0] if self._source else ""
+
+    def append(self, text: str) -> None:
+        """Let it grow."""
+        self._source.append(text)
+        self._tail += text
+        self._is_parsed = False
+
+    def lines(self, width: int) -> list[Content]:
+        """All lines, none wider than ``width`` cells. Those of blocks that will not change are the same objects."""
+        self._parse()
+        if width != self._width:
+            self._width, self._lines, self._laid_out = width, [], 0
+        for block in self._settled[self._laid_out :]:
+            self._lines += [*_block(block, width), Content()]
+        self._laid_out = len(self._settled)
+        grown = [line for block in self._open for line in (*_block(block, width), Content())]
+        return [*self._lines, *grown][:-1]
+
+    def _parse(self) -> None:
+        if self._is_parsed:
+            return
+        self._is_parsed = True
+        blocks = _tree(self._tail)
+        # Text that comes can change the last block, but none before it.
+        self._settled += blocks[:-1]
+        self._open = blocks[-1:]
+        if len(blocks) > 1 and (place := blocks[-1].map) is not None:
+            self._tail = "".join(self._tail.splitlines(keepends=True)[place[0] :])
+
+
+def _tree(source: str) -> list[SyntaxTreeNode]:
+    from markdown_it.tree import SyntaxTreeNode  # noqa: PLC0415 - as above
+
+    return SyntaxTreeNode(parser().parse(source)).children
+
+
+def _block(node: SyntaxTreeNode, width: int, depth: int = 0) -> list[Content]:
+    """The lines of one block and all it holds."""
+    width = max(width, 2)
+    if node.type == "heading":
+        return _wrap(_inline(node).stylize(_HEADING.get(node.tag, "bold")), width)
+    if node.type in {"fence", "code_block"}:
+        return _code(node, width)
+    if node.type == "hr":
+        return [Content.styled("─" * width, "$text-muted")]
+    if node.type == "blockquote":
+        bar = Content.styled("▎ ", "$text-muted")
+        return [bar + line for line in _stack(node.children, width - 2, depth)]
+    if node.type in {"bullet_list", "ordered_list"}:
+        return _list(node, width, depth)
+    if node.type == "table":
+        return _table(node, width)
+    if node.type == "paragraph":
+        return _wrap(_inline(node), width)
+    return _wrap(Content(node.content), width)
+
+
+def _stack(nodes: Sequence[SyntaxTreeNode], width: int, depth: int, *, is_tight: bool = False) -> list[Content]:
+    """Blocks below each other."""
+    lines: list[Content] = []
+    for node in nodes:
+        if lines and not is_tight:
+            lines.append(Content())
+        lines += _block(node, width, depth)
+    return lines
+
+
+def _list(node: SyntaxTreeNode, width: int, depth: int) -> list[Content]:
+    is_tight = all(each.hidden for item in node.children for each in item.children if each.type == "paragraph")
+    first = int(node.attrs.get("start", 1)) if node.type == "ordered_list" else 0
+    last = f"{first + len(node.children) - 1}. "
+    lines: list[Content] = []
+    for at, item in enumerate(node.children):
+        if node.type == "ordered_list":
+            mark = f"{first + at}. ".rjust(len(last))
+        else:
+            mark = f"{_BULLETS[min(depth, len(_BULLETS) - 1)]} "
+        body = _stack(item.children, width - len(mark), depth + 1, is_tight=is_tight) or [Content()]
+        if lines and not is_tight:
+            lines.append(Content())
+        lines.append(Content.styled(mark, "$text-primary") + body[0])
+        lines += [line.pad_left(len(mark)) if line else line for line in body[1:]]
+    return lines
+
+
+def _code(node: SyntaxTreeNode, width: int) -> list[Content]:
+    """Code as it stands, coloured; lines that are too long go on below."""
+    code = node.content.removesuffix("\n").split("\n")
+    language = node.info.split(maxsplit=1)[0] if node.info.strip() else "text"
+    lines: list[Content] = []
+    for at in range(0, len(code), _HIGHLIGHTED):
+        for line in _coloured("\n".join(code[at : at + _HIGHLIGHTED]), language).split("\n", allow_blank=True):
+            for part in line.expand_tabs(4).fold(width - 2):
+                padded = part.pad_left(1)
+                lines.append(padded.extend_right(width - padded.cell_length).stylize_before(_CODE_BLOCK))
+    return lines
+
+
+@lru_cache(maxsize=64)
+def _coloured(code: str, language: str) -> Content:
+    from textual.highlight import highlight  # noqa: PLC0415 - the lexers are needed where there is code
+
+    return highlight(code, language=language)
+
+
+def _table(node: SyntaxTreeNode, width: int) -> list[Content]:
+    rows = [[_inline(cell) for cell in row.children] for part in node.children for row in part.children]
+    columns = max(len(row) for row in rows)
+    natural = [max((row[at].cell_length for row in rows if at < len(row)), default=1) for at in range(columns)]
+    widths = _shares([max(1, each) for each in natural], width - 3 * (columns - 1))
+    lines: list[Content] = []
+    for number, row in enumerate(rows):
+        cells = [_wrap(cell, room) for cell, room in zip(row, widths, strict=False)]
+        for at in range(max(map(len, cells), default=0)):
+            parts: list[Content] = []
+            for cell, room in zip(cells, widths, strict=False):
+                part = cell[at] if at < len(cell) else Content()
+                parts.append(part.extend_right(room - part.cell_length))
+            line = Content.styled(" │ ", "$text-muted").join(parts)
+            lines.append(line.stylize("bold") if number == 0 else line)
+        if number == 0:
+            lines.append(Content.styled("─┼─".join("─" * room for room in widths), "$text-muted"))
+    return [line.truncate(width) for line in lines]
+
+
+def _shares(natural: list[int], room: int) -> list[int]:
+    """Column widths that fit: narrow columns keep theirs, the wide ones share the rest."""
+    widths = list(natural)
+    left, waiting = room, sorted(range(len(natural)), key=lambda at: natural[at])
+    for done, at in enumerate(waiting):
+        widths[at] = min(natural[at], max(_NARROWEST, left // (len(waiting) - done)))
+        left -= widths[at]
+    return widths
+
+
+def _wrap(content: Content, width: int) -> list[Content]:
+    return content.wrap(max(width, 2)) if content else [Content()]
+
+
+def _inline(node: SyntaxTreeNode) -> Content:
+    """The text of a paragraph, heading or cell with its styles."""
+    parts: list[Content | str] = []
+    for child in node.children:
+        if child.type in {"softbreak", "hardbreak"}:
+            # Verses and addresses keep their lines, and Japanese gets no blanks.
+            parts.append("\n")
+        elif child.type == "code_inline":
+            parts.append(Content.styled(child.content, _CODE))
+        elif child.type in _INLINE:
+            parts.append(_inline(child).stylize(_INLINE[child.type]))
+        elif child.children:
+            parts.append(_inline(child))
+        else:
+            parts.append(Content(child.content))
+    return Content("").join(parts)
