@@ -1,0 +1,83 @@
+"""Carries the care policy out in the engine: looks at the board, keeps the stance, writes down what it did.
+
+Looks happen in the listener's thread, which has time; the decode loop reads the stance between steps. Decides nothing
+itself (:mod:`edgechat.engine.care`).
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from edgechat.board.source import Source
+from edgechat.board.vitals import read_strain
+from edgechat.engine import care, tightness
+from edgechat.engine.care import Stance
+from edgechat.errors import StateError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_LOOK_IDLE_S = 10.0
+"""Nothing computes then, so nothing heats; memory may still become short."""
+
+
+class Carer:
+    """The stance of one engine.
+
+    Args:
+        state: where the next load learns that memory was short; None keeps it to this process.
+        source: the machine; another root for tests.
+    """
+
+    def __init__(self, state: Path | None = None, source: Source | None = None) -> None:
+        self._state, self._source = state, source or Source()
+        self.stance = Stance()
+        self.n_planned = 0
+        """Threads of the plan; set when a model is loaded."""
+        self.n_ctx = 0
+        """Of the loaded model; 0 while none is."""
+        self.decisions = 0
+        """How often the stance changed what the engine does."""
+        self.last_note = ""
+        self._next_look = 0.0
+
+    def tick(self, now: float, *, is_idle: bool) -> bool:
+        """Look when it is time; True when something else is done from here on.
+
+        Args:
+            now: on the monotonic clock.
+            is_idle: no answer is being made.
+        """
+        if now < self._next_look or not self.n_planned:
+            return False
+        self._next_look = now + (_LOOK_IDLE_S if is_idle else care.LOOK_S)
+        before = self.stance
+        self.stance = after = care.decide(before, read_strain(self._source), now)
+        note = care.note(before, after, self.n_planned)
+        if not note:
+            return False
+        self.decisions += 1
+        self.last_note = note
+        # Standard error is the engine's log.
+        sys.stderr.write(f"care: {note}\n")
+        if after.drops != before.drops:
+            self._shrink_next_load()
+        return True
+
+    def threads(self, governed: int) -> int:
+        """Threads to compute with, given how many the governor allows."""
+        stance = self.stance
+        return min(governed, stance.threads(self.n_planned)) if stance.level else governed
+
+    def to_json(self) -> dict[str, Any]:
+        """For the engine's status."""
+        return {**self.stance.to_json(self.n_planned), "decisions": self.decisions, "last": self.last_note}
+
+    def _shrink_next_load(self) -> None:
+        if self._state is None or not self.n_ctx:
+            return
+        try:
+            tightness.record(self._state, self.n_ctx)
+        except StateError as error:
+            sys.stderr.write(f"care: {error}\n")

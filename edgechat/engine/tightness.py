@@ -1,0 +1,54 @@
+"""That memory was short while a model was loaded, so that the next load takes a smaller context.
+
+One small JSON file in the state directory, good for an hour of this boot; counted on the kernel's boot clock, since a
+board's wall clock may be wrong. Only a context that nobody asked for is made smaller.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+from edgechat.errors import StateError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_FILE = "tightness.json"
+LASTS_S = 3600.0
+SHARE = 0.5
+LEAST_N_CTX = 1024
+"""A smaller context holds no conversation; memory is then for the plan to find."""
+
+
+def boot_s() -> float:
+    """Seconds since this machine started, or on the monotonic clock where that is not told (macOS)."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+def record(state: Path, n_ctx: int, now: float | None = None) -> None:
+    """Write down that memory became short beside a context of ``n_ctx`` tokens.
+
+    Raises:
+        StateError: it cannot be written down.
+    """
+    capped = max(int(n_ctx * SHARE), LEAST_N_CTX)
+    data = {"n_ctx": capped, "boot_s": boot_s() if now is None else now}
+    temporary = state / f"{_FILE}.new"
+    try:
+        temporary.write_text(json.dumps(data))
+        temporary.replace(state / _FILE)
+    except OSError as error:
+        raise StateError(f"Cannot write {state / _FILE}: {error.strerror}.") from error
+
+
+def cap(state: Path, now: float | None = None) -> int | None:
+    """The longest context to load unasked, in tokens; None when memory was not short in the last hour."""
+    now = boot_s() if now is None else now
+    try:
+        data = json.loads((state / _FILE).read_text())
+        # A moment later than now was written down before the machine started anew.
+        return int(data["n_ctx"]) if 0 <= now - float(data["boot_s"]) < LASTS_S else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
