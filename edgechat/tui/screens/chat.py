@@ -162,7 +162,7 @@ class ChatScreen(ConversationActions, FileActions):
             self.banner.say("One answer at a time: Esc stops this one.")
             return
         retract, self._editing = self._editing, None
-        self.composer.accept()
+        self.composer.accept(event.typed)
         self._begin(Question(event.text, retract=retract))
 
     def _begin(self, question: Question) -> None:

@@ -36,14 +36,13 @@ class Composer(TextArea):
     """The input field."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "send", "Send", id="composer.send", priority=True, tooltip="Ask it"),
+        Binding("enter", "send", "Send", id="composer.send", tooltip="Ask it"),
         Binding(
             "ctrl+j,shift+enter,alt+enter",
             "newline",
             "New line",
             key_display="^j",
             id="composer.newline",
-            priority=True,
             show=False,
             tooltip="Begin another line",
         ),
@@ -58,11 +57,12 @@ class Composer(TextArea):
     """
 
     class Sent(Message):
-        """The person asks. ``text`` holds what was attached, too."""
+        """The person asks. ``text`` holds what was attached, too; ``typed`` is what stood in the field."""
 
-        def __init__(self, text: str) -> None:
+        def __init__(self, text: str, typed: str) -> None:
             super().__init__()
             self.text = text
+            self.typed = typed
 
     class AttachmentsChanged(Message):
         """Something was attached or taken off."""
@@ -88,6 +88,18 @@ class Composer(TextArea):
         self._at = 0
         self._draft = ""
 
+    async def _on_key(self, event: events.Key) -> None:
+        """Do what keys of this field mean in the order in which they came.
+
+        Textual hands bindings on to the app, which lets Enter and Backspace fall behind, or run ahead of, letters that
+        came with them: over a slow link several keys arrive at once.
+        """
+        active = None if event.is_printable else self.screen.active_bindings.get(event.key)
+        if active is not None and active.node is self and active.enabled:
+            event.stop()
+            event.prevent_default()
+            await self.run_action(active.binding.action)
+
     # What is asked
 
     def action_send(self) -> None:
@@ -97,19 +109,19 @@ class Composer(TextArea):
             return
         parts = [text] if text else []
         parts += [f"{each.name}:\n{each.text}" for each in self.attachments]
-        self.post_message(self.Sent("\n\n".join(parts)))
+        self.post_message(self.Sent("\n\n".join(parts), self.text))
 
     def action_newline(self) -> None:
         """Begin another line."""
         start, end = self.selection
         self._replace_via_keyboard("\n", start, end)
 
-    def accept(self) -> None:
-        """The question was taken: remember it, and be empty."""
-        text = clean(self.text).strip()
+    def accept(self, typed: str) -> None:
+        """The question was taken: remember it, and hold only what was typed since."""
+        text = clean(typed).strip()
         if text:
             self.remember([text])
-        self.reset()
+        self.reset(self.text.removeprefix(typed))
 
     def reset(self, text: str = "") -> None:
         """Hold ``text`` and nothing else."""
