@@ -262,15 +262,17 @@ class Assistant:
             if on_start is not None:
                 on_start(generator.interrupt)
             missing: NoModelError | None = None
+            context = Context(language=language or locale_language())
             try:
-                prompts = generator.identify(_left(until_s)).prompts
+                known = generator.identify(_left(until_s))
+                context = replace(context, vision=known.vision, prompts=known.prompts)
             except NoModelError as error:
-                missing, prompts = error, {}
+                missing = error
             done = perform(
                 loaded,
                 record,
                 generator=None if missing else generator,
-                context=Context(language=language or locale_language(), prompts=prompts),
+                context=context,
                 seed=seed,
                 timeout_s=_left(until_s),
             )

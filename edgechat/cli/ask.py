@@ -31,6 +31,13 @@ if TYPE_CHECKING:
 @click.option(
     "-f", "--file", "files", multiple=True, type=click.Path(path_type=Path), help="Append a text file. Repeatable."
 )
+@click.option(
+    "--image",
+    "images",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Show the model a PNG or JPEG file; needs a vision model. Repeatable.",
+)
 @click.option("-c", "--continue", "is_kept", is_flag=True, help="Continue the last -c conversation, and keep this.")
 @click.option("--new", "is_new", is_flag=True, help="With -c: begin a new conversation.")
 @click.option("-n", "--max-tokens", type=click.IntRange(min=1), help="Longest answer in tokens (default 1024).")
@@ -72,6 +79,9 @@ def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  #
     config = settings.load(paths.config)
     if options["is_new"] and not options["is_kept"]:
         raise UsageError("--new begins a new conversation of -c.", hint="Write edgechat ask -c --new.")
+    images = _images(options["images"])
+    if images and options["is_kept"]:
+        raise UsageError("-c keeps words only, no images.", hint="Ask about an image without -c.")
     schema, check = _schema(options["schema"])
     text = _question(prompt, files)
     system = options["system"] if options["system"] is not None else config.system
@@ -81,7 +91,7 @@ def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  #
         **{name: options[name] for name in ("top_k", "top_p", "min_p", "repeat_penalty", "seed")},
     }
     request = Request(
-        messages=(*([Message("system", system)] if system else []), Message("user", text)),
+        messages=(*([Message("system", system)] if system else []), Message("user", text, images)),
         wish=Wish.of(options["model"] or config.model, options["n_ctx"] or config.n_ctx),
         sampling={name: value for name, value in sampling.items() if value is not None},
         max_tokens=options["max_tokens"] or config.max_tokens,
@@ -158,6 +168,14 @@ def _question(prompt: str | None, files: tuple[Path, ...]) -> str:
     if not parts:
         raise UsageError("There is no question.", hint='Write edgechat ask "…", or pipe text into it.')
     return "\n\n".join(parts)
+
+
+def _images(files: tuple[Path, ...]) -> tuple[str, ...]:
+    if not files:
+        return ()
+    from edgechat.engine.images import read  # noqa: PLC0415 - a plain question shows none
+
+    return tuple(map(read, files))
 
 
 def _read_text(file: Path) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edgechat.engine.cells import Cells, common_prefix
@@ -22,8 +22,11 @@ from edgechat.engine.request import DEFAULT_MAX_TOKENS
 from edgechat.engine.sequence import Sequence
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from edgechat.engine.connection import Connection
     from edgechat.engine.constrain import Constraint
+    from edgechat.engine.native.vision import View
     from edgechat.engine.request import Request
     from edgechat.engine.residence import Residence
 
@@ -44,6 +47,13 @@ class Waiting:
     constraint: Constraint | None
     arrived: float
     was_told: bool = False
+    views: Mapping[int, View] = field(default_factory=dict)
+    """Pictures in the prompt, by the index of their first token."""
+
+    @property
+    def extra_cells(self) -> int:
+        """KV cells that the prompt fills beyond its tokens."""
+        return sum(view.n_cells - view.n_positions for view in self.views.values())
 
     @property
     def deadline(self) -> float | None:
@@ -69,7 +79,7 @@ class Admission:
         waiting = self.waiting[0]
         if self._is_being_read(waiting, running):
             return None
-        request, n_prompt = waiting.request, len(waiting.prompt)
+        request, n_prompt = waiting.request, len(waiting.prompt) + waiting.extra_cells
         n_room = self._context.n_ctx - n_prompt
         wanted = request.max_tokens or DEFAULT_MAX_TOKENS
         max_tokens = min(wanted, n_room)
@@ -156,7 +166,7 @@ class Admission:
             reader=waiting.reader,
             slot=slot,
             prompt=waiting.prompt,
-            cells=len(waiting.prompt) + max_tokens,
+            cells=len(waiting.prompt) + waiting.extra_cells + max_tokens,
             max_tokens=max_tokens,
             sampler=sampler,
             seed=seed,
@@ -166,6 +176,7 @@ class Admission:
             deadline=waiting.deadline,
             ends_at_context=is_cut,
             constraint=waiting.constraint,
+            views=waiting.views,
             n_static=waiting.n_static if waiting.n_static >= max(MIN_TOKENS, reused) else 0,
         )
         sequence.timing.arrived = waiting.arrived

@@ -49,6 +49,8 @@ class Choice:
     """The context that was asked for, or the plan's own when none was."""
     is_default: bool = False
     """True when nobody named a model, and this one was the best that fits."""
+    mmproj: Path | None = None
+    """The projector that lets the model see."""
     stepped_down_from: str | None = None
     """What would have been loaded, had it not died of memory since the last boot."""
 
@@ -109,6 +111,7 @@ def choose(
         sampling=dict(model.sampling),
         is_starter=model.name == STARTER_NAME,
         is_default=wanted.is_default,
+        mmproj=model.mmproj,
         wished_n_ctx=max(wanted.n_ctx or 0, plan.settings.n_ctx),
         stepped_down_from=describe(full) if full.memory.host > plan.memory.host else None,
     )
@@ -195,7 +198,17 @@ def _from_file(path: Path) -> InstalledModel:
         sha256=None,
         version="",
         source=f"file:{path}",
+        mmproj=_projector_beside(path),
     )
+
+
+def _projector_beside(path: Path) -> Path | None:
+    """The projector in a model's own directory, where there is just one: that is how they are published."""
+    try:
+        found = [each for each in path.parent.glob("*mmproj*.gguf") if each != path]
+    except OSError:
+        return None
+    return found[0] if len(found) == 1 else None
 
 
 def describe(plan: Plan) -> str:

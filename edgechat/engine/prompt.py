@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from edgechat.engine.cells import common_prefix
 from edgechat.engine.reply import open_thought
+from edgechat.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from edgechat.engine.native.vision import Picture, View
     from edgechat.engine.request import Message
 
 
@@ -70,33 +73,75 @@ class Prompt:
     """Leading tokens that do not depend on the question, when they are enough to be worth keeping; else 0."""
     open_thought: str | None
     """Closing tag of a thought that the template has opened for the model, or None."""
+    views: Mapping[int, View] = field(default_factory=dict)
+    """What the negative ids among the tokens stand for, by the index of each one's first."""
+
+    @property
+    def n_cells(self) -> int:
+        """KV cells that the prompt fills; more than positions where a picture's rows and columns share some."""
+        return len(self.tokens) + sum(view.n_cells - view.n_positions for view in self.views.values())
+
+
+def _blind(_image: str) -> Picture:
+    raise InvalidInputError("This model cannot look at images.", hint="Leave the image out, or take a vision model.")
 
 
 def build(
-    messages: Sequence[Message], template: Template, tokenizer: Tokenizer, *, takes_system: bool, think: bool
+    messages: Sequence[Message],
+    template: Template,
+    tokenizer: Tokenizer,
+    *,
+    takes_system: bool,
+    think: bool,
+    look: Callable[[str], Picture] = _blind,
 ) -> Prompt:
-    """Render and tokenize a conversation.
+    """Render and tokenize a conversation; ``look`` turns an image of it into tokens.
 
     Raises:
-        InvalidInputError: the template rejects the conversation.
+        InvalidInputError: the template rejects the conversation, or an image cannot be looked at.
         TemplateError: the template fails.
     """
+    pictures = [[look(image) for image in message.images] for message in messages]
     turns = [{"role": m.role, "content": m.content} for m in messages]
-    tokens, tail = _render(turns, template, tokenizer, takes_system=takes_system, think=think)
+    render = partial(_render, template=template, tokenizer=tokenizer, takes_system=takes_system, think=think)
+    tokens, tail = render(turns, pictures)
     n_static = 0
     if [m.role for m in messages] in (["user"], ["system", "user"]):
         # What the same instructions have in common with another question is what does not depend on it.
-        other = [*turns[:-1], {"role": "user", "content": _OTHER_QUESTION}]
-        n_static = common_prefix(tokens, _render(other, template, tokenizer, takes_system=takes_system, think=think)[0])
-    return Prompt(tokens, n_static, open_thought(tail))
+        n_static = common_prefix(tokens, render([*turns[:-1], {"role": "user", "content": _OTHER_QUESTION}], [])[0])
+    return Prompt(tokens, n_static, open_thought(tail), _views(tokens, pictures))
+
+
+def _views(tokens: tuple[int, ...], pictures: list[list[Picture]]) -> dict[int, View]:
+    """The views of the pictures by their place among the tokens.
+
+    Raises:
+        InvalidInputError: the template left a picture out.
+    """
+    views = {first: view for seen in pictures for picture in seen for first, view in picture.views.items()}
+    if not views:
+        return {}
+    found = {i: views[token] for i, token in enumerate(tokens) if token in views}
+    if len({id(view) for view in found.values()}) < len(views):
+        raise InvalidInputError("The model's chat template leaves images out.", hint="Ask with a vision model.")
+    return found
 
 
 def _render(
-    turns: list[dict[str, str]], template: Template, tokenizer: Tokenizer, *, takes_system: bool, think: bool
+    turns: list[dict[str, str]],
+    pictures: list[list[Picture]],
+    *,
+    template: Template,
+    tokenizer: Tokenizer,
+    takes_system: bool,
+    think: bool,
 ) -> tuple[tuple[int, ...], str]:
     """Token ids, and the end of the text they were made from."""
-    turns = [dict(turn) for turn in (turns if takes_system else _fold_system(turns))]
     disguise = _Disguise(tokenizer)
+    turns = [dict(turn) for turn in turns]
+    for turn, seen in zip(turns, pictures, strict=False):
+        turn["content"] = "".join(map(disguise.show, seen)) + turn["content"]
+    turns = [dict(turn) for turn in (turns if takes_system else _fold_system(turns))]
     for turn in turns:
         turn["content"] = disguise.hide(turn["content"])
     disguise.guard_seams(turns)
@@ -130,12 +175,18 @@ class _Disguise:
         self._nonce = os.urandom(8).hex()
         self._numbers: dict[str, int] = {}
         """What was taken out, by the number that its placeholder carries."""
+        self._pictures: list[Picture] = []
 
     def hide(self, text: str) -> str:
         """``text`` with a placeholder for each spelling of a control token."""
         parts = self._cut(text)
         parts[1::2] = map(self._placeholder, parts[1::2])
         return "".join(parts)
+
+    def show(self, picture: Picture) -> str:
+        """A placeholder for a picture's tokens."""
+        self._pictures.append(picture)
+        return f"{self._nonce}.p{len(self._pictures) - 1}."
 
     def _cut(self, text: str) -> list[str]:
         """Plain text and control tokens' spellings by turns; plain at both ends."""
@@ -186,13 +237,18 @@ class _Disguise:
         # A template that spells BOS itself must not get a second one; EOS has no place at the end of any prompt.
         adds_bos = tokenizer.adds_bos and not (tokenizer.bos_text and text.startswith(tokenizer.bos_text))
         tokens = tokenizer.tokenize("", add_special=True, parse_special=False)[:1] if adds_bos else []
-        head, *rest = re.split(rf"{self._nonce}\.(\d{{1,9}})\.", text)
+        head, *rest = re.split(rf"{self._nonce}\.(p?\d{{1,9}})\.", text)
         tokens += tokenizer.tokenize(head, add_special=False, parse_special=True)
         hidden = dict(enumerate(self._numbers))
         known: dict[tuple[str, bool], list[int]] = {}
         for number, tail in zip(rest[::2], rest[1::2], strict=True):
-            # A number that was never given out is the template's own text.
-            for piece, is_ours in ((hidden.get(int(number), number), False), (tail, True)):
+            pieces = [(tail, True)]
+            if number.startswith("p"):
+                tokens += self._pictures[int(number[1:])].tokens
+            else:
+                # A number that was never given out is the template's own text.
+                pieces.insert(0, (hidden.get(int(number), number), False))
+            for piece, is_ours in pieces:
                 if (piece, is_ours) not in known:
                     known[piece, is_ours] = _continue(tokenizer, piece, parse_special=is_ours)
                 tokens += known[piece, is_ours]

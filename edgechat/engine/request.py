@@ -17,10 +17,16 @@ DEFAULT_MAX_TOKENS = 1024
 
 ROLES = ("system", "user", "assistant")
 
+OVERFLOWS = ("refuse", "trim", "summarize")
+"""What may become of a conversation that has outgrown the context."""
+
 _WHOLE = ("top_k", "seed")
 
 MAX_STOPS, MAX_STOP_LENGTH = 32, 1024
 """Stop strings are looked for after every token of every answer: their number and length, in characters, end here."""
+
+MAX_IMAGES = 8
+"""In one request; each takes some hundred cells of the context, and seconds of encoding on a board."""
 
 MAX_TIMEOUT_S = 1e8
 """Three years; the kernel's own clocks do not take much more."""
@@ -81,6 +87,8 @@ class Message:
 
     role: str
     content: str
+    images: tuple[str, ...] = ()
+    """Image files in base64 (:mod:`edgechat.engine.images`), shown to the model before the text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +136,11 @@ class Request:
     an error."""
     keep: str | None = None
     """Name under which the KV cells of this conversation are kept on disk when the answer is done, and found again."""
+    overflow: str = "refuse"
+    """What happens when the messages do not fit: an error, or the oldest are left out (:mod:`edgechat.engine.budget`),
+    with or without a summary in their place."""
+    summary: str = ""
+    """Stands for the messages that are left out, where a client has had them summarized."""
     resume: tuple[int, ...] = ()
     """Token ids already received: generation goes on behind them."""
     resume_model: str | None = None
@@ -141,6 +154,10 @@ class Request:
         for message in self.messages:
             if message.role not in ROLES:
                 raise InvalidInputError(f"Unknown role {message.role!r}.", hint=f"Use one of {', '.join(ROLES)}.")
+        if sum(len(message.images) for message in self.messages) > MAX_IMAGES:
+            raise InvalidInputError(f"A request holds at most {MAX_IMAGES} images.")
+        if self.overflow not in OVERFLOWS:
+            raise InvalidInputError(f"overflow is {self.overflow!r}; it must be one of {', '.join(OVERFLOWS)}.")
         if self.max_tokens is not None and self.max_tokens < 1:
             raise InvalidInputError(f"-n is {self.max_tokens}; an answer has at least one token.")
         if self.timeout_s is not None and not 0 < self.timeout_s <= MAX_TIMEOUT_S:
@@ -168,7 +185,9 @@ class Request:
                 raise InvalidInputError(f"The request is malformed: {name} is not what it should be.")
         try:
             fields = dict(data)
-            fields["messages"] = tuple(Message(**message) for message in fields["messages"])
+            fields["messages"] = tuple(
+                Message(**{**message, "images": tuple(message.get("images", ()))}) for message in fields["messages"]
+            )
             fields["wish"] = Wish(**fields.get("wish", {}))
             fields["stop"] = tuple(fields.get("stop", ()))
             fields["resume"] = tuple(fields.get("resume", ()))
@@ -188,7 +207,10 @@ def _is_whole(value: object) -> bool:
 
 
 def _is_message(value: object) -> bool:
-    return isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
+    return isinstance(value, dict) and all(
+        isinstance(each, str) if name != "images" else _each(lambda image: isinstance(image, str))(each)
+        for name, each in value.items()
+    )
 
 
 def _is_wish(value: object) -> bool:
@@ -212,6 +234,8 @@ _FIELDS: dict[str, Callable[[object], bool]] = {
     "timeout_s": lambda value: value is None or _is_number(value),
     "constraint": lambda value: value is None or isinstance(value, dict),
     "keep": lambda value: value is None or isinstance(value, str),
+    "overflow": lambda value: isinstance(value, str),
+    "summary": lambda value: isinstance(value, str),
     "resume": _each(_is_whole),
     "resume_model": lambda value: value is None or isinstance(value, str),
     "resume_text": lambda value: isinstance(value, str),

@@ -14,19 +14,22 @@ from typing import TYPE_CHECKING
 from edgechat.engine.native.context import Context
 from edgechat.engine.native.lib import llama
 from edgechat.engine.native.model import Model
-from edgechat.engine.prefixes import Prefixes, model_key
+from edgechat.engine.prefixes import Prefixes, model_key, sampled_digest
 from edgechat.engine.prompt import Prompt, build
 from edgechat.engine.reply import THINK_TAGS
 from edgechat.engine.request import Request, Sampling
 from edgechat.engine.vetting import Vetting
-from edgechat.errors import InvalidInputError, InvalidModelFileError
+from edgechat.engine.vocabulary import Vocabulary
+from edgechat.errors import DoesNotFitError, InvalidInputError, InvalidModelFileError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from edgechat.engine.choice import Choice
     from edgechat.engine.constrain import Constraint, Constraints
+    from edgechat.engine.native.vision import Picture, Vision
     from edgechat.engine.template import ChatTemplate
     from edgechat.models.plan import LoadSettings
     from edgechat.paths import Paths
@@ -56,13 +59,21 @@ class Residence:
         InvalidModelFileError: it cannot hold a conversation (no chat template, or one that was refused).
     """
 
-    def __init__(self, choice: Choice, paths: Paths, *, on_progress: Callable[[float], bool]) -> None:
+    def __init__(
+        self, choice: Choice, paths: Paths, *, on_progress: Callable[[float], bool], is_constrained: bool = False
+    ) -> None:
         began = time.monotonic()
         self.choice = choice
         self._cache = paths.cache
         self._constraints: Constraints | None = None
+        self._vision: Vision | None = None
         self.context: Context = None  # type: ignore[assignment]  # only while it is being made
         settings = choice.plan.settings
+        file_digest = choice.sha256 or sampled_digest(choice.path)
+        self._vocabulary = Vocabulary(paths.cache / "vocabularies" / f"{file_digest[:32]}.pieces")
+        if is_constrained:
+            # The first answer needs it, and loading leaves a core idle.
+            self._vocabulary.begin()
         # Jinja is imported (50 ms) while llama.cpp maps the file and needs no interpreter.
         importing = threading.Thread(target=importlib.import_module, args=("edgechat.engine.template",))
         importing.start()
@@ -77,8 +88,7 @@ class Residence:
         self.prefixes = Prefixes(
             paths.cache / "prefixes",
             model_key(
-                choice.path,
-                choice.sha256,
+                file_digest,
                 build=llama.llama_print_system_info().decode() + llama.llama_version().decode(),
                 kv_type=settings.kv_type,
                 flash_attn=settings.flash_attn,
@@ -129,7 +139,48 @@ class Residence:
     def prompt(self, request: Request, watch: Callable[[], AbstractContextManager[None]]) -> Prompt:
         """Render and tokenize a request's conversation; ``watch`` is entered around the template's own code."""
         template = _Watched(self._template, watch, self.choice.thinking_off)
-        return build(request.messages, template, self.model, takes_system=self._takes_system, think=request.think)
+        return build(
+            request.messages,
+            template,
+            self.model,
+            takes_system=self._takes_system,
+            think=request.think,
+            look=self._look,
+        )
+
+    def _look(self, image: str) -> Picture:
+        from edgechat.engine import images  # noqa: PLC0415 - most conversations hold none
+
+        data = images.decode(image)
+        images.check(data, "The image")
+        picture = self.vision.look(data)
+        for view in picture.views.values():
+            self.vision.check(view, self.context)
+        return picture
+
+    @property
+    def vision(self) -> Vision:
+        """The model's image encoder, loaded when the first image comes: text needs none of its memory.
+
+        Raises:
+            InvalidInputError: the model cannot see, or memory for its encoder is not free.
+            EngineError: llama.cpp is built without image input.
+        """
+        if self._vision is None:
+            projector = self.choice.mmproj
+            if projector is None:
+                raise InvalidInputError(
+                    f"{self.choice.name} cannot look at images.",
+                    hint="Leave the image out, or choose a vision model: `edgechat models plan` says which there are.",
+                )
+            _require_room(projector, self.choice.plan.reserve)
+            from edgechat.engine.native.vision import Vision  # noqa: PLC0415 - loads one more native library
+
+            settings = self.choice.plan.settings
+            self._vision = Vision(
+                projector, self.model, n_threads=settings.n_threads_batch, use_gpu=settings.n_gpu_layers > 0
+            )
+        return self._vision
 
     def resumed(self, request: Request) -> Request:
         """The request with the answer so far in this model's own tokens, where another model began it.
@@ -171,13 +222,35 @@ class Residence:
         if self._constraints is None:
             # Made when first asked for: 0.1-1 s and some megabytes that plain conversation does not need.
             from edgechat.engine.constrain import Constraints  # noqa: PLC0415 - 30 ms, and only for constrained answers
-            from edgechat.engine.vocabulary import tokenizer  # noqa: PLC0415
 
-            self._constraints = Constraints(tokenizer(self.model, self._cache), self.model.n_vocab)
+            self._constraints = Constraints(self._vocabulary.tokenizer(self.model), self.model.n_vocab)
         return self._constraints.matcher(request.constraint)
 
     def close(self) -> None:
         """Free the context, then the model."""
+        if self._vision is not None:
+            self._vision.close()
         if self.context is not None:
             self.context.close()
         self.model.close()
+
+
+_SIGHT_ALLOWANCE = 1.5
+"""Times a projector's bytes: its weights, and half as much for what encoding computes with."""
+
+
+def _require_room(projector: Path, reserve: int) -> None:
+    """Refuse before the kernel would have to end somebody.
+
+    Raises:
+        DoesNotFitError: the memory that is free does not hold the encoder.
+    """
+    from edgechat.board.probe import probe  # noqa: PLC0415 - only where an image has come
+
+    need, free = int(projector.stat().st_size * _SIGHT_ALLOWANCE), probe().memory.available
+    if need > free - reserve:
+        raise DoesNotFitError(
+            f"To look at images the model needs {need / 1e6:,.0f} MB more; {free / 1e6:,.0f} MB are free and "
+            f"{reserve / 1e6:,.0f} MB of them stay reserved.",
+            hint="Close other programs, leave the image out, or choose a smaller vision model.",
+        )

@@ -10,10 +10,11 @@ from edgechat.engine.events import Done, Event, Text
 from edgechat.engine.reply import Piece, Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from edgechat.engine.constrain import Constraint
     from edgechat.engine.native.sampler import Sampler
+    from edgechat.engine.native.vision import View
     from edgechat.engine.request import Request
 
 FLUSH_EVERY_S = 0.08
@@ -64,6 +65,8 @@ class Sequence:
     ends_at_context: bool
     """True when the longest answer is bounded by the context rather than by the caller."""
     constraint: Constraint | None = None
+    views: Mapping[int, View] = field(default_factory=dict)
+    """Pictures in the prompt, by the index of their first token: read apart from the text around them."""
     n_static: int = 0
     """Leading prompt tokens worth keeping on disk once they are computed; 0 when there are none, or they are there."""
     generated: list[int] = field(default_factory=list)
@@ -80,6 +83,12 @@ class Sequence:
     def pending(self) -> int:
         """Tokens known but not yet in the cache."""
         return len(self.prompt) + len(self.generated) - self.n_past
+
+    @property
+    def text_ahead(self) -> int:
+        """Pending tokens before the next picture."""
+        pictures = [start for start in self.views if start >= self.n_past]
+        return min(pictures) - self.n_past if pictures else self.pending
 
     def tokens(self, start: int, end: int) -> list[int]:
         """Known tokens of a range of positions."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgechat import config as settings
@@ -22,7 +23,6 @@ from edgechat.tasks.contract import FinishReason, GeneratedJson, Schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from edgechat.engine.events import Event
     from edgechat.paths import Paths
@@ -43,6 +43,8 @@ class Identity:
     prompts: Mapping[str, str] = field(default_factory=dict)
     """What the model was trained to be asked, by job."""
     is_starter: bool = False
+    vision: bool = False
+    """It can look at images."""
 
 
 class EngineGenerator:
@@ -54,6 +56,7 @@ class EngineGenerator:
         known: the model that will answer, when an earlier generator has already learned it.
         on_note: gets a sentence when the engine died and came back.
         keep_alive_s: how long the engine stays idle afterwards; None leaves it as it is.
+        reads_files: whether a record may name an image by its path.
     """
 
     def __init__(
@@ -64,10 +67,12 @@ class EngineGenerator:
         known: Identity | None = None,
         on_note: Callable[[str], None] = lambda _note: None,
         keep_alive_s: float | None = None,
+        reads_files: bool = True,
     ) -> None:
         self._paths = paths
         self._wish = wish or Wish()
         self._on_note = on_note
+        self._reads_files = reads_files
         self._client = EngineClient(paths, keep_alive_s=keep_alive_s)
         self.identity = known
 
@@ -112,13 +117,11 @@ class EngineGenerator:
         """Answer with JSON that fits ``schema``; see :class:`edgechat.tasks.contract.Generator`.
 
         Raises:
-            InvalidInputError: there are images; or the engine refused the request.
+            InvalidInputError: an image cannot be taken, or the engine refused the request.
             EdgechatError: no model, or an engine that did not come back.
         """
-        if images:
-            raise InvalidInputError("This engine answers text only.", hint="Leave the image out.")
         request = Request(
-            messages=tuple(messages),
+            messages=self._with_images(messages, images),
             wish=self._wish,
             sampling={"temperature": 0.0, **({} if seed is None else {"seed": seed})},
             max_tokens=max_tokens,
@@ -141,6 +144,18 @@ class EngineGenerator:
         if done is None:
             raise EdgechatError("The engine ended an answer without saying so.")
         return self._whole("".join(pieces), done, {"ttft_s": ttft_s} if ttft_s else {})
+
+    def _with_images(self, messages: Sequence[Message], images: Sequence[str]) -> tuple[Message, ...]:
+        """The messages, the last of them with the images: each a path here, or the image itself as a data address."""
+        if not images:
+            return tuple(messages)
+        from edgechat.engine.images import from_data_url, is_data_url, read  # noqa: PLC0415 - most records have none
+
+        if not self._reads_files and not all(map(is_data_url, images)):
+            # A name that another machine sends means nothing here, and must not open the files of this one.
+            raise InvalidInputError("An image must come with the record, as a data:image/…;base64 address.")
+        shown = tuple(from_data_url(image) if is_data_url(image) else read(Path(image)) for image in images)
+        return (*messages[:-1], replace(messages[-1], images=shown))
 
     def events(self, request: Request) -> Iterator[Event]:
         """The events of one answer, as the client gives them; closing the iterator cancels it."""
@@ -214,6 +229,7 @@ def _identity(model: InstalledModel) -> Identity:
         languages=model.languages,
         prompts=model.prompts,
         is_starter=model.source.startswith("package:"),
+        vision=model.mmproj is not None,
     )
 
 

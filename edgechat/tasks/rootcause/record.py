@@ -22,6 +22,8 @@ MAX_HYPOTHESES = 3
 MAX_NOTES = 50
 MAX_LOG_LINES = 200
 MAX_TEXT = 2000
+_MAX_IMAGE = 27_000_000
+"""Characters: a path, or the largest image that is taken (20 MB) in base64."""
 
 Short = Annotated[str, Field(min_length=1, max_length=200)]
 EvidenceId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,39}$")]
@@ -53,8 +55,9 @@ class RootCauseInput(Strict):
     line: Short | None = None
     station: Short | None = None
     lot: Short | None = None
-    image: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
-    """Path of a picture; needs a model that can see."""
+    image: Annotated[str, Field(min_length=1, max_length=_MAX_IMAGE)] | None = None
+    """A picture of the defect, PNG or JPEG: its path here, or the file itself as a ``data:image/…;base64`` address.
+    Needs a model that can see."""
     language: Language | None = None
     """Language of the report; the locale's when left out."""
 
