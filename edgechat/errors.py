@@ -102,6 +102,7 @@ class ContextOverflowError(InvalidInputError):
     Attributes:
         prompt_tokens: tokens in the rendered prompt.
         n_ctx: tokens the context holds.
+        dropped: messages that would have to go for the rest to fit; 0 where none may.
     """
 
     def __init__(self, prompt_tokens: int, n_ctx: int, *, hint: str = "") -> None:
@@ -111,6 +112,7 @@ class ContextOverflowError(InvalidInputError):
         )
         self.prompt_tokens = prompt_tokens
         self.n_ctx = n_ctx
+        self.dropped = 0
 
 
 class SchemaError(InvalidInputError):

@@ -1,7 +1,7 @@
 """What an answer in the making tells its reader, in order. Plain data; the client makes these from frames.
 
-``Queued* Loading* Started Prefill* Text* Done`` is the normal order; ``Recovered`` may stand anywhere after the engine
-died and came back. Text is already free of control characters.
+``Loading* Trimmed? Queued* Started Prefill* Text* Done`` is the normal order; ``Recovered`` may stand anywhere after
+the engine died and came back. Text is already free of control characters.
 """
 
 from __future__ import annotations
@@ -42,6 +42,19 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class Trimmed:
+    """Earlier messages of the conversation are not read by the model: with them it would not fit."""
+
+    messages: int
+    """How many, the system message not counted."""
+    n_ctx: int
+    summary: str
+    """What the model reads in their place; ``""`` where it reads nothing."""
+    is_new: bool
+    """False where the same ones were left out before."""
+
+
+@dataclass(frozen=True, slots=True)
 class Prefill:
     """Prompt tokens processed so far."""
 
@@ -67,6 +80,17 @@ class Recovered:
 
 
 @dataclass(frozen=True, slots=True)
+class Slowed:
+    """The engine holds back (level 1 to 3), or no longer does (0), so that the board need not slow itself."""
+
+    level: int
+    n_threads: int
+    pause_s: float
+    """Seconds that whoever has many requests, and nobody waiting for them, lets pass between two."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """The end of the answer.
 
@@ -82,14 +106,16 @@ class Done:
     load_s: float
 
 
-Event = Queued | Loading | Started | Prefill | Text | Recovered | Done
+Event = Queued | Trimmed | Loading | Started | Prefill | Text | Recovered | Slowed | Done
 
 _BY_TYPE: dict[str, type[Any]] = {
     "queued": Queued,
     "loading": Loading,
+    "trimmed": Trimmed,
     "started": Started,
     "prefill": Prefill,
     "text": Text,
+    "slowed": Slowed,
     "done": Done,
 }
 

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from edgechat.engine.events import Done, Loading, Prefill, Queued, Started, Text, from_frame, to_frame
+from edgechat.engine.events import Done, Loading, Prefill, Queued, Started, Text, Trimmed, from_frame, to_frame
 from edgechat.engine.protocol import Decoder, encode
 from edgechat.errors import EngineProtocolError
 
@@ -15,6 +15,7 @@ EVENTS = [
     Loading(0.5, "m"),
     Started("m", "q4_k_m", 2048, 10, 4, ("en", "ja"), True, None),
     Started("m", "q4_k_m", 2048, 10, 4, (), False, "m:q4_k_m n_ctx 4096 KV f16"),
+    Trimmed(4, 4096, "They spoke of pumps.", is_new=True),
     Prefill(5, 10),
     Text("日本\n", (1, 2), is_thought=False),
     Text("", (), is_thought=True),
