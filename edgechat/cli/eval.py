@@ -1,0 +1,202 @@
+"""``edgechat eval``: scores a file of references on this board, so that a model can be chosen by its work."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgechat import config as settings
+from edgechat.cli.answer import STARTER_NOTE
+from edgechat.cli.pace import Pace
+from edgechat.engine.request import Wish
+from edgechat.errors import InvalidInputError, UsageError
+from edgechat.paths import Paths
+from edgechat.plaintext import clean_line
+from edgechat.tasks.language import locale_language
+from edgechat.tasks.registry import load
+from edgechat.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from edgechat.tasks.contract import Generator, Task
+    from edgechat.tasks.engine_generator import Identity
+    from edgechat.tasks.job import Job
+    from edgechat.tasks.reference_file import Pair
+    from edgechat.tasks.scoring import Result
+
+_SHOWN_SHA = 12
+
+
+@click.command("eval")
+@click.argument("task")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("-m", "--model", help="A model's name, NAME:QUANT, or the path of a GGUF file.")
+@click.option("--limit", type=click.IntRange(min=1), help="Take the first so many records.")
+@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Seconds for each record.")
+@click.option("--seed", type=click.IntRange(0, (1 << 32) - 1), default=0, show_default=True, help="Decoding is greedy.")
+@click.option("--out", type=click.Path(path_type=Path), help="Keep the results there (JSON lines), and a journal.")
+@click.option("--resume", is_flag=True, help="Go on with an interrupted run to the same --out.")
+def evaluate(task: str, file: Path, *, as_json: bool, **options: Any) -> None:  # noqa: ANN401 - click's
+    """Score TASK over FILE: JSON lines of {"input": {...}, "reference": {...}}.
+
+    Answers are made one after the other and never taken from earlier runs. What a reference says, and what each score
+    means: docs/eval.md.
+    """
+    from edgechat.tasks.decoding import chunks  # noqa: PLC0415 - half a second of imports that --help need not pay
+    from edgechat.tasks.job import Job  # noqa: PLC0415
+    from edgechat.tasks.reference_file import read_pairs  # noqa: PLC0415
+    from edgechat.tasks.scoring import reference_fault  # noqa: PLC0415
+    from edgechat.tasks.scoring_translation import require_sacrebleu  # noqa: PLC0415
+
+    if options["resume"] and options["out"] is None:
+        raise UsageError("--resume needs --out: the journal lies beside the output file.")
+    loaded = load(task)
+    if task == "translate":
+        require_sacrebleu()
+    try:
+        with file.open("rb") as stream:
+            pairs = read_pairs(chunks(stream), str(file), loaded, limit=options["limit"])
+    except OSError as error:
+        raise InvalidInputError(f"Cannot read {file}: {error.strerror}.") from error
+    for pair in pairs:
+        if fault := reference_fault(task, pair.reference, loaded.output_model.model_fields):
+            raise InvalidInputError(
+                f"{file}: the reference of {pair.id} cannot be used: {fault}.", hint="See docs/eval.md."
+            )
+    paths = Paths.from_env()
+    config = settings.load(paths.config)
+    job = Job(
+        source="-",
+        form="jsonl",
+        format="jsonl",
+        out=options["out"],
+        resume=options["resume"],
+        timeout_s=options["timeout_s"],
+        seed=options["seed"],
+        language=locale_language(),
+        keeps_answers=False,
+    )
+    wish = Wish.of(options["model"] or config.model, config.n_ctx)
+    report = report_of(loaded, file, pairs, results_of(job, loaded, pairs, paths, wish), options["seed"])
+    click.echo(json.dumps(report, ensure_ascii=False) if as_json else report_text(report))
+
+
+def results_of(
+    job: Job,
+    task: Task[Any, Any],
+    pairs: Sequence[Pair],
+    paths: Paths,
+    wish: Wish,
+    *,
+    generator: Callable[[], Generator] | None = None,
+) -> list[Result]:
+    """What the model makes of each input, in order; ``generator`` answers in place of the engine.
+
+    Raises:
+        EdgechatError: whatever stops a run.
+    """
+    from edgechat.tasks.job import Listeners, run_job  # noqa: PLC0415
+    from edgechat.tasks.journal import SUFFIX  # noqa: PLC0415
+
+    pace = Pace()
+
+    def note(text: str) -> None:
+        pace.clear()
+        click.secho(clean_line(text), err=True, fg="yellow")
+
+    def model(identity: Identity) -> None:
+        if identity.is_starter:
+            note(STARTER_NOTE)
+
+    listeners = Listeners(
+        note=note,
+        begin=lambda _total, done: pace.begin(len(pairs), done),
+        advance=lambda tally: pace.advance(tally.total, tally.not_ok),
+        model=model,
+    )
+    stdin, stdout = io.BytesIO(b"".join(pair.line() for pair in pairs)), io.BytesIO()
+    try:
+        run_job(job, task, paths, wish, stdin=stdin, stdout=stdout, listeners=listeners, generator=generator)
+    except BaseException:
+        pace.clear()
+        if job.out is not None and job.out.with_name(job.out.name + SUFFIX).exists():
+            click.echo("What is done is kept: go on with the same command and --resume.", err=True)
+        raise
+    finally:
+        pace.clear()
+    text = job.out.read_bytes() if job.out is not None else stdout.getvalue()
+    return [json.loads(line) for line in text.split(b"\n") if line]
+
+
+def report_of(
+    task: Task[Any, Any], file: Path, pairs: Sequence[Pair], results: Sequence[Result], seed: int
+) -> dict[str, Any]:
+    """Everything that is printed, as one object."""
+    from edgechat.tasks import scoring  # noqa: PLC0415
+    from edgechat.tasks.published import published_schema  # noqa: PLC0415
+    from edgechat.tasks.scoring_translation import translation_scores  # noqa: PLC0415
+
+    scores = scoring.schema_scores(results, published_schema(task, "output"))
+    if task.name == "translate":
+        scores |= translation_scores(pairs, results) | scoring.flag_scores(results)
+    elif task.name == "rootcause":
+        scores |= scoring.rootcause_scores(pairs, results)
+    elif task.name == "driving":
+        scores |= scoring.driving_scores(pairs, results)
+    else:
+        scores |= scoring.field_scores(pairs, results)
+    answered = [done for done in results if done["model"] is not None]
+    counts = Counter(done["status"] for done in results)
+    return {
+        "task": task.name,
+        "task_version": task.version,
+        "file": file.name,
+        "records": len(results),
+        "status": {name: counts[name] for name in ("ok", "truncated", "failed", "invalid_input")},
+        **scoring.speed_scores(results),
+        # Several only where the plan stepped down in the middle, and then a score is of none of them alone.
+        "models": sorted({f"{done['model']}:{done['quant']}" for done in answered}),
+        "model": answered[-1]["model"] if answered else None,
+        "quant": answered[-1]["quant"] if answered else None,
+        "model_sha256": answered[-1]["model_sha256"] if answered else None,
+        "edgechat_version": __version__,
+        "seed": seed,
+        "scores": scores,
+    }
+
+
+def report_text(report: dict[str, Any]) -> str:
+    """The report for people: one fact a line, scores below."""
+    counts = ", ".join(f"{count} {name}" for name, count in report["status"].items() if count) or "none"
+    model = f"{report['model']}:{report['quant']}" if report["model"] else "no model: rules alone spoke"
+    speed = f", {report['decode_tps']} tok/s decoded" if report["decode_tps"] is not None else ""
+    sha256 = f" (sha256 {report['model_sha256'][:_SHOWN_SHA]}…)" if report["model_sha256"] else ""
+    what = f"{report['task']} version {report['task_version']} over {report['file']}"
+    lines = [
+        f"{what}: {report['records']} records, {counts}",
+        f"Model    {clean_line(model)}{sha256}, seed {report['seed']}, greedy",
+        f"Time     {report['seconds']} s, {report['seconds_per_record']} s a record{speed}",
+        *_score_lines(report["scores"]),
+    ]
+    if len(report["models"]) > 1:
+        lines.append(f"Beware: several models answered: {', '.join(report['models'])}.")
+    return "\n".join(lines)
+
+
+def _score_lines(scores: dict[str, Any], depth: int = 0) -> list[str]:
+    width = max((len(name) for name in scores), default=0)
+    lines: list[str] = []
+    for name, value in scores.items():
+        head = f"{'  ' * depth}{name.ljust(width)}"
+        if isinstance(value, dict):
+            lines += [head.rstrip(), *_score_lines(value, depth + 1)] if value else [f"{head}  -"]
+        else:
+            lines.append(f"{head}  {'-' if value is None else value}")
+    return lines
