@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from edgechat.engine.connection import Connection
     from edgechat.engine.governor import Governor
+    from edgechat.engine.native.vision import View
     from edgechat.engine.protocol import Frame
     from edgechat.engine.request import Request, Wish
     from edgechat.engine.residence import Residence
@@ -122,7 +123,7 @@ class DecodeLoop:
             self._home.check(request)
             constraint = self._home.constraint(request)
             prompt, trimmed = self._budget.fit(request, lambda each: self._home.prompt(each, self._vital.rendering))
-            self._check_room(len(prompt.tokens))
+            self._check_room(prompt.n_cells)
         except EdgechatError as error:
             connection.send_frame(error_frame(error, request_id))
             return
@@ -142,6 +143,7 @@ class DecodeLoop:
                 prompt.open_thought,
                 constraint,
                 time.monotonic(),
+                views=prompt.views,
             )
         )
 
@@ -209,10 +211,12 @@ class DecodeLoop:
                 n_decoding += 1
         began = time.monotonic()
         reading = self._next_to_read()
-        if reading is not None and (chunk := self._pace.chunk(n_decoding)):
+        view = None if reading is None else reading.views.get(reading.n_past)
+        if reading is not None and view is None and (chunk := self._pace.chunk(n_decoding)):
             n_prefilled = self._add_chunk(reading, chunk, began)
         self._vital.stage = "prefill" if n_prefilled else "decode"
-        self._decode()
+        if context.room < context.n_batch:
+            self._decode()
         if self._rereading.after_step():
             # As slow as the disk, for as long as it lives: a smaller plan takes over, as after the OOM killer.
             self._vital.note(declared="oom:the model's file had to be read again for every token")
@@ -226,6 +230,9 @@ class DecodeLoop:
                     self._admission.keep_prefix(sequence)
                 done = min(sequence.n_past, len(sequence.prompt))
                 sequence.reader.send(Prefill(done, len(sequence.prompt)), sequence.request_id)
+        if reading is not None and view is not None:
+            # Last, because it takes the logits of the step with it.
+            self._look(reading, view)
 
     def _next_to_read(self) -> Sequence | None:
         """Prompts are read in turns, a piece each: a short one does not wait for all of a long one."""
@@ -236,6 +243,14 @@ class DecodeLoop:
         self._last_read = unread[0] if unread else None
         return self._last_read
 
+    def _look(self, sequence: Sequence, view: View) -> None:
+        """Read one piece of a picture; the encoder cannot be interrupted, so whoever else is answered waits for it."""
+        if not sequence.timing.prefill_began:
+            sequence.timing.prefill_began = time.monotonic()
+        self._vital.stage = "prefill"
+        self._home.vision.read(view, self._context, sequence.n_past, sequence.slot)
+        sequence.n_past += view.n_positions
+
     def _add_chunk(self, sequence: Sequence, chunk: int, now: float) -> int:
         if not sequence.timing.prefill_began:
             sequence.timing.prefill_began = now
@@ -243,6 +258,7 @@ class DecodeLoop:
         start = sequence.n_past
         if start < sequence.n_static:
             count = min(count, sequence.n_static - start)  # the cache must hold exactly the static part for a moment
+        count = min(count, sequence.text_ahead)
         is_whole = count == sequence.pending
         index = self._context.add(sequence.tokens(start, start + count), start, sequence.slot, want_logits=is_whole)
         sequence.n_past += count
@@ -261,8 +277,9 @@ class DecodeLoop:
     def _sample(self, sequence: Sequence) -> None:
         model = self._home.model
         if sequence.constraint is not None and not sequence.reply.is_in_thought:
-            sequence.constraint.mask(self._context, sequence.logits_at)
-        token = sequence.sampler.sample(self._context, sequence.logits_at)
+            token = sequence.constraint.choose(sequence.sampler, self._context, sequence.logits_at)
+        else:
+            token = sequence.sampler.sample(self._context, sequence.logits_at)
         is_end = model.is_eog(token)
         reason = sequence.accept(token, b"" if is_end else model.piece(token), is_end=is_end, now=time.monotonic())
         if reason is None:

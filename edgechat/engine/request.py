@@ -25,6 +25,9 @@ _WHOLE = ("top_k", "seed")
 MAX_STOPS, MAX_STOP_LENGTH = 32, 1024
 """Stop strings are looked for after every token of every answer: their number and length, in characters, end here."""
 
+MAX_IMAGES = 8
+"""In one request; each takes some hundred cells of the context, and seconds of encoding on a board."""
+
 MAX_TIMEOUT_S = 1e8
 """Three years; the kernel's own clocks do not take much more."""
 
@@ -84,6 +87,8 @@ class Message:
 
     role: str
     content: str
+    images: tuple[str, ...] = ()
+    """Image files in base64 (:mod:`edgechat.engine.images`), shown to the model before the text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +154,8 @@ class Request:
         for message in self.messages:
             if message.role not in ROLES:
                 raise InvalidInputError(f"Unknown role {message.role!r}.", hint=f"Use one of {', '.join(ROLES)}.")
+        if sum(len(message.images) for message in self.messages) > MAX_IMAGES:
+            raise InvalidInputError(f"A request holds at most {MAX_IMAGES} images.")
         if self.overflow not in OVERFLOWS:
             raise InvalidInputError(f"overflow is {self.overflow!r}; it must be one of {', '.join(OVERFLOWS)}.")
         if self.max_tokens is not None and self.max_tokens < 1:
@@ -178,7 +185,9 @@ class Request:
                 raise InvalidInputError(f"The request is malformed: {name} is not what it should be.")
         try:
             fields = dict(data)
-            fields["messages"] = tuple(Message(**message) for message in fields["messages"])
+            fields["messages"] = tuple(
+                Message(**{**message, "images": tuple(message.get("images", ()))}) for message in fields["messages"]
+            )
             fields["wish"] = Wish(**fields.get("wish", {}))
             fields["stop"] = tuple(fields.get("stop", ()))
             fields["resume"] = tuple(fields.get("resume", ()))
@@ -198,7 +207,10 @@ def _is_whole(value: object) -> bool:
 
 
 def _is_message(value: object) -> bool:
-    return isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
+    return isinstance(value, dict) and all(
+        isinstance(each, str) if name != "images" else _each(lambda image: isinstance(image, str))(each)
+        for name, each in value.items()
+    )
 
 
 def _is_wish(value: object) -> bool:
