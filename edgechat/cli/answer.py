@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgechat.engine.events import Done, Event, Loading, Prefill, Queued, Recovered, Started, Text
+from edgechat.engine.events import Done, Event, Loading, Prefill, Queued, Recovered, Slowed, Started, Text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -82,6 +82,10 @@ class AnswerView:
             if self._answer and sys.stdout.isatty():
                 click.echo(err=True)  # the answer goes on below the note; standard output gets nothing but the answer
             self._note(event.note)
+        elif isinstance(event, Slowed):
+            if event.level:
+                threads = "1 thread" if event.n_threads == 1 else f"{event.n_threads} threads"
+                self._note(f"Slowed to {threads} to spare the board: {event.reason}.")
         elif isinstance(event, Done):
             self._on_done(event)
 

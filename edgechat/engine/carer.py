@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from edgechat.board.energy import Meter
 from edgechat.board.source import Source
 from edgechat.board.vitals import read_strain
 from edgechat.engine import care, tightness
@@ -40,6 +41,10 @@ class Carer:
         self.decisions = 0
         """How often the stance changed what the engine does."""
         self.last_note = ""
+        self.active_joules = 0.0
+        """Energy that passed between looks while an answer was being made; 0 where no power is measured."""
+        self._meter = Meter(self._source)
+        self._was_idle = True
         self._next_look = 0.0
 
     def tick(self, now: float, *, is_idle: bool) -> bool:
@@ -52,6 +57,10 @@ class Carer:
         if now < self._next_look or not self.n_planned:
             return False
         self._next_look = now + (_LOOK_IDLE_S if is_idle else care.LOOK_S)
+        joules = self._meter.look(now)
+        if not (is_idle and self._was_idle):
+            self.active_joules += joules
+        self._was_idle = is_idle
         before = self.stance
         self.stance = after = care.decide(before, read_strain(self._source), now)
         note = care.note(before, after, self.n_planned)
@@ -73,6 +82,21 @@ class Carer:
     def to_json(self) -> dict[str, Any]:
         """For the engine's status."""
         return {**self.stance.to_json(self.n_planned), "decisions": self.decisions, "last": self.last_note}
+
+    def energy(self, completion_tokens: int) -> dict[str, Any] | None:
+        """Tokens per joule of this engine so far; None where no power is measured.
+
+        Args:
+            completion_tokens: generated since the model was loaded.
+        """
+        if not self._meter.basis:
+            return None
+        rate = completion_tokens / self.active_joules if self.active_joules > 0 else None
+        return {
+            "joules": round(self.active_joules, 1),
+            "basis": self._meter.basis,
+            "tokens_per_joule": None if rate is None else round(rate, 3),
+        }
 
     def _shrink_next_load(self) -> None:
         if self._state is None or not self.n_ctx:

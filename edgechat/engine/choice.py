@@ -61,7 +61,14 @@ class Choice:
 
 
 def choose(
-    wish: Wish, *, paths: Paths, config: Config, board: Board, offload: bool, stepped_down: SteppedDown
+    wish: Wish,
+    *,
+    paths: Paths,
+    config: Config,
+    board: Board,
+    offload: bool,
+    stepped_down: SteppedDown,
+    n_ctx_cap: int | None = None,
 ) -> Choice:
     """Settle on one file and plan.
 
@@ -72,6 +79,7 @@ def choose(
         board: the machine, with the memory that is free now.
         offload: whether this llama.cpp was built to use a GPU.
         stepped_down: what died of memory since boot.
+        n_ctx_cap: memory was short lately: a context that nobody asked for is not longer than this.
 
     Raises:
         ModelNotFoundError: the wished model is not there.
@@ -95,9 +103,11 @@ def choose(
         if not models:
             raise _too_large(ladder[-1], died=bool(fitting), is_hidden=lowered is not board)
     require_loadable(gguf.read_header(model.path))
+    if n_ctx_cap is not None and wanted.n_ctx is None:
+        left = [each for each in left if each.settings.n_ctx <= n_ctx_cap] or left[-1:]
     plan = left[0]
     full = plan
-    if stepped_down != SteppedDown():
+    if stepped_down != SteppedDown() or n_ctx_cap is not None:
         full = next(filter(_fits, pick(board, wanted.models, fit_wish, measured).ladder), plan)
     return Choice(
         name=model.name,

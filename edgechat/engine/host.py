@@ -18,9 +18,11 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from edgechat.engine import address, death, log, oom, steps, warden
+from edgechat.engine import address, death, log, oom, steps, tightness, warden
+from edgechat.engine.carer import Carer
 from edgechat.engine.connection import Connection, Listener
 from edgechat.engine.events import Loading
+from edgechat.engine.figures import Figures
 from edgechat.engine.governor import Governor
 from edgechat.engine.protocol import PROTOCOL, Frame
 from edgechat.engine.refusal import error_frame
@@ -55,6 +57,8 @@ class Host:
         self._paths, self._config, self._vital, self._engine = paths, config, vital, engine
         self._log_start = log.path(paths.state).stat().st_size
         self._keep_alive = seconds(config.keep_alive)
+        self._carer, self._figures = Carer(paths.state), Figures.open(paths.state)
+        self._tokens_before = self._figures.tokens["completion_tokens"]
         self._listener = Listener(server, on_frame=self._on_frame, on_gone=self._on_gone, on_tick=self._on_tick)
         self._inbox: Inbox = queue.SimpleQueue()
         """What the loop will take, from the first moment on."""
@@ -84,6 +88,7 @@ class Host:
                     self._refuse(wish, error)
             else:
                 self._serve(loop)
+        self._figures.save(time.monotonic(), at_once=True)
         # The name goes first, so that nobody knocks any more; the weights go before the farewell, so that whoever hears
         # it finds the memory free.
         address.remove(self._paths.state)
@@ -125,6 +130,7 @@ class Host:
                 board=board,
                 offload=bool(llama.llama_supports_gpu_offload()),
                 stepped_down=steps.read(self._paths.state, board.boot_id),
+                n_ctx_cap=tightness.cap(self._paths.state),
             )
             self._choice = choice
             self._vital.note(
@@ -146,7 +152,17 @@ class Host:
                 self._after_failed_load(error, choice, board)
         settings = self._home.choice.plan.settings
         governor.n_planned = max(settings.n_threads, settings.n_threads_batch)
-        self._loop = DecodeLoop(self._home, self._inbox, governor, self._vital, mismatch=self._mismatch)
+        self._carer.n_planned, self._carer.n_ctx = governor.n_planned, settings.n_ctx
+        self._figures.loaded()
+        self._loop = DecodeLoop(
+            self._home,
+            self._inbox,
+            governor,
+            self._vital,
+            mismatch=self._mismatch,
+            carer=self._carer,
+            figures=self._figures,
+        )
         self._vital.stage = "idle"
         return self._loop
 
@@ -299,6 +315,9 @@ class Host:
 
     def _on_tick(self) -> None:
         log.keep_bounded(self._paths.state)
+        now = time.monotonic()
+        self._carer.tick(now, is_idle=self._vital.stage == "idle")
+        self._figures.save(now)
 
     def _identity(self) -> dict[str, Any]:
         return {"version": __version__, "protocol": PROTOCOL, "engine": self._engine, "pid": os.getpid()}
@@ -317,6 +336,9 @@ class Host:
             "stage": self._vital.stage,
             "running": loop.n_active if loop else 0,
             "keep_alive_s": self._keep_alive,
+            "care": self._carer.to_json(),
+            "energy": self._carer.energy(self._figures.tokens["completion_tokens"] - self._tokens_before),
+            "figures": self._figures.to_json(),
             "version": __version__,
         }
 

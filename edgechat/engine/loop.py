@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from edgechat.engine.admission import Admission, Waiting
 from edgechat.engine.budget import Budget
 from edgechat.engine.events import Prefill
+from edgechat.engine.heed import Heed
 from edgechat.engine.log import log_exception
 from edgechat.engine.native.context import CacheFullError
 from edgechat.engine.oom import REREADING_EXIT, Rereading
@@ -26,7 +27,9 @@ from edgechat.errors import ContextOverflowError, DeadlineError, EdgechatError, 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from edgechat.engine.carer import Carer
     from edgechat.engine.connection import Connection
+    from edgechat.engine.figures import Figures
     from edgechat.engine.governor import Governor
     from edgechat.engine.native.vision import View
     from edgechat.engine.protocol import Frame
@@ -54,6 +57,8 @@ class DecodeLoop:
         vital: Vital,
         *,
         mismatch: Callable[[Wish, Connection], Frame | None],
+        carer: Carer,
+        figures: Figures,
     ) -> None:
         self._mismatch = mismatch
         self._home = residence
@@ -61,6 +66,8 @@ class DecodeLoop:
         self._vital = vital
         self._inbox = inbox
         self._admission = Admission(residence)
+        self._carer, self._figures = carer, figures
+        self._heed = Heed(carer, figures, residence, self._admission)
         self._budget = Budget(self._context.n_ctx)
         self._running: list[Sequence] = []
         settings = residence.choice.plan.settings
@@ -79,6 +86,7 @@ class DecodeLoop:
     def turn(self, patience_s: float) -> None:
         """Take what arrived, waiting up to ``patience_s`` when there is nothing to do, then run one step."""
         self._take_mail(0.0 if self._running else patience_s)
+        self._heed.between_steps(self._running)
         self._expire()
         while sequence := self._admission.admit(self._running):
             self._start(sequence)
@@ -125,6 +133,7 @@ class DecodeLoop:
             prompt, trimmed = self._budget.fit(request, lambda each: self._home.prompt(each, self._vital.rendering))
             self._check_room(prompt.n_cells)
         except EdgechatError as error:
+            self._figures.refused(type(error).__name__)
             connection.send_frame(error_frame(error, request_id))
             return
         except Exception as error:  # noqa: BLE001 - a defect in preparing one request must not end the others
@@ -180,6 +189,7 @@ class DecodeLoop:
     def _start(self, sequence: Sequence) -> None:
         """Take an admitted sequence in, unless there is nothing left to generate."""
         self._running.append(sequence)
+        self._heed.begun(sequence)
         # An engine that died between the last token and its ``done`` left an answer that is complete; and an answer
         # whose beginning is forced has it read together with the prompt.
         if sequence.reply.is_stopped:
@@ -195,7 +205,7 @@ class DecodeLoop:
         self._governor.turn(time.monotonic(), resting=was_idle)
         if was_idle:
             self._governor.begin()
-        allowed = self._governor.n_threads
+        allowed = self._carer.threads(self._governor.n_threads)
         context.set_threads(*(min(planned, allowed) for planned in self._planned_threads))
         context.clear()
         n_decoding = n_prefilled = 0
@@ -290,5 +300,6 @@ class DecodeLoop:
     def _end(self, sequence: Sequence, reason: str) -> None:
         self._running.remove(sequence)
         sequence.sampler.close()
+        self._heed.ended(sequence, reason, time.monotonic())
         self._admission.release(sequence)
         sequence.finish(reason, now=time.monotonic(), peak_rss=self._vital.peak_rss(), load_s=self._home.load_s)

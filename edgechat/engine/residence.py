@@ -226,6 +226,10 @@ class Residence:
             self._constraints = Constraints(self._vocabulary.tokenizer(self.model), self.model.n_vocab)
         return self._constraints.matcher(request.constraint)
 
+    def forget_caches(self) -> None:
+        """Drop what can be made again when it is next asked for: the tokenizer for constraints and compiled schemas."""
+        self._constraints = None
+
     def close(self) -> None:
         """Free the context, then the model."""
         if self._vision is not None:

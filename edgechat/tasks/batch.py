@@ -206,10 +206,13 @@ class Batch:
             raise StoppedError("The run was stopped.")
 
     def _perform(self, record: Record) -> TaskResult:
+        generator = self._generator()
+        # The engine spares the board: it says how long a batch, for which nobody waits, lets it rest between records.
+        time.sleep(getattr(generator, "pause_s", 0.0))
         return perform(
             self._task,
             record.raw,
-            generator=self._generator(),
+            generator=generator,
             record_id=record.id,
             context=self._context,
             seed=self._seed,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from edgechat import config as settings
 from edgechat.engine.choice import find_models
 from edgechat.engine.client import EngineClient
-from edgechat.engine.events import Done, Recovered, Started, Text
+from edgechat.engine.events import Done, Recovered, Slowed, Started, Text
 from edgechat.engine.request import Message, Request, Wish, is_path
 from edgechat.errors import DeadlineError, EdgechatError, InvalidInputError, ModelNotFoundError
 from edgechat.models.installed import InstalledModel, find
@@ -75,6 +75,8 @@ class EngineGenerator:
         self._reads_files = reads_files
         self._client = EngineClient(paths, keep_alive_s=keep_alive_s)
         self.identity = known
+        self.pause_s = 0.0
+        """Seconds to let pass before the next of many requests: the engine spares the board."""
 
     def close(self) -> None:
         """Hang up; a running answer is cancelled by it."""
@@ -162,6 +164,9 @@ class EngineGenerator:
         for event in self._client.generate(request):
             if isinstance(event, Started):
                 self._learn(event)
+                self.pause_s = 0.0  # said anew, right after, where it still holds
+            elif isinstance(event, Slowed):
+                self.pause_s = event.pause_s
             elif isinstance(event, Recovered):
                 self._on_note(event.note)
             yield event

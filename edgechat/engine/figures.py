@@ -1,0 +1,167 @@
+"""What one engine, and all before it, did: answers, tokens, errors, latencies. Counts what it is told.
+
+Kept in one small file of the state directory, written once a minute at most and when the engine leaves, so that an SD
+card hardly notices; what an engine that was killed had not yet written is lost. Latencies are those of the last 256
+answers, so that percentiles are measured values of the recent past.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+FILE = "figures.json"
+RECENT = 256
+_SAVE_EVERY_S = 60.0
+_COUNTS = ("prompt_tokens", "cached_tokens", "completion_tokens", "forced_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """One answer's times in seconds, and its speed."""
+
+    ttft_s: float
+    """From arrival to the first token, the queue included."""
+    total_s: float
+    decode_tps: float
+
+    def row(self) -> list[float]:
+        """As it is kept."""
+        return [round(self.ttft_s, 4), round(self.total_s, 4), round(self.decode_tps, 2)]
+
+
+@dataclass(slots=True)
+class Figures:
+    """Counts since the file was begun."""
+
+    state: Path | None = None
+    """Where they are kept; None keeps them in memory."""
+    answers: dict[str, int] = field(default_factory=dict)
+    """By finish reason."""
+    errors: dict[str, int] = field(default_factory=dict)
+    """Requests that were refused, by the kind of error."""
+    tokens: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_COUNTS, 0))
+    engines: int = 0
+    """Engines that loaded a model."""
+    latencies: deque[Latency] = field(default_factory=lambda: deque(maxlen=RECENT))
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _is_changed: bool = False
+    _next_save: float = 0.0
+
+    @classmethod
+    def open(cls, state: Path) -> Figures:
+        """Go on from what is kept; a damaged or missing file begins anew."""
+        figures = cls(state)
+        kept = read(state)
+        figures.answers = dict(kept.get("answers", {}))
+        figures.errors = dict(kept.get("errors", {}))
+        figures.tokens.update(kept.get("tokens", {}))
+        figures.engines = int(kept.get("engines", 0))
+        figures.latencies.extend(Latency(*row) for row in kept.get("latencies", []))
+        return figures
+
+    def loaded(self) -> None:
+        """An engine has loaded a model."""
+        with self._lock:
+            self.engines += 1
+            self._is_changed = True
+
+    def refused(self, kind: str) -> None:
+        """A request was refused with an error of this kind."""
+        with self._lock:
+            self.errors[kind] = self.errors.get(kind, 0) + 1
+            self._is_changed = True
+
+    def answered(self, reason: str, tokens: Sequence[int], latency: Latency | None) -> None:
+        """An answer has ended.
+
+        Args:
+            reason: ``stop``, ``length``, ``cancelled`` or ``timeout``.
+            tokens: prompt, cached, completion and forced tokens.
+            latency: None when it never had a first token.
+        """
+        with self._lock:
+            self.answers[reason] = self.answers.get(reason, 0) + 1
+            for name, count in zip(_COUNTS, tokens, strict=True):
+                self.tokens[name] += count
+            if latency is not None:
+                self.latencies.append(latency)
+            self._is_changed = True
+
+    def save(self, now: float, *, at_once: bool = False) -> None:
+        """Write what changed, once a minute at most. A full disk or a read-only one costs the figures and nothing else.
+
+        Args:
+            now: on the monotonic clock.
+            at_once: the engine is about to leave.
+        """
+        if self.state is None or not self._is_changed or (now < self._next_save and not at_once):
+            return
+        self._next_save = now + _SAVE_EVERY_S
+        temporary = self.state / f"{FILE}.new"
+        with self._lock:
+            text, self._is_changed = json.dumps(self._kept()), False
+        try:
+            temporary.write_text(text)
+            temporary.replace(self.state / FILE)
+        except OSError:
+            self._is_changed = True  # tried again in a minute
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``edgechat ps --json`` and the report show it."""
+        with self._lock:
+            return summary(self._kept())
+
+    def _kept(self) -> dict[str, Any]:
+        return {
+            "answers": self.answers,
+            "errors": self.errors,
+            "tokens": self.tokens,
+            "engines": self.engines,
+            "latencies": [latency.row() for latency in self.latencies],
+        }
+
+
+def read(state: Path) -> dict[str, Any]:
+    """What is kept; empty when there is nothing that can be read."""
+    try:
+        kept = json.loads((state / FILE).read_text())
+        rows = kept["latencies"]
+        is_sound = all(len(row) == 3 and all(map(math.isfinite, row)) for row in rows)
+        whole = all(isinstance(n, int) for part in ("answers", "errors", "tokens") for n in kept[part].values())
+        return kept if is_sound and whole and set(kept["tokens"]) == set(_COUNTS) else {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def summary(kept: dict[str, Any]) -> dict[str, Any]:
+    """Counts, and percentiles instead of single latencies."""
+    rows = kept.get("latencies", [])
+    return {
+        "answers": dict(kept.get("answers", {})),
+        "errors": dict(kept.get("errors", {})),
+        "tokens": dict(kept.get("tokens", {})),
+        "engines": kept.get("engines", 0),
+        "latency": {
+            "answers": len(rows),
+            "ttft_s": percentiles(row[0] for row in rows),
+            "total_s": percentiles(row[1] for row in rows),
+            "decode_tps": percentiles(row[2] for row in rows if row[2]),
+        },
+    }
+
+
+def percentiles(values: Iterable[float]) -> dict[str, float] | None:
+    """The p50 and p95 by nearest rank: values that were measured. None of nothing."""
+    ordered = sorted(values)
+    if not ordered:
+        return None
+    return {name: ordered[math.ceil(share * len(ordered)) - 1] for name, share in (("p50", 0.5), ("p95", 0.95))}
