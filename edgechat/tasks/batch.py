@@ -292,10 +292,11 @@ class Batch:
 
     def _close(self) -> None:
         for generator in self._generators:
-            close = getattr(generator, "close", None)
-            if close is not None:
-                with contextlib.suppress(OSError, EdgechatError):
-                    close()
+            # Closing alone would let what is still being answered take the loss for the engine's death, and ask again.
+            for end in (getattr(generator, "interrupt", None), getattr(generator, "close", None)):
+                if end is not None:
+                    with contextlib.suppress(OSError, EdgechatError):
+                        end()
 
 
 def restored(record: Mapping[str, Any]) -> TaskResult:

@@ -42,6 +42,7 @@ class EdgechatApp(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f3", "models", "Models", id="app.models", tooltip="What this board can run; use, fetch, remove"),
         Binding("f4", "board", "Board", id="app.board", tooltip="What this machine is, and how it feels"),
+        Binding("f5", "tasks", "Tasks", id="app.tasks", tooltip="Run a task: a form, or a file of many records"),
         Binding("f1", "toggle_help", "Keys", id="app.help", tooltip="All keys of this place"),
         Binding(
             "ctrl+q", "quit", "Quit", show=False, id="app.quit", priority=True, tooltip="Leave; everything is kept"
@@ -106,6 +107,13 @@ class EdgechatApp(App[None]):
 
         if self.screen is self.chat:
             self.push_screen(BoardScreen(self._paths, self._config))
+
+    def action_tasks(self) -> None:
+        """Run a task."""
+        from edgechat.tui.screens.tasks import TasksScreen  # noqa: PLC0415 - pydantic's 0.3 s
+
+        if self.screen is self.chat:
+            self.push_screen(TasksScreen(self._paths, self._config, self.chat.model))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """What the command palette offers: the keys of this place first, then the app's own."""

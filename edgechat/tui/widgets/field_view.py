@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rich.text import Text
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
@@ -61,7 +62,7 @@ class FieldView(Vertical):
         field, cell = self.field, cell_of(self._initial)
         if field.kind == "choice":
             chosen = cell if cell in field.choices else Select.NULL
-            options = [(Content(clean_line(each)), each) for each in field.choices]
+            options = [(Text(clean_line(each)), each) for each in field.choices]
             prompt = "choose" if field.is_required else str(field.schema.get("default") or "left out")
             return Select(options, prompt=prompt, value=chosen, compact=True)
         if field.kind == "flag":

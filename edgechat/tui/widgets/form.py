@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from textual.containers import Vertical, VerticalScroll
-from textual.content import Content
 from textual.message import Message
-from textual.widgets import Collapsible, Static
+from textual.widgets import Collapsible
 
 from edgechat.plaintext import clean_line
 from edgechat.tasks.performance import problems
@@ -33,18 +32,23 @@ class Form(VerticalScroll, can_focus=False):
 
     DEFAULT_CSS = """
     Form { height: 1fr; padding: 0 1; }
-    Form #whole { height: auto; color: $text-error; display: none; }
     Form Collapsible { border: none; padding: 0; margin: 0; background: transparent; }
     Form Collapsible CollapsibleTitle { padding: 0; }
     Form Collapsible Contents { padding: 0; }
     """
 
     class Judged(Message):
-        """The record was looked at; ``wrong`` is how many things keep it from being run."""
+        """The record was looked at.
 
-        def __init__(self, wrong: int) -> None:
+        Args:
+            wrong: how many things keep it from being run.
+            whole: what is wrong with no field in particular; ``""`` for nothing.
+        """
+
+        def __init__(self, wrong: int, whole: str) -> None:
             super().__init__()
             self.wrong = wrong
+            self.whole = whole
 
     def __init__(self, task: Task[Any, Any], initial: Mapping[str, Any] | None = None) -> None:
         super().__init__()
@@ -53,7 +57,6 @@ class Form(VerticalScroll, can_focus=False):
         fields = fields_of(published_schema(task, "input"))
         self.views = [field_view(field, known.get(field.name, LEFT_OUT)) for field in fields]
         self._opens = any(not field.is_required and field.name in known for field in fields)
-        self._whole = Static("", id="whole", markup=False)
         self._is_waiting = False
         self.wrong: tuple[Problem, ...] = ()
 
@@ -63,7 +66,6 @@ class Form(VerticalScroll, can_focus=False):
         if optional := [view for view in self.views if not view.field.is_required]:
             with Collapsible(title=f"{len(optional)} that may be left out", collapsed=not self._opens):
                 yield Vertical(*optional, classes="optional")
-        yield self._whole
 
     def on_mount(self) -> None:
         """Judge what it begins with."""
@@ -102,9 +104,7 @@ class Form(VerticalScroll, can_focus=False):
                 words[owner] = problem.message
         for _, view in places:
             view.say(words.get(view, "") if is_strict or view.is_touched else "")
-        self._whole.update(Content(clean_line(" ".join(whole))))
-        self._whole.display = bool(whole)
-        self.post_message(self.Judged(len(self.wrong)))
+        self.post_message(self.Judged(len(self.wrong), clean_line(" ".join(whole))))
         return not self.wrong
 
     def focus_first(self, *, is_wrong: bool = False) -> None:

@@ -1,0 +1,129 @@
+"""What a task said: as a table and as JSON, to copy and to save."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import DataTable, Footer, Static
+
+from edgechat.errors import EdgechatError
+from edgechat.plaintext import clean, clean_line
+from edgechat.tui.errands import rows, save
+from edgechat.tui.screens.dialogs import AskLine
+from edgechat.tui.widgets.banner import Banner
+from edgechat.tui.words import trouble
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+    from edgechat.tasks.contract import Task
+    from edgechat.tasks.result import TaskResult
+
+_LEAST = 20
+"""Columns that values get on the narrowest screen."""
+
+
+class TaskResultScreen(Screen[None]):
+    """One result, which is JSON that fits the task's output schema."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "dismiss", "Back", id="result.back", tooltip="Back to the form; it is as it was"),
+        Binding("j", "turn", "Table/JSON", id="result.turn", tooltip="Show it as JSON, or as a table again"),
+        Binding("c", "copy", "Copy JSON", id="result.copy", tooltip="Copy the whole record as JSON"),
+        Binding("s", "save", "Save", id="result.save", tooltip="Write it to a file"),
+    ]
+
+    DEFAULT_CSS = """
+    TaskResultScreen #head { height: auto; padding: 0 1; background: $panel; }
+    TaskResultScreen #head.-wrong { color: $text-error; }
+    TaskResultScreen DataTable { height: 1fr; background: transparent; }
+    TaskResultScreen #json { height: 1fr; padding: 0 1; display: none; }
+    """
+
+    def __init__(self, task: Task[Any, Any], done: TaskResult) -> None:
+        super().__init__()
+        self.of, self.done = task, done
+        self._head = Static(Content(_head(done)), id="head", markup=False)
+        self._head.set_class(done.status != "ok", "-wrong")
+        self.grid: DataTable[Content] = DataTable(cursor_type="row", zebra_stripes=True)
+        self._text = clean(json.dumps(done.to_json(), ensure_ascii=False, indent=2))
+        self.json = VerticalScroll(Static(Content(self._text), markup=False), id="json", can_focus=True)
+        self.banner = Banner()
+
+    def compose(self) -> ComposeResult:
+        """How it went, what was said."""
+        yield self._head
+        yield self.grid
+        yield self.json
+        yield self.banner
+        yield Footer(compact=True, show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Fill the table."""
+        self._fill()
+        self.grid.focus()
+
+    def on_resize(self) -> None:
+        """Values wrap where the screen ends."""
+        self._fill()
+
+    def _fill(self) -> None:
+        found = rows(self.done)
+        at = self.grid.cursor_row
+        self.grid.clear(columns=True)
+        place = min(max((len(name) for name, _ in found), default=5), self.size.width // 2 - 4)
+        room = max(_LEAST, self.size.width - place - 6)
+        self.grid.add_column("FIELD", width=place)
+        self.grid.add_column("VALUE", width=room)
+        for name, value in found:
+            self.grid.add_row(Content(clean_line(name)), Content(clean(value)), height=None)
+        if found:
+            self.grid.move_cursor(row=min(at, len(found) - 1))
+
+    def action_turn(self) -> None:
+        """The other view."""
+        self.json.display = not self.json.display
+        self.grid.display = not self.json.display
+        (self.json if self.json.display else self.grid).focus()
+
+    def action_copy(self) -> None:
+        """Copy the record."""
+        self.app.copy_to_clipboard(self._text)
+        self.notify("Copied.", timeout=2)
+
+    def action_save(self) -> None:
+        """Ask for a file."""
+        endings = {"text": ".txt"}
+        kinds = dict.fromkeys(("json", "csv", *self.of.formats))
+        hint = "The ending says how: " + ", ".join(endings.get(kind, f".{kind}") for kind in kinds)
+        self.app.push_screen(AskLine("Write this result to which file?", f"{self.of.name}.json", hint=hint), self._save)
+
+    def _save(self, path: str | None) -> None:
+        if not path:
+            return
+        file = Path(path).expanduser()
+        try:
+            save(self.of, self.done, file)
+        except EdgechatError as error:
+            self.banner.say(trouble(error), is_trouble=True)
+        else:
+            self.banner.say(f"Written to {file}")
+
+
+def _head(done: TaskResult) -> str:
+    parts = [f"{done.task}: {done.status}"]
+    if done.model:
+        parts.append(f"{done.model}:{done.quant}")
+    else:
+        parts.append("rules alone, no model")
+    if (total := done.timing.get("total_s")) is not None:
+        parts.append(f"{total:.1f} s")
+    lines = [" · ".join(parts)]
+    lines += [f"{problem.path or 'The record'}: {problem.message}" for problem in done.errors]
+    return "\n".join(clean_line(line) for line in lines)

@@ -1,0 +1,94 @@
+"""The tasks that are installed: choose one to fill in its form."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import work
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Footer, OptionList, Static
+from textual.widgets.option_list import Option
+
+from edgechat.errors import EdgechatError
+from edgechat.plaintext import clean_line
+from edgechat.tasks.registry import Listed, listed, load
+from edgechat.tui.screens.task import TaskScreen
+from edgechat.tui.widgets.banner import Banner
+from edgechat.tui.words import trouble
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+    from edgechat.config import Config
+    from edgechat.paths import Paths
+
+_HEAD = (
+    "Tasks turn a record into JSON that always fits their schema, or say what is wrong. Enter opens the form of the "
+    "one that is marked; a file of many records is run from there."
+)
+
+
+class TasksScreen(Screen[None]):
+    """Names and what they are for.
+
+    Args:
+        paths: whose engine.
+        config: the settings that hold for every question.
+        model: the model that the chat uses now, or None.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,f5", "dismiss", "Back", id="tasks.back", tooltip="Back to the chat"),
+    ]
+
+    DEFAULT_CSS = """
+    TasksScreen #head { height: auto; padding: 0 1; background: $panel; }
+    TasksScreen OptionList { height: 1fr; border: none; padding: 1 0; background: transparent; }
+    """
+
+    def __init__(self, paths: Paths, config: Config, model: str | None) -> None:
+        super().__init__()
+        self._paths, self._config, self._model = paths, config, model
+        self.list = OptionList(markup=False)
+        self.tasks: list[Listed] = []
+        self.banner = Banner()
+
+    def compose(self) -> ComposeResult:
+        """What tasks are, the list."""
+        yield Static(Content(_HEAD), id="head", markup=False)
+        yield self.list
+        yield self.banner
+        yield Footer(compact=True, show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """List them; nothing is imported for that."""
+        self.tasks = listed()
+        self.list.add_options([Option(_line(task)) for task in self.tasks])
+        if not self.tasks:
+            self.banner.say("No task is installed, not even edgechat's own: reinstall edgechat.", is_trouble=True)
+        self.list.focus()
+        if self.tasks:
+            self.list.highlighted = 0
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Enter opens the form."""
+        event.stop()
+        self._open(self.tasks[event.option_index].name)
+
+    @work(thread=True, group="load", exclusive=True)
+    def _open(self, name: str) -> None:
+        # Importing a task may take a second on a board, and a plugin's may take longer.
+        try:
+            task = load(name)
+        except EdgechatError as error:
+            self.app.call_from_thread(self.banner.say, trouble(error), is_trouble=True)
+            return
+        screen = TaskScreen(task, self._paths, self._config, self._model)
+        self.app.call_from_thread(self.app.push_screen, screen)
+
+
+def _line(task: Listed) -> Content:
+    origin = "" if task.package == "edgechat" else f" ({task.package} {task.package_version})"
+    return Content.assemble((clean_line(task.name), "bold"), f"\n  {clean_line(task.help)}{clean_line(origin)}\n")
