@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from edgechat.engine.protocol import Frame
 
 PARTS = ("llama_decode", "sampler", "mask, llguidance", "mask, applied", "matcher", "Python")
-"""``Python`` is the rest of a step: batch, bookkeeping, detokenizing, events, governor."""
+"""``Python`` is the rest of a step: batch, bookkeeping, detokenizing, events, governor, and numpy's look for the best
+token of a greedy answer under a schema."""
 
 _STRING = {"type": "string", "minLength": 1, "maxLength": 400}
 REPORT = {
@@ -136,7 +137,7 @@ def profile(home: Residence, *, sampling: dict[str, float], schema: object, answ
     undo = [
         clock.wrap(Context, "decode", "llama_decode"),
         clock.wrap(Sampler, "sample", "sampler"),
-        clock.wrap(Constraint, "mask", "mask, applied"),
+        clock.wrap(Constraint, "_forbid", "mask, applied"),
         clock.wrap(Constraint, "take", "matcher"),
         clock.wrap(Constraint, "forced", "matcher"),
     ]

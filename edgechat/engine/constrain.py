@@ -1,6 +1,7 @@
 """Decoding under a constraint: a JSON schema, a regular expression or a list of choices that always holds.
 
-llguidance says before each token which ones may come; the rest are masked out of llama.cpp's own logits, in place.
+llguidance says which tokens may come; the rest are masked out of llama.cpp's own logits, in place. Greedy decoding asks
+it about the best token alone first: that one nearly always may come, and the vocabulary is seldom looked through.
 Where only one continuation is possible its tokens are *forced*: decoded together in one batch, never sampled. A
 constraint that cannot be compiled is refused before anything is generated; there is no weaker mode to fall back to.
 """
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgechat.engine.native.context import Context
+    from edgechat.engine.native.sampler import Sampler
 
 _KEPT_GRAMMARS = 16
 
@@ -102,17 +104,37 @@ class Constraint:
         self._n_vocab = n_vocab
         self._words: NDArray[np.int32] = np.zeros((n_vocab + 31) // 32, dtype=np.int32)
         self._forbidden: NDArray[np.bool_] = np.empty(n_vocab, dtype=np.bool_)
+        self._row = ctypes.c_float * n_vocab
+
+    def choose(self, sampler: Sampler, context: Context, index: int) -> int:
+        """The token after batch position ``index``: the sampler's choice among those that may come. Not yet taken."""
+        if not sampler.is_argmax:
+            self.mask(context, index)
+            return sampler.sample(context, index)
+        logits = self._logits(context, index)
+        best = int(logits.argmax())
+        if self._matcher.validate_tokens([best]):
+            return best
+        self._forbid(logits)
+        return int(logits.argmax())
 
     def mask(self, context: Context, index: int) -> None:
         """Forbid, in the logits of batch position ``index``, every token that may not come next."""
+        self._forbid(self._logits(context, index))
+
+    def _logits(self, context: Context, index: int) -> NDArray[np.float32]:
+        # The pointer moves with every decode, and the array must not outlive this step.
+        pointer = llama.llama_get_logits_ith(context.handle, index)
+        row = memoryview(self._row.from_address(ctypes.addressof(pointer.contents)))
+        logits: NDArray[np.float32] = self._np.frombuffer(row, dtype=self._np.float32)
+        return logits
+
+    def _forbid(self, logits: NDArray[np.float32]) -> None:
         np = self._np
         words = self._words
         self._matcher.unsafe_compute_mask_ptr(words.ctypes.data, words.nbytes)
         bits = np.unpackbits(words.view(np.uint8), bitorder="little", count=self._n_vocab)
         np.equal(bits, 0, out=self._forbidden)
-        # The pointer moves with every decode, and the array must not outlive this step.
-        pointer = llama.llama_get_logits_ith(context.handle, index)
-        logits = np.ctypeslib.as_array(ctypes.cast(pointer, ctypes.POINTER(ctypes.c_float)), (self._n_vocab,))
         np.copyto(logits, -np.inf, where=self._forbidden)
 
     def take(self, token: int) -> None:

@@ -60,10 +60,13 @@ class Host:
         self._carer, self._figures = Carer(paths.state), Figures.open(paths.state)
         self._tokens_before = self._figures.tokens["completion_tokens"]
         self._listener = Listener(server, on_frame=self._on_frame, on_gone=self._on_gone, on_tick=self._on_tick)
+        self._listener.share(address.listen_shared(paths.shared))
         self._inbox: Inbox = queue.SimpleQueue()
         """What the loop will take, from the first moment on."""
         self._awaiting: list[tuple[Connection, int, Wish]] = []
         """Requests that arrived while the model was not loaded."""
+        self._is_constrained = False
+        """Whether any of them wants an answer under a schema."""
         self._has_request = threading.Event()
         self._loop: DecodeLoop | None = None
         self._home: Residence | None = None
@@ -144,7 +147,10 @@ class Host:
             lock = choice.path.parent / IN_USE
             self._in_use = try_lock(lock, shared=True) if lock.exists() else None
             try:
-                self._home = Residence(choice, self._paths, on_progress=self._on_progress)
+                self._home = Residence(
+                    choice, self._paths, on_progress=self._on_weights, is_constrained=self._is_constrained
+                )
+                self._on_progress(1.0)
                 break
             except EngineError as error:
                 if self._farewell is not None:
@@ -183,6 +189,10 @@ class Host:
             f"{choice.path.name} cannot be loaded: {reason}",
             hint="Check the file with `edgechat models verify`, or choose another model.",
         ) from error
+
+    def _on_weights(self, fraction: float) -> bool:
+        # The last hundredth is the context and its KV cache.
+        return self._on_progress(0.99 * fraction)
 
     def _on_progress(self, fraction: float) -> bool:
         if fraction - self._loading >= 0.02 or fraction >= 1:
@@ -266,6 +276,7 @@ class Host:
         self._post("generate", connection, (request_id, request))
         if self._loop is None:
             self._awaiting.append((connection, request_id, request.wish))
+            self._is_constrained |= request.constraint is not None
             self._has_request.set()
 
     def _keep(self, seconds: object) -> None:

@@ -114,17 +114,16 @@ def _digest(file: Path, *, sync: bool = False) -> str:
     return digest.hexdigest()
 
 
-def model_key(file: Path, sha256: str | None, *, build: str, kv_type: str, flash_attn: bool) -> str:
+def model_key(file_digest: str, *, build: str, kv_type: str, flash_attn: bool) -> str:
     """What kept cells depend on, beside their tokens.
 
     Args:
-        file: the model file.
-        sha256: its digest where an install recorded one.
+        file_digest: the model file's SHA-256 where an install recorded one, else :func:`sampled_digest`.
         build: llama.cpp's version and system information, since kernels differ in their last bits.
         kv_type: type of the KV cache.
         flash_attn: whether flash attention computed the cells.
     """
-    return "\n".join((sha256 or sampled_digest(file), build, kv_type, str(flash_attn)))
+    return "\n".join((file_digest, build, kv_type, str(flash_attn)))
 
 
 def sampled_digest(file: Path) -> str:

@@ -28,6 +28,8 @@ class Sampler:
         params.no_perf = True
         self._chain = llama.llama_sampler_chain_init(params)
         self._penalizes = sampling.repeat_penalty != 1.0
+        self.is_argmax = sampling.temperature <= 0 and not self._penalizes
+        """True when :meth:`sample` takes the token of the largest logit, whatever came before."""
 
         def add(part: object) -> None:
             llama.llama_sampler_chain_add(self._chain, part)
