@@ -31,7 +31,7 @@ class Sized(Protocol):
     """A prompt."""
 
     @property
-    def tokens(self) -> Sequence[object]:
+    def n_cells(self) -> int:
         """What of the context it takes."""
 
 
@@ -135,7 +135,7 @@ class Budget:
         def count(cut: Cut) -> int:
             if cut not in built:
                 built[cut] = build(replace(request, messages=apply(request.messages, cut)))
-            return len(built[cut].tokens)
+            return built[cut].n_cells
 
         known = self._recall(request.messages)
         cut = choose(

@@ -96,6 +96,13 @@ class EngineClient:
             EngineError: the engine could not be started, or died twice over this request.
             EdgechatError: whatever the engine refused the request with, as the class it raised.
         """
+        if request.overflow != "summarize":
+            return self._answer(request)
+        from edgechat.engine.summary import summarized  # noqa: PLC0415 - few ask for it
+
+        return summarized(self._answer, request)
+
+    def _answer(self, request: Request) -> Iterator[Event]:
         received = Received(request)
         deaths = 0
         farewells = 0

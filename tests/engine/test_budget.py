@@ -25,6 +25,11 @@ class Words:
     tokens: tuple[str, ...]
     messages: tuple[Message, ...]
 
+    @property
+    def n_cells(self) -> int:
+        """What of the context it takes."""
+        return len(self.tokens)
+
 
 def build(request: Request) -> Words:
     """Each message costs two tokens beside its words, as templates do."""

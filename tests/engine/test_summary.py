@@ -1,0 +1,110 @@
+"""Earlier messages are summed up before they go; here the engine is written by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+from edgechat.engine.events import Done, Event, Prefill, Queued, Text, Trimmed
+from edgechat.engine.request import Message, Request
+from edgechat.engine.summary import WISH, summarized, whole_sentences
+from edgechat.errors import ContextOverflowError, EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TALK = (
+    Message("system", "Be brief."),
+    Message("user", "one"),
+    Message("assistant", "so"),
+    Message("user", "two"),
+)
+REQUEST = Request(TALK, overflow="summarize", keep="conversation 1", timeout_s=60, max_tokens=500)
+
+
+def done(reason: str = "stop") -> Done:
+    return Done(reason, {"completion_tokens": 2}, {}, 1, is_context_full=False, peak_rss_bytes=1, load_s=0)
+
+
+@dataclass
+class Engine:
+    """Refuses what has no summary yet, and sums up as it is told."""
+
+    summary: tuple[Event, ...]
+    fault: Exception | None = None
+    dropped: int = 2
+    asked: list[Request] = field(default_factory=list)
+
+    def answer(self, request: Request) -> Iterator[Event]:
+        self.asked.append(request)
+        if request.messages[-1].content == WISH:
+            yield from self.summary
+            if self.fault is not None:
+                raise self.fault
+        elif request.overflow == "summarize" and not request.summary:
+            error = ContextOverflowError(5000, 4096)
+            error.dropped = self.dropped
+            raise error
+        else:
+            yield Trimmed(self.dropped, 4096, request.summary, is_new=True)
+            yield Text("fine", (1,))
+            yield done()
+
+
+def texts(events: list[Event]) -> list[str]:
+    return [event.text for event in events if isinstance(event, Text)]
+
+
+def test_what_goes_is_summed_up_and_the_summary_goes_with_the_question() -> None:
+    engine = Engine((Prefill(1, 2), Text("They counted.", (1,)), done()))
+    events = list(summarized(engine.answer, REQUEST))
+
+    _, summing, answer = engine.asked
+    assert summing.messages == (*TALK[:3], Message("user", WISH)), "read as far as it is in the cache"
+    assert summing.max_tokens == 160
+    assert summing.keep is None
+    assert summing.timeout_s == 30
+    assert (answer.summary, answer.overflow, answer.messages) == ("They counted.", "summarize", TALK)
+    assert texts(events) == ["fine"], "the summary is no part of the answer"
+    assert isinstance(events[0], Queued)
+    assert Trimmed(2, 4096, "They counted.", is_new=True) in events
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [
+        Engine((Text("They", (1,)),), EngineError("It died.")),
+        Engine((done(),)),
+        Engine((Text("They counted.", (1,)), done("timeout"))),
+        Engine((Text("thought", (1,), is_thought=True), done())),
+    ],
+    ids=["died", "empty", "too slow", "thoughts only"],
+)
+def test_without_a_summary_the_messages_just_go(engine: Engine) -> None:
+    events = list(summarized(engine.answer, REQUEST))
+
+    assert (engine.asked[-1].overflow, engine.asked[-1].summary) == ("trim", "")
+    assert texts(events) == ["fine"]
+
+
+def test_a_question_too_long_by_itself_is_refused() -> None:
+    engine = Engine((), dropped=0)
+    with pytest.raises(ContextOverflowError):
+        list(summarized(engine.answer, REQUEST))
+    assert len(engine.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        ("One. Two. Thr", "One. Two."),
+        ("Version 1.5 costs 3.2", "Version 1.5 costs 3.2"),
+        ("\u4e00\u3064\u3002\u4e8c", "\u4e00\u3064\u3002"),
+        ("- one\n- tw", "- one"),
+    ],
+)
+def test_a_cut_sentence_is_left_off(text: str, whole: str) -> None:
+    assert whole_sentences(text, is_cut=True) == whole
+    assert whole_sentences(text, is_cut=False) == text
