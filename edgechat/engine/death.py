@@ -6,6 +6,7 @@ classification here; the note itself is one small file in the state directory, r
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import time
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NOTE = "engine.death.json"
+HISTORY = "engine.deaths.jsonl"
+KEPT = 50
+"""Deaths that are remembered: some 10 kB."""
 
 _MEMORY_SIGNS = (
     "bad_alloc",
@@ -93,6 +97,30 @@ def write(state: Path, death: Death) -> None:
         temporary.replace(state / NOTE)
     except OSError as error:
         raise StateError(f"Cannot write {state / NOTE}: {error.strerror}.") from error
+    _remember(state, death)
+
+
+def history(state: Path) -> list[Death]:
+    """The last engines that died, oldest first; lines that a power cut damaged are passed over."""
+    try:
+        lines = (state / HISTORY).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    deaths = []
+    for line in lines:
+        with contextlib.suppress(ValueError, TypeError):
+            deaths.append(Death(**json.loads(line)))
+    return deaths
+
+
+def _remember(state: Path, death: Death) -> None:
+    lines = [json.dumps(asdict(each)) for each in (*history(state)[1 - KEPT :], death)]
+    temporary = state / f"{HISTORY}.new"
+    try:
+        temporary.write_text("\n".join(lines) + "\n")
+        temporary.replace(state / HISTORY)
+    except OSError as error:
+        raise StateError(f"Cannot write {state / HISTORY}: {error.strerror}.") from error
 
 
 def read(state: Path, engine: str) -> Death | None:

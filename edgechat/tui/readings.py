@@ -6,12 +6,12 @@ What a machine does not tell is None. Reads files and asks the engine's socket: 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 
 from edgechat.board.probe import probe
+from edgechat.board.vitals import read_vitals
 from edgechat.engine import client
 from edgechat.models.candidate import FitWish
 from edgechat.models.planner import plan_model
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
     from edgechat.engine.protocol import Frame
     from edgechat.models.plan import Plan
     from edgechat.paths import Paths
-
-_THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
-"""The Raspberry Pi firmware's word: bits 0 to 3 say what holds now."""
-_BITS = ((0, "under-voltage"), (1, "clock capped"), (2, "throttled"), (3, "near the temperature limit"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +44,15 @@ def read(paths: Paths) -> Reading:
     Raises:
         EdgechatError: the engine's state cannot be read.
     """
-    clocks = psutil.cpu_freq()
+    felt = read_vitals()
+    clocks = psutil.cpu_freq() if felt.mhz is None else None
     engines = client.status(paths)
     return Reading(
         board=probe(),
         cpu_percent=psutil.cpu_percent(),
-        mhz=clocks.current if clocks else None,
-        celsius=_celsius(),
-        troubles=troubles(_THROTTLED),
+        mhz=clocks.current if clocks else felt.mhz,
+        celsius=felt.hottest.celsius if felt.hottest else None,
+        troubles=felt.throttling.now,
         engine=engines[0] if engines else None,
     )
 
@@ -71,21 +68,3 @@ def resident_plan(paths: Paths, config: Config, reading: Reading) -> Plan | None
     label = f"{reading.engine['model']}:{reading.engine['quant']}" if reading.engine.get("quant") else None
     wish = FitWish(n_ctx=reading.engine.get("n_ctx") or config.n_ctx, threads=config.threads)
     return plan_model(paths, reading.board, label or str(reading.engine["model"]), wish, is_here=True)
-
-
-def troubles(throttled: Path) -> tuple[str, ...]:
-    """What the firmware says holds the machine back; empty where it says nothing."""
-    try:
-        flags = int(throttled.read_text(encoding="ascii").strip(), 16)
-    except (OSError, ValueError):
-        return ()
-    return tuple(words for bit, words in _BITS if flags >> bit & 1)
-
-
-def _celsius() -> float | None:
-    """The hottest sensor of the processor, or of the machine."""
-    look = getattr(psutil, "sensors_temperatures", None)  # Linux alone has it
-    sensors = look() if look is not None else {}
-    every = [(name, entry.current) for name, entries in sensors.items() for entry in entries]
-    near = [degrees for name, degrees in every if "cpu" in name or "core" in name]
-    return max(near or [degrees for _, degrees in every], default=None)

@@ -84,3 +84,14 @@ def test_the_first_complaint_names_the_cause():
     log = "print_info: fine\nllama_model_load: error: unknown architecture 'x'\ncommon: failed to load model\n"
     assert death.last_error_line(log) == "llama_model_load: error: unknown architecture 'x'"
     assert death.last_error_line("all fine") == ""
+
+
+def test_the_last_fifty_deaths_are_remembered_and_a_damaged_line_costs_that_line(tmp_path):
+    assert death.history(tmp_path) == []
+    for number in range(death.KEPT + 5):
+        death.write(tmp_path, death.Death(f"e{number}", "signal", "SIGSEGV", "decode", float(number)))
+    kept = death.history(tmp_path)
+    assert [each.engine for each in kept] == [f"e{number}" for number in range(5, death.KEPT + 5)]
+    file = tmp_path / death.HISTORY
+    file.write_text(file.read_text() + '{"engine": "e9\n')
+    assert death.history(tmp_path) == kept

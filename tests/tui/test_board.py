@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from textual.command import CommandPalette
 
-from edgechat.tui import preferences, readings
+from edgechat.tui import preferences
 from edgechat.tui.app import make_app
 from edgechat.tui.preferences import Preferences
 from edgechat.tui.screens.board import BoardScreen
@@ -15,7 +15,6 @@ from edgechat.tui.themes import THEMES
 from tests.tui.kit import LARGE, SMALL, drive, screen_text, until
 
 if TYPE_CHECKING:
-    from pathlib import Path
 
     from textual.pilot import Pilot
 
@@ -35,15 +34,6 @@ def test_the_board_says_what_it_is_and_how_it_feels(app: EdgechatApp, size: tupl
         await until(pilot, lambda: app.screen is app.chat)
 
     drive(app, story, size)
-
-
-def test_throttling_is_read_from_the_firmware(tmp_path: Path) -> None:
-    file = tmp_path / "get_throttled"
-    file.write_text("50005\n")
-    assert readings.troubles(file) == ("under-voltage", "throttled")
-    file.write_text("50000\n")  # it was so, and is no more
-    assert readings.troubles(file) == ()
-    assert readings.troubles(tmp_path / "none") == ()
 
 
 def test_the_command_palette_offers_what_keys_do(app: EdgechatApp) -> None:

@@ -1,0 +1,73 @@
+"""A real engine on a board that is too hot and short of memory: it slows down, says so, and makes room."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from edgechat.engine import client, log
+from edgechat.engine.events import Slowed, Started
+from edgechat.engine.request import Message, Request
+from edgechat.paths import Paths
+from edgechat.tasks.engine_generator import EngineGenerator
+from tests.board.trees import write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ZONE = "sys/class/thermal/thermal_zone0"
+SITE = """
+import os, pathlib
+from edgechat.board.source import Source
+Source.__init__.__defaults__ = (pathlib.Path(os.environ["TREE"]),)
+"""
+
+
+@pytest.fixture
+def hot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Paths]:
+    """An engine whose own sensors are a tree's; what it plans with is still this machine."""
+    write(tmp_path / "tree", {f"{ZONE}/type": "cpu-thermal\n", f"{ZONE}/temp": "90000\n"})
+    write(tmp_path / "tree", {"proc/pressure/memory": "some avg10=33.00 avg60=9.00 avg300=1.00 total=7\n"})
+    write(tmp_path / "site", {"sitecustomize.py": SITE})
+    monkeypatch.setenv("TREE", str(tmp_path / "tree"))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    paths = Paths.from_env()
+    yield paths
+    client.stop(paths)
+
+
+def asked(generator: EngineGenerator, **options: Any) -> list[Any]:
+    request = Request(
+        (Message("user", "Tell me about rivers."),), max_tokens=24, sampling={"temperature": 0}, **options
+    )
+    return list(generator.events(request))
+
+
+@pytest.mark.engine
+def test_a_hot_board_is_spared_and_everybody_learns_it(hot: Paths) -> None:
+    generator = EngineGenerator(hot)
+    asked(generator)  # loads; the first look comes within a quarter of a second
+    events = asked(generator)
+    (slowed,) = [event for event in events if isinstance(event, Slowed)]
+    assert (slowed.level, slowed.n_threads, slowed.pause_s) == (3, 1, 5.0)
+    assert slowed.reason.startswith("cpu-thermal 90.0 °C")
+    assert events.index(slowed) > next(n for n, event in enumerate(events) if isinstance(event, Started))
+    assert generator.pause_s == 5.0
+    (engine,) = client.status(hot)
+    assert (engine["care"]["name"], engine["care"]["n_threads"]) == ("resting", 1)
+    assert engine["care"]["memory_tight"]
+    assert engine["figures"]["answers"] == {"length": 2}
+    assert engine["figures"]["tokens"]["completion_tokens"] == 48
+    assert engine["energy"] is None  # nothing here measures power
+    full = engine["n_ctx"]
+    assert "care: resting" in log.tail(hot.state)
+    generator.close()
+    client.stop(hot)
+    # Memory was short, so the next load is smaller, and says than what.
+    again = EngineGenerator(hot)
+    (started,) = [event for event in asked(again) if isinstance(event, Started)]
+    assert started.n_ctx == full // 2
+    assert str(full) in (started.stepped_down_from or "")
+    again.close()
