@@ -39,6 +39,8 @@ class Config:
     """Sampling temperature, over the model's own default."""
     system: str | None = None
     """System message of ``ask``."""
+    overflow: str | None = None
+    """What becomes of a conversation that has outgrown the context: ``trim``, ``summarize`` or ``refuse``."""
     origins: Mapping[str, str] = field(default_factory=dict)
     """Where each value that is not a default came from."""
 
@@ -52,8 +54,9 @@ _NAMES = tuple(f.name for f in fields(Config) if f.name != "origins")
 _INTEGERS = frozenset(("n_ctx", "threads", "max_tokens"))
 _FLOATS = frozenset(("temperature",))
 _COLORS = ("auto", "always", "never")
+_OVERFLOWS = ("refuse", "trim", "summarize")
 # Not settings: they move directories or steer the set-up scripts.
-_OTHER_VARIABLES = frozenset(("HOME", "MODELS", "VISION", "CUDA", "BENCH_DIR"))
+_OTHER_VARIABLES = frozenset(("HOME", "MODELS", "SHARED", "VISION", "CUDA", "BENCH_DIR"))
 
 
 def load(directory: Path, env: Mapping[str, str] | None = None) -> Config:
@@ -149,6 +152,8 @@ def _typed(name: str, value: object, origin: str) -> str | int | float:
         wanted = "text"
     elif name == "color" and value not in _COLORS:
         wanted = "auto, always or never"
+    elif name == "overflow" and value not in _OVERFLOWS:
+        wanted = "refuse, trim or summarize"
     elif name == "keep_alive" and _seconds(value) is None:
         wanted = "a duration: 90s, 30m, 2h, 0 or -1"
     else:

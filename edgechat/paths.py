@@ -16,6 +16,7 @@ from edgechat.errors import StateError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+SHARED = Path("/run/edgechat")
 _PRIVATE = 0o700
 
 
@@ -35,6 +36,8 @@ class Paths:
     """Holds the model store."""
     models_moved: bool = False
     """True when ``EDGECHAT_MODELS`` names the store, so that a missing directory means a missing disk."""
+    shared: Path | None = None
+    """Where the machine's own service, if there is one, lets others use its engine. None: not looked for."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Paths:
@@ -58,7 +61,11 @@ class Paths:
             models = data / "models"
         if moved:
             models = _absolute(moved, "EDGECHAT_MODELS")
-        return cls(config, state, data, cache, models, bool(moved))
+        # Who moved everything elsewhere wants to be by themselves.
+        shared = _absolute(given, "EDGECHAT_SHARED") if (given := env.get("EDGECHAT_SHARED", "")) else None
+        if shared is None and not home:
+            shared = SHARED
+        return cls(config, state, data, cache, models, bool(moved), shared)
 
     @property
     def socket(self) -> Path:

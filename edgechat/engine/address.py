@@ -62,6 +62,35 @@ def listen(state: Path) -> socket.socket:
     return server
 
 
+def listen_shared(shared: Path | None) -> socket.socket | None:
+    """Bind and listen for this user's group too, where this user owns the directory that is meant for it; else None.
+
+    Owning it is what makes a service: systemd gives it the directory, for its group to enter.
+    """
+    try:
+        if shared is None or shared.stat().st_uid != os.geteuid():
+            return None
+    except OSError:
+        return None
+    server = listen(shared)
+    try:
+        (shared / NAME).chmod(0o660)
+    except OSError as error:
+        server.close()
+        raise StateError(f"Cannot share the engine in {shared}: {error.strerror}.") from error
+    return server
+
+
+def connect_shared(shared: Path | None) -> socket.socket | None:
+    """A connection to the machine's own engine; None when there is none, or it is not for this user."""
+    try:
+        if shared is None or shared.stat().st_uid == os.geteuid() or not os.access(shared / NAME, os.W_OK):
+            return None
+        return connect(shared)
+    except (OSError, StateError):
+        return None
+
+
 def connect(state: Path) -> socket.socket | None:
     """A connection to the engine, or None when none is there."""
     client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -19,11 +19,19 @@ from edgechat.engine.launch import attach_or_start
 from edgechat.engine.link import HANDSHAKE_S, EngineGoneError, Link
 from edgechat.engine.received import Received
 from edgechat.engine.refusal import to_error
-from edgechat.errors import DeadlineError, EngineBusyError, EngineError, EngineProtocolError, ModelBusyError
+from edgechat.errors import (
+    DeadlineError,
+    EngineBusyError,
+    EngineError,
+    EngineProtocolError,
+    ModelBusyError,
+    NoModelError,
+)
 from edgechat.plaintext import clean
 from edgechat.version import __version__
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
@@ -41,6 +49,9 @@ _MAX_FAREWELLS = 20
 """More in a row than any race of clients explains."""
 
 _STOP_PATIENCE_S = 5.0
+
+_RETURN_S = 15.0
+"""How long the machine's own engine is waited for when it died: its service looks every 5 s, and it must load."""
 
 _DEADLINE_GRACE_S = 0.1
 """The engine watches the deadline too and says more about it; the client steps in only when it cannot."""
@@ -69,7 +80,10 @@ class EngineClient:
         self._keep_alive_s = keep_alive_s
         self._may_switch = may_switch
         self._link: Link | None = None
+        self._shared = paths.shared
+        """Where the machine's own engine is tried first; None once it turned out not to do for this client."""
         self._next_id = 0
+        self._has_shared = False
         self._link_busy = False
         self._is_interrupted = False
 
@@ -146,6 +160,13 @@ class EngineClient:
         while True:
             answer = _receive(link, deadline)
             self._link_busy = answer["type"] not in {"switch", "error", "done"}
+            if link.is_shared and (answer["type"] == "switch" or _lacks_model(answer)):
+                # The machine's engine has another model; it is not ours to change.
+                self.close()
+                self._shared = None
+                yield Queued("the machine's own engine has another model; starting one for this user")
+                link = self._post(request)
+                continue
             if answer["type"] == "switch":
                 # May come late: another client's model was still being loaded when we asked.
                 yield from self._switch(link, answer, deadline)
@@ -175,6 +196,8 @@ class EngineClient:
     def _connected(self) -> Link:
         until = time.monotonic() + HANDSHAKE_S
         replaced = False
+        if self._link is None:
+            self._link = self._shared_link()
         while self._link is None:
             try:
                 link = Link(attach_or_start(self._paths), keeps=self._keeps)
@@ -202,6 +225,23 @@ class EngineClient:
                 replaced = True
         return self._link
 
+    def _shared_link(self) -> Link | None:
+        """The machine's own engine, when this user may use it and it speaks as we do."""
+        until = time.monotonic() + (_RETURN_S if self._has_shared else 0)
+        while True:
+            if peer := address.connect_shared(self._shared):
+                with contextlib.suppress(EngineGoneError):
+                    link = Link(peer, keeps=self._keeps)
+                    if link.is_same_version:
+                        self._has_shared = link.is_shared = True
+                        return link
+                    link.close()
+                    self._shared = None
+            # It died under our answer: its service brings it back, and two engines would share the memory.
+            if self._shared is None or time.monotonic() >= until:
+                return None
+            time.sleep(0.1)
+
     def _switch(self, link: Link, answer: Frame, deadline: float | None) -> Iterator[Event]:
         resident, wanted = answer["resident"], answer["wanted"]
         if resident == wanted:
@@ -226,7 +266,8 @@ class EngineClient:
             link.close()
 
     def _cause(self, farewell: str | None, engine: str) -> death.Death:
-        if farewell is not None:
+        if farewell is not None or (self._has_shared and self._shared is not None):
+            farewell = farewell or "unknown"  # the note of another user's engine is not ours to read
             return death.Death(engine, farewell, "", "idle", 0.0)
         until = time.monotonic() + _NOTE_PATIENCE_S
         while time.monotonic() < until:
@@ -249,12 +290,15 @@ def _receive(link: Link, deadline: float | None) -> Frame:
 
 
 def status(paths: Paths) -> list[Frame]:
-    """What the running engines are and do; empty when none runs.
+    """What the running engines are and do: this user's own, then the machine's; empty when none runs.
 
     Raises:
         StateError: the state directory cannot be read.
     """
-    peer = address.connect(paths.state)
+    return [*_ask_status(address.connect(paths.state)), *_ask_status(address.connect_shared(paths.shared))]
+
+
+def _ask_status(peer: socket.socket | None) -> list[Frame]:
     if peer is None:
         return []
     try:
@@ -310,6 +354,10 @@ def _wait_for_lock(state: Path, patience_s: float = 5.0) -> None:
                 return
     finally:
         os.close(lock)
+
+
+def _lacks_model(answer: Frame) -> bool:
+    return answer["type"] == "error" and isinstance(to_error(answer), NoModelError)
 
 
 def _cut_off() -> EngineError:

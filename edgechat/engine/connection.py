@@ -27,6 +27,8 @@ MAX_UNREAD = 8 * 1024 * 1024
 
 MAX_CLIENTS = 64
 
+_NOT_FOR_GUESTS = frozenset(("stop", "retire", "keep"))
+
 
 class Connection:
     """One client."""
@@ -41,6 +43,8 @@ class Connection:
         self.is_greeted = False
         self.keeps = False
         """True for a client that means to stay (the terminal UI, a server)."""
+        self.is_guest = False
+        """True for another user's client: it may ask, and neither stop the engine nor change what is loaded."""
 
     def send_frame(self, frame: Frame) -> None:
         """Queue one frame; silently nothing once the client is gone."""
@@ -140,8 +144,15 @@ class Listener(threading.Thread):
         self._selector.register(server, selectors.EVENT_READ)
         self._selector.register(self._wake_out, selectors.EVENT_READ)
         self.connections: list[Connection] = []
+        self._shared: socket.socket | None = None
         self._is_closing = False
         self._closed = threading.Event()
+
+    def share(self, server: socket.socket | None) -> None:
+        """Let other users' clients in by a socket of their own. To be called before the thread starts."""
+        if server is not None:
+            self._shared = server
+            self._selector.register(server, selectors.EVENT_READ)
 
     def wake(self) -> None:
         """Make the thread look at what is unsent."""
@@ -177,6 +188,10 @@ class Listener(threading.Thread):
             self._on_tick()
         for connection in list(self.connections):
             connection.close()
+        if self._shared is not None:
+            # A name that nobody answers at would be taken for an engine that is being restarted.
+            with contextlib.suppress(OSError):
+                os.unlink(self._shared.getsockname())  # noqa: PTH108 - a name as the kernel gives it
         self._closed.set()
 
     def _watch(self, waiting: list[Connection]) -> None:
@@ -187,7 +202,9 @@ class Listener(threading.Thread):
 
     def _handle(self, source: Any, mask: int) -> None:
         if source is self._server:
-            self._accept()
+            self._accept(self._server)
+        elif self._shared is not None and source is self._shared:
+            self._accept(self._shared)
         elif source == self._wake_out:
             os.read(self._wake_out, 4096)
         elif mask & selectors.EVENT_READ:
@@ -199,15 +216,20 @@ class Listener(threading.Thread):
                 self._take(source, frame)
 
     def _take(self, connection: Connection, frame: Frame) -> None:
+        if connection.is_guest:
+            if frame["type"] in _NOT_FOR_GUESTS:
+                self._drop(connection)
+                return
+            frame.pop("keep_alive", None)
         try:
             self._on_frame(connection, frame)
         except Exception:  # noqa: BLE001 - one client's nonsense (or our defect) must not make the engine deaf to all
             log_exception()
             self._drop(connection)
 
-    def _accept(self) -> None:
+    def _accept(self, server: socket.socket) -> None:
         try:
-            peer, _ = self._server.accept()
+            peer, _ = server.accept()
         except OSError:
             # The client gave up between knocking and entering; or we are out of descriptors, and must not spin.
             time.sleep(0.01)
@@ -219,6 +241,7 @@ class Listener(threading.Thread):
             return
         peer.setblocking(False)
         connection = Connection(peer, self)
+        connection.is_guest = server is self._shared
         self.connections.append(connection)
         self._selector.register(connection, selectors.EVENT_READ)
 

@@ -42,6 +42,8 @@ class Link:
         self.engine = str(hello.get("engine"))
         self.is_same_version = hello.get("protocol") == PROTOCOL and hello.get("version") == __version__
         self.version = str(hello.get("version"))
+        self.is_shared = False
+        """True for the machine's own engine, which belongs to another user."""
         self.pid = int(hello.get("pid") or 0)
 
     def send(self, frame: Frame) -> None:

@@ -105,6 +105,10 @@ class Unit:
         yield "Type=notify"
         yield "NotifyAccess=main"
         yield f"ExecStart={' '.join(map(_argument, self.command))}"
+        if self.is_system:
+            yield "Environment=EDGECHAT_SHARED=/run/edgechat"
+        # It is there to answer at once: the engine stays, unless --keep-alive among the arguments says otherwise.
+        yield "Environment=EDGECHAT_KEEP_ALIVE=-1"
         for name, value in self.environment:
             yield f"Environment={_word(f'{name}={value}')}"
         if self.is_system:
