@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
+import threading
 from typing import TYPE_CHECKING, Any
 
 from edgechat.errors import EdgechatError, NoModelError, UsageError
 from edgechat.serve.fault import Fault, fault_of
 from edgechat.tasks import registry
-from edgechat.tasks.contract import Problem
+from edgechat.tasks.batch import Batch
 from edgechat.tasks.engine_generator import EngineGenerator, Identity
-from edgechat.tasks.performance import input_sha256, perform
+from edgechat.tasks.performance import perform
 from edgechat.tasks.published import published_schema
 from edgechat.tasks.records import Record, json_line_records
-from edgechat.tasks.result import TaskResult, timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from edgechat.serve.exchange import Exchange
     from edgechat.serve.service import Service
     from edgechat.tasks.contract import Task
+    from edgechat.tasks.result import TaskResult
 
 JSON_LINES = "application/x-ndjson"
+_TOGETHER = 4
+"""Records of one request that are decoded together: as many as a context has sequences, usually."""
 _LINES = frozenset((JSON_LINES, "application/jsonl", "application/jsonlines"))
 
 
@@ -70,18 +72,18 @@ class TaskRuns:
 
     async def _one(self, task: Task[Any, Any], record: Record) -> TaskResult:
         generator = self._generator()
-        async with self._service.working(self._results(task, [record], generator), generator.interrupt) as results:
+        async with self._service.working(self._result(task, record, generator), generator.interrupt) as results:
             done: TaskResult = await anext(results)
             async for _ in results:
                 pass
             return done
 
     async def _many(self, exchange: Exchange, task: Task[Any, Any], body: bytes) -> None:
-        """Send each result as soon as it is there. A line that is no record costs only itself."""
-        generator = self._generator()
-        records = json_line_records([body], "utf-8", "the body")
+        """Send each result as soon as it and those before it are there. A line that is no record costs only itself."""
+        stop = threading.Event()
+        records = iter(json_line_records([body], "utf-8", "the body"))
         try:
-            async with self._service.working(self._results(task, records, generator), generator.interrupt) as results:
+            async with self._service.working(self._together(task, records, stop), stop.set) as results:
                 async for done in results:
                     if not exchange.status:
                         await exchange.begin(200, JSON_LINES)
@@ -105,37 +107,30 @@ class TaskRuns:
             reads_files=False,
         )
 
-    def _results(
-        self, task: Task[Any, Any], records: Iterable[Record], generator: EngineGenerator
-    ) -> Iterator[TaskResult]:
-        """In a thread: one record after the other."""
+    def _result(self, task: Task[Any, Any], record: Record, generator: EngineGenerator) -> Iterator[TaskResult]:
+        """In a thread: one record."""
         with contextlib.closing(generator):
-            for record in records:
-                if record.fault:
-                    yield _refused(task, record)
-                    continue
-                yield perform(
-                    task,
-                    record.raw,
-                    generator=generator,
-                    record_id=record.id,
-                    timeout_s=self._service.settings.timeout_s,
-                )
-                self._known = generator.identity
+            yield perform(
+                task,
+                record.raw,
+                generator=generator,
+                record_id=record.id,
+                timeout_s=self._service.settings.timeout_s,
+            )
+            self._known = generator.identity
 
+    def _together(self, task: Task[Any, Any], records: Iterator[Record], stop: threading.Event) -> Iterator[TaskResult]:
+        """In a thread: records in the order of the input, some of them decoded together."""
+        made: list[EngineGenerator] = []
 
-def _refused(task: Task[Any, Any], record: Record) -> TaskResult:
-    """The result of a line that is no record."""
-    return TaskResult(
-        id=record.id,
-        task=task.name,
-        task_version=task.version,
-        status="invalid_input",
-        result=None,
-        errors=(Problem("", record.fault),),
-        input_sha256=input_sha256(record.raw),
-        created_at=timestamp(time.time()),
-    )
+        def connect() -> EngineGenerator:
+            made.append(self._generator())
+            return made[-1]
+
+        batch = Batch(task, connect, timeout_s=self._service.settings.timeout_s, parallel=_TOGETHER, stop=stop)
+        for _, done in batch.run(records):
+            self._known = next((each.identity for each in made if each.identity is not None), self._known)
+            yield done
 
 
 def _task(exchange: Exchange) -> Task[Any, Any]:
