@@ -64,11 +64,14 @@ def pull(model: str | None, *, accept_licence: bool, force: bool, yes: bool) -> 
     "--found", "adopt", is_flag=True, help="Adopt the models of Ollama, LM Studio, llama.cpp and the hub's cache."
 )
 @click.option("--name", default="", help="What to call it; otherwise the catalog or the file's header says.")
-def add(file: Path | None, *, adopt: bool, name: str) -> None:
+@click.option(
+    "--mmproj", type=click.Path(path_type=Path), help="The projector published with it, which lets it see images."
+)
+def add(file: Path | None, *, adopt: bool, name: str, mmproj: Path | None) -> None:
     """Take a GGUF FILE into the store, by hard link where the disk allows it."""
     from edgechat.models.add import add as take  # noqa: PLC0415
 
-    if (file is None) != adopt or (adopt and name):
+    if (file is None) != adopt or (adopt and (name or mmproj)):
         raise UsageError("Give either a FILE or --found.", hint="For example: edgechat models add model.gguf")
     store = Store(Paths.from_env())
     if adopt:
@@ -76,7 +79,8 @@ def add(file: Path | None, *, adopt: bool, name: str) -> None:
         return
     assert file is not None  # noqa: S101 - one of the two was given
     with Bars() as bars:
-        added = take(store, file.expanduser(), name=name, identify=_identify, progress=bars)
+        projector = mmproj.expanduser() if mmproj else None
+        added = take(store, file.expanduser(), name=name, projector=projector, identify=_identify, progress=bars)
     click.echo(_added(added), err=True)
 
 

@@ -50,6 +50,7 @@ def add(
     path: Path,
     *,
     name: str = "",
+    projector: Path | None = None,
     identify: Callable[[str], Identity | None] = lambda _: None,
     source: str = "",
     copy: bool = True,
@@ -61,6 +62,7 @@ def add(
         store: where to.
         path: the file.
         name: what to call it; empty takes the catalog's name for these bytes, else the one in its header.
+        projector: the mmproj file that lets the model see images.
         identify: the catalog's word on a sha256.
         source: what the manifest says about where it came from.
         copy: whether a real copy may be made when the disk can neither link nor share blocks.
@@ -76,14 +78,19 @@ def add(
     path = path.resolve()  # a link into another program's cache must not be linked as a link
     header = read_header(path)
     _require_model(path, header)
+    if projector is not None:
+        projector = _require_projector(projector)
     digest = file_sha256(path, progress, f"Checking {path.name}")
     known = identify(digest)
     if known is None or (name and name != known.name):
         facts = Facts(languages=header.languages, licence=header.licence) if known is None else known.facts
         known = Identity(name or _own_name(header, path), _own_quant(header, path), facts)
     with store.claim(known.name, known.quant, waiting=lambda: progress.note("Waiting for another command")) as claim:
-        staged = _stage(claim, path, digest, copy=copy, progress=progress)
-        return claim.publish([staged], known.facts, source or f"file:{path}")
+        staged = [_stage(claim, "model", path, digest, copy=copy, progress=progress)]
+        if projector is not None:
+            digest = file_sha256(projector, progress, f"Checking {projector.name}")
+            staged.append(_stage(claim, "mmproj", projector, digest, copy=copy, progress=progress))
+        return claim.publish(staged, known.facts, source or f"file:{path}")
 
 
 def safe_file_name(name: str, fallback: str) -> str:
@@ -100,19 +107,33 @@ def _require_model(path: Path, header: GgufHeader) -> None:
     if header.arch == "clip":
         raise InvalidModelFileError(
             f"{path} is the projector of a vision model, not a model.",
-            hint="It is fetched together with its model: edgechat models pull MODEL",
+            hint="Give it together with its model: edgechat models add MODEL.gguf --mmproj FILE",
         )
 
 
-def _stage(claim: Claim, path: Path, digest: str, *, copy: bool, progress: Progress) -> StagedFile:
-    part = claim.staging / "adding.part"
+def _require_projector(path: Path) -> Path:
+    if not path.is_file():
+        raise ModelNotFoundError(f"There is no file {path}.", hint="Give the path of the projector (mmproj).")
+    path = path.resolve()
+    if read_header(path).arch != "clip":
+        raise InvalidModelFileError(
+            f"{path} is not a projector.", hint="Give the mmproj file that was published with the model."
+        )
+    return path
+
+
+def _stage(claim: Claim, role: str, path: Path, digest: str, *, copy: bool, progress: Progress) -> StagedFile:
+    part = claim.staging / f"adding-{role}.part"
     with reporting("write", part):
         make_directory(claim.staging)
         part.unlink(missing_ok=True)
     try:
         how = _bring(path, part, digest, copy=copy, progress=progress)
         claim.store.checkpoint(f"brought-by-{how}")
-        return StagedFile("model", part, safe_file_name(path.name, "model.gguf"), part.stat().st_size, digest)
+        name = safe_file_name(path.name, f"{role}.gguf")
+        if role == "mmproj" and not name.startswith("mmproj"):
+            name = safe_file_name(f"mmproj-{name}", "mmproj.gguf")  # the model may be called the same
+        return StagedFile(role, part, name, part.stat().st_size, digest)
     except BaseException:
         part.unlink(missing_ok=True)
         raise

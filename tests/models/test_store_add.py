@@ -50,6 +50,24 @@ class TestAdd:
         (tmp_path / "named.gguf").symlink_to(model)
         assert not add(store, tmp_path / "named.gguf").path.is_symlink()
 
+    def test_takes_the_projector_of_a_model_that_sees(self, store: Store, tmp_path: Path, paths: Paths) -> None:
+        model = random_gguf(tmp_path / "eye.Q4_K_M.gguf", SIZE)
+        (tmp_path / "other").mkdir()
+        projector = write_gguf(tmp_path / "other/eye.Q4_K_M.gguf", {"general.architecture": "clip"})
+        added = add(store, model, name="eye", projector=projector)
+        assert find(paths, "eye").mmproj == added.mmproj
+        assert added.mmproj is not None
+        assert added.mmproj.samefile(projector)
+        assert added.mmproj.name != added.path.name
+        assert all(verdict.ok for verdict in verify(store))
+        assert leftovers(paths) == []
+
+    def test_refuses_a_projector_that_is_a_model(self, store: Store, tmp_path: Path, paths: Paths) -> None:
+        model = random_gguf(tmp_path / "eye.Q4_K_M.gguf", SIZE)
+        with pytest.raises(InvalidModelFileError, match="is not a projector"):
+            add(store, model, projector=model)
+        assert installed(paths)[0].name != "eye"
+
     @pytest.mark.parametrize(
         ("content", "words"),
         [(b"\x7fELF" + bytes(200), "ELF"), (b"<html>" + bytes(200), "GGUF"), (b"", "GGUF")],
