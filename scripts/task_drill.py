@@ -2,6 +2,7 @@
 """Proves what the tasks promise on the real starter model, record by record, with validators that are not edgechat's.
 
     scripts/task_drill.py [--records 200] [--segments 300] [--seed 1] [--only TASK]
+    scripts/task_drill.py --batch [--records 2000] [--kills 10] [--parallel 4]
 
 For each task: records from a seed through `edgechat run`; every result against `tasks show --schema output` by
 jsonschema, cited evidence against the input, rule-made numbers against the rules run alone. Then documents in five
@@ -27,6 +28,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+from batch_drill import drill_batch, drill_memory
 from task_records import FORMS, INJECTIONS, MAKERS, document
 
 from edgechat.tasks.document import Unit
@@ -210,10 +212,12 @@ def main() -> None:
     """Run the drill."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--only", action="append", choices=[*MAKERS, "documents"], help="one of them; repeatable")
-    parser.add_argument("--records", type=int, default=200, help="records a task")
+    parser.add_argument("--records", type=int, help="records a task (200), or of the batch (2,000)")
     parser.add_argument("--segments", type=int, default=300, help="segments in documents")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--parallel", type=int, default=4)
+    parser.add_argument("--batch", action="store_true", help="kill and resume a batch instead, and measure its memory")
+    parser.add_argument("--kills", type=int, default=10, help="with --batch; its --records are 2,000 by default")
     parser.add_argument("--keep", type=Path, help="leave inputs and results in this directory")
     given = parser.parse_args()
     wanted = given.only or [*MAKERS, "documents"]
@@ -221,12 +225,16 @@ def main() -> None:
         os.environ["EDGECHAT_HOME"] = home
         directory = given.keep or Path(home)
         directory.mkdir(exist_ok=True)
+        if given.batch:
+            whole = drill_batch(given.records or 2000, given.kills, given.seed, directory, given.parallel)
+            edgechat("stop")
+            sys.exit(0 if drill_memory(directory) and whole else 1)
         edgechat("ask", "-n", "1", "hi")
         print("| task | records | status | violations | took | notes |\n|---|---|---|---|---|---|", flush=True)
         sound = [
             drill_documents(given.segments, given.seed, directory, given.parallel)
             if task == "documents"
-            else drill_task(task, given.records, given.seed, directory, given.parallel)
+            else drill_task(task, given.records or 200, given.seed, directory, given.parallel)
             for task in wanted
         ]
         edgechat("stop")
