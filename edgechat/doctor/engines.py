@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from edgechat.doctor.finding import Finding, advice, ok, problem
-from edgechat.engine import death, steps
+from edgechat.engine import death, steps, tightness
 from edgechat.errors import ExitCode
 from edgechat.version import __version__
 
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 _RECENT_S = 7 * 24 * 3600
 """A death longer ago says nothing about now."""
+
+_HABIT = 3
+"""Deaths in that time that are no accident any more."""
+
+_AGAINST = {"oom": "edgechat models plan", "load": "edgechat models verify", "template": "edgechat models update"}
+"""What to try, by the cause that engines keep dying of."""
 
 _CAUSES = {
     "signal": "was killed by {}",
@@ -67,8 +73,35 @@ def last_death(state: Path, now: float | None = None) -> list[Finding]:
     words = _CAUSES.get(note.cause, "vanished without a trace").format(note.detail)
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(note.at))
     message = f"On {when} the engine {words}, in stage {note.stage}."
-    log = f"less {shlex.quote(str(state / 'logs' / 'engine.log'))}"
-    return [advice("engine-death", message, "edgechat models plan" if note.cause == "oom" else log)]
+    return [advice("engine-death", message, "edgechat models plan" if note.cause == "oom" else _log_command(state))]
+
+
+def _log_command(state: Path) -> str:
+    return f"less {shlex.quote(str(state / 'logs' / 'engine.log'))}"
+
+
+def habit(state: Path, now: float | None = None) -> list[Finding]:
+    """Engines that keep dying: three or more in seven days, with what they have in common.
+
+    Args:
+        state: the state directory.
+        now: seconds since the epoch; the clock by default.
+    """
+    now = time.time() if now is None else now
+    recent = [each for each in death.history(state) if now - _RECENT_S <= each.at <= now + _RECENT_S]
+    if len(recent) < _HABIT:
+        return []  # single deaths are said by last_death
+    causes: dict[str, int] = {}
+    for each in recent:
+        causes[each.cause] = causes.get(each.cause, 0) + 1
+    commonest = max(causes, key=lambda cause: causes[cause])
+    said = ", ".join(f"{count} by {cause}" for cause, count in sorted(causes.items(), key=lambda item: -item[1]))
+    last = next(each for each in reversed(recent) if each.cause == commonest)
+    message = (
+        f"{len(recent)} engines died in the last seven days ({said}); the last by {commonest} in stage {last.stage}: "
+        f"{last.detail}."
+    )
+    return [advice("engine-history", message, _AGAINST.get(commonest) or _log_command(state))]
 
 
 def stepped_down(state: Path, boot_id: str) -> list[Finding]:
@@ -84,4 +117,7 @@ def stepped_down(state: Path, boot_id: str) -> list[Finding]:
             "that cannot be seen from here limits the memory. Until reboot plans stay below that."
         )
         found.append(advice("hidden-limit", message, "edgechat board"))
+    if (n_ctx := tightness.cap(state)) is not None:
+        message = f"Memory was short in the last hour, so models load with a context of {n_ctx} tokens at most."
+        found.append(advice("short-memory", message, f"rm {shlex.quote(str(state / tightness.FILE))} && edgechat stop"))
     return found or [ok("stepped-down", "Every model runs on its full plan.")]

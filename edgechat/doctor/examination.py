@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgechat.board.probe import probe
 from edgechat.board.source import Source
-from edgechat.doctor import compiler, engines, inventory, library, machine, places, settings
+from edgechat.board.vitals import read_vitals
+from edgechat.doctor import caches, compiler, engines, inventory, library, machine, nvmap, places, settings, strain
 from edgechat.doctor.finding import Finding, exit_code, ok, problem
 from edgechat.doctor.installation import Installation
 from edgechat.engine import address
@@ -68,11 +69,13 @@ def examine(paths: Paths) -> Examination:
     config, found = settings.load(paths)
     found += places.findings(paths)
     on_engine, is_loaded = _engine(paths)
-    found += [*on_engine, *engines.last_death(paths.state), *engines.stepped_down(paths.state, board.boot_id)]
+    found += [*on_engine, *engines.last_death(paths.state), *engines.habit(paths.state)]
+    found += [*engines.stepped_down(paths.state, board.boot_id), *caches.findings(paths)]
     on_models, models = inventory.findings(paths, config, board, installation, is_loaded=is_loaded)
     found += on_models
     on_library, kernels, build = _library(board, installation, models)
     found += [*on_library, *machine.notes(board, source), *machine.swap(source)]
+    found += [*strain.findings(read_vitals(source), board), *nvmap.findings(board, source, paths.state)]
     return Examination(
         findings=tuple(found),
         kernels=kernels,

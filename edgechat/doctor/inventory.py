@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgechat.doctor.finding import Finding, advice, ok, problem
 from edgechat.doctor.installation import STARTER
-from edgechat.engine import steps
+from edgechat.engine import steps, tightness
 from edgechat.engine.choice import choose
 from edgechat.engine.request import Wish
 from edgechat.errors import EdgechatError, ExitCode, StateError
@@ -80,6 +80,7 @@ def _in_use(paths: Paths, config: Config, board: Board, *, is_loaded: bool) -> F
             board=board,
             offload=False,  # what fits the memory fits with a GPU all the more
             stepped_down=steps.read(paths.state, board.boot_id),
+            n_ctx_cap=tightness.cap(paths.state),
         )
     except EdgechatError as error:
         command = "edgechat models plan" if error.exit_code == ExitCode.NO_MODEL else "edgechat models verify"

@@ -15,7 +15,7 @@ from edgechat.errors import StateError
 if TYPE_CHECKING:
     from pathlib import Path
 
-_FILE = "tightness.json"
+FILE = "tightness.json"
 LASTS_S = 3600.0
 SHARE = 0.5
 LEAST_N_CTX = 1024
@@ -35,19 +35,19 @@ def record(state: Path, n_ctx: int, now: float | None = None) -> None:
     """
     capped = max(int(n_ctx * SHARE), LEAST_N_CTX)
     data = {"n_ctx": capped, "boot_s": boot_s() if now is None else now}
-    temporary = state / f"{_FILE}.new"
+    temporary = state / f"{FILE}.new"
     try:
         temporary.write_text(json.dumps(data))
-        temporary.replace(state / _FILE)
+        temporary.replace(state / FILE)
     except OSError as error:
-        raise StateError(f"Cannot write {state / _FILE}: {error.strerror}.") from error
+        raise StateError(f"Cannot write {state / FILE}: {error.strerror}.") from error
 
 
 def cap(state: Path, now: float | None = None) -> int | None:
     """The longest context to load unasked, in tokens; None when memory was not short in the last hour."""
     now = boot_s() if now is None else now
     try:
-        data = json.loads((state / _FILE).read_text())
+        data = json.loads((state / FILE).read_text())
         # A moment later than now was written down before the machine started anew.
         return int(data["n_ctx"]) if 0 <= now - float(data["boot_s"]) < LASTS_S else None
     except (OSError, ValueError, KeyError, TypeError):
