@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from edgechat.engine.cells import Cells, common_prefix
@@ -69,8 +70,8 @@ class Admission:
         self._context = residence.context
         self._cells = Cells(self._context.n_ctx, self._context.n_seq_max, is_rewindable=residence.model.is_rewindable)
         self.waiting: deque[Waiting] = deque()
-        self._kept: dict[str, int] = {}
-        """Tokens on disk under each name that a request gave."""
+        self._unsaved: dict[str, tuple[int, tuple[int, ...]]] = {}
+        """By the name that a request gave, where its cells lie that are to be kept on disk, and their tokens."""
 
     def admit(self, running: list[Sequence]) -> Sequence | None:
         """Begin the request that has waited longest, or None when there is none or it is better to wait."""
@@ -100,7 +101,7 @@ class Admission:
             self._context.drop(grant.slot)
             reused = 0
         reused = self._share(known, grant.slot, reused, running)
-        reused = self._restore(waiting, known, grant.slot, reused)
+        reused = self._restore(waiting, known, grant.slot, reused, n_prompt + max_tokens)
         return self._begin(waiting, grant.slot, reused, max_tokens, is_cut=n_room < wanted)
 
     def _is_being_read(self, waiting: Waiting, running: list[Sequence]) -> bool:
@@ -124,22 +125,22 @@ class Admission:
                 reused = common
         return reused
 
-    def _restore(self, waiting: Waiting, known: tuple[int, ...], slot: int, reused: int) -> int:
+    def _restore(self, waiting: Waiting, known: tuple[int, ...], slot: int, reused: int, cells: int) -> int:
         """Take more of the prompt from disk than memory holds, if there is more; returns how many tokens are there."""
         prefixes, keep = self._home.prefixes, waiting.request.keep
         files = [prefixes.named(keep)] if keep else []
         if waiting.n_static >= MIN_TOKENS and reused < waiting.n_static:
             files.append(prefixes.file_of(known[: waiting.n_static]))
         for file in files:
-            if not file.exists():
-                continue
-            self._context.drop(slot)
-            tokens = tuple(prefixes.read(file, lambda path: state.restore(self._context, slot, len(known), path)))
+            # Only what is worth it is read whole: that takes a second on a card, and the slot's own cells go for it.
+            tokens = state.tokens_of(file)
             common = common_prefix(tokens, known[:-1])
             is_usable = common == len(tokens) or self._home.model.is_rewindable
-            if tokens and is_usable and common >= reused and self._context.drop(slot, common):
-                if keep:
-                    self._kept[keep] = common
+            if not is_usable or common < reused + MIN_TOKENS or len(tokens) > cells:
+                continue
+            self._context.drop(slot)
+            restored = tuple(prefixes.read(file, lambda path: state.restore(self._context, slot, cells, path)))
+            if restored == tokens and self._context.drop(slot, common):
                 return common
             # Not ours after all, and the slot's own cells are gone with it.
             self._context.drop(slot)
@@ -199,15 +200,22 @@ class Admission:
         return sequence
 
     def release(self, sequence: Sequence) -> None:
-        """A sequence has ended: its cells stay parked for whoever continues it, and on disk if its request says so."""
-        tokens = sequence.tokens(0, sequence.n_past)
-        keep = sequence.request.keep
-        # Grows by a third before it is written again: a long chat must not wear out an SD card, one turn at a time.
-        if keep and len(tokens) >= KEEP_GROWTH * self._kept.get(keep, 0):
-            self._kept[keep] = len(tokens)
-            prefixes = self._home.prefixes
-            prefixes.write(prefixes.named(keep), lambda path: state.save(self._context, sequence.slot, tokens, path))
-        self._cells.park(sequence.slot, tuple(tokens))
+        """A sequence has ended: its cells stay parked for whoever continues it."""
+        tokens = tuple(sequence.tokens(0, sequence.n_past))
+        if sequence.request.keep:
+            self._unsaved[sequence.request.keep] = sequence.slot, tokens
+        self._cells.park(sequence.slot, tokens)
+
+    def save_kept(self) -> None:
+        """Write to disk what requests wanted kept, as far as it still lies there; for when nobody waits."""
+        for keep, (slot, tokens) in self._unsaved.items():
+            if tokens != self._cells.parked(slot):
+                continue
+            file = self._home.prefixes.named(keep)
+            # Grows by a third before it is written again: a long chat must not wear out an SD card, one turn at a time.
+            if len(tokens) >= KEEP_GROWTH * common_prefix(state.tokens_of(file), tokens):
+                self._home.prefixes.write(file, partial(state.save, self._context, slot, list(tokens)))
+        self._unsaved.clear()
 
     def forget_parked(self, running: list[Sequence]) -> None:
         """Drop every parked sequence: nobody misses them but the clock."""

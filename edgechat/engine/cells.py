@@ -80,6 +80,10 @@ class Cells:
         if tokens:
             self._parked[slot] = tokens
 
+    def parked(self, slot: int) -> tuple[int, ...]:
+        """The tokens that lie parked in a slot."""
+        return self._parked.get(slot, ())
+
     def forget(self, slot: int) -> None:
         """A slot's cells were cleared."""
         self._reserved.pop(slot, None)

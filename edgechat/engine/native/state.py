@@ -7,6 +7,7 @@ very model. The file holds no logits: at least one token must be decoded after a
 from __future__ import annotations
 
 import ctypes
+import struct
 from typing import TYPE_CHECKING
 
 from edgechat.engine.native.lib import llama
@@ -22,6 +23,20 @@ def save(context: Context, sequence: int, tokens: list[int], file: Path) -> bool
     array = (ctypes.c_int32 * len(tokens))(*tokens)
     written = llama.llama_state_seq_save_file(context.handle, str(file).encode(), sequence, array, len(tokens))
     return bool(written)
+
+
+_MAGIC = 0x67677371
+"""``LLAMA_FILE_MAGIC_GGSQ`` of llama.h; behind it a version, the number of tokens and the tokens, 32 bits each."""
+
+
+def tokens_of(file: Path) -> tuple[int, ...]:
+    """The tokens whose cells a file holds, by its head alone; none when there is no such file, or it is another."""
+    try:
+        with file.open("rb") as content:
+            magic, _, count = struct.unpack("=3I", content.read(12))
+            return struct.unpack(f"={count}i", content.read(4 * min(count, 1 << 20))) if magic == _MAGIC else ()
+    except (OSError, struct.error):
+        return ()
 
 
 def restore(context: Context, sequence: int, capacity: int, file: Path) -> list[int]:
