@@ -124,6 +124,7 @@ def delays(terminal: Terminal, keys: int, dice: random.Random) -> list[float]:
     sent: list[tuple[float, str]] = []
     for _ in range(keys):
         if len(typed) == SIZE[0] // 2:  # emptied, unmeasured
+            terminal.pump(1.0)
             typed = ""
             terminal.send(CTRL_U)
             terminal.pump(0.5)

@@ -6,12 +6,12 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
+from textual import work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 
 from edgechat import config as settings
 from edgechat.errors import StateError
-from edgechat.models.installed import installed
 from edgechat.tui import preferences
 from edgechat.tui.keeping import Keeper
 from edgechat.tui.messages import NotKept
@@ -64,10 +64,7 @@ class EdgechatApp(App[None]):
     def on_mount(self) -> None:
         """Open the chat."""
         self.push_screen(self.chat)
-        if self.keeper.fault is not None:
-            self.chat.post_message(NotKept(self.keeper.fault))
-        if self._has_no_model():
-            self.call_after_refresh(self.action_models)
+        self.call_after_refresh(self._look_around)
         self.theme_changed_signal.subscribe(self, lambda theme: self._keep_theme(theme.name))
 
     def on_unmount(self) -> None:
@@ -75,12 +72,22 @@ class EdgechatApp(App[None]):
         self.chat.dialogue.close()
         self.keeper.close()
 
-    def _has_no_model(self) -> bool:
+    @work(thread=True)
+    def _look_around(self) -> None:
+        """What takes a disk, behind the first frame: the history, and whether there is a model."""
+        from edgechat.models.installed import installed  # noqa: PLC0415 - as said above
+
+        assert self.keeper.history  # noqa: S101 - opens it
+        if self._config.model is not None:
+            return
         try:
-            return self._config.model is None and not installed(self._paths)
+            has_model = bool(installed(self._paths))
         except StateError as error:
-            self.chat.banner.say(trouble(error), is_trouble=True)
-            return False
+            if self.is_running:
+                self.call_from_thread(self.chat.banner.say, trouble(error), is_trouble=True)
+            return
+        if not has_model and self.is_running:
+            self.call_from_thread(self.action_models)
 
     def _on_fault(self, error: StateError) -> None:
         self.chat.post_message(NotKept(error))

@@ -5,25 +5,24 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, TypeVar
 
-from edgechat.chat.database import Database
-from edgechat.chat.history import History
 from edgechat.errors import StateError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from edgechat.chat.conversation import Conversation, Message
+    from edgechat.chat.history import History
     from edgechat.paths import Paths
 
 _T = TypeVar("_T")
 
 
 class Keeper:
-    """Opens the history and, when the disk fails, goes on with a copy in memory and says so once.
+    """Opens the history when it is first asked for and, when the disk fails, goes on with a copy in memory.
 
     Args:
         paths: whose history.
-        on_fault: told why nothing is kept any more; called from whatever thread met the fault.
+        on_fault: told once why nothing is kept any more; called from whatever thread met the fault.
     """
 
     def __init__(self, paths: Paths, on_fault: Callable[[StateError], None]) -> None:
@@ -31,11 +30,21 @@ class Keeper:
         self._on_fault = on_fault
         self._lock = threading.RLock()
         self.fault: StateError | None = None
-        try:
-            self.history = History.open(paths)
-        except StateError as error:
-            self.history = self._copy()
-            self.fault = error
+        self._history: History | None = None
+
+    @property
+    def history(self) -> History:
+        """The history, opened: a disk that does not answer at once must not keep the first frame away."""
+        with self._lock:
+            if self._history is None:
+                from edgechat.chat.history import History  # noqa: PLC0415 - 40 ms that the first frame need not wait for
+
+                try:
+                    self._history = History.open(self._paths)
+                except StateError as error:
+                    self._fall_back(error)
+            assert self._history is not None  # noqa: S101 - one of the two has set it
+            return self._history
 
     @property
     def is_durable(self) -> bool:
@@ -76,7 +85,9 @@ class Keeper:
 
     def close(self) -> None:
         """Close it."""
-        self.history.close()
+        with self._lock:
+            if self._history is not None:
+                self._history.close()
 
     def _insisting(self, change: Callable[[History], _T]) -> _T:
         try:
@@ -88,12 +99,15 @@ class Keeper:
         with self._lock:
             if self.fault is None:
                 # The one on disk stays open: an answer may still be trying to write its end there.
-                self.history = self._copy()
+                self._history = self._copy()
                 self.fault = error
                 self._on_fault(error)
             return self.history
 
     def _copy(self) -> History:
+        from edgechat.chat.database import Database  # noqa: PLC0415 - as above
+        from edgechat.chat.history import History  # noqa: PLC0415
+
         try:
             return History.open_copy(self._paths)
         except StateError:

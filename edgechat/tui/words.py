@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgechat.chat.export import ending
 from edgechat.plaintext import clean_line
 
 if TYPE_CHECKING:
@@ -25,6 +24,8 @@ def answer_facts(message: Message) -> str:
     if (first := timing.get("ttft_s")) is not None:
         parts.append(f"first after {first:.1f} s")
     if message.status != "complete":
+        from edgechat.chat.export import ending  # noqa: PLC0415 - not needed before there is an answer
+
         parts.append(ending(message))
     elif message.finish_reason == "length":
         parts.append("cut at the longest answer allowed")

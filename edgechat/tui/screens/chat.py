@@ -13,12 +13,10 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Footer, Static
 
-from edgechat.engine.request import Wish
 from edgechat.plaintext import clean, clean_line
 from edgechat.tui.dialogue import Dialogue, Question
 from edgechat.tui.screens.chat_files import FileActions
 from edgechat.tui.screens.chat_list import ConversationActions
-from edgechat.tui.screens.dialogs import Confirm
 from edgechat.tui.widgets.banner import Banner
 from edgechat.tui.widgets.composer import Composer
 from edgechat.tui.widgets.sidebar import Sidebar
@@ -122,10 +120,10 @@ class ChatScreen(ConversationActions, FileActions):
         if self.is_answering:
             self.dialogue.stop()
         self._editing, self._view = None, None
-        history = self._keeper.history
         found: list[Message] = []
         self.conversation = None
         if number is not None:
+            history = self._keeper.history
             self.conversation = history.conversation(number)
             found = history.messages(number, PAGE)
             self.composer.remember([m.content for m in found if m.role == "user"])
@@ -177,7 +175,8 @@ class ChatScreen(ConversationActions, FileActions):
                 conversation=self.conversation.id if self.conversation else None,
                 system=self._system,
                 retract=question.retract,
-                wish=Wish.of(self.model, config.n_ctx),
+                model=self.model,
+                n_ctx=config.n_ctx,
                 sampling={} if config.temperature is None else {"temperature": config.temperature},
                 max_tokens=config.max_tokens,
                 think=self.thinks,
@@ -250,6 +249,7 @@ class ChatScreen(ConversationActions, FileActions):
 
     async def on_switch_asked(self, event: news.SwitchAsked) -> None:
         """Another client keeps another model: ask the person."""
+        from edgechat.tui.screens.dialogs import Confirm  # noqa: PLC0415 - its widgets come when they are needed
 
         def decide(answer: bool | None) -> None:
             event.decide(bool(answer))

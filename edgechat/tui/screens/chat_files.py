@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from edgechat.chat.export import to_json, to_markdown
 from edgechat.errors import EdgechatError, StateError
 from edgechat.plaintext import clean, clean_line
-from edgechat.tui.screens.dialogs import AskLine, AskText
 from edgechat.tui.screens.talk import Talk
 
 if TYPE_CHECKING:
@@ -30,6 +28,8 @@ class FileActions(Talk):
 
     def action_attach(self) -> None:
         """Ask for a text file."""
+        from edgechat.tui.screens.dialogs import AskLine  # noqa: PLC0415 - its widgets come when they are needed
+
         self.app.push_screen(AskLine("Attach which text file?", hint="A path; Enter takes it."), self._attach_file)
 
     def _attach_file(self, path: str | None) -> None:
@@ -50,6 +50,8 @@ class FileActions(Talk):
 
     def action_system(self) -> None:
         """Change what the model is told before everything else."""
+        from edgechat.tui.screens.dialogs import AskText  # noqa: PLC0415 - as above
+
         now = self.conversation.system if self.conversation else self._system
         self.app.push_screen(AskText("System prompt of this conversation", now), self._set_system)
 
@@ -65,6 +67,8 @@ class FileActions(Talk):
 
     def action_save(self) -> None:
         """Write the conversation to a file."""
+        from edgechat.tui.screens.dialogs import AskLine  # noqa: PLC0415 - as above
+
         if self.conversation is None:
             self.banner.say("There is nothing to save yet.")
             return
@@ -75,6 +79,8 @@ class FileActions(Talk):
     def _save_to(self, path: str | None) -> None:
         if not path or self.conversation is None:
             return
+        from edgechat.chat.export import to_json, to_markdown  # noqa: PLC0415 - as above
+
         file = Path(path).expanduser()
         try:
             transcript = self._keeper.history.transcript(self.conversation.id)

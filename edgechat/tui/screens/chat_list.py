@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgechat.errors import EdgechatError
-from edgechat.tui.screens.dialogs import AskLine
 from edgechat.tui.screens.talk import Talk
 
 if TYPE_CHECKING:
@@ -64,6 +63,8 @@ class ConversationActions(Talk):
             except EdgechatError as error:
                 self._explain(error)
                 return
+            from edgechat.tui.screens.dialogs import AskLine  # noqa: PLC0415 - its widgets come when they are needed
+
             self.app.push_screen(AskLine("New title", title), lambda title: self._rename(number, title))
         elif event.deed == "delete":
             self.run_worker(self._delete(event.number), group="list")
