@@ -100,6 +100,11 @@ class Terminal:
             self.chunks.append((time.monotonic(), data))
         return bool(data)
 
+    def read_rest(self) -> None:
+        """Take what had been written before the app ended."""
+        while self.read_some(0):
+            pass
+
     @property
     def raw(self) -> bytes:
         """All bytes so far."""
@@ -165,8 +170,7 @@ class Terminal:
             if time.monotonic() > end:
                 raise TimeoutError(f"the app does not leave:\n{self.text}")
             self.read_some(_STEP_S)
-        while self.read_some(0):
-            pass
+        self.read_rest()
         assert self._status is not None
         return os.waitstatus_to_exitcode(self._status)
 
