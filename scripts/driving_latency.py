@@ -185,18 +185,20 @@ def main() -> None:
         for name, found in zip(("by the clock", "processor time"), in_process(given.frames), strict=True):
             print(f"| in process, {name} | {len(found)} | {percentiles(found)} |", flush=True)
         command = [sys.executable, "-m", "edgechat"]
-        subprocess.run([*command, "ask", "-n", "1", "hi"], capture_output=True, check=True)
-        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        busy = [subprocess.Popen([*command, *ENDLESS], **quiet) for _ in range(given.busy)]  # type: ignore[call-overload]
-        samples, explained = through_follow(given.frames // 4, given.rate)
-        still = sum(child.poll() is None for child in busy)
-        where = f"--follow, {still} of {given.busy} endless answers still running, {explained} frames explained"
-        print(f"| {where} | {len(samples)} | {percentiles(samples)} |", flush=True)
-        for child in busy:
-            child.kill()
-            child.wait()
-        odd_frames()
-        subprocess.run([*command, "stop"], capture_output=True, check=True)
+        try:
+            subprocess.run([*command, "ask", "-n", "1", "hi"], capture_output=True, check=True)
+            quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            busy = [subprocess.Popen([*command, *ENDLESS], **quiet) for _ in range(given.busy)]  # type: ignore[call-overload]
+            samples, explained = through_follow(given.frames // 4, given.rate)
+            still = sum(child.poll() is None for child in busy)
+            where = f"--follow, {still} of {given.busy} endless answers still running, {explained} frames explained"
+            print(f"| {where} | {len(samples)} | {percentiles(samples)} |", flush=True)
+            for child in busy:
+                child.kill()
+                child.wait()
+            odd_frames()
+        finally:
+            subprocess.run([*command, "stop"], capture_output=True, check=False)
 
 
 if __name__ == "__main__":

@@ -208,6 +208,18 @@ def document_faults(before: str, after: str, form: str) -> tuple[list[str], list
     return [], pairs
 
 
+def drill_tasks(wanted: list[str], given: argparse.Namespace, directory: Path) -> list[bool]:
+    """Drill the wanted tasks, a row each; which of them were sound."""
+    edgechat("ask", "-n", "1", "hi")
+    print("| task | records | status | violations | took | notes |\n|---|---|---|---|---|---|", flush=True)
+    return [
+        drill_documents(given.segments, given.seed, directory, given.parallel)
+        if task == "documents"
+        else drill_task(task, given.records or 200, given.seed, directory, given.parallel)
+        for task in wanted
+    ]
+
+
 def main() -> None:
     """Run the drill."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -225,19 +237,14 @@ def main() -> None:
         os.environ["EDGECHAT_HOME"] = home
         directory = given.keep or Path(home)
         directory.mkdir(exist_ok=True)
-        if given.batch:
-            whole = drill_batch(given.records or 2000, given.kills, given.seed, directory, given.parallel)
+        try:
+            if given.batch:
+                whole = drill_batch(given.records or 2000, given.kills, given.seed, directory, given.parallel)
+                sound = [whole, drill_memory(directory)]
+            else:
+                sound = drill_tasks(wanted, given, directory)
+        finally:
             edgechat("stop")
-            sys.exit(0 if drill_memory(directory) and whole else 1)
-        edgechat("ask", "-n", "1", "hi")
-        print("| task | records | status | violations | took | notes |\n|---|---|---|---|---|---|", flush=True)
-        sound = [
-            drill_documents(given.segments, given.seed, directory, given.parallel)
-            if task == "documents"
-            else drill_task(task, given.records or 200, given.seed, directory, given.parallel)
-            for task in wanted
-        ]
-        edgechat("stop")
     sys.exit(0 if all(sound) else 1)
 
 
