@@ -41,6 +41,8 @@ class Config:
     """System message of ``ask``."""
     overflow: str | None = None
     """What becomes of a conversation that has outgrown the context: ``trim``, ``summarize`` or ``refuse``."""
+    log_answers: str = "off"
+    """Whether each answer is noted in ``logs/answers.log``: ``off``, ``redacted`` (sizes and times) or ``full``."""
     origins: Mapping[str, str] = field(default_factory=dict)
     """Where each value that is not a default came from."""
 
@@ -53,6 +55,7 @@ class Config:
 _NAMES = tuple(f.name for f in fields(Config) if f.name != "origins")
 _INTEGERS = frozenset(("n_ctx", "threads", "max_tokens"))
 _FLOATS = frozenset(("temperature",))
+_LOGS = ("off", "redacted", "full")
 _COLORS = ("auto", "always", "never")
 _OVERFLOWS = ("refuse", "trim", "summarize")
 # Not settings: they move directories or steer the set-up scripts.
@@ -154,6 +157,8 @@ def _typed(name: str, value: object, origin: str) -> str | int | float:
         wanted = "auto, always or never"
     elif name == "overflow" and value not in _OVERFLOWS:
         wanted = "refuse, trim or summarize"
+    elif name == "log_answers" and value not in _LOGS:
+        wanted = "off, redacted or full"
     elif name == "keep_alive" and _seconds(value) is None:
         wanted = "a duration: 90s, 30m, 2h, 0 or -1"
     else:

@@ -23,6 +23,7 @@ _COMMANDS = {
     "doctor": ("edgechat.cli.doctor:doctor", "What is wrong or slow here, and what mends it."),
     "eval": ("edgechat.cli.eval:evaluate", "Score a reference file with the model of this board."),
     "history": ("edgechat.cli.history:history", "List, show, search, export, import and remove conversations."),
+    "logs": ("edgechat.cli.logs:logs", "What engine and server have written; -f follows."),
     "models": ("edgechat.cli.models:models", "List, fetch, add, choose and remove models."),
     "ps": ("edgechat.cli.engines:ps", "The engine processes."),
     "run": ("edgechat.cli.run:run", "A task over one record, a file of records, a document or a live stream."),
@@ -30,6 +31,7 @@ _COMMANDS = {
     "service": ("edgechat.cli.service:service", "The server as a systemd service: install, remove, status."),
     "stop": ("edgechat.cli.engines:stop", "Stop the engine."),
     "tasks": ("edgechat.cli.tasks:tasks", "Which tasks there are, and what each takes and gives."),
+    "uninstall": ("edgechat.cli.uninstall:uninstall", "Take edgechat off this machine, saying what that frees."),
     "tui": ("edgechat.cli.tui:tui", "The terminal UI, also opened by `edgechat` alone."),
 }
 """Name -> (where it lives, the line ``--help`` shows). Help text stands here so that listing imports nothing."""

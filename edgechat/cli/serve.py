@@ -12,8 +12,10 @@ from edgechat import config as settings
 from edgechat.engine.request import Wish
 from edgechat.errors import UsageError
 from edgechat.paths import Paths
+from edgechat.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 _ADVICE = "pip install 'edgechat[serve]'"
@@ -46,6 +48,7 @@ def serve(host: str, port: int, **options: Any) -> None:  # noqa: ANN401 - click
         from edgechat.serve.app import Application  # noqa: PLC0415 - half a second that --help need not pay
         from edgechat.serve.exchange import Limits  # noqa: PLC0415
         from edgechat.serve.guard import Guard, own_names  # noqa: PLC0415
+        from edgechat.serve.journal import Journal  # noqa: PLC0415
         from edgechat.serve.listener import is_loopback, listen  # noqa: PLC0415
         from edgechat.serve.service import Service, Settings  # noqa: PLC0415
         from edgechat.serve.token import Token  # noqa: PLC0415
@@ -78,14 +81,23 @@ def serve(host: str, port: int, **options: Any) -> None:  # noqa: ANN401 - click
         token.matches if needs_token else None,
     )
     notifier = Notifier.from_env()
-    app = Application(lambda: Service(paths, wanted), guard, Limits(), _Defects(), notifier)
+    journal = Journal(paths)
+    app = Application(lambda: Service(paths, wanted, journal.write), guard, Limits(), _Defects(journal.write), notifier)
 
     def on_listening(at: str, bound: int) -> None:
         click.echo(_banner(at, bound, token.file if needs_token else None), err=True)
+        journal.write(f"edgechat {__version__} listens on {at} port {bound}.")
+        if journal.trouble:
+            click.echo(f"  No log       {journal.trouble}", err=True)
         if notifier is not None:
             notifier.ready(f"Listening on {at} port {bound}; the model is being loaded.")
 
-    listen(app, host, port, on_listening, notifier.stopping if notifier else lambda: None)
+    def on_stopping() -> None:
+        journal.write("Stopping; running answers are finished first.")
+        if notifier is not None:
+            notifier.stopping()
+
+    listen(app, host, port, on_listening, on_stopping)
 
 
 def _banner(host: str, port: int, token: Path | None) -> str:
@@ -113,9 +125,10 @@ def _banner(host: str, port: int, token: Path | None) -> str:
 
 
 class _Defects:
-    """Writes tracebacks to standard error, a few a minute: one bug under load must not fill a disk."""
+    """Writes tracebacks to standard error and the log, a few a minute: one bug under load must not fill a disk."""
 
-    def __init__(self) -> None:
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
         self._since = 0.0
         self._count = 0
 
@@ -125,4 +138,5 @@ class _Defects:
             self._since, self._count = now, 0
         self._count += 1
         if self._count <= _DEFECTS_PER_MINUTE:
+            self._write(f"This is a defect in edgechat.\n{trace}")
             click.echo(f"edgechat: this is a defect in edgechat.\n{trace}", err=True)

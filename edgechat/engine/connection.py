@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from edgechat.engine import events
+from edgechat.engine.answer_log import AnswerLog
 from edgechat.engine.log import log_exception
 from edgechat.engine.protocol import Decoder, Frame, encode
 from edgechat.errors import EngineProtocolError
@@ -48,6 +49,8 @@ class Connection:
 
     def send_frame(self, frame: Frame) -> None:
         """Queue one frame; silently nothing once the client is gone."""
+        if frame["type"] == "error":
+            self._listener.answers.failed(id(self), frame["id"], str(frame["kind"]))
         data = encode(frame)
         with self._lock:
             if not self.is_open:
@@ -70,6 +73,7 @@ class Connection:
 
     def send(self, event: events.Event, request_id: int) -> None:
         """Queue an event of one request."""
+        self._listener.answers.note(id(self), request_id, event)
         self.send_frame(events.to_frame(event, request_id))
 
     def fileno(self) -> int:
@@ -145,6 +149,8 @@ class Listener(threading.Thread):
         self._selector.register(self._wake_out, selectors.EVENT_READ)
         self.connections: list[Connection] = []
         self._shared: socket.socket | None = None
+        self.answers = AnswerLog(None, "off")
+        """Where answers are noted, if their owner wants that."""
         self._is_closing = False
         self._closed = threading.Event()
 
@@ -251,4 +257,5 @@ class Listener(threading.Thread):
         self._selector.unregister(connection)
         self.connections.remove(connection)
         connection.close()
+        self.answers.gone(id(connection))
         self._on_gone(connection)

@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from edgechat.engine import address, death, log, oom, steps, tightness, warden
+from edgechat.engine.answer_log import AnswerLog
 from edgechat.engine.carer import Carer
 from edgechat.engine.connection import Connection, Listener
 from edgechat.engine.events import Loading
@@ -61,6 +62,7 @@ class Host:
         self._tokens_before = self._figures.tokens["completion_tokens"]
         self._listener = Listener(server, on_frame=self._on_frame, on_gone=self._on_gone, on_tick=self._on_tick)
         self._listener.share(address.listen_shared(paths.shared))
+        self._listener.answers = AnswerLog(paths.state, config.log_answers)
         self._inbox: Inbox = queue.SimpleQueue()
         """What the loop will take, from the first moment on."""
         self._awaiting: list[tuple[Connection, int, Wish]] = []
@@ -272,6 +274,7 @@ class Host:
         except EdgechatError as error:
             connection.send_frame(error_frame(error, request_id))
             return
+        self._listener.answers.asked(id(connection), request_id, request)
         self._keep(frame.get("keep_alive"))
         self._post("generate", connection, (request_id, request))
         if self._loop is None:

@@ -23,6 +23,16 @@ def path(state: Path) -> Path:
     return state / "logs" / "engine.log"
 
 
+def served(state: Path) -> Path:
+    """Where the HTTP server writes."""
+    return state / "logs" / "serve.log"
+
+
+def answers(state: Path) -> Path:
+    """Where answers are noted, if the configuration says so."""
+    return state / "logs" / "answers.log"
+
+
 def open_for_engine(state: Path) -> int:
     """Rotate if needed and return a descriptor to append to.
 

@@ -66,10 +66,16 @@ class Course:
 
 
 class Service:
-    """The engine, as the endpoints see it. Make it inside the running event loop."""
+    """The engine, as the endpoints see it. Make it inside the running event loop.
 
-    def __init__(self, paths: Paths, settings: Settings) -> None:
-        self.paths, self.settings = paths, settings
+    Args:
+        paths: whose engine.
+        settings: how it answers.
+        tell: gets a line about what failed or was brought back.
+    """
+
+    def __init__(self, paths: Paths, settings: Settings, tell: Callable[[str], None] = lambda _text: None) -> None:
+        self.paths, self.settings, self._tell = paths, settings, tell
         self.metrics = Metrics()
         self.admission = Admission(settings.places, settings.queue)
         self.resident: Started | None = None
@@ -205,9 +211,12 @@ class Service:
     def _note(self, event: Event, course: Course) -> None:
         metrics = self.metrics
         if isinstance(event, Started):
+            if self.trouble is not None or self.resident is None:
+                self._tell(f"Answering with {event.model}:{event.quant}, n_ctx {event.n_ctx}.")
             self.resident, self.trouble = event, None
         elif isinstance(event, Recovered):
             metrics.recovered.labels(event.cause).inc()
+            self._tell(event.note)
         elif not course.is_counted:
             return
         elif isinstance(event, Text) and not course.first_text:
@@ -221,6 +230,8 @@ class Service:
         if isinstance(error, (EngineBusyError, OtherModelError)):
             return  # nothing is wrong with the engine
         if isinstance(error, (EngineError, NoModelError, StateError)):
+            if self.trouble != str(error):
+                self._tell(str(error))
             self.trouble = str(error)
             self._ails.set()
 
