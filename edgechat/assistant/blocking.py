@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from edgechat import config as settings
 from edgechat.assistant.slots import Slots
-from edgechat.engine.events import Done, Started, Text
+from edgechat.engine.events import Done, Started, Text, Trimmed
 from edgechat.engine.request import Message, Request, Wish
 from edgechat.errors import AnswerError, DeadlineError, EngineError, NoModelError
 from edgechat.paths import Paths
@@ -55,6 +55,10 @@ class Answer:
     """Tokens: ``prompt_tokens``, ``cached_tokens``, ``completion_tokens``, ``forced_tokens``, …"""
     timing: Mapping[str, float] = field(default_factory=dict)
     """Seconds and rates as the engine measured them."""
+    unread_messages: int = 0
+    """Earlier messages of the conversation that the model did not read, because they did not fit (``overflow``)."""
+    summary: str = ""
+    """What it read in their place."""
 
     def __str__(self) -> str:
         return self.text
@@ -136,6 +140,7 @@ class Assistant:
         think: bool = False,
         timeout: float | None = None,
         priority: int = 0,
+        overflow: str = "refuse",
         on_start: OnStart | None = None,
     ) -> Coroutine[Event, None, None]:
         """One answer as it comes. Closing the iterator cancels it.
@@ -150,6 +155,10 @@ class Assistant:
             think: let a model that can think do so.
             timeout: seconds for all of it.
             priority: higher goes first among this assistant's waiting questions.
+            overflow: what happens when a conversation has outgrown the context: ``refuse`` raises
+                ContextOverflowError, ``trim`` leaves its oldest messages out, ``summarize`` has the model sum them up
+                first. A :class:`~edgechat.engine.events.Trimmed` says what was left out; it is the same for the next
+                questions that continue this conversation, until a quarter of the context has filled up again.
             on_start: gets a function that cuts this answer off from another thread.
 
         Raises:
@@ -162,6 +171,7 @@ class Assistant:
             max_tokens=max_tokens,
             stop=tuple(stop),
             think=think,
+            overflow=overflow,
         )
         return self._events(request, timeout, priority, on_start)
 
@@ -309,11 +319,14 @@ def _left(until_s: float | None) -> float | None:
 def _folded(events: Iterator[Event]) -> Answer:
     text: list[str] = []
     started: Started | None = None
+    trimmed: Trimmed | None = None
     for event in events:
         if isinstance(event, Text) and not event.is_thought:
             text.append(event.text)
         elif isinstance(event, Started):
             started = event
+        elif isinstance(event, Trimmed):
+            trimmed = event
         elif isinstance(event, Done):
             if event.finish_reason == "timeout":
                 raise DeadlineError("The time allowed for the answer ran out.", hint="Allow a longer timeout.")
@@ -325,6 +338,8 @@ def _folded(events: Iterator[Event]) -> Answer:
                 seed=event.seed,
                 usage=event.usage,
                 timing=event.timing,
+                unread_messages=trimmed.messages if trimmed else 0,
+                summary=trimmed.summary if trimmed else "",
             )
     raise EngineError("The engine ended an answer without saying so.")
 

@@ -80,6 +80,18 @@ class Conversation:
 
 
 @dataclass(frozen=True, slots=True)
+class Horizon:
+    """Where the model begins to read a conversation that has outgrown its context; all of it stays in the history."""
+
+    message: int
+    """The number of the first message that it reads."""
+    n_ctx: int
+    """Tokens of the context that was too small for more."""
+    summary: str = ""
+    """What it reads in place of those before."""
+
+
+@dataclass(frozen=True, slots=True)
 class Transcript:
     """A conversation with all it holds, as exports and imports carry it."""
 

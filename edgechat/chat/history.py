@@ -14,6 +14,7 @@ from edgechat.chat.answer import Answer, new_writer, seal_abandoned
 from edgechat.chat.conversation import (
     Conversation,
     Hit,
+    Horizon,
     Message,
     Origin,
     Transcript,
@@ -193,14 +194,17 @@ class History:
 
     # Messages
 
-    def messages(self, number: int, limit: int = -1, *, before: int | None = None) -> list[Message]:
-        """A conversation's messages in order: the newest ``limit`` of those before the message ``before``."""
+    def messages(
+        self, number: int, limit: int = -1, *, before: int | None = None, since: int | None = None
+    ) -> list[Message]:
+        """A conversation's messages in order: the newest ``limit`` from ``since`` on and before ``before``."""
         found = self._database.rows(
             "SELECT * FROM message WHERE conversation = ?1 AND retracted = 0 AND (?2 IS NULL OR id < ?2)"
-            " ORDER BY id DESC LIMIT ?3",
+            " AND (?4 IS NULL OR id >= ?4) ORDER BY id DESC LIMIT ?3",
             number,
             before,
             limit,
+            since,
         )
         return [rows.to_message(row) for row in reversed(found)]
 
@@ -225,6 +229,28 @@ class History:
             raise
         return Answer(self._database, message, lock)
 
+    def horizon(self, number: int) -> Horizon | None:
+        """Where the model begins to read a conversation; None: at its beginning."""
+        row = self._database.row("SELECT message, n_ctx, summary FROM horizon WHERE conversation = ?", number)
+        return None if row is None else Horizon(row["message"], row["n_ctx"], row["summary"])
+
+    def set_horizon(self, number: int, horizon: Horizon) -> None:
+        """Let the model begin to read there, from the next answer on."""
+        with self._database.changing() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO horizon (conversation, message, n_ctx, summary) VALUES (?, ?, ?, ?)",
+                (number, horizon.message, horizon.n_ctx, storable(horizon.summary)),
+            )
+
+    def n_unread(self, number: int, horizon: Horizon) -> int:
+        """How many messages of a conversation stand before a horizon."""
+        row = self._database.row(
+            "SELECT count(*) AS n FROM message WHERE conversation = ? AND retracted = 0 AND content != '' AND id < ?",
+            number,
+            horizon.message,
+        )
+        return int(row["n"])
+
     def retract(self, message: int) -> None:
         """Take a message and all behind it out of its conversation, to regenerate or to edit; not yet off the disk."""
         self._retract(message, 0, 1)
@@ -239,6 +265,10 @@ class History:
             connection.execute(
                 "UPDATE message SET retracted = ? WHERE conversation = ? AND id >= ? AND retracted = ?",
                 (after, row["conversation"], message, before),
+            )
+            # Without what the model read, it begins anew with what is left.
+            connection.execute(
+                "DELETE FROM horizon WHERE conversation = ? AND message >= ?", (row["conversation"], message)
             )
 
     def _message(self, number: int) -> Message:

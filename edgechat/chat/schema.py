@@ -60,6 +60,15 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             terms, tokenize = "unicode61 remove_diacritics 0 categories 'L* M* N* Co'"
         )""",
     ),
+    (
+        # Where the model begins to read a conversation that has outgrown its context.
+        """CREATE TABLE horizon (
+            conversation INTEGER PRIMARY KEY REFERENCES conversation (id) ON DELETE CASCADE,
+            message INTEGER NOT NULL,
+            n_ctx INTEGER NOT NULL,
+            summary TEXT NOT NULL
+        )""",
+    ),
 )
 """One step per version, each a sequence of single statements."""
 

@@ -7,10 +7,12 @@ ends. Knows no terminal, and of the engine only its messages and events.
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from edgechat.engine import request
-from edgechat.engine.events import Done, Event, Started, Text
+from edgechat.chat.conversation import Horizon
+from edgechat.engine import budget, request
+from edgechat.engine.events import Done, Event, Started, Text, Trimmed
 from edgechat.errors import (
     ContextOverflowError,
     InvalidInputError,
@@ -40,15 +42,55 @@ def as_messages(system: str, kept: Iterable[Message]) -> tuple[request.Message, 
     Answers that never began are left out, and questions that stayed without one join the next: many templates refuse
     two messages of one role in a row.
     """
-    messages = [request.Message("system", system)] if system else []
+    return tuple(message for message, _ in _joined(system, kept))
+
+
+def _joined(system: str, kept: Iterable[Message]) -> list[tuple[request.Message, tuple[int, ...]]]:
+    """What the engine reads, each with the numbers of the messages that it is made of."""
+    joined: list[tuple[request.Message, tuple[int, ...]]] = [(request.Message("system", system), ())] if system else []
     for each in kept:
         if not each.content:
             continue
-        if messages and messages[-1].role == each.role:
-            messages[-1] = request.Message(each.role, f"{messages[-1].content}\n\n{each.content}")
+        if joined and joined[-1][0].role == each.role:
+            before, numbers = joined[-1]
+            text = f"{before.content}\n\n{each.content}"
+            joined[-1] = (request.Message(each.role, text), (*numbers, each.id))
         else:
-            messages.append(request.Message(each.role, each.content))
-    return tuple(messages)
+            joined.append((request.Message(each.role, each.content), (each.id,)))
+    return joined
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the engine is sent of a conversation."""
+
+    messages: tuple[request.Message, ...]
+    numbers: tuple[tuple[int, ...], ...]
+    """Of each message behind the system message, the numbers of those that it is made of."""
+    unread: Trimmed | None
+    """What is not sent, because it did not fit before."""
+
+    @classmethod
+    def of(cls, history: History, conversation: Conversation, *, n_ctx: int | None = None) -> Reading:
+        """A conversation from where the model last began to read it; from its beginning for a larger ``n_ctx``."""
+        horizon = history.horizon(conversation.id)
+        if horizon is not None and n_ctx is not None and n_ctx > horizon.n_ctx:
+            horizon = None
+        since = None if horizon is None else horizon.message
+        joined = _joined(conversation.system, history.messages(conversation.id, since=since))
+        messages = tuple(message for message, _ in joined)
+        system, _ = budget.split(messages)
+        unread = None
+        if horizon is not None:
+            messages = budget.apply(messages, budget.Cut(0, horizon.summary))
+            unread = Trimmed(history.n_unread(conversation.id, horizon), horizon.n_ctx, horizon.summary, is_new=False)
+        return cls(messages, tuple(numbers for _, numbers in joined[len(system) :]), unread)
+
+    def further(self, event: Trimmed) -> tuple[Horizon, Trimmed]:
+        """Where reading begins once the engine has left messages out, and that event as it counts the history's."""
+        before = 0 if self.unread is None else self.unread.messages
+        n_unread = before + sum(len(numbers) for numbers in self.numbers[: event.messages])
+        return Horizon(self.numbers[event.messages][0], event.n_ctx, event.summary), replace(event, messages=n_unread)
 
 
 class Turn:
@@ -65,6 +107,7 @@ class Turn:
         self._conversation = conversation
         self._question = question
         self._answer: Answer | None = None
+        self._reading: Reading | None = None
         self.fault: StateError | None = None
         """Why the answer could not be kept; it went on all the same."""
 
@@ -93,10 +136,10 @@ class Turn:
             history.close()
             raise
 
-    @property
-    def messages(self) -> tuple[request.Message, ...]:
-        """The whole conversation, ending with the question."""
-        return as_messages(self._conversation.system, self._history.messages(self._conversation.id))
+    def messages(self, n_ctx: int | None = None) -> tuple[request.Message, ...]:
+        """The conversation, ending with the question; without what an ``n_ctx`` as small had no room for."""
+        self._reading = Reading.of(self._history, self._conversation, n_ctx=n_ctx)
+        return self._reading.messages
 
     @property
     def name(self) -> str:
@@ -110,8 +153,13 @@ class Turn:
             ContextOverflowError: the conversation has become too long; with both numbers and the way out.
             EdgechatError: as ``events``; a question that was refused is not part of the conversation any more.
         """
+        if self._reading is not None and self._reading.unread is not None:
+            yield self._reading.unread
         try:
             for event in events:
+                if isinstance(event, Trimmed) and self._reading is not None:
+                    horizon, event = self._reading.further(event)  # noqa: PLW2901 - as the history counts
+                    self._keep_horizon(horizon)
                 if self.fault is None:
                     try:
                         self._on(event)
@@ -136,6 +184,12 @@ class Turn:
         elif isinstance(event, Done) and self._answer is not None:
             timing = {**event.timing, "load_s": event.load_s}
             self._answer.finish(event.finish_reason, usage=event.usage, timing=timing)
+
+    def _keep_horizon(self, horizon: Horizon) -> None:
+        try:
+            self._history.set_horizon(self._conversation.id, horizon)
+        except StateError as error:
+            self.fault = self.fault or error
 
     def _take_back(self) -> None:
         """Refused before it was read, the question would only stand in the way of the next one."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgechat.engine.events import Done, Event, Loading, Prefill, Queued, Recovered, Slowed, Started, Text
+from edgechat.engine.events import Done, Event, Loading, Prefill, Queued, Recovered, Slowed, Started, Text, Trimmed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,6 +54,7 @@ class AnswerView:
         self._answer: list[str] = []
         self._thought_open = False
         self._started: Started | None = None
+        self._trimmed: Trimmed | None = None
         self._progress = _ProgressLine()
         self.finish_reason = ""
 
@@ -73,9 +74,10 @@ class AnswerView:
             self._progress.show(f"loading {event.model} {event.fraction:.0%}")
         elif isinstance(event, Queued):
             self._progress.show(event.reason)
-        elif isinstance(event, Prefill):
-            if event.total >= 256:
-                self._progress.show(f"reading {event.done} of {event.total} tokens")
+        elif isinstance(event, Prefill) and event.total >= 256:
+            self._progress.show(f"reading {event.done} of {event.total} tokens")
+        elif isinstance(event, Trimmed):
+            self._trimmed = event
         elif isinstance(event, Started):
             self._on_started(event)
         elif isinstance(event, Recovered):
@@ -99,6 +101,8 @@ class AnswerView:
             self._note(f"Memory ran out earlier: using a smaller plan than {event.stepped_down_from}.")
         if event.is_starter:
             self._note(STARTER_NOTE)
+        if self._trimmed is not None:
+            self._note(f"{self._trimmed.note} A larger one: --ctx N")
         from edgechat.cli.script_hint import script_warning  # noqa: PLC0415 - read while the engine reads the prompt
 
         if warning := script_warning(self._question, event.languages, event.model):
@@ -160,6 +164,8 @@ class AnswerView:
             "finish_reason": event.finish_reason,
             "usage": event.usage,
             "timing": self._timing(event),
+            "unread_messages": 0 if self._trimmed is None else self._trimmed.messages,
+            "summary": self._trimmed.summary or None if self._trimmed else None,
         }
         sys.stdout.write(json.dumps(envelope, ensure_ascii=False) + "\n")
         sys.stdout.flush()

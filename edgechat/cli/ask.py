@@ -13,7 +13,7 @@ import click
 from edgechat import config as settings
 from edgechat.cli.answer import AnswerView
 from edgechat.engine.client import EngineClient
-from edgechat.engine.request import Message, Request, Wish
+from edgechat.engine.request import OVERFLOWS, Message, Request, Wish
 from edgechat.errors import AnswerError, InvalidInputError, UsageError
 from edgechat.paths import Paths
 
@@ -40,6 +40,12 @@ if TYPE_CHECKING:
 )
 @click.option("-c", "--continue", "is_kept", is_flag=True, help="Continue the last -c conversation, and keep this.")
 @click.option("--new", "is_new", is_flag=True, help="With -c: begin a new conversation.")
+@click.option(
+    "--overflow",
+    type=click.Choice(OVERFLOWS),
+    help="When the conversation outgrows the context: fail, or leave the oldest messages out of what the model reads "
+    "(default with -c), or have them summarized first. All of it stays in the history.",
+)
 @click.option("-n", "--max-tokens", type=click.IntRange(min=1), help="Longest answer in tokens (default 1024).")
 @click.option("--temp", "temperature", type=float, help="Sampling temperature; 0 is greedy.")
 @click.option("--top-k", type=int, help="Sample among this many tokens; 0 means all.")
@@ -97,6 +103,7 @@ def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  #
         max_tokens=options["max_tokens"] or config.max_tokens,
         think=options["think"],
         timeout_s=options["timeout_s"],
+        overflow=options["overflow"] or config.overflow or ("trim" if options["is_kept"] else "refuse"),
         constraint=None if schema is None else {"json_schema": schema},
     )
     keep_alive = options["keep_alive"]
@@ -119,7 +126,8 @@ def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  #
         if turn is None:
             view.show(client.generate(request))
         else:
-            view.show(turn.keep(client.generate(replace(request, messages=turn.messages, keep=turn.name))))
+            messages = turn.messages(request.wish.n_ctx)
+            view.show(turn.keep(client.generate(replace(request, messages=messages, keep=turn.name))))
     finally:
         if turn is not None:
             turn.close()

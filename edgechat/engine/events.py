@@ -53,6 +53,14 @@ class Trimmed:
     is_new: bool
     """False where the same ones were left out before."""
 
+    @property
+    def note(self) -> str:
+        """What a person is told."""
+        one = self.messages == 1
+        told = f"{self.messages} earlier message{' is' if one else 's are'} no longer read by the model"
+        why = f": the context holds {self.n_ctx} tokens."
+        return told + why + (f" It reads a summary of {'it' if one else 'them'}." if self.summary else "")
+
 
 @dataclass(frozen=True, slots=True)
 class Prefill:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
+from contextlib import closing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from edgechat.chat.history import History, history_file
+from edgechat.chat.turn import Reading, Turn
 from edgechat.engine import client
+from edgechat.engine.budget import MARK
+from edgechat.engine.events import Started, Trimmed
+from edgechat.engine.request import Request, Wish
 from edgechat.errors import ExitCode
 from tests.project.test_imports import HEAVY, SLOW, run
 
@@ -120,16 +127,88 @@ def test_a_time_limit_leaves_a_partial_answer(cli: Cli, paths: Paths) -> None:
     assert answer.content == done.stdout.rstrip("\n")
 
 
-def test_a_conversation_that_no_longer_fits_is_refused_with_both_numbers(cli: Cli, paths: Paths) -> None:
-    assert cli("ask", "-c", "--ctx", "512", "-n", "4", "Read: " + "word " * 300).returncode == 0
+def test_refused_is_what_no_longer_fits_where_that_is_wanted(cli: Cli, paths: Paths) -> None:
+    small = ("--ctx", "512", "-n", "4", "--overflow", "refuse")
+    assert cli("ask", "-c", *small, "Read: " + "word " * 300).returncode == 0
     before = kept(paths)
-    done = cli("ask", "-c", "--ctx", "512", "-n", "4", "Now this: " + "thing " * 300)
+    done = cli("ask", "-c", *small, "Now this: " + "thing " * 300)
     assert done.returncode == ExitCode.INVALID_INPUT
     assert "the context holds 512" in done.stderr
+    assert re.search(r"The prompt is (6|7)\d\d tokens", done.stderr)
     assert "edgechat ask -c --new" in done.stderr
     assert "--ctx" in done.stderr
     assert kept(paths) == before
-    assert cli("ask", "-c", "--ctx", "512", "-n", "4", "Short.").returncode == 0
+    assert cli("ask", "-c", *small, "Short.").returncode == 0
+
+
+@dataclass(frozen=True)
+class Said:
+    """What came of one question."""
+
+    unread: int
+    summary: str
+    prompt: int
+    cached: int
+
+
+def say(paths: Paths, text: str, overflow: str) -> Said:
+    """One turn of a kept conversation as ``ask -c --ctx 256`` takes it, without a process of its own."""
+    history = History.open(paths)
+    trimmed, started = None, None
+    with (
+        closing(client.EngineClient(paths)) as engine,
+        Turn.begin(history, text, system="Answer with one word.", default_system="", is_new=False) as turn,
+    ):
+        wish = Wish(n_ctx=256)
+        request = Request(turn.messages(wish.n_ctx), wish, {"temperature": 0}, 8, overflow=overflow, keep=turn.name)
+        for event in turn.keep(engine.generate(request)):
+            if isinstance(event, Trimmed):
+                trimmed = event
+            elif isinstance(event, Started):
+                started = event
+    assert started is not None
+    unread, summary = (trimmed.messages, trimmed.summary) if trimmed else (0, "")
+    return Said(unread, summary, started.prompt_tokens, started.cached_tokens)
+
+
+def test_a_long_conversation_never_fails_and_says_what_is_no_longer_read(cli: Cli, paths: Paths) -> None:
+    said = [say(paths, f"Ticket {turn}: {'the pump is red, ' * 5}", "trim") for turn in range(11)]
+    unread = [each.unread for each in said]
+    trims = [turn for turn in range(1, 11) if unread[turn] > unread[turn - 1]]
+    assert len(trims) >= 2
+    assert unread == sorted(unread)
+    # A trim leaves a quarter of the context free, so that the turns behind it find their beginning in the cache.
+    assert all(said[turn].prompt <= 256 - 8 - 64 for turn in trims)
+    assert all(said[turn].cached > said[turn - 1].prompt for turn in range(1, 11) if turn not in trims)
+    assert len(kept(paths)) == 22, "all of it stays in the history"
+    with History.open(paths) as history:
+        messages = Reading.of(history, history.conversation(1)).messages
+    assert messages[0].content == "Answer with one word."
+    assert messages[1].role == "user"
+    assert messages[-2].content.startswith("Ticket 10: ")
+
+    done = cli("ask", "-c", "--json", "--ctx", "256", "-n", "8", "And now?")
+    answer = json.loads(done.stdout)
+    assert answer["unread_messages"] >= unread[-1]
+    told = (
+        f"{answer['unread_messages']} earlier messages are no longer read by the model: the context holds 256 tokens."
+    )
+    assert told in done.stderr
+    whole = cli.json("ask", "-c", "--json", "--ctx", "2048", "-n", "8", "And now?")
+    assert whole["usage"]["prompt_tokens"] > 512, "a larger context reads all of it"
+    assert whole["unread_messages"] == 0
+
+
+def test_a_summary_stands_for_what_is_no_longer_read(cli: Cli, paths: Paths) -> None:
+    assert cli("ask", "-n", "1", "--ctx", "256", "hi").returncode == 0
+    said = [say(paths, f"Ticket {turn}: {'the pump is red, ' * 7}", "summarize") for turn in range(5)]
+    assert said[0].summary == ""
+    summary = said[-1].summary
+    assert summary
+    with History.open(paths) as history:
+        messages = Reading.of(history, history.conversation(1)).messages
+        assert messages[1].content.startswith(f"{MARK}\n{summary}\n\nTicket ")
+        assert all(MARK not in each.content for each in history.messages(1)), "nobody said it"
 
 
 def test_without_a_model_nothing_is_left_of_it(cli: Cli) -> None:

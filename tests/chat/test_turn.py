@@ -10,7 +10,8 @@ from edgechat.chat.conversation import Message
 from edgechat.chat.history import History
 from edgechat.chat.turn import OVERFLOW_HINT, Turn, as_messages
 from edgechat.engine import request
-from edgechat.engine.events import Done, Event, Recovered, Started, Text
+from edgechat.engine.budget import MARK
+from edgechat.engine.events import Done, Event, Recovered, Started, Text, Trimmed
 from edgechat.errors import ContextOverflowError, EdgechatError, EngineError, ModelNotFoundError, StateError
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def test_the_last_one_goes_on_and_a_new_one_begins_where_it_is_wanted(paths: Pat
     with History.open(paths) as history:
         history.say(history.start().id, "in the app")
     with begin(paths, "two") as turn:
-        assert [(each.role, each.content) for each in turn.messages] == [
+        assert [(each.role, each.content) for each in turn.messages()] == [
             ("user", "one"), ("assistant", "so"), ("user", "two"),
         ]  # fmt: skip
         list(turn.keep(iter(answered)))
@@ -84,7 +85,7 @@ def test_a_system_prompt_stays_with_the_conversation_until_another_is_given(path
         history = History.open(paths)
         with Turn.begin(history, "q", system=options.get("s"), default_system="default", is_new=False) as turn:
             list(turn.keep(iter((STARTED, Text("a", ()), done()))))
-            return [each.content for each in turn.messages if each.role == "system"]
+            return [each.content for each in turn.messages() if each.role == "system"]
 
     assert system_of() == ["default"]
     assert system_of(s="other") == ["other"]
@@ -165,3 +166,48 @@ def test_the_engine_reads_roles_by_turns(system: str, kept: list[Message], sent:
     messages = as_messages(system, kept)
     assert [f"{each.role} {each.content}" for each in messages] == sent
     assert all(isinstance(each, request.Message) for each in messages)
+
+
+def trimmed(messages: int, summary: str = "") -> Trimmed:
+    return Trimmed(messages, 4096, summary, is_new=True)
+
+
+def test_what_is_no_longer_read_stays_so_and_is_said_at_each_turn(paths: Paths) -> None:
+    answered = (STARTED, Text("so", (1,)), done())
+    for question in ("one", "two", "three"):
+        ask(paths, question, *answered)
+    with begin(paths, "four") as turn:
+        assert len(turn.messages()) == 7
+        told = [each for each in turn.keep(iter((trimmed(4), *answered))) if isinstance(each, Trimmed)]
+    assert told == [trimmed(4)]
+    with begin(paths, "five") as turn:
+        assert [each.content for each in turn.messages()] == ["three", "so", "four", "so", "five"]
+        told = [each for each in turn.keep(iter((trimmed(2), *answered))) if isinstance(each, Trimmed)]
+    assert [(each.messages, each.is_new) for each in told] == [(4, False), (6, True)]
+    assert len(on_disk(paths)) == 10, "all of it stays in the history"
+    with begin(paths, "six") as turn:
+        assert turn.messages()[0].content == "four"
+        assert turn.messages(4096)[0].content == "four"
+        assert turn.messages(8192)[0].content == "one", "a larger context has room for all of it"
+
+
+def test_a_summary_is_sent_with_the_first_message_that_is_read(paths: Paths) -> None:
+    ask(paths, "one", STARTED, Text("so", (1,)), done())
+    with begin(paths, "two") as turn:
+        turn.messages()
+        list(turn.keep(iter((trimmed(2, "They counted."), STARTED, done()))))
+    with begin(paths, "three") as turn:
+        assert [each.content for each in turn.messages()] == [f"{MARK}\nThey counted.\n\ntwo\n\nthree"]
+
+
+def test_editing_before_what_is_read_lets_the_model_read_from_the_beginning(paths: Paths) -> None:
+    answered = (STARTED, Text("so", (1,)), done())
+    for question in ("one", "two"):
+        ask(paths, question, *answered)
+    with begin(paths, "three") as turn:
+        turn.messages()
+        list(turn.keep(iter((trimmed(4), *answered))))
+    with History.open(paths) as history:
+        history.retract(history.messages(1)[2].id)
+    with begin(paths, "new two") as turn:
+        assert [each.content for each in turn.messages()] == ["one", "so", "new two"]
