@@ -42,13 +42,11 @@ class Document:
 
     def __init__(self, source: str = "") -> None:
         self._source = [source] if source else []
-        self._tail = source
-        self._is_parsed = not source
-        self._settled: list[SyntaxTreeNode] = []
-        self._open: list[SyntaxTreeNode] = []
         self._width = 0
-        self._lines: list[Content] = []
-        self._laid_out = 0
+        self._tail = ""
+        self._settled: list[Content] = []
+        self._open: list[Content] = []
+        self._is_laid_out = False
 
     @property
     def source(self) -> str:
@@ -61,29 +59,23 @@ class Document:
         """Let it grow."""
         self._source.append(text)
         self._tail += text
-        self._is_parsed = False
+        self._is_laid_out = False
 
     def lines(self, width: int) -> list[Content]:
         """All lines, none wider than ``width`` cells. Those of blocks that will not change are the same objects."""
-        self._parse()
         if width != self._width:
-            self._width, self._lines, self._laid_out = width, [], 0
-        for block in self._settled[self._laid_out :]:
-            self._lines += [*_block(block, width), Content()]
-        self._laid_out = len(self._settled)
-        grown = [line for block in self._open for line in (*_block(block, width), Content())]
-        return [*self._lines, *grown][:-1]
-
-    def _parse(self) -> None:
-        if self._is_parsed:
-            return
-        self._is_parsed = True
-        blocks = _tree(self._tail)
-        # Text that comes can change the last block, but none before it.
-        self._settled += blocks[:-1]
-        self._open = blocks[-1:]
-        if len(blocks) > 1 and (place := blocks[-1].map) is not None:
-            self._tail = "".join(self._tail.splitlines(keepends=True)[place[0] :])
+            # Lines are kept and parsed blocks are not: those take ten times the room, and windows change rarely.
+            self._width, self._tail, self._settled, self._is_laid_out = width, self.source, [], False
+        if not self._is_laid_out:
+            self._is_laid_out = True
+            blocks = _tree(self._tail)
+            # Text that comes can change the last block, but none before it.
+            for block in blocks[:-1]:
+                self._settled += [*_block(block, width), Content()]
+            self._open = [line for block in blocks[-1:] for line in _block(block, width)]
+            if len(blocks) > 1 and (place := blocks[-1].map) is not None:
+                self._tail = "".join(self._tail.splitlines(keepends=True)[place[0] :])
+        return [*self._settled, *self._open]
 
 
 def _tree(source: str) -> list[SyntaxTreeNode]:

@@ -11,7 +11,7 @@ from edgechat.chat.history import History
 from edgechat.errors import StateError
 from edgechat.tui.screens.dialogs import AskLine, AskText
 from edgechat.tui.widgets.composer import PASTE_CHARS, PASTE_LINES
-from edgechat.tui.widgets.transcript import PAGE
+from edgechat.tui.widgets.transcript import OPENED, PAGE
 from tests.engine.scripted_engine import scripted_engine
 from tests.tui.kit import ask, drive, kept, screen_text, until
 
@@ -227,12 +227,13 @@ def test_a_long_conversation_opens_at_its_last_word_and_reads_back(app: Edgechat
     async def story(pilot: Pilot[None]) -> None:
         await app.chat.open(number)
         await pilot.pause()
-        assert len(app.chat.transcript.views) == PAGE
         assert f"question {3 * PAGE - 1}" in screen_text(app)
-        for _ in range(12):
+        await until(pilot, lambda: len(app.chat.transcript.views) == OPENED + PAGE)
+        assert f"question {3 * PAGE - 1}" in screen_text(app)
+        for _ in range(24):
             await pilot.press("pageup")
             await pilot.pause()
-        await until(pilot, lambda: len(app.chat.transcript.views) > PAGE)
+        await until(pilot, lambda: len(app.chat.transcript.views) > OPENED + PAGE)
         texts = [view.message.content for view in app.chat.transcript.views]
         assert texts == [f"question {at}" for at in range(3 * PAGE - len(texts), 3 * PAGE)]
 

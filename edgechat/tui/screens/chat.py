@@ -21,7 +21,7 @@ from edgechat.tui.widgets.banner import Banner
 from edgechat.tui.widgets.composer import Composer
 from edgechat.tui.widgets.sidebar import Sidebar
 from edgechat.tui.widgets.status_line import StatusLine
-from edgechat.tui.widgets.transcript import PAGE, Transcript
+from edgechat.tui.widgets.transcript import OPENED, PAGE, Transcript
 from edgechat.tui.words import trouble
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class ChatScreen(ConversationActions, FileActions):
         if number is not None:
             history = self._keeper.history
             self.conversation = history.conversation(number)
-            found = history.messages(number, PAGE)
+            found = history.messages(number, OPENED)
             self.composer.remember([m.content for m in found if m.role == "user"])
         await self.transcript.open(found, self._page_before, WELCOME)
         used, n_ctx = _last_use(found)

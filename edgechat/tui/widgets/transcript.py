@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
     from edgechat.chat.conversation import Message
 
+OPENED = 10
+"""Messages that a conversation opens with: more than a screen holds, seldom less than one."""
 PAGE = 20
-"""Messages fetched at a time."""
+"""Messages fetched at a time, the first page of them behind the first frame."""
 MOST = 200
 """Messages on screen at most while reading back; the newest go then, and come back with the conversation."""
 
@@ -55,7 +57,7 @@ class Transcript(VerticalScroll, can_focus=False):
         """Show a conversation.
 
         Args:
-            newest: its last messages, up to ``PAGE``.
+            newest: its last messages, up to ``OPENED``.
             page: gives those before a message.
             welcome: what to say where there is none.
         """
@@ -64,9 +66,11 @@ class Transcript(VerticalScroll, can_focus=False):
             self._page = page
             self._welcome.update(Content(welcome))
             self._welcome.display = not newest
-            self._set_earlier(has=len(newest) >= PAGE)
+            self._set_earlier(has=len(newest) >= OPENED)
             await self.mount_all([MessageView(message) for message in newest])
         self.anchor()
+        if self._has_earlier:
+            self.call_after_refresh(self.show_earlier)
 
     async def add(self, message: Message) -> MessageView:
         """Show one more message at the end."""
