@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 
 from edgechat import config as settings
 from edgechat.errors import StateError
-from edgechat.tui import preferences
+from edgechat.tui import markdown, preferences
 from edgechat.tui.keeping import Keeper
 from edgechat.tui.messages import NotKept
 from edgechat.tui.screens.chat import ChatScreen
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
     from edgechat.config import Config
     from edgechat.paths import Paths
+
+_CONVERSATIONS = 10_000
+"""Looked through for what the removal of a model would touch."""
 
 
 class EdgechatApp(App[None]):
@@ -78,6 +81,7 @@ class EdgechatApp(App[None]):
         from edgechat.models.installed import installed  # noqa: PLC0415 - as said above
 
         assert self.keeper.history  # noqa: S101 - opens it
+        markdown.parser()  # and what the first answer on the screen would otherwise wait for
         if self._config.model is not None:
             return
         try:
@@ -87,7 +91,7 @@ class EdgechatApp(App[None]):
                 self.call_from_thread(self.chat.banner.say, trouble(error), is_trouble=True)
             return
         if not has_model and self.is_running:
-            self.call_from_thread(self.action_models)
+            self.call_from_thread(self.action_welcome)
 
     def _on_fault(self, error: StateError) -> None:
         self.chat.post_message(NotKept(error))
@@ -106,7 +110,21 @@ class EdgechatApp(App[None]):
         from edgechat.tui.screens.models import ModelsScreen  # noqa: PLC0415 - pydantic's 0.3 s
 
         if self.screen is self.chat:
-            self.push_screen(ModelsScreen(self._paths, self._config, self.chat.model), self.chat.use)
+            listed = partial(self.keeper.history.conversations, _CONVERSATIONS)
+            self.push_screen(ModelsScreen(self._paths, self._config, self.chat.model, listed), self.chat.use)
+
+    def action_welcome(self) -> None:
+        """The ways to a first model."""
+        from edgechat.tui.screens.first_run import FirstRunScreen  # noqa: PLC0415 - as said above
+
+        if self.screen is self.chat:
+            self.push_screen(FirstRunScreen(self._paths, self._config), self._welcomed)
+
+    def _welcomed(self, chosen: str | None) -> None:
+        if chosen == "models":
+            self.action_models()
+        else:
+            self.chat.use(chosen)
 
     def action_board(self) -> None:
         """What this machine is, and how it feels."""

