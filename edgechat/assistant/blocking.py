@@ -260,13 +260,13 @@ class Assistant:
             DeadlineError: no slot became free in time.
             EngineError: the engine did not come back.
         """
+        until_s = None if timeout is None else time.monotonic() + timeout
         # pydantic and the task: 0.4 s that asking need not pay.
         from edgechat.tasks.contract import Context  # noqa: PLC0415
         from edgechat.tasks.language import locale_language  # noqa: PLC0415
         from edgechat.tasks.performance import perform  # noqa: PLC0415
         from edgechat.tasks.registry import load  # noqa: PLC0415
 
-        until_s = None if timeout is None else time.monotonic() + timeout
         loaded = load(task)
         with self._slots.taken(priority, until_s) as generator:
             if on_start is not None:
