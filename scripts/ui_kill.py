@@ -142,7 +142,7 @@ def kill_engine(home: Home, kills: int, seed: int) -> tuple[int, int, int, list[
         for kill in range(1, kills + 1):
             try:
                 terminal.send(ENDLESS.encode() + ENTER)
-                terminal.wait("tok/s ·", PATIENCE_S)
+                terminal.wait("tok/s · Esc", PATIENCE_S)
                 terminal.pump(dice.uniform(0, 1.0))
                 before = text_of_last(home)
                 (engine,) = client.status(home.paths)
@@ -150,7 +150,9 @@ def kill_engine(home: Home, kills: int, seed: int) -> tuple[int, int, int, list[
                 terminal.pump(dice.uniform(0.5, 3.0))
                 lived += terminal.is_alive
                 terminal.send(ESC)
-                terminal.wait(lambda shown: "tok/s ·" not in shown.text and "stopping" not in shown.text, PATIENCE_S)
+                terminal.wait(
+                    lambda shown: "tok/s · Esc" not in shown.text and "stopping" not in shown.text, PATIENCE_S
+                )
                 terminal.pump(0.3)
                 now = text_of_last(home)
                 kept += bool(now) and now.startswith(before)
@@ -164,7 +166,7 @@ def kill_engine(home: Home, kills: int, seed: int) -> tuple[int, int, int, list[
                 terminal.send(CTRL_N)
                 terminal.pump(0.3)
             except (TimeoutError, ValueError) as error:
-                wrong.append(f"kill {kill}: {error}")
+                wrong.append(f"kill {kill}: {str(error).splitlines()[0]}; {terminal.lines[-2].strip()}")
                 terminal.send(ESC)
                 terminal.pump(1)
                 terminal.send(CTRL_N)
@@ -205,7 +207,7 @@ def main() -> int:
     failed = 0
     for part in chosen.parts or parts:
         with tempfile.TemporaryDirectory() as folder:
-            home = Home(folder, "max_tokens = 60\n" if part == "real" else "temperature = 0\n")
+            home = Home(folder, f"max_tokens = {60 if part == 'real' else 300}\ntemperature = 0\n")
             try:
                 if part == "app":
                     child = speaker(home, 60, 80)

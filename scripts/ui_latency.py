@@ -161,7 +161,7 @@ def ask(terminal: Terminal, question: str) -> None:
     terminal.send(question.encode())
     terminal.pump(0.5)
     terminal.send(ENTER)
-    terminal.wait("tok/s ·", PATIENCE_S)
+    terminal.wait("tok/s · Esc", PATIENCE_S)
 
 
 def report(name: str, found: list[float], beside: str) -> None:
@@ -183,7 +183,7 @@ def measure_scripted(keys: int) -> None:
                 terminal.wait(WELCOME, PATIENCE_S)
                 ask(terminal, "Why is the sky blue?")
                 found = delays(terminal, keys, random.Random(7))
-                pace = next(line for line in terminal.lines if "tok/s ·" in line).strip()
+                pace = next(line for line in terminal.lines if "tok/s" in line).strip()
                 ticks = Path(f"/proc/{terminal.pid}/stat").read_text().rpartition(")")[2].split()
                 cpu = (int(ticks[11]) + int(ticks[12])) / os.sysconf("SC_CLK_TCK")
                 share = cpu / (time.monotonic() - terminal.started_at)
@@ -251,7 +251,7 @@ def asked(home: Home) -> float:
 def answered(home: Home, terminal: Terminal) -> float:
     """Tokens per second of one answer in the UI."""
     ask(terminal, ENDLESS)
-    terminal.wait(lambda shown: "tok/s ·" not in shown.text.splitlines()[-2], PATIENCE_S)
+    terminal.wait(lambda shown: "tok/s · Esc" not in shown.text.splitlines()[-2], PATIENCE_S)
     with History.open(home.paths) as history:
         last = history.last()
         assert last is not None
