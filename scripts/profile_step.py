@@ -21,9 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 from edgechat.board.probe import probe
 from edgechat.config import Config
+from edgechat.engine.carer import Carer
 from edgechat.engine.choice import choose
 from edgechat.engine.constrain import Constraint
 from edgechat.engine.events import Done, Event, Text
+from edgechat.engine.figures import Figures
 from edgechat.engine.governor import Governor
 from edgechat.engine.loop import DecodeLoop, Inbox
 from edgechat.engine.native.context import Context
@@ -121,7 +123,10 @@ def profile(home: Residence, *, sampling: dict[str, float], schema: object, answ
     inbox: Inbox = queue.SimpleQueue()
     settings = home.choice.plan.settings
     governor = Governor(max(settings.n_threads, settings.n_threads_batch))
-    loop = DecodeLoop(home, inbox, governor, Vital(), mismatch=lambda _wish, _connection: None)
+    # Without a state directory neither looks at the board nor writes anything.
+    loop = DecodeLoop(
+        home, inbox, governor, Vital(), mismatch=lambda _wish, _connection: None, carer=Carer(), figures=Figures()
+    )
     reader = Reader()
     for n in range(answers):
         request = Request(

@@ -83,7 +83,9 @@ class Vocabulary:
         return self._made
 
     def _make_ahead(self) -> None:
-        import edgechat.engine.constrain  # noqa: F401, PLC0415 - needed next, and slow to import
+        import numpy as np  # noqa: F401, PLC0415 - needed next, and slow to import
+
+        import edgechat.engine.constrain  # noqa: F401, PLC0415
 
         with contextlib.suppress(OSError, ValueError, KeyError, struct.error):  # then it is made from the model itself
             entries = _unpack(self._file.read_bytes())

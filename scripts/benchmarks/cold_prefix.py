@@ -1,13 +1,15 @@
 """Section ``cold_prefix``: the first token after a restart, where the instructions' KV cells wait on disk.
 
 Each round stops the engine and starts it again with a question behind instructions it has read before; llama-server is
-started anew and reads all of it. Loading is reported by itself: the bar is about the prompt.
+started anew and reads all of it. Both clocks start when the program is ready: weights, context and KV cache are there.
+What getting ready takes is reported by itself, and so is everything together.
 """
 
 from __future__ import annotations
 
 import time
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from benchmarks.jobs import for_model, translation
@@ -23,11 +25,19 @@ if TYPE_CHECKING:
 
 BAR = 0.1
 _NOTE = (
-    "A JSON answer behind instructions of 250 to 400 tokens and a note of one sentence. Ours: from the moment the "
-    "weights are loaded to the first text at the client, so creating the context, restoring the cells and preparing "
-    "the schema are in it. llama-server's: from posting the request to its first text, its model loaded and warmed up "
-    "before. `to the first text in all` contains starting the process and loading, on both sides."
+    "A JSON answer behind instructions of 400 tokens and a note of one sentence, greedy. Ready is an engine whose "
+    "context exists, and a llama-server whose /health says ok; that one has also warmed up by then, ours has not. From "
+    "there to the first text at the client: restoring the cells, the schema, the note, and one token that was chosen "
+    "rather than forced. `prompt read`: tokens of the prompt that were computed. `in all` contains starting the process and "
+    "loading, on both sides."
 )
+_GLOSSARY = (
+    " Use these words, and no others for the same thing: seal, joint; valve, vanne; pump, pompe; bearing, palier; "
+    "conveyor, convoyeur; outlet, sortie; inlet, entrée; shift, équipe; fitter, monteur; gauge, manomètre; hose, "
+    "flexible; bolt, boulon; wrench, clé; leak, fuite; noise, bruit; belt, courroie; gear, engrenage; shaft, arbre; tank, réservoir; "
+    "drill, perceuse; hammer, marteau."
+)
+"""Brings the instructions to 400 tokens, with SmolLM2's vocabulary as with Qwen's."""
 
 
 def run(ground: Ground) -> Section:
@@ -49,18 +59,21 @@ def _one(ground: Ground, model: Model) -> list[Comparison]:
     lines = []
     for peer, theirs in results.items():
         for measure, name, bar in (
-            ("first text, after loading", "ttft", BAR),
-            ("loading", "load", None),
-            ("to the first text in all", "all", None),
+            ("first text, once ready", "ttft", BAR),
+            ("getting ready", "load", None),
+            ("first text, in all", "all", None),
         ):
             lines.append(
                 Comparison(model.name, measure, "s", ours[name], peer, theirs[name], bar, smaller_is_better=True)
             )
+        lines.append(Comparison(model.name, "prompt read", "tok", ours["read"], peer, theirs["read"], None))
     return lines
 
 
 def _question(model: Model, turn: int) -> Question:
-    return for_model(translation(turn % 900 + 1), is_shape=model.is_shape)
+    asked = for_model(translation(turn % 900 + 1), is_shape=model.is_shape)
+    system, note = asked.messages
+    return replace(asked, messages=(replace(system, content=system.content + _GLOSSARY), note))
 
 
 def _ours(ground: Ground, model: Model, turn: int) -> Measured:
@@ -72,7 +85,7 @@ def _ours(ground: Ground, model: Model, turn: int) -> Measured:
         "load": reply.loaded_s,
         "all": reply.ttft_s,
         "prompt": reply.prompt_tokens,
-        "cached": reply.cached_tokens,
+        "read": reply.prompt_tokens - reply.cached_tokens,
     }
 
 
@@ -89,7 +102,7 @@ def _server(ground: Ground, model: Model, flavour: str, settings: LoadSettings) 
             "load": load_s,
             "all": load_s + reply.ttft_s,
             "prompt": reply.prompt_tokens,
-            "cached": reply.cached_tokens,
+            "read": reply.prompt_tokens - reply.cached_tokens,
         }
 
     return run_once
