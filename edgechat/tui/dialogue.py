@@ -44,6 +44,8 @@ class Question:
     sampling: Mapping[str, float | int] = field(default_factory=dict)
     max_tokens: int | None = None
     think: bool = False
+    overflow: str = "trim"
+    """What becomes of a conversation that has outgrown the context."""
 
 
 class TextBuffer:
@@ -125,7 +127,7 @@ class Dialogue:
 
     def _ask(self, question: Question) -> None:
         # The engine's side: 60 ms that the first frame need not wait for.
-        from edgechat.chat.turn import as_messages  # noqa: PLC0415
+        from edgechat.chat.turn import Reading  # noqa: PLC0415
         from edgechat.engine.request import Request, Wish  # noqa: PLC0415
         from edgechat.tui.telling import Telling  # noqa: PLC0415
 
@@ -141,21 +143,21 @@ class Dialogue:
                 kept = self.keeper.say(number, question.text)
                 self.post(Kept(self.keeper.history.conversation(number), kept))
             history = self.keeper.history
-            system = history.conversation(number).system
-            messages = as_messages(system, history.messages(number))
+            reading = Reading.of(history, history.conversation(number), n_ctx=question.n_ctx)
             request = Request(
-                messages=messages,
+                messages=reading.messages,
                 wish=Wish.of(question.model, question.n_ctx),
                 sampling=dict(question.sampling),
                 max_tokens=question.max_tokens,
                 think=question.think,
+                overflow=question.overflow,
                 # Numbers of a copy in memory may come to mean another conversation on disk.
                 keep=f"conversation {number}" if self.keeper.is_durable else None,
             )
         except EdgechatError as error:
             self.post(Ended(None, error, kept, 0))
             return
-        Telling(self, number, kept).tell(request)
+        Telling(self, number, kept, reading).tell(request)
 
     def stop(self) -> None:
         """Stop the running answer; what came of it stays."""

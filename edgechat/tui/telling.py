@@ -10,12 +10,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgechat.chat.conversation import Message as ChatMessage
-from edgechat.engine.events import Done, Event, Loading, Prefill, Queued, Recovered, Started, Text
+from edgechat.engine.events import Done, Event, Loading, Prefill, Queued, Recovered, Started, Text, Trimmed
 from edgechat.errors import ContextOverflowError, EdgechatError, InvalidInputError, NoModelError, StateError
 from edgechat.tui.messages import Begun, Ended, Noted, Waiting
 
 if TYPE_CHECKING:
     from edgechat.chat.answer import Answer
+    from edgechat.chat.turn import Reading
     from edgechat.engine.request import Request
     from edgechat.tui.dialogue import Dialogue
 
@@ -30,14 +31,16 @@ class Telling:
         dialogue: whose client is asked, and whose screen is told.
         conversation: where the answer belongs.
         question: what was kept of the question; None when it was there already.
+        reading: what the engine is sent of the conversation.
     """
 
-    def __init__(self, dialogue: Dialogue, conversation: int, question: ChatMessage | None) -> None:
+    def __init__(self, dialogue: Dialogue, conversation: int, question: ChatMessage | None, reading: Reading) -> None:
         self._dialogue = dialogue
         self._keeper = dialogue.keeper
         self._post = dialogue.post
         self._conversation = conversation
         self._question = question
+        self._reading = reading
         self._answer: Answer | None = None
         self._started: Started | None = None
         self._done: Done | None = None
@@ -50,6 +53,8 @@ class Telling:
     def tell(self, request: Request) -> None:
         """Ask, keep, and tell; ends with an ``Ended``."""
         error: EdgechatError | None = None
+        if self._reading.unread is not None:
+            self._post(Noted(self._reading.unread.note))
         events = self._dialogue.client().generate(request)
         try:
             for event in events:
@@ -76,10 +81,20 @@ class Telling:
                 self._post(Waiting(f"reading {event.done} of {event.total} tokens"))
         elif isinstance(event, Recovered):
             self._post(Noted(event.note))
+        elif isinstance(event, Trimmed):
+            self._on_trimmed(event)
         elif isinstance(event, Started):
             self._on_started(event)
         elif isinstance(event, Done):
             self._done = event
+
+    def _on_trimmed(self, event: Trimmed) -> None:
+        horizon, told = self._reading.further(event)
+        try:
+            self._keeper.history.set_horizon(self._conversation, horizon)
+        except StateError as error:
+            self._fault = error  # the answer meets the same disk, and says so
+        self._post(Noted(told.note))
 
     def _on_started(self, event: Started) -> None:
         is_first = self._started is None

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from edgechat.engine.events import Event
+
 STARTED = Started("scripted", "q4_k_m", 4096, 10, 0, ("en",), is_starter=False, stepped_down_from=None)
 DONE = Done("stop", dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens", "forced_tokens",
             "drafted_tokens", "accepted_tokens"), 1), {"prefill_tps": 1.0, "decode_tps": 1.0}, 1,
@@ -34,6 +36,8 @@ class ScriptedEngine(threading.Thread):
         super().__init__(daemon=True)
         self._server, self._texts, self._pause_s = server, texts, pause_s
         self.requests: list[dict[str, Any]] = []
+        self.before: list[Event] = []
+        """Said before each answer."""
 
     def run(self) -> None:
         """Serve one client after another until the socket is closed."""
@@ -64,6 +68,8 @@ class ScriptedEngine(threading.Thread):
                     self._answer(peer, frame["id"])
 
     def _answer(self, peer: socket.socket, request_id: int) -> None:
+        for event in self.before:
+            peer.sendall(encode(to_frame(event, request_id)))
         peer.sendall(encode(to_frame(STARTED, request_id)))
         for number, text in enumerate(self._texts):
             peer.sendall(encode(to_frame(Text(text, (number,)), request_id)))

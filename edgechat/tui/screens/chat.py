@@ -180,6 +180,7 @@ class ChatScreen(ConversationActions, FileActions):
                 sampling={} if config.temperature is None else {"temperature": config.temperature},
                 max_tokens=config.max_tokens,
                 think=self.thinks,
+                overflow=config.overflow or "trim",
             )
         )
 
