@@ -28,14 +28,14 @@ _NOTE = (
     "A JSON answer behind instructions of 400 tokens and a note of one sentence, greedy. Ready is an engine whose "
     "context exists, and a llama-server whose /health says ok; that one has also warmed up by then, ours has not. From "
     "there to the first text at the client: restoring the cells, the schema, the note, and one token that was chosen "
-    "rather than forced. `prompt read`: tokens of the prompt that were computed. `in all` contains starting the process and "
-    "loading, on both sides."
+    "rather than forced. `prompt read`: tokens of the prompt that were computed. `in all` contains starting the "
+    "process and loading, on both sides."
 )
 _GLOSSARY = (
     " Use these words, and no others for the same thing: seal, joint; valve, vanne; pump, pompe; bearing, palier; "
     "conveyor, convoyeur; outlet, sortie; inlet, entrée; shift, équipe; fitter, monteur; gauge, manomètre; hose, "
-    "flexible; bolt, boulon; wrench, clé; leak, fuite; noise, bruit; belt, courroie; gear, engrenage; shaft, arbre; tank, réservoir; "
-    "drill, perceuse; hammer, marteau."
+    "flexible; bolt, boulon; wrench, clé; leak, fuite; noise, bruit; belt, courroie; gear, engrenage; shaft, arbre; "
+    "tank, réservoir; drill, perceuse; hammer, marteau."
 )
 """Brings the instructions to 400 tokens, with SmolLM2's vocabulary as with Qwen's."""
 
