@@ -19,6 +19,7 @@ from edgechat.models.fit import FitWish
 from edgechat.models.gguf_check import require_loadable
 from edgechat.models.installed import STARTER_NAME, InstalledModel, find, installed, read_pin
 from edgechat.models.pick import pick
+from edgechat.models.rungs import DEFAULT_N_CTX
 
 if TYPE_CHECKING:
     from edgechat.board.board import Board
@@ -51,6 +52,8 @@ class Choice:
     """True when nobody named a model, and this one was the best that fits."""
     mmproj: Path | None = None
     """The projector that lets the model see."""
+    is_whole: bool = True
+    """Nothing that changes answers gave way to memory: what an exact wish asks for."""
     stepped_down_from: str | None = None
     """What would have been loaded, had it not died of memory since the last boot."""
 
@@ -88,7 +91,8 @@ def choose(
         InvalidModelFileError: the file is damaged or not a GGUF.
     """
     wanted = find_models(wish, paths=paths, config=config)
-    fit_wish = FitWish(n_ctx=wanted.n_ctx, threads=config.threads, offload=offload)
+    is_exact = wish.exact and wanted.is_pinned
+    fit_wish = FitWish(n_ctx=wanted.n_ctx, threads=config.threads, offload=offload, exact=is_exact)
     measured = read_calibration(paths, board)
     models = list(wanted.models)
     lowered = stepped_down.on(board)
@@ -101,9 +105,9 @@ def choose(
         # Every plan of this file died of memory, or none fits: another quantization, then another model.
         models.remove(model)
         if not models:
-            raise _too_large(ladder[-1], died=bool(fitting), is_hidden=lowered is not board)
+            raise _too_large(ladder[-1], died=bool(fitting), is_hidden=lowered is not board, is_exact=is_exact)
     require_loadable(gguf.read_header(model.path))
-    if n_ctx_cap is not None and wanted.n_ctx is None:
+    if n_ctx_cap is not None and wanted.n_ctx is None and not is_exact:
         left = [each for each in left if each.settings.n_ctx <= n_ctx_cap] or left[-1:]
     plan = left[0]
     full = plan
@@ -121,18 +125,30 @@ def choose(
         sampling=dict(model.sampling),
         is_starter=model.name == STARTER_NAME,
         is_default=wanted.is_default,
+        is_whole=_is_whole(plan, ladder[0], wanted.n_ctx),
         mmproj=model.mmproj,
         wished_n_ctx=max(wanted.n_ctx or 0, plan.settings.n_ctx),
         stepped_down_from=describe(full) if full.memory.host > plan.memory.host else None,
     )
 
 
+def _is_whole(plan: Plan, largest: Plan, n_ctx: int | None) -> bool:
+    """Whether a plan has the KV type of the largest one, and the context that was asked for or is the default."""
+    enough = largest.settings.n_ctx if n_ctx else min(DEFAULT_N_CTX, largest.settings.n_ctx)
+    return plan.settings.kv_type == largest.settings.kv_type and plan.settings.n_ctx >= enough
+
+
 def _fits(plan: Plan) -> bool:
     return plan.fits
 
 
-def _too_large(smallest: Plan, *, died: bool, is_hidden: bool) -> DoesNotFitError:
+def _too_large(smallest: Plan, *, died: bool, is_hidden: bool, is_exact: bool) -> DoesNotFitError:
     hint = "Close other programs, ask for a smaller context with --ctx, or see `edgechat models plan`."
+    if is_exact:
+        hint = (
+            "Scripts get what `edgechat models use` fixed, or nothing. Close other programs, fix a smaller model or "
+            "context, or let it give way with --allow-step-down."
+        )
     name = f"{smallest.model}:{smallest.quant.lower()}"
     if died:
         return DoesNotFitError(f"Every plan for {name} ran out of memory since the machine started.", hint=hint)
@@ -158,6 +174,8 @@ class Wanted:
     n_ctx: int | None
     is_default: bool
     """True when nobody named a model, so that any of them will do."""
+    is_pinned: bool = False
+    """True when ``models use`` named it."""
 
 
 def find_models(wish: Wish, *, paths: Paths, config: Config) -> Wanted:
@@ -178,7 +196,7 @@ def find_models(wish: Wish, *, paths: Paths, config: Config) -> Wanted:
         alike = [each for each in installed(paths) if each.name == found.name and ":" not in named]
         return Wanted(tuple(alike) or (found,), n_ctx, is_default=False)
     if pin := read_pin(paths):
-        return Wanted((find(paths, pin.model, pin.quant),), n_ctx or pin.n_ctx, is_default=False)
+        return Wanted((find(paths, pin.model, pin.quant),), n_ctx or pin.n_ctx, is_default=False, is_pinned=True)
     everything = tuple(installed(paths))
     if not everything:
         raise NoModelError(

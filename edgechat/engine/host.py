@@ -307,7 +307,9 @@ class Host:
         is_right = choice.is_default if wanted.is_default else any(each.path == choice.path for each in wanted.models)
         # A context that was cut to fit the board is all there is: loading again would give the same.
         is_enough = wanted.n_ctx is None or wanted.n_ctx <= choice.wished_n_ctx
-        if is_right and is_enough:
+        # Scripts get what was pinned, or the refusal of the engine that tries: a plan that gave way will not do.
+        is_kept = choice.is_whole or not (wish.exact and wanted.is_pinned)
+        if is_right and is_enough and is_kept:
             return None
         return {
             "type": "switch",

@@ -98,13 +98,15 @@ class Wish:
     model: str | None = None
     """A name, or the absolute path of a file: the engine does not share its client's working directory."""
     n_ctx: int | None = None
+    exact: bool = False
+    """The pin of ``models use`` is meant to the letter: what changes answers does not give way to memory."""
 
     @classmethod
-    def of(cls, model: str | None, n_ctx: int | None = None) -> Wish:
+    def of(cls, model: str | None, n_ctx: int | None = None, *, exact: bool = False) -> Wish:
         """A wish as a person writes it: paths may be relative or begin with ``~``."""
         if model and is_path(model):
             model = os.path.abspath(os.path.expanduser(model))  # noqa: PTH100, PTH111 - pathlib costs a warm client 3 ms
-        return cls(model, n_ctx)
+        return cls(model, n_ctx, exact)
 
 
 def is_path(model: str) -> bool:
@@ -217,7 +219,8 @@ def _is_wish(value: object) -> bool:
     if not isinstance(value, dict):
         return False
     model, n_ctx = value.get("model"), value.get("n_ctx")
-    return (model is None or isinstance(model, str)) and (n_ctx is None or _is_whole(n_ctx))
+    is_named = (model is None or isinstance(model, str)) and (n_ctx is None or _is_whole(n_ctx))
+    return is_named and isinstance(value.get("exact", False), bool)
 
 
 def _each(is_right: Callable[[object], bool]) -> Callable[[object], bool]:
