@@ -26,8 +26,8 @@ MAX_BYTES = 4 * 1024 * 1024
 """Of the file and of the one before it; the oldest lines go."""
 _LONGEST_TEXT = 64 * 1024
 """Characters kept of one message or answer."""
-CLOCK_IS_UNSET_BEFORE_S = 1_700_000_000.0
-"""14 November 2023: a board without a clock of its own that shows less was not told the time since it got power."""
+CLOCK_IS_UNSET_BEFORE_S = 1_735_689_600.0
+"""2025-01-01T00:00Z: a board without a clock of its own that shows less was not told the time since it got power."""
 
 
 class AnswerLog:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from edgechat.engine.images import from_data_url
 from edgechat.engine.request import MAX_STOP_LENGTH, MAX_STOPS, Message, Request, Wish
@@ -31,8 +31,14 @@ def _one(value: int | None) -> int | None:
 
 
 Unused = Annotated[Any, Field(description="Taken, and not used: it changes no answer.")]
-Neutral = Annotated[Any, AfterValidator(_nothing), Field(description="Not supported: null, false, 0 or empty.")]
-Single = Annotated[int | None, AfterValidator(_one), Field(description="Only 1.")]
+Neutral = Annotated[
+    Any,
+    AfterValidator(_nothing),
+    WithJsonSchema({"enum": [None, False, 0, "", [], {}], "description": "Not supported: null, false, 0 or empty."}),
+]
+Single = Annotated[
+    int | None, AfterValidator(_one), WithJsonSchema({"enum": [None, 1], "description": "One answer at a time."})
+]
 
 
 class _Strict(BaseModel):
@@ -136,7 +142,7 @@ class _Generation(_Strict):
     seed: int | None = Field(default=None, ge=0, lt=_SEED_LIMIT)
     stop: (
         Annotated[str, Field(max_length=MAX_STOP_LENGTH)]
-        | list[Annotated[str, Field(max_length=MAX_STOP_LENGTH)]]
+        | Annotated[list[Annotated[str, Field(max_length=MAX_STOP_LENGTH)]], Field(max_length=MAX_STOPS)]
         | None
     ) = Field(default=None)
     n: Single = None
@@ -145,13 +151,6 @@ class _Generation(_Strict):
     logprobs: Neutral = None
     presence_penalty: Neutral = None
     frequency_penalty: Neutral = None
-
-    @field_validator("stop")
-    @classmethod
-    def _few(cls, value: str | list[str] | None) -> str | list[str] | None:
-        if isinstance(value, list) and len(value) > MAX_STOPS:
-            raise ValueError(f"has {len(value)} strings; at most {MAX_STOPS} are looked for")
-        return value
 
     @property
     def sampling(self) -> dict[str, float | int]:

@@ -7,25 +7,28 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from edgechat.serve.openai_request import ChatRequest, CompletionRequest
+from edgechat.serve.openapi_replies import REPLIES
+from edgechat.tasks import registry
 from edgechat.version import __version__
 
 _REFS = "#/components/schemas/{model}"
-_ERROR = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["message", "type", "param", "code"],
-            "properties": {
-                "message": {"type": "string"},
-                "type": {"type": "string"},
-                "param": {"type": ["string", "null"]},
-                "code": {"type": ["string", "null"]},
-            },
-        }
-    },
+_LINES = "application/x-ndjson"
+_TEXT = {"type": "string"}
+
+_REFUSALS = {
+    400: "The request is wrong, or says what this model cannot do; the message names the place.",
+    401: "The token is missing or wrong.",
+    403: "The Host or Origin is not this server's.",
+    404: "There is no such model or task, or no such path.",
+    405: "The path takes another method.",
+    408: "The body did not arrive in time.",
+    413: "The body is too long.",
+    415: "The body's Content-Type is not what the path takes.",
+    422: "The model gave no answer that satisfies what was asked for.",
+    503: "Not now, or not any more: the queue is full, the model is not there, the engine died over this request.",
 }
+_BODIES = (408, 413, 415)
+"""Only requests with a body end so."""
 
 
 def description() -> dict[str, Any]:
@@ -33,65 +36,110 @@ def description() -> dict[str, Any]:
     _, defined = models_json_schema(
         [(ChatRequest, "validation"), (CompletionRequest, "validation")], ref_template=_REFS
     )
-    task = {"name": "task", "in": "path", "required": True, "schema": {"type": "string"}}
-    record = {"application/json": {"schema": {}}, "application/x-ndjson": {"schema": {"type": "string"}}}
-    model = {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
-    stream = {"text/event-stream": {"schema": {"type": "string"}}}
+    task = {
+        "name": "task",
+        "in": "path",
+        "required": True,
+        "schema": {"enum": [each.name for each in registry.listed()]},
+    }
+    model = {"name": "model", "in": "path", "required": True, "schema": {**_TEXT, "examples": ["default"]}}
+    stream = {"text/event-stream": {"schema": _TEXT}}
+    record = {"application/json": {"schema": {}}, _LINES: {"schema": _TEXT}}
     return {
         "openapi": "3.1.0",
-        "info": {"title": "edgechat", "version": __version__},
+        "info": {
+            "title": "edgechat",
+            "version": __version__,
+            "description": "OpenAI's chat and completions on this board, and edgechat's tasks.",
+        },
         "paths": {
-            "/v1/chat/completions": {"post": _post("Answer a conversation.", _body("ChatRequest"), stream)},
-            "/v1/completions": {"post": _post("Answer a prompt.", _body("CompletionRequest"), stream)},
-            "/v1/models": {"get": _get("The model that answers.")},
-            "/v1/models/{model}": {"get": {**_get("One model."), "parameters": [model]}},
-            "/v1/tasks": {"get": _get("The tasks.")},
-            "/v1/tasks/{task}": {
-                "get": {**_get("What a task takes and gives."), "parameters": [task]},
-                "post": {
-                    **_post("Run a task.", record, {"application/x-ndjson": {"schema": {"type": "string"}}}),
-                    "parameters": [task],
-                },
+            "/v1/chat/completions": {
+                "post": _post("chat", "Answer a conversation.", _body("ChatRequest"), "ChatCompletion", stream)
             },
-            "/health": {"get": _get("How the server is.")},
+            "/v1/completions": {
+                "post": _post("completion", "Answer a prompt.", _body("CompletionRequest"), "Completion", stream)
+            },
+            "/v1/models": {"get": _get("models", "The model that answers.", "ModelList")},
+            "/v1/models/{model}": {"get": {**_get("model", "One model.", "Model"), "parameters": [model]}},
+            "/v1/tasks": {"get": _get("tasks", "The tasks.", "TaskList")},
+            "/v1/tasks/{task}": {
+                "parameters": [task],
+                "get": _get("task", "What a task takes and gives.", "Task"),
+                "post": _post("run", "Run a task.", record, "TaskResult", {_LINES: {"schema": _TEXT}}),
+            },
+            "/health": {"get": _health()},
             "/metrics": {
                 "get": {
+                    "operationId": "metrics",
                     "summary": "Counters for Prometheus.",
                     "responses": {
-                        "200": {"description": "Text.", "content": {"text/plain": {"schema": {"type": "string"}}}},
-                        "default": _failure(),
+                        "200": {"description": "Text.", "content": {"text/plain": {"schema": _TEXT}}},
+                        **_refusals(has_body=False),
+                    },
+                }
+            },
+            "/openapi.json": {
+                "get": {
+                    "operationId": "describe",
+                    "summary": "This document.",
+                    "responses": {
+                        "200": {
+                            "description": "Done.",
+                            "content": {"application/json": {"schema": {"type": "object"}}},
+                        },
+                        **_refusals(has_body=False),
                     },
                 }
             },
         },
         "components": {
-            "schemas": {**defined["$defs"], "Error": _ERROR},
+            "schemas": {**defined["$defs"], **REPLIES},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
         "security": [{}, {"token": []}],
     }
 
 
+def _ref(name: str) -> dict[str, Any]:
+    return {"$ref": _REFS.format(model=name)}
+
+
 def _body(name: str) -> dict[str, Any]:
-    return {"application/json": {"schema": {"$ref": _REFS.format(model=name)}}}
+    return {"application/json": {"schema": _ref(name)}}
 
 
-def _get(summary: str) -> dict[str, Any]:
-    return {"summary": summary, "responses": {"200": _success({}), "default": _failure()}}
-
-
-def _post(summary: str, body: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+def _get(name: str, summary: str, reply: str) -> dict[str, Any]:
     return {
+        "operationId": name,
         "summary": summary,
-        "requestBody": {"required": True, "content": body},
-        "responses": {"200": _success(more), "default": _failure()},
+        "responses": {"200": _success(reply, {}), **_refusals(has_body=False)},
     }
 
 
-def _success(more: dict[str, Any]) -> dict[str, Any]:
-    return {"description": "Done.", "content": {"application/json": {"schema": {"type": "object"}}, **more}}
+def _post(name: str, summary: str, body: dict[str, Any], reply: str, more: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "operationId": name,
+        "summary": summary,
+        "requestBody": {"required": True, "content": body},
+        "responses": {"200": _success(reply, more), **_refusals(has_body=True)},
+    }
 
 
-def _failure() -> dict[str, Any]:
-    schema = {"$ref": _REFS.format(model="Error")}
-    return {"description": "Refused or failed.", "content": {"application/json": {"schema": schema}}}
+def _health() -> dict[str, Any]:
+    """It has the same body whether requests are answered or not."""
+    found = _get("health", "How the server is; 503 while it does not answer.", "Health")
+    found["responses"]["503"] = {**_success("Health", {}), "description": "Requests are not answered now."}
+    return found
+
+
+def _success(reply: str, more: dict[str, Any]) -> dict[str, Any]:
+    return {"description": "Done.", "content": {"application/json": {"schema": _ref(reply)}, **more}}
+
+
+def _refusals(*, has_body: bool) -> dict[str, Any]:
+    content = {"application/json": {"schema": _ref("Error")}}
+    return {
+        str(status): {"description": text, "content": content}
+        for status, text in _REFUSALS.items()
+        if has_body or status not in _BODIES
+    }
