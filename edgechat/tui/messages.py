@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
+from edgechat.tui.outlook import UNCUT, Outlook
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -64,6 +66,7 @@ class Ended(Message):
         error: why it ended early, or None.
         returned: the question, when it was refused and is not part of the conversation any more.
         n_ctx: cells of the context it was generated in; 0 when it never began.
+        outlook: what of the conversation is not read any more, and what would go next.
     """
 
     def __init__(
@@ -72,12 +75,14 @@ class Ended(Message):
         error: EdgechatError | None,
         returned: chat.Message | None,
         n_ctx: int,
+        outlook: Outlook = UNCUT,
     ) -> None:
         super().__init__()
         self.answer = answer
         self.error = error
         self.returned = returned
         self.n_ctx = n_ctx
+        self.outlook = outlook
 
 
 class NotKept(Message):

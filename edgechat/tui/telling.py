@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from edgechat.chat.conversation import Message as ChatMessage
 from edgechat.engine.events import Done, Event, Loading, Prefill, Queued, Recovered, Started, Text, Trimmed
+from edgechat.engine.request import Message as Sent
 from edgechat.errors import ContextOverflowError, EdgechatError, InvalidInputError, NoModelError, StateError
 from edgechat.tui.messages import Begun, Ended, Noted, Waiting
+from edgechat.tui.outlook import UNCUT, Outlook, outlook
 
 if TYPE_CHECKING:
     from edgechat.chat.answer import Answer
@@ -49,6 +51,8 @@ class Telling:
         self._asked_at = time.monotonic()
         self._first_s: float | None = None
         self._fault: StateError | None = None
+        self._unread = reading.unread.messages if reading.unread is not None else 0
+        self._dropped = 0
 
     def tell(self, request: Request) -> None:
         """Ask, keep, and tell; ends with an ``Ended``."""
@@ -90,6 +94,7 @@ class Telling:
 
     def _on_trimmed(self, event: Trimmed) -> None:
         horizon, told = self._reading.further(event)
+        self._unread, self._dropped = told.messages, event.messages
         try:
             self._keeper.history.set_horizon(self._conversation, horizon)
         except StateError as error:
@@ -128,7 +133,14 @@ class Telling:
         n_ctx = self._started.n_ctx if self._started else 0
         if isinstance(error, ContextOverflowError):
             n_ctx = error.n_ctx
-        self._post(Ended(answer, error, returned, n_ctx))
+        self._post(Ended(answer, error, returned, n_ctx, self._outlook(answer, n_ctx)))
+
+    def _outlook(self, answer: ChatMessage | None, n_ctx: int) -> Outlook:
+        if answer is None:
+            return UNCUT
+        used = answer.usage.get("prompt_tokens", 0) + answer.usage.get("completion_tokens", 0)
+        said = (*self._reading.messages, Sent("assistant", answer.content))
+        return Outlook(self._unread, outlook(said, used=used, n_ctx=n_ctx, dropped=self._dropped))
 
     def _finish(self, error: EdgechatError | None) -> ChatMessage | None:
         """Put the end of the answer on disk, or in memory when the disk refuses; what was kept."""

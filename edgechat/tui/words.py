@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgechat.plaintext import clean_line
+from edgechat.tui.outlook import UNCUT, Outlook
 
 if TYPE_CHECKING:
     from edgechat.chat.conversation import Message
@@ -32,12 +33,18 @@ def answer_facts(message: Message) -> str:
     return " · ".join(parts)
 
 
-def gauge(used: int, n_ctx: int, width: int = 8) -> str:
-    """How full the context is: ``▰▰▱▱▱▱▱▱ 1,234/4,096``; ``""`` while nothing is known."""
+def gauge(used: int, n_ctx: int, outlook: Outlook = UNCUT, width: int = 8) -> str:
+    """How full the context is: ``▰▰▱▱▱▱▱▱ 1,234/4,096``; ``""`` while nothing is known.
+
+    From half full on it says how many of the oldest messages go next, and always how many have gone.
+    """
     if not n_ctx:
         return ""
     filled = min(width, max(1 if used else 0, round(width * used / n_ctx)))
-    return f"{'▰' * filled}{'▱' * (width - filled)} {used:,}/{n_ctx:,}"
+    parts = [f"{outlook.unread} unread"] if outlook.unread else []
+    if outlook.next:
+        parts.append(f"oldest {outlook.next} go next")
+    return " · ".join([*parts, f"{'▰' * filled}{'▱' * (width - filled)} {used:,}/{n_ctx:,}"])
 
 
 def trouble(error: EdgechatError) -> str:

@@ -52,11 +52,12 @@ class ChatScreen(ConversationActions, FileActions):
         Binding("escape", "stop", "Stop", id="chat.stop", tooltip="Stop the answer; what came of it stays"),
         Binding("ctrl+r", "regenerate", "Again", id="chat.again", tooltip="Answer the last question once more"),
         Binding("ctrl+g", "edit", "Edit", id="chat.edit", tooltip="Change the last question and ask it again"),
-        Binding("ctrl+n", "new", "New", id="chat.new", tooltip="Begin a conversation"),
+        Binding("ctrl+n,f6", "new", "New", id="chat.new", tooltip="Begin a conversation"),
         Binding("f2,ctrl+l", "conversations", "Talks", id="chat.list", tooltip="All conversations, and search"),
         Binding("f8", "copy", "Copy", show=False, id="chat.copy", tooltip="Copy the last answer"),
+        Binding("f9", "think", "Think", show=False, id="chat.think", tooltip="Let models that can think first, or not"),
         Binding("ctrl+o", "attach", "Attach", show=False, id="chat.attach", tooltip="Attach a text file"),
-        Binding("ctrl+t", "system", "System", show=False, id="chat.system", tooltip="System prompt of this talk"),
+        Binding("ctrl+t,f7", "system", "System", show=False, id="chat.system", tooltip="System prompt of this talk"),
         Binding("ctrl+s", "save", "Save", show=False, id="chat.save", tooltip="Write the conversation to a file"),
         Binding("ctrl+up", "focus_messages", "Messages", show=False, id="chat.messages", tooltip="Go to the messages"),
         Binding("pageup", "page(-1)", "Back", show=False, priority=True, id="chat.page_up", tooltip="Scroll back"),
@@ -149,8 +150,8 @@ class ChatScreen(ConversationActions, FileActions):
     def _show_title(self) -> None:
         title = self.conversation.title if self.conversation else "New conversation"
         model = self.model or (self.conversation.model if self.conversation else None) or "model: automatic"
-        unsaved = "" if self._keeper.is_durable else " · not saved"
-        self._title.update(Content(f"{clean_line(title) or 'Untitled'} · {clean_line(model)}{unsaved}"))
+        more = (" · thinks first" if self.thinks else "") + ("" if self._keeper.is_durable else " · not saved")
+        self._title.update(Content(f"{clean_line(title) or 'Untitled'} · {clean_line(model)}{more}"))
 
     # Asking
 
@@ -238,7 +239,7 @@ class ChatScreen(ConversationActions, FileActions):
             if self._view is not None:
                 self._view.finish(event.answer)
             self._show_title()
-            self.status.show_context(*_use(event.answer, event.n_ctx))
+            self.status.show_context(*_use(event.answer, event.n_ctx), event.outlook)
         self._view = None
         if event.returned is not None:
             await self.transcript.cut(event.returned.id)

@@ -25,6 +25,7 @@ class FileActions(Talk):
 
     _attached: Static
     _system: str
+    thinks: bool
 
     def action_attach(self) -> None:
         """Ask for a text file."""
@@ -47,6 +48,11 @@ class FileActions(Talk):
         self._attached.update(Content("\n".join(lines)))
         self._attached.display = bool(lines)
         self.composer.place_cursor()
+
+    def action_think(self) -> None:
+        """Let models that can do so think before they answer, or not, from the next question on."""
+        self.thinks = not self.thinks
+        self._show_title()
 
     def action_system(self) -> None:
         """Change what the model is told before everything else."""

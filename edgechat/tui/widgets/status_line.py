@@ -9,6 +9,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from edgechat.plaintext import clean_line
+from edgechat.tui.outlook import UNCUT, Outlook
 from edgechat.tui.words import gauge
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class StatusLine(Horizontal):
             self.text = text
             self._doing.update(Content(text), layout=False)
 
-    def show_context(self, used: int, n_ctx: int) -> None:
-        """Tokens of the conversation, and cells of the context (0: not known)."""
-        self._gauge.update(Content(gauge(used, n_ctx)))
+    def show_context(self, used: int, n_ctx: int, outlook: Outlook = UNCUT) -> None:
+        """Tokens of the conversation, cells of the context (0: not known), what trimming drops."""
+        self._gauge.update(Content(gauge(used, n_ctx, outlook)))
         self._gauge.set_class(n_ctx > 0 and used >= 0.85 * n_ctx, "-full")
