@@ -22,6 +22,7 @@ from edgechat.engine.oom import REREADING_EXIT, Rereading
 from edgechat.engine.pace import Pace
 from edgechat.engine.refusal import error_frame
 from edgechat.engine.sequence import never_started
+from edgechat.engine.speculation import Speculation
 from edgechat.errors import ContextOverflowError, DeadlineError, EdgechatError, EngineBusyError
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class DecodeLoop:
         self._vital = vital
         self._inbox = inbox
         self._admission = Admission(residence)
+        self._speculation = Speculation(self._context, is_rewindable=residence.model.is_rewindable)
         self._carer, self._figures = carer, figures
         self._heed = Heed(carer, figures, residence, self._admission)
         self._budget = Budget(self._context.n_ctx)
@@ -192,6 +194,7 @@ class DecodeLoop:
         """Take an admitted sequence in, unless there is nothing left to generate."""
         self._running.append(sequence)
         self._heed.begun(sequence)
+        self._speculation.join(sequence)
         # An engine that died between the last token and its ``done`` left an answer that is complete; and an answer
         # whose beginning is forced has it read together with the prompt.
         if sequence.reply.is_stopped:
@@ -210,16 +213,18 @@ class DecodeLoop:
         allowed = self._carer.threads(self._governor.n_threads)
         context.set_threads(*(min(planned, allowed) for planned in self._planned_threads))
         context.clear()
+        self._speculation.guess(self._running, allowed)
         n_decoding = n_prefilled = 0
         for sequence in self._running:
             sequence.logits_at = -1
             pending = sequence.pending
             if sequence.timing.first_token and pending <= context.room:
-                # One sampled token, and behind it those that a constraint forces.
-                start = sequence.n_past
-                tokens = sequence.generated[-pending:]
-                sequence.logits_at = context.add(tokens, start, sequence.slot, want_logits=True)
-                sequence.n_past += pending
+                # One sampled token, behind it those that a constraint forces, and those that are guessed.
+                tokens = sequence.generated[-pending:] + sequence.draft
+                n_rows = 1 + len(sequence.draft)
+                at = context.add(tokens, sequence.n_past, sequence.slot, want_logits=True, n_rows=n_rows)
+                sequence.logits_at = at
+                sequence.n_past += len(tokens)
                 n_decoding += 1
         began = time.monotonic()
         reading = self._next_to_read()
@@ -233,18 +238,24 @@ class DecodeLoop:
             # As slow as the disk, for as long as it lives: a smaller plan takes over, as after the OOM killer.
             self._vital.note(declared="oom:the model's file had to be read again for every token")
             os._exit(REREADING_EXIT)
-        self._pace.took(n_decoding, n_prefilled, time.monotonic() - began)
+        seconds = time.monotonic() - began
+        if self._speculation.took(n_prefilled, seconds):
+            self._pace.took(n_decoding, n_prefilled, seconds)
         for sequence in list(self._running):
             if sequence.logits_at >= 0:
                 self._sample(sequence)
             elif sequence is reading and n_prefilled:
-                if sequence.n_past == sequence.n_static:
-                    self._admission.keep_prefix(sequence)
-                done = min(sequence.n_past, len(sequence.prompt))
-                sequence.reader.send(Prefill(done, len(sequence.prompt)), sequence.request_id)
+                self._report(sequence)
         if reading is not None and view is not None:
             # Last, because it takes the logits of the step with it.
             self._look(reading, view)
+
+    def _report(self, sequence: Sequence) -> None:
+        """Say how far a prompt is read, and keep the part that others will begin with."""
+        if sequence.n_past == sequence.n_static:
+            self._admission.keep_prefix(sequence)
+        done = min(sequence.n_past, len(sequence.prompt))
+        sequence.reader.send(Prefill(done, len(sequence.prompt)), sequence.request_id)
 
     def _next_to_read(self) -> Sequence | None:
         """Prompts are read in turns, a piece each: a short one does not wait for all of a long one."""
@@ -287,17 +298,29 @@ class DecodeLoop:
             self._context.decode()
 
     def _sample(self, sequence: Sequence) -> None:
-        model = self._home.model
-        if sequence.constraint is not None and not sequence.reply.is_in_thought:
-            token = sequence.constraint.choose(sequence.sampler, self._context, sequence.logits_at)
-        else:
-            token = sequence.sampler.sample(self._context, sequence.logits_at)
-        is_end = model.is_eog(token)
-        reason = sequence.accept(token, b"" if is_end else model.piece(token), is_end=is_end, now=time.monotonic())
-        if reason is None:
-            reason = sequence.force(model.piece)
+        """Choose the next token, and those behind it for as long as they are the drafted ones."""
+        start, confirmed = len(sequence.generated), 0
+        while True:
+            reason = self._sample_row(sequence, sequence.logits_at + confirmed)
+            confirmed = sequence.n_confirmed(start)
+            # A row is worth something only while all before it is what the answer holds.
+            if reason is not None or start + confirmed < len(sequence.generated):
+                break
+        if sequence.draft:
+            self._speculation.settle(sequence, confirmed)
         if reason is not None:
             self._end(sequence, reason)
+
+    def _sample_row(self, sequence: Sequence, row: int) -> str | None:
+        """Choose one token; the finish reason when the answer ends with it."""
+        model = self._home.model
+        if sequence.constraint is not None and not sequence.reply.is_in_thought:
+            token = sequence.constraint.choose(sequence.sampler, self._context, row)
+        else:
+            token = sequence.sampler.sample(self._context, row)
+        is_end = model.is_eog(token)
+        reason = sequence.accept(token, b"" if is_end else model.piece(token), is_end=is_end, now=time.monotonic())
+        return reason if reason is not None else sequence.force(model.piece)
 
     def _end(self, sequence: Sequence, reason: str) -> None:
         self._running.remove(sequence)

@@ -143,6 +143,9 @@ class Request:
     with or without a summary in their place."""
     summary: str = ""
     """Stands for the messages that are left out, where a client has had them summarized."""
+    speculate: bool = True
+    """Let tokens be guessed from what stands before and checked several at a time, where that is faster. It changes no
+    choice of the model's; off for measuring."""
     resume: tuple[int, ...] = ()
     """Token ids already received: generation goes on behind them."""
     resume_model: str | None = None
@@ -239,6 +242,7 @@ _FIELDS: dict[str, Callable[[object], bool]] = {
     "keep": lambda value: value is None or isinstance(value, str),
     "overflow": lambda value: isinstance(value, str),
     "summary": lambda value: isinstance(value, str),
+    "speculate": lambda value: isinstance(value, bool),
     "resume": _each(_is_whole),
     "resume_model": lambda value: value is None or isinstance(value, str),
     "resume_text": lambda value: isinstance(value, str),

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from edgechat.engine.constrain import Constraint
+    from edgechat.engine.drafts import Drafts
     from edgechat.engine.native.sampler import Sampler
     from edgechat.engine.native.vision import View
     from edgechat.engine.request import Request
@@ -74,7 +75,13 @@ class Sequence:
     """Generated tokens that were the only ones possible, and so were not sampled."""
     timing: Timing = field(default_factory=Timing)
     logits_at: int = -1
-    """Batch index of this step's logits, or -1."""
+    """Batch index of this step's first row of logits, or -1."""
+    drafts: Drafts | None = None
+    """What may come next, where speculation is possible and wanted."""
+    draft: list[int] = field(default_factory=list)
+    """Tokens behind the pending ones in this step's batch, each with a row of logits: guessed, and not yet accepted."""
+    n_drafted: int = 0
+    n_accepted: int = 0
     _unsent: list[Piece] = field(default_factory=list)
     _unsent_tokens: list[int] = field(default_factory=list)
     _flushed: float = 0.0
@@ -96,6 +103,11 @@ class Sequence:
         if end <= n:
             return list(self.prompt[start:end])
         return [*self.prompt[start:n], *self.generated[max(start - n, 0) : end - n]]
+
+    def n_confirmed(self, start: int) -> int:
+        """How many drafted tokens the answer has turned out to hold, from index ``start`` of ``generated``."""
+        new = self.generated[start : start + len(self.draft)]
+        return next((i for i, (a, b) in enumerate(zip(new, self.draft, strict=False)) if a != b), len(new))
 
     def accept(self, token: int, piece: bytes, *, is_end: bool, now: float) -> str | None:
         """Take one sampled token.
@@ -134,15 +146,17 @@ class Sequence:
         forced = self.constraint.forced()
         allowed = forced[: self.max_tokens - len(self.generated)]
         for token in allowed:
-            self._add(token, piece_of(token))
+            self._add(token, piece_of(token), is_forced=True)
         self.n_forced += len(allowed)
         self.sampler.remember(allowed)
         if self.constraint.is_complete and len(allowed) == len(forced):
             return "stop"
         return "length" if len(self.generated) >= self.max_tokens else None
 
-    def _add(self, token: int, piece: bytes) -> None:
+    def _add(self, token: int, piece: bytes, *, is_forced: bool = False) -> None:
         self.generated.append(token)
+        if self.drafts is not None:
+            self.drafts.take(token, is_forced=is_forced)
         self._unsent_tokens.append(token)
         self._unsent += self.reply.feed(piece)
 
@@ -182,8 +196,8 @@ class Sequence:
                     "cached_tokens": self.cached,
                     "completion_tokens": len(self.generated),
                     "forced_tokens": self.n_forced,
-                    "drafted_tokens": 0,
-                    "accepted_tokens": 0,
+                    "drafted_tokens": self.n_drafted,
+                    "accepted_tokens": self.n_accepted,
                 },
                 timing={
                     "queued_s": max(timing.prefill_began - timing.arrived, 0.0) if timing.prefill_began else 0.0,

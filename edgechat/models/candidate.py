@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgechat.models.plan import LONGEST_DRAFT
+
 if TYPE_CHECKING:
     from edgechat.models.calibration import Measurement
     from edgechat.models.shape import ModelShape, WeightBytes
@@ -55,8 +57,8 @@ class FitWish:
     """Only what changes no answer may give way: ubatch, sequences kept warm, load mode, threads. For pinned models."""
     parallel: int = 4
     """Sequences that may live in the context together."""
-    longest_draft: int = 0
-    """Draft tokens checked in one step, at most: each is an output row."""
+    longest_draft: int = LONGEST_DRAFT
+    """Draft tokens checked in one step, at most, over all sequences: each is an output row."""
     offload: bool = True
     """Whether the engine was built to use the board's GPU."""
     purpose: str = "chat"

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+LONGEST_DRAFT = 15
+"""Draft tokens checked in one step, over all answers; 16 rows are what a CPU's matrix kernels take at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class MemoryNeed:

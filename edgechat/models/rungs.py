@@ -1,7 +1,7 @@
 """The ladder of settings for one model on one board, largest first, and the ways to load it. Pure.
 
-A step down gives up, in this order: ubatch (and sequences kept warm, where they cost a window or a state), context, KV
-type. Quantization and model are given up by ``fit.py``. Every step needs less memory than the one before.
+A step down gives up, in this order: ubatch and drafts (and sequences kept warm, where they cost a window or a state),
+context, KV type. Quantization and model are given up by ``fit.py``. Every step needs less memory than the one before.
 """
 
 from __future__ import annotations
@@ -140,11 +140,12 @@ def _settings(board: Board, candidate: Candidate, wish: FitWish, way: Way) -> It
     measured = best(item for item in candidate.measured if item.n_gpu_layers == 0) if not way.device else None
     sizes = [measured.n_ubatch] if measured else []
     sizes += [size for size in ubatches if not sizes or size < sizes[0]]
-    costly = bool(candidate.shape.sliding_window or candidate.shape.recurrent_bytes)
+    costly = _is_costly(candidate)
     small = first
     for step, size in enumerate(sizes):
         sequences = max(1, wish.parallel >> step) if costly else wish.parallel
-        small = replace(first, n_ubatch=size, n_seq_max=sequences, n_outputs_max=sequences * (1 + wish.longest_draft))
+        rows = first.n_outputs_max if not step else sequences
+        small = replace(first, n_ubatch=size, n_seq_max=sequences, n_outputs_max=rows)
         yield small, True
     if wish.exact:
         return
@@ -161,6 +162,11 @@ def _settings(board: Board, candidate: Candidate, wish: FitWish, way: Way) -> It
                 yield replace(small, n_ctx=n_ctx), False
 
 
+def _is_costly(candidate: Candidate) -> bool:
+    """Whether each sequence takes a window or a state: these also cannot take back a draft that was wrong."""
+    return bool(candidate.shape.sliding_window or candidate.shape.recurrent_bytes)
+
+
 def _base(
     board: Board, candidate: Candidate, wish: FitWish, way: Way, *, n_ctx: int, kv_type: str = "f16"
 ) -> LoadSettings:
@@ -172,7 +178,7 @@ def _base(
         n_batch=min(_N_BATCH, n_ctx),
         n_ubatch=(_GPU_UBATCHES if way.device else _CPU_UBATCHES)[0],
         n_seq_max=wish.parallel,
-        n_outputs_max=wish.parallel * (1 + wish.longest_draft),
+        n_outputs_max=wish.parallel + (0 if _is_costly(candidate) else wish.longest_draft),
         load_mode=way.load_mode,
         repack=way.repack,
         n_threads=threads,

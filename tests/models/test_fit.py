@@ -289,4 +289,4 @@ def test_when_nothing_fits_the_smallest_plan_is_returned_and_says_what_is_missin
 def test_drafts_need_output_rows():
     wish = FitWish(n_ctx=4096, parallel=8, longest_draft=3)
 
-    assert ladder(board(8 * GB), candidate("qwen2.5-1.5b-instruct"), wish)[0].settings.n_outputs_max == 32
+    assert ladder(board(8 * GB), candidate("qwen2.5-1.5b-instruct"), wish)[0].settings.n_outputs_max == 11

@@ -39,7 +39,7 @@ class Context:
         params.n_ubatch = settings.n_ubatch
         params.n_seq_max = settings.n_seq_max
         # 0 would size the output buffer for n_batch rows of the whole vocabulary (297 MB for 512 rows of Qwen2.5).
-        params.n_outputs_max = max(settings.n_outputs_max, settings.n_seq_max)
+        params.n_outputs_max = self.n_outputs_max = max(settings.n_outputs_max, settings.n_seq_max)
         params.n_threads = settings.n_threads
         params.n_threads_batch = settings.n_threads_batch
         params.flash_attn_type = _FLASH_ATTN_AUTO if settings.flash_attn else _FLASH_ATTN_OFF
@@ -101,11 +101,13 @@ class Context:
         """How many more tokens the batch takes; one more than n_batch aborts the process."""
         return self.n_batch - int(self._batch.n_tokens)
 
-    def add(self, tokens: list[int], position: int, sequence: int, *, want_logits: bool) -> int:
-        """Append consecutive tokens of one sequence; logits, if wanted, are those after the last.
+    def add(self, tokens: list[int], position: int, sequence: int, *, want_logits: bool, n_rows: int = 1) -> int:
+        """Append consecutive tokens of one sequence; logits, if wanted, are those after the last ``n_rows`` of them.
+
+        More rows than ``n_outputs_max`` in one batch abort the process.
 
         Returns:
-            The index of the last token in the batch, which is what :meth:`sample` takes.
+            The index in the batch of the first token with logits, which is what samplers take; of the last without.
         """
         start: int = self._batch.n_tokens
         count = len(tokens)
@@ -121,9 +123,12 @@ class Context:
             self._positions[start:end] = range(position, position + count)
             self._sequences[start:end] = [sequence] * count
             self._logits[start:end] = [0] * count
-        self._logits[end - 1] = want_logits
         self._batch.n_tokens = end
-        return end - 1
+        if n_rows == 1:
+            self._logits[end - 1] = want_logits
+        else:
+            self._logits[end - n_rows : end] = [want_logits] * n_rows
+        return end - n_rows
 
     def decode(self) -> None:
         """Run the batch through the model.
