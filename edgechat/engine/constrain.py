@@ -74,12 +74,13 @@ def grammar(constraint: dict[str, Any]) -> str:
     import llguidance  # noqa: PLC0415
 
     if len(constraint) != 1:
-        raise SchemaError("A constraint is exactly one of json_schema, regex or choices.")
+        raise SchemaError("A constraint is exactly one of json_schema, regex, choices or tool_call.")
     ((kind, value),) = constraint.items()
     if kind == "json_schema":
         tight = json_schema.prepare(value)
-        # With optional white space nothing is forced, and small models fill the context with it.
-        return llguidance.LLMatcher.grammar_from_json_schema(tight, overrides={"whitespace_flexible": False})
+        return llguidance.LLMatcher.grammar_from_json_schema(tight, overrides=json_schema.LAYOUT)
+    if kind == "tool_call":
+        return _text_or_call(json_schema.prepare(value))
     if kind == "regex" and isinstance(value, str):
         return llguidance.LLMatcher.grammar_from_regex(value)
     if (
@@ -91,6 +92,21 @@ def grammar(constraint: dict[str, Any]) -> str:
         options = " | ".join(json.dumps(each, ensure_ascii=False) for each in value)
         return llguidance.LLMatcher.grammar_from_lark(f"start: {options}")
     raise SchemaError(f"{kind!r} is not a constraint, or is empty.", hint="Use json_schema, regex or choices.")
+
+
+def _text_or_call(schema: dict[str, Any]) -> str:
+    """Grammar of an answer that is plain text or a call: JSON, bare or between the tags that Hermes' template brought up.
+
+    Text never begins like a call; what begins like one is one, to its end. Separators are those of the templates.
+    """
+    spaced = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+    rules = (
+        "start: text | call | tagged",
+        r'tagged: "<tool_call>\n" call "\n</tool_call>"',
+        f"call: %json {json.dumps({**schema, 'x-guidance': spaced})}",
+        r"text: /[^{<](.|\n)*/",
+    )
+    return "\n".join(rules)
 
 
 class Constraint:

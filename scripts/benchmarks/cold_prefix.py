@@ -35,7 +35,7 @@ _GLOSSARY = (
     " Use these words, and no others for the same thing: seal, joint; valve, vanne; pump, pompe; bearing, palier; "
     "conveyor, convoyeur; outlet, sortie; inlet, entrée; shift, équipe; fitter, monteur; gauge, manomètre; hose, "
     "flexible; bolt, boulon; wrench, clé; leak, fuite; noise, bruit; belt, courroie; gear, engrenage; shaft, arbre; "
-    "tank, réservoir; drill, perceuse; hammer, marteau."
+    "tank, réservoir; drill, perceuse; hammer, marteau; nut, écrou; screw, vis."
 )
 """Brings the instructions to 400 tokens, with SmolLM2's vocabulary as with Qwen's."""
 

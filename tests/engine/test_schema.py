@@ -350,10 +350,10 @@ def test_what_json_cannot_hold_is_refused():
 
 
 def test_the_length_of_an_answer_follows_from_its_schema():
-    assert max_json_chars(prepare({"const": {"a": [1, "x"]}})) == len('{"a":[1,"x"]}')
+    assert max_json_chars(prepare({"const": {"a": [1, "x"]}})) == len('{"a": [1, "x"]}')
     assert (
         max_json_chars(prepare({"type": "array", "items": {"type": "null"}, "maxItems": 3}))
-        == len("[null,null,null]") + 3
+        == len("[null, null, null]") + 3
     )
     bounded = max_json_chars(prepare(ACCEPTED["answers: explanation"]))
     assert bounded is not None

@@ -6,9 +6,12 @@ spans a boundary.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import llguidance
+
+from edgechat.engine.schema.layout import COLON, COMMA, LAYOUT
 
 if TYPE_CHECKING:
     import random
@@ -32,17 +35,23 @@ _TOKENIZER = llguidance.LLTokenizer(llguidance.TokenizerWrapper(_Bytes()), n_voc
 
 def compiled(tight: dict[str, Any]) -> llguidance.LLMatcher:
     """The decoder for a tightened schema, exactly as the engine compiles it."""
-    grammar = llguidance.LLMatcher.grammar_from_json_schema(tight, overrides={"whitespace_flexible": False})
+    grammar = llguidance.LLMatcher.grammar_from_json_schema(tight, overrides=LAYOUT)
     matcher = llguidance.LLMatcher(_TOKENIZER, grammar, log_level=0)
     assert not matcher.is_error(), matcher.get_error()
     assert not matcher.get_grammar_warnings()
     return matcher
 
 
+def laid_out(text: str) -> str:
+    """JSON without white space in the layout that is decoded; what stands in strings is left as it is."""
+    spaced = {":": COLON, ",": COMMA}
+    return re.sub(r'"(?:[^"\\]|\\.)*"|[:,]', lambda found: spaced.get(found[0], found[0]), text)
+
+
 def accepts(tight: dict[str, Any], text: str) -> bool:
-    """Whether the decoder lets a text through, to its end."""
+    """Whether the decoder lets a text, written without white space, through to its end in its own layout."""
     matcher = compiled(tight)
-    data = list(text.encode())
+    data = list(laid_out(text).encode())
     return matcher.try_consume_tokens(data) == len(data) and matcher.is_accepting()
 
 

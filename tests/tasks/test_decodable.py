@@ -7,6 +7,7 @@ from typing import Any
 import llguidance
 import pytest
 
+from edgechat.engine.schema import LAYOUT
 from edgechat.tasks.contract import Context
 from edgechat.tasks.registry import load
 
@@ -17,7 +18,7 @@ def test_the_decoder_compiles_the_schema_of_the_example(name, language):
     task = load(name)
     record = task.input_model.model_validate({**task.example, "language": language})
     schema: Any = next(task.steps(record, Context())).schema
-    grammar = llguidance.LLMatcher.grammar_from_json_schema(schema, overrides={"whitespace_flexible": False})
+    grammar = llguidance.LLMatcher.grammar_from_json_schema(schema, overrides=LAYOUT)
     assert llguidance.LLMatcher.validate_grammar(grammar) == ""
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from edgechat.engine.schema.document import Document, parse
+from edgechat.engine.schema.layout import LAYOUT
 from edgechat.engine.schema.meaning import Meaning
 from edgechat.engine.schema.size import longest
 from edgechat.engine.schema.tighten import Tightener
 from edgechat.errors import SchemaError
 
-__all__ = ["ANY", "max_json_chars", "parse", "prepare"]
+__all__ = ["ANY", "LAYOUT", "max_json_chars", "parse", "prepare"]
 
 ANY: dict[str, Any] = {"type": "object"}
 """The schema behind ``--schema any``: some JSON object."""
@@ -30,8 +31,9 @@ def prepare(schema: object) -> dict[str, Any]:
         schema: a parsed JSON schema, draft-04 to 2020-12; ``$schema`` names the draft, 2020-12 without it.
 
     Returns:
-        A new schema for llguidance 1.9 with compact white space. Strings, arrays, numbers and maps are bounded, objects
-        that name their members are closed. It is for decoding alone: answers are validated against the original.
+        A new schema for llguidance 1.9, decoded with the white space of :data:`LAYOUT`. Strings, arrays, numbers and
+        maps are bounded, objects that name their members are closed. It is for decoding alone: answers are validated
+        against the original.
 
     Raises:
         SchemaError: the schema is invalid, too large, impossible to satisfy, or asks for what cannot be enforced;

@@ -6,12 +6,15 @@ import json
 from decimal import Decimal
 from typing import Any
 
+from edgechat.engine.schema.layout import COLON, COMMA
+
+_PER_MEMBER = len(COLON) + len(COMMA)
 _PER_CHARACTER = 6
 """A control character is spelt ``\\u0000``; where those are ruled out, an escape takes two."""
 
 
 def longest(schema: dict[str, Any]) -> int | None:
-    """Characters of the longest compact JSON text that ``schema`` allows, as an upper bound; None without a limit.
+    """Characters of the longest JSON text that ``schema`` allows, as an upper bound; None without a limit.
 
     Exact about structure and generous about text: each character of a string counts as its longest escape.
     """
@@ -65,21 +68,24 @@ class _Measure:
         others = schema["maxItems"] - len(prefix)
         if others and schema.get("items") is not False:
             each = self.of(schema.get("items"))
-            prefix.append(None if each is None else each * others + others - 1)
-        return _total(prefix, 2 + max(len(prefix) - 1, 0))
+            prefix.append(None if each is None else each * others + len(COMMA) * (others - 1))
+        return _total(prefix, 2 + len(COMMA) * max(len(prefix) - 1, 0))
 
     def _object(self, schema: dict[str, Any]) -> int | None:
         members: list[int | None] = []
         for name, each in schema.get("properties", {}).items():
-            members.append(_total([self.of(each)], _spelled(name) + 2))  # a colon and a comma
+            members.append(_total([self.of(each)], _spelled(name) + _PER_MEMBER))
         families = schema.get("patternProperties", {})
         if families:
             each = _largest([self.of(family) for family in families.values()])
             most, name = schema.get("maxProperties"), schema.get("x-longest-name")
             if each is None or most is None or name is None:
                 return None
-            members.append((each + 2 + self._escape * name + 2) * max(most - len(members), 0))
-        return _total(members, 2) if schema.get("additionalProperties") is False else None
+            members.append((each + 2 + self._escape * name + _PER_MEMBER) * max(most - len(members), 0))
+        total = _total(members, 2)
+        if total is None or schema.get("additionalProperties") is not False:
+            return None
+        return max(total - len(COMMA), 2)
 
 
 def _total(parts: list[int | None], start: int) -> int | None:
@@ -109,9 +115,10 @@ def _number(schema: dict[str, Any]) -> int | None:
 
 def _spelled(value: Any) -> int:
     if isinstance(value, list):
-        return 1 + max(1, sum(_spelled(each) + 1 for each in value))
+        return 2 + sum(map(_spelled, value)) + len(COMMA) * max(len(value) - 1, 0)
     if isinstance(value, dict):
-        return 1 + max(1, sum(_spelled(key) + _spelled(each) + 2 for key, each in value.items()))
+        members = sum(_spelled(key) + _spelled(each) + _PER_MEMBER for key, each in value.items())
+        return 2 + max(members - len(COMMA), 0)
     if isinstance(value, float):
         return len(f"{Decimal(str(value)):f}")  # the decoder writes no exponents
     text = json.dumps(value, ensure_ascii=False)
