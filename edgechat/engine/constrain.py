@@ -95,7 +95,7 @@ def grammar(constraint: dict[str, Any]) -> str:
 
 
 def _text_or_call(schema: dict[str, Any]) -> str:
-    """Grammar of an answer that is plain text or a call: JSON, bare or between the tags that Hermes' template brought up.
+    """Grammar of an answer that is plain text or a call: JSON, bare or between the tags of Hermes' template.
 
     Text never begins like a call; what begins like one is one, to its end. Separators are those of the templates.
     """

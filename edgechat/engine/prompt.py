@@ -11,7 +11,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from edgechat.engine.cells import common_prefix
 from edgechat.engine.reply import open_thought
@@ -60,7 +60,14 @@ class Tokenizer(Protocol):
 class Template(Protocol):
     """What renders a conversation."""
 
-    def render(self, messages: Sequence[dict[str, str]], *, think: bool, add_generation_prompt: bool = True) -> str:
+    def render(
+        self,
+        messages: Sequence[dict[str, Any]],
+        *,
+        think: bool,
+        add_generation_prompt: bool = True,
+        tools: Sequence[dict[str, Any]] = (),
+    ) -> str:
         """The prompt text."""
 
 
@@ -93,17 +100,24 @@ def build(
     *,
     takes_system: bool,
     think: bool,
+    tools: Sequence[dict[str, Any]] = (),
     look: Callable[[str], Picture] = _blind,
 ) -> Prompt:
     """Render and tokenize a conversation; ``look`` turns an image of it into tokens.
 
     Raises:
-        InvalidInputError: the template rejects the conversation, or an image cannot be looked at.
+        InvalidInputError: the template rejects the conversation or has no place for its tools, or an image cannot be
+            looked at.
         TemplateError: the template fails.
     """
     pictures = [[look(image) for image in message.images] for message in messages]
-    turns = [{"role": m.role, "content": m.content} for m in messages]
-    render = partial(_render, template=template, tokenizer=tokenizer, takes_system=takes_system, think=think)
+    turns: list[dict[str, Any]] = [
+        {"role": m.role, "content": m.content, **({"tool_calls": list(m.tool_calls)} if m.tool_calls else {})}
+        for m in messages
+    ]
+    render = partial(
+        _render, template=template, tokenizer=tokenizer, takes_system=takes_system, think=think, tools=tools
+    )
     tokens, tail = render(turns, pictures)
     n_static = 0
     if [m.role for m in messages] in (["user"], ["system", "user"]):
@@ -128,13 +142,14 @@ def _views(tokens: tuple[int, ...], pictures: list[list[Picture]]) -> dict[int, 
 
 
 def _render(
-    turns: list[dict[str, str]],
+    turns: list[dict[str, Any]],
     pictures: list[list[Picture]],
     *,
     template: Template,
     tokenizer: Tokenizer,
     takes_system: bool,
     think: bool,
+    tools: Sequence[dict[str, Any]] = (),
 ) -> tuple[tuple[int, ...], str]:
     """Token ids, and the end of the text they were made from."""
     disguise = _Disguise(tokenizer)
@@ -144,14 +159,30 @@ def _render(
     turns = [dict(turn) for turn in (turns if takes_system else _fold_system(turns))]
     for turn in turns:
         turn["content"] = disguise.hide(turn["content"])
+        if "tool_calls" in turn:
+            turn["tool_calls"] = disguise.hide_all(turn["tool_calls"])
     disguise.guard_seams(turns)
-    text = template.render(turns, think=think)
+    tools = disguise.hide_all(list(tools))
+    text = template.render(turns, think=think, tools=tools)
+    _require_tools(text, turns, tools)
     return tuple(disguise.tokenize(text)), text[-64:]
 
 
-def _fold_system(turns: list[dict[str, str]]) -> list[dict[str, str]]:
+def _require_tools(text: str, turns: list[dict[str, Any]], tools: Sequence[dict[str, Any]]) -> None:
+    """See that the model gets to know of the tools, of what was called and of what came back."""
+    names = [each["function"]["name"] for each in tools]
+    calls = [call["function"]["name"] for turn in turns for call in turn.get("tool_calls", ())]
+    results = [turn["content"].strip() for turn in turns if turn["role"] == "tool"]
+    if not all(each in text for each in (*names, *calls, *results)):
+        raise InvalidInputError(
+            "The model's chat template has no place for tools.",
+            hint="Ask without tools, or take a model that knows them.",
+        )
+
+
+def _fold_system(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Put system messages in front of the user message that follows, for templates that have no place for them."""
-    folded: list[dict[str, str]] = []
+    folded: list[dict[str, Any]] = []
     pending = ""
     for turn in turns:
         if turn["role"] == "system":
@@ -188,6 +219,14 @@ class _Disguise:
         self._pictures.append(picture)
         return f"{self._nonce}.p{len(self._pictures) - 1}."
 
+    def hide_all(self, value: Any) -> Any:
+        """:meth:`hide` for every text in a JSON value, names included."""
+        if isinstance(value, str):
+            return self.hide(value)
+        if isinstance(value, dict):
+            return {self.hide(name): self.hide_all(each) for name, each in value.items()}
+        return [self.hide_all(each) for each in value] if isinstance(value, (list, tuple)) else value
+
     def _cut(self, text: str) -> list[str]:
         """Plain text and control tokens' spellings by turns; plain at both ends."""
         parts = [text]
@@ -219,7 +258,7 @@ class _Disguise:
         number = self._numbers.setdefault(hidden, len(self._numbers))
         return f"{self._nonce}.{number}."
 
-    def guard_seams(self, turns: list[dict[str, str]]) -> None:
+    def guard_seams(self, turns: list[dict[str, Any]]) -> None:
         """Keep messages that a template puts side by side from spelling a control token together."""
         stripped = [turn["content"].strip() for turn in turns]
         edges = [text if len(text) <= 2 * _EDGE else f"{text[:_EDGE]}\n{text[-_EDGE:]}" for text in stripped]

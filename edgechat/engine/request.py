@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 DEFAULT_MAX_TOKENS = 1024
 """Longest answer unless the caller says otherwise; KV cells for it are reserved before the answer starts."""
 
-ROLES = ("system", "user", "assistant")
+ROLES = ("system", "user", "assistant", "tool")
 
 OVERFLOWS = ("refuse", "trim", "summarize")
 """What may become of a conversation that has outgrown the context."""
@@ -89,6 +89,8 @@ class Message:
     content: str
     images: tuple[str, ...] = ()
     """Image files in base64 (:mod:`edgechat.engine.images`), shown to the model before the text."""
+    tool_calls: tuple[dict[str, Any], ...] = ()
+    """Of the assistant: ``{"function": {"name": ..., "arguments": {...}}}``, as templates know them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +136,10 @@ class Request:
     timeout_s: float | None = None
     """The engine gives the slot back after this long, whatever the client does."""
     constraint: dict[str, Any] | None = None
-    """``{"json_schema": {...}}``, ``{"regex": "..."}`` or ``{"choices": [...]}``: the answer satisfies it, or it is
-    an error."""
+    """``{"json_schema": {...}}``, ``{"regex": "..."}``, ``{"choices": [...]}`` or ``{"tool_call": {...}}`` (text, or a
+    call by this schema): the answer satisfies it, or it is an error."""
+    tools: tuple[dict[str, Any], ...] = ()
+    """What the model may call, as OpenAI describes it; the model's own template says it to the model."""
     keep: str | None = None
     """Name under which the KV cells of this conversation are kept on disk when the answer is done, and found again."""
     overflow: str = "refuse"
@@ -191,10 +195,12 @@ class Request:
         try:
             fields = dict(data)
             fields["messages"] = tuple(
-                Message(**{**message, "images": tuple(message.get("images", ()))}) for message in fields["messages"]
+                Message(**{**message, **{name: tuple(message.get(name, ())) for name in ("images", "tool_calls")}})
+                for message in fields["messages"]
             )
             fields["wish"] = Wish(**fields.get("wish", {}))
             fields["stop"] = tuple(fields.get("stop", ()))
+            fields["tools"] = tuple(fields.get("tools", ()))
             fields["resume"] = tuple(fields.get("resume", ()))
             request = cls(**fields)
         except (KeyError, TypeError) as error:
@@ -239,6 +245,7 @@ _FIELDS: dict[str, Callable[[object], bool]] = {
     "think": lambda value: isinstance(value, bool),
     "timeout_s": lambda value: value is None or _is_number(value),
     "constraint": lambda value: value is None or isinstance(value, dict),
+    "tools": _each(lambda value: isinstance(value, dict)),
     "keep": lambda value: value is None or isinstance(value, str),
     "overflow": lambda value: isinstance(value, str),
     "summary": lambda value: isinstance(value, str),

@@ -9,7 +9,7 @@ import importlib
 import threading
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgechat.engine.native.context import Context
 from edgechat.engine.native.lib import llama
@@ -43,11 +43,18 @@ class _Watched:
     ) -> None:
         self._template, self._watch, self._thinking_off = template, watch, thinking_off
 
-    def render(self, messages: Sequence[dict[str, str]], *, think: bool, add_generation_prompt: bool = True) -> str:
+    def render(
+        self,
+        messages: Sequence[dict[str, Any]],
+        *,
+        think: bool,
+        add_generation_prompt: bool = True,
+        tools: Sequence[dict[str, Any]] = (),
+    ) -> str:
         switches = {name: off != think for name, off in self._thinking_off.items()}
         with self._watch():
             return self._template.render(
-                messages, think=think, add_generation_prompt=add_generation_prompt, switches=switches
+                messages, think=think, add_generation_prompt=add_generation_prompt, switches=switches, tools=tools
             )
 
 
@@ -145,6 +152,7 @@ class Residence:
             self.model,
             takes_system=self._takes_system,
             think=request.think,
+            tools=request.tools,
             look=self._look,
         )
 

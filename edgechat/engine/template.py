@@ -8,7 +8,7 @@ return.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 
@@ -62,11 +62,12 @@ class ChatTemplate:
 
     def render(
         self,
-        messages: Sequence[dict[str, str]],
+        messages: Sequence[dict[str, Any]],
         *,
         think: bool,
         add_generation_prompt: bool = True,
         switches: Mapping[str, bool] | None = None,
+        tools: Sequence[dict[str, Any]] = (),
     ) -> str:
         """The prompt text of a conversation.
 
@@ -75,17 +76,18 @@ class ChatTemplate:
             think: value of the ``enable_thinking`` switch that thinking models' templates read.
             add_generation_prompt: end with the opening of the assistant's turn.
             switches: further variables by which this model's thinking is switched.
+            tools: what the model may call; a template that knows no tools says nothing of them.
 
         Raises:
             InvalidInputError: the template itself rejects this conversation (wrong order of roles, say).
             TemplateError: the template fails, or the sandbox stopped it.
         """
-        self._sandbox.begin(sum(len(text) for message in messages for text in message.values()))
+        self._sandbox.begin(sum(len(str(value)) for message in (*messages, *tools) for value in message.values()))
         try:
             return self._template.render(
                 messages=[dict(message) for message in messages],
                 add_generation_prompt=add_generation_prompt,
-                tools=None,
+                tools=list(tools) or None,
                 **{"enable_thinking": think, **(switches or {})},
                 **self._special,
             )
