@@ -85,6 +85,7 @@ class Assistant:
         n_ctx: int | None = None,
         parallel: int = PARALLEL,
         keep_alive: str | None = None,
+        allow_step_down: bool = False,
     ) -> Self:
         """An assistant for the model of this user's machine. The engine starts with the first question.
 
@@ -93,6 +94,8 @@ class Assistant:
             n_ctx: context in tokens; None leaves it to the plan.
             parallel: questions asked at once; more wait.
             keep_alive: how long the engine stays afterwards (``30m``, ``0``, ``-1``).
+            allow_step_down: let the context and KV type of a model fixed by ``edgechat models use`` give way when
+                memory is short; otherwise questions then raise NoModelError.
 
         Raises:
             UsageError: the configuration or a duration cannot be understood.
@@ -102,7 +105,7 @@ class Assistant:
         config = settings.load(paths.config)
         return cls(
             paths,
-            Wish.of(model or config.model, n_ctx or config.n_ctx),
+            Wish.of(model or config.model, n_ctx or config.n_ctx, exact=not allow_step_down),
             parallel=parallel,
             keep_alive_s=None if keep_alive is None else settings.seconds(keep_alive),
         )
@@ -277,6 +280,8 @@ class Assistant:
                 known = generator.identify(_left(until_s))
                 context = replace(context, vision=known.vision, prompts=known.prompts)
             except NoModelError as error:
+                if type(error) is not NoModelError:
+                    raise  # one was named or fixed, and is not there
                 missing = error
             done = perform(
                 loaded,
@@ -291,6 +296,8 @@ class Assistant:
                     raise missing
                 if isinstance(done.cause, (EngineError, NoModelError)):
                     raise done.cause
+            elif isinstance(done.cause, NoModelError) and type(done.cause) is not NoModelError:
+                raise done.cause  # what somebody chose is not done without, though rules had enough to say
             return done
 
     def _events(

@@ -38,6 +38,7 @@ _SHOWN_SHA = 12
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("-m", "--model", help="A model's name, NAME:QUANT, or the path of a GGUF file.")
+@click.option("--allow-step-down", is_flag=True, help="Let what `models use` fixed give way when memory is short.")
 @click.option("--limit", type=click.IntRange(min=1), help="Take the first so many records.")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Seconds for each record.")
 @click.option("--seed", type=click.IntRange(0, (1 << 32) - 1), default=0, show_default=True, help="Decoding is greedy.")
@@ -83,7 +84,7 @@ def evaluate(task: str, file: Path, *, as_json: bool, **options: Any) -> None:  
         language=locale_language(),
         keeps_answers=False,
     )
-    wish = Wish.of(options["model"] or config.model, config.n_ctx)
+    wish = Wish.of(options["model"] or config.model, config.n_ctx, exact=not options["allow_step_down"])
     report = report_of(loaded, file, pairs, results_of(job, loaded, pairs, paths, wish), options["seed"])
     click.echo(json.dumps(report, ensure_ascii=False) if as_json else report_text(report))
 

@@ -68,6 +68,7 @@ class _TaskList(click.Command):
 @click.option("--seed", type=click.IntRange(0, (1 << 32) - 1), help="Kept with every result.")
 @click.option("--language", type=click.Choice(LANGUAGES), help="Language of texts; the locale's otherwise.")
 @click.option("--no-cache", is_flag=True, help="Ask again even where the same input was answered before.")
+@click.option("--allow-step-down", is_flag=True, help="Let what `models use` fixed give way when memory is short.")
 @click.option("-m", "--model", help="A model's name, NAME:QUANT, or the path of a GGUF file.")
 def run(task: str, source: str | None, **options: Any) -> None:  # noqa: ANN401 - click's
     """Run TASK over INPUT: .json one record; .jsonl or .csv many; text where the task takes text.
@@ -84,7 +85,7 @@ def run(task: str, source: str | None, **options: Any) -> None:  # noqa: ANN401 
     loaded = _task(task)
     paths = Paths.from_env()
     config = settings.load(paths.config)
-    wish = Wish.of(options["model"] or config.model, config.n_ctx)
+    wish = Wish.of(options["model"] or config.model, config.n_ctx, exact=not options["allow_step_down"])
     pairs = (*options["pairs"], *(("strict=true",) if options["strict"] else ()))
     fields = given_fields(pairs, published_schema(loaded, "input"))
     for flag in ("strict", "glossary"):

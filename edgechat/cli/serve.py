@@ -27,6 +27,7 @@ _DEFECTS_PER_MINUTE = 3
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
 @click.option("-m", "--model", help="The model to answer with: a name, NAME:QUANT, or the path of a GGUF file.")
 @click.option("--ctx", "n_ctx", type=click.IntRange(min=256), help="Context size in tokens.")
+@click.option("--allow-step-down", is_flag=True, help="Let what `models use` fixed give way when memory is short.")
 @click.option("--parallel", type=click.IntRange(1, 32), default=8, show_default=True, help="Answers at once.")
 @click.option("--queue", type=click.IntRange(0, 1000), default=32, show_default=True, help="Requests that may wait.")
 @click.option(
@@ -66,7 +67,11 @@ def serve(host: str, port: int, **options: Any) -> None:  # noqa: ANN401 - click
     config = settings.load(paths.config)
     keep_alive = options["keep_alive"]
     wanted = Settings(
-        wish=Wish.of(options["model"] or config.model, options["n_ctx"] or config.n_ctx),
+        wish=Wish.of(
+            options["model"] or config.model,
+            options["n_ctx"] or config.n_ctx,
+            exact=not options["allow_step_down"],
+        ),
         places=options["parallel"],
         queue=options["queue"],
         timeout_s=options["timeout_s"],

@@ -54,7 +54,7 @@ def install(arguments: tuple[str, ...], *, is_system: bool, dry_run: bool) -> No
         raise UsageError("--rotate-token ends at once; a service cannot do that.")
     unit, choice, board = make_unit(
         arguments,
-        Wish.of(options["model"], options["n_ctx"]),
+        Wish.of(options["model"], options["n_ctx"], exact=not options["allow_step_down"]),
         is_system=is_system,
         loopback_only=is_loopback(options["host"]),
     )

@@ -232,7 +232,8 @@ class Batch:
         if cause is None and self._no_model is not None and result.status not in {"ok", "invalid_input"}:
             cause = self._no_model
         self._engine_failures = self._engine_failures + 1 if isinstance(cause, EngineError) else 0
-        is_mute = isinstance(cause, NoModelError) and result.status != "ok"
+        # What nobody has may be done without where rules have enough to say; what somebody chose may not.
+        is_mute = isinstance(cause, NoModelError) and (result.status != "ok" or type(cause) is not NoModelError)
         if isinstance(cause, StateError) or is_mute or self._engine_failures >= MAX_ENGINE_FAILURES:
             assert cause is not None  # noqa: S101 - each of the three has one
             raise cause

@@ -192,7 +192,9 @@ def _identity(paths: Paths, wish: Wish, tell: Listeners) -> tuple[Identity | Non
     try:
         identity = probe.identify()
     except NoModelError as error:
-        # Rules may have enough to say by themselves; the batch stops where they do not.
+        if type(error) is not NoModelError:
+            raise  # one was named or fixed, and is not there
+        # Nothing is installed. Rules may have enough to say by themselves; the batch stops where they do not.
         return None, error
     finally:
         probe.close()

@@ -1,0 +1,125 @@
+"""``models use`` is a promise to scripts: what changes answers never gives way to memory unless they allow it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from edgechat import Assistant
+from edgechat.board.known import load_board
+from edgechat.board.probe import probe
+from edgechat.config import Config
+from edgechat.engine import client, steps
+from edgechat.engine.choice import Choice, choose
+from edgechat.engine.request import Wish
+from edgechat.engine.steps import SteppedDown
+from edgechat.errors import DoesNotFitError
+from edgechat.models.installed import Pin, starter, write_pin
+from edgechat.paths import Paths
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BOARD = load_board("pi5-4gb")
+SCENE = (
+    '{"speed_kmh": 100, "distance_to_car_m": 45, "lane_center_offset_m": 0, "weather": "rain", "time_of_day": "day"}'
+)
+
+
+@pytest.fixture
+def paths() -> Iterator[Paths]:
+    """The starter, pinned with 4,096 tokens."""
+    found = Paths.from_env(os.environ)
+    model = starter()
+    assert model is not None
+    write_pin(found, Pin(model.name, model.quant, 4096))
+    yield found
+    client.stop(found)
+
+
+def chosen(paths: Paths, wish: Wish, *, available: int | None = None, **options: Any) -> Choice:
+    board = BOARD if available is None else replace(BOARD, memory=replace(BOARD.memory, available=available))
+    return choose(
+        wish,
+        paths=paths,
+        config=Config(),
+        board=board,
+        offload=False,
+        **{"stepped_down": SteppedDown(), **options},
+    )
+
+
+def gives_way_at(paths: Paths) -> int:
+    """Free bytes at which only a plan fits that gives up what changes answers."""
+    little, enough = 100_000_000, 3_000_000_000
+    while enough - little > 4_000_000:
+        middle = (little + enough) // 2
+        try:
+            is_whole = chosen(paths, Wish(), available=middle).is_whole
+        except DoesNotFitError:
+            is_whole = False
+        little, enough = (little, middle) if is_whole else (middle, enough)
+    return little
+
+
+def test_with_memory_a_script_gets_what_was_pinned(paths):
+    choice = chosen(paths, Wish(exact=True))
+    assert (choice.plan.settings.n_ctx, choice.plan.settings.kv_type, choice.is_whole) == (4096, "f16", True)
+
+
+def test_where_a_person_gets_a_smaller_plan_a_script_gets_a_refusal_with_the_way_out(paths):
+    available = gives_way_at(paths)
+    assert chosen(paths, Wish(), available=available).plan.settings.kv_type == "q8_0"
+    with pytest.raises(DoesNotFitError, match="--allow-step-down"):
+        chosen(paths, Wish(exact=True), available=available)
+
+
+def test_a_pin_without_a_context_has_the_default_one_in_scripts(paths):
+    write_pin(paths, Pin("smollm2-135m-instruct", "Q4_1", None))
+    assert chosen(paths, Wish()).plan.settings.n_ctx > 4096
+    for cap in (None, 2048):
+        assert chosen(paths, Wish(exact=True), n_ctx_cap=cap).plan.settings.n_ctx == 4096
+
+
+def test_only_a_pin_is_exact(paths):
+    write_pin(paths, None)
+    available = gives_way_at(paths)
+    assert not chosen(paths, Wish(exact=True), available=available).is_whole
+
+
+def run(*arguments: str, code: int) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "edgechat", "run", "driving", SCENE, "--no-cache", *arguments],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    return done.stdout if code == 0 else done.stderr
+
+
+@pytest.mark.engine
+def test_scripts_end_with_3_where_the_pinned_plan_died_and_go_on_where_that_is_allowed(paths):
+    board = probe()
+    paths.state.mkdir(parents=True, exist_ok=True)
+    exact = choose(
+        Wish(exact=True), paths=paths, config=Config(), board=board, offload=False, stepped_down=SteppedDown()
+    )
+    # As after the memory ran out under every plan that keeps the promise.
+    smallest = min(plan.memory.host for plan in exact.ladder)
+    steps.record(paths.state, board.boot_id, exact.label, smallest)
+    done = json.loads(run("--allow-step-down", "--timeout", "1", code=0))
+    assert done["result"]["explanation_status"] in {"ok", "rejected", "timeout"}
+    # The engine is there, with a plan that gave way: it is not what a script asks for.
+    assert client.status(paths)
+    assert "--allow-step-down" in run(code=3)
+    with Assistant.open() as assistant, pytest.raises(DoesNotFitError):
+        assistant.run("driving", json.loads(SCENE))
+
+
+def test_a_model_that_was_named_and_is_not_there_is_not_done_without(paths):
+    assert "nowhere" in run("-m", "nowhere", code=3)
