@@ -218,10 +218,19 @@ def _is_whole(value: object) -> bool:
 
 
 def _is_message(value: object) -> bool:
-    return isinstance(value, dict) and all(
-        isinstance(each, str) if name != "images" else _each(lambda image: isinstance(image, str))(each)
-        for name, each in value.items()
+    if not isinstance(value, dict):
+        return False
+    images, calls = value.get("images", ()), value.get("tool_calls", ())
+    return (
+        all(isinstance(each, str) for name, each in value.items() if name not in {"images", "tool_calls"})
+        and _each(lambda each: isinstance(each, str))(images)
+        and _each(_is_call)(calls)
     )
+
+
+def _is_call(value: object) -> bool:
+    function = value.get("function") if isinstance(value, dict) else None
+    return isinstance(function, dict) and isinstance(function.get("name"), str)
 
 
 def _is_wish(value: object) -> bool:
@@ -245,7 +254,7 @@ _FIELDS: dict[str, Callable[[object], bool]] = {
     "think": lambda value: isinstance(value, bool),
     "timeout_s": lambda value: value is None or _is_number(value),
     "constraint": lambda value: value is None or isinstance(value, dict),
-    "tools": _each(lambda value: isinstance(value, dict)),
+    "tools": _each(_is_call),
     "keep": lambda value: value is None or isinstance(value, str),
     "overflow": lambda value: isinstance(value, str),
     "summary": lambda value: isinstance(value, str),
