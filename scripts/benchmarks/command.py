@@ -29,6 +29,7 @@ SECTIONS = {
     "batch": ("starter", "qwen2.5-0.5b:Q4_K_M"),
     "chat_turns": ("starter", "qwen2.5-0.5b:Q4_K_M"),
     "stall": ("starter", "qwen2.5-0.5b:Q4_K_M"),
+    "speculation": ("starter", "qwen2.5-0.5b:Q4_K_M"),
     "memory": tuple(
         f"{name}:{quant}"
         for name in ("smollm2-135m", "qwen2.5-0.5b", "qwen2.5-1.5b", "llama-3.2-1b")

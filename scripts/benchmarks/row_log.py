@@ -1,0 +1,49 @@
+"""Inside an engine: every row of logits that a token was sampled from, as one line of JSON in ``$ROW_LOG``.
+
+``scripts/draft_check.py`` lets Python load this before the engine. A batch is also said to cost what one token costs,
+so that everything that repeats is drafted.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgechat.engine.loop import DecodeLoop
+    from edgechat.engine.sequence import Sequence
+
+
+def install() -> None:
+    """Wrap the decode loop's choice of one token."""
+    import numpy as np
+
+    from edgechat.engine import drafts, loop
+    from edgechat.engine.native.lib import llama
+
+    drafts.StepCosts.seconds = lambda self, size: 1.0  # type: ignore[method-assign]  # noqa: ARG005
+    sample = loop.DecodeLoop._sample_row
+    log = Path(os.environ["ROW_LOG"])
+
+    def logged(self: DecodeLoop, sequence: Sequence, row: int) -> str | None:
+        pointer = llama.llama_get_logits_ith(self._context.handle, row)
+        vocabulary = (ctypes.c_float * self._home.model.n_vocab).from_address(ctypes.addressof(pointer.contents))
+        logits = np.frombuffer(memoryview(vocabulary), dtype=np.float32)
+        second, first = (int(each) for each in np.argpartition(logits, -2)[-2:])
+        if logits[second] > logits[first]:
+            first, second = second, first
+        gap = float(logits[first] - logits[second])
+        before = len(sequence.generated)
+        reason = sample(self, sequence, row)
+        # The token that ends an answer is no part of it.
+        token = sequence.generated[before] if len(sequence.generated) > before else -1
+        line = {"request": sequence.request_id, "token": token, "argmax": first, "gap": gap}
+        line |= {"row": row - sequence.logits_at, "drafted": len(sequence.draft)}
+        with log.open("a", encoding="ascii") as file:
+            file.write(json.dumps(line) + "\n")
+        return reason
+
+    loop.DecodeLoop._sample_row = logged  # type: ignore[method-assign]
