@@ -1,4 +1,4 @@
-"""Section ``chat_turns``: time to first token at turn 20 of a chat against turn 2, for equally long new input.
+"""Section ``chat_turns``: time to first token at turn 20 of a chat against turn 2, and when it outgrows its context.
 
 The client sends the whole conversation each time, as a chat window or an HTTP client does; whether only the new turn is
 computed is the engine's business. llama-server keeps its own prompt cache and stands beside it for comparison.
@@ -6,6 +6,7 @@ computed is the engine's business. llama-server keeps its own prompt cache and s
 
 from __future__ import annotations
 
+import sys
 from contextlib import ExitStack, closing
 from functools import partial
 from typing import TYPE_CHECKING
@@ -35,17 +36,35 @@ _NOTE = (
     "length. `turn 20 / turn 2` compares our own figures; llama-server holds the same chat in its one slot. `computed` "
     "is the part of the prompt that was not in the cache."
 )
+SMALL_CTX = 2048
+TRIMS = 3
+_MOST_TURNS = 60
+_FILLER = "The visitors before us asked about the oil, the belts, the brass plates and the smell of coal in winter. "
+_TRIM_NOTE = (
+    f"A chat in a context of {SMALL_CTX} tokens that goes on until it was trimmed {TRIMS} times (edgechat alone: "
+    "llama-server refuses it, or shifts its context). `since` is what was said since the trim before, in tokens; what "
+    "stays has moved and is computed again, so the first token of that turn takes longer. `turn before` and `turn "
+    "behind` are the first tokens of its neighbours."
+)
 
 
 def run(ground: Ground) -> Section:
     """Every model of the ground, one after the other."""
     comparisons: list[Comparison] = []
     rows: list[tuple[str, ...]] = []
+    trims: list[tuple[str, ...]] = []
     for model in ground.models:
         _one(ground, model, comparisons, rows)
+        trims += _outgrown(ground, model)
     head = ("model", "with", "turn", "prompt, tokens", "computed", "first token, s", "of it reading, s")
     data = [dict(zip(head, row, strict=True)) for row in rows]
-    return Section("chat_turns", "A long chat", tuple(comparisons), table(head, rows), (_NOTE,), data)
+    trim_head = (
+        "model", "turn", "prompt before", "prompt after", "since", "computed", "first token, s", "turn before",
+        "turn behind",
+    )  # fmt: skip
+    data += [dict(zip(trim_head, row, strict=True)) for row in trims]
+    tables = f"{table(head, rows)}\n\n{table(trim_head, trims)}"
+    return Section("chat_turns", "A long chat", tuple(comparisons), tables, (_NOTE, _TRIM_NOTE), data)
 
 
 def sentence(conversation: int, turn: int) -> str:
@@ -108,3 +127,45 @@ def _chat(one: Callable[[Question], Reply], conversation: int) -> Measured:
             figures[f"computed {turn}"] = reply.prompt_tokens - reply.cached_tokens
             figures[f"reading {turn}"] = reply.prefill_s
     return figures
+
+
+def _outgrown(ground: Ground, model: Model) -> list[tuple[str, ...]]:
+    """One row for each time that a chat is trimmed."""
+    messages = [Message("system", _SYSTEM)]
+    replies: list[Reply] = []
+    trims: list[int] = []
+    with closing(ground.edgechat.client()) as client:
+        one = partial(ask, client, model.path, n_ctx=SMALL_CTX)
+        one(Question((Message("user", "Hello."),), 1))  # loads the model
+        # One turn behind the last trim, to show that it is a single one that takes longer.
+        while len(replies) < _MOST_TURNS and (len(trims) < TRIMS or len(replies) == trims[-1] + 1):
+            messages.append(Message("user", _FILLER * 4 + sentence(7, len(replies))))
+            reply = one(Question(tuple(messages), ANSWER_TOKENS, overflow="trim"))
+            if reply.unread > (replies[-1].unread if replies else 0):
+                trims.append(len(replies))
+            replies.append(reply)
+            messages.append(Message("assistant", reply.text))
+    ground.edgechat.stop()
+    rows: list[tuple[str, ...]] = []
+    filled = 0
+    for turn in trims:
+        earlier, before, reply, behind = replies[turn - 2 : turn + 2]
+        # What the conversation would have had with this question, which is as long as the one before it, against what
+        # was left of it at the trim before.
+        grown = before.prompt_tokens + before.tokens + (before.prompt_tokens - earlier.prompt_tokens - earlier.tokens)
+        rows.append(
+            (
+                model.name,
+                str(turn + 1),
+                str(before.prompt_tokens),
+                str(reply.prompt_tokens),
+                str(grown - filled),
+                str(reply.prompt_tokens - reply.cached_tokens),
+                f"{reply.ttft_s:.3f}",
+                f"{before.ttft_s:.3f}",
+                f"{behind.ttft_s:.3f}",
+            )
+        )
+        print(f"{model.name}, trim  {rows[-1][1:]}", file=sys.stderr, flush=True)
+        filled = reply.prompt_tokens
+    return rows

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgechat.engine.events import Done, Loading, Started, Text
+from edgechat.engine.events import Done, Loading, Started, Text, Trimmed
 from edgechat.engine.request import Message, Request, Wish
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ class Reply:
     """When the weights were there; 0 where the model was resident before."""
     arrivals: tuple[float, ...]
     """When each piece of text came; the engine sends the first at once and gathers the others for 0.08 s."""
+    unread: int = 0
+    """Earlier messages that were left out, because they no longer fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class Question:
     messages: Sequence[Message]
     max_tokens: int
     schema: Schema | None = None
+    overflow: str = "refuse"
+    """What edgechat does with messages that no longer fit."""
 
 
 def ask(
@@ -76,12 +80,13 @@ def ask(
         sampling={"temperature": 0},
         max_tokens=question.max_tokens,
         constraint=None if question.schema is None else {"json_schema": question.schema},
+        overflow=question.overflow,
     )
     began = time.monotonic()
     pieces: list[str] = []
     arrivals: list[float] = []
     loaded_s = 0.0
-    n_prompt = n_cached = n_forced = n_tokens = 0
+    n_prompt = n_cached = n_forced = n_tokens = n_unread = 0
     timing: dict[str, float] = {}
     events = client.generate(request)
     for event in events:
@@ -95,6 +100,8 @@ def ask(
                 break
         elif isinstance(event, Loading):
             loaded_s = now - began
+        elif isinstance(event, Trimmed):
+            n_unread = event.messages
         elif isinstance(event, Started):
             n_prompt, n_cached = event.prompt_tokens, event.cached_tokens
         elif isinstance(event, Done):
@@ -113,6 +120,7 @@ def ask(
         decode_s=timing.get("decode_s", 0.0),
         loaded_s=loaded_s,
         arrivals=tuple(arrivals),
+        unread=n_unread,
     )
 
 

@@ -1,0 +1,99 @@
+"""Answers that are written together do not disturb each other, on the real engine and the real starter model."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack, closing
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from edgechat.engine.client import EngineClient
+from edgechat.engine.events import Done, Prefill, Text
+from edgechat.engine.request import Message, Request, Wish
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgechat.paths import Paths
+    from tests.engine.conftest import Cli
+
+pytestmark = pytest.mark.engine
+
+WISHES = (
+    "Count from 1 to 100.",
+    "Say the word pump again and again, fifty times.",
+    "Write the letters of the alphabet, one in a line.",
+    "Count from 20 to 100.",
+)
+"""What is said next is clear: rounding, which differs between batches of three and four, decides nothing here."""
+WISH = Wish(n_ctx=2048)
+
+
+def at_once(*calls: Callable[[], None]) -> None:
+    threads = [threading.Thread(target=call) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(90)
+
+
+def together(paths: Paths, *, cancelled: int | None = None) -> list[str]:
+    """Four greedy answers at once; one of them is cancelled after its second piece of text."""
+    texts = [""] * len(WISHES)
+
+    def answer(number: int, client: EngineClient) -> None:
+        question = Message("user", WISHES[number])
+        pieces = 0
+        events = client.generate(Request((question,), WISH, {"temperature": 0}, 48))
+        for event in events:
+            if isinstance(event, Text):
+                texts[number] += event.text
+                pieces += 1
+                if number == cancelled and pieces == 2:
+                    events.close()  # type: ignore[attr-defined]  # it is a generator
+                    return
+
+    with ExitStack() as stack:
+        clients = [stack.enter_context(closing(EngineClient(paths))) for _ in WISHES]
+        at_once(*(partial(answer, number, client) for number, client in enumerate(clients)))
+    return texts
+
+
+def test_cancelling_one_of_four_changes_nothing_in_the_other_three(cli: Cli, paths: Paths) -> None:
+    assert cli("ask", "-n", "1", "--ctx", "2048", "hi").returncode == 0
+    together(paths)  # from here on the same cells serve: prompts read in other pieces differ in their last bits
+    whole = together(paths)
+    cut = together(paths, cancelled=1)
+
+    assert all(len(text) > 30 for text in whole)
+    assert len(cut[1]) < len(whole[1])
+    assert [cut[number] for number in (0, 2, 3)] == [whole[number] for number in (0, 2, 3)]
+
+
+def test_a_short_prompt_does_not_wait_for_all_of_a_long_one(cli: Cli, paths: Paths) -> None:
+    assert cli("ask", "-n", "1", "--ctx", "2048", "hi").returncode == 0
+    over: list[str] = []
+    is_read = threading.Event()
+
+    def read_long() -> None:
+        question = Message("user", "Count the numbers: " + " ".join(str(n * 7919 % 1000) for n in range(220)))
+        with closing(EngineClient(paths)) as client:
+            for event in client.generate(Request((question,), WISH, {"temperature": 0}, 1)):
+                if isinstance(event, Prefill):
+                    is_read.set()
+                elif isinstance(event, Done):
+                    over.append("long")
+        is_read.set()
+
+    def answer_short() -> None:
+        assert is_read.wait(60)
+        with closing(EngineClient(paths)) as client:
+            question = Message("user", "Name one color.")
+            events = client.generate(Request((question,), WISH, {"temperature": 0}, 4))
+            over.extend("short" for event in events if isinstance(event, Done))
+
+    at_once(read_long, answer_short)
+
+    assert over == ["short", "long"]
