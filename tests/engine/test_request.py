@@ -46,7 +46,7 @@ MALFORMED: list[dict[str, Any]] = [
     {"messages": [{"role": "user", "content": None}]},
     {"messages": [{"role": "user", "content": ["Hi"]}]},
     {"messages": [{"role": "user", "content": "Hi", "more": "x"}]},
-    {"messages": [{"role": "tool", "content": "Hi"}]},
+    {"messages": [{"role": "robot", "content": "Hi"}]},
     *(
         {**HELLO, name: value}
         for name, values in dict[str, list[Any]](
