@@ -12,11 +12,13 @@ import click
 
 from edgechat.doctor.examination import Examination, examine
 from edgechat.doctor.finding import Level
+from edgechat.errors import UsageError
 from edgechat.paths import Paths
 from edgechat.plaintext import clean_line
 
 if TYPE_CHECKING:
     from edgechat.doctor.finding import Finding
+    from edgechat.doctor.proof_words import Language
 
 _COLOURS = {Level.OK: "green", Level.ADVICE: "yellow", Level.PROBLEM: "red"}
 _LABEL_WIDTH = 9
@@ -31,11 +33,24 @@ _EPILOG = (
 
 @click.command(epilog=_EPILOG)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: findings, kernels, config, directories.")
-def doctor(*, as_json: bool) -> None:
+@click.option("--proof", "as_proof", is_flag=True, help="Print a page for IT security: what is opened and written.")
+@click.option("--language", type=click.Choice(["en", "ja"]), default="en", show_default=True, help="Of the page.")
+def doctor(*, as_json: bool, as_proof: bool, language: Language) -> None:
     """Say what is wrong or slow here, and the command that mends it.
 
-    Looks at llama.cpp's build, the machine, the directories, the engine, the models and the settings. Changes nothing.
+    Looks at llama.cpp's build, the machine and its sensors, the directories, caches, the engine and how engines died,
+    the models and the settings. Changes nothing.
+
+    With --proof: asks one question under observation, in a home of its own, and prints Markdown: sockets, ports, files,
+    model hashes, licences, versions, each with the command that shows it.
     """
+    if as_proof:
+        if as_json:
+            raise UsageError("--proof is a page, not JSON.", hint="Ask for one of them.")
+        from edgechat.doctor.proof import proof  # noqa: PLC0415 - half of what it imports no examination needs
+
+        click.echo(proof(Paths.from_env(), language, on_step=_step), nl=False)
+        return
     found = examine(Paths.from_env())
     if as_json:
         click.echo(json.dumps(found.to_json(), ensure_ascii=False, indent=2))
@@ -44,6 +59,12 @@ def doctor(*, as_json: bool) -> None:
     if found.exit_code:
         # click's own Exit would be swallowed, since the root command runs outside its standalone mode.
         sys.exit(int(found.exit_code))
+
+
+def _step(command: str) -> None:
+    # A model of some gigabytes takes a while to hash.
+    if sys.stderr.isatty():
+        click.secho(f"$ {command[:100]}", err=True, dim=True)
 
 
 def _print(found: Examination) -> None:
