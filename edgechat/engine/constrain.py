@@ -153,6 +153,10 @@ class Constraint:
         np.equal(bits, 0, out=self._forbidden)
         np.copyto(logits, -np.inf, where=self._forbidden)
 
+    def possible(self, guess: list[int]) -> list[int]:
+        """The leading ones of some guessed tokens that may come in this order."""
+        return guess[: self._matcher.validate_tokens(guess)] if guess else guess
+
     def take(self, token: int) -> None:
         """Advance by one sampled token.
 

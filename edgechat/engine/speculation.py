@@ -51,7 +51,11 @@ class Speculation:
             room = min(rows, self._context.n_batch - self._size, sequence.max_tokens - len(sequence.generated) - 1)
             sequence.draft = []
             if sequence.drafts is not None and room > 0:
-                sequence.draft = sequence.drafts.propose(room, self._costs, self._size, len(running))
+                draft = sequence.drafts.propose(room, self._costs, self._size, len(running))
+                if sequence.constraint is not None and not sequence.reply.is_in_thought:
+                    # What may not come need not be checked by the model.
+                    draft = sequence.constraint.possible(draft)
+                sequence.draft = draft
                 rows -= len(sequence.draft)
                 self._size += len(sequence.draft)
                 self._is_guessed |= bool(sequence.draft)
