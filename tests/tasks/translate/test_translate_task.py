@@ -8,6 +8,8 @@ import re
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from edgechat.tasks.contract import Ask, Context, GeneratedJson
@@ -106,6 +108,37 @@ def test_only_terms_that_occur_are_given_and_a_miss_is_reported():
     assert done.result["flags"] == ["glossary"]
     assert done.result["glossary_misses"] == [{"segment": 0, "source": "conveyor", "target": "コンベア"}]
     assert done.result["translation"] == GOOD
+
+
+PLACEHOLDER = re.compile(r"\{[a-z]+\}|%d|</?b>|https?://[a-z./]*[a-z]|E-[0-9]+")
+SOURCES = [
+    "Press <b>Start</b> and wait 30 seconds.", "Hello {name}, %d parts of 1,250 are ready.",
+    "Stop at E-401 before {time}; see https://example.com/a.", "Keep 12.5 bar for 3 hours.", STOP,
+]  # fmt: skip
+
+
+@settings(max_examples=300)
+@given(
+    st.sampled_from(SOURCES),
+    st.lists(
+        st.lists(st.sampled_from([*"⟦⟧12345 ", "⟦1⟧", "⟦2⟧", "⟦3⟧", "を停止", "30", "{name}", "%d", "三", "、"])),
+        max_size=3,
+    ),
+)
+def test_whatever_the_model_says_placeholders_and_numbers_are_those_of_the_source_or_flagged(text, answers):
+    said = iter(["".join(answer) for answer in answers])
+
+    class Babble(ScriptedGenerator):
+        def generate(self, messages: Any, **options: Any) -> GeneratedJson:
+            self.value = {"translation": next(said, "を停止⟦1⟧")}
+            return super().generate(messages, **options)
+
+    done = perform(TASK, {"text": text, **EN_JA}, generator=Babble())
+    for segment in assert_fits(TASK, done)["segments"]:
+        if segment["flags"]:
+            continue
+        for pattern in (PLACEHOLDER, re.compile("[0-9]+")):
+            assert sorted(pattern.findall(segment["source"])) == sorted(pattern.findall(segment["target"]))
 
 
 @pytest.mark.parametrize(
