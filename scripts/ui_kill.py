@@ -71,9 +71,10 @@ def acknowledged(lines: list[str]) -> tuple[set[str], set[str]]:
 def check(home: Home, terminal: Terminal, tally: Tally, *, kill: int) -> None:
     """Compare what the screen had shown with what another process finds."""
     questions, answered = acknowledged(terminal.lines)
-    with sqlite3.connect(history_file(home.paths)) as raw:
-        if raw.execute("PRAGMA integrity_check").fetchall() != [("ok",)]:
-            tally.unsound += 1
+    if history_file(home.paths).exists():  # it may have died before it made one
+        with sqlite3.connect(history_file(home.paths)) as raw:
+            if raw.execute("PRAGMA integrity_check").fetchall() != [("ok",)]:
+                tally.unsound += 1
     with History.open(home.paths) as history:
         if history.problems():
             tally.unsound += 1

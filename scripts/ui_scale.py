@@ -89,7 +89,7 @@ def search_in_app(home: Home, words: str) -> float:
         terminal.wait(WELCOME, PATIENCE_S)
         terminal.pump(1.0)
         terminal.send(F2)
-        terminal.wait("conversations", PATIENCE_S)
+        terminal.wait("more below", PATIENCE_S)
         terminal.pump(0.5)
         terminal.send(b"/")
         terminal.pump(0.5)

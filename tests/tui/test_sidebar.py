@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgechat.chat.conversation import Conversation, Transcript
 from edgechat.chat.history import History
 from edgechat.tui.screens.dialogs import AskLine
+from edgechat.tui.widgets.sidebar import _STEP
 from tests.tui.kit import drive, screen_text, until
 
 if TYPE_CHECKING:
@@ -110,5 +112,20 @@ def test_the_list_leaves_with_esc(app: EdgechatApp, paths: Paths) -> None:
         await pilot.press("escape")
         assert not app.chat.sidebar.display
         assert app.chat.composer.has_focus
+
+    drive(app, story)
+
+
+def test_a_long_list_comes_in_steps(app: EdgechatApp, paths: Paths) -> None:
+    with History.open(paths) as history:
+        history.add(Transcript(Conversation(f"Talk {number}"), ()) for number in range(_STEP + 5))
+
+    async def story(pilot: Pilot[None]) -> None:
+        await open_list(app, pilot, _STEP)
+        await until(pilot, lambda: "more below" in screen_text(app))
+        await pilot.press("end")
+        await until(pilot, lambda: len(titles(app)) == _STEP + 5)
+        assert app.chat.sidebar.list.highlighted == _STEP - 1
+        assert f"{_STEP + 5} conversations" in screen_text(app)
 
     drive(app, story)

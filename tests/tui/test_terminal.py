@@ -3,22 +3,48 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from pyte import ByteStream
 
+from edgechat.chat.history import History
 from tests.engine.scripted_engine import scripted_engine
 from tests.tui.kit import kept
-from tests.tui.terminal import Terminal
+from tests.tui.terminal import ENTER, F2, Screen, Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from edgechat.paths import Paths
 
 APP = (sys.executable, "-m", "edgechat")
 WELCOME = "Everything you write"
+
+EVIL = (
+    "\x1b[31mred\x1b]8;;http://evil.example/\x07link\x1b]8;;\x07 ",
+    "\x1b]52;c;aGk=\x07\x9b5m\x9d0;title\x9c\x90q\x9c\x1bPq\x1b\\ ",
+    "\x1b[6n\x1b[c\x1b[2J\x1bc\x05\x0e\x08 ",
+    "\u202eoverride\u202c\u2066isolate\u2069\u200f ",
+    "[bold]not bold[/bold] [@click=app.quit]go[/] ",
+    "[text](http://evil.example/) <b>html</b> ",
+)
+"""Colours, links, the clipboard, C1, reports, reversals, markup of Rich and Textual, and of Markdown."""
+
+_CONTROL = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_].*?(?:\x07|\x1b\\)|\x1b.|[\x00-\x1f\x7f]", re.DOTALL)
+_OWN = re.compile(
+    rb"\r|\n|\x1b\[[0-9;]*[mH]"  # where and how to write
+    rb"|\x1b\[\?(?:1000|1003|1004|1006|1015|1049|2004|2026|2048|25|7)[hl]"  # mouse, focus, screen, paste, frames, caret
+    rb"|\x1b\[\?(?:2026|2048)\$p|\x1b\[[<>][0-9]*u|\x1b\]22;default\x07"  # what the terminal can do, keys, pointer
+)
+"""What Textual itself tells a terminal. SGR 5 (blinking) is not among what it uses, and is looked for apart."""
+_INVISIBLE = {
+    chr(code) for code in (*range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F)
+}
+_FRAME_BEGINS, _FRAME_ENDS = b"\x1b[?2026h", b"\x1b[?2026l"
 
 
 @pytest.fixture
@@ -35,3 +61,66 @@ def test_keys_that_arrive_together_are_obeyed_in_their_order(terminal: Terminal,
         terminal.wait(lambda shown: "Answer" in shown.text and shown.lines[-3].strip() == "next")
         assert terminal.leave() == 0
     assert kept(paths)[0][1] == "xwo"
+
+
+def test_raw_bytes_carry_nothing_that_a_model_a_title_or_a_file_smuggles_in(paths: Paths, tmp_path: Path) -> None:
+    """What the terminal gets, byte by byte: the app's own CSI sequences, and text."""
+    with History.open(paths) as history:
+        for number, text in enumerate(EVIL):
+            history.rename(history.start(title="t").id, f"{text}title{number}")
+            history.say(history.start().id, f"{text}question{number}")
+        with history.answer(history.start(title="x").id, f"{EVIL[0]}model", f"{EVIL[1]}q4") as answer:
+            answer.append("".join(EVIL), is_thought=True)
+            answer.append("".join(EVIL))
+            answer.finish("stop")
+    file = tmp_path / "note[bold]name.txt"
+    file.write_text("".join(EVIL))
+    with scripted_engine(paths.state, [*EVIL, "the end"]), Terminal(APP, os.environ, (140, 50)) as terminal:
+        terminal.wait(WELCOME)
+        terminal.send(b"\x0f")  # Ctrl+O attaches a file
+        terminal.wait("Attach which")
+        terminal.send(str(file).encode() + ENTER)
+        terminal.wait("+ note[bold]name")
+        terminal.send(f"\x1b[200~{''.join(EVIL)}\x1b[201~".encode())  # a bracketed paste
+        terminal.pump(0.3)
+        terminal.send(b"why" + ENTER)
+        terminal.wait("the end")
+        shown = terminal.text
+        terminal.send(F2)
+        terminal.wait("conversations")
+        terminal.pump(0.5)
+        terminal.send(b"\x1b[B" + ENTER)  # the one whose answer and model's name are evil
+        terminal.pump(0.5)
+        assert terminal.leave() == 0
+    assert len(smuggled("".join(EVIL).encode())) > 20  # the check itself sees them
+    assert smuggled(terminal.raw) == []
+    for literal in ("[bold]not bold[/bold]", "[@click=app.quit]go[/]", "[text](http://evil.example/)"):
+        assert literal in shown
+
+
+def smuggled(raw: bytes) -> list[bytes]:
+    """Sequences that Textual itself never writes to a terminal, and characters that no text may hold there."""
+    found = [match[0] for match in _CONTROL.finditer(raw) if not _OWN.fullmatch(match[0])]
+    found += [each for each in _CONTROL.findall("".join(EVIL).encode()) if each in raw]
+    found += [character.encode() for character in raw.decode() if character in _INVISIBLE]
+    return found
+
+
+def test_frames_at_60_tokens_a_second_end_with_the_cursor_at_the_caret(terminal: Terminal, paths: Paths) -> None:
+    terminal.send(b"\x1b[?2026;2$y")  # this terminal knows where frames begin and end
+    words = [f"{word} " for word in ("so", "the", "light", "goes", "on\n\n-", "and\n-", "on")] * 40
+    with scripted_engine(paths.state, words, pause_s=1 / 60):
+        terminal.send(b"go" + ENTER)
+        terminal.wait("tok/s · Esc")
+        terminal.send("日本".encode())
+        terminal.wait("日本")
+        terminal.pump(2.0)
+    emulator = Screen(*terminal.size)
+    stream = ByteStream(emulator)
+    seen = 0
+    for frame in terminal.raw.split(_FRAME_ENDS)[:-1]:
+        stream.feed(frame)
+        if _FRAME_BEGINS in frame and "日本" in emulator.display[-3]:
+            seen += 1
+            assert (emulator.cursor.x, emulator.cursor.y) == (5, terminal.size[1] - 3)
+    assert seen > 10

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 _PATIENCE_S = 0.12
 """A search waits this long for the next letter."""
-_MOST = 2000
-"""Conversations listed; older ones are found by searching."""
+_STEP = 200
+"""Conversations listed at first, and added whenever the last one is reached: each costs time at every layout."""
 
 
 class ConversationList(OptionList):
@@ -76,6 +76,7 @@ class Sidebar(Vertical):
     def __init__(self, keeper: Keeper) -> None:
         super().__init__(id="sidebar")
         self._keeper = keeper
+        self._most = _STEP
         self.search = Input(placeholder="Search", compact=True)
         self.list = ConversationList(markup=False, compact=True)
         self._count = Static("", id="count", markup=False)
@@ -111,9 +112,11 @@ class Sidebar(Vertical):
                 hits = self._keeper.history.search(text, 100)
                 options = [Option(_hit_line(hit), id=f"{hit.conversation}.{hit.message or 0}") for hit in hits]
             else:
-                found = self._keeper.history.conversations(_MOST)
+                found = self._keeper.history.conversations(self._most)
                 options = [Option(_line(each), id=f"{each.id}.0") for each in found]
             words = f"{len(options)} {'found' if text.strip() else 'conversations'}"
+            if len(options) == self._most and not text.strip():
+                words = f"the newest {len(options)}, more below"
         except EdgechatError as error:
             options, words = [], clean_line(error.message)
         if not worker.is_cancelled:
@@ -125,6 +128,13 @@ class Sidebar(Vertical):
         self.list.add_options(options)
         self.list.highlighted = min(at or 0, len(options) - 1) if options else None
         self._count.update(Content(words))
+
+    def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
+        """At the last one of many, list more."""
+        event.stop()
+        if event.option_index == self._most - 1 and not self.search.value.strip():
+            self._most += _STEP
+            self.reload()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Enter opens it."""

@@ -25,6 +25,9 @@ PAGE = 20
 MOST = 200
 """Messages on screen at most while reading back; the newest go then, and come back with the conversation."""
 
+_BEHIND_S = 0.15
+"""Time for the first frame of a conversation before more of it is fetched."""
+
 
 class Transcript(VerticalScroll, can_focus=False):
     """Messages, and above them how many more there are."""
@@ -70,7 +73,7 @@ class Transcript(VerticalScroll, can_focus=False):
             await self.mount_all([MessageView(message) for message in newest])
         self.anchor()
         if self._has_earlier:
-            self.call_after_refresh(self.show_earlier)
+            self.set_timer(_BEHIND_S, self.show_earlier)
 
     async def add(self, message: Message) -> MessageView:
         """Show one more message at the end."""
