@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Literal
 
 import psutil
 
+from edgechat.board.vitals import read_vitals
 from edgechat.errors import EdgechatError
 from edgechat.serve.metrics import CONTENT_TYPE
 from edgechat.version import __version__
@@ -47,12 +49,13 @@ class Health:
 
     async def metrics(self, exchange: Exchange) -> None:
         """``GET /metrics``."""
-        word, *_ = await self.state()
+        word, *_, engine = await self.state()
         metrics, admission = self._service.metrics, self._service.admission
         metrics.ready.set(word == "ready")
         metrics.running.set(admission.running)
         metrics.waiting.set(admission.waiting)
         metrics.server_rss.set(psutil.Process().memory_info().rss)
+        metrics.board.note(await asyncio.to_thread(read_vitals, ask_programs=False), engine)
         await exchange.answer_bytes(200, metrics.text(), CONTENT_TYPE)
 
     async def state(self) -> tuple[Word, str | None, bool, Frame | None]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from edgechat.serve.board_metrics import BoardMetrics
+
 if TYPE_CHECKING:
     from edgechat.engine.events import Done
 
@@ -63,6 +65,8 @@ class Metrics:
         self.ready = Gauge("edgechat_ready", "1 when /health says ready.", registry=registry)
         self.engine_rss = Gauge("edgechat_engine_resident_bytes", "Memory of the engine process.", registry=registry)
         self.server_rss = Gauge("edgechat_server_resident_bytes", "Memory of the server process.", registry=registry)
+        self.board = BoardMetrics()
+        registry.register(self.board)
         self._pid: int | None = None
 
     def note_done(self, done: Done) -> None:
