@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from edgechat.engine.events import Started, Text
 from edgechat.errors import DeadlineError, EdgechatError
 from edgechat.serve.fault import Fault, fault_of
-from edgechat.serve.openai_reply import Kind, Reply
+from edgechat.serve.openai_reply import Reply
 from edgechat.serve.openai_request import ChatRequest, CompletionRequest
+from edgechat.serve.tools import Reading
 
 if TYPE_CHECKING:
     from edgechat.engine.request import Request
@@ -33,13 +34,15 @@ class Chat:
         """``POST /v1/chat/completions``."""
         asked = await exchange.model(ChatRequest)
         settings = self._service.settings
-        await self._answer(exchange, asked, asked.to_request(settings.wish, settings.timeout_s), "chat")
+        reply = Reply("chat", asked.wants_usage, reading=Reading() if asked.offered else None)
+        await self._answer(exchange, asked, asked.to_request(settings.wish, settings.timeout_s), reply)
 
     async def completion(self, exchange: Exchange) -> None:
         """``POST /v1/completions``."""
         asked = await exchange.model(CompletionRequest)
         settings = self._service.settings
-        await self._answer(exchange, asked, asked.to_request(settings.wish, settings.timeout_s), "completion")
+        reply = Reply("completion", asked.wants_usage)
+        await self._answer(exchange, asked, asked.to_request(settings.wish, settings.timeout_s), reply)
 
     async def models(self, exchange: Exchange) -> None:
         """``GET /v1/models``: the one that answers."""
@@ -57,10 +60,9 @@ class Chat:
         return {"id": name, "object": "model", "created": self._began, "owned_by": "edgechat", **known}
 
     async def _answer(
-        self, exchange: Exchange, asked: ChatRequest | CompletionRequest, request: Request, kind: Kind
+        self, exchange: Exchange, asked: ChatRequest | CompletionRequest, request: Request, reply: Reply
     ) -> None:
         self._service.check_model(asked.model, self._service.resident)
-        reply = Reply(kind, asked.wants_usage)
         if asked.stream:
             await exchange.unless_gone(self._stream(exchange, asked.model, request, reply))
             return
@@ -113,8 +115,8 @@ class Chat:
                     await exchange.begin(200, SSE, {"X-Accel-Buffering": "no"})
                     if (opening := reply.opening()) is not None:
                         await exchange.write(_event(opening))
-            elif isinstance(event, Text):
-                await exchange.write(_event(reply.chunk(event)))
+            elif isinstance(event, Text) and (chunk := reply.chunk(event)) is not None:
+                await exchange.write(_event(chunk))
 
 
 def _event(content: dict[str, Any]) -> bytes:

@@ -11,6 +11,7 @@ from edgechat.engine.events import Done, Started, Text
 
 if TYPE_CHECKING:
     from edgechat.engine.events import Event
+    from edgechat.serve.tools import Reading
 
 Kind = Literal["chat", "completion"]
 
@@ -32,6 +33,10 @@ class Reply:
     thoughts: list[str] = field(default_factory=list)
     n_tokens: int = 0
     """That have arrived."""
+    reading: Reading | None = None
+    """Where the answer may be a call of a tool."""
+
+    _delta: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         self.id = self.id or _PREFIX[self.kind] + secrets.token_hex(12)
@@ -42,6 +47,8 @@ class Reply:
             self.started = self.started or event
         elif isinstance(event, Text):
             (self.thoughts if event.is_thought else self.text).append(event.text)
+            if self.reading is not None and not event.is_thought:
+                self._delta = self.reading.take(event.text)
             self.n_tokens += len(event.tokens)
         elif isinstance(event, Done):
             self.done = event
@@ -52,16 +59,20 @@ class Reply:
             return None
         return self._chunk({"delta": {"role": "assistant", "content": ""}})
 
-    def chunk(self, event: Text) -> dict[str, Any]:
-        """The chunk that carries a piece of text."""
+    def chunk(self, event: Text) -> dict[str, Any] | None:
+        """The chunk that carries a piece of text, which was taken just now; None while there is nothing to say."""
         if self.kind == "completion":
             return self._chunk({"text": "" if event.is_thought else event.text})
+        if self.reading is not None and not event.is_thought:
+            return None if self._delta is None else self._chunk({"delta": self._delta})
         return self._chunk({"delta": {"reasoning_content" if event.is_thought else "content": event.text}})
 
     def closing(self) -> list[dict[str, Any]]:
         """The last chunks: why it ended, then the usage if it was asked for."""
         body: dict[str, Any] = {"text": ""} if self.kind == "completion" else {"delta": {}}
         chunks = [self._chunk(body, finish_reason=self.finish_reason)]
+        if self.reading is not None and (rest := self.reading.end()) is not None:
+            chunks.insert(0, self._chunk({"delta": rest}))
         if self.wants_usage:
             chunks.append({**self._chunk({}), "choices": [], "usage": self.usage})
         return chunks
@@ -73,6 +84,10 @@ class Reply:
             body: dict[str, Any] = {"text": text, "logprobs": None}
         else:
             message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
+            if self.reading is not None:
+                self.reading.end()
+                if self.reading.name:
+                    message |= {"content": None, "tool_calls": [self.reading.call]}
             if self.thoughts:
                 message["reasoning_content"] = "".join(self.thoughts)
             body = {"message": message, "logprobs": None}
@@ -85,7 +100,9 @@ class Reply:
     @property
     def finish_reason(self) -> str:
         """OpenAI knows no ``timeout``: an answer that was cut, by tokens or by time, is ``length``."""
-        return "stop" if self.done is not None and self.done.finish_reason == "stop" else "length"
+        if self.done is None or self.done.finish_reason != "stop":
+            return "length"
+        return "tool_calls" if self.reading is not None and self.reading.name else "stop"
 
     @property
     def usage(self) -> dict[str, Any]:

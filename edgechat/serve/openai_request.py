@@ -13,6 +13,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 from edgechat.engine.images import from_data_url
 from edgechat.engine.request import MAX_STOP_LENGTH, MAX_STOPS, Message, Request, Wish
 from edgechat.engine.schema import ANY, prepare
+from edgechat.serve.fault import Fault
+from edgechat.serve.tools import Call, Tool, ToolChoice, Tools, constraint
 
 MAX_MESSAGES = 1000
 _SEED_LIMIT = 1 << 32
@@ -69,14 +71,17 @@ class ImagePart(_Strict):
 class ChatMessage(_Strict):
     """One turn of the conversation."""
 
-    role: Literal["system", "developer", "user", "assistant"]
+    role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str | list[Annotated[TextPart | ImagePart, Field(discriminator="type")]] | None = None
     name: Unused = None
     refusal: Unused = None
     annotations: Unused = None
     reasoning_content: Unused = None
     audio: Neutral = None
-    tool_calls: Neutral = None
+    tool_calls: list[Call] | None = None
+    """Of the assistant: what it called."""
+    tool_call_id: str | None = None
+    """Of a tool: which call this is the result of."""
     function_call: Neutral = None
 
     def turn(self) -> Message:
@@ -84,7 +89,8 @@ class ChatMessage(_Strict):
         parts = [TextPart(type="text", text=self.content)] if isinstance(self.content, str) else self.content or []
         text = "".join(part.text for part in parts if isinstance(part, TextPart))
         images = tuple(from_data_url(part.image_url.url) for part in parts if isinstance(part, ImagePart))
-        return Message("system" if self.role == "developer" else self.role, text, images)
+        calls = tuple(each.for_template() for each in self.tool_calls or ())
+        return Message("system" if self.role == "developer" else self.role, text, images, calls)
 
 
 class PlainText(_Strict):
@@ -177,12 +183,13 @@ class ChatRequest(_Generation):
     max_completion_tokens: int | None = Field(default=None, ge=1, lt=1 << 31)
     response_format: Annotated[PlainText | JsonObject | JsonSchema, Field(discriminator="type")] | None = None
     top_logprobs: Neutral = None
-    tools: Neutral = None
+    tools: Tools | None = None
+    """Only where the model's chat template knows tools."""
     functions: Neutral = None
     web_search_options: Neutral = None
     prediction: Neutral = None
     audio: Neutral = None
-    tool_choice: Literal["none", "auto"] | None = None
+    tool_choice: ToolChoice | None = None
     function_call: Literal["none", "auto"] | None = None
     modalities: list[Literal["text"]] | None = None
     parallel_tool_calls: Unused = None
@@ -207,9 +214,20 @@ class ChatRequest(_Generation):
             stop=self.stops,
             timeout_s=timeout_s,
             constraint=self._constraint(),
+            tools=tuple(each.model_dump(exclude_none=True) for each in self.offered),
         )
 
+    @property
+    def offered(self) -> list[Tool]:
+        """The tools that the model gets to know."""
+        return [] if self.tool_choice == "none" else self.tools or []
+
     def _constraint(self) -> dict[str, Any] | None:
+        calls = constraint(self.offered, self.tool_choice)
+        if calls is not None:
+            if self.response_format is not None and not isinstance(self.response_format, PlainText):
+                raise Fault(400, "Tools and a schema for the answer cannot be had together.", param="response_format")
+            return calls
         if isinstance(self.response_format, JsonObject):
             return {"json_schema": ANY}
         if not isinstance(self.response_format, JsonSchema):

@@ -115,7 +115,7 @@ def constraint(tools: list[Tool], choice: ToolChoice | None) -> dict[str, Any] |
         return None
     schema = {"anyOf": [_schema_of(each.function) for each in tools]}
     prepare(schema)  # refused here, before it waits in a queue
-    return {"tool_call" if choice in {None, "auto"} else "json_schema": schema}
+    return {"tool_call" if choice is None or choice == "auto" else "json_schema": schema}
 
 
 def _schema_of(function: Function) -> dict[str, Any]:
