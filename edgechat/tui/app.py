@@ -126,6 +126,12 @@ class EdgechatApp(App[None]):
         else:
             self.chat.use(chosen)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Other places are reached from the chat: elsewhere their keys would only crowd the footer."""
+        if action in {"models", "board", "tasks"}:
+            return self.screen_stack != [] and self.screen is self.chat
+        return super().check_action(action, parameters)
+
     def action_board(self) -> None:
         """What this machine is, and how it feels."""
         from edgechat.tui.screens.board import BoardScreen  # noqa: PLC0415 - pydantic's 0.3 s

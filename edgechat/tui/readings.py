@@ -36,6 +36,8 @@ class Reading:
     """What holds the machine back now."""
     engine: Frame | None
     """What the resident engine says of itself."""
+    watts: float | None = None
+    """What the machine takes, where a sensor says so."""
 
 
 def read(paths: Paths) -> Reading:
@@ -54,6 +56,7 @@ def read(paths: Paths) -> Reading:
         celsius=felt.hottest.celsius if felt.hottest else None,
         troubles=felt.throttling.now,
         engine=engines[0] if engines else None,
+        watts=felt.power.watts,
     )
 
 

@@ -10,12 +10,12 @@ from textual.command import CommandPalette
 from edgechat.tui import preferences
 from edgechat.tui.app import make_app
 from edgechat.tui.preferences import Preferences
+from edgechat.tui.screens import board
 from edgechat.tui.screens.board import BoardScreen
 from edgechat.tui.themes import THEMES
 from tests.tui.kit import LARGE, SMALL, drive, screen_text, until
 
 if TYPE_CHECKING:
-
     from textual.pilot import Pilot
 
     from edgechat.paths import Paths
@@ -34,6 +34,11 @@ def test_the_board_says_what_it_is_and_how_it_feels(app: EdgechatApp, size: tupl
         await until(pilot, lambda: app.screen is app.chat)
 
     drive(app, story, size)
+
+
+def test_the_history_is_to_scale() -> None:
+    assert board.history([0.0, 12.5, 50.0, 99.0, 100.0], 80) == "▁▂▅██"
+    assert board.history([100.0, 0.0, 0.0], 2) == "▁▁"
 
 
 def test_the_command_palette_offers_what_keys_do(app: EdgechatApp) -> None:
@@ -59,14 +64,14 @@ def test_f1_shows_the_keys(app: EdgechatApp) -> None:
 
 
 def test_keys_can_be_changed(paths: Paths) -> None:
-    preferences.write(paths, Preferences(keys={"app.board": "f9"}))
+    preferences.write(paths, Preferences(keys={"app.board": "f12"}))
     app = make_app(paths)
 
     async def story(pilot: Pilot[None]) -> None:
         await pilot.press("f4")
         await pilot.pause()
         assert app.screen is app.chat
-        await pilot.press("f9")
+        await pilot.press("f12")
         await until(pilot, lambda: isinstance(app.screen, BoardScreen))
 
     drive(app, story)

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Footer, Sparkline, Static
+from textual.widgets import Footer, Static
 
 from edgechat.board.summary import lines, size, title
 from edgechat.errors import EdgechatError
@@ -21,6 +21,8 @@ from edgechat.tui.widgets.memory_bar import MemoryBar
 from edgechat.tui.words import trouble
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from textual.app import ComposeResult
 
     from edgechat.config import Config
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 _EVERY_S = 2.0
 _REMEMBERED = 120
 _LABEL_WIDTH = 13
+_BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 class BoardScreen(Screen[None]):
@@ -43,9 +46,7 @@ class BoardScreen(Screen[None]):
     BoardScreen #name { height: 1; padding: 0 1; background: $panel; text-style: bold; }
     BoardScreen VerticalScroll { height: 1fr; padding: 0 1; }
     BoardScreen .part { height: auto; margin: 1 0 0 0; }
-    BoardScreen Sparkline { height: 2; width: 100%; }
-    BoardScreen Sparkline > .sparkline--min-color { color: $primary; }
-    BoardScreen Sparkline > .sparkline--max-color { color: $accent; }
+    BoardScreen #history { height: 1; color: $primary; }
     """
 
     def __init__(self, paths: Paths, config: Config) -> None:
@@ -57,7 +58,7 @@ class BoardScreen(Screen[None]):
         self._facts = Static("", markup=False, classes="part")
         self._memory = MemoryBar()
         self._history: deque[float] = deque(maxlen=_REMEMBERED)
-        self._spark = Sparkline([0.0], summary_function=max)
+        self._spark = Static("", id="history", markup=False)
         self._planned: tuple[str, Plan | None] = ("", None)
         self.banner = Banner()
 
@@ -100,10 +101,12 @@ class BoardScreen(Screen[None]):
         if reading.mhz:
             now.append(f"{reading.mhz / 1000:.2f} GHz")
         now.append("temperature not readable" if reading.celsius is None else f"{reading.celsius:.0f} °C")
+        if reading.watts is not None:
+            now.append(f"{reading.watts:.1f} W")
         now.append(f"{size(memory.available)} of {size(memory.total)} free")
         self._now.update(Content(" · ".join(now)))
         self._history.append(reading.cpu_percent)
-        self._spark.data = list(self._history)
+        self._spark.update(Content(history(self._history, self.size.width - 3)))
         self._engine.update(Content(_engine_words(reading)))
         self._memory.show(self._planned[1])
         facts = [f"{line.label:<{_LABEL_WIDTH}}{clean_line(line.text)}" for line in lines(board)]
@@ -112,6 +115,14 @@ class BoardScreen(Screen[None]):
         if reading.troubles:
             held = ", ".join(reading.troubles)
             self.banner.say(f"This board is held back: {held}. A better supply or cooling mends it.", is_trouble=True)
+        elif self.banner.has_class("-trouble"):
+            self.banner.clear()
+
+
+def history(percents: Sequence[float], width: int) -> str:
+    """The newest shares of the CPU that ``width`` cells hold, the last on the right; a full block is 100 %."""
+    newest = list(percents)[-max(1, width) :]
+    return "".join(_BLOCKS[min(len(_BLOCKS) - 1, int(each / 100 * len(_BLOCKS)))] for each in newest)
 
 
 def _engine_words(reading: Reading) -> str:

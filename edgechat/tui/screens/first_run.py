@@ -55,7 +55,7 @@ class FirstRunScreen(Fetching):
         self._head = Static(Content("Looking at this board …"), id="head", markup=False)
         self._best = Static("", markup=False)
         self._bar = MemoryBar()
-        self.list = OptionList(markup=False)
+        self.list = OptionList(markup=False, compact=True)
         self.shelf: Shelf | None = None
 
     def compose(self) -> ComposeResult:
@@ -103,8 +103,9 @@ class FirstRunScreen(Fetching):
                 Content.assemble(
                     "No model is here yet. This board runs ",
                     (clean_line(best.label.lower()), "bold"),
+                    " best: ",
                     clean_line(
-                        f" best: {size(best.plan.memory.total)} of memory{pace}, {best.licence}. "
+                        f"{size(best.plan.memory.total)} of memory{pace}, {best.licence}. "
                         f"{fitting} of {len(found.books)} models fit."
                     ),
                 )
@@ -127,10 +128,7 @@ class FirstRunScreen(Fetching):
         at = self.list.highlighted
         self.list.clear_options()
         self.list.add_options(
-            [
-                Option(Content.assemble((f"{name:<23}", "bold"), clean_line(words)), id=id_)
-                for id_, name, words in offers
-            ]
+            [Option(Content.assemble((name, "bold"), "\n  ", clean_line(words)), id=id_) for id_, name, words in offers]
         )
         self.list.highlighted = at or 0
 

@@ -162,4 +162,4 @@ class TaskScreen(Screen[None]):
 
 def _head(task: Task[Any, Any]) -> str:
     words = (task.input_model.__doc__ or "").partition("\n")[0]
-    return clean_line(f"{task.name} {task.version}: {words} F6 fills in an example.")
+    return clean_line(f"{task.name}: {words} F6 fills in an example.")

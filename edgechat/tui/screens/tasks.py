@@ -51,7 +51,7 @@ class TasksScreen(Screen[None]):
     def __init__(self, paths: Paths, config: Config, model: str | None) -> None:
         super().__init__()
         self._paths, self._config, self._model = paths, config, model
-        self.list = OptionList(markup=False)
+        self.list = OptionList(markup=False, compact=True)
         self.tasks: list[Listed] = []
         self.banner = Banner()
 
@@ -91,4 +91,4 @@ class TasksScreen(Screen[None]):
 
 def _line(task: Listed) -> Content:
     origin = "" if task.package == "edgechat" else f" ({task.package} {task.package_version})"
-    return Content.assemble((clean_line(task.name), "bold"), f"\n  {clean_line(task.help)}{clean_line(origin)}\n")
+    return Content.assemble((clean_line(task.name), "bold"), "\n  ", clean_line(task.help + origin), "\n")
