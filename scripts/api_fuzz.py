@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Fuzz the server from its own description at /openapi.json, by schemathesis.
 
-    scripts/api_fuzz.py [--schemathesis COMMAND] [--examples 100] [--seed 1]
+    scripts/api_fuzz.py [--schemathesis COMMAND] [--examples 100] [--seconds 600] [--seed 1]
 
 schemathesis is no dependency of the project; install it in an environment of its own and name its command. It makes
 requests that fit the description and requests that do not, and holds every response against it: no 5xx but the 503 that
@@ -34,6 +34,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--schemathesis", default=shutil.which("schemathesis"), metavar="COMMAND")
     parser.add_argument("--examples", type=int, default=100, help="for each operation")
+    parser.add_argument("--seconds", type=int, default=600, help="for the whole run")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     if not options.schemathesis:
@@ -46,8 +47,10 @@ def main() -> int:
         engine = served.engine_pid()
         command = [
             options.schemathesis, "run", f"{served.url}/openapi.json", "--checks", CHECKS, "--seed", str(options.seed),
-            "--max-examples", str(options.examples), "--workers", "2", "--request-timeout", "60",
-            "--continue-on-failure", "--no-color", "--suppress-health-check", "all", "--generation-database", "none",
+            "--max-examples", str(options.examples), "--workers", "4", "--max-time", str(options.seconds),
+            "--request-timeout", "60",
+            "--no-shrink", "--continue-on-failure", "--no-color",
+            "--suppress-health-check", "all", "--generation-database", "none",
         ]  # fmt: skip
         fuzzed = subprocess.run(command, check=False)
         with served.http() as http:

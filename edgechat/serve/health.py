@@ -74,4 +74,9 @@ class Health:
         if service.resident is not None and service.resident.stepped_down_from:
             reason = f"Memory ran out earlier: this is a smaller plan than {service.resident.stepped_down_from}."
             return "degraded", reason, True, engine
+        care = (engine or {}).get("care", {})
+        if care.get("level", 0):
+            return "degraded", f"The board is spared: {care['reason']}.", True, engine
+        if care.get("memory_tight"):
+            return "degraded", f"Memory is short: {care['memory_reason']}.", True, engine
         return "ready", None, True, engine
