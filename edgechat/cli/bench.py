@@ -123,9 +123,12 @@ def _table(results: list[Measurement], chosen: Measurement) -> list[str]:
 
 def _verdict(chosen: Measurement, predicted: MemoryNeed) -> str:
     error = predicted.total / chosen.peak_rss_bytes - 1
+    power = ""
+    if chosen.tokens_per_joule is not None:
+        power = f" Decoding makes {chosen.tokens_per_joule:.2f} tokens per joule of {chosen.joules_of}."
     return (
         f"Kept: plans on this board use these figures from now on. Peak memory {chosen.peak_rss_bytes / 1e6:,.0f} MB, "
-        f"predicted {predicted.total / 1e6:,.0f} MB ({error:+.1%})."
+        f"predicted {predicted.total / 1e6:,.0f} MB ({error:+.1%}).{power}"
     )
 
 

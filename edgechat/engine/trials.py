@@ -14,6 +14,7 @@ import sys
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
+from edgechat.board.energy import Recording
 from edgechat.errors import EngineError
 from edgechat.models.calibration import Measurement, best
 from edgechat.models.need import BARE, memory_need, tensor_total
@@ -44,23 +45,27 @@ def trial(path: Path, settings: LoadSettings) -> Measurement:
         EngineError: the child could not load it, died or took too long; the message says which.
     """
     request = json.dumps({"path": str(path), "settings": asdict(settings)})
+    recording = Recording()
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "edgechat.engine.native.trial"],
-            input=request,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_PATIENCE_S,
-            # ggml's own backtrace starts a debugger, if there is one, in a process that is already broken.
-            env={**os.environ, "GGML_NO_BACKTRACE": "1"},
-            check=False,
-        )
+        with recording:
+            done = subprocess.run(
+                [sys.executable, "-m", "edgechat.engine.native.trial"],
+                input=request,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=_PATIENCE_S,
+                # ggml's own backtrace starts a debugger, if there is one, in a process that is already broken.
+                env={**os.environ, "GGML_NO_BACKTRACE": "1"},
+                check=False,
+            )
     except subprocess.TimeoutExpired as error:
         raise EngineError(f"{path.name} was not measured within {_PATIENCE_S / 60:.0f} minutes.") from error
     if done.returncode:
         raise _death(path, done.returncode, done.stderr)
     found = json.loads(done.stdout.splitlines()[-1])
+    began, ended = found.pop("decode_began"), found.pop("decode_ended")
+    joules = recording.between(began, ended)
     now = datetime.datetime.now(datetime.timezone.utc)
     return Measurement(
         load_mode=settings.load_mode,
@@ -71,6 +76,8 @@ def trial(path: Path, settings: LoadSettings) -> Measurement:
         kv_type=settings.kv_type,
         n_ctx=settings.n_ctx,
         measured_at=now.isoformat(timespec="seconds") if now.year >= _CLOCK_SET else "",
+        tokens_per_joule=round(found["decode_tps"] * (ended - began) / joules, 3) if joules else None,
+        joules_of=recording.basis,
         **found,
     )
 

@@ -50,6 +50,10 @@ class Measurement:
     cpu_share: float = 1.0
     """Processor time the threads got, of what they asked for. llama.cpp's threads never sleep between steps, so what is
     missing to 1 was taken by other programs."""
+    tokens_per_joule: float | None = None
+    """Of decoding; None where no power is measured."""
+    joules_of: str = ""
+    """Whose energy that is: the board's input, the battery, the processor alone; ``""`` where none is measured."""
 
     @property
     def exchange_s(self) -> float:

@@ -46,7 +46,7 @@ def measure(path: Path, settings: LoadSettings) -> dict[str, Any]:
     context.drop(0)
     started, worked = time.monotonic(), time.process_time()
     prefill_tps, filled = _prefill(context, prompt, step)
-    decode_tps = _decode(context, prompt, filled)
+    decode_tps, began, ended = _decode(context, prompt, filled)
     asked = (time.monotonic() - started) * settings.n_threads
     return {
         "prefill_tps": round(prefill_tps, 2),
@@ -54,6 +54,9 @@ def measure(path: Path, settings: LoadSettings) -> dict[str, Any]:
         "load_s": round(load_s, 3),
         "peak_rss_bytes": _peak(),
         "cpu_share": round(min(1.0, (time.process_time() - worked) / asked), 2),
+        # The monotonic clock is the whole machine's: whoever started this one measures the energy between the two.
+        "decode_began": began,
+        "decode_ended": ended,
     }
 
 
@@ -67,14 +70,16 @@ def _prefill(context: Context, prompt: list[int], step: int) -> tuple[float, int
     return filled / (time.monotonic() - began), filled
 
 
-def _decode(context: Context, prompt: list[int], filled: int) -> float:
+def _decode(context: Context, prompt: list[int], filled: int) -> tuple[float, float, float]:
+    """Tokens a second, and when it began and ended on the monotonic clock."""
     _read(context, prompt[:1], filled)
     began = time.monotonic()
     written = 0
     while written < _LEAST_ANSWER or (written < _ANSWER_TOKENS and time.monotonic() - began < _ENOUGH_S):
         _read(context, [prompt[written % len(prompt)]], filled + 1 + written)
         written += 1
-    return written / (time.monotonic() - began)
+    ended = time.monotonic()
+    return written / (ended - began), began, ended
 
 
 def _read(context: Context, tokens: list[int], position: int) -> None:
