@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from edgechat.board.probe import probe
+from edgechat.board.source import Source
 from edgechat.cli.bench import bench
 from edgechat.cli.plan import plan
 from edgechat.engine.trials import trial
@@ -17,6 +18,7 @@ from edgechat.models.calibration import file_key, read_calibration
 from edgechat.models.installed import starter
 from edgechat.models.plan import LoadSettings
 from edgechat.paths import Paths
+from tests.board.trees import write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,6 +52,19 @@ def test_a_bench_is_kept_and_later_plans_use_it():
     by_name = json.loads(CliRunner().invoke(plan, [model.label, "--json"], standalone_mode=False).stdout)
     assert by_name["estimated"]["basis"] == "calibrated"
     assert by_name["n_ubatch"] == found["best"]["n_ubatch"]
+
+
+def test_tokens_per_joule_where_the_board_measures_its_power(tmp_path, monkeypatch):
+    chip = "sys/class/hwmon/hwmon0"
+    rail = {"name": "ina3221", "in1_label": "VDD_IN", "in1_input": "5000", "curr1_input": "1000"}
+    write(tmp_path / "board", {f"{chip}/{name}": f"{text}\n" for name, text in rail.items()})
+    model = starter()
+    assert model is not None
+    monkeypatch.setattr(Source.__init__, "__defaults__", (tmp_path / "board",))
+    measured = trial(model.path, LoadSettings(n_ctx=512))
+
+    assert measured.joules_of == "the board's input (VDD_IN)"
+    assert measured.tokens_per_joule == pytest.approx(measured.decode_tps / 5.0, rel=0.02)
 
 
 def test_a_file_that_llama_cpp_refuses_costs_a_child_and_names_the_file(tmp_path):
