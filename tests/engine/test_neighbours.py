@@ -25,9 +25,10 @@ WISHES = (
     "Count from 1 to 100.",
     "Say the word pump again and again, fifty times.",
     "Write the letters of the alphabet, one in a line.",
-    "Count from 20 to 100.",
+    "Count from 1 to 100, please.",
 )
-"""What is said next is clear: rounding, which differs between batches of three and four, decides nothing here."""
+"""What is said next is clear here. The logits of a batch of three and of one of four are the same to the last bit, but
+those of a single row are not, and which answer is alone at its beginning is a matter of milliseconds."""
 WISH = Wish(n_ctx=2048)
 
 
