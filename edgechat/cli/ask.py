@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     help="Speed and memory on standard error; --stats=json for one JSON line.",
 )
 @click.option("--keep-alive", help="How long the engine stays afterwards: 30m, 2h, 0 (leave), -1 (stay).")
+@click.option("--no-speculate", is_flag=True, help="Decode token by token, for measuring; the answer is the same.")
 @click.option("--no-switch", is_flag=True, help="Never replace a model that another client keeps; exit 3 instead.")
 def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  # noqa: ANN401 - click's
     """Answer PROMPT. Text piped to standard input is appended to it.
@@ -105,6 +106,7 @@ def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  #
         timeout_s=options["timeout_s"],
         overflow=options["overflow"] or config.overflow or ("trim" if options["is_kept"] else "refuse"),
         constraint=None if schema is None else {"json_schema": schema},
+        speculate=not options["no_speculate"],
     )
     keep_alive = options["keep_alive"]
     client = EngineClient(

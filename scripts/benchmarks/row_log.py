@@ -1,7 +1,8 @@
 """Inside an engine: every row of logits that a token was sampled from, as one line of JSON in ``$ROW_LOG``.
 
-``scripts/draft_check.py`` lets Python load this before the engine. A batch is also said to cost what one token costs,
-so that everything that repeats is drafted.
+``scripts/draft_check.py`` lets Python load this before the engine. An answer without drafts is remembered, and becomes
+what the next answer to the same prompt is drafted from, with every ninth token spoilt: so there are drafts, right and
+wrong, whether or not the model repeats anything. A batch is said to cost what one token costs: all of them are tried.
 """
 
 from __future__ import annotations
@@ -17,14 +18,29 @@ if TYPE_CHECKING:
     from edgechat.engine.sequence import Sequence
 
 
+SPOILT = 9
+
+
 def install() -> None:
     """Wrap the decode loop's choice of one token."""
     import numpy as np
 
-    from edgechat.engine import drafts, loop
+    from edgechat.engine import drafts, loop, speculation
     from edgechat.engine.native.lib import llama
 
     drafts.StepCosts.seconds = lambda self, size: 1.0  # type: ignore[method-assign]  # noqa: ARG005
+    known: dict[tuple[int, ...], list[int]] = {}
+    join = speculation.Speculation.join
+
+    def joined(self: speculation.Speculation, sequence: Sequence) -> None:
+        join(self, sequence)
+        if sequence.drafts is None:
+            known[sequence.prompt] = sequence.generated
+        else:
+            spoilt = [each ^ (i % SPOILT == SPOILT - 1) for i, each in enumerate(known.get(sequence.prompt, ()))]
+            sequence.drafts = drafts.Drafts([*sequence.prompt, *spoilt, *sequence.prompt])
+
+    speculation.Speculation.join = joined  # type: ignore[method-assign]
     sample = loop.DecodeLoop._sample_row
     log = Path(os.environ["ROW_LOG"])
 

@@ -6,6 +6,7 @@ one token costs, so that everything that repeats is drafted, right or wrong.
 
 from __future__ import annotations
 
+import json
 import threading
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgechat.paths import Paths
+    from tests.engine.conftest import Cli
 
 pytestmark = pytest.mark.engine
 
@@ -63,6 +65,15 @@ def test_text_and_count_are_the_same_with_drafts_and_fewer_steps_are_needed(eage
         assert 0 <= done.usage["accepted_tokens"] <= done.usage["drafted_tokens"]
         if prompt is ECHO:
             assert done.usage["accepted_tokens"] > 20
+
+
+def test_the_command_tells_what_was_drafted_and_can_do_without(eager: Paths, cli: Cli) -> None:
+    ask = ("ask", "--temp", "0", "-n", "40", "--stats=json", ECHO)
+    drafted, plain = cli(*ask), cli(*ask, "--no-speculate")
+    assert drafted.stdout == plain.stdout
+    stats = [json.loads(done.stderr.splitlines()[-1]) for done in (drafted, plain)]
+    assert 0 < stats[0]["accepted_tokens"] <= stats[0]["drafted_tokens"]
+    assert stats[1]["accepted_tokens"] == stats[1]["drafted_tokens"] == 0
 
 
 @pytest.mark.parametrize("sampling", [{"temperature": 0.4, "seed": 7}, {"temperature": 0, "repeat_penalty": 1.1}])
