@@ -80,16 +80,16 @@ class Application:
         chat, tasks, health = Chat(service), TaskRuns(service), Health(service)
         app.router.routes.extend(
             [
-                self._route("/v1/chat/completions", "POST", chat.chat),
-                self._route("/v1/completions", "POST", chat.completion),
-                self._route("/v1/models", "GET", chat.models),
-                self._route("/v1/models/{model:path}", "GET", chat.model),
-                self._route("/v1/tasks", "GET", tasks.listed),
-                self._route("/v1/tasks/{task}", "GET", tasks.shown),
-                self._route("/v1/tasks/{task}", "POST", tasks.run),
-                self._route("/openapi.json", "GET", _describe),
-                self._route("/health", "GET", health.health),
-                self._route("/metrics", "GET", health.metrics),
+                self._route("/v1/chat/completions", POST=chat.chat),
+                self._route("/v1/completions", POST=chat.completion),
+                self._route("/v1/embeddings", POST=chat.embeddings),
+                self._route("/v1/models", GET=chat.models),
+                self._route("/v1/models/{model:path}", GET=chat.model),
+                self._route("/v1/tasks", GET=tasks.listed),
+                self._route("/v1/tasks/{task}", GET=tasks.shown, POST=tasks.run),
+                self._route("/openapi.json", GET=_describe),
+                self._route("/health", GET=health.health),
+                self._route("/metrics", GET=health.metrics),
             ]
         )
         chores = [asyncio.create_task(service.keep_well())]
@@ -103,8 +103,9 @@ class Application:
             await asyncio.wait(chores)
             service.close()
 
-    def _route(self, path: str, method: str, handler: Callable[[Exchange], Awaitable[None]]) -> Route:
-        return Route(path, _Endpoint(self, path, handler), methods=[method])
+    def _route(self, path: str, **handlers: Callable[[Exchange], Awaitable[None]]) -> Route:
+        # One route a path: of several, only the first one's methods would be told to whoever used another.
+        return Route(path, _Endpoint(self, path, handlers), methods=list(handlers))
 
     async def handle(
         self,
@@ -170,11 +171,12 @@ async def _describe(exchange: Exchange) -> None:
 
 
 class _Endpoint:
-    """One handler as an ASGI application of its own, which is how it keeps ``receive`` and ``send``."""
+    """One path's handlers as an ASGI application of their own, which is how they keep ``receive`` and ``send``."""
 
-    def __init__(self, app: Application, path: str, handler: Callable[[Exchange], Awaitable[None]]) -> None:
-        self._app, self._path, self._handler = app, path, handler
+    def __init__(self, app: Application, path: str, handlers: dict[str, Callable[[Exchange], Awaitable[None]]]) -> None:
+        self._app, self._path, self._handlers = app, path, handlers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        await self._app.handle(scope, receive, send, self._path, self._handler)
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        await self._app.handle(scope, receive, send, self._path, self._handlers[method])

@@ -43,7 +43,7 @@ def description() -> dict[str, Any]:
         "schema": {"enum": [each.name for each in registry.listed()]},
     }
     model = {"name": "model", "in": "path", "required": True, "schema": {**_TEXT, "examples": ["default"]}}
-    stream = {"text/event-stream": {"schema": _TEXT}}
+    stream = {"text/event-stream": {"schema": {"description": "Each event's data is a chunk; the last one is [DONE]."}}}
     record = {"application/json": {"schema": {}}, _LINES: {"schema": _TEXT}}
     return {
         "openapi": "3.1.0",
@@ -58,6 +58,14 @@ def description() -> dict[str, Any]:
             },
             "/v1/completions": {
                 "post": _post("completion", "Answer a prompt.", _body("CompletionRequest"), "Completion", stream)
+            },
+            "/v1/embeddings": {
+                "post": {
+                    "operationId": "embeddings",
+                    "summary": "Not done here: always refused, in words.",
+                    "requestBody": {"content": {"application/json": {"schema": {}}}},
+                    "responses": _refusals(has_body=True),
+                }
             },
             "/v1/models": {"get": _get("models", "The model that answers.", "ModelList")},
             "/v1/models/{model}": {"get": {**_get("model", "One model.", "Model"), "parameters": [model]}},

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from edgechat.tasks.result import TaskResult
 
 JSON_LINES = "application/x-ndjson"
-_TOGETHER = 4
-"""Records of one request that are decoded together: as many as a context has sequences, usually."""
+_TOGETHER = 6
+"""Records of one request that are decoded together. A context usually has eight sequences, and the engine takes 64
+clients: eight such requests at once must leave room for others."""
 _LINES = frozenset((JSON_LINES, "application/jsonl", "application/jsonlines"))
 
 

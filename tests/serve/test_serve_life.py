@@ -142,3 +142,14 @@ def test_without_its_packages_it_says_what_to_install():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert "pip install 'edgechat[serve]'" in done.stderr
+
+
+def test_an_engine_that_should_stay_is_brought_back_though_nobody_asks(tmp_path):
+    with Server(tmp_path / "kept", "--keep-alive", "-1") as server:
+        server.wait_ready()
+        first = client.status(server.paths)[0]["pid"]
+        os.kill(first, signal.SIGKILL)
+        until(lambda: any(each["pid"] != first and each["stage"] == "idle" for each in client.status(server.paths)))
+        until(lambda: server.health()["status"] == "ready")
+        log = (server.paths.state / "logs" / "serve.log").read_text()
+        assert f"listens on 127.0.0.1 port {server.port}" in log
