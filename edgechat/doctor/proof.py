@@ -119,7 +119,9 @@ def exhibits(paths: Paths, scratch: Path, method: str) -> Iterator[Exhibit]:
     # A shell in a shell: one that ends with the answer's own exit code, and leaves no engine behind.
     ask = f"{python} -m edgechat ask -n 8 {_QUESTION}; code=$?; {python} -m edgechat stop; exit $code"
     models = f" EDGECHAT_MODELS={shlex.quote(str(paths.models))}" if paths.models.is_dir() else ""
-    setting = f"mkdir -p {shlex.quote(str(scratch))} && rm -rf {trace} {home} && export EDGECHAT_HOME={home}{models}"
+    # A service's shared engine would answer instead, unobserved.
+    alone = f"export EDGECHAT_HOME={home} EDGECHAT_SHARED={models}"
+    setting = f"mkdir -p {shlex.quote(str(scratch))} && rm -rf {trace} {home} && {alone}"
     if method == "strace":
         # The kernel's filter stops a process at these calls only; without it Python starts several times slower.
         observer = f"strace --seccomp-bpf -f -qq -s 4096 -e trace={_SYSCALLS} -o {trace}"

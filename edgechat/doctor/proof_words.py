@@ -24,8 +24,8 @@ INTRODUCTION: dict[Language, str] = {
 }
 METHOD: dict[str, dict[Language, str]] = {
     "strace": {
-        "en": "Method of observation: strace, which reports every system call of edgechat and of all its processes.",
-        "ja": "観測方法: strace。edgechat とそのすべてのプロセスのシステムコールを漏れなく記録します。",
+        "en": "Method of observation: strace, which sees every network call and every opening of a file.",
+        "ja": "観測方法: strace。全プロセスについて、通信とファイルを開くシステムコールを漏れなく記録します。",
     },
     "proc": {
         "en": (
