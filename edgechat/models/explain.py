@@ -44,7 +44,7 @@ def reasons(
     settings = rung.settings
     if settings.kv_type == "q8_0" and wish.kv_type is None:
         yield "The KV cache is q8_0, half the size of f16, because f16 would not fit at a usable context."
-    if settings.n_ubatch < largest.settings.n_ubatch or settings.n_seq_max < wish.parallel:
+    if settings.n_ubatch < largest.settings.n_ubatch or settings.n_seq_max < largest.settings.n_seq_max:
         yield (
             f"Prompts are read {settings.n_ubatch} tokens at a time and {_count(settings.n_seq_max, 'conversation')} "
             "kept warm, to save memory; answers stay the same."

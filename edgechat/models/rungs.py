@@ -143,7 +143,7 @@ def _settings(board: Board, candidate: Candidate, wish: FitWish, way: Way) -> It
     costly = _is_costly(candidate)
     small = first
     for step, size in enumerate(sizes):
-        sequences = max(1, wish.parallel >> step) if costly else wish.parallel
+        sequences = max(1, first.n_seq_max >> step) if costly else first.n_seq_max
         rows = first.n_outputs_max if not step else sequences
         small = replace(first, n_ubatch=size, n_seq_max=sequences, n_outputs_max=rows)
         yield small, True
@@ -172,13 +172,18 @@ def _base(
 ) -> LoadSettings:
     measured = best(item for item in candidate.measured if item.n_gpu_layers == 0) if not way.device else None
     threads = wish.threads or (measured.n_threads if measured else board.cpu.n_big_cores)
+    if _is_costly(candidate):
+        sequences = rows = max(1, wish.parallel // 2)
+    else:
+        # Where more than half of them answer at once, drafts get the rows that are left.
+        sequences, rows = wish.parallel, max(wish.parallel, wish.parallel // 2 + wish.longest_draft)
     return LoadSettings(
         n_ctx=n_ctx,
         kv_type=kv_type,
         n_batch=min(_N_BATCH, n_ctx),
         n_ubatch=(_GPU_UBATCHES if way.device else _CPU_UBATCHES)[0],
-        n_seq_max=wish.parallel,
-        n_outputs_max=wish.parallel + (0 if _is_costly(candidate) else wish.longest_draft),
+        n_seq_max=sequences,
+        n_outputs_max=rows,
         load_mode=way.load_mode,
         repack=way.repack,
         n_threads=threads,

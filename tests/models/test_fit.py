@@ -287,6 +287,8 @@ def test_when_nothing_fits_the_smallest_plan_is_returned_and_says_what_is_missin
 
 
 def test_drafts_need_output_rows():
-    wish = FitWish(n_ctx=4096, parallel=8, longest_draft=3)
+    def rows(longest_draft: int) -> int:
+        wish = FitWish(n_ctx=4096, parallel=8, longest_draft=longest_draft)
+        return ladder(board(8 * GB), candidate("qwen2.5-1.5b-instruct"), wish)[0].settings.n_outputs_max
 
-    assert ladder(board(8 * GB), candidate("qwen2.5-1.5b-instruct"), wish)[0].settings.n_outputs_max == 11
+    assert (rows(3), rows(15)) == (8, 19)
