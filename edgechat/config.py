@@ -59,7 +59,7 @@ _LOGS = ("off", "redacted", "full")
 _COLORS = ("auto", "always", "never")
 _OVERFLOWS = ("refuse", "trim", "summarize")
 # Not settings: they move directories or steer the set-up scripts.
-_OTHER_VARIABLES = frozenset(("HOME", "MODELS", "SHARED", "VISION", "CUDA", "BENCH_DIR"))
+_OTHER_VARIABLES = frozenset(("HOME", "MODELS", "STATE", "SHARED", "VISION", "CUDA", "BENCH_DIR"))
 
 
 def load(directory: Path, env: Mapping[str, str] | None = None) -> Config:

@@ -1,6 +1,7 @@
 """Where edgechat keeps things. The only reader of ``EDGECHAT_HOME``, ``EDGECHAT_MODELS`` and the XDG variables.
 
-``EDGECHAT_HOME`` moves everything below one directory; ``EDGECHAT_MODELS`` moves the models alone. The socket and
+``EDGECHAT_HOME`` moves everything below one directory; ``EDGECHAT_MODELS`` moves the models alone, ``EDGECHAT_STATE``
+(which a client hands to the engine that it starts) the state. The socket and
 the lock live in the state directory, not in the login's runtime directory, which vanishes at logout.
 """
 
@@ -61,6 +62,8 @@ class Paths:
             models = data / "models"
         if moved:
             models = _absolute(moved, "EDGECHAT_MODELS")
+        if elsewhere := env.get("EDGECHAT_STATE", ""):
+            state = _absolute(elsewhere, "EDGECHAT_STATE")
         # Who moved everything elsewhere wants to be by themselves.
         shared = _absolute(given, "EDGECHAT_SHARED") if (given := env.get("EDGECHAT_SHARED", "")) else None
         if shared is None and not home:

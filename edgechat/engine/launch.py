@@ -61,7 +61,7 @@ def _start(paths: Paths) -> None:
     log_descriptor = log.open_for_engine(paths.state)
     started_at = log.path(paths.state).stat().st_size
     # ggml's own backtrace starts a debugger, if there is one, in a process that is already broken.
-    env = {**os.environ, "GGML_NO_BACKTRACE": "1"}
+    env = {**os.environ, "GGML_NO_BACKTRACE": "1", "EDGECHAT_STATE": str(paths.state)}
     try:
         process = subprocess.Popen(
             [sys.executable, "-m", "edgechat.engine.host", str(ready_for_engine)],

@@ -6,6 +6,7 @@ Knows no widget, and imports the engine's side when the first question comes.
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from edgechat.tui.messages import Ended, Kept, Retracted, SwitchAsked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from textual.message import Message
 
@@ -104,6 +106,7 @@ class Dialogue:
         self._lock = threading.Lock()
         self._is_asking = False
         self._is_closed = False
+        self._refuge: Path | None = None
         self._decided: Callable[[bool], None] | None = None
         self.buffer = TextBuffer()
 
@@ -184,9 +187,15 @@ class Dialogue:
 
     def client(self) -> EngineClient:
         """The connection to ask through."""
-        from edgechat.engine.client import EngineClient  # noqa: PLC0415 - as above
+        from edgechat.engine import address  # noqa: PLC0415 - as above
+        from edgechat.engine.client import EngineClient  # noqa: PLC0415
+        from edgechat.tui import refuge  # noqa: PLC0415
 
         if self._client is None:
+            if (peer := address.connect(self._paths.state)) is not None:
+                peer.close()  # an engine that runs needs nothing written
+            else:
+                self._paths, self._refuge = refuge.usable(self._paths)
             self._client = EngineClient(self._paths, keeps=True, may_switch=self._may_switch)
         return self._client
 
@@ -195,6 +204,8 @@ class Dialogue:
         if self._client is not None:
             self._client.close()
             self._client = None
+        if self._is_closed and self._refuge is not None:
+            shutil.rmtree(self._refuge, ignore_errors=True)
 
     def _may_switch(self, question: str) -> bool:
         done = threading.Event()

@@ -17,6 +17,8 @@ from edgechat.tui.messages import Begun, Ended, Noted, Waiting
 from edgechat.tui.outlook import UNCUT, Outlook, outlook
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from edgechat.chat.answer import Answer
     from edgechat.chat.turn import Reading
     from edgechat.engine.request import Request
@@ -59,8 +61,9 @@ class Telling:
         error: EdgechatError | None = None
         if self._reading.unread is not None:
             self._post(Noted(self._reading.unread.note))
-        events = self._dialogue.client().generate(request)
+        events: Iterator[Event] | None = None
         try:
+            events = self._dialogue.client().generate(request)
             for event in events:
                 if self._dialogue.is_stopped:
                     break
@@ -68,7 +71,8 @@ class Telling:
         except EdgechatError as caught:
             error = None if self._dialogue.is_stopped else caught
         finally:
-            events.close()  # type: ignore[attr-defined]  # it is a generator
+            if events is not None:
+                events.close()  # type: ignore[attr-defined]  # it is a generator
             if self._dialogue.is_stopped:
                 self._dialogue.drop_client()
         self._end(error)
