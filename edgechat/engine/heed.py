@@ -47,7 +47,7 @@ class Heed:
                 self._tell(sequence)
         if stance.drops != before.drops:
             self._admission.forget_parked(running)
-            self._home.forget_caches()
+            self._home.forget_caches(is_idle=not running and not self._admission.waiting)
             give_back()
 
     def begun(self, sequence: Sequence) -> None:

@@ -229,7 +229,7 @@ class Host:
         now = time.monotonic()
         if self._keep_alive >= 0 and not self._listener.connections and now > self._next_tight_check:
             self._next_tight_check = now + _TIGHT_CHECK_S
-            if oom.is_tight():
+            if oom.is_tight() or self._carer.stance.is_tight:
                 return "memory"
         return None
 

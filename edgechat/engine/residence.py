@@ -234,9 +234,11 @@ class Residence:
             self._constraints = Constraints(self._vocabulary.tokenizer(self.model), self.model.n_vocab)
         return self._constraints.matcher(request.constraint)
 
-    def forget_caches(self) -> None:
-        """Drop what can be made again when it is next asked for: the tokenizer for constraints and compiled schemas."""
+    def forget_caches(self, *, is_idle: bool) -> None:
+        """Drop what can be made again when it is next asked for: compiled schemas and, while idle, their tokenizer."""
         self._constraints = None
+        if is_idle:
+            self._vocabulary.forget()
 
     def close(self) -> None:
         """Free the context, then the model."""

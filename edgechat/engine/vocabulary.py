@@ -82,6 +82,14 @@ class Vocabulary:
         self._bridge.vocab = model.vocab
         return self._made
 
+    def forget(self) -> None:
+        """Give its memory back; the next answer under a schema has it made again.
+
+        Not while an answer under a schema is being made: llguidance's own code calls the bridge.
+        """
+        if self._thread is None:
+            self._bridge = self._made = None
+
     def _make_ahead(self) -> None:
         import numpy as np  # noqa: F401, PLC0415 - needed next, and slow to import
 
