@@ -47,14 +47,15 @@ class Field:
 
     @property
     def unit(self) -> str:
-        """As the name's ending says it; ``""`` when it has none."""
-        return _UNITS.get(self.name.rpartition("_")[2], "") if "_" in self.name else ""
+        """As the name's ending says it; ``""`` when it has none. ``t_s`` has no name but its unit's: it keeps both."""
+        stem, _, ending = self.name.rpartition("_")
+        return _UNITS.get(ending, "") if len(stem) > 1 else ""
 
     @property
     def label(self) -> str:
         """The name in words, without the unit."""
         name = self.name.rpartition("_")[0] if self.unit else self.name
-        return name.replace("_", " ").capitalize()
+        return name.replace("_", " ").capitalize() if len(name) > 3 else name
 
     @property
     def hint(self) -> str:

@@ -56,7 +56,7 @@ class ModelsScreen(Fetching):
 
     DEFAULT_CSS = """
     ModelsScreen #head { height: auto; padding: 0 1; background: $panel; }
-    ModelsScreen #columns { height: 1; padding: 0 1; color: $text-muted; }
+    ModelsScreen #columns { height: 1; padding: 0; color: $text-muted; }
     ModelsScreen OptionList { height: 1fr; border: none; padding: 0; background: transparent; }
     ModelsScreen #detail { height: auto; max-height: 9; padding: 0 1; border-top: solid $panel; }
     """
@@ -134,7 +134,7 @@ class ModelsScreen(Fetching):
         width = min(48, max(24, self.size.width - 46))
         self._columns.update(Content(f"  {'MODEL':<{width}} {'FILE':>8} {'NEEDS':>8} {'TOK/S':>6}  LICENCE"))
         self.list.clear_options()
-        self.list.add_options([Option(_line(book, width, self._in_use)) for book in self.shelf.books])
+        self.list.add_options([Option(_line(book, width, self.size.width, self._in_use)) for book in self.shelf.books])
         self.list.highlighted = min(at or 0, len(self.shelf.books) - 1)
 
     @property
@@ -242,7 +242,8 @@ class ModelsScreen(Fetching):
             self._plan()
 
 
-def _line(book: Book, width: int, in_use: str | None) -> Content:
+def _line(book: Book, width: int, whole: int, in_use: str | None) -> Content:
+    """One model on one line of ``whole`` columns, ``width`` of them for its name."""
     plan = book.plan
     mark = "◆" if book.is_pinned else "●" if book.is_installed else "○" if plan.fits else "✕"
     speed = plan.estimated.decode_tps
@@ -251,4 +252,5 @@ def _line(book: Book, width: int, in_use: str | None) -> Content:
     sizes = f"{size(plan.file_bytes):>8} {size(plan.memory.total):>8}"
     text = f"{mark} {clean_line(name)[:width]:<{width}} {sizes} {pace:>6}  "
     style = "" if plan.fits else "$text-muted"
-    return Content.assemble((text, style), (clean_line(book.licence), style))
+    licence, room = clean_line(book.licence), max(6, whole - len(text) - 2)
+    return Content.assemble((text, style), (licence if len(licence) <= room else f"{licence[: room - 1]}…", style))

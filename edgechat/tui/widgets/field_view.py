@@ -33,9 +33,10 @@ class FieldView(Vertical):
     FieldView .label { width: 22; height: auto; padding: 0 1 0 0; }
     FieldView .unit { width: 6; height: 1; padding: 0 0 0 1; color: $text-muted; }
     FieldView .say { height: auto; color: $text-muted; padding: 0 0 0 22; display: none; }
-    FieldView:focus-within .say { display: block; }
-    FieldView.-wrong .say { display: block; color: $text-error; }
-    FieldView.-wrong .label { color: $text-error; }
+    FieldView.-here > .say { display: block; }
+    FieldView.-wrong > .say { display: block; color: $text-error; }
+    FieldView.-mute > .say { display: none; }
+    FieldView.-wrong > Horizontal > .label { color: $text-error; }
     FieldView Input { width: 1fr; background: $surface; }
     FieldView Input:focus { background: $panel; }
     FieldView Select { width: 1fr; }
@@ -111,8 +112,15 @@ class FieldView(Vertical):
         self.set_class(bool(error), "-wrong")
         words = self.error or clean_line(self.field.hint)
         self._say.update(Content(words))
-        # The rule in DEFAULT_CSS shows it while the field has the focus; an empty line would only push.
-        self._say.styles.display = None if words else "none"  # by the rules again
+        self.set_class(not words, "-mute")  # an empty line would only push
+
+    def on_descendant_focus(self) -> None:
+        """Say what belongs here while somebody writes here."""
+        self.add_class("-here")
+
+    def on_descendant_blur(self) -> None:
+        """No more."""
+        self.remove_class("-here")
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Tell the form."""

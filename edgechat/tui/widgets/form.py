@@ -32,6 +32,7 @@ class Form(VerticalScroll, can_focus=False):
 
     DEFAULT_CSS = """
     Form { height: 1fr; padding: 0 1; }
+    Form .optional { height: auto; }
     Form Collapsible { border: none; padding: 0; margin: 0; background: transparent; }
     Form Collapsible CollapsibleTitle { padding: 0; }
     Form Collapsible Contents { padding: 0; }
