@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _COMMANDS = {
     "ask": ("edgechat.cli.ask:ask", "One answer to standard output."),
     "bench": ("edgechat.cli.bench:bench", "Speed and memory on this board; keeps the calibration."),
-    "board": ("edgechat.cli.board:board", "What this machine is."),
+    "board": ("edgechat.cli.board:board", "What this machine is and how it feels; --watch, --report."),
     "doctor": ("edgechat.cli.doctor:doctor", "What is wrong or slow here, and what mends it."),
     "eval": ("edgechat.cli.eval:evaluate", "Score a reference file with the model of this board."),
     "history": ("edgechat.cli.history:history", "List, show, search, export, import and remove conversations."),
