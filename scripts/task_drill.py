@@ -160,8 +160,8 @@ def drill_documents(segments: int, seed: int, directory: Path, parallel: int) ->
         took = time.monotonic() - began
         data = out.read_bytes().decode()
         faults, units = document_faults(text, data, form)
-        differing = sum(1 for before, after in units if not same_marks(before, after, form))
-        changed = sum(1 for before, after in units if before != after)
+        differing = sum(1 for unit, new in units if new != unit.raw and not same_marks(unit, new))
+        changed = sum(1 for unit, new in units if new != unit.raw)
         flags = next((line for line in said.splitlines() if line.startswith("Flags:")), "no flags")
         if differing > sum(map(int, re.findall(r" ([0-9]+)", flags))):
             faults.append(f"{differing} places have other placeholders or numbers, and fewer are flagged")
@@ -171,40 +171,34 @@ def drill_documents(segments: int, seed: int, directory: Path, parallel: int) ->
     return sound
 
 
-def same_marks(before: str, after: str, form: str) -> bool:
+def same_marks(unit: Unit, after: str) -> bool:
     """Whether placeholders and numbers of a place are those of its source."""
-    if form == "po":
-        before, after = before.partition("msgstr")[0], "msgid" + after.partition("msgstr")[2]
-        before = before.partition("msgid")[2]
-    if form == "xliff":
-        before, after = before.partition("<target")[0], after.partition("<target")[2]
-    return all(Counter(pattern.findall(before)) == Counter(pattern.findall(after)) for pattern in (PLACEHOLDER, NUMBER))
+    return all(
+        Counter(pattern.findall(unit.text)) == Counter(pattern.findall(after)) for pattern in (PLACEHOLDER, NUMBER)
+    )
 
 
-def document_faults(before: str, after: str, form: str) -> tuple[list[str], list[tuple[str, str]]]:
-    """What changed outside the translated places, and the pairs of places."""
-    columns = ("text",) if form == "csv" else ()
-    cut = list(pieces(before, form, columns))
-    fixed = [piece for piece in cut if isinstance(piece, str)]
-    pairs: list[tuple[str, str]] = []
-    at, start, pending = 0, 0, ""
-    for piece in cut:
+def document_faults(before: str, after: str, form: str) -> tuple[list[str], list[tuple[Unit, str]]]:
+    """What changed outside the translated places, and each place with what stands there now."""
+    pairs: list[tuple[Unit, str]] = []
+    at = start = 0
+    pending: Unit | None = None
+    for piece in pieces(before, form, ("text",) if form == "csv" else ()):
         if isinstance(piece, Unit):
-            pending, start = piece.raw, at
+            pending, start = piece, at
             continue
         found = after.find(piece, at)
         if found < 0:
             return [f"{piece[:50]!r} is gone"], pairs
-        if pending:
+        if pending is not None:
             pairs.append((pending, after[start:found]))
         elif found != at:
             return [f"{after[at:found][:50]!r} was added"], pairs
-        at, pending = found + len(piece), ""
-    if pending:
+        at, pending = found + len(piece), None
+    if pending is not None:
         pairs.append((pending, after[at:]))
     elif after[at:]:
         return [f"{after[at:][:50]!r} was added at the end"], pairs
-    assert fixed, form
     return [], pairs
 
 

@@ -6,6 +6,7 @@ import importlib
 import os
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -15,6 +16,9 @@ from edgechat.version import __version__
 
 if TYPE_CHECKING:
     from types import FrameType
+
+BEGAN_S = time.monotonic()
+"""When this process began, about: what a person who sets a deadline counts from."""
 
 _COMMANDS = {
     "ask": ("edgechat.cli.ask:ask", "One answer to standard output."),

@@ -10,6 +10,7 @@ import click
 
 from edgechat import config as settings
 from edgechat.cli.answer import STARTER_NOTE
+from edgechat.cli.main import BEGAN_S
 from edgechat.cli.pace import Pace
 from edgechat.engine.request import Wish
 from edgechat.errors import AnswerError, InvalidInputError, ModelNotFoundError, UsageError
@@ -63,7 +64,12 @@ class _TaskList(click.Command):
     help="Records at once. 1 asks them one after the other, which repeats exactly; more is faster, and answers can "
     "differ in rounding.",
 )
-@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Seconds for each record.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Seconds for each record; a single one's count from the start of the command.",
+)
 @click.option("--follow", is_flag=True, help="Read a live stream of JSON lines; alerts go out at once.")
 @click.option("--seed", type=click.IntRange(0, (1 << 32) - 1), help="Kept with every result.")
 @click.option("--language", type=click.Choice(LANGUAGES), help="Language of texts; the locale's otherwise.")
@@ -125,6 +131,7 @@ def run(task: str, source: str | None, **options: Any) -> None:  # noqa: ANN401 
         resume=options["resume"],
         parallel=options["parallel"],
         timeout_s=options["timeout_s"],
+        began_s=BEGAN_S,
         seed=options["seed"],
         language=language,
         keeps_answers=not options["no_cache"],

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, cast
@@ -60,6 +61,9 @@ class Job:
     resume: bool = False
     parallel: int = 1
     timeout_s: float | None = None
+    """Seconds for each record."""
+    began_s: float | None = None
+    """When the command began (monotonic clock): the deadline of a single record counts from there."""
     seed: int | None = None
     language: Language = "en"
     keeps_answers: bool = True
@@ -162,7 +166,7 @@ def run_job(
                 prompts=identity.prompts if identity else {},
             ),
             seed=job.seed,
-            timeout_s=job.timeout_s,
+            timeout_s=_timeout_s(job, source),
             parallel=job.parallel,
             journal=journal,
             answers=answers,
@@ -185,6 +189,13 @@ def run_job(
         if journal is not None:
             journal.discard()
         return report
+
+
+def _timeout_s(job: Job, source: _Input) -> float | None:
+    """Seconds for each record; of a single one, what the start of the command has left of them."""
+    if job.timeout_s is None or job.began_s is None or source.many:
+        return job.timeout_s
+    return max(job.timeout_s - (time.monotonic() - job.began_s), 0.0)
 
 
 def _identity(paths: Paths, wish: Wish, tell: Listeners) -> tuple[Identity | None, NoModelError | None]:

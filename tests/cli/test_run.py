@@ -90,10 +90,11 @@ def test_a_text_and_a_document_through_the_real_model(engine, tmp_path):
 
 @pytest.mark.engine
 def test_a_deadline_frees_the_slot(engine, tmp_path):
-    record = json.dumps(dict(load("rootcause").example))
-    run("rootcause", record)
+    text = "Open the cover and look at the belt. " * 300
+    record = json.dumps({"text": text, "source": "en", "target": "fr"})
+    run("translate", "--field", "text=Hi there", "--field", "source=en", "--field", "target=fr", "--timeout", 60)
     began = time.monotonic()
-    late = run("rootcause", record, "--timeout", 0.2, "--no-cache", code=5)
+    late = run("translate", record, "--timeout", 3, "--no-cache", code=5)
     assert json.loads(late.stdout)["status"] == "truncated"
     assert time.monotonic() - began < 20
     (status,) = client.status(engine)
