@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import Headers
 
 from edgechat.serve.fault import Fault, busy
+from edgechat.serve.patience import within
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -215,7 +216,7 @@ class Exchange:
 
     async def _put(self, message: Message) -> None:
         try:
-            await asyncio.wait_for(self._send(message), self._limits.write_s)
+            await within(self._limits.write_s, self._send(message))
         except (asyncio.TimeoutError, OSError) as error:
             raise ClientGoneError from error
 

@@ -19,6 +19,7 @@ from edgechat.errors import EdgechatError, EngineBusyError, EngineError, ModelNo
 from edgechat.serve.admission import Admission
 from edgechat.serve.bridge import Bridge, Feed
 from edgechat.serve.metrics import Metrics
+from edgechat.serve.patience import within
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -257,6 +258,6 @@ class Answering:
             StopAsyncIteration: there are no more.
         """
         try:
-            return await asyncio.wait_for(anext(self), patience_s)
+            return await within(patience_s, anext(self))
         except asyncio.TimeoutError:
             return None
