@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen
 
 from edgechat import config as settings
 from edgechat.errors import StateError
+from edgechat.plaintext import clean_line
 from edgechat.tui import markdown, preferences
 from edgechat.tui.keeping import Keeper
 from edgechat.tui.messages import NotKept
@@ -159,11 +161,25 @@ class EdgechatApp(App[None]):
                 yield command
 
     def action_toggle_help(self) -> None:
-        """Show or hide the keys of what has the focus."""
-        if self.screen.query("HelpPanel"):
-            self.action_hide_help_panel()
+        """All keys: of this place, of what stands in it, of the app."""
+        from edgechat.tui.screens.keys import KeysScreen, rows  # noqa: PLC0415 - opened now and then
+        from edgechat.tui.widgets.composer import Composer  # noqa: PLC0415
+        from edgechat.tui.widgets.message_view import MessageView  # noqa: PLC0415
+        from edgechat.tui.widgets.sidebar import ConversationList  # noqa: PLC0415
+
+        if isinstance(self.screen, ModalScreen):
+            return
+        own = dict(self._chosen.keys)
+        groups = [("Here", rows(type(self.screen).BINDINGS, own))]
+        if self.screen is self.chat:
+            groups.insert(0, ("Writing", [*rows(Composer.BINDINGS, own), ("↑ ↓", "Earlier questions, and back")]))
+            groups.append(("Everywhere", [*rows(self.BINDINGS, own), ("Ctrl+P", "All commands, and themes")]))
+            groups.append(("On a message (Ctrl+↑)", rows(MessageView.BINDINGS, own)))
+            groups.append(("In the list of talks (F2)", rows(ConversationList.BINDINGS, own)))
         else:
-            self.action_show_help_panel()
+            groups.append(("Everywhere", [("Ctrl+P", "All commands, and themes"), ("Ctrl+Q", "Leave")]))
+        where = f"Esc closes this. Other keys: {self._paths.config / preferences.FILE} (docs/terminal.md)"
+        self.push_screen(KeysScreen(groups, clean_line(where)))
 
 
 def make_app(paths: Paths, *, config: Config | None = None) -> EdgechatApp:

@@ -12,6 +12,7 @@ from edgechat.tui.app import make_app
 from edgechat.tui.preferences import Preferences
 from edgechat.tui.screens import board
 from edgechat.tui.screens.board import BoardScreen
+from edgechat.tui.screens.keys import named
 from edgechat.tui.themes import THEMES
 from tests.tui.kit import LARGE, SMALL, drive, screen_text, until
 
@@ -53,14 +54,29 @@ def test_the_command_palette_offers_what_keys_do(app: EdgechatApp) -> None:
     drive(app, story)
 
 
-def test_f1_shows_the_keys(app: EdgechatApp) -> None:
+@pytest.mark.parametrize("size", [SMALL, LARGE], ids=str)
+def test_f1_shows_the_keys_of_this_place(app: EdgechatApp, size: tuple[int, int]) -> None:
     async def story(pilot: Pilot[None]) -> None:
         await pilot.press("f1")
-        await until(pilot, lambda: "Stop" in screen_text(app) and app.screen.query("HelpPanel"))
+        await until(pilot, lambda: "Begin another line" in screen_text(app))
+        assert "Stop the answer" in screen_text(app)
+        await pilot.press("end")
+        await until(pilot, lambda: "tui.json" in screen_text(app).replace("\n", ""))
         await pilot.press("f1")
-        await until(pilot, lambda: not app.screen.query("HelpPanel"))
+        await until(pilot, lambda: app.screen is app.chat)
+        await pilot.press("f4")
+        await until(pilot, lambda: isinstance(app.screen, BoardScreen))
+        await pilot.press("f1")
+        await until(pilot, lambda: "Back to the chat" in screen_text(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, BoardScreen))
 
-    drive(app, story, LARGE)
+    drive(app, story, size)
+
+
+def test_keys_are_named_as_on_keyboards() -> None:
+    names = [named(key) for key in ("ctrl+up", "f3", "enter", "ctrl+j", "slash", "d", "escape", "shift+enter")]
+    assert names == ["Ctrl+↑", "F3", "Enter", "Ctrl+J", "/", "d", "Esc", "Shift+Enter"]
 
 
 def test_keys_can_be_changed(paths: Paths) -> None:
