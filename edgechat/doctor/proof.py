@@ -13,10 +13,11 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from importlib.util import find_spec
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgechat.doctor.installation import LLAMA
 from edgechat.doctor.proof_words import INTRODUCTION, METHOD, STATEMENTS, TITLE, Language
 from edgechat.errors import EngineError, StateError
 from edgechat.models.installed import installed
@@ -161,10 +162,20 @@ def _program() -> Iterator[Exhibit]:
     pattern = f"^ *(import|from) ({clients})([ .]|$)"
     found = f"grep -rE '{pattern}' --include='*.py' . | grep -v 'from aiohttp import web$' | cut -d: -f1 | sort -u"
     yield Exhibit("code", f"cd {package} && {found}")
-    llama = find_spec("llama_cpp")  # looks, and imports nothing
-    if llama is not None and llama.submodule_search_locations:
-        libraries = shlex.quote(str(Path(llama.submodule_search_locations[0]) / "lib"))
-        yield Exhibit("native", f"cd {libraries} && grep -lE 'getaddrinfo|gethostbyname' -r . | wc -l")
+    # Found by what the package says of itself: nothing here imports llama.cpp.
+    libraries = metadata.distribution(LLAMA).locate_file("llama_cpp/lib") if _has(LLAMA) else None
+    if libraries is not None:
+        yield Exhibit(
+            "native", f"cd {shlex.quote(str(libraries))} && grep -lE 'getaddrinfo|gethostbyname' -r . | wc -l"
+        )
+
+
+def _has(package: str) -> bool:
+    try:
+        metadata.distribution(package)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def _traces() -> bool:
