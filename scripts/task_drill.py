@@ -23,7 +23,7 @@ import time
 from collections import Counter
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator
 
@@ -35,6 +35,11 @@ from edgechat.tasks.document import Unit
 from edgechat.tasks.performance import perform
 from edgechat.tasks.registry import load
 from edgechat.tasks.translate.formats import pieces
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from edgechat.tasks.document import Piece
 
 WORDS = {"driving": ("explanation", "explanation_status"), "rootcause": (), "translate": ()}
 """Fields of a result that are a model's; everything else of driving is compared with what the rules say alone."""
@@ -183,7 +188,7 @@ def document_faults(before: str, after: str, form: str) -> tuple[list[str], list
     pairs: list[tuple[Unit, str]] = []
     at = start = 0
     pending: Unit | None = None
-    for piece in pieces(before, form, ("text",) if form == "csv" else ()):
+    for piece in _merged(pieces(before, form, ("text",) if form == "csv" else ())):
         if isinstance(piece, Unit):
             pending, start = piece, at
             continue
@@ -200,6 +205,21 @@ def document_faults(before: str, after: str, form: str) -> tuple[list[str], list
     elif after[at:]:
         return [f"{after[at:][:50]!r} was added at the end"], pairs
     return [], pairs
+
+
+def _merged(cut: Iterable[Piece]) -> Iterator[Piece]:
+    """The same pieces, what stays between two places in one: a lone comma would be found inside a translation."""
+    held = ""
+    for piece in cut:
+        if isinstance(piece, str):
+            held += piece
+            continue
+        if held:
+            yield held
+        held = ""
+        yield piece
+    if held:
+        yield held
 
 
 def drill_tasks(wanted: list[str], given: argparse.Namespace, directory: Path) -> list[bool]:
