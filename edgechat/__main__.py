@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 
 def main() -> None:
     """Run the command line and exit with a documented code."""
+    if sys.argv[1:] in ([], ["tui"]) and sys.stdin.isatty() and sys.stdout.isatty():
+        from edgechat.cli.straight import open_ui  # noqa: PLC0415 - as below
+
+        open_ui()
     from edgechat.cli.main import run  # noqa: PLC0415 - an interrupt during imports should be ours to report
 
     run()

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import importlib
 import os
-import signal
 import sys
 import time
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import NoReturn
 
 import click
 
+from edgechat.cli.ending import Terminated, leave, prepare
 from edgechat.errors import EdgechatError, ExitCode
 from edgechat.version import __version__
-
-if TYPE_CHECKING:
-    from types import FrameType
 
 BEGAN_S = time.monotonic()
 """When this process began, about: what a person who sets a deadline counts from."""
@@ -39,10 +36,6 @@ _COMMANDS = {
     "tui": ("edgechat.cli.tui:tui", "The terminal UI, also opened by `edgechat` alone."),
 }
 """Name -> (where it lives, the line ``--help`` shows). Help text stands here so that listing imports nothing."""
-
-
-class Terminated(BaseException):
-    """SIGTERM arrived."""
 
 
 class LazyGroup(click.Group):
@@ -105,41 +98,37 @@ def root(ctx: click.Context) -> None:
 
 def run(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and leave with one of the documented exit codes; no traceback for what was foreseen."""
-    signal.signal(signal.SIGTERM, _on_sigterm)
-    _harden_streams()
-    code: int = ExitCode.DEFECT
+    prepare()
+    code: int = ExitCode.OK
     try:
         # click's own main() turns a closed pipe and ctx.exit(8) into other codes than the documented ones.
         with root.make_context("edgechat", sys.argv[1:] if arguments is None else arguments, color=_color()) as context:
             root.invoke(context)
-        code = ExitCode.OK
-    except click.exceptions.Exit as leaving:
-        code = leaving.exit_code
-    except click.ClickException as error:
-        error.show()
-        code = ExitCode.USAGE
-    except (click.Abort, KeyboardInterrupt):
-        code = ExitCode.INTERRUPTED
-    except Terminated:
-        code = ExitCode.TERMINATED
-    except BrokenPipeError:
-        code = ExitCode.OK  # whoever read us has seen enough
-    except EdgechatError as error:
-        report(error)
-        code = error.exit_code
-    except Exception as error:  # noqa: BLE001 - the last line of defence: a defect must not look like a crash
-        _report_defect(error)
+    except BaseException as error:  # noqa: BLE001 - the last line of defence: a defect must not look like a crash
+        code = explain(error)
     leave(code)
 
 
-def leave(code: int) -> NoReturn:
-    """Flush and exit at once, without waiting for the interpreter to take itself apart."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            code = code or ExitCode.OK  # a reader that left is no fault of the answer
-    os._exit(int(code))
+def explain(error: BaseException) -> int:
+    """Say what ended a command, where there is something to say; its exit code."""
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, click.ClickException):
+        error.show()
+        return ExitCode.USAGE
+    if isinstance(error, (click.Abort, KeyboardInterrupt)):
+        return ExitCode.INTERRUPTED
+    if isinstance(error, Terminated):
+        return ExitCode.TERMINATED
+    if isinstance(error, BrokenPipeError):
+        return ExitCode.OK  # whoever read us has seen enough
+    if isinstance(error, EdgechatError):
+        report(error)
+        return error.exit_code
+    if not isinstance(error, Exception):
+        raise error
+    _report_defect(error)
+    return ExitCode.DEFECT
 
 
 def report(error: EdgechatError) -> None:
@@ -170,15 +159,3 @@ def _report_defect(error: Exception) -> None:
 def _color() -> bool | None:
     """False where NO_COLOR (no-color.org) is set; None lets click look whether the stream is a terminal."""
     return False if os.environ.get("NO_COLOR") else None
-
-
-def _harden_streams() -> None:
-    # A model may answer in any script; a terminal that cannot show a character gets a question mark, not an error.
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure: Any = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="replace")
-
-
-def _on_sigterm(_number: int, _frame: FrameType | None) -> None:
-    raise Terminated
