@@ -46,6 +46,8 @@ _LARGE = 32
 
 _KEPT_STEPS = 7
 """Step times of one batch size of which the median counts: a preempted thread makes a single one ten times longer."""
+_ENOUGH = 3
+"""Step times of one size that speak for themselves."""
 _FORGOTTEN_AFTER = 256
 """Steps after which an unused step time is no longer believed. A size that was too dear is so tried again, now and
 then, at the price of one step."""
@@ -177,18 +179,27 @@ class StepCosts:
     def seconds(self, size: int) -> float | None:
         """Expected time of a step, or None while nothing like it was timed."""
         fresh = [each for each, used in self._used.items() if self._step - used <= _FORGOTTEN_AFTER]
-        if size in fresh:
-            return statistics.median(self._seconds[size])
         anchor = min(fresh, default=size)
         if anchor >= size:
-            return None
+            return self._median(size) if size in fresh else None
         supposed = self._supposed(anchor, size)
+        if size in fresh:
+            return self._timed(size, supposed)
         others = [each for each in fresh if each != anchor]
         if others:
             # Supposed wrong for one size is supposed wrong for the next one.
             nearest = min(others, key=lambda each: abs(each - size))
-            supposed *= statistics.median(self._seconds[nearest]) / self._supposed(anchor, nearest)
+            expected = self._supposed(anchor, nearest)
+            supposed *= self._timed(nearest, expected) / expected
         return supposed
+
+    def _median(self, size: int) -> float:
+        return statistics.median(self._seconds[size])
+
+    def _timed(self, size: int, supposed: float) -> float:
+        """The median; of few times together with what was supposed: a lucky step must not start a run of bad ones."""
+        times = self._seconds[size]
+        return self._median(size) if len(times) >= _ENOUGH else statistics.median([*times, supposed])
 
     def _supposed(self, anchor: int, size: int) -> float:
         """What a step may take, given a smaller one.
@@ -200,7 +211,7 @@ class StepCosts:
         this says 2.3, 3.0, 4.2 and 6.8; SmolLM2-135M Q4_1 takes 2.1, 3.0, 4.3 and 8.2, and this says 2.5, 3.5, 5.4 and
         9.2.
         """
-        base = statistics.median(self._seconds[anchor])
+        base = self._median(anchor)
         each = base / anchor
         pace = each if self._pace is None else min(self._pace, each)
         return base + (base if anchor == 1 else 0.0) + (size - anchor) * pace

@@ -73,12 +73,13 @@ class TestLookup:
 
 
 def costs(**seconds: float) -> StepCosts:
-    """Steps of 1 (``one``) and of further sizes (``n8``), timed once, behind a prompt read at one token in half of
+    """Steps of 1 (``one``) and of further sizes (``n8``), timed often, behind a prompt read at one token in half of
     the first."""
     known = StepCosts()
     known.read(200, 200 * seconds["one"] / 2)
     for name, value in seconds.items():
-        known.decoded(1 if name == "one" else int(name[1:]), value)
+        for _ in range(3):
+            known.decoded(1 if name == "one" else int(name[1:]), value)
     return known
 
 
@@ -101,6 +102,12 @@ class TestStepCosts:
         assert known.seconds(12) == 0.150
         assert supposed is not None
         assert (known.seconds(16) or 0) > 1.5 * supposed
+
+    def test_one_lucky_step_is_not_believed_alone(self) -> None:
+        known = costs(one=0.010)
+        supposed = known.seconds(8) or 0
+        known.decoded(8, 0.012)
+        assert 0.012 < (known.seconds(8) or 0) < supposed
 
     def test_a_time_that_was_not_seen_for_long_is_forgotten(self) -> None:
         known = costs(one=0.010, n8=0.500)
