@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import work
 from textual.app import App, SystemCommand
@@ -12,7 +14,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 
 from edgechat import config as settings
-from edgechat.errors import StateError
+from edgechat.errors import ExitCode, StateError
 from edgechat.plaintext import clean_line
 from edgechat.tui import markdown, preferences
 from edgechat.tui.keeping import Keeper
@@ -23,6 +25,7 @@ from edgechat.tui.words import trouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from types import FrameType
 
     from textual.screen import Screen
 
@@ -63,6 +66,7 @@ class EdgechatApp(App[None]):
             self.register_theme(theme)
         self.theme = chosen.theme if chosen.theme in self.available_themes else THEMES[0].name
         self.set_keymap(dict(chosen.keys))
+        self._sigterm: Any = None
         self.keeper = Keeper(paths, self._on_fault)
         self.chat = ChatScreen(paths, self.keeper, config)
 
@@ -70,10 +74,15 @@ class EdgechatApp(App[None]):
         """Open the chat."""
         self.push_screen(self.chat)
         self.call_after_refresh(self._look_around)
+        if threading.current_thread() is threading.main_thread():
+            # The command's own handler raises, which an event loop does not survive.
+            self._sigterm = signal.signal(signal.SIGTERM, self._on_sigterm)
         self.theme_changed_signal.subscribe(self, lambda theme: self._keep_theme(theme.name))
 
     def on_unmount(self) -> None:
         """Close the history."""
+        if self._sigterm is not None:
+            signal.signal(signal.SIGTERM, self._sigterm)
         self.chat.dialogue.close()
         self.keeper.close()
 
@@ -94,6 +103,10 @@ class EdgechatApp(App[None]):
             return
         if not has_model and self.is_running:
             self.call_from_thread(self.action_welcome)
+
+    def _on_sigterm(self, _number: int, _frame: FrameType | None) -> None:
+        """Leave as on Ctrl+Q, with the terminal as it was."""
+        self.exit(return_code=int(ExitCode.TERMINATED))
 
     def _on_fault(self, error: StateError) -> None:
         self.chat.post_message(NotKept(error))

@@ -165,6 +165,14 @@ class Terminal:
             TimeoutError: it did not leave.
         """
         self.send(CTRL_Q)
+        return self.end(patience_s)
+
+    def end(self, patience_s: float = 30.0) -> int:
+        """Take what comes until the app is gone; the exit code.
+
+        Raises:
+            TimeoutError: it does not leave.
+        """
         end = time.monotonic() + patience_s
         while self.is_alive:
             if time.monotonic() > end:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -124,3 +125,9 @@ def test_frames_at_60_tokens_a_second_end_with_the_cursor_at_the_caret(terminal:
             seen += 1
             assert (emulator.cursor.x, emulator.cursor.y) == (5, terminal.size[1] - 3)
     assert seen > 10
+
+
+def test_sigterm_leaves_the_terminal_as_it_was(terminal: Terminal) -> None:
+    os.kill(terminal.pid, signal.SIGTERM)
+    assert terminal.end() == 143
+    assert b"\x1b[?1049l" in terminal.raw[-400:]
