@@ -101,8 +101,8 @@ def _with_server(
     binary, log = ground.binary("llama-server", flavour), ground.log(f"llama-server-{flavour}")
     room = ("-c", str(max(settings.n_ctx, slots * _SLOT_TOKENS)))
     with llama_server(binary, model.path, log, settings, threads=settings.n_threads, slots=slots, extra=room) as server:
-        # Each slot reads the instructions once before the clock runs.
-        crowd.theirs(server, slots, [replace(question, max_tokens=1) for question in asked[:slots]])
+        # Each slot reads the instructions once before the clock runs, with records that are not asked for.
+        crowd.theirs(server, slots, [replace(question, max_tokens=1) for question in _questions(model, slots, 999)])
         return crowd.theirs(server, slots, asked)
 
 
