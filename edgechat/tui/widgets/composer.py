@@ -100,6 +100,13 @@ class Composer(TextArea):
             event.prevent_default()
             await self.run_action(active.binding.action)
 
+    def action_copy(self) -> None:
+        """Copy what is marked; with nothing marked Ctrl+C is a habit of leaving."""
+        if self.selection.is_empty:
+            self.notify("Ctrl+Q leaves edgechat, Esc stops an answer.", timeout=4)
+        else:
+            super().action_copy()
+
     # What is asked
 
     def action_send(self) -> None:
