@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _FRAME_S = 1 / 15
 """Answers grow on screen this often: faster than people read, a quarter of what an eager engine says."""
 
+_ONE_AT_A_TIME = "One answer at a time: Esc stops this one."
 STARTER_NOTE = "The starter model answers: 135M parameters, English only, often wrong. F3 shows better ones."
 WELCOME = """Everything you write stays on this machine.
 
@@ -51,7 +52,7 @@ class ChatScreen(ConversationActions, FileActions):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "stop", "Stop", id="chat.stop", tooltip="Stop the answer; what came of it stays"),
         Binding("ctrl+r", "regenerate", "Again", id="chat.again", tooltip="Answer the last question once more"),
-        Binding("ctrl+g", "edit", "Edit", id="chat.edit", tooltip="Change the last question and ask it again"),
+        Binding("ctrl+g", "edit", "Edit", show=False, id="chat.edit", tooltip="Change the last question, ask it again"),
         Binding("ctrl+n,f6", "new", "New", id="chat.new", tooltip="Begin a conversation"),
         Binding("f2,ctrl+l", "conversations", "Talks", id="chat.list", tooltip="All conversations, and search"),
         Binding("f8", "copy", "Copy", show=False, id="chat.copy", tooltip="Copy the last answer"),
@@ -158,7 +159,7 @@ class ChatScreen(ConversationActions, FileActions):
     async def on_composer_sent(self, event: Composer.Sent) -> None:
         """Ask what was written."""
         if self.is_answering:
-            self.banner.say("One answer at a time: Esc stops this one.")
+            self.banner.say(_ONE_AT_A_TIME)
             return
         retract, self._editing = self._editing, None
         self.composer.accept(event.typed)
@@ -233,6 +234,8 @@ class ChatScreen(ConversationActions, FileActions):
         await self._draw()
         self.is_answering = False
         self.status.show("")
+        if self.banner.text == _ONE_AT_A_TIME:
+            self.banner.clear()
         if event.answer is not None:
             if self.conversation is not None:
                 self.conversation = self._keeper.history.conversation(self.conversation.id)
@@ -301,7 +304,7 @@ class ChatScreen(ConversationActions, FileActions):
     def _regenerate(self, view: MessageView) -> None:
         """Take an answer back and give another; a question is answered anew with all behind it gone."""
         if self.is_answering:
-            self.banner.say("One answer at a time: Esc stops this one.")
+            self.banner.say(_ONE_AT_A_TIME)
             return
         views = self.transcript.views
         at = views.index(view)
@@ -319,7 +322,7 @@ class ChatScreen(ConversationActions, FileActions):
 
     def _edit(self, view: MessageView) -> None:
         if self.is_answering:
-            self.banner.say("One answer at a time: Esc stops this one.")
+            self.banner.say(_ONE_AT_A_TIME)
             return
         self._editing = view.message.id
         self.composer.reset(clean(view.message.content))
