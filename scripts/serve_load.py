@@ -105,9 +105,7 @@ class Asker(threading.Thread):
                         turn.faults.append(f"does not satisfy the schema: {text[:80]!r}")
 
     def _ask(self, body: dict[str, Any], began: float) -> tuple[float | None, dict[str, int], str]:
-        headers = {"Content-Type": "application/json"}
-        self._connection.request("POST", "/v1/chat/completions", json.dumps(body).encode(), headers)
-        response = self._connection.getresponse()
+        response = self._post(json.dumps(body).encode())
         if response.status != 200:
             raise SystemExit(f"{response.status}: {response.read()[:500]!r}")
         if not body.get("stream"):
@@ -123,6 +121,17 @@ class Asker(threading.Thread):
                 ttft = time.monotonic() - began
             usage = chunk.get("usage") or usage
         return ttft, usage, ""
+
+    def _post(self, body: bytes) -> http.client.HTTPResponse:
+        headers = {"Content-Type": "application/json"}
+        try:
+            self._connection.request("POST", "/v1/chat/completions", body, headers)
+            return self._connection.getresponse()
+        except http.client.RemoteDisconnected:
+            # llama-server ends an idle connection after five seconds; ours after fifteen.
+            self._connection.close()
+            self._connection.request("POST", "/v1/chat/completions", body, headers)
+            return self._connection.getresponse()
 
 
 def take_turn(url: str, kind: str, clients: int, each: int, salt: int) -> Turn:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, field_validator
 
 from edgechat.engine.images import from_data_url
 from edgechat.engine.request import MAX_STOP_LENGTH, MAX_STOPS, Message, Request, Wish
@@ -148,7 +148,9 @@ class _Generation(_Strict):
     seed: int | None = Field(default=None, ge=0, lt=_SEED_LIMIT)
     stop: (
         Annotated[str, Field(max_length=MAX_STOP_LENGTH)]
-        | Annotated[list[Annotated[str, Field(max_length=MAX_STOP_LENGTH)]], Field(max_length=MAX_STOPS)]
+        | Annotated[
+            list[Annotated[str, Field(max_length=MAX_STOP_LENGTH)]], Field(json_schema_extra={"maxItems": MAX_STOPS})
+        ]
         | None
     ) = Field(default=None)
     n: Single = None
@@ -157,6 +159,14 @@ class _Generation(_Strict):
     logprobs: Neutral = None
     presence_penalty: Neutral = None
     frequency_penalty: Neutral = None
+
+    @field_validator("stop")
+    @classmethod
+    def _few(cls, value: str | list[str] | None) -> str | list[str] | None:
+        # Not said by the type: an error would then name a member of the union instead of the field.
+        if isinstance(value, list) and len(value) > MAX_STOPS:
+            raise ValueError(f"has {len(value)} strings; at most {MAX_STOPS} are looked for")
+        return value
 
     @property
     def sampling(self) -> dict[str, float | int]:

@@ -7,7 +7,7 @@ import openai
 import pytest
 from huggingface_hub import InferenceClient
 from openai.types.chat import ChatCompletionUserMessageParam
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from tests.serve.server import Server
 
@@ -20,8 +20,9 @@ class Risk(BaseModel):
     """What an answer must be."""
 
     level: Literal["low", "high"]
-    score: int
-    reasons: list[Literal["speed", "distance", "weather"]]
+    score: int = Field(ge=0, le=100)
+    # Bounded: a small model does not end a list by itself.
+    reasons: list[Literal["speed", "distance", "weather"]] = Field(max_length=3)
 
 
 @pytest.fixture

@@ -107,7 +107,7 @@ def test_parts_of_a_message_are_one_text_and_developer_is_system(server):
 BAD = [
     ({"messages": []}, "messages"),
     ({"messages": None}, "messages"),
-    ({"messages": [{"role": "tool", "content": "x"}]}, "messages.0.role"),
+    ({"messages": [{"role": "robot", "content": "x"}]}, "messages.0.role"),
     ({"temperature": 9}, "temperature"),
     ({"temperature": "hot"}, "temperature"),
     ({"max_tokens": 0}, "max_tokens"),
@@ -116,7 +116,7 @@ BAD = [
     ({"stop": ["x"] * 40}, "stop"),
     ({"logprobs": True}, "logprobs"),
     ({"presence_penalty": 0.5}, "presence_penalty"),
-    ({"tools": [{"type": "function"}]}, "tools"),
+    ({"tools": [{"type": "function"}]}, "tools.0.function"),
     ({"no_such_field": 1}, "no_such_field"),
     ({"response_format": {"type": "xml"}}, "response_format"),
 ]
