@@ -82,7 +82,7 @@ def test_every_screen_looks_as_it_did(
         await app.chat.open(1)
         seen["chat"] = await settled(pilot, lambda: "first after 0.8 s" in screen_text(app))
         await pilot.press("f2")
-        seen["conversations"] = await settled(pilot, lambda: "1 conversations" in screen_text(app))
+        seen["conversations"] = await settled(pilot, lambda: "1 conversation" in screen_text(app))
         await pilot.press("escape", "f1")
         seen["help"] = await settled(pilot, lambda: "Writing" in screen_text(app))
         await pilot.press("f1")

@@ -114,7 +114,8 @@ class Sidebar(Vertical):
             else:
                 found = self._keeper.history.conversations(self._most)
                 options = [Option(_line(each), id=f"{each.id}.0") for each in found]
-            words = f"{len(options)} {'found' if text.strip() else 'conversations'}"
+            what = "found" if text.strip() else "conversation" if len(options) == 1 else "conversations"
+            words = f"{len(options)} {what}"
             if len(options) == self._most and not text.strip():
                 words = f"the newest {len(options)}, more below"
         except EdgechatError as error:
