@@ -308,13 +308,14 @@ def test_a_stopped_file_goes_on_where_it_was(app: EdgechatApp, paths: Paths, tmp
         await until(pilot, lambda: "Stopped" in screen.banner.text)
         assert journal.exists()
         assert not (tmp_path / "moments.results.jsonl").exists()
+        engine._pause_s = 0.0
         await pilot.press("ctrl+r")
         await until(pilot, lambda: isinstance(app.screen, Confirm))
         await pilot.press("y")
         await until(pilot, lambda: "Resuming" in screen.banner.text or "Done" in screen.banner.text)
         await until(pilot, lambda: "Done: 60 ok" in screen.banner.text)
 
-    with scripted.scripted_engine(paths.state, ["{", "}"], pause_s=0.01):
+    with scripted.scripted_engine(paths.state, ["{", "}"], pause_s=0.1) as engine:
         drive(app, story)
     assert not journal.exists()
     assert len((tmp_path / "moments.results.jsonl").read_text().splitlines()) == 60
