@@ -80,7 +80,7 @@ class Translate(Task[TranslateInput, TranslateResult]):
     """The built-in task ``translate``."""
 
     name: ClassVar[str] = "translate"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     example: ClassVar[Mapping[str, Any]] = {
         "text": "Stop the conveyor before you open cover E-401. See https://example.com/manual.",
         "source": "en",
@@ -103,7 +103,10 @@ class Translate(Task[TranslateInput, TranslateResult]):
                 continue
             hidden = masked(segment.text)
             if not hidden.has_words or self._is_already(segment.text, source, record.target):
-                self._keep(course, segment.text, [])
+                # Copied, not obeyed; people should look at an order all the same.
+                self._keep(
+                    course, segment.text, ["instruction_in_text"] if looks_like_instruction(segment.text) else []
+                )
                 continue
             wanted += 1
             if course.end != "stop":
