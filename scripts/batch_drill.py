@@ -42,8 +42,9 @@ def plant(directory: Path) -> None:
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: notekind\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[edgechat.tasks]\nnotekind = notekind:NoteKind\n")
-    known = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(directory), str(ROOT / "scripts"), *([known] if known else [])])
+    # Absolute: an engine works in its state directory, and must be of the same code as the batch.
+    known = [str(Path(each).resolve()) for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each]
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(directory.resolve()), str(ROOT / "scripts"), *known])
 
 
 def notes(count: int, seed: int) -> list[dict[str, Any]]:
