@@ -227,7 +227,7 @@ def llama_server(program: Path, model: Path, threads: int) -> Iterator[str]:
             time.sleep(0.1)
         yield f"http://127.0.0.1:{port}"
     finally:
-        process.terminate()
+        process.kill()  # it would finish what it was asked first
         process.wait(30)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -30,6 +31,8 @@ class Served:
     """
 
     def __init__(self, home: Path, *arguments: str) -> None:
+        # Ended from outside, a script still leaves its `with` blocks, and no server stays behind.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         home.mkdir(parents=True, exist_ok=True)
         env = {**os.environ, "EDGECHAT_HOME": str(home)}
         self.home, self.paths = home, Paths.from_env(env)
