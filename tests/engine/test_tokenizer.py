@@ -13,7 +13,8 @@ import pytest
 def said(starter_file: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the child found with the real vocabulary."""
     done = subprocess.run(
-        [sys.executable, Path(__file__).with_name("tokenizer_child.py"), starter_file, tmp_path_factory.mktemp("kept")],
+        [sys.executable, "-m", "tests.engine.tokenizer_child", starter_file, tmp_path_factory.mktemp("kept")],
+        cwd=Path(__file__).parents[2],
         check=False,
         capture_output=True,
         text=True,

@@ -1,4 +1,4 @@
-"""llguidance's tokenizer of a real vocabulary: ``python tokenizer_child.py GGUF DIRECTORY``; findings as JSON.
+"""llguidance's tokenizer : ``python -m tests.engine.tokenizer_child GGUF DIRECTORY``: findings as JSON.
 
 llama.cpp must not be loaded into the process of a test. Only the vocabulary is read, so this takes a moment.
 """
@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from vocabulary_child import vocabulary
 
 from edgechat.engine.constrain import Constraint, Constraints
 from edgechat.engine.native.model import Model
 from edgechat.engine.vocabulary import Vocabulary
+from tests.engine.vocabulary_child import vocabulary
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
