@@ -74,10 +74,13 @@ class Admission:
         """By the name that a request gave, where its cells lie that are to be kept on disk, and their tokens."""
 
     def admit(self, running: list[Sequence]) -> Sequence | None:
-        """Begin the request that has waited longest, or None when there is none or it is better to wait."""
+        """Begin the request that has waited longest, or None when there is none or it is better to wait.
+
+        Interactive requests go first, and batch work takes neither the last slot nor the last cells from them.
+        """
         if not self.waiting:
             return None
-        waiting = self.waiting[0]
+        waiting = next((each for each in self.waiting if not each.request.is_batch), self.waiting[0])
         if self._is_being_read(waiting, running):
             return None
         request, n_prompt = waiting.request, len(waiting.prompt) + waiting.extra_cells
@@ -86,13 +89,14 @@ class Admission:
         max_tokens = min(wanted, n_room)
         # A resumed answer's tokens are read again like a prompt, so a reused prefix may include them.
         known = waiting.prompt + request.resume
-        grant = self._cells.admit(known, n_prompt + max_tokens)
+        spared = waiting.request.is_batch and not self._cells.leaves_room(n_prompt + max_tokens)
+        grant = None if spared else self._cells.admit(known, n_prompt + max_tokens)
         if grant is None:
             if not waiting.was_told:
                 waiting.was_told = True
                 waiting.reader.send(Queued(f"behind {len(running)} running"), waiting.request_id)
             return None
-        self.waiting.popleft()
+        self.waiting.remove(waiting)
         for slot in grant.evicted:
             self._context.drop(slot)
         reused = grant.reused

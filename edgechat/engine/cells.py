@@ -52,6 +52,16 @@ class Cells:
         """Slots in use."""
         return len(self._reserved)
 
+    def leaves_room(self, cells: int) -> bool:
+        """Whether one more request of ``cells`` leaves a slot, and a quarter of the cells, to whoever comes next.
+
+        True when nothing runs: a request that is alone must not wait for nobody.
+        """
+        if not self._reserved:
+            return True
+        has_slot = self.n_running + 1 < self.n_seq_max
+        return has_slot and sum(self._reserved.values()) + cells <= self.n_ctx - self.n_ctx // 4
+
     def admit(self, prompt: tuple[int, ...], cells: int) -> Grant | None:
         """Reserve ``cells`` for a prompt, evicting parked sequences (oldest first) as needed; None means: wait."""
         if cells > self.n_ctx - sum(self._reserved.values()):

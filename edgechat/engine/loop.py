@@ -258,8 +258,9 @@ class DecodeLoop:
         sequence.reader.send(Prefill(done, len(sequence.prompt)), sequence.request_id)
 
     def _next_to_read(self) -> Sequence | None:
-        """Prompts are read in turns, a piece each: a short one does not wait for all of a long one."""
+        """Prompts are read in turns, a piece each, so that a short one waits for no long one; batch work is last."""
         unread = [sequence for sequence in self._running if sequence.logits_at < 0]
+        unread = [sequence for sequence in unread if not sequence.request.is_batch] or unread
         if len(unread) > 1 and self._last_read in unread:
             at = unread.index(self._last_read) + 1
             unread = unread[at:] + unread[:at]

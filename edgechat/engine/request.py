@@ -147,6 +147,8 @@ class Request:
     with or without a summary in their place."""
     summary: str = ""
     """Stands for the messages that are left out, where a client has had them summarized."""
+    is_batch: bool = False
+    """Nobody watches: it begins when no interactive request waits, is read after them, and leaves room for more."""
     speculate: bool = True
     """Let tokens be guessed from what stands before and checked several at a time, where that is faster. It changes no
     choice of the model's; off for measuring."""
@@ -258,6 +260,7 @@ _FIELDS: dict[str, Callable[[object], bool]] = {
     "keep": lambda value: value is None or isinstance(value, str),
     "overflow": lambda value: isinstance(value, str),
     "summary": lambda value: isinstance(value, str),
+    "is_batch": lambda value: isinstance(value, bool),
     "speculate": lambda value: isinstance(value, bool),
     "resume": _each(_is_whole),
     "resume_model": lambda value: value is None or isinstance(value, str),

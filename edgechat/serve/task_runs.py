@@ -11,7 +11,9 @@ from edgechat.errors import EdgechatError, NoModelError, UsageError
 from edgechat.serve.fault import Fault, fault_of
 from edgechat.tasks import registry
 from edgechat.tasks.batch import Batch
+from edgechat.tasks.contract import Context
 from edgechat.tasks.engine_generator import EngineGenerator, Identity
+from edgechat.tasks.language import locale_language
 from edgechat.tasks.performance import perform
 from edgechat.tasks.published import published_schema
 from edgechat.tasks.records import Record, json_line_records
@@ -98,7 +100,7 @@ class TaskRuns:
             raise Fault(400, "There is no record in the body.", code="no_records")
         await exchange.end()
 
-    def _generator(self) -> EngineGenerator:
+    def _generator(self, *, is_batch: bool = False) -> EngineGenerator:
         settings = self._service.settings
         return EngineGenerator(
             self._service.paths,
@@ -106,15 +108,26 @@ class TaskRuns:
             known=self._known,
             keep_alive_s=settings.keep_alive_s,
             reads_files=False,
+            is_batch=is_batch,
         )
+
+    def _context(self) -> Context:
+        """What is known around a record: the locale's language, and the model once it has answered."""
+        known = self._known
+        if known is None:
+            return Context(language=locale_language())
+        return Context(language=locale_language(), vision=known.vision, prompts=known.prompts)
 
     def _result(self, task: Task[Any, Any], record: Record, generator: EngineGenerator) -> Iterator[TaskResult]:
         """In a thread: one record."""
         with contextlib.closing(generator):
+            with contextlib.suppress(EdgechatError):  # met again with the record, and reported there
+                self._known = generator.identify(self._service.settings.timeout_s)
             yield perform(
                 task,
                 record.raw,
                 generator=generator,
+                context=self._context(),
                 record_id=record.id,
                 timeout_s=self._service.settings.timeout_s,
             )
@@ -125,10 +138,19 @@ class TaskRuns:
         made: list[EngineGenerator] = []
 
         def connect() -> EngineGenerator:
-            made.append(self._generator())
+            made.append(self._generator(is_batch=True))
             return made[-1]
 
-        batch = Batch(task, connect, timeout_s=self._service.settings.timeout_s, parallel=_TOGETHER, stop=stop)
+        with contextlib.closing(self._generator()) as first, contextlib.suppress(EdgechatError):
+            self._known = first.identify(self._service.settings.timeout_s)
+        batch = Batch(
+            task,
+            connect,
+            context=self._context(),
+            timeout_s=self._service.settings.timeout_s,
+            parallel=_TOGETHER,
+            stop=stop,
+        )
         for _, done in batch.run(records):
             self._known = next((each.identity for each in made if each.identity is not None), self._known)
             yield done

@@ -57,6 +57,7 @@ class EngineGenerator:
         on_note: gets a sentence when the engine died and came back.
         keep_alive_s: how long the engine stays idle afterwards; None leaves it as it is.
         reads_files: whether a record may name an image by its path.
+        is_batch: whether the answers are work that nobody watches, and interactive ones go first.
     """
 
     def __init__(
@@ -68,11 +69,13 @@ class EngineGenerator:
         on_note: Callable[[str], None] = lambda _note: None,
         keep_alive_s: float | None = None,
         reads_files: bool = True,
+        is_batch: bool = False,
     ) -> None:
         self._paths = paths
         self._wish = wish or Wish()
         self._on_note = on_note
         self._reads_files = reads_files
+        self._is_batch = is_batch
         self._client = EngineClient(paths, keep_alive_s=keep_alive_s)
         self.identity = known
         self.pause_s = 0.0
@@ -129,6 +132,7 @@ class EngineGenerator:
             max_tokens=max_tokens,
             timeout_s=None if timeout_s is None else max(timeout_s, _MIN_TIMEOUT_S),
             constraint={"json_schema": schema},
+            is_batch=self._is_batch,
         )
         began_s = time.monotonic()
         pieces: list[str] = []

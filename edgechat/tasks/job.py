@@ -155,7 +155,9 @@ def run_job(
         def connect() -> Generator | None:
             if generator is not None:
                 return generator()
-            return None if identity is None else EngineGenerator(paths, wish, known=identity, on_note=tell.note)
+            if identity is None:
+                return None
+            return EngineGenerator(paths, wish, known=identity, on_note=tell.note, is_batch=source.many)
 
         batch = Batch(
             task,

@@ -127,3 +127,13 @@ def test_a_sequence_that_cannot_be_rewound_is_reused_whole_or_not_at_all():
     cells = Cells(100, 1, is_rewindable=False)
     finished(cells, (1, 2, 3, 4))
     assert admitted(cells, (1, 2, 3, 9, 9), 10).reused == 0
+
+
+def test_batch_work_leaves_a_slot_and_a_quarter_of_the_cells():
+    cells = Cells(1000, 3)
+    assert cells.leaves_room(1000)  # alone it may have everything
+    cells.admit((1, 2, 3), 500)
+    assert cells.leaves_room(250)
+    assert not cells.leaves_room(251)
+    cells.admit((4, 5, 6), 10)
+    assert not cells.leaves_room(1)  # the third slot is for somebody who waits in front of a screen

@@ -1,4 +1,4 @@
-"""llguidance's tokenizer : ``python -m tests.engine.tokenizer_child GGUF DIRECTORY``: findings as JSON.
+"""llguidance's tokenizer: ``python -m tests.engine.tokenizer_child GGUF DIRECTORY``: findings as JSON.
 
 llama.cpp must not be loaded into the process of a test. Only the vocabulary is read, so this takes a moment.
 """

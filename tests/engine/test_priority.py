@@ -1,0 +1,60 @@
+"""Interactive questions beside batch work, on the real engine."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+
+import pytest
+
+from edgechat.engine.client import EngineClient
+from edgechat.engine.events import Done, Started
+from edgechat.engine.request import Message, Request, Wish
+from edgechat.errors import EngineError
+
+pytestmark = pytest.mark.engine
+ENDLESS = "What is the capital of France?"
+N_CTX = 2048
+
+
+def request(max_tokens: int, *, is_batch: bool) -> Request:
+    """Greedy, this one's answer never ends by itself."""
+    return Request(
+        (Message("user", ENDLESS),),
+        wish=Wish(n_ctx=N_CTX),
+        sampling={"temperature": 0.0},
+        max_tokens=max_tokens,
+        is_batch=is_batch,
+    )
+
+
+def test_a_question_does_not_wait_for_batch_work_that_fills_the_context(paths, cli):
+    started = [threading.Event() for _ in range(3)]
+    ended = [threading.Event() for _ in range(3)]
+    clients = [EngineClient(paths) for _ in range(3)]
+
+    def work(number: int) -> None:
+        with contextlib.suppress(EngineError):  # cut off at the end of the test
+            for event in clients[number].generate(request(700, is_batch=True)):
+                if isinstance(event, Started):
+                    started[number].set()
+                elif isinstance(event, Done):
+                    ended[number].set()
+
+    threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(3)]
+    for number in (0, 1):
+        threads[number].start()
+        assert started[number].wait(60)
+    threads[2].start()  # two thirds of the context are taken: this one waits
+
+    asking = EngineClient(paths)
+    last = list(asking.generate(request(8, is_batch=False)))[-1]
+    asking.close()
+    assert isinstance(last, Done)
+    assert last.usage["completion_tokens"] == 8
+    assert not any(each.is_set() for each in ended)
+    assert not started[2].is_set()
+    for client in clients:
+        client.interrupt()
+    for thread in threads:
+        thread.join(30)
