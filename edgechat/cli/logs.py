@@ -26,7 +26,15 @@ _LONGEST = 1 << 20
 
 @click.command()
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is written from now on.")
-@click.option("-n", "--lines", "n_lines", type=click.IntRange(0, 100_000), default=50, show_default=True)
+@click.option(
+    "-n",
+    "--lines",
+    "n_lines",
+    type=click.IntRange(0, 100_000),
+    default=50,
+    show_default=True,
+    help="Lines of each log.",
+)
 @click.argument("which", nargs=-1, type=click.Choice(list(_FILES)))
 def logs(which: tuple[str, ...], *, follow: bool, n_lines: int) -> None:
     """Print the last lines of each log: engine, serve, and answers where they are logged.
