@@ -96,6 +96,10 @@ class InvalidInputError(EdgechatError):
     exit_code = ExitCode.INVALID_INPUT
 
 
+class WrongModelError(InvalidInputError):
+    """The model is of another kind than the request needs: it makes embeddings and no text, or the reverse."""
+
+
 class ContextOverflowError(InvalidInputError):
     """The prompt does not fit the context window.
 
@@ -105,9 +109,9 @@ class ContextOverflowError(InvalidInputError):
         dropped: messages that would have to go for the rest to fit; 0 where none may.
     """
 
-    def __init__(self, prompt_tokens: int, n_ctx: int, *, hint: str = "") -> None:
+    def __init__(self, prompt_tokens: int, n_ctx: int, *, message: str = "", hint: str = "") -> None:
         super().__init__(
-            f"The prompt is {prompt_tokens} tokens; the context holds {n_ctx} and needs room for an answer.",
+            message or f"The prompt is {prompt_tokens} tokens; the context holds {n_ctx} and needs room for an answer.",
             hint=hint or "Shorten the input, or ask for a larger context with --ctx.",
         )
         self.prompt_tokens = prompt_tokens

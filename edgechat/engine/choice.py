@@ -19,6 +19,7 @@ from edgechat.models.fit import FitWish
 from edgechat.models.gguf_check import require_loadable
 from edgechat.models.installed import STARTER_NAME, InstalledModel, find, installed, read_pin
 from edgechat.models.pick import pick
+from edgechat.models.pooling import pooling_of
 from edgechat.models.rungs import DEFAULT_N_CTX
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from edgechat.config import Config
     from edgechat.engine.request import Wish
     from edgechat.models.plan import Plan
+    from edgechat.models.pooling import Pooling
     from edgechat.paths import Paths
 
 
@@ -52,6 +54,8 @@ class Choice:
     """True when nobody named a model, and this one was the best that fits."""
     mmproj: Path | None = None
     """The projector that lets the model see."""
+    pooling: Pooling | None = None
+    """How it makes a text's vector; None for a model that writes text."""
     is_whole: bool = True
     """Nothing that changes answers gave way to memory: what an exact wish asks for."""
     stepped_down_from: str | None = None
@@ -106,7 +110,8 @@ def choose(
         models.remove(model)
         if not models:
             raise _too_large(ladder[-1], died=bool(fitting), is_hidden=lowered is not board, is_exact=is_exact)
-    require_loadable(gguf.read_header(model.path))
+    header = gguf.read_header(model.path)
+    require_loadable(header)
     if n_ctx_cap is not None and wanted.n_ctx is None and not is_exact:
         left = [each for each in left if each.settings.n_ctx <= n_ctx_cap] or left[-1:]
     plan = left[0]
@@ -127,6 +132,7 @@ def choose(
         is_default=wanted.is_default,
         is_whole=_is_whole(plan, ladder[0], wanted.n_ctx),
         mmproj=model.mmproj,
+        pooling=pooling_of(header),
         wished_n_ctx=max(wanted.n_ctx or 0, plan.settings.n_ctx),
         stepped_down_from=describe(full) if full.memory.host > plan.memory.host else None,
     )

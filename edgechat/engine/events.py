@@ -1,7 +1,8 @@
 """What an answer in the making tells its reader, in order. Plain data; the client makes these from frames.
 
-``Loading* Trimmed? Queued* Started Prefill* Text* Done`` is the normal order; ``Recovered`` may stand anywhere after
-the engine died and came back. Text is already free of control characters.
+``Loading* Trimmed? Queued* Started Prefill* Text* Done`` is the normal order, with ``Embedded*`` in place of text where
+vectors were asked for. ``Recovered`` may stand anywhere after the engine died and came back. Text is already free of
+control characters.
 """
 
 from __future__ import annotations
@@ -80,6 +81,16 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Embedded:
+    """The vector of one text of a request, of length 1."""
+
+    index: int
+    """Which text, from 0. One that an engine's death interrupted may bring vectors again that were there."""
+    vector: str
+    """Little-endian 32-bit floats in base64 (:mod:`edgechat.engine.vector`)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Recovered:
     """The engine died and was brought back; the answer goes on where it stopped."""
 
@@ -114,7 +125,7 @@ class Done:
     load_s: float
 
 
-Event = Queued | Trimmed | Loading | Started | Prefill | Text | Recovered | Slowed | Done
+Event = Queued | Trimmed | Loading | Started | Prefill | Text | Embedded | Recovered | Slowed | Done
 
 _BY_TYPE: dict[str, type[Any]] = {
     "queued": Queued,
@@ -123,6 +134,7 @@ _BY_TYPE: dict[str, type[Any]] = {
     "started": Started,
     "prefill": Prefill,
     "text": Text,
+    "embedded": Embedded,
     "slowed": Slowed,
     "done": Done,
 }

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from edgechat.board.board import Board
     from edgechat.config import Config
     from edgechat.engine.choice import Choice
-    from edgechat.engine.loop import DecodeLoop, Inbox
-    from edgechat.engine.residence import Residence
+    from edgechat.engine.lodging import Home, Loop
+    from edgechat.engine.loop import Inbox
 
 LOCK = "engine.lock"
 _IDLE_TURN_S = 0.5
@@ -70,8 +70,8 @@ class Host:
         self._is_constrained = False
         """Whether any of them wants an answer under a schema."""
         self._has_request = threading.Event()
-        self._loop: DecodeLoop | None = None
-        self._home: Residence | None = None
+        self._loop: Loop | None = None
+        self._home: Home | None = None
         self._choice: Choice | None = None
         self._farewell: str | None = None
         """Why the engine is about to leave at once: ``stopped``, ``idle``, ``memory``, ``retired``."""
@@ -115,12 +115,11 @@ class Host:
                 self._leave("idle")
         return None
 
-    def _load(self, wish: Wish) -> DecodeLoop:
+    def _load(self, wish: Wish) -> Loop:
         from edgechat.board.probe import probe  # noqa: PLC0415
         from edgechat.engine.choice import choose  # noqa: PLC0415
-        from edgechat.engine.loop import DecodeLoop  # noqa: PLC0415
+        from edgechat.engine.lodging import loop_over, move_in  # noqa: PLC0415 - llama.cpp enters the process here
         from edgechat.engine.native.lib import llama  # noqa: PLC0415 - llama.cpp enters the process here
-        from edgechat.engine.residence import Residence  # noqa: PLC0415 - llama.cpp enters the process here
         from edgechat.models.locks import IN_USE, try_lock  # noqa: PLC0415
 
         self._vital.stage = "load"
@@ -149,7 +148,7 @@ class Host:
             lock = choice.path.parent / IN_USE
             self._in_use = try_lock(lock, shared=True) if lock.exists() else None
             try:
-                self._home = Residence(
+                self._home = move_in(
                     choice, self._paths, on_progress=self._on_weights, is_constrained=self._is_constrained
                 )
                 self._on_progress(1.0)
@@ -162,7 +161,7 @@ class Host:
         governor.n_planned = max(settings.n_threads, settings.n_threads_batch)
         self._carer.n_planned, self._carer.n_ctx = governor.n_planned, settings.n_ctx
         self._figures.loaded()
-        self._loop = DecodeLoop(
+        self._loop = loop_over(
             self._home,
             self._inbox,
             governor,
@@ -213,7 +212,7 @@ class Host:
 
     # -- serving -------------------------------------------------------------------------------------------------------
 
-    def _serve(self, loop: DecodeLoop) -> None:
+    def _serve(self, loop: Loop) -> None:
         while self._farewell is None:
             loop.turn(_IDLE_TURN_S)
             if loop.n_active == 0 and (reason := self._reason_to_leave(time.monotonic() - loop.idle_since)):

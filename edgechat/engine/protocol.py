@@ -6,7 +6,7 @@ of models or answers.
 
 Client to engine                                 Engine to client
 ``hello   {version, protocol, keeps}``            ``hello   {version, protocol, engine, pid, …}``
-``generate{id, request}``                         ``queued switch loading started prefill text done error``, with ``id``
+``generate{id, request}``                         ``queued switch loading started prefill text embedded done error``
 ``cancel  {id}``                                  (``done`` follows, ``finish_reason: cancelled``)
 ``status  {}``                                    ``status  {engines: […]}``
 ``retire  {}``                                    ``bye     {reason}`` after the running answers

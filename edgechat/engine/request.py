@@ -28,6 +28,9 @@ MAX_STOPS, MAX_STOP_LENGTH = 32, 1024
 MAX_IMAGES = 8
 """In one request; each takes some hundred cells of the context, and seconds of encoding on a board."""
 
+MAX_TEXTS = 2048
+"""To embed in one request, as with OpenAI."""
+
 MAX_TIMEOUT_S = 1e8
 """Three years; the kernel's own clocks do not take much more."""
 
@@ -158,9 +161,13 @@ class Request:
     """The name of the model that these ids belong to; any other goes on behind ``resume_text`` instead."""
     resume_text: str = ""
     """The answer so far, without thoughts."""
+    texts: tuple[str, ...] = ()
+    """In place of messages: what an embedding model makes a vector of, each."""
 
     def __post_init__(self) -> None:
-        if not self.messages:
+        if self.texts:
+            self._check_texts()
+        elif not self.messages:
             raise InvalidInputError("There is nothing to answer: the conversation is empty.")
         for message in self.messages:
             if message.role not in ROLES:
@@ -179,6 +186,15 @@ class Request:
             raise InvalidInputError(f"At most {MAX_STOPS} stop strings of {MAX_STOP_LENGTH} characters are looked for.")
         if any(not 0 <= token < 1 << 31 for token in self.resume):
             raise InvalidInputError("An answer cannot go on behind token ids that no vocabulary has.")
+
+    def _check_texts(self) -> None:
+        if self.messages:
+            raise InvalidInputError("A request holds messages to answer or texts to embed, not both.")
+        if len(self.texts) > MAX_TEXTS:
+            raise InvalidInputError(f"There are {len(self.texts)} texts; one request embeds at most {MAX_TEXTS}.")
+        for number, text in enumerate(self.texts, 1):
+            if not text:
+                raise InvalidInputError(f"Text {number} of {len(self.texts)} is empty; nothing can be found by it.")
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form."""
@@ -204,6 +220,7 @@ class Request:
             fields["stop"] = tuple(fields.get("stop", ()))
             fields["tools"] = tuple(fields.get("tools", ()))
             fields["resume"] = tuple(fields.get("resume", ()))
+            fields["texts"] = tuple(fields.get("texts", ()))
             request = cls(**fields)
         except (KeyError, TypeError) as error:
             raise InvalidInputError(f"The request is malformed: {error}.") from error
@@ -265,5 +282,6 @@ _FIELDS: dict[str, Callable[[object], bool]] = {
     "resume": _each(_is_whole),
     "resume_model": lambda value: value is None or isinstance(value, str),
     "resume_text": lambda value: isinstance(value, str),
+    "texts": _each(lambda value: isinstance(value, str)),
 }
 """What a frame may hold: another program wrote it, and a wrong type must not reach llama.cpp."""

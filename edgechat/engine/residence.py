@@ -20,7 +20,7 @@ from edgechat.engine.reply import THINK_TAGS
 from edgechat.engine.request import Request, Sampling
 from edgechat.engine.vetting import Vetting
 from edgechat.engine.vocabulary import Vocabulary
-from edgechat.errors import DoesNotFitError, InvalidInputError, InvalidModelFileError
+from edgechat.errors import DoesNotFitError, InvalidInputError, InvalidModelFileError, WrongModelError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -209,6 +209,12 @@ class Residence:
         Raises:
             InvalidInputError: the request cannot be run.
         """
+        if request.texts:
+            raise WrongModelError(
+                f"{self.choice.name} is a chat model; vectors pooled from it would find the wrong texts.",
+                hint="Embeddings need an embedding model: a GGUF file whose header names a pooling type, such as "
+                "those of bert, nomic-bert, qwen3-embedding or gemma-embedding.",
+            )
         self.sampling(request)
         if len(request.resume) > self.context.n_ctx:
             raise InvalidInputError("The request resumes with more tokens than the context holds.")

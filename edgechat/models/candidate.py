@@ -23,6 +23,9 @@ class Candidate:
     quality: int = 0
     """Order of preference, more is better (``CatalogEntry.quality``)."""
     purpose: str = "chat"
+    """``chat``, ``translation``, or ``embedding``: a model that makes vectors and no text."""
+    in_pieces: bool = True
+    """A prompt may be read in pieces; where not, a whole text is one ubatch."""
     licence: str = ""
     is_free: bool = True
     """The licence needs no acceptance, or has been accepted."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from edgechat.models.gguf import GgufArray
 from edgechat.models.gguf_cursor import Cursor, invalid, opened, quoted
 from edgechat.models.gguf_shape import RECURRENT, Hyperparameters, shape_of
+from edgechat.models.pooling import pooling_faults
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,6 +64,7 @@ def loading_faults(header: GgufHeader, *, tokens: bool = False) -> Iterator[str]
     keys = Hyperparameters(header)
     shape = shape_of(header)
     yield from _vocabulary_faults(header)
+    yield from pooling_faults(header)
     yield from _expert_faults(keys)
     yield from _attention_faults(keys, shape)
     yield from _window_faults(shape)

@@ -52,7 +52,13 @@ _PLAIN = frozenset({
 """Every layer keeps KV for the whole context. Phi-3's window is switched off in this llama.cpp ("Phi SWA is currently
 disabled"), so a file that names one is planned without."""
 
-KNOWN = _PLAIN | frozenset(_SLIDING) | RECURRENT
+ENCODERS = frozenset({
+    "bert", "eurobert", "gemma-embedding", "jina-bert-v2", "jina-bert-v3", "modern-bert", "neo-bert", "nomic-bert",
+    "nomic-bert-moe",
+})  # fmt: skip
+"""They read a text at once and keep nothing of it: no KV cache, and no rows of logits (``create_memory``)."""
+
+KNOWN = _PLAIN | frozenset(_SLIDING) | RECURRENT | ENCODERS
 NOT_LANGUAGE_MODELS = {"clip": "a vision or audio projector (mmproj)", "wavtokenizer-dec": "an audio decoder"}
 
 
@@ -127,6 +133,8 @@ def shape_of(header: GgufHeader) -> ModelShape:
     key_length = keys.whole("attention.key_length", head) if heads[0] else 0
     value_length = keys.whole("attention.value_length", head) if heads[0] else 0
     recurrent = _recurrent_layers(keys, heads_kv, n_ff)[:n_layer]
+    if arch in ENCODERS:
+        heads_kv = (0,) * keys.blocks
     if arch not in _BOTH:
         heads_kv = tuple(0 if is_recurrent else kv for is_recurrent, kv in zip(recurrent, heads_kv, strict=False))
     window, sliding = _sliding_layers(keys, n_layer, recurrent)

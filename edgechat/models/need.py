@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgechat.models.gguf_shape import ENCODERS
 from edgechat.models.plan import MemoryNeed
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ def compute_bytes(shape: ModelShape, settings: LoadSettings) -> int:
     phases = (
         max(feed_forward, attention) * tokens * _F32,
         linear,
-        rows * (shape.n_vocab + 2 * shape.n_embd) * _F32,
+        rows * ((0 if shape.arch in ENCODERS else shape.n_vocab) + 2 * shape.n_embd) * _F32,
     )
     per_layer = 3 * shape.n_embd_per_layer * shape.n_layer * tokens * _F32 // 2
     output = max(settings.n_seq_max, settings.n_outputs_max) * shape.n_vocab * _F32

@@ -30,6 +30,8 @@ _LARGEST_ON_CPU, _LARGEST_ON_DEVICE = 16384, 32768
 for more with --ctx."""
 _TIGHT = (1024, 512)
 """Contexts that still answer a short question, where nothing usable fits."""
+EMBEDDED_AT_ONCE = 8
+"""Texts in one step of an embedding model: short ones together use the weights that are read for one."""
 _CELLS_STEP = 256
 _N_BATCH = 512
 # Qwen2.5-1.5B on 2 AVX2 cores: ubatch 128 reads 59 tok/s, 512 reads 54 and takes 30 MB more.
@@ -133,6 +135,9 @@ def contexts(board: Board, candidate: Candidate, wish: FitWish, way: Way) -> tup
 
 def _settings(board: Board, candidate: Candidate, wish: FitWish, way: Way) -> Iterator[tuple[LoadSettings, bool]]:
     """Settings in the order in which they are given up, and whether each is usable."""
+    if candidate.purpose == "embedding":
+        yield from _embedding_settings(board, candidate, wish, way)
+        return
     ubatches = _GPU_UBATCHES if way.device else _CPU_UBATCHES
     tries = contexts(board, candidate, wish, way)
     kv = wish.kv_type or "f16"
@@ -160,6 +165,22 @@ def _settings(board: Board, candidate: Candidate, wish: FitWish, way: Way) -> It
         for n_ctx in _TIGHT:
             if n_ctx < small.n_ctx:
                 yield replace(small, n_ctx=n_ctx), False
+
+
+def _embedding_settings(
+    board: Board, candidate: Candidate, wish: FitWish, way: Way
+) -> Iterator[tuple[LoadSettings, bool]]:
+    """Settings for a model that makes vectors: every token is an output, so only shorter texts need less."""
+    limit = max(candidate.n_ctx_limit, 1)
+    longest = DEFAULT_N_CTX if candidate.in_pieces else USABLE_N_CTX
+    n_ctx = _padded(min(wish.n_ctx or longest, limit))
+    while True:
+        size = min(_CPU_UBATCHES[0], n_ctx) if candidate.in_pieces else n_ctx
+        base = _base(board, candidate, wish, way, n_ctx=n_ctx)
+        yield replace(base, n_batch=size, n_ubatch=size, n_seq_max=EMBEDDED_AT_ONCE, n_outputs_max=size), True
+        if wish.n_ctx is not None or wish.exact or n_ctx <= _TIGHT[-1]:
+            return
+        n_ctx = max(_padded(n_ctx // 2), _TIGHT[-1])
 
 
 def _is_costly(candidate: Candidate) -> bool:

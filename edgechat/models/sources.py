@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from edgechat.models.candidate import Candidate
 from edgechat.models.gguf_shape import shape_of, weight_bytes
+from edgechat.models.pooling import reads_in_pieces, writes_text
 from edgechat.models.quant import QUANTS, quantized_sizes
 from edgechat.models.repack import is_repacked
 from edgechat.models.shape import WeightBytes
@@ -86,7 +87,8 @@ def from_installed(
         shape=shape_of(header),
         weights=weight_bytes(header, features),
         quality=entry.quality if entry else _unrated(model.file_bytes),
-        purpose=entry.purpose if entry else "chat",
+        purpose=(entry.purpose if entry else "chat") if writes_text(header) else "embedding",
+        in_pieces=reads_in_pieces(header),
         licence=model.licence or (entry.licence if entry else ""),
         is_installed=True,
         always_thinks=entry.chat.thinking == "always" if entry else False,

@@ -32,8 +32,9 @@ class Context:
         EngineError: the context could not be created (usually: not enough memory; see the engine's log).
     """
 
-    def __init__(self, model: Model, settings: LoadSettings) -> None:
+    def __init__(self, model: Model, settings: LoadSettings, *, embeds: bool = False) -> None:
         params = llama.llama_context_default_params()
+        params.embeddings = embeds  # pooled as the file says
         params.n_ctx = settings.n_ctx
         params.n_batch = settings.n_batch
         params.n_ubatch = settings.n_ubatch

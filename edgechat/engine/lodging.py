@@ -1,0 +1,54 @@
+"""Which residence and which loop a model gets in the engine process: those that write text, or those that embed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgechat.engine.embedding import EmbeddingLoop, EmbeddingResidence
+from edgechat.engine.loop import DecodeLoop
+from edgechat.engine.residence import Residence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgechat.engine.carer import Carer
+    from edgechat.engine.choice import Choice
+    from edgechat.engine.connection import Connection
+    from edgechat.engine.figures import Figures
+    from edgechat.engine.governor import Governor
+    from edgechat.engine.loop import Inbox
+    from edgechat.engine.protocol import Frame
+    from edgechat.engine.request import Wish
+    from edgechat.engine.vital import Vital
+    from edgechat.paths import Paths
+
+Home = Residence | EmbeddingResidence
+Loop = DecodeLoop | EmbeddingLoop
+
+
+def move_in(choice: Choice, paths: Paths, *, on_progress: Callable[[float], bool], is_constrained: bool) -> Home:
+    """Load the chosen model.
+
+    Raises:
+        EngineError: llama.cpp could not load it.
+        InvalidModelFileError: it is no embedding model, and cannot hold a conversation either.
+    """
+    if choice.pooling is not None:
+        return EmbeddingResidence(choice, on_progress=on_progress)
+    return Residence(choice, paths, on_progress=on_progress, is_constrained=is_constrained)
+
+
+def loop_over(
+    home: Home,
+    inbox: Inbox,
+    governor: Governor,
+    vital: Vital,
+    *,
+    mismatch: Callable[[Wish, Connection], Frame | None],
+    carer: Carer,
+    figures: Figures,
+) -> Loop:
+    """The loop that takes a residence's requests."""
+    if isinstance(home, EmbeddingResidence):
+        return EmbeddingLoop(home, inbox, governor, vital, mismatch=mismatch, carer=carer, figures=figures)
+    return DecodeLoop(home, inbox, governor, vital, mismatch=mismatch, carer=carer, figures=figures)
