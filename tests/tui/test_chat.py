@@ -227,7 +227,7 @@ def test_a_long_conversation_opens_at_its_last_word_and_reads_back(app: Edgechat
     async def story(pilot: Pilot[None]) -> None:
         await app.chat.open(number)
         await pilot.pause()
-        assert f"question {3 * PAGE - 1}" in screen_text(app)
+        await until(pilot, lambda: f"question {3 * PAGE - 1}" in screen_text(app))
         await until(pilot, lambda: len(app.chat.transcript.views) == OPENED + PAGE)
         assert f"question {3 * PAGE - 1}" in screen_text(app)
         for _ in range(24):
