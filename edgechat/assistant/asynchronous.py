@@ -93,6 +93,10 @@ class AsyncAssistant:
         """As :meth:`Assistant.generate`."""
         return await self._call(partial(self._assistant.generate, prompt, schema=schema, **options))
 
+    async def embed(self, texts: str | Sequence[str], **options: Any) -> list[list[float]]:  # noqa: ANN401
+        """As :meth:`Assistant.embed`."""
+        return await self._call(partial(self._assistant.embed, texts, **options))
+
     async def run(self, task: str, record: Mapping[str, Any], **options: Any) -> TaskResult:  # noqa: ANN401
         """As :meth:`Assistant.run`."""
         return await self._call(partial(self._assistant.run, task, record, **options))

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from edgechat import config as settings
 from edgechat.assistant.slots import Slots
-from edgechat.engine.events import Done, Started, Text, Trimmed
+from edgechat.engine.events import Done, Embedded, Started, Text, Trimmed
 from edgechat.engine.request import Message, Request, Wish
+from edgechat.engine.vector import shortened, unpack
 from edgechat.errors import AnswerError, DeadlineError, EngineError, NoModelError
 from edgechat.paths import Paths
 from edgechat.tasks.engine_generator import EngineGenerator
@@ -232,6 +233,38 @@ class Assistant:
         if answer.finish_reason != "stop":
             raise AnswerError("The answer was cut before the JSON was complete.", hint="Allow a larger max_tokens.")
         return answer.text
+
+    def embed(
+        self,
+        texts: str | Sequence[str],
+        *,
+        dimensions: int | None = None,
+        timeout: float | None = None,
+        priority: int = 0,
+        on_start: OnStart | None = None,
+    ) -> list[list[float]]:
+        """The vectors of texts, in their order, each of length 1. The model must be an embedding model.
+
+        Args:
+            texts: one or several, each no longer than the model reads at once.
+            dimensions: only so many of each vector's first values, at length 1 again; for models trained for it.
+            timeout: seconds for all of it.
+            priority: higher goes first among this assistant's waiting questions.
+            on_start: gets a function that cuts the work off from another thread.
+
+        Raises:
+            WrongModelError: the model writes text and makes no vectors.
+            ContextOverflowError: a text is too long.
+            EdgechatError: as in :meth:`ask`.
+        """
+        request = Request((), texts=(texts,) if isinstance(texts, str) else tuple(texts))
+        vectors: list[list[float]] = [[] for _ in request.texts]
+        for event in self._events(request, timeout, priority, on_start):
+            if isinstance(event, Embedded):
+                vectors[event.index] = list(unpack(shortened(event.vector, dimensions)))
+        if not all(vectors):
+            raise EngineError("The engine ended without a vector for every text.")
+        return vectors
 
     def run(
         self,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgechat.errors import DoesNotFitError, EngineError, ModelBusyError
+from edgechat.errors import DoesNotFitError, EngineError, ModelBusyError, WrongModelError
 
 if TYPE_CHECKING:
     from edgechat.models.calibration import Measurement
@@ -50,6 +50,8 @@ def bench(model: str | None, *, as_json: bool) -> None:
     board = probe()
     found = pick(board, wanted.models, FitWish(n_ctx=n_ctx, threads=config.threads, offload=False)).model
     candidate = from_installed(found, gguf.read_header(found.path), board.cpu.features)
+    if candidate.purpose == "embedding":
+        raise WrongModelError(f"{found.label} makes embeddings; what is measured here is how fast a model writes.")
     plans = [
         plan
         for plan in ladder(board, candidate, FitWish(n_ctx=n_ctx, threads=config.threads, offload=False))

@@ -53,7 +53,8 @@ class AnswerLog:
         now = time.time()
         self._open[key] = {
             "at": round(now, 3) if now >= CLOCK_IS_UNSET_BEFORE_S else None,
-            "messages": [self._shown(each.role, each.content) for each in request.messages],
+            "messages": [self._shown(each.role, each.content) for each in request.messages]
+            + [self._shown("text", each) for each in request.texts],
             "constraint": next(iter(request.constraint), None) if request.constraint else None,
             "max_tokens": request.max_tokens,
             "sampling": request.sampling,

@@ -1,7 +1,7 @@
 """Embedding models in the engine: what is resident, and the loop that turns texts into vectors.
 
-Takes the same mail as the decode loop and answers in the same frames. A step embeds one long text or several short ones
-of one request; requests take turns, and whatever takes effect does so between steps. Knows no chats and no templates.
+Takes the same mail as the decode loop and answers in the same frames. A step embeds one text; requests take turns, and
+whatever takes effect does so between steps. Knows no chats and no templates.
 """
 
 from __future__ import annotations
@@ -234,27 +234,23 @@ class EmbeddingLoop:
     # -- one step ------------------------------------------------------------------------------------------------------
 
     def _step(self) -> None:
-        """Embed the next texts of the request whose turn it is."""
+        """Embed the next text of the request whose turn it is."""
         was_idle = self._vital.stage == "idle"
         self._governor.turn(time.monotonic(), resting=was_idle)
         if was_idle:
             self._governor.begin()
         allowed = self._carer.threads(self._governor.n_threads)
-        embedder = self._home.embedder
-        embedder.context.set_threads(*(min(planned, allowed) for planned in self._planned_threads))
+        self._home.embedder.set_threads(*(min(planned, allowed) for planned in self._planned_threads))
         self._vital.stage = "prefill"
         job = self._jobs.popleft()
         job.began = job.began or time.monotonic()
-        end = job.n_done + 1
-        while end < len(job.texts) and embedder.fits([len(each) for each in job.texts[job.n_done : end + 1]]):
-            end += 1
+        vector = self._home.embedder.vector(job.texts[job.n_done])
         try:
-            for vector in embedder.vectors(job.texts[job.n_done : end]):
-                job.reader.send(Embedded(job.n_done, pack(unit(vector))), job.request_id)
-                job.n_done += 1
+            job.reader.send(Embedded(job.n_done, pack(unit(vector))), job.request_id)
         except AnswerError as error:
             self._refuse(job.reader, job.request_id, error)
             return
+        job.n_done += 1
         if job.n_done < len(job.texts):
             self._jobs.append(job)
         else:

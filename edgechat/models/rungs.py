@@ -30,8 +30,6 @@ _LARGEST_ON_CPU, _LARGEST_ON_DEVICE = 16384, 32768
 for more with --ctx."""
 _TIGHT = (1024, 512)
 """Contexts that still answer a short question, where nothing usable fits."""
-EMBEDDED_AT_ONCE = 8
-"""Texts in one step of an embedding model: short ones together use the weights that are read for one."""
 _CELLS_STEP = 256
 _N_BATCH = 512
 # Qwen2.5-1.5B on 2 AVX2 cores: ubatch 128 reads 59 tok/s, 512 reads 54 and takes 30 MB more.
@@ -177,7 +175,7 @@ def _embedding_settings(
     while True:
         size = min(_CPU_UBATCHES[0], n_ctx) if candidate.in_pieces else n_ctx
         base = _base(board, candidate, wish, way, n_ctx=n_ctx)
-        yield replace(base, n_batch=size, n_ubatch=size, n_seq_max=EMBEDDED_AT_ONCE, n_outputs_max=size), True
+        yield replace(base, n_batch=size, n_ubatch=size, n_seq_max=1, n_outputs_max=size), True
         if wish.n_ctx is not None or wish.exact or n_ctx <= _TIGHT[-1]:
             return
         n_ctx = max(_padded(n_ctx // 2), _TIGHT[-1])

@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from edgechat.errors import EdgechatError
 from edgechat.serve.chat import Chat
+from edgechat.serve.embeddings import Embeddings
 from edgechat.serve.exchange import ClientGoneError, Exchange, Limits, Memory
 from edgechat.serve.fault import Fault, fault_of
 from edgechat.serve.health import Health
@@ -82,7 +83,7 @@ class Application:
             [
                 self._route("/v1/chat/completions", POST=chat.chat),
                 self._route("/v1/completions", POST=chat.completion),
-                self._route("/v1/embeddings", POST=chat.embeddings),
+                self._route("/v1/embeddings", POST=Embeddings(service).create),
                 self._route("/v1/models", GET=chat.models),
                 self._route("/v1/models/{model:path}", GET=chat.model),
                 self._route("/v1/tasks", GET=tasks.listed),

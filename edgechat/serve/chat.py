@@ -44,17 +44,6 @@ class Chat:
         reply = Reply("completion", asked.wants_usage)
         await self._answer(exchange, asked, asked.to_request(settings.wish, settings.timeout_s), reply)
 
-    async def embeddings(self, exchange: Exchange) -> None:
-        """``POST /v1/embeddings``: refused in words; a client that meets a bare 404 looks for a wrong address."""
-        await exchange.body()
-        raise Fault(
-            400,
-            "This server makes no embeddings: its models are made for chat, and vectors pooled from them would find "
-            "the wrong texts.",
-            code="no_embeddings",
-            param="model",
-        )
-
     async def models(self, exchange: Exchange) -> None:
         """``GET /v1/models``: the one that answers."""
         await exchange.answer(200, {"object": "list", "data": [self._model()]})

@@ -24,6 +24,7 @@ from edgechat.errors import (
     StateError,
     TransferError,
     UsageError,
+    WrongModelError,
 )
 
 
@@ -48,6 +49,7 @@ _NEVER = {"x-should-retry": "false"}
 _TABLE: tuple[tuple[type[EdgechatError], int, str, str | None, dict[str, str]], ...] = (
     (ContextOverflowError, 400, "invalid_request_error", "context_length_exceeded", {}),
     (SchemaError, 400, "invalid_request_error", "invalid_schema", {}),
+    (WrongModelError, 400, "invalid_request_error", "wrong_model", {}),
     (InvalidInputError, 400, "invalid_request_error", None, {}),
     (UsageError, 400, "invalid_request_error", None, {}),
     (ModelNotFoundError, 404, "invalid_request_error", "model_not_found", {}),
@@ -67,7 +69,7 @@ def fault_of(error: EdgechatError) -> Fault:
     """The answer to a request that ended in ``error``."""
     for kind, status, name, code, headers in _TABLE:
         if isinstance(error, kind):
-            message, param = str(error), None
+            message, param = str(error), "model" if isinstance(error, WrongModelError) else None
             if isinstance(error, SchemaError):
                 param = "response_format"
                 message = f"At {error.path} of the schema: {message}" if error.path else message

@@ -1,7 +1,8 @@
 """What an OpenAI client may ask for, and the engine's request that it becomes. Pure; knows neither HTTP nor threads.
 
-Field names and meanings are those of OpenAI's API reference (chat/completions, completions). What this server cannot
-do is refused by name, never passed over; fields that change no answer (metadata, user, …) are taken and not used.
+Field names and meanings are those of OpenAI's API reference (chat/completions, completions, embeddings). What this
+server cannot do is refused by name, never passed over; fields that change no answer (metadata, user, …) are taken and
+not used.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, field_validator
 
 from edgechat.engine.images import from_data_url
-from edgechat.engine.request import MAX_STOP_LENGTH, MAX_STOPS, Message, Request, Wish
+from edgechat.engine.request import MAX_STOP_LENGTH, MAX_STOPS, MAX_TEXTS, Message, Request, Wish
 from edgechat.engine.schema import ANY, prepare
 from edgechat.serve.fault import Fault
 from edgechat.serve.tools import Call, Tool, ToolChoice, Tools, constraint
@@ -266,3 +267,37 @@ class CompletionRequest(_Generation):
             stop=self.stops,
             timeout_s=timeout_s,
         )
+
+
+class EmbeddingRequest(_Strict):
+    """Body of ``POST /v1/embeddings``."""
+
+    input: (
+        Annotated[str, Field(min_length=1)]
+        | Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=MAX_TEXTS)]
+    )
+    """One text or several, each no longer than the model reads at once."""
+    model: str | None = Field(default=None, max_length=300)
+    """A name that ``/v1/models`` lists, or ``default``."""
+    encoding_format: Literal["float", "base64"] | None = None
+    """``float`` unless it is given; ``base64`` is 32-bit floats, little-endian."""
+    dimensions: int | None = Field(default=None, ge=1, lt=1 << 31)
+    """Only so many of each vector's first values, at length 1 again; for models trained for it (Matryoshka)."""
+    user: Unused = None
+
+    @field_validator("input", mode="before")
+    @classmethod
+    def _texts(cls, value: object) -> object:
+        # Said here, because errors of the type would name its members instead of the field.
+        if isinstance(value, list) and any(isinstance(each, (int, list)) for each in value):
+            raise ValueError("holds token ids; send texts, for this model has a vocabulary of its own")
+        if isinstance(value, list) and len(value) > MAX_TEXTS:
+            raise ValueError(f"holds {len(value)} texts; one request embeds at most {MAX_TEXTS}")
+        if not value or (isinstance(value, list) and "" in value):
+            raise ValueError("holds an empty text, or none; nothing can be found by it")
+        return value
+
+    def to_request(self, wish: Wish, timeout_s: float) -> Request:
+        """What the engine is asked."""
+        texts = (self.input,) if isinstance(self.input, str) else tuple(self.input)
+        return Request((), wish=wish, texts=texts, timeout_s=timeout_s)

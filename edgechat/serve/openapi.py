@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from edgechat.serve.openai_request import ChatRequest, CompletionRequest
+from edgechat.serve.openai_request import ChatRequest, CompletionRequest, EmbeddingRequest
 from edgechat.serve.openapi_replies import REPLIES
 from edgechat.tasks import registry
 from edgechat.version import __version__
@@ -33,9 +33,8 @@ _BODIES = (408, 413, 415)
 
 def description() -> dict[str, Any]:
     """The document behind ``/openapi.json``."""
-    _, defined = models_json_schema(
-        [(ChatRequest, "validation"), (CompletionRequest, "validation")], ref_template=_REFS
-    )
+    bodies = (ChatRequest, CompletionRequest, EmbeddingRequest)
+    _, defined = models_json_schema([(each, "validation") for each in bodies], ref_template=_REFS)
     task = {
         "name": "task",
         "in": "path",
@@ -50,7 +49,7 @@ def description() -> dict[str, Any]:
         "info": {
             "title": "edgechat",
             "version": __version__,
-            "description": "OpenAI's chat and completions on this board, and edgechat's tasks.",
+            "description": "OpenAI's chat, completions and embeddings on this board, and edgechat's tasks.",
         },
         "paths": {
             "/v1/chat/completions": {
@@ -60,12 +59,7 @@ def description() -> dict[str, Any]:
                 "post": _post("completion", "Answer a prompt.", _body("CompletionRequest"), "Completion", stream)
             },
             "/v1/embeddings": {
-                "post": {
-                    "operationId": "embeddings",
-                    "summary": "Not done here: always refused, in words.",
-                    "requestBody": {"content": {"application/json": {"schema": {}}}},
-                    "responses": _refusals(has_body=True),
-                }
+                "post": _post("embeddings", "Make vectors of texts.", _body("EmbeddingRequest"), "EmbeddingList", {})
             },
             "/v1/models": {"get": _get("models", "The model that answers.", "ModelList")},
             "/v1/models/{model}": {"get": {**_get("model", "One model.", "Model"), "parameters": [model]}},

@@ -55,6 +55,19 @@ REPLIES: dict[str, Schema] = {
     "Usage": _USAGE,
     "ChatCompletion": _answer("chat.completion", {"message": _MESSAGE}),
     "Completion": _answer("text_completion", {"text": _TEXT}),
+    "Embedding": _object(
+        {
+            "object": {"const": "embedding"},
+            "index": _COUNT,
+            "embedding": {"oneOf": [{"type": "array", "items": {"type": "number"}}, _TEXT]},
+        }
+    ),
+    "EmbeddingList": {
+        "allOf": [
+            _list_of("Embedding"),
+            _object({"model": _TEXT, "usage": _object({"prompt_tokens": _COUNT, "total_tokens": _COUNT})}),
+        ]
+    },
     "Model": _object(
         {"id": _TEXT, "object": {"const": "model"}, "created": _SECONDS, "owned_by": _TEXT},
         context_length=_COUNT,

@@ -15,7 +15,15 @@ from edgechat.engine import client as engine
 from edgechat.engine.client import EngineClient
 from edgechat.engine.events import Done, Recovered, Started, Text
 from edgechat.engine.request import Message, Request, Wish
-from edgechat.errors import EdgechatError, EngineBusyError, EngineError, ModelNotFoundError, NoModelError, StateError
+from edgechat.errors import (
+    EdgechatError,
+    EngineBusyError,
+    EngineError,
+    ModelNotFoundError,
+    NoModelError,
+    StateError,
+    WrongModelError,
+)
 from edgechat.serve.admission import Admission
 from edgechat.serve.bridge import Bridge, Feed
 from edgechat.serve.metrics import Metrics
@@ -115,15 +123,21 @@ class Service:
 
     async def warm_up(self) -> None:
         """Load the model, so that the first client does not wait for it; what is wrong with it stays in ``trouble``."""
-        request = Request((Message("user", "Hi"),), wish=self.settings.wish, max_tokens=1)
+        wish = self.settings.wish
         try:
-            async with self.answering(request, is_counted=False) as events:
-                async for _ in events:
-                    pass
+            await self._try(Request((Message("user", "Hi"),), wish=wish, max_tokens=1))
+        except WrongModelError:
+            with contextlib.suppress(EdgechatError):
+                await self._try(Request((), wish=wish, texts=("Hi",)))
         except EdgechatError:
             pass  # noted by `answering`; every request says it anew
         finally:
             self.has_tried = True
+
+    async def _try(self, request: Request) -> None:
+        async with self.answering(request, is_counted=False) as events:
+            async for _ in events:
+                pass
 
     @contextlib.asynccontextmanager
     async def answering(self, request: Request, *, is_counted: bool = True) -> AsyncIterator[Answering]:
