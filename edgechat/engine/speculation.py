@@ -74,7 +74,12 @@ class Speculation:
             raise EngineError("The model could not take back a draft that was wrong.", cause="exit")
 
     def took(self, n_prefilled: int, seconds: float) -> bool:
-        """Learn from a step of which so many tokens were of a prompt; False when its answers had drafts."""
+        """Learn from a step of which so many tokens were of a prompt.
+
+        False when it says nothing about plain steps: its answers had drafts, or it only looked at a picture.
+        """
+        if not n_prefilled and not self._size:
+            return False
         if not n_prefilled:
             self._costs.decoded(self._size, seconds)
         elif not self._size:

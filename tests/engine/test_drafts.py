@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -15,6 +18,7 @@ from edgechat.engine.drafts import (
     StepCosts,
     best_length,
 )
+from edgechat.engine.speculation import Speculation
 
 REPORT = list(range(100, 160))
 
@@ -114,6 +118,26 @@ class TestStepCosts:
         for _ in range(300):
             known.decoded(1, 0.010)
         assert (known.seconds(8) or 0) < 0.1
+
+
+def test_a_step_that_only_looks_at_a_picture_teaches_nothing() -> None:
+    """It once was a step of no tokens, and what a step of some tokens takes was supposed from it."""
+    context: Any = SimpleNamespace(n_outputs_max=20, n_seq_max=4, n_batch=512)
+    speculation = Speculation(context, is_rewindable=True)
+    looking: Any = SimpleNamespace(timing=SimpleNamespace(first_token=0.0), generated=[], max_tokens=9, drafts=None)
+    answering: Any = SimpleNamespace(
+        timing=SimpleNamespace(first_token=1.0),
+        generated=[1],
+        max_tokens=9,
+        pending=1,
+        drafts=Drafts([*REPORT, *REPORT[:9]]),
+        constraint=None,
+    )
+    speculation.guess([looking], 2)
+    assert not speculation.took(0, 0.00001)
+    speculation.guess([answering], 2)
+    assert answering.draft == []
+    assert speculation.took(0, 0.01)
 
 
 def sure() -> Acceptance:
