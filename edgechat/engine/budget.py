@@ -138,6 +138,9 @@ class Budget:
             return built[cut].n_cells
 
         known = self._recall(request.messages)
+        if request.summary and not known.summary:
+            # The request that asked for the summary was trimmed too, perhaps, and its cut is that of no conversation.
+            known = Cut()
         cut = choose(
             request.messages,
             count,
@@ -156,9 +159,10 @@ class Budget:
         return built[cut], trimmed
 
     def _recall(self, messages: Sequence[Message]) -> Cut:
-        found = Cut()
+        found, size = Cut(), len(split(messages)[1])
         for key in _beginnings(messages):
-            if (cut := self._known.get(key)) is not None:
+            # A conversation that was taken back to the very point of a cut would keep nothing.
+            if (cut := self._known.get(key)) is not None and cut.dropped < size:
                 found = cut
         return found
 

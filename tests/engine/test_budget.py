@@ -151,6 +151,31 @@ def test_who_wants_a_summary_is_told_what_would_go() -> None:
     assert after.prompt.messages[: len(asked.prompt.messages)] == asked.prompt.messages
 
 
+def test_a_summary_is_read_although_the_request_for_it_was_trimmed() -> None:
+    """What is summed up may be too long as well; its cut must not stand for that of the conversation."""
+    budget, messages = Budget(N_CTX), (*talk(7), Message("assistant", "a " * 10), Message("user", "q " * 150))
+    with pytest.raises(ContextOverflowError) as caught:
+        ask(budget, messages, "summarize")
+    dropped = caught.value.dropped
+    system, *body = messages
+    wish = Message("user", "Summarize. " + "w " * 200)
+    assert ask(budget, (system, *body[:dropped], wish)).trimmed is not None
+
+    asked = ask(budget, messages, "summarize", "They spoke of pumps.")
+    assert asked.trimmed is not None
+    assert (asked.trimmed.messages, asked.trimmed.summary) == (dropped, "They spoke of pumps.")
+    assert asked.first.startswith(MARK)
+
+
+def test_a_conversation_taken_back_to_the_point_of_a_cut_is_read_all_the_same() -> None:
+    budget = Budget(N_CTX)
+    cut = ask(budget, talk(12)).trimmed
+    assert cut is not None
+    taken_back = talk(12)[: 1 + cut.messages]
+
+    assert ask(budget, taken_back).prompt.messages[-1] == taken_back[-1]
+
+
 def test_a_summary_is_counted_too() -> None:
     budget, summary = Budget(N_CTX), "s " * 60
     asked = ask(budget, talk(12), "summarize", summary)
