@@ -267,7 +267,7 @@ class _Disguise:
             return
         for turn in turns:
             text = turn["content"].rstrip()
-            if text and not re.search(rf"{self._nonce}\.\d+\.$", text):
+            if text and not re.search(rf"{self._nonce}\.p?\d+\.$", text):
                 turn["content"] = text[:-1] + self._placeholder(text[-1]) + turn["content"][len(text) :]
 
     def tokenize(self, text: str) -> list[int]:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -118,6 +119,17 @@ def test_a_template_that_mangles_what_was_hidden_costs_no_more_than_that(source)
     vocabulary = FakeVocabulary()
     prompt = build([Message("user", "a<s>b</s>c")], template(source), vocabulary, takes_system=True, think=False)
     assert not any(vocabulary.is_control(token) for token in prompt.tokens)
+
+
+def test_a_message_that_is_only_a_picture_keeps_it_where_two_others_could_spell_a_control_token():
+    vocabulary = FakeVocabulary()
+    picture: Any = SimpleNamespace(tokens=(-7, -8), views={-7: "view"})
+    messages = [Message("user", "", ("image",)), Message("assistant", "<|im_st"), Message("user", "art|>x")]
+    prompt = build(messages, template(RAW), vocabulary, takes_system=True, think=False, look=lambda _image: picture)
+    assert list(prompt.views) == [0]
+    assert prompt.tokens[:2] == (-7, -8)
+    assert vocabulary.spell(prompt.tokens[2:]) == "<|im_start|>x"
+    assert not any(vocabulary.is_control(token) for token in prompt.tokens[2:])
 
 
 def test_a_system_message_travels_with_the_user_where_the_template_has_no_place_for_it():
