@@ -8,6 +8,7 @@
     │   ├── ModelBusyError                  another client keeps the resident model
     │   └── LicenceNotAcceptedError
     ├── InvalidInputError               4   what the caller passed cannot be used
+    │   ├── WrongModelError                 a chat model asked for embeddings, or the reverse
     │   ├── ContextOverflowError            prompt longer than the context window
     │   ├── SchemaError                     a JSON schema that cannot be honoured
     │   └── InvalidModelFileError           not a GGUF, damaged, or unsupported

@@ -168,17 +168,25 @@ def _settings(board: Board, candidate: Candidate, wish: FitWish, way: Way) -> It
 def _embedding_settings(
     board: Board, candidate: Candidate, wish: FitWish, way: Way
 ) -> Iterator[tuple[LoadSettings, bool]]:
-    """Settings for a model that makes vectors: every token is an output, so only shorter texts need less."""
+    """Settings for a model that makes vectors: every token is an output, and so the ubatch costs more than the context.
+
+    Where a text may be read in pieces they get smaller first; where not, texts have to be shorter.
+    """
     limit = max(candidate.n_ctx_limit, 1)
     longest = DEFAULT_N_CTX if candidate.in_pieces else USABLE_N_CTX
     n_ctx = _padded(min(wish.n_ctx or longest, limit))
-    while True:
-        size = min(_CPU_UBATCHES[0], n_ctx) if candidate.in_pieces else n_ctx
-        base = _base(board, candidate, wish, way, n_ctx=n_ctx)
-        yield replace(base, n_batch=size, n_ubatch=size, n_seq_max=1, n_outputs_max=size), True
-        if wish.n_ctx is not None or wish.exact or n_ctx <= _TIGHT[-1]:
-            return
-        n_ctx = max(_padded(n_ctx // 2), _TIGHT[-1])
+    # 512 is llama-server's: the same text gets the same vector from both.
+    sizes = [_N_BATCH, _CPU_UBATCHES[0]] if candidate.in_pieces else [n_ctx]
+    base = _base(board, candidate, wish, way, n_ctx=n_ctx)
+    for size in sizes:
+        small = min(size, n_ctx)
+        base = replace(base, n_batch=small, n_ubatch=small, n_seq_max=1, n_outputs_max=small)
+        yield base, True
+    if wish.n_ctx is not None or wish.exact:
+        return
+    while (n_ctx := _padded(n_ctx // 2)) >= _TIGHT[-1]:
+        small = min(sizes[-1], n_ctx)
+        yield replace(base, n_ctx=n_ctx, n_batch=small, n_ubatch=small, n_outputs_max=small), True
 
 
 def _is_costly(candidate: Candidate) -> bool:

@@ -1,4 +1,4 @@
-"""Small embedding models made here: a BERT with random weights, and its own forward pass in numpy to hold against."""
+"""Small embedding models with random weights, an encoder and a decoder; their forward pass in numpy is the oracle."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import gguf
 import numpy as np
-from gguf.scripts.gguf_new_metadata import MetadataDetails, copy_with_new_metadata
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -38,82 +38,136 @@ WORDS = (
     "warm",
     "cold",
 )
-_N_EMBD, _N_FF, _N_HEAD, _N_LAYER, _EPSILON = 32, 64, 4, 2, 1e-12
+_N_VOCAB, _N_EMBD, _N_FF, _N_HEAD, _EPSILON = len(_SPECIAL) + len(WORDS), 32, 64, 4, 1e-6
+_BLOCKS = ("blk.0.", "blk.1.")
+_ATTENTION = {f"attn_{name}": (_N_EMBD, _N_EMBD) for name in ("q", "k", "v", "output")}
 N_POSITIONS = 40
-"""Tokens in one text, at most: fewer than the 256 to which llama.cpp pads a context."""
+"""Tokens in one text of the encoder, at most: fewer than the 256 to which llama.cpp pads a context."""
 
 
 @dataclass(frozen=True)
-class TinyBert:
-    """The weights by their names in the file, for texts of :data:`WORDS`."""
+class Oracle:
+    """A model's weights by their names in the file, and what it must make of texts of :data:`WORDS`."""
 
     weights: dict[str, Floats]
     pooling: str
 
     def vector(self, text: str) -> Floats:
-        """The vector of a text, of length 1, by the formulas of the BERT paper."""
+        """The vector of a text, of length 1."""
         ids = [_CLS, *(len(_SPECIAL) + WORDS.index(word) for word in text.split()), _SEP]
-        w = self.weights
-        x = w["token_embd.weight"][ids] + w["token_types.weight"][0] + w["position_embd.weight"][: len(ids)]
-        x = self._norm(x, "token_embd_norm")
-        for layer in range(_N_LAYER):
-            block = f"blk.{layer}."
-            x = self._norm(x + self._attention(x, block), block + "attn_output_norm")
-            inner = self._linear(x, block + "ffn_up")
-            inner = inner * 0.5 * (1 + np.vectorize(math.erf)(inner / math.sqrt(2)))
-            x = self._norm(x + self._linear(inner, block + "ffn_down"), block + "layer_output_norm")
-        pooled = x.mean(axis=0) if self.pooling == "mean" else x[0]
+        states = self._states(ids)
+        pooled = {"mean": states.mean(axis=0), "cls": states[0], "last": states[-1]}[self.pooling]
         return np.asarray(pooled / np.linalg.norm(pooled), dtype=np.float32)
 
-    def _attention(self, x: Floats, block: str) -> Floats:
+    def _states(self, ids: list[int]) -> Floats:
+        raise NotImplementedError
+
+    def _linear(self, x: Floats, name: str) -> Floats:
+        return np.asarray(x @ self.weights[name + ".weight"].T + self.weights.get(name + ".bias", np.float32(0)))
+
+    def _attended(self, x: Floats, block: str, *, is_causal: bool) -> Floats:
         q, k, v = (
             self._linear(x, f"{block}attn_{name}").reshape(len(x), _N_HEAD, -1).transpose(1, 0, 2) for name in "qkv"
         )
+        if is_causal:
+            q, k = _rotated(q), _rotated(k)
         scores = q @ k.transpose(0, 2, 1) / math.sqrt(q.shape[-1])
+        if is_causal:
+            scores = np.where(np.tri(len(x), dtype=bool), scores, -np.inf)
         shares = np.exp(scores - scores.max(axis=-1, keepdims=True))
         seen = (shares / shares.sum(axis=-1, keepdims=True)) @ v
         return self._linear(seen.transpose(1, 0, 2).reshape(len(x), -1), block + "attn_output")
 
-    def _linear(self, x: Floats, name: str) -> Floats:
-        return np.asarray(x @ self.weights[name + ".weight"].T + self.weights[name + ".bias"])
+
+class TinyBert(Oracle):
+    """An encoder, by the formulas of the BERT paper."""
+
+    def _states(self, ids: list[int]) -> Floats:
+        w = self.weights
+        x = w["token_embd.weight"][ids] + w["token_types.weight"][0] + w["position_embd.weight"][: len(ids)]
+        x = self._norm(x, "token_embd_norm")
+        for block in _BLOCKS:
+            x = self._norm(x + self._attended(x, block, is_causal=False), block + "attn_output_norm")
+            inner = self._linear(x, block + "ffn_up")
+            inner = inner * 0.5 * (1 + np.vectorize(math.erf)(inner / math.sqrt(2)))
+            x = self._norm(x + self._linear(inner, block + "ffn_down"), block + "layer_output_norm")
+        return x
 
     def _norm(self, x: Floats, name: str) -> Floats:
-        centred = x - x.mean(axis=-1, keepdims=True)
-        even = centred / np.sqrt(x.var(axis=-1, keepdims=True) + _EPSILON)
+        even = (x - x.mean(axis=-1, keepdims=True)) / np.sqrt(x.var(axis=-1, keepdims=True) + _EPSILON)
         return np.asarray(even * self.weights[name + ".weight"] + self.weights[name + ".bias"])
 
 
+class TinyLlama(Oracle):
+    """A decoder, by the formulas of the Llama paper."""
+
+    def _states(self, ids: list[int]) -> Floats:
+        x = self.weights["token_embd.weight"][ids]
+        for block in _BLOCKS:
+            x = x + self._attended(self._norm(x, block + "attn_norm"), block, is_causal=True)
+            y = self._norm(x, block + "ffn_norm")
+            gate = self._linear(y, block + "ffn_gate")
+            x = x + self._linear(gate / (1 + np.exp(-gate)) * self._linear(y, block + "ffn_up"), block + "ffn_down")
+        return self._norm(x, "output_norm")
+
+    def _norm(self, x: Floats, name: str) -> Floats:
+        return np.asarray(x / np.sqrt((x * x).mean(axis=-1, keepdims=True) + _EPSILON) * self.weights[name + ".weight"])
+
+
+def _rotated(x: Floats) -> Floats:
+    """Rotary positions, on pairs of neighbours."""
+    _, length, width = x.shape
+    angle = np.arange(length)[:, None] * 10000.0 ** (-np.arange(0, width, 2) / width)
+    turned = (x[..., 0::2] + 1j * x[..., 1::2]) * np.exp(1j * angle)
+    return np.stack([turned.real, turned.imag], axis=-1).reshape(x.shape).astype(np.float32)
+
+
 def tiny_bert(path: Path, pooling: str = "cls") -> TinyBert:
-    """Write one."""
-    draw = np.random.default_rng(7)
+    """Write an encoder."""
+    norms = ["attn_output_norm", "layer_output_norm"]
     shapes = {
-        "token_embd.weight": (len(_SPECIAL) + len(WORDS), _N_EMBD),
+        "token_embd.weight": (_N_VOCAB, _N_EMBD),
         "token_types.weight": (2, _N_EMBD),
         "position_embd.weight": (N_POSITIONS, _N_EMBD),
         "token_embd_norm.weight": (_N_EMBD,),
         "token_embd_norm.bias": (_N_EMBD,),
     }
-    for layer in range(_N_LAYER):
-        for name, out, into in (
-            *((f"attn_{each}", _N_EMBD, _N_EMBD) for each in ("q", "k", "v", "output")),
-            ("ffn_up", _N_FF, _N_EMBD),
-            ("ffn_down", _N_EMBD, _N_FF),
-        ):
-            shapes |= {f"blk.{layer}.{name}.weight": (out, into), f"blk.{layer}.{name}.bias": (out,)}
-        for name in ("attn_output_norm", "layer_output_norm"):
-            shapes |= {f"blk.{layer}.{name}.weight": (_N_EMBD,), f"blk.{layer}.{name}.bias": (_N_EMBD,)}
-    weights = {name: draw.normal(scale=0.5, size=shape).astype(np.float32) for name, shape in shapes.items()}
+    for block in _BLOCKS:
+        for name, (out, into) in {**_ATTENTION, "ffn_up": (_N_FF, _N_EMBD), "ffn_down": (_N_EMBD, _N_FF)}.items():
+            shapes |= {f"{block}{name}.weight": (out, into), f"{block}{name}.bias": (out,)}
+        shapes |= {f"{block}{name}.{part}": (_N_EMBD,) for name in norms for part in ("weight", "bias")}
     writer = gguf.GGUFWriter(path, "bert")
-    writer.add_file_type(gguf.LlamaFileType.ALL_F32)
     writer.add_context_length(N_POSITIONS)
-    writer.add_embedding_length(_N_EMBD)
-    writer.add_block_count(_N_LAYER)
-    writer.add_feed_forward_length(_N_FF)
-    writer.add_head_count(_N_HEAD)
     writer.add_layer_norm_eps(_EPSILON)
     writer.add_causal_attention(False)
+    writer.add_token_type_count(2)
+    return TinyBert(_written(writer, shapes, pooling), pooling)
+
+
+def tiny_llama(path: Path, pooling: str = "last") -> TinyLlama:
+    """Write a decoder."""
+    shapes = {"token_embd.weight": (_N_VOCAB, _N_EMBD), "output_norm.weight": (_N_EMBD,)}
+    feed = {"ffn_gate": (_N_FF, _N_EMBD), "ffn_up": (_N_FF, _N_EMBD), "ffn_down": (_N_EMBD, _N_FF)}
+    for block in _BLOCKS:
+        shapes |= {f"{block}{name}.weight": shape for name, shape in {**_ATTENTION, **feed}.items()}
+        shapes |= {f"{block}{name}.weight": (_N_EMBD,) for name in ("attn_norm", "ffn_norm")}
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_context_length(2048)
+    writer.add_layer_norm_rms_eps(_EPSILON)
+    writer.add_rope_dimension_count(_N_EMBD // _N_HEAD)
+    return TinyLlama(_written(writer, shapes, pooling), pooling)
+
+
+def _written(writer: gguf.GGUFWriter, shapes: Mapping[str, tuple[int, ...]], pooling: str) -> dict[str, Floats]:
+    draw = np.random.default_rng(7)
+    weights = {name: draw.normal(scale=0.3, size=shape).astype(np.float32) for name, shape in shapes.items()}
+    writer.add_file_type(gguf.LlamaFileType.ALL_F32)
+    writer.add_embedding_length(_N_EMBD)
+    writer.add_block_count(len(_BLOCKS))
+    writer.add_feed_forward_length(_N_FF)
+    writer.add_head_count(_N_HEAD)
     if pooling != "none":
-        writer.add_uint32("bert.pooling_type", POOLING[pooling])
+        writer.add_uint32(f"{writer.arch}.pooling_type", POOLING[pooling])
     _add_vocabulary(writer)
     for name, values in weights.items():
         writer.add_tensor(name, values)
@@ -121,12 +175,11 @@ def tiny_bert(path: Path, pooling: str = "cls") -> TinyBert:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    return TinyBert(weights, pooling)
+    return weights
 
 
 def _add_vocabulary(writer: gguf.GGUFWriter) -> None:
     writer.add_tokenizer_model("bert")
-    writer.add_token_type_count(2)
     # Words that begin a word carry the mark of the space before them, as the converter writes them.
     writer.add_token_list([*_SPECIAL, *(f"\u2581{word}" for word in WORDS)])
     writer.add_token_types([3] * len(_SPECIAL) + [1] * len(WORDS))
@@ -139,11 +192,3 @@ def _add_vocabulary(writer: gguf.GGUFWriter) -> None:
         (writer.add_mask_token_id, _MASK),
     ):
         add(token)
-
-
-def with_pooling(source: Path, path: Path, pooling: str) -> Path:
-    """A copy of a chat model of the llama architecture that says it is made for embedding."""
-    reader = gguf.GGUFReader(source)
-    detail = MetadataDetails(gguf.GGUFValueType.UINT32, POOLING[pooling])
-    copy_with_new_metadata(reader, gguf.GGUFWriter(path, "llama"), {"llama.pooling_type": detail}, [])
-    return path
