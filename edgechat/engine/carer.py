@@ -9,9 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from edgechat.board.energy import Meter
 from edgechat.board.source import Source
-from edgechat.board.vitals import read_strain
 from edgechat.engine import care, tightness
 from edgechat.engine.care import Stance
 from edgechat.errors import StateError
@@ -19,6 +17,10 @@ from edgechat.errors import StateError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from edgechat.board.energy import Meter
+
+_SETTLED_S = 1.0
+"""From loading to the first look."""
 _LOOK_IDLE_S = 10.0
 """Nothing computes then, so nothing heats; memory may still become short."""
 
@@ -43,9 +45,9 @@ class Carer:
         self.last_note = ""
         self.active_joules = 0.0
         """Energy that passed between looks while an answer was being made; 0 where no power is measured."""
-        self._meter = Meter(self._source)
+        self._meter: Meter | None = None
         self._was_idle = True
-        self._next_look = 0.0
+        self._next_look = -1.0
 
     def tick(self, now: float, *, is_idle: bool) -> bool:
         """Look when it is time; True when something else is done from here on.
@@ -56,6 +58,14 @@ class Carer:
         """
         if now < self._next_look or not self.n_planned:
             return False
+        if self._next_look < 0:
+            # The sensors' modules take 20 ms to import, which the first answer shall not wait for.
+            self._next_look = now + _SETTLED_S
+            return False
+        from edgechat.board.energy import Meter  # noqa: PLC0415
+        from edgechat.board.vitals import read_strain  # noqa: PLC0415
+
+        self._meter = self._meter or Meter(self._source)
         self._next_look = now + (_LOOK_IDLE_S if is_idle else care.LOOK_S)
         joules = self._meter.look(now)
         if not (is_idle and self._was_idle):
@@ -89,7 +99,7 @@ class Carer:
         Args:
             completion_tokens: generated since the model was loaded.
         """
-        if not self._meter.basis:
+        if self._meter is None or not self._meter.basis:
             return None
         rate = completion_tokens / self.active_joules if self.active_joules > 0 else None
         return {
