@@ -18,6 +18,7 @@ from edgechat.models.calibration import read_calibration
 from edgechat.models.fit import FitWish
 from edgechat.models.gguf_check import require_loadable
 from edgechat.models.installed import STARTER_NAME, InstalledModel, find, installed, read_pin
+from edgechat.models.names import recognise
 from edgechat.models.pick import pick
 from edgechat.models.pooling import pooling_of
 from edgechat.models.rungs import DEFAULT_N_CTX
@@ -199,7 +200,9 @@ def find_models(wish: Wish, *, paths: Paths, config: Config) -> Wanted:
         return Wanted((_from_file(Path(named)),), n_ctx, is_default=False)
     if named:
         found = find(paths, named)
-        alike = [each for each in installed(paths) if each.name == found.name and ":" not in named]
+        tag = recognise(named)
+        leaves_open = not tag[1] if tag else ":" not in named  # the quantization: the plan's to choose
+        alike = [each for each in installed(paths) if leaves_open and each.name == found.name]
         return Wanted(tuple(alike) or (found,), n_ctx, is_default=False)
     if pin := read_pin(paths):
         return Wanted((find(paths, pin.model, pin.quant),), n_ctx or pin.n_ctx, is_default=False, is_pinned=True)

@@ -9,7 +9,6 @@ references without it.
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from pydantic import Field, ValidationError, model_validator
@@ -17,6 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 from edgechat.errors import InvalidInputError, ModelNotFoundError, StateError
 from edgechat.models.entry import CatalogEntry, Strict
 from edgechat.models.names import nearest_hint, parse_reference
+from edgechat.models.offered import catalog_file
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -25,6 +25,7 @@ else:
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 
 class Found(NamedTuple):
@@ -78,7 +79,7 @@ def load_catalog(path: Path | None = None) -> Catalog:
         StateError: the file is missing or cannot be read.
         InvalidInputError: it is not TOML or breaks the schema; the message names every entry and field at fault.
     """
-    path = path or _installed_catalog()
+    path = path or catalog_file()
     try:
         value = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -121,10 +122,3 @@ def _tuples(value: Any) -> Any:  # noqa: ANN401 - whatever TOML holds
     if isinstance(value, dict):
         return {key: _tuples(item) for key, item in value.items()}
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
-
-
-def _installed_catalog() -> Path:
-    """``models.toml`` inside the package, or beside it in a source tree."""
-    package = Path(__file__).resolve().parents[1]
-    inside = package / "models.toml"
-    return inside if inside.is_file() else package.parent / "models.toml"

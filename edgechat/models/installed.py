@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgechat.errors import ModelNotFoundError, StateError
 from edgechat.models.durable import make_directory, reporting, state_error, write_json
+from edgechat.models.names import is_repository, nearest, recognise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -114,30 +115,32 @@ def damaged(paths: Paths) -> list[DamagedEntry]:
 
 
 def find(paths: Paths, name: str, quant: str | None = None) -> InstalledModel:
-    """The installed model called ``name``; ``NAME:QUANT`` works too, and case does not matter.
+    """The installed model called ``name``; ``NAME:QUANT`` and another tool's well-known tag work too, in any case.
 
-    Without a quantization: Q4_K_M where it is installed, else the largest file.
+    What is installed under just this name comes before the tag it could be. Without a quantization: Q4_K_M where it is
+    installed, else the largest file.
 
     Raises:
         ModelNotFoundError: it is not installed; the hint names what comes nearest.
         StateError: it is there but damaged, or the store cannot be read.
     """
     wanted, _, tail = name.partition(":")
-    wanted = wanted.lower()
-    quant = (quant or tail or "").upper()
+    meanings = [(wanted.lower(), (quant or tail).upper())]
+    if found := recognise(name):
+        meanings.append((found[0], (quant or found[1]).upper()))
     entries = list(_entries(paths))
     models = [entry for entry in entries if isinstance(entry, InstalledModel)]
-    matches = [model for model in models if model.name == wanted and quant in {"", model.quant}]
-    if matches:
-        return max(matches, key=lambda model: (model.quant == PREFERRED_QUANT, model.file_bytes))
-    for entry in entries:
-        if isinstance(entry, DamagedEntry) and _names(entry.path, paths.models, wanted, quant):
-            raise StateError(
-                f"{entry.path} is damaged: {entry.reason}.", hint=f"Fetch it again: edgechat models pull {name}"
-            )
-    raise ModelNotFoundError(
-        f"{name if not quant else f'{wanted}:{quant}'} is not installed.", hint=_hint(wanted, models)
-    )
+    for meant, its_quant in meanings:
+        matches = [model for model in models if model.name == meant and its_quant in {"", model.quant}]
+        if matches:
+            return max(matches, key=lambda model: (model.quant == PREFERRED_QUANT, model.file_bytes))
+        for entry in entries:
+            if isinstance(entry, DamagedEntry) and _names(entry.path, paths.models, meant, its_quant):
+                raise StateError(
+                    f"{entry.path} is damaged: {entry.reason}.", hint=f"Fetch it again: edgechat models pull {name}"
+                )
+    given = f"{name}:{quant.upper()}" if quant and not tail else name
+    raise ModelNotFoundError(f"{given} is not installed.", hint=_hint(given, meanings[-1][0], models))
 
 
 def starter() -> InstalledModel | None:
@@ -343,13 +346,28 @@ def _names(path: Path, root: Path, name: str, quant: str) -> bool:
     return entry_name == name and quant in {"", entry_quant}
 
 
-def _hint(wanted: str, models: Iterable[InstalledModel]) -> str:
+def _hint(given: str, wanted: str, models: Iterable[InstalledModel]) -> str:
+    """What is near, and how to fetch it where it is something that can be fetched.
+
+    Args:
+        given: the reference as it was written.
+        wanted: the catalog's name for it.
+        models: what is installed.
+    """
     from difflib import get_close_matches  # noqa: PLC0415 - 4 ms that only an error costs
+
+    from edgechat.models.offered import offered  # noqa: PLC0415 - the catalog is read for this hint alone
 
     near = get_close_matches(wanted, {model.name for model in models}, n=1, cutoff=0.5)
     labels = sorted(model.label for model in models if near and model.name == near[0])
-    nearest = f"Installed and near: {', '.join(labels)}. " if labels else ""
-    return f"{nearest}See: edgechat models list, edgechat models pull {wanted}"
+    known = offered()
+    if wanted in known or is_repository(given):
+        ways = f"Fetch it: edgechat models pull {given}"
+    elif others := nearest(wanted, known):
+        ways = f"The catalog has {', '.join(others)}. See: edgechat models list --all"
+    else:
+        ways = "See what there is: edgechat models list --all"
+    return f"Installed and near: {', '.join(labels)}. {ways}" if labels else ways
 
 
 def _pin_path(paths: Paths) -> Path:

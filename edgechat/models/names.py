@@ -126,12 +126,17 @@ def is_quant(text: str) -> bool:
     return _QUANT.fullmatch(text.upper()) is not None
 
 
+def is_repository(text: str) -> bool:
+    """Whether ``text`` is written as a repository on the hub is: ``ORG/REPO``, with ``:QUANT`` or ``:FILE`` or not."""
+    return _REPO.fullmatch(_without_hub(text.strip()).partition(":")[0]) is not None
+
+
 def well_known(tag: str) -> str | None:
     """The catalog name for another tool's tag (``llama3.2:3b``, ``phi3.5``), or None when it is not known.
 
     The instruct variants and the quantizations of a size are understood: ``qwen2.5:1.5b-instruct-q4_K_M``.
     """
-    found = _recognise(tag)
+    found = recognise(tag)
     return found[0] if found else None
 
 
@@ -172,7 +177,7 @@ def nearest_hint(wanted: str, known: Iterable[str]) -> str:
 
 
 def _named_reference(text: str, head: str, tail: str, *, colon: bool) -> ModelRef:
-    if found := _recognise(text):
+    if found := recognise(text):
         name, quant = found
         return ModelRef("catalog", name, quant, tag=text)
     if colon and not is_quant(tail):
@@ -208,8 +213,8 @@ def _without_hub(text: str) -> str:
     return text
 
 
-def _recognise(tag: str) -> tuple[str, str] | None:
-    """Catalog name and quantization of another tool's tag."""
+def recognise(tag: str) -> tuple[str, str] | None:
+    """Catalog name, and quantization in upper case or ``""``, of another tool's tag; None where it is none we know."""
     family, _, variant = tag.strip().lower().partition(":")
     sizes = _WELL_KNOWN.get(family)
     if sizes is None:

