@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import gguf
 import numpy as np
+from gguf.scripts.gguf_new_metadata import MetadataDetails, copy_with_new_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -192,3 +193,11 @@ def _add_vocabulary(writer: gguf.GGUFWriter) -> None:
         (writer.add_mask_token_id, _MASK),
     ):
         add(token)
+
+
+def with_pooling(source: Path, path: Path, pooling: str) -> Path:
+    """A copy of a chat model of the llama architecture that says it is made for embedding."""
+    writer = gguf.GGUFWriter(path, "llama")
+    detail = MetadataDetails(gguf.GGUFValueType.UINT32, POOLING[pooling])
+    copy_with_new_metadata(gguf.GGUFReader(source), writer, {"llama.pooling_type": detail}, [])
+    return path
