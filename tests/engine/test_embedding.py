@@ -10,7 +10,7 @@ import pytest
 
 from edgechat.assistant import Assistant
 from edgechat.engine import client, log
-from edgechat.errors import ContextOverflowError, ExitCode, InvalidInputError, WrongModelError
+from edgechat.errors import ContextOverflowError, DeadlineError, ExitCode, InvalidInputError, WrongModelError
 from tests.engine.embedding_models import N_POSITIONS, WORDS, tiny_bert, tiny_llama
 
 if TYPE_CHECKING:
@@ -94,6 +94,15 @@ def test_what_cannot_be_embedded_is_refused_in_words(tmp_path: Path) -> None:
             assistant.embed(["the cat", ""])
         with pytest.raises(InvalidInputError, match="at most 2048"):
             assistant.embed(["the cat"] * 2049)
+
+
+def test_a_deadline_ends_the_work_and_the_next_request_is_answered(tmp_path: Path) -> None:
+    tiny_llama(tmp_path / "tiny.gguf")
+    with Assistant.open(str(tmp_path / "tiny.gguf")) as assistant:
+        assistant.embed("the cat")
+        with pytest.raises(DeadlineError):
+            assistant.embed([LONG] * 1000, timeout=0.3)
+        assert len(assistant.embed(["the cat", "a mat"])) == 2
 
 
 def test_figures_and_the_log_of_answers_count_texts(tmp_path: Path, paths: Paths, cli: Cli) -> None:
