@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,8 @@ CLOCK_IS_UNSET_BEFORE_S = 1_735_689_600.0
 class AnswerLog:
     """Notes each answer when it has ended.
 
+    Thread-safe: the listener hears of requests and of clients that leave, the decode loop of what was answered.
+
     Args:
         state: the state directory; None where nothing is noted.
         mode: ``off``, ``redacted`` or ``full``.
@@ -44,6 +47,7 @@ class AnswerLog:
         self._open: dict[tuple[int, int], dict[str, Any]] = {}
         self._texts: dict[tuple[int, int], list[str]] = {}
         self._has_complained = False
+        self._lock = threading.Lock()
 
     def asked(self, client: int, request_id: int, request: Request) -> None:
         """A request came."""
@@ -51,7 +55,7 @@ class AnswerLog:
             return
         key = (client, request_id)
         now = time.time()
-        self._open[key] = {
+        entry = {
             "at": round(now, 3) if now >= CLOCK_IS_UNSET_BEFORE_S else None,
             "messages": [self._shown(each.role, each.content) for each in request.messages]
             + [self._shown("text", each) for each in request.texts],
@@ -60,29 +64,34 @@ class AnswerLog:
             "sampling": request.sampling,
             "resumed_tokens": len(request.resume),
         }
-        self._texts[key] = []
+        with self._lock:
+            self._open[key], self._texts[key] = entry, []
 
     def note(self, client: int, request_id: int, event: Event) -> None:
         """Something of the answer was sent."""
-        key = (client, request_id)
-        if (entry := self._open.get(key)) is None:
+        if self._file is None:
             return
-        if isinstance(event, Started):
-            entry["model"] = f"{event.model}:{event.quant}"
-        elif isinstance(event, Text):
-            self._texts[key].append(event.text)
-        elif isinstance(event, Done):
-            self._end(key, event.finish_reason, usage=event.usage, timing=event.timing, seed=event.seed)
+        key = (client, request_id)
+        with self._lock:
+            if (entry := self._open.get(key)) is None:
+                return
+            if isinstance(event, Started):
+                entry["model"] = f"{event.model}:{event.quant}"
+            elif isinstance(event, Text):
+                self._texts[key].append(event.text)
+            elif isinstance(event, Done):
+                self._end(key, event.finish_reason, usage=event.usage, timing=event.timing, seed=event.seed)
 
     def failed(self, client: int, request_id: int, error: str) -> None:
         """The request was refused, by an error of this class."""
-        if (client, request_id) in self._open:
+        with self._lock:
             self._end((client, request_id), "error", error=error)
 
     def gone(self, client: int) -> None:
         """The client has left; what it had asked for and not seen the end of is noted as such."""
-        for key in [key for key in self._open if key[0] == client]:
-            self._end(key, "client left")
+        with self._lock:
+            for key in [key for key in self._open if key[0] == client]:
+                self._end(key, "client left")
 
     def _shown(self, role: str, text: str) -> dict[str, Any]:
         if self._is_full:
@@ -92,7 +101,9 @@ class AnswerLog:
         return {"role": role, "characters": len(text), "sha256": digest}
 
     def _end(self, key: tuple[int, int], reason: str, **facts: Any) -> None:
-        entry, texts = self._open.pop(key), self._texts.pop(key)
+        entry, texts = self._open.pop(key, None), self._texts.pop(key, [])
+        if entry is None:
+            return
         entry |= {"finish_reason": reason, "answer": self._shown("assistant", "".join(texts)), **facts}
         try:
             self._append(json.dumps(entry, ensure_ascii=False).encode("utf-8", "replace") + b"\n")

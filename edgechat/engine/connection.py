@@ -178,8 +178,10 @@ class Listener(threading.Thread):
         try:
             self._listen()
         except Exception:  # noqa: BLE001 - there is nobody above this thread to tell
-            log_exception()
-            os._exit(70)
+            try:
+                log_exception()
+            finally:
+                os._exit(70)
 
     def _listen(self) -> None:
         while True:

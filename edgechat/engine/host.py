@@ -343,7 +343,7 @@ class Host:
         return {
             "pid": os.getpid(),
             "model": choice.name if choice else None,
-            "quant": choice.quant.lower() if choice else None,
+            "quant": choice.quant if choice else None,
             "n_ctx": choice.plan.settings.n_ctx if choice else None,
             "rss_bytes": Vital.rss(),
             "clients": sum(1 for c in self._listener.connections if c is not asking),
@@ -362,6 +362,7 @@ def main() -> None:
     """Take the lock, bind the socket, fork, serve. ``argv[1]`` is a pipe that is written to when clients may come."""
     ready = int(sys.argv[1])
     paths = Paths.from_env()
+    log.survive_a_full_disk()
     os.umask(0o077)
     lock = os.open(paths.state / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

@@ -6,7 +6,9 @@ when an engine starts, and cut in half when it outgrows its bound while the engi
 
 from __future__ import annotations
 
+import io
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from edgechat.errors import StateError
@@ -74,6 +76,34 @@ def tail(state: Path, *, start: int = 0, size: int = 8192) -> str:
             return log.read().decode("utf-8", "replace")
     except OSError:
         return ""
+
+
+class Lossy(io.TextIOWrapper):
+    """A text stream that drops what cannot be written.
+
+    The log is not worth the engine: on a full disk each line of it would otherwise end the thread that wrote it, and
+    with it every answer. Whoever reads the log finds the disk full, and a gap.
+    """
+
+    def write(self, text: str, /) -> int:
+        """Write, or do as if."""
+        try:
+            return super().write(text)
+        except OSError:
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush, or do as if."""
+        try:
+            super().flush()
+        except OSError:
+            return
+
+
+def survive_a_full_disk() -> None:
+    """Let this process's standard error be :class:`Lossy`."""
+    # The old one stays as sys.__stderr__: whoever frees it closes the descriptor.
+    sys.stderr = Lossy(sys.stderr.buffer, encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
 
 def log_exception() -> None:

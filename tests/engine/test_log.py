@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from edgechat.engine import log
+from edgechat.engine import address, client, log
+from edgechat.engine.link import EngineGoneError, Link
 from edgechat.errors import StateError
 
 
@@ -64,3 +68,53 @@ def test_a_log_that_cannot_be_opened_says_where(tmp_path):
     log.path(tmp_path).mkdir(parents=True)
     with pytest.raises(StateError, match=r"engine\.log"):
         log.open_for_engine(tmp_path)
+
+
+FULL = Path("/dev/full")
+needs_full = pytest.mark.skipif(not FULL.exists(), reason="no /dev/full here")
+
+DEAF = """
+import os, socket, tempfile
+from edgechat.engine import log
+from edgechat.engine.connection import Listener
+if {survives}: log.survive_a_full_disk()
+def defect(*_): raise ValueError("x" * 100_000)
+Listener(socket.socket(socket.AF_UNIX), on_frame=defect, on_gone=defect, on_tick=defect).run()
+"""
+
+
+@needs_full
+def test_on_a_full_disk_lines_are_dropped_and_nobody_stops() -> None:
+    with log.Lossy(FULL.open("wb", buffering=0), line_buffering=True) as lossy:
+        for _ in range(1000):
+            assert lossy.write("x" * 100 + "\n") == 101
+            lossy.flush()
+        print("a line", file=lossy)
+
+
+@needs_full
+@pytest.mark.parametrize("survives", [True, False])
+def test_an_engine_that_can_no_longer_hear_ends_even_where_it_cannot_say_why(survives: bool) -> None:
+    with FULL.open("w") as disk:
+        done = subprocess.run(
+            [sys.executable, "-c", DEAF.format(survives=survives)], stderr=disk, timeout=60, check=False
+        )
+    assert done.returncode == 70
+
+
+@needs_full
+@pytest.mark.engine
+def test_the_engine_answers_on_where_its_log_is_on_a_full_disk(cli, paths) -> None:
+    log.path(paths.state).parent.mkdir(parents=True, mode=0o700)
+    log.path(paths.state).symlink_to(FULL)
+    assert cli("ask", "-n", "1", "hi").returncode == 0
+    (engine,) = client.status(paths)
+    peer = address.connect(paths.state)
+    assert peer is not None
+    link = Link(peer, keeps=False)
+    link.send({"type": "generate", "id": "none"})  # what it thinks of that goes to the log
+    with pytest.raises(EngineGoneError):
+        link.receive(timeout_s=20)
+    link.close()
+    assert cli("ask", "-n", "1", "hi").returncode == 0
+    assert [each["pid"] for each in client.status(paths)] == [engine["pid"]]

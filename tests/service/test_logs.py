@@ -5,6 +5,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 import time
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from edgechat.cli.logs import Followed, last_lines
 from edgechat.engine import answer_log, client, log
 from edgechat.engine.answer_log import AnswerLog
-from edgechat.engine.events import Text
+from edgechat.engine.events import Done, Text
 from edgechat.engine.request import Message, Request
 from edgechat.errors import UsageError
 from edgechat.paths import Paths
@@ -69,6 +70,41 @@ def test_a_log_that_cannot_be_written_costs_no_answer(paths, capsys):
         answers.asked(1, number, ASKED)
         answers.gone(1)
     assert capsys.readouterr().err.count("Cannot write") == 1
+
+
+def test_a_client_that_leaves_just_as_its_answer_ends_is_noted_once(paths):
+    answers = AnswerLog(paths.state, "redacted")
+    done = Done("stop", {}, {}, 1, is_context_full=False, peak_rss_bytes=1, load_s=0)
+    faults: list[Exception] = []
+    rounds, per_round = 60, 8
+    meet = threading.Barrier(2)
+
+    def leave() -> None:
+        try:
+            for client in range(rounds):
+                for number in range(per_round):
+                    answers.asked(client, number, ASKED)
+                meet.wait(20)
+                answers.gone(client)
+        except (KeyError, RuntimeError) as fault:  # a broken barrier is a RuntimeError
+            faults.append(fault)
+            meet.abort()
+
+    leaving = threading.Thread(target=leave)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        leaving.start()
+        for client in range(rounds):
+            meet.wait(20)
+            for number in reversed(range(per_round)):
+                answers.note(client, number, Text("x", (1,)))
+                answers.note(client, number, done)
+        leaving.join(20)
+    finally:
+        sys.setswitchinterval(interval)
+    assert faults == []
+    assert len(noted(paths)) == rounds * per_round
 
 
 def test_while_the_clock_is_unset_no_date_is_invented(paths, monkeypatch):
