@@ -13,7 +13,7 @@ import click
 from edgechat import config as settings
 from edgechat.cli.answer import AnswerView
 from edgechat.engine.client import EngineClient
-from edgechat.engine.request import OVERFLOWS, Message, Request, Wish
+from edgechat.engine.request import OVERFLOWS, Message, Request, Wish, is_path
 from edgechat.errors import AnswerError, InvalidInputError, UsageError
 from edgechat.paths import Paths
 
@@ -86,6 +86,9 @@ def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  #
     config = settings.load(paths.config)
     if options["is_new"] and not options["is_kept"]:
         raise UsageError("--new begins a new conversation of -c.", hint="Write edgechat ask -c --new.")
+    model = options["model"] or config.model
+    if paths.models_moved and not (model and is_path(model)):
+        paths.require_models()  # an engine that runs already would answer as if the disk were there
     images = _images(options["images"])
     if images and options["is_kept"]:
         raise UsageError("-c keeps words only, no images.", hint="Ask about an image without -c.")
@@ -99,7 +102,7 @@ def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  #
     }
     request = Request(
         messages=(*([Message("system", system)] if system else []), Message("user", text, images)),
-        wish=Wish.of(options["model"] or config.model, options["n_ctx"] or config.n_ctx),
+        wish=Wish.of(model, options["n_ctx"] or config.n_ctx),
         sampling={name: value for name, value in sampling.items() if value is not None},
         max_tokens=options["max_tokens"] or config.max_tokens,
         think=options["think"],

@@ -86,6 +86,16 @@ def test_a_byte_that_is_not_utf8_is_named_with_its_place(cli: Cli) -> None:
     assert done.stdout == ""
 
 
+def test_a_missing_disk_of_models_is_said_even_while_an_engine_answers(cli: Cli, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "disk").mkdir()
+    monkeypatch.setenv("EDGECHAT_MODELS", str(tmp_path / "disk"))
+    assert cli("ask", "-n", "1", "hi").returncode == 0
+    (tmp_path / "disk").rmdir()
+    done = cli("ask", "-n", "1", "hi")
+    assert (done.returncode, done.stdout) == (8, "")
+    assert "Mount that disk" in done.stderr
+
+
 def test_no_question_is_a_usage_error(cli: Cli) -> None:
     done = cli("ask")
     assert (done.returncode, done.stdout) == (2, "")
