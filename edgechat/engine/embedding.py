@@ -195,7 +195,7 @@ class EmbeddingLoop:
         connection.send(
             Started(
                 model=choice.name,
-                quant=choice.quant.lower(),
+                quant=choice.quant,
                 n_ctx=self._home.embedder.longest,
                 prompt_tokens=job.n_tokens,
                 cached_tokens=0,
