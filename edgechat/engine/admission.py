@@ -18,7 +18,6 @@ from edgechat.engine.events import Queued, Started
 from edgechat.engine.native import state
 from edgechat.engine.native.sampler import Sampler
 from edgechat.engine.prefixes import MIN_TOKENS
-from edgechat.engine.reply import Reply
 from edgechat.engine.request import DEFAULT_MAX_TOKENS
 from edgechat.engine.sequence import Sequence
 
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from edgechat.engine.connection import Connection
     from edgechat.engine.constrain import Constraint
     from edgechat.engine.native.vision import View
+    from edgechat.engine.reply import Reply
     from edgechat.engine.request import Request
     from edgechat.engine.residence import Residence
 
@@ -44,7 +44,8 @@ class Waiting:
     reader: Connection
     prompt: tuple[int, ...]
     n_static: int
-    open_thought: str | None
+    reply: Reply
+    """The answer; a resumed one is advanced already."""
     constraint: Constraint | None
     arrived: float
     was_told: bool = False
@@ -175,7 +176,7 @@ class Admission:
             max_tokens=max_tokens,
             sampler=sampler,
             seed=seed,
-            reply=Reply(request.stop, waiting.open_thought),
+            reply=waiting.reply,
             cached=min(reused, len(waiting.prompt)),
             n_past=reused,
             deadline=waiting.deadline,
@@ -183,15 +184,14 @@ class Admission:
             constraint=waiting.constraint,
             views=waiting.views,
             n_static=waiting.n_static if waiting.n_static >= max(MIN_TOKENS, reused) else 0,
+            generated=list(request.resume),
         )
         sequence.timing.arrived = waiting.arrived
-        if request.resume:
-            sequence.replay(request.resume, [home.model.piece(token) for token in request.resume])
         choice = home.choice
         waiting.reader.send(
             Started(
                 model=choice.name,
-                quant=choice.quant.lower(),
+                quant=choice.quant,
                 n_ctx=self._context.n_ctx,
                 prompt_tokens=len(waiting.prompt),
                 cached_tokens=sequence.cached,
@@ -206,9 +206,16 @@ class Admission:
     def release(self, sequence: Sequence) -> None:
         """A sequence has ended: its cells stay parked for whoever continues it."""
         tokens = tuple(sequence.tokens(0, sequence.n_past))
+        # What was to be kept from this slot before is gone, and may be a hundred kilobytes of numbers.
+        self._unsaved = {keep: each for keep, each in self._unsaved.items() if each[0] != sequence.slot}
         if sequence.request.keep:
             self._unsaved[sequence.request.keep] = sequence.slot, tokens
         self._cells.park(sequence.slot, tokens)
+
+    def discard(self, sequence: Sequence) -> None:
+        """A sequence has failed: its cells are cleared."""
+        self._context.drop(sequence.slot)
+        self._cells.forget(sequence.slot)
 
     def save_kept(self) -> None:
         """Write to disk what requests wanted kept, as far as it still lies there; for when nobody waits."""

@@ -4,6 +4,7 @@ llguidance says which tokens may come; the rest are masked out of llama.cpp's ow
 it about the best token alone first: that one nearly always may come, and the vocabulary is seldom looked through.
 Where only one continuation is possible its tokens are *forced*: decoded together in one batch, never sampled. A
 constraint that cannot be compiled is refused before anything is generated; there is no weaker mode to fall back to.
+One that fails on the way (a regular expression may grow beyond what its automaton holds) ends its own answer by name.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgechat.engine import schema as json_schema
 from edgechat.engine.native.lib import llama
-from edgechat.errors import EngineError, SchemaError
+from edgechat.errors import AnswerError, SchemaError
 
 if TYPE_CHECKING:
     import llguidance
@@ -123,19 +124,29 @@ class Constraint:
         self._row = ctypes.c_float * n_vocab
 
     def choose(self, sampler: Sampler, context: Context, index: int) -> int:
-        """The token after batch position ``index``: the sampler's choice among those that may come. Not yet taken."""
+        """The token after batch position ``index``: the sampler's choice among those that may come. Not yet taken.
+
+        Raises:
+            AnswerError: the constraint failed, so nobody knows what may come.
+        """
         if not sampler.is_argmax:
             self.mask(context, index)
             return sampler.sample(context, index)
         logits = self._logits(context, index)
         best = int(logits.argmax())
-        if self._matcher.validate_tokens([best]):
+        is_allowed = self._matcher.validate_tokens([best])
+        self._check()
+        if is_allowed:
             return best
         self._forbid(logits)
         return int(logits.argmax())
 
     def mask(self, context: Context, index: int) -> None:
-        """Forbid, in the logits of batch position ``index``, every token that may not come next."""
+        """Forbid, in the logits of batch position ``index``, every token that may not come next.
+
+        Raises:
+            AnswerError: the constraint failed.
+        """
         self._forbid(self._logits(context, index))
 
     def _logits(self, context: Context, index: int) -> NDArray[np.float32]:
@@ -149,33 +160,59 @@ class Constraint:
         np = self._np
         words = self._words
         self._matcher.unsafe_compute_mask_ptr(words.ctypes.data, words.nbytes)
+        # The mask of a matcher that failed allows the end, and nothing else.
+        self._check()
         bits = np.unpackbits(words.view(np.uint8), bitorder="little", count=self._n_vocab)
         np.equal(bits, 0, out=self._forbidden)
         np.copyto(logits, -np.inf, where=self._forbidden)
 
     def possible(self, guess: list[int]) -> list[int]:
-        """The leading ones of some guessed tokens that may come in this order."""
-        return guess[: self._matcher.validate_tokens(guess)] if guess else guess
+        """The leading ones of some guessed tokens that may come in this order; none where that cannot be said."""
+        count = self._matcher.validate_tokens(guess) if guess else 0
+        return [] if self._matcher.is_error() else guess[:count]
 
     def take(self, token: int) -> None:
         """Advance by one sampled token.
 
         Raises:
-            EngineError: the token was not allowed: mask and matcher disagree, which must never go unnoticed.
+            AnswerError: the token was not allowed: mask and matcher disagree, which must never go unnoticed.
         """
-        if not self._matcher.consume_token(token):
-            raise EngineError(f"The constraint lost its way: {self._matcher.get_error()}", cause="exit")
+        is_taken = self._matcher.consume_token(token)
+        self._check(is_right=is_taken)
 
     def forced(self) -> list[int]:
-        """Tokens that must come next, already taken; empty where there is a choice."""
+        """Tokens that must come next, already taken; empty where there is a choice.
+
+        Raises:
+            AnswerError: the constraint failed.
+        """
+        self._check()
         if self._matcher.is_stopped():
             return []
         tokens = self._matcher.compute_ff_tokens()
-        if tokens and not self._matcher.consume_tokens(tokens):
-            raise EngineError(f"The constraint lost its way: {self._matcher.get_error()}", cause="exit")
+        is_taken = not tokens or self._matcher.consume_tokens(tokens)
+        self._check(is_right=is_taken)
         return tokens
+
+    def end(self) -> None:
+        """The model has ended the answer.
+
+        Raises:
+            AnswerError: what it holds does not satisfy the constraint.
+        """
+        self._check(is_right=self._matcher.is_accepting())
 
     @property
     def is_complete(self) -> bool:
         """True when nothing may follow. Accepting is not the end: a number may have more digits."""
-        return self._matcher.is_stopped()
+        return self._matcher.is_stopped() and not self._matcher.is_error()
+
+    def _check(self, *, is_right: bool = True) -> None:
+        """Raise what stands between the answer and its constraint, if anything does."""
+        if is_right and not self._matcher.is_error():
+            return
+        reason = (self._matcher.get_error().strip().splitlines() or ["what came does not satisfy it"])[0]
+        raise AnswerError(
+            f"The constraint on the answer failed: {reason}.",
+            hint="Use a simpler one: shorter repetitions, fewer alternatives. See docs/json-schema.md.",
+        )

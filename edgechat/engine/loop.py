@@ -21,9 +21,10 @@ from edgechat.engine.native.context import CacheFullError
 from edgechat.engine.oom import REREADING_EXIT, Rereading
 from edgechat.engine.pace import Pace
 from edgechat.engine.refusal import error_frame
-from edgechat.engine.sequence import never_started
+from edgechat.engine.reply import Reply
+from edgechat.engine.sequence import never_started, replay
 from edgechat.engine.speculation import Speculation
-from edgechat.errors import ContextOverflowError, DeadlineError, EdgechatError, EngineBusyError
+from edgechat.errors import AnswerError, ContextOverflowError, DeadlineError, EdgechatError, EngineBusyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from edgechat.engine.connection import Connection
     from edgechat.engine.figures import Figures
     from edgechat.engine.governor import Governor
-    from edgechat.engine.native.vision import View
+    from edgechat.engine.native.vision import Picture, View
     from edgechat.engine.protocol import Frame
     from edgechat.engine.request import Request, Wish
     from edgechat.engine.residence import Residence
@@ -134,8 +135,13 @@ class DecodeLoop:
             request = self._home.resumed(request)
             self._home.check(request)
             constraint = self._home.constraint(request)
-            prompt, trimmed = self._budget.fit(request, lambda each: self._home.prompt(each, self._vital.rendering))
+            pictures: dict[str, Picture] = {}
+            prompt, trimmed = self._budget.fit(
+                request, lambda each: self._home.prompt(each, self._vital.rendering, pictures)
+            )
             self._check_room(prompt.n_cells)
+            reply = Reply(request.stop, prompt.open_thought)
+            replay(reply, constraint, request.resume, [self._home.model.piece(token) for token in request.resume])
         except EdgechatError as error:
             self._figures.refused(type(error).__name__)
             connection.send_frame(error_frame(error, request_id))
@@ -153,7 +159,7 @@ class DecodeLoop:
                 connection,
                 prompt.tokens,
                 prompt.n_static,
-                prompt.open_thought,
+                reply,
                 constraint,
                 time.monotonic(),
                 views=prompt.views,
@@ -201,8 +207,14 @@ class DecodeLoop:
             self._end(sequence, "stop")
         elif len(sequence.generated) >= sequence.max_tokens:
             self._end(sequence, "length")
-        elif reason := sequence.force(self._home.model.piece):
-            self._end(sequence, reason)
+        else:
+            try:
+                reason = sequence.force(self._home.model.piece)
+            except AnswerError as error:
+                self._fail(sequence, error)
+                return
+            if reason is not None:
+                self._end(sequence, reason)
 
     def _step(self) -> None:
         context = self._context
@@ -302,7 +314,11 @@ class DecodeLoop:
         """Choose the next token, and those behind it for as long as they are the drafted ones."""
         start, confirmed = len(sequence.generated), 0
         while True:
-            reason = self._sample_row(sequence, sequence.logits_at + confirmed)
+            try:
+                reason = self._sample_row(sequence, sequence.logits_at + confirmed)
+            except AnswerError as error:
+                self._fail(sequence, error)
+                return
             confirmed = sequence.n_confirmed(start)
             # A row is worth something only while all before it is what the answer holds.
             if reason is not None or start + confirmed < len(sequence.generated):
@@ -329,3 +345,12 @@ class DecodeLoop:
         self._heed.ended(sequence, reason, time.monotonic())
         self._admission.release(sequence)
         sequence.finish(reason, now=time.monotonic(), peak_rss=self._vital.peak_rss(), load_s=self._home.load_s)
+
+    def _fail(self, sequence: Sequence, error: EdgechatError) -> None:
+        """End one answer with an error; the others go on."""
+        self._running.remove(sequence)
+        sequence.sampler.close()
+        self._figures.refused(type(error).__name__)
+        self._admission.discard(sequence)
+        sequence.flush(time.monotonic())
+        sequence.reader.send_frame(error_frame(error, sequence.request_id))

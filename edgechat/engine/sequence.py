@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from edgechat.engine.events import Done, Event, Text
 from edgechat.engine.reply import Piece, Reply
+from edgechat.errors import AnswerError, InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from edgechat.engine.drafts import Drafts
     from edgechat.engine.native.sampler import Sampler
     from edgechat.engine.native.vision import View
+    from edgechat.engine.protocol import Frame
     from edgechat.engine.request import Request
 
 FLUSH_EVERY_S = 0.08
@@ -31,6 +33,9 @@ class Reader(Protocol):
 
     def send(self, event: Event, request_id: int) -> None:
         """Queue an event; never blocks."""
+
+    def send_frame(self, frame: Frame) -> None:
+        """Queue a frame of another kind, such as an error's; never blocks."""
 
 
 @dataclass(slots=True)
@@ -114,14 +119,19 @@ class Sequence:
 
         Returns:
             The finish reason when this token ends the answer, else None.
+
+        Raises:
+            AnswerError: the answer does not satisfy its constraint, or cannot be held to it any longer.
         """
         timing = self.timing
         if not timing.first_token:
             timing.first_token = now
         timing.last_token = now
-        if is_end:
-            return "stop"
         was_thought = self.reply.is_in_thought
+        if is_end:
+            if self.constraint is not None and not was_thought:
+                self.constraint.end()
+            return "stop"
         self._add(token, piece)
         if self.constraint is not None and not was_thought:
             self.constraint.take(token)
@@ -140,6 +150,9 @@ class Sequence:
 
         Returns:
             The finish reason when the answer is complete with them, or they reach its longest length.
+
+        Raises:
+            AnswerError: the constraint failed.
         """
         if self.constraint is None or self.reply.is_in_thought:
             return None
@@ -215,14 +228,24 @@ class Sequence:
             self.request_id,
         )
 
-    def replay(self, tokens: tuple[int, ...], pieces: list[bytes]) -> None:
-        """Take tokens that the reader already has: reply and constraint advance, nothing is sent again."""
-        for token, piece in zip(tokens, pieces, strict=True):
-            was_thought = self.reply.is_in_thought
-            self.generated.append(token)
-            self.reply.feed(piece)
-            if self.constraint is not None and not was_thought:
-                self.constraint.take(token)
+
+def replay(reply: Reply, constraint: Constraint | None, tokens: tuple[int, ...], pieces: list[bytes]) -> None:
+    """Advance an answer by tokens that its reader already has; nothing is sent again.
+
+    Raises:
+        InvalidInputError: they do not satisfy the constraint.
+    """
+    for token, piece in zip(tokens, pieces, strict=True):
+        was_thought = reply.is_in_thought
+        reply.feed(piece)
+        if constraint is not None and not was_thought:
+            try:
+                constraint.take(token)
+            except AnswerError as error:
+                raise InvalidInputError(
+                    f"The answer that the request resumes does not satisfy its constraint: {error.message}",
+                    hint="Ask again without `resume`.",
+                ) from error
 
 
 def never_started(prompt_tokens: int) -> Done:
