@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 20_000_000
 """Of one file; a camera's largest JPEG has about as many."""
-MAX_PIXELS = 50_000_000
-"""A decoded pixel takes 3 bytes, and a PNG of some kilobytes can claim billions of them."""
+MAX_PIXELS = 16_000_000
+"""A decoded pixel takes 3 bytes, but 16 on the way there: the decoder unpacks a 16-bit RGBA PNG to 8 bytes a pixel and
+converts it to another 8. That is 256 MB at this bound, which a board survives; a PNG of some kilobytes can claim it."""
 
 _DATA_URL = "data:image/"
 _PNG = b"\x89PNG\r\n\x1a\n"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import queue
 import time
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from edgechat.engine.admission import Admission, Waiting

@@ -43,9 +43,14 @@ class Received:
         left = self._request.timeout_s
         if left is not None:
             left = max(left - (time.monotonic() - self._began), 0.001)
+        overflow = self._request.overflow
+        if self._tokens and overflow == "summarize" and not self._request.summary:
+            # Refused for a summary now, the question would be asked anew: its reader has the beginning of an answer.
+            overflow = "trim"
         return replace(
             self._request,
             timeout_s=left,
+            overflow=overflow,
             resume=() if self._model == _SEVERAL else tuple(self._tokens),
             resume_model=self._model,
             resume_text="".join(self._text),

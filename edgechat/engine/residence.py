@@ -143,8 +143,19 @@ class Residence:
             hint="Use an instruct model; `edgechat models plan` names one that fits.",
         )
 
-    def prompt(self, request: Request, watch: Callable[[], AbstractContextManager[None]]) -> Prompt:
-        """Render and tokenize a request's conversation; ``watch`` is entered around the template's own code."""
+    def prompt(
+        self,
+        request: Request,
+        watch: Callable[[], AbstractContextManager[None]],
+        look: Callable[[str], Picture] | None = None,
+    ) -> Prompt:
+        """Render and tokenize a request's conversation.
+
+        Args:
+            request: what is asked.
+            watch: entered around the template's own code.
+            look: stands for :meth:`look`, from whoever builds a request several times and remembers its pictures.
+        """
         template = _Watched(self._template, watch, self.choice.thinking_off)
         return build(
             request.messages,
@@ -153,10 +164,15 @@ class Residence:
             takes_system=self._takes_system,
             think=request.think,
             tools=request.tools,
-            look=self._look,
+            look=look or self.look,
         )
 
-    def _look(self, image: str) -> Picture:
+    def look(self, image: str) -> Picture:
+        """Decode a picture (base64) and cut it up for the model; the dearest part of a prompt.
+
+        Raises:
+            InvalidInputError: it is none, or the model cannot look at it.
+        """
         from edgechat.engine import images  # noqa: PLC0415 - most conversations hold none
 
         data = images.decode(image)

@@ -7,6 +7,7 @@ length. Light, as ``client.py`` demands.
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,7 @@ def summarized(answer: Callable[[Request], Iterator[Event]], request: Request) -
     Raises:
         EdgechatError: as ``answer`` does. That no summary could be had is none: then the messages just go.
     """
+    began = time.monotonic()
     try:
         yield from answer(request)
     except ContextOverflowError as error:
@@ -48,6 +50,10 @@ def summarized(answer: Callable[[Request], Iterator[Event]], request: Request) -
         return
     yield Queued(f"summing up {dropped} earlier messages")
     summary = yield from _summary(answer, request, dropped, n_ctx)
+    left = request.timeout_s
+    if left is not None:
+        left = max(left - (time.monotonic() - began), 0.001)
+    request = replace(request, timeout_s=left)
     yield from answer(replace(request, summary=summary) if summary else replace(request, overflow="trim"))
 
 

@@ -34,6 +34,8 @@ def test_a_jpeg_size_behind_other_segments_and_fill_bytes_is_found():
         (jpeg_header(1, 1)[:6], "damaged"),
         (b"\xff\xd8\xff\xc0\x00\x0b\x08\x00\x00\x00\x10" + bytes(9), "damaged"),
         (png(1, 1, claimed=(100_000, 100_000)), "100000 x 100000 pixels"),
+        # 16 bits a channel and four channels: 16 bytes for each of 20 million pixels while it is unpacked.
+        (png(1, 1, claimed=(5000, 4000)), "16 million"),
     ],
 )
 def test_what_is_no_image_or_too_much_of_one_is_refused_with_its_name(data, reason):

@@ -50,3 +50,17 @@ def test_time_that_has_passed_is_not_given_again():
     assert first is not None
     assert second is not None
     assert 0 < second < first < 1000
+
+
+def test_a_conversation_that_would_be_summed_up_now_is_only_trimmed_once_its_answer_has_begun():
+    talk = replace(QUESTION, overflow="summarize")
+    received = Received(talk)
+    assert received.remainder().overflow == "summarize"
+    received.take(Text("Hel", (1, 2)))
+    assert received.remainder().overflow == "trim"
+    summed = Received(replace(talk, summary="They counted."))
+    summed.take(Text("Hel", (1, 2)))
+    assert summed.remainder().overflow == "summarize"
+    asked = Received(QUESTION)
+    asked.take(Text("Hel", (1, 2)))
+    assert asked.remainder().overflow == "refuse"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -87,6 +87,19 @@ def test_without_a_summary_the_messages_just_go(engine: Engine) -> None:
 
     assert (engine.asked[-1].overflow, engine.asked[-1].summary) == ("trim", "")
     assert texts(events) == ["fine"]
+
+
+def test_the_time_that_the_summary_took_is_taken_from_the_answer() -> None:
+    engine = Engine((Text("They counted.", (1,)), done()))
+    list(summarized(engine.answer, replace(REQUEST, timeout_s=1e-9)))
+    assert engine.asked[-1].timeout_s == 0.001, "all of it"
+
+    list(summarized(engine.answer, REQUEST))
+    left = engine.asked[-1].timeout_s
+    assert left is not None
+    assert 0 < left < 60
+    list(summarized(engine.answer, replace(REQUEST, timeout_s=None)))
+    assert engine.asked[-1].timeout_s is None
 
 
 def test_a_question_too_long_by_itself_is_refused() -> None:
