@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from edgechat.engine.connection import Connection
     from edgechat.engine.figures import Figures
     from edgechat.engine.governor import Governor
-    from edgechat.engine.native.vision import Picture, View
+    from edgechat.engine.native.vision import View
     from edgechat.engine.protocol import Frame
     from edgechat.engine.request import Request, Wish
     from edgechat.engine.residence import Residence
@@ -136,10 +136,9 @@ class DecodeLoop:
             request = self._home.resumed(request)
             self._home.check(request)
             constraint = self._home.constraint(request)
-            pictures: dict[str, Picture] = {}
-            prompt, trimmed = self._budget.fit(
-                request, lambda each: self._home.prompt(each, self._vital.rendering, pictures)
-            )
+            # To trim it, a conversation is built several times; its pictures are decoded once.
+            build = partial(self._home.prompt, watch=self._vital.rendering, look=cache(self._home.look))
+            prompt, trimmed = self._budget.fit(request, build)
             self._check_room(prompt.n_cells)
             reply = Reply(request.stop, prompt.open_thought)
             replay(reply, constraint, request.resume, [self._home.model.piece(token) for token in request.resume])
