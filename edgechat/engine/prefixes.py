@@ -1,9 +1,9 @@
 """Prompt prefixes whose KV cells are kept on disk: a task's instructions, a system message, a conversation.
 
 Reading 400 tokens takes a Raspberry Pi most of a minute; restoring them takes milliseconds. A file is found by a digest
-of everything its content depends on: the model file, llama.cpp's build, the cache's type, and the token ids
-themselves. What is read is checked against the digest written beside it; anything odd is deleted and computed again.
-Bounded by bytes, least recently used first. A prefix is written once, so an SD card hardly notices.
+of everything its content depends on: the model file, its projector, llama.cpp's build, the cache's type, and the token
+ids themselves. What is read is checked against the digest written beside it; anything odd is deleted and computed
+again. Bounded by bytes, least recently used first. A prefix is written once, so an SD card hardly notices.
 """
 
 from __future__ import annotations
@@ -114,16 +114,28 @@ def _digest(file: Path, *, sync: bool = False) -> str:
     return digest.hexdigest()
 
 
-def model_key(file_digest: str, *, build: str, kv_type: str, flash_attn: bool) -> str:
+def model_key(
+    file_digest: str, *, build: str, kv_type: str, flash_attn: bool, projector: str = "", has_long_rope: bool = False
+) -> str:
     """What kept cells depend on, beside their tokens.
+
+    The length of the context is no part of it: cells are the same in a longer one, and a change of ``--ctx`` must not
+    lose them all. What LongRoPE makes of it is.
 
     Args:
         file_digest: the model file's SHA-256 where an install recorded one, else :func:`sampled_digest`.
         build: llama.cpp's version and system information, since kernels differ in their last bits.
         kv_type: type of the KV cache.
         flash_attn: whether flash attention computed the cells.
+        projector: a digest of the file that turns pictures into cells; ``""`` where there is none.
+        has_long_rope: whether the context is longer than the one that the file's header names as the original
+            (``rope.scaling.original_context_length``): llama.cpp then turns positions by LongRoPE's long factors, where
+            the model has them, instead of the short ones (``llama_model::get_rope_factors``).
     """
-    return "\n".join((file_digest, build, kv_type, str(flash_attn)))
+    parts = [file_digest, build, kv_type, str(flash_attn)]
+    parts += [f"projector {projector}"] if projector else []
+    parts += ["long rope"] if has_long_rope else []
+    return "\n".join(parts)
 
 
 def sampled_digest(file: Path) -> str:

@@ -92,6 +92,7 @@ class Residence:
             # A smaller plan may be tried next, in this process: it needs the memory.
             self.close()
             raise
+        projector = choice.mmproj
         self.prefixes = Prefixes(
             paths.cache / "prefixes",
             model_key(
@@ -99,6 +100,8 @@ class Residence:
                 build=llama.llama_print_system_info().decode() + llama.llama_version().decode(),
                 kv_type=settings.kv_type,
                 flash_attn=settings.flash_attn,
+                projector=sampled_digest(projector) if projector is not None and projector.is_file() else "",
+                has_long_rope=self.model.has_long_rope(self.context.n_ctx),
             ),
         )
         self.load_s = time.monotonic() - began

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
 
+import gguf
 import pytest
 
-from edgechat.engine.prefixes import Prefixes, sampled_digest
+from edgechat.engine.prefixes import Prefixes, model_key, sampled_digest
 from tests.engine.test_ask import stats_of
 
 if TYPE_CHECKING:
@@ -95,6 +98,42 @@ def test_a_replaced_model_file_has_another_digest(tmp_path: Path) -> None:
     model.write_bytes(data)
     os.utime(model, ns=(facts.st_atime_ns, facts.st_mtime_ns))
     assert sampled_digest(model) != before
+
+
+@pytest.mark.parametrize(
+    "changed", [{"projector": "b"}, {"projector": ""}, {"has_long_rope": True}, {"kv_type": "f16"}]
+)
+def test_cells_of_another_projector_or_of_other_rope_factors_are_not_found(changed: dict[str, Any]) -> None:
+    facts: dict[str, Any] = {"build": "1", "kv_type": "q8_0", "flash_attn": True, "projector": "a"}
+    assert model_key("model", **facts) == model_key("model", **facts)
+    assert model_key("model", **facts) != model_key("model", **{**facts, **changed})
+
+
+def test_a_longer_context_has_other_rope_factors_only_where_the_header_says_so(tmp_path: Path) -> None:
+    files = {4096: tmp_path / "long.gguf", None: tmp_path / "plain.gguf"}
+    for original, file in files.items():
+        writer = gguf.GGUFWriter(file, "llama")
+        writer.add_tokenizer_model("no_vocab")
+        writer.add_vocab_size(1)
+        if original is not None:
+            writer.add_rope_scaling_orig_ctx_len(original)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.close()
+    # llama.cpp must not be loaded into the process of a test.
+    child = (
+        "import sys; from tests.engine.vocabulary_child import vocabulary\n"
+        "for file in sys.argv[1:]: sys.stdout.write(f'{[vocabulary(file).has_long_rope(n) for n in (4096, 4352)]} ')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", child, *map(str, files.values())],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "[False, True] [False, False] "
 
 
 @pytest.mark.engine

@@ -80,6 +80,20 @@ class Model:
         text = llama.llama_model_chat_template(self.handle, None)
         return text.decode("utf-8", "replace") if text else None
 
+    def header(self, key: str) -> str:
+        """A value of the file's header as text; ``""`` where it has none, or one of more than 255 bytes."""
+        size = len(self._buffer)
+        length = llama.llama_model_meta_val_str(self.handle, key.encode(), self._buffer, size)
+        return self._buffer.value.decode("utf-8", "replace") if 0 <= length < size else ""
+
+    def has_long_rope(self, n_ctx: int) -> bool:
+        """Whether a context is longer than the one that the header says the model was first trained with.
+
+        From there on LongRoPE has other factors. False where the header says nothing of it.
+        """
+        original = self.header(f"{self.header('general.architecture')}.rope.scaling.original_context_length")
+        return original.isdecimal() and n_ctx > int(original)
+
     def text_of(self, token: int) -> str:
         """The vocabulary's own name of a token; ``""`` for an absent one (-1)."""
         if token < 0:
