@@ -27,7 +27,7 @@ def ps(*, as_json: bool) -> None:
     click.echo(f"{'PID':>8}  {'MODEL':<40}  {'N_CTX':>7}  {'RSS':>9}  {'CLIENTS':>7}  {'IDLE':>8}  STAGE")
     for engine in engines:
         pid, model, quant, n_ctx, rss, clients, idle = (engine[key] for key in _KEYS)
-        label = f"{model}:{quant}" if model else "(loading)"
+        label = f"{model}:{quant.lower()}" if model else "(loading)"
         click.echo(
             f"{pid:>8}  {label:<40}  {n_ctx or '':>7}  {rss / 1e6:>6.0f} MB  {clients:>7}  {idle:>6.0f} s  "
             f"{engine['stage']}"

@@ -189,7 +189,7 @@ class Service:
         """
         if name is None or started is None or name.lower() in ANY_NAME:
             return
-        if name.lower() not in {started.model, f"{started.model}:{started.quant}"}:
+        if name.lower() not in {started.model, f"{started.model}:{started.quant}".lower()}:
             raise OtherModelError(
                 f"This server answers with {started.model}:{started.quant}, not with {name!r}.",
                 hint='Ask for that one or for "default", or start the server with another: edgechat serve -m MODEL',

@@ -51,7 +51,7 @@ def test_it_continues_with_the_whole_conversation(cli: Cli, paths: Paths) -> Non
     question, answer = kept(paths)
     assert question.content == "Name one color."
     assert answer.content == first.stdout.rstrip("\n")
-    assert (answer.status, answer.model, answer.quant) == ("complete", "smollm2-135m-instruct", "q4_1")
+    assert (answer.status, answer.model, answer.quant) == ("complete", "smollm2-135m-instruct", "Q4_1")
     assert answer.usage["completion_tokens"] > 0
     alone = prompt_tokens(cli, "And another?")
     assert len(kept(paths)) == 2, "without -c nothing is kept"

@@ -46,6 +46,9 @@ def test_ps_and_stop(cli: Cli) -> None:
     assert set(engine) >= {"pid", "model", "quant", "n_ctx", "rss_bytes", "clients", "idle_s"}
     assert engine["model"] == "smollm2-135m-instruct"
     assert engine["clients"] == 0
+    # Everywhere in JSON as in the names of GGUF files; the text for people is smaller.
+    assert engine["quant"] == "Q4_1"
+    assert cli.json("ask", "-n", "1", "--json", "hi")["quant"] == "Q4_1"
     assert "smollm2-135m-instruct:q4_1" in cli("ps").stdout
     assert cli("stop").returncode == 0
     assert cli.json("ps", "--json") == []

@@ -129,7 +129,7 @@ def _engine_words(reading: Reading) -> str:
     engine = reading.engine
     if engine is None:
         return "No engine is running; the first question starts it."
-    name = f"{engine.get('model')}:{engine.get('quant')}" if engine.get("model") else "no model yet"
+    name = f"{engine.get('model')}:{engine.get('quant')}".lower() if engine.get("model") else "no model yet"
     used = size(int(engine.get("rss_bytes") or 0))
     clients = "1 client" if engine.get("clients") == 1 else f"{engine.get('clients') or 0} clients"
     return clean_line(f"Engine: {name} · n_ctx {engine.get('n_ctx')} · {used} in use · {clients}")
