@@ -1,0 +1,37 @@
+"""What docs/python.md shows works as it stands there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from edgechat import Assistant, errors
+from edgechat.errors import EdgechatError
+
+PAGE = (Path(__file__).parents[2] / "docs" / "python.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.mark.engine
+@pytest.mark.usefixtures("cli")
+def test_every_example_runs(capsys):
+    namespace: dict[str, object] = {}
+    with Assistant.open() as assistant:
+        for example in EXAMPLES:
+            namespace["assistant"] = assistant
+            # Annotations of a model must be types, whatever this file imports from the future.
+            exec(compile(example, "docs/python.md", "exec", dont_inherit=True), namespace)
+            assert capsys.readouterr().out.strip() or "import" in example
+
+
+def test_the_table_names_every_error_and_its_exit_code():
+    rows = {row[0]: row for row in re.findall(r"^\| `(\w+)` \| (\d) \| (.*) \|$", PAGE, re.MULTILINE)}
+    classes = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, EdgechatError)]
+    assert classes
+    for each in classes:
+        if each is EdgechatError or each.__base__ is EdgechatError:
+            assert int(rows[each.__name__][1]) == each.exit_code
+        else:
+            assert any(f"`{each.__name__}`" in row[2] and int(row[1]) == each.exit_code for row in rows.values())
