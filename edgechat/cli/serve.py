@@ -11,6 +11,7 @@ import click
 from edgechat import config as settings
 from edgechat.engine.request import Wish
 from edgechat.errors import UsageError
+from edgechat.extras import install_hint
 from edgechat.paths import Paths
 from edgechat.version import __version__
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-_ADVICE = "pip install 'edgechat[serve]'"
 _DEFECTS_PER_MINUTE = 3
 
 
@@ -38,13 +38,13 @@ _DEFECTS_PER_MINUTE = 3
 @click.option("--rotate-token", is_flag=True, help="Make a new token, say where it is, and end.")
 @click.option("--keep-alive", help="How long the idle engine stays: 30m, 2h, 0 (leave), -1 (stay).")
 def serve(host: str, port: int, **options: Any) -> None:  # noqa: ANN401 - click's
-    r"""Serve OpenAI's API on this machine: chat, completions, tasks, health and metrics.
+    """Serve OpenAI's API on this machine: chat, completions, tasks, health and metrics.
 
     \b
     edgechat serve
     edgechat serve --host 0.0.0.0 --port 8080
     edgechat serve --rotate-token
-    """
+    """  # noqa: D301 - click looks for the backspace character itself
     try:
         from edgechat.serve.app import Application  # noqa: PLC0415 - half a second that --help need not pay
         from edgechat.serve.exchange import Limits  # noqa: PLC0415
@@ -57,7 +57,9 @@ def serve(host: str, port: int, **options: Any) -> None:  # noqa: ANN401 - click
     except ModuleNotFoundError as error:
         if (error.name or "edgechat").split(".")[0] == "edgechat":
             raise
-        raise UsageError(f"The server needs a package that is not installed: {error.name}.", hint=_ADVICE) from error
+        raise UsageError(
+            f"The server needs a package that is not installed: {error.name}.", hint=install_hint("serve")
+        ) from error
     paths = Paths.from_env()
     token = Token(paths)
     if options["rotate_token"]:

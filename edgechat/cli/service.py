@@ -23,14 +23,14 @@ _SYSTEM = click.option("--system", "is_system", is_flag=True, help="A service of
 
 @click.group()
 def service() -> None:
-    r"""Serve unattended: start at boot, restart on failure, stay within limits.
+    """Serve unattended: start at boot, restart on failure, stay within limits.
 
     \b
     edgechat service install
     edgechat service install --system -- --host 0.0.0.0 --port 8080
     edgechat service status
     edgechat service remove
-    """
+    """  # noqa: D301 - click looks for the backspace character itself
 
 
 @service.command()

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from edgechat.errors import UsageError
+from edgechat.extras import install_hint
 from edgechat.paths import Paths
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-_ADVICE = "pip install 'edgechat[web]'"
 
 
 @click.command()
@@ -48,7 +47,9 @@ def _serve(host: str, port: int, allowed: tuple[str, ...], *, needs_token: bool)
     except ModuleNotFoundError as error:
         if (error.name or "edgechat").split(".")[0] == "edgechat":
             raise
-        raise UsageError(f"--web needs a package that is not installed: {error.name}.", hint=_ADVICE) from error
+        raise UsageError(
+            f"--web needs a package that is not installed: {error.name}.", hint=install_hint("web")
+        ) from error
     token = Token(Paths.from_env())
     needs_token = needs_token or not is_loopback(host)
     if needs_token:

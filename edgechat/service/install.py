@@ -115,6 +115,6 @@ def _require_open_to_all(paths: tuple[Path, ...]) -> None:
             if not mode & needed:
                 raise StateError(
                     f"The service's own user cannot reach {path}: {place} is closed to it.",
-                    hint="Install edgechat where everybody can read it: python3 -m venv /opt/edgechat, then "
-                    "/opt/edgechat/bin/pip install 'edgechat[serve]', and run this command from there.",
+                    hint="Install edgechat where everybody can read it: python3 -m venv /opt/edgechat, then in the "
+                    "checkout /opt/edgechat/bin/pip install '.[serve]', and run this command from there.",
                 )

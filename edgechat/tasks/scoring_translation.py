@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from edgechat.errors import UsageError
+from edgechat.extras import install_hint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from edgechat.tasks.reference_file import Pair
     from edgechat.tasks.scoring import Result, Scores
 
-INSTALL = "pip install 'edgechat[eval]'"
 _TOKENIZERS = {"zh": "zh", "ja": "char", "th": "char", "ko": "char"}
 
 
@@ -28,7 +28,7 @@ def require_sacrebleu() -> None:
         UsageError: sacrebleu is not installed.
     """
     if find_spec("sacrebleu") is None:
-        raise UsageError("Translations are scored with sacrebleu, which is not installed.", hint=f"Run: {INSTALL}")
+        raise UsageError("Translations are scored with sacrebleu, which is not installed.", hint=install_hint("eval"))
 
 
 def translation_scores(pairs: Sequence[Pair], results: Sequence[Result]) -> Scores:

@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 import pytest
 
-from edgechat.cli.main import _COMMANDS
+from edgechat.cli.main import _COMMANDS, root
 from edgechat.errors import ExitCode
 from edgechat.version import __version__
 
@@ -229,3 +229,22 @@ def wait_for_handler(pid: int) -> None:
             return
         time.sleep(0.01)
     pytest.fail("the command never installed its handler")
+
+
+def every_command(command: click.Command, name: str) -> list[tuple[str, click.Command]]:
+    """A command and all below it, with the words that call them."""
+    found = [(name, command)]
+    if isinstance(command, click.Group):
+        context = click.Context(command, info_name=name)
+        for each in command.list_commands(context):
+            below = command.get_command(context, each)
+            assert below is not None
+            found += every_command(below, f"{name} {each}")
+    return found
+
+
+@pytest.mark.parametrize(("name", "command"), every_command(root, "edgechat"), ids=lambda each: str(each)[:40])
+def test_help_is_for_people(name, command):
+    text = command.get_help(click.Context(command, info_name=name))
+    assert "\\" not in text
+    assert "\b" not in text

@@ -141,7 +141,7 @@ def test_without_its_packages_it_says_what_to_install():
     code = "import sys; sys.modules['starlette'] = None; from edgechat.cli.main import run; run(['serve'])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
-    assert "pip install 'edgechat[serve]'" in done.stderr
+    assert "pip install -e '.[serve]'" in done.stderr
 
 
 def test_an_engine_that_should_stay_is_brought_back_though_nobody_asks(tmp_path):

@@ -164,5 +164,5 @@ def test_without_sacrebleu_the_command_to_install_it_is_said(monkeypatch):
     from edgechat.tasks.scoring_translation import require_sacrebleu
 
     monkeypatch.setitem(sys.modules, "sacrebleu", None)
-    with pytest.raises(UsageError, match=r"pip install 'edgechat\[eval\]'"):
+    with pytest.raises(UsageError, match=r"pip install -e '\.\[eval\]'"):
         require_sacrebleu()
