@@ -153,12 +153,11 @@ class Admission:
         return reused
 
     def keep_prefix(self, sequence: Sequence) -> None:
-        """Write the static part to disk at the moment when the cache holds exactly that."""
+        """Set the static part aside for the disk at the moment when the cache holds exactly that."""
         tokens = sequence.tokens(0, sequence.n_static)
         file = self._home.prefixes.file_of(tokens)
         sequence.n_static = 0
-        if not file.exists():
-            self._home.prefixes.write(file, lambda path: state.save(self._context, sequence.slot, tokens, path))
+        self._home.prefixes.set_aside(file, lambda path: state.save(self._context, sequence.slot, tokens, path))
 
     def _begin(self, waiting: Waiting, slot: int, reused: int, max_tokens: int, *, is_cut: bool) -> Sequence:
         request, home = waiting.request, self._home
@@ -218,7 +217,11 @@ class Admission:
         self._cells.forget(sequence.slot)
 
     def save_kept(self) -> None:
-        """Write to disk what requests wanted kept, as far as it still lies there; for when nobody waits."""
+        """Keep on disk the instructions that were read, and what requests wanted kept, as far as it still lies there.
+
+        For when nobody waits.
+        """
+        self._home.prefixes.settle()
         for keep, (slot, tokens) in self._unsaved.items():
             if tokens != self._cells.parked(slot):
                 continue

@@ -100,7 +100,7 @@ class DecodeLoop:
         else:
             # Keeps the last look fresh: the first step of the next answer must not begin with threads that collide.
             self._governor.turn(time.monotonic(), resting=True)
-        if not self._running:
+        if not self.n_active:
             self._admission.save_kept()
         if not self._running and self._vital.stage != "idle":
             self._vital.stage = "idle"

@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import os
 import struct
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,7 +23,12 @@ LIMIT_BYTES = 256 * 1024 * 1024
 MIN_TOKENS = 16
 """Even a template's own 24 tokens take a Pi half a second to read, and restoring them a few milliseconds."""
 
+MOST_ASIDE = 4
+"""Prefixes that wait to be kept: who sends other instructions with every request must not fill a card with them."""
+
 _SAMPLES, _SAMPLE_BYTES = 64, 4096
+_STALE_S = 3600.0
+"""An unfinished file this old was left by an engine that died."""
 
 
 class Prefixes:
@@ -38,6 +44,7 @@ class Prefixes:
         self._directory = directory
         self._model_key = model_key
         self._limit = limit
+        self._aside: list[Path] = []
 
     def file_of(self, tokens: Sequence[int]) -> Path:
         """Where the cells of exactly these tokens are, or would be, kept."""
@@ -69,12 +76,34 @@ class Prefixes:
 
     def write(self, file: Path, save: Callable[[Path], bool]) -> None:
         """Keep cells under a name, atomically, and make room. A full disk leaves everything as it was."""
-        temporary = file.with_suffix(f".{os.getpid()}.new")
-        seal = file.with_suffix(".sha256")
-        try:
+        if self._save(file, save):
+            self._seal(file)
+
+    def set_aside(self, file: Path, save: Callable[[Path], bool]) -> None:
+        """Save cells that will soon be others, without waiting for the disk: :meth:`settle` keeps them."""
+        if len(self._aside) < MOST_ASIDE and file not in self._aside and not file.exists() and self._save(file, save):
+            self._aside.append(file)
+
+    def settle(self) -> None:
+        """Keep what was set aside; for when nobody waits, since a card may take a second for it."""
+        for file in self._aside:
+            self._seal(file)
+        self._aside.clear()
+
+    def _save(self, file: Path, save: Callable[[Path], bool]) -> bool:
+        temporary = _unfinished(file)
+        is_saved = False
+        with contextlib.suppress(OSError):
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not save(temporary):
-                return
+            is_saved = save(temporary)
+        if not is_saved:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        return is_saved
+
+    def _seal(self, file: Path) -> None:
+        temporary, seal = _unfinished(file), file.with_suffix(".sha256")
+        try:
             digest = _digest(temporary, sync=True)
             # Without its seal a file is not read, so a crash between these lines costs the prefix and nothing else.
             seal.unlink(missing_ok=True)
@@ -96,12 +125,20 @@ class Prefixes:
             total += size
             if total > self._limit and file != kept:
                 self._remove(file)
+        for left in self._directory.glob("*.new"):
+            if time.time() - left.stat().st_mtime > _STALE_S:
+                left.unlink(missing_ok=True)
 
     @staticmethod
     def _remove(file: Path) -> None:
         with contextlib.suppress(OSError):
             file.with_suffix(".sha256").unlink(missing_ok=True)
             file.unlink(missing_ok=True)
+
+
+def _unfinished(file: Path) -> Path:
+    """Where a file's content stands until it is whole."""
+    return file.with_suffix(f".{os.getpid()}.new")
 
 
 def _digest(file: Path, *, sync: bool = False) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import gguf
 import pytest
 
-from edgechat.engine.prefixes import Prefixes, model_key, sampled_digest
+from edgechat.engine.prefixes import MOST_ASIDE, Prefixes, model_key, sampled_digest
 from tests.engine.test_ask import stats_of
 
 if TYPE_CHECKING:
@@ -79,6 +79,49 @@ def test_the_least_recently_used_make_room(tmp_path: Path) -> None:
     assert prefixes.read(files[0], restoring)  # used again, so it is no longer the oldest
     third = write(prefixes, [9], bytes(100))
     assert [file.exists() for file in (*files, third)] == [True, False, True]
+
+
+def test_what_is_set_aside_in_a_step_is_kept_when_nobody_waits(tmp_path: Path) -> None:
+    prefixes = Prefixes(tmp_path, "model")
+    files = [prefixes.file_of([n]) for n in range(MOST_ASIDE + 2)]
+    for n, file in enumerate(files):
+        prefixes.set_aside(file, saving(bytes([n, n])))  # type: ignore[arg-type]
+    assert not any(file.exists() for file in files)
+    assert [prefixes.read(file, restoring) for file in files] == [[]] * len(files)
+    prefixes.settle()
+    # What comes while there is no rest is bounded; what repeats comes again.
+    assert [prefixes.read(file, restoring) for file in files] == [[n, n] for n in range(MOST_ASIDE)] + [[], []]
+    prefixes.set_aside(files[-1], saving(b"x"))  # type: ignore[arg-type]
+    prefixes.settle()
+    assert prefixes.read(files[-1], restoring) == [ord("x")]
+    assert not list(tmp_path.glob("*.new"))
+
+
+def test_what_a_dead_engine_left_unfinished_goes(tmp_path: Path) -> None:
+    (tmp_path / "abc.1.new").write_bytes(b"half")
+    os.utime(tmp_path / "abc.1.new", (1, 1))
+    write(Prefixes(tmp_path, "model"), TOKENS, b"cells")
+    assert not list(tmp_path.glob("*.new"))
+
+
+def test_only_the_last_conversation_of_a_slot_waits_to_be_kept() -> None:
+    """Where the engine never rests, those before it once gathered for ever."""
+    # llama.cpp must not be loaded into the process of a test.
+    child = """
+import sys
+from types import SimpleNamespace as N
+from edgechat.engine.admission import Admission
+context = N(n_ctx=1000, n_seq_max=2)
+admission = Admission(N(context=context, model=N(is_rewindable=True)))
+for n in range(50):
+    grant = admission._cells.admit((n, 1, 2), 10)
+    held = N(slot=grant.slot, n_past=3, request=N(keep=f"chat {n}"), views={}, tokens=lambda a, b, n=n: [n, 1, 2])
+    admission.release(held)
+sys.stdout.write(f"{list(admission._unsaved)}")
+"""
+    done = subprocess.run([sys.executable, "-c", child], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "['chat 48', 'chat 49']"
 
 
 def test_a_directory_that_cannot_be_written_costs_nothing_but_the_prefix(tmp_path: Path) -> None:
