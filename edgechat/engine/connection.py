@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from edgechat.engine import events
 from edgechat.engine.answer_log import AnswerLog
+from edgechat.engine.guests import FORBIDDEN, MAX_GUESTS
+from edgechat.engine.intake import GUEST_BYTES, Intake
 from edgechat.engine.log import log_exception
-from edgechat.engine.protocol import Decoder, Frame, encode
+from edgechat.engine.protocol import FIRST_FRAME, MAX_FRAME, Decoder, Frame, encode
 from edgechat.errors import EngineProtocolError
 
 if TYPE_CHECKING:
@@ -28,7 +30,8 @@ MAX_UNREAD = 8 * 1024 * 1024
 
 MAX_CLIENTS = 64
 
-_NOT_FOR_GUESTS = frozenset(("stop", "retire", "keep"))
+_LAST = frozenset(("done", "error", "switch"))
+"""Frames behind which nothing more comes of a request."""
 
 
 class Connection:
@@ -39,7 +42,7 @@ class Connection:
         self._listener = listener
         self._lock = threading.Lock()
         self._unsent = bytearray()
-        self._decoder = Decoder()
+        self._decoder = Decoder(FIRST_FRAME)
         self.is_open = True
         self.is_greeted = False
         self.keeps = False
@@ -51,6 +54,8 @@ class Connection:
         """Queue one frame; silently nothing once the client is gone."""
         if frame["type"] == "error":
             self._listener.answers.failed(id(self), frame["id"], str(frame["kind"]))
+        if frame["type"] in _LAST:
+            self.settle(frame["id"])
         data = encode(frame)
         with self._lock:
             if not self.is_open:
@@ -75,6 +80,17 @@ class Connection:
         """Queue an event of one request."""
         self._listener.answers.note(id(self), request_id, event)
         self.send_frame(events.to_frame(event, request_id))
+
+    def settle(self, request_id: int) -> None:
+        """Nothing more comes of a request."""
+        self._listener.intake.settle(self, request_id)
+
+    def dismiss(self, reason: str) -> None:
+        """Say goodbye and hang up, from another thread than the listener's."""
+        self.send_frame({"type": "bye", "reason": reason})
+        with self._lock:
+            self.is_open = False
+        self._listener.wake()
 
     def fileno(self) -> int:
         """For the selector."""
@@ -106,10 +122,17 @@ class Connection:
             return None
         if not data:
             return None
+        self._decoder.limit = MAX_FRAME if self.is_greeted else FIRST_FRAME
         try:
-            return list(self._decoder.feed(data))
+            # The size is what arrived, whatever a client claims.
+            return [{**frame, "n_bytes": self._decoder.n_bytes} for frame in self._decoder.feed(data)]
         except EngineProtocolError:
             return None
+
+    @property
+    def n_pending(self) -> int:
+        """Bytes of a frame that has not arrived as a whole."""
+        return self._decoder.n_pending
 
     def close(self) -> None:
         """Hang up."""
@@ -151,6 +174,8 @@ class Listener(threading.Thread):
         self._shared: socket.socket | None = None
         self.answers = AnswerLog(None, "off")
         """Where answers are noted, if their owner wants that."""
+        self.intake = Intake()
+        """What is open."""
         self._is_closing = False
         self._closed = threading.Event()
 
@@ -217,15 +242,18 @@ class Listener(threading.Thread):
             os.read(self._wake_out, 4096)
         elif mask & selectors.EVENT_READ:
             frames = source.read()
-            if frames is None:
+            if frames is None or (source.is_guest and self._guests_pending() > GUEST_BYTES):
                 self._drop(source)
                 return
             for frame in frames:
                 self._take(source, frame)
 
+    def _guests_pending(self) -> int:
+        return sum(each.n_pending for each in self.connections if each.is_guest)
+
     def _take(self, connection: Connection, frame: Frame) -> None:
         if connection.is_guest:
-            if frame["type"] in _NOT_FOR_GUESTS:
+            if frame["type"] in FORBIDDEN:
                 self._drop(connection)
                 return
             frame.pop("keep_alive", None)
@@ -242,14 +270,16 @@ class Listener(threading.Thread):
             # The client gave up between knocking and entering; or we are out of descriptors, and must not spin.
             time.sleep(0.01)
             return
-        if len(self.connections) >= MAX_CLIENTS:
+        is_guest = server is self._shared
+        n_guests = sum(each.is_guest for each in self.connections)
+        if len(self.connections) >= MAX_CLIENTS or (is_guest and n_guests >= MAX_GUESTS):
             with contextlib.suppress(OSError):
                 peer.send(encode({"type": "bye", "reason": "busy"}))
             peer.close()
             return
         peer.setblocking(False)
         connection = Connection(peer, self)
-        connection.is_guest = server is self._shared
+        connection.is_guest = is_guest
         self.connections.append(connection)
         self._selector.register(connection, selectors.EVENT_READ)
 

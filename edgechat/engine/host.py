@@ -13,18 +13,19 @@ import os
 import queue
 import signal
 import sys
-import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from edgechat.engine import address, death, log, oom, steps, tightness, warden
+from edgechat.engine import address, death, guests, log, oom, steps, tightness, warden
 from edgechat.engine.answer_log import AnswerLog
 from edgechat.engine.carer import Carer
 from edgechat.engine.connection import Connection, Listener
 from edgechat.engine.events import Loading
 from edgechat.engine.figures import Figures
 from edgechat.engine.governor import Governor
+from edgechat.engine.lobby import Lobby
+from edgechat.engine.mismatch import mismatch
 from edgechat.engine.protocol import PROTOCOL, Frame
 from edgechat.engine.refusal import error_frame
 from edgechat.engine.request import Request, Wish
@@ -64,12 +65,7 @@ class Host:
         self._listener.share(address.listen_shared(paths.shared))
         self._listener.answers = AnswerLog(paths.state, config.log_answers)
         self._inbox: Inbox = queue.SimpleQueue()
-        """What the loop will take, from the first moment on."""
-        self._awaiting: list[tuple[Connection, int, Wish]] = []
-        """Requests that arrived while the model was not loaded."""
-        self._is_constrained = False
-        """Whether any of them wants an answer under a schema."""
-        self._has_request = threading.Event()
+        self._lobby = Lobby(self._inbox)
         self._loop: Loop | None = None
         self._home: Home | None = None
         self._choice: Choice | None = None
@@ -84,13 +80,13 @@ class Host:
         """Serve until it is time to leave."""
         self._listener.start()
         signal.signal(signal.SIGTERM, lambda *_: self._leave("stopped"))
-        wish = self._first_wish()
-        if wish is not None:
+        while (wish := self._first_wish()) is not None:
             try:
                 loop = self._load(wish)
             except EdgechatError as error:
-                if self._farewell is None:  # else loading was broken off by `stop`
-                    self._refuse(wish, error)
+                self._vital.stage = "idle"
+                if self._farewell is None and self._lobby.refuse(wish, error):  # else `stop` broke loading off
+                    self._leave("refused")
             else:
                 self._serve(loop)
         self._figures.save(time.monotonic(), at_once=True)
@@ -107,8 +103,8 @@ class Host:
         """The wish of the first request, or None when it is time to leave before there was one."""
         until = time.monotonic() + _FIRST_CLIENT_S
         while self._farewell is None:
-            if self._has_request.wait(0.2):
-                return self._awaiting[0][2]
+            if (wish := self._lobby.wish(0.2)) is not None:
+                return wish
             if self._retiring:
                 self._leave("retired")
             if time.monotonic() > until and not self._listener.connections:
@@ -123,6 +119,7 @@ class Host:
         from edgechat.models.locks import IN_USE, try_lock  # noqa: PLC0415
 
         self._vital.stage = "load"
+        self._loading = 0.0
         # Its first look covers the time of loading, so that even the first step knows who else is computing.
         governor = Governor()
         while True:
@@ -149,7 +146,7 @@ class Host:
             self._in_use = try_lock(lock, shared=True) if lock.exists() else None
             try:
                 self._home = move_in(
-                    choice, self._paths, on_progress=self._on_weights, is_constrained=self._is_constrained
+                    choice, self._paths, on_progress=self._on_weights, is_constrained=self._lobby.is_constrained
                 )
                 self._on_progress(1.0)
                 break
@@ -171,6 +168,7 @@ class Host:
             figures=self._figures,
         )
         self._vital.stage = "idle"
+        self._lobby.open()
         return self._loop
 
     def _after_failed_load(self, error: EngineError, choice: Choice, board: Board) -> None:
@@ -199,16 +197,8 @@ class Host:
         if fraction - self._loading >= 0.02 or fraction >= 1:
             self._loading = fraction
             name = self._choice.name if self._choice else ""
-            for connection, request_id, _ in list(self._awaiting):
-                connection.send(Loading(round(fraction, 3), name), request_id)
+            self._lobby.tell(Loading(round(fraction, 3), name))
         return self._farewell is None
-
-    def _refuse(self, wish: Wish, error: EdgechatError) -> None:
-        """Tell everybody who wished for this; whoever wished for something else tries again with a new engine."""
-        for connection, request_id, wished in list(self._awaiting):
-            if wished == wish:
-                connection.send_frame(error_frame(error, request_id))
-        self._leave("refused")
 
     # -- serving -------------------------------------------------------------------------------------------------------
 
@@ -243,7 +233,7 @@ class Host:
         kind = frame["type"]
         if kind == "hello":
             connection.is_greeted = frame.get("protocol") == PROTOCOL and frame.get("version") == __version__
-            connection.keeps = bool(frame.get("keeps"))
+            connection.keeps = bool(frame.get("keeps")) and not connection.is_guest
             connection.send_frame({"type": "hello", **self._identity()})
         elif kind == "retire":
             self._retiring = True
@@ -258,7 +248,8 @@ class Host:
         elif kind == "generate":
             self._on_generate(connection, frame)
         elif kind == "cancel":
-            self._post("cancel", connection, frame.get("id"))
+            if self._listener.intake.cancels(connection, frame.get("id")):
+                self._lobby.post("cancel", connection, frame["id"])
         elif kind == "keep":
             self._keep(frame.get("seconds"))
 
@@ -270,16 +261,17 @@ class Host:
             if not isinstance(frame.get("request"), dict):
                 raise InvalidInputError("The request is malformed: it is not an object.")
             request = Request.from_dict(frame["request"])
+            if connection.is_guest:
+                request = guests.granted(request)
+            self._listener.intake.admit(connection, request_id, frame["n_bytes"])
+        except EngineProtocolError:
+            raise  # an answer under a number that is in use would be taken for that of the other request
         except EdgechatError as error:
             connection.send_frame(error_frame(error, request_id))
             return
         self._listener.answers.asked(id(connection), request_id, request)
         self._keep(frame.get("keep_alive"))
-        self._post("generate", connection, (request_id, request))
-        if self._loop is None:
-            self._awaiting.append((connection, request_id, request.wish))
-            self._is_constrained |= request.constraint is not None
-            self._has_request.set()
+        self._lobby.post("generate", connection, (request_id, request))
 
     def _keep(self, seconds: object) -> None:
         """Take a client's wish for how long to stay; anything but a duration or -1 changes nothing."""
@@ -299,34 +291,14 @@ class Host:
         choice = self._choice
         if choice is None:
             return None
-        from edgechat.engine.choice import find_models  # noqa: PLC0415
-
-        wanted = find_models(wish, paths=self._paths, config=self._config)
-        # The best of what is installed was chosen when it was loaded; its own memory must not change the answer now.
-        is_right = choice.is_default if wanted.is_default else any(each.path == choice.path for each in wanted.models)
-        # A context that was cut to fit the board is all there is: loading again would give the same.
-        is_enough = wanted.n_ctx is None or wanted.n_ctx <= choice.wished_n_ctx
-        # Scripts get what was pinned, or the refusal of the engine that tries: a plan that gave way will not do.
-        is_kept = choice.is_whole or not (wish.exact and wanted.is_pinned)
-        if is_right and is_enough and is_kept:
-            return None
-        return {
-            "type": "switch",
-            "resident": choice.label,
-            "resident_n_ctx": choice.plan.settings.n_ctx,
-            "wanted": "the default model" if wanted.is_default else wanted.models[0].label.lower(),
-            "wanted_n_ctx": wanted.n_ctx,
-            "others": sum(1 for each in list(self._listener.connections) if each.keeps and each is not asking),
-        }
+        others = sum(1 for each in list(self._listener.connections) if each.keeps and each is not asking)
+        return mismatch(wish, choice, paths=self._paths, config=self._config, others=others)
 
     def _on_gone(self, connection: Connection) -> None:
-        self._post("gone", connection, None)
+        self._lobby.post("gone", connection, None)
 
     def _wake(self, connection: Connection) -> None:
-        self._post("wake", connection, None)
-
-    def _post(self, kind: str, connection: Connection, content: Any) -> None:
-        self._inbox.put((kind, connection, content))
+        self._lobby.post("wake", connection, None)
 
     def _on_tick(self) -> None:
         log.keep_bounded(self._paths.state)

@@ -31,6 +31,9 @@ PROTOCOL = 1
 MAX_FRAME = 64 * 1024 * 1024
 """Bytes. A longer frame is a broken or hostile peer; prompts beyond this cannot fit a context anyway."""
 
+FIRST_FRAME = 64 * 1024
+"""Bytes of a client's frame before both have said hello; none that is needed then is longer."""
+
 _LENGTH = struct.Struct(">I")
 
 Frame = dict[str, Any]
@@ -51,10 +54,22 @@ def encode(frame: Frame) -> bytes:
 
 
 class Decoder:
-    """Turns a stream of bytes, cut anywhere, into frames."""
+    """Turns a stream of bytes, cut anywhere, into frames.
 
-    def __init__(self) -> None:
+    Args:
+        limit: bytes of the longest frame that is taken; may be changed between frames.
+    """
+
+    def __init__(self, limit: int = MAX_FRAME) -> None:
+        self.limit = limit
+        self.n_bytes = 0
+        """Of the frame that was yielded last."""
         self._buffer = bytearray()
+
+    @property
+    def n_pending(self) -> int:
+        """Bytes of a frame that is not complete yet."""
+        return len(self._buffer)
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """Yield every frame that is complete now.
@@ -65,8 +80,8 @@ class Decoder:
         self._buffer += data
         while len(self._buffer) >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(self._buffer)
-            if length > MAX_FRAME:
-                raise EngineProtocolError(f"The peer announced a message of {length} bytes; the limit is {MAX_FRAME}.")
+            if length > self.limit:
+                raise EngineProtocolError(f"The peer announced a message of {length} bytes; the limit is {self.limit}.")
             end = _LENGTH.size + length
             if len(self._buffer) < end:
                 return
@@ -78,4 +93,5 @@ class Decoder:
                 raise EngineProtocolError("The peer sent a message that is not JSON.") from error
             if not isinstance(frame, dict) or not isinstance(frame.get("type"), str):
                 raise EngineProtocolError("The peer sent a message without a type.")
+            self.n_bytes = length
             yield frame

@@ -1,0 +1,240 @@
+"""What the engine takes in has an end, and what guests may ask of it has another."""
+
+from __future__ import annotations
+
+import queue
+import socket
+import struct
+import time
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from edgechat.engine import guests, intake
+from edgechat.engine.connection import Connection, Listener
+from edgechat.engine.intake import Intake
+from edgechat.engine.lobby import Lobby
+from edgechat.engine.protocol import FIRST_FRAME, Decoder, Frame, encode
+from edgechat.engine.request import Message, Request, Wish
+from edgechat.errors import EngineBusyError, EngineProtocolError, InvalidInputError, ModelNotFoundError, NoModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from edgechat.engine.loop import Inbox
+
+HI = Request((Message("user", "hi"),))
+MB = 1024 * 1024
+
+
+@dataclass(eq=False)
+class Client:
+    """Whoever asks."""
+
+    is_guest: bool = False
+
+
+def test_a_connection_has_a_few_requests_open_at_most() -> None:
+    open_, greedy, other = Intake(), Client(), Client()
+    for number in range(intake.MAX_OPEN):
+        open_.admit(greedy, number, 10)
+    with pytest.raises(EngineBusyError, match="of this client"):
+        open_.admit(greedy, 100, 10)
+    open_.admit(other, 0, 10)
+    open_.settle(greedy, 3)
+    open_.admit(greedy, 100, 10)
+
+
+def test_a_number_is_not_used_twice_at_a_time() -> None:
+    open_, client = Intake(), Client()
+    open_.admit(client, 1, 10)
+    with pytest.raises(EngineProtocolError):
+        open_.admit(client, 1, 10)
+    open_.settle(client, 1)
+    open_.admit(client, 1, 10)
+
+
+def test_all_requests_together_have_a_bound_and_one_alone_may_reach_it() -> None:
+    open_, first, second = Intake(), Client(), Client()
+    open_.admit(first, 1, intake.MAX_BYTES)
+    with pytest.raises(EngineBusyError):
+        open_.admit(second, 1, 1)
+    open_.settle(first, 1)
+    open_.admit(second, 1, 1)
+
+
+def test_guests_leave_half_of_it_to_the_owner() -> None:
+    open_, owner = Intake(), Client()
+    for _ in range(4):
+        open_.admit(Client(is_guest=True), 1, intake.GUEST_BYTES // 4)
+    with pytest.raises(EngineBusyError, match="of other users"):
+        open_.admit(Client(is_guest=True), 1, 1)
+    open_.admit(owner, 1, intake.MAX_BYTES - intake.GUEST_BYTES)
+    with pytest.raises(InvalidInputError, match="too large"):
+        Intake().admit(Client(is_guest=True), 1, intake.GUEST_BYTES + 1)
+
+
+def test_a_cancellation_counts_once_and_only_for_what_is_open() -> None:
+    open_, client = Intake(), Client()
+    assert not open_.cancels(client, 1)
+    open_.admit(client, 1, 10)
+    assert [open_.cancels(client, each) for each in (1, 1, 2, None, "1")] == [True, False, False, False, False]
+
+
+def test_a_guest_names_no_file_and_keeps_nothing() -> None:
+    for model in ("/etc/shadow", "~/x.gguf", "../x", "x.GGUF"):
+        with pytest.raises(ModelNotFoundError):
+            guests.granted(Request(HI.messages, Wish(model)))
+    named = Request(HI.messages, Wish("smollm2"), keep="a conversation")
+    assert guests.granted(named) == Request(HI.messages, Wish("smollm2"))
+    assert guests.wish_to_load(named, is_guest=True) == Wish()
+    assert guests.wish_to_load(named, is_guest=False) == Wish("smollm2")
+
+
+class House:
+    """A real listener whose frames are kept, and clients of both sockets."""
+
+    def __init__(self, directory: Path, stack: ExitStack) -> None:
+        self._directory, self._stack = directory, stack
+        self.frames: list[tuple[Connection, Frame]] = []
+        self.gone: list[Connection] = []
+        own, shared = (self._bound(name) for name in ("own", "shared"))
+        self.listener = Listener(own, on_frame=self._on_frame, on_gone=self.gone.append, on_tick=lambda: None)
+        self.listener.share(shared)
+        self.listener.start()
+
+    def _bound(self, name: str) -> socket.socket:
+        server = self._stack.enter_context(socket.socket(socket.AF_UNIX))
+        server.bind(str(self._directory / name))
+        server.listen(128)
+        server.setblocking(False)
+        return server
+
+    def _on_frame(self, connection: Connection, frame: Frame) -> None:
+        self.frames.append((connection, frame))
+        if frame["type"] == "hello":
+            connection.is_greeted = True
+        connection.send_frame({"type": "heard"})
+
+    def enter(self, name: str) -> socket.socket:
+        client = self._stack.enter_context(socket.socket(socket.AF_UNIX))
+        client.settimeout(20)
+        client.connect(str(self._directory / name))
+        return client
+
+    @staticmethod
+    def say(client: socket.socket, **frame: Any) -> list[Frame]:
+        """What comes back; nothing where it was hung up on."""
+        try:
+            client.sendall(encode(frame))
+            data = client.recv(1 << 16)
+        except (BrokenPipeError, ConnectionResetError):
+            return []
+        return list(Decoder().feed(data))
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    """Closed afterwards."""
+    with ExitStack() as stack:
+        made = House(tmp_path, stack)
+        yield made
+        made.listener.close({"type": "bye", "reason": "idle"}, patience_s=20)
+        made.listener.join(20)
+
+
+def test_however_many_guests_come_there_is_room_for_the_owner(house: House) -> None:
+    inside = [house.enter("shared") for _ in range(guests.MAX_GUESTS)]
+    assert all(house.say(each, type="status") == [{"type": "heard"}] for each in inside)
+    turned_away = house.enter("shared")
+    assert list(Decoder().feed(turned_away.recv(1 << 16))) == [{"type": "bye", "reason": "busy"}]
+    assert turned_away.recv(1) == b""
+    for _ in range(8):
+        assert house.say(house.enter("own"), type="status") == [{"type": "heard"}]
+
+
+def test_before_hello_only_short_frames_are_taken(house: House) -> None:
+    long = "x" * FIRST_FRAME
+    assert house.say(house.enter("own"), type="hello", text=long) == []
+    polite = house.enter("own")
+    assert house.say(polite, type="hello") == [{"type": "heard"}]
+    assert house.say(polite, type="generate", text=long, n_bytes=1) == [{"type": "heard"}]
+    assert house.frames[-1][1]["n_bytes"] > FIRST_FRAME, "counted, not believed"
+
+
+def test_frames_that_guests_never_finish_do_not_pile_up(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgechat.engine.connection.GUEST_BYTES", MB)
+    half = struct.pack(">I", 2 * MB) + bytes(700 * 1024)
+    owner, first, second = house.enter("own"), house.enter("shared"), house.enter("shared")
+    for client in (owner, first, second):
+        assert house.say(client, type="hello") == [{"type": "heard"}]
+    for number, client in enumerate((owner, first), 1):
+        client.sendall(half)
+        until = time.monotonic() + 20
+        while sum(each.n_pending == len(half) for each in list(house.listener.connections)) < number:
+            assert time.monotonic() < until
+            time.sleep(0.001)
+    with suppress(OSError):  # whether it notices while it sends is a matter of chance
+        second.sendall(half)
+    with suppress(ConnectionResetError):
+        assert second.recv(1) == b""
+    house.listener.close({"type": "bye", "reason": "idle"}, patience_s=20)
+    assert b"bye" in owner.recv(1 << 16)
+    assert b"bye" in first.recv(1 << 16)
+
+
+def mail(inbox: Inbox) -> list[tuple[str, Any]]:
+    found = []
+    while not inbox.empty():
+        kind, _, content = inbox.get()
+        found.append((kind, content))
+    return found
+
+
+def test_a_guests_wish_is_not_what_is_loaded_and_its_failure_ends_nothing(house: House) -> None:
+    guest = house.enter("shared")
+    house.say(guest, type="status")
+    theirs = house.frames[-1][0]
+    owner = house.enter("own")
+    house.say(owner, type="status")
+    ours = house.frames[-1][0]
+    inbox: Inbox = queue.SimpleQueue()
+    lobby = Lobby(inbox)
+    wished = Request(HI.messages, Wish("enormous"))
+    house.listener.intake.admit(theirs, 1, 10)
+    lobby.post("generate", theirs, (1, wished))
+    assert lobby.wish(0.0) == Wish()
+
+    assert not lobby.refuse(Wish(), NoModelError("Nothing is installed."))
+    assert house.listener.intake.cancels(theirs, 1) is False, "it is settled"
+    guest_hears = b""
+    while piece := guest.recv(1 << 16):
+        guest_hears += piece
+    assert [frame["type"] for frame in Decoder().feed(guest_hears)] == ["error", "bye"]
+
+    lobby.post("generate", ours, (7, wished))
+    assert lobby.wish(0.0) == Wish("enormous")
+    assert lobby.refuse(Wish("enormous"), NoModelError("It is not there."))
+    lobby.open()
+    assert mail(inbox) == []
+
+
+def test_what_waited_goes_through_in_order_and_who_left_is_forgotten(house: House) -> None:
+    for _ in range(2):
+        house.say(house.enter("own"), type="status")
+    (stays, _), (leaves, _) = house.frames
+    inbox: Inbox = queue.SimpleQueue()
+    lobby = Lobby(inbox)
+    for connection, number in ((leaves, 1), (stays, 2), (leaves, 3)):
+        house.listener.intake.admit(connection, number, 10)
+        lobby.post("generate", connection, (number, HI))
+    lobby.post("cancel", stays, 2)
+    lobby.post("gone", leaves, None)
+    assert not house.listener.intake.cancels(leaves, 1)
+    lobby.open()
+    lobby.post("generate", stays, (4, HI))
+    assert mail(inbox) == [("generate", (2, HI)), ("cancel", 2), ("generate", (4, HI))]
+    assert lobby.wish(0.0) is None
