@@ -209,7 +209,12 @@ class Admission:
         self._unsaved = {keep: each for keep, each in self._unsaved.items() if each[0] != sequence.slot}
         if sequence.request.keep:
             self._unsaved[sequence.request.keep] = sequence.slot, tokens
-        self._cells.park(sequence.slot, tokens)
+        self._cells.park(sequence.slot, tokens, beyond=sequence.beyond)
+        request = sequence.request
+        if not request.keep and all(message.role != "assistant" for message in request.messages):
+            for slot in self._cells.passing(sequence.slot):
+                self._context.drop(slot)
+                self._cells.forget(slot)
 
     def discard(self, sequence: Sequence) -> None:
         """A sequence has failed: its cells are cleared."""

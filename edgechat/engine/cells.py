@@ -14,6 +14,11 @@ MAX_LOSS = 8
 every prompt shares its template's first words, and a long chat must not be lost for those."""
 
 
+MAX_PASSING = 2
+"""Parked answers to single questions. Every cell that is filled, whoever's it is, is looked at by every token of every
+answer, and few single questions are followed up; a conversation stays parked until somebody needs the room."""
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """A slot for a new sequence."""
@@ -41,11 +46,15 @@ class Cells:
     is_rewindable: bool = True
     _reserved: dict[int, int] = field(default_factory=dict)
     _parked: dict[int, tuple[int, ...]] = field(default_factory=dict)  # oldest first
+    _beyond: dict[int, int] = field(default_factory=dict)
+    """Cells of a parked sequence beyond its tokens: a picture may fill more of them than it has positions (M-RoPE)."""
+    _passing: set[int] = field(default_factory=set)
 
     @property
     def free(self) -> int:
         """Cells neither reserved nor parked."""
-        return self.n_ctx - sum(self._reserved.values()) - sum(len(tokens) for tokens in self._parked.values())
+        parked = sum(len(tokens) + self._beyond.get(slot, 0) for slot, tokens in self._parked.items())
+        return self.n_ctx - sum(self._reserved.values()) - parked
 
     @property
     def n_running(self) -> int:
@@ -77,6 +86,7 @@ class Cells:
                 return None
         evicted = [] if reused else [slot] if slot in self._parked else []
         self._parked.pop(slot, None)
+        self._passing.discard(slot)
         self._reserved[slot] = cells
         while self.free < 0:
             oldest = next(iter(self._parked))
@@ -84,11 +94,23 @@ class Cells:
             evicted.append(oldest)
         return Grant(slot, reused, tuple(evicted))
 
-    def park(self, slot: int, tokens: tuple[int, ...]) -> None:
-        """A sequence has ended; ``tokens`` are those whose cells are filled and worth keeping."""
+    def park(self, slot: int, tokens: tuple[int, ...], *, beyond: int = 0) -> None:
+        """A sequence has ended; ``tokens`` are worth keeping, and fill so many cells ``beyond`` one for each."""
         del self._reserved[slot]
         if tokens:
             self._parked[slot] = tokens
+            self._beyond[slot] = beyond
+
+    def passing(self, slot: int) -> list[int]:
+        """Take note that a parked slot holds a single question.
+
+        Returns:
+            Slots to be cleared: the oldest such beyond :data:`MAX_PASSING`.
+        """
+        if slot in self._parked:
+            self._passing.add(slot)
+        parked = [each for each in self._parked if each in self._passing]
+        return parked[: max(len(parked) - MAX_PASSING, 0)]
 
     def parked(self, slot: int) -> tuple[int, ...]:
         """The tokens that lie parked in a slot."""
@@ -98,6 +120,7 @@ class Cells:
         """A slot's cells were cleared."""
         self._reserved.pop(slot, None)
         self._parked.pop(slot, None)
+        self._passing.discard(slot)
 
     def _best_parked(self, prompt: tuple[int, ...]) -> tuple[int, int]:
         best, longest = -1, 0

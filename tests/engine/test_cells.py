@@ -137,3 +137,18 @@ def test_batch_work_leaves_a_slot_and_a_quarter_of_the_cells():
     assert not cells.leaves_room(251)
     cells.admit((4, 5, 6), 10)
     assert not cells.leaves_room(1)  # the third slot is for somebody who waits in front of a screen
+
+
+def test_single_questions_do_not_fill_the_cache_for_everybody_else():
+    cells = Cells(1000, 8)
+    cleared = []
+    for number in range(5):
+        grant = cells.admit((number, 7), 10)
+        assert grant is not None
+        cells.park(grant.slot, (number, 7))
+        surplus = cells.passing(grant.slot) if number else []  # the first is a conversation
+        for slot in surplus:
+            cells.forget(slot)
+        cleared += surplus
+    assert cleared == [1, 2]
+    assert [cells.parked(slot) for slot in (0, 1, 2)] == [(0, 7), (4, 7), ()]

@@ -160,3 +160,10 @@ def test_an_answer_begins_with_all_threads_when_nobody_else_is_runnable_now(tmp_
     governor.n_threads = 1
     governor.begin()
     assert governor.n_threads == threads
+
+
+def test_work_of_lower_priority_takes_no_thread_away():
+    stat = "cpu  0 0 0 0\ncpu0 100 5000 20 9000 0 1 2 3 0 0\n"
+    ticks = os.sysconf("SC_CLK_TCK")
+    assert parse_busy(stat, {"cpu0"}, with_nice=False) == pytest.approx(126 / ticks)
+    assert parse_busy(stat, {"cpu0"}) == pytest.approx(5126 / ticks)
