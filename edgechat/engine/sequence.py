@@ -66,7 +66,7 @@ class Sequence:
     cached: int
     """Prompt tokens whose KV was already there."""
     n_past: int
-    """Cells filled, all of them from the front of ``prompt + generated``."""
+    """Positions filled, all of them from the front of ``prompt + generated``."""
     deadline: float | None
     ends_at_context: bool
     """True when the longest answer is bounded by the context rather than by the caller."""
@@ -95,6 +95,11 @@ class Sequence:
     def pending(self) -> int:
         """Tokens known but not yet in the cache."""
         return len(self.prompt) + len(self.generated) - self.n_past
+
+    @property
+    def beyond(self) -> int:
+        """Cells filled by the pictures that were read beyond their positions."""
+        return sum(view.n_cells - view.n_positions for start, view in self.views.items() if start < self.n_past)
 
     @property
     def text_ahead(self) -> int:

@@ -15,6 +15,7 @@ import weakref
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from edgechat.engine.native.context import CacheFullError
 from edgechat.engine.native.lib import PACKAGE, llama
 from edgechat.errors import EngineError, InvalidInputError
 
@@ -146,8 +147,9 @@ class Vision:
         """Encode a view and put it into the cache at ``position``; the batch's logits are gone afterwards.
 
         Raises:
-            CacheFullError: no KV cells were free.
-            EngineError: the encoder failed.
+            CacheFullError: no KV cells were free, or the encoder failed: llama.cpp gives both the same code. Some of
+                the view's cells may be filled.
+            EngineError: the model could not read it.
         """
         end = llama.llama_pos()
         code = self._mtmd.mtmd_helper_eval_chunk_single(
@@ -160,6 +162,8 @@ class Vision:
             False,
             ctypes.byref(end),
         )
+        if code == 1:
+            raise CacheFullError
         if code:
             raise EngineError(f"llama.cpp could not read the image (code {code}).", cause="exit")
 
