@@ -73,7 +73,8 @@ class LazyGroup(click.Group):
 
 _EPILOG = (
     "Exit codes: 0 done, 1 a defect in edgechat, 2 wrong usage, 3 no model or none that fits, 4 invalid input, "
-    "5 no complete answer, 6 the engine died, 7 download or verification failed, 8 state cannot be read or written, "
+    "5 no complete answer (for run: any record that is not ok, an invalid one too), "
+    "6 the engine died, 7 download or verification failed, 8 state cannot be read or written, "
     "130 interrupted, 143 terminated."
 )
 
