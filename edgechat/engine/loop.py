@@ -25,7 +25,14 @@ from edgechat.engine.refusal import error_frame
 from edgechat.engine.reply import Reply
 from edgechat.engine.sequence import never_started, replay
 from edgechat.engine.speculation import Speculation
-from edgechat.errors import AnswerError, ContextOverflowError, DeadlineError, EdgechatError, EngineBusyError
+from edgechat.errors import (
+    AnswerError,
+    ContextOverflowError,
+    DeadlineError,
+    EdgechatError,
+    EngineBusyError,
+    EngineError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -284,8 +291,36 @@ class DecodeLoop:
         if not sequence.timing.prefill_began:
             sequence.timing.prefill_began = time.monotonic()
         self._vital.stage = "prefill"
-        self._home.vision.read(view, self._context, sequence.n_past, sequence.slot)
+        try:
+            self._read(sequence, view)
+        except EngineError as error:
+            # Nothing of it is in a cell that others read, so they go on.
+            self._fail(sequence, error)
+            return
         sequence.n_past += view.n_positions
+
+    def _read(self, sequence: Sequence, view: View) -> None:
+        """Put a view into the cache; where no cells are free, once more without what is parked.
+
+        Raises:
+            EngineError: the model cannot read it.
+        """
+        vision, place = self._home.vision, (sequence.n_past, sequence.slot)
+        try:
+            vision.read(view, self._context, *place)
+        except CacheFullError:
+            pass
+        else:
+            return
+        self._admission.forget_parked(self._running)
+        try:
+            # What of the view is in the cache already must go first.
+            if self._context.drop(sequence.slot, sequence.n_past):
+                vision.read(view, self._context, *place)
+                return
+        except CacheFullError:
+            pass
+        raise EngineError("The model could not read the image.", cause="exit", hint="`edgechat logs` says why.")
 
     def _add_chunk(self, sequence: Sequence, chunk: int, now: float) -> int:
         if not sequence.timing.prefill_began:
