@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 MARK = "[Summary of the earlier conversation, which is no longer read word for word:]"
 """Stands before a summary, for the model and for whoever reads what was sent."""
 
+_SPACES = "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
+    map(chr, range(0x2000, 0x200B))
+)
+"""What :meth:`str.strip` takes away."""
+
 _REMEMBERED = 64
 """Conversations whose point of trimming is known; the least recently asked goes."""
 
@@ -51,6 +56,20 @@ class Cut:
 def longest_prompt(n_ctx: int, max_tokens: int | None) -> int:
     """Tokens that a conversation may have before it is trimmed: its answer needs room too, a quarter at most."""
     return n_ctx - min(max_tokens or DEFAULT_MAX_TOKENS, n_ctx // 4)
+
+
+def least_tokens(messages: Sequence[Message], longest_piece: int) -> int:
+    """Tokens that a conversation comes to at least; counting its characters takes no time beside tokenizing them.
+
+    Templates and tokenizers may leave white space out, and templates what an assistant thought: neither is counted.
+
+    Args:
+        messages: the conversation.
+        longest_piece: characters other than white space that the vocabulary's longest token stands for.
+    """
+    texts = [message.content for message in messages if message.role != "assistant"]
+    n_chars = sum(map(len, texts)) - sum(text.count(space) for text in texts for space in _SPACES)
+    return -(-n_chars // longest_piece)
 
 
 def apply(messages: Sequence[Message], cut: Cut) -> tuple[Message, ...]:

@@ -18,6 +18,7 @@ from edgechat.engine.budget import Budget
 from edgechat.engine.events import Prefill
 from edgechat.engine.heed import Heed
 from edgechat.engine.log import log_exception
+from edgechat.engine.mailbag import Mailbag
 from edgechat.engine.native.context import CacheFullError
 from edgechat.engine.oom import REREADING_EXIT, Rereading
 from edgechat.engine.pace import Pace
@@ -74,7 +75,7 @@ class DecodeLoop:
         self._home = residence
         self._context = residence.context
         self._vital = vital
-        self._inbox = inbox
+        self._mailbag = Mailbag(inbox)
         self._admission = Admission(residence)
         self._speculation = Speculation(self._context, is_rewindable=residence.model.is_rewindable)
         self._carer, self._figures = carer, figures
@@ -92,7 +93,7 @@ class DecodeLoop:
     @property
     def n_active(self) -> int:
         """Answers running or waiting."""
-        return len(self._running) + len(self._admission.waiting)
+        return len(self._running) + len(self._admission.waiting) + len(self._mailbag)
 
     def turn(self, patience_s: float) -> None:
         """Take what arrived, waiting up to ``patience_s`` when there is nothing to do, then run one step."""
@@ -116,21 +117,15 @@ class DecodeLoop:
     # -- mail ----------------------------------------------------------------------------------------------------------
 
     def _take_mail(self, patience_s: float) -> None:
-        try:
-            mail = self._inbox.get(timeout=patience_s) if patience_s > 0 else self._inbox.get_nowait()
-            while True:
-                self._open(*mail)
-                mail = self._inbox.get_nowait()
-        except queue.Empty:
-            return
+        for connection, request_id in self._mailbag.collect(patience_s):
+            self._cancel_of(connection, request_id)
+        for request in self._mailbag.requests():
+            self._prepare(*request)
+            if self._running:
+                break  # one a turn: running answers stand still meanwhile
 
-    def _open(self, kind: str, connection: Connection, content: Any) -> None:
-        if kind == "generate":
-            self._prepare(connection, *content)
-        elif kind == "cancel":
-            self._cancel(lambda each: each.reader is connection and each.request_id == content)
-        elif kind == "gone":
-            self._cancel(lambda each: each.reader is connection)
+    def _cancel_of(self, connection: Connection, request_id: int | None) -> None:
+        self._cancel(lambda each: each.reader is connection and request_id in {None, each.request_id})
 
     def _prepare(self, connection: Connection, request_id: int, request: Request) -> None:
         """Render and tokenize; a request that can never run is refused here."""

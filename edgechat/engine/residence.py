@@ -9,8 +9,10 @@ import importlib
 import threading
 import time
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from edgechat.engine.budget import least_tokens
 from edgechat.engine.native.context import Context
 from edgechat.engine.native.lib import llama
 from edgechat.engine.native.model import Model
@@ -20,7 +22,13 @@ from edgechat.engine.reply import THINK_TAGS
 from edgechat.engine.request import Request, Sampling
 from edgechat.engine.vetting import Vetting
 from edgechat.engine.vocabulary import Vocabulary
-from edgechat.errors import DoesNotFitError, InvalidInputError, InvalidModelFileError, WrongModelError
+from edgechat.errors import (
+    ContextOverflowError,
+    DoesNotFitError,
+    InvalidInputError,
+    InvalidModelFileError,
+    WrongModelError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,6 +41,10 @@ if TYPE_CHECKING:
     from edgechat.engine.template import ChatTemplate
     from edgechat.models.plan import LoadSettings
     from edgechat.paths import Paths
+
+
+_USUAL_PIECE = 16
+"""Bytes that every vocabulary's longest token exceeds: what is not too long by it, is by none."""
 
 
 class _Watched:
@@ -239,6 +251,25 @@ class Residence:
             raise InvalidInputError("The request resumes with more tokens than the context holds.")
         if any(not 0 <= token < self.model.n_vocab for token in request.resume):
             raise InvalidInputError("The request resumes with token ids that this model does not have.")
+        if request.overflow == "refuse":
+            self._check_length(request)
+
+    def _check_length(self, request: Request) -> None:
+        """Refuse by arithmetic what cannot fit: tokenizing megabytes holds up every answer."""
+        n_ctx = self.context.n_ctx
+        if least_tokens(request.messages, _USUAL_PIECE) > n_ctx:
+            least = least_tokens(request.messages, max(self._longest_piece, 1))
+            if least > n_ctx:
+                message = (
+                    f"The prompt is {least} tokens or more; the context holds {n_ctx} and needs room for an answer."
+                )
+                raise ContextOverflowError(least, n_ctx, message=message)
+
+    @cached_property
+    def _longest_piece(self) -> int:
+        """Bytes of it without white space. Looking at all takes tenths of a second, and few requests need it."""
+        pieces = (self.model.piece(token, special=True) for token in range(self.model.n_vocab))
+        return max(len(b"".join(piece.split())) for piece in pieces)
 
     def sampling(self, request: Request) -> Sampling:
         """The caller's parameters over the model's own over edgechat's."""

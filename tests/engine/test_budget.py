@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.engine.budget import MARK, Budget, longest_prompt
+from edgechat.engine.budget import MARK, Budget, least_tokens, longest_prompt
 from edgechat.engine.request import Message, Request
 from edgechat.errors import ContextOverflowError
 
@@ -188,3 +188,10 @@ def test_the_answers_room_is_a_quarter_at_most() -> None:
     assert longest_prompt(4096, 5000) == 3072
     assert longest_prompt(4096, 100) == 3996
     assert longest_prompt(512, None) == 384
+
+
+def test_the_fewest_tokens_leave_out_what_templates_and_tokenizers_may() -> None:
+    padded = (Message("user", " \u2003\u3000\n" * 1000 + "abcdefg hij"), Message("assistant", "thought " * 1000))
+    assert least_tokens(padded, 5) == 2
+    assert least_tokens((*padded, Message("system", "k")), 5) == 3
+    assert least_tokens((Message("user", ""),), 5) == 0
