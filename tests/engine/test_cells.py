@@ -152,3 +152,15 @@ def test_single_questions_do_not_fill_the_cache_for_everybody_else():
         cleared += surplus
     assert cleared == [1, 2]
     assert [cells.parked(slot) for slot in (0, 1, 2)] == [(0, 7), (4, 7), ()]
+
+
+def test_a_parked_picture_takes_all_of_its_cells():
+    """Under M-RoPE 256 patches may move the text behind them by 16 positions; the pool is full all the same."""
+    cells = Cells(1000, 3)
+    slot = admitted(cells, tuple(range(20)), 300).slot
+    cells.park(slot, tuple(range(20)), beyond=240)
+    assert cells.free == 740
+    grant = admitted(cells, (77, 78), 800)
+    assert grant.evicted == (slot,)
+    cells.park(grant.slot, (77, 78))
+    assert cells.free == 998

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from edgechat.assistant.blocking import Assistant
+from edgechat.engine import client
 from edgechat.engine.request import Message
 from edgechat.errors import InvalidInputError
 from edgechat.tasks.engine_generator import EngineGenerator
@@ -87,6 +88,48 @@ def test_several_pictures_beside_running_answers_change_nothing_in_them(cli, pat
     assert beside["answer"] == alone["answer"]
     assert text == quiet.stdout
     assert beside["usage"]["prompt_tokens"] > 32
+
+
+FULL = """
+import edgechat.engine.native.vision as vision
+read, times = vision.Vision.read, {times}
+def fail(*arguments):
+    global times
+    times -= 1
+    if times >= 0:
+        raise vision.CacheFullError
+    read(*arguments)
+vision.Vision.read = fail
+"""
+
+
+@pytest.fixture
+def fill(paths, tmp_path, monkeypatch):
+    """Lets the next engine find no cells for a picture so many times."""
+
+    def once_more(times: int) -> None:
+        client.stop(paths)
+        # Python reads it before anything else.
+        (tmp_path / "sitecustomize.py").write_text(FULL.format(times=times))
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+
+    return once_more
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_picture_without_room_is_tried_again_and_ends_no_other_answer(cli, seeing, pictures, fill, times):
+    endless = ("ask", "-m", str(seeing), "What is the capital of France?", "-n", "100", "--temp", "0")
+    unharmed, plain = ask(cli, seeing, pictures[0]), cli(*endless).stdout
+    fill(times)
+    writing = cli.popen(*endless)
+    if times > 1:
+        refused = cli("ask", "-m", str(seeing), "--image", str(pictures[0]), QUESTION)
+        assert refused.returncode == 6
+        assert "could not read the image" in refused.stderr
+    assert ask(cli, seeing, pictures[0])["answer"] == unharmed["answer"]
+    text, err = writing.communicate(timeout=60)
+    assert text == plain
+    assert "restarted" not in err
 
 
 def test_a_model_without_eyes_says_so(cli, pictures):
