@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import queue
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +21,7 @@ from edgechat.errors import ContextOverflowError
 if TYPE_CHECKING:
     from edgechat.engine.loop import Inbox
 
+ROOT = Path(__file__).parents[2]
 HI = Request((Message("user", "hi"),))
 BATCH = Request((Message("user", "hi"),), is_batch=True)
 
@@ -88,3 +93,11 @@ def test_what_cannot_fit_is_refused_without_counting_its_tokens(cli, paths) -> N
         with pytest.raises(ContextOverflowError, match=r"The prompt is \d+ tokens;"):
             list(client.generate(Request((Message("user", "pump " * 2000),), wish)))
         assert isinstance(list(client.generate(Request(HI.messages, wish, max_tokens=1)))[-1], Done)
+
+
+@pytest.mark.engine
+def test_the_loop_prepares_one_request_a_turn_beside_others_and_looks_at_each_picture_once(home: Path) -> None:
+    command = [sys.executable, "-m", "tests.engine.loop_child"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"prepared": [2, 3, 4, 0], "looks": 1}

@@ -1,0 +1,99 @@
+"""Runs the decode loop over the starter, turn by turn: run as a module, prints what was seen as JSON.
+
+llama.cpp, which the loop loads, must not be loaded into the process of a test.
+"""
+
+import json
+import os
+import queue
+import sys
+from typing import Any
+
+from edgechat.board.probe import probe
+from edgechat.config import Config
+from edgechat.engine.carer import Carer
+from edgechat.engine.choice import choose
+from edgechat.engine.figures import Figures
+from edgechat.engine.governor import Governor
+from edgechat.engine.loop import DecodeLoop, Inbox
+from edgechat.engine.native.vision import Picture, View
+from edgechat.engine.request import Message, Request, Wish
+from edgechat.engine.residence import Residence
+from edgechat.engine.steps import SteppedDown
+from edgechat.engine.vital import Vital
+from edgechat.paths import Paths
+
+
+class Reader:
+    """Whoever asks."""
+
+    is_open = True
+
+    def __init__(self) -> None:
+        self.refusals: list[Any] = []
+
+    def send(self, event: Any, request_id: int) -> None:
+        """An event of an answer."""
+
+    def send_frame(self, frame: Any) -> None:
+        """A refusal."""
+        self.refusals.append(frame)
+
+
+PATHS = Paths.from_env(os.environ)
+CHOICE = choose(
+    Wish(n_ctx=1024), paths=PATHS, config=Config(), board=probe(), offload=False, stepped_down=SteppedDown()
+)
+HOME = Residence(CHOICE, PATHS, on_progress=lambda _fraction: True)
+INBOX: Inbox = queue.SimpleQueue()
+LOOP = DecodeLoop(
+    HOME, INBOX, Governor(1), Vital(), mismatch=lambda _wish, _connection: None, carer=Carer(), figures=Figures()
+)
+READER: Any = Reader()
+
+
+def prepared() -> int:
+    """Requests that run or wait to."""
+    return LOOP.n_active - len(LOOP._mailbag)
+
+
+def several_beside_one() -> list[int]:
+    """How many are prepared after each turn, where five come while one runs."""
+    request = Request((Message("user", "What is the capital of France?"),), sampling={"temperature": 0}, max_tokens=64)
+    INBOX.put(("generate", READER, (0, request)))
+    LOOP.turn(0.0)
+    for number in range(1, 6):
+        INBOX.put(("generate", READER, (number, request)))
+    seen = []
+    for _ in range(3):
+        LOOP.turn(0.0)
+        seen.append(prepared())
+    INBOX.put(("gone", READER, None))
+    LOOP.turn(0.0)
+    return [*seen, LOOP.n_active]
+
+
+def looks_at_a_trimmed_talk() -> int:
+    """How often the one picture of a talk is decoded that has to be trimmed."""
+    looks = []
+
+    def look(image: str) -> Picture:
+        looks.append(image)
+        return Picture((-1, -2), {-1: View(None, 2, 2, None)})
+
+    HOME.look = look  # type: ignore[method-assign]
+    words = "one two three " * 20
+    turns = [
+        Message(role, words, ("picture",) if number == 39 and role == "user" else ())
+        for number in range(40)
+        for role in ("user", "assistant")
+    ][:-1]
+    INBOX.put(("generate", READER, (9, Request(tuple(turns), overflow="trim"))))
+    LOOP._take_mail(0.0)
+    assert prepared() == 1, READER.refusals
+    return len(looks)
+
+
+sys.stdout.write(json.dumps({"prepared": several_beside_one(), "looks": looks_at_a_trimmed_talk()}))
+sys.stdout.flush()
+os._exit(0)
