@@ -195,7 +195,10 @@ def _read_text(file: Path) -> str:
     try:
         return _decode(file.read_bytes(), str(file))
     except OSError as error:
-        raise InvalidInputError(f"Cannot read {file}: {error.strerror}.") from error
+        raise InvalidInputError(
+            f"Cannot read {file}: {error.strerror}.",
+            hint="Name a text file that exists, or pipe it in: … | edgechat ask",
+        ) from error
 
 
 def _decode(data: bytes, name: str) -> str:

@@ -9,7 +9,7 @@ import click
 
 from edgechat.board.summary import size
 from edgechat.cli.bars import Bars
-from edgechat.errors import TransferError, UsageError
+from edgechat.errors import InvalidInputError, TransferError, UsageError
 from edgechat.models.installed import InstalledModel, find
 from edgechat.models.names import parse_reference
 from edgechat.models.store import Store
@@ -55,6 +55,10 @@ def import_(directory: Path, fingerprint: str) -> None:
 
     paths = Paths.from_env()
     paths.require_models()
+    if not directory.is_dir():
+        raise InvalidInputError(
+            f"There is no directory {directory}.", hint="Name one that `edgechat models export` wrote; is it mounted?"
+        )
     trust_first(paths, directory, fingerprint)
     with Bars() as bars:
         signer, models = take(Store(paths), directory, progress=bars)
@@ -104,7 +108,9 @@ def trust(file: Path) -> None:
         with file.open("rb") as stream:
             content = stream.read(METADATA_LIMIT)
     except OSError as error:
-        raise UsageError(f"Cannot read {file}: {error.strerror}.") from error
+        raise InvalidInputError(
+            f"Cannot read {file}: {error.strerror}.", hint="It is metadata/1.root.json of the publisher's export."
+        ) from error
     click.echo(f"Bundles signed by {pin(Paths.from_env(), content)} are trusted from now on.", err=True)
 
 

@@ -65,7 +65,10 @@ def evaluate(task: str, file: Path, *, as_json: bool, **options: Any) -> None:  
         with file.open("rb") as stream:
             pairs = read_pairs(chunks(stream), str(file), loaded, limit=options["limit"])
     except OSError as error:
-        raise InvalidInputError(f"Cannot read {file}: {error.strerror}.") from error
+        raise InvalidInputError(
+            f"Cannot read {file}: {error.strerror}.",
+            hint="Name a file of JSON lines with input and reference: docs/eval.md",
+        ) from error
     for pair in pairs:
         if fault := reference_fault(task, pair.reference, loaded.output_model.model_fields):
             raise InvalidInputError(

@@ -155,12 +155,15 @@ def _number(kept: History, given: str) -> int:
     """The conversation meant by ``ID`` or ``last``."""
     if given == _LAST:
         if (last := kept.last()) is None:
-            raise InvalidInputError("There is no conversation yet.")
+            raise InvalidInputError("There is no conversation yet.", hint='Begin one: edgechat ask -c "…"')
         return last.id
     # SQLite's numbers have 64 bits.
     if not (given.isascii() and given.isdigit() and len(given) <= 18):
         raise UsageError(f"{given!r} is not the id of a conversation.", hint="See: edgechat history list")
-    return kept.conversation(int(given)).id
+    try:
+        return kept.conversation(int(given)).id
+    except InvalidInputError as error:
+        raise UsageError(error.message, hint=error.hint) from error
 
 
 def _print(message: Message, *, thoughts: bool) -> None:
@@ -208,6 +211,8 @@ def _read(file: str, name: str) -> str:
         data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
         return data.decode("utf-8-sig")
     except OSError as error:
-        raise InvalidInputError(f"Cannot read {name}: {error.strerror}.") from error
+        raise InvalidInputError(
+            f"Cannot read {name}: {error.strerror}.", hint="Name a file that exists, or - for standard input."
+        ) from error
     except UnicodeDecodeError as error:
         raise InvalidInputError(f"{name} is not UTF-8 text (byte {error.start}).") from error

@@ -20,6 +20,7 @@ from edgechat.tasks.language import LANGUAGES, locale_language
 from edgechat.tasks.registry import listed, load
 
 if TYPE_CHECKING:
+    from edgechat.tasks.batch import Tally
     from edgechat.tasks.contract import Task
     from edgechat.tasks.engine_generator import Identity
     from edgechat.tasks.job import Job, Report
@@ -148,16 +149,23 @@ def _run(job: Job, task: Task[Any, Any], paths: Paths, wish: Wish) -> Report:
         pace.clear()
         click.secho(clean_line(text), err=True, fg="yellow")
 
+    warning: list[str] = []
+
     def model(identity: Identity) -> None:
         if identity.is_starter:
-            note(STARTER_NOTE)
+            warning.append(STARTER_NOTE)
+
+    def advance(tally: Tally) -> None:
+        if tally.answered and warning:  # not for what the rules or an earlier run said
+            note(warning.pop())
+        pace.advance(tally.total, tally.not_ok)
 
     if job.parallel > 1:
         note(_PARALLEL_NOTE)
     listeners = Listeners(
         note=note,
         begin=pace.begin,
-        advance=lambda tally: pace.advance(tally.total, tally.not_ok),
+        advance=advance,
         model=model,
     )
     try:
@@ -189,9 +197,12 @@ def _judge(report: Report) -> None:
         click.echo(f"{report.unwritable} kept as they were: the file's encoding cannot write their new text.", err=True)
     if tally.not_ok:
         counts = ", ".join(f"{count} {name}" for name, count in sorted(tally.by_status.items()) if name != "ok")
-        raise AnswerError(
-            f"{tally.not_ok} of {tally.total} records are not ok: {counts}.", hint="Each says why in its `errors`."
-        )
+        for fault in report.faults:
+            click.echo(clean_line(fault), err=True)
+        hint = "Each says why in its `errors`."
+        if report.faults:
+            hint = "All of them, with their `errors`: --format jsonl" if tally.not_ok > len(report.faults) else ""
+        raise AnswerError(f"{tally.not_ok} of {tally.total} records are not ok: {counts}.", hint=hint)
 
 
 def _task(name: str) -> Task[Any, Any]:

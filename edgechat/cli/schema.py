@@ -24,7 +24,10 @@ def read_schema(given: str) -> dict[str, Any]:
         try:
             text = Path(given).read_text(encoding="utf-8-sig")
         except OSError as error:
-            raise SchemaError(f"Cannot read the schema {given}: {error.strerror}.") from error
+            raise SchemaError(
+                f"Cannot read the schema {given}: {error.strerror}.",
+                hint="Name a file that exists, or write the schema itself: --schema '{…}', or --schema any",
+            ) from error
         except UnicodeDecodeError as error:
             raise SchemaError(f"{given} is not UTF-8 text.") from error
     schema = parse(text)

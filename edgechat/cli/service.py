@@ -116,6 +116,7 @@ def status(*, is_system: bool) -> None:
     manager = Systemd.of(is_system=is_system, say=lambda _text: None)
     if not manager.file.exists():
         click.echo(f"not installed ({manager.file} does not exist)")
+        click.echo(f"  To install it: edgechat service install{' --system' if is_system else ''}", err=True)
         raise click.exceptions.Exit(ExitCode.STATE)
     manager.require()
     found = manager.properties(

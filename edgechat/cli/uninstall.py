@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgechat.errors import StateError
+from edgechat.errors import StateError, UsageError
 from edgechat.paths import Paths
 
 if TYPE_CHECKING:
@@ -39,6 +39,10 @@ def uninstall(*, keep_models: bool, yes: bool) -> None:
         _say_program()
         return
     if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError(
+                "Nobody can be asked: standard input is no terminal.", hint="To remove all this, add --yes."
+            )
         click.confirm("Remove all this?", abort=True, err=True)
     for manager in services:
         manager.take_away()

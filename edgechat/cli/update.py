@@ -79,7 +79,10 @@ def _chosen(paths: Paths, what: str | None) -> list[InstalledModel]:
     if what is None:
         models = [model for model in installed(paths) if not model.source.startswith("package:")]
         if not models:
-            raise ModelNotFoundError("No model is installed.", hint="Fetch one: edgechat models pull MODEL")
+            what_is = (
+                "Only the starter is installed, which pip updates." if installed(paths) else "No model is installed."
+            )
+            raise ModelNotFoundError(what_is, hint="Fetch a model: edgechat models pull")
         return models
     ref = parse_reference(what)
     if ref.kind != "catalog":

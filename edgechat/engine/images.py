@@ -58,8 +58,9 @@ def read(path: Path) -> str:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        why = error.strerror if isinstance(error, OSError) else error
         raise InvalidInputError(
-            f"The image {path} cannot be read: {error}.", hint="Name a PNG or JPEG file that exists."
+            f"The image {path} cannot be read: {why}.", hint="Name a PNG or JPEG file that exists."
         ) from error
     return encode(data, str(path))
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from io import FileIO
 from typing import TYPE_CHECKING
 
-from edgechat.errors import InvalidModelFileError, ModelNotFoundError, StateError
+from edgechat.errors import InvalidInputError, InvalidModelFileError, StateError
 from edgechat.models.claim import Claim, Facts, StagedFile
 from edgechat.models.durable import PRIVATE_FILE, make_directory, reporting, state_error, write_all
 from edgechat.models.gguf import GgufHeader, read_header
@@ -69,12 +69,12 @@ def add(
         progress: told about hashing and copying.
 
     Raises:
-        ModelNotFoundError: there is no such file.
+        InvalidInputError: there is no such file.
         InvalidModelFileError: it is no GGUF that could be loaded.
         StateError: the store cannot take it.
     """
     if not path.is_file():
-        raise ModelNotFoundError(f"There is no file {path}.", hint="Give the path of a GGUF file.")
+        raise InvalidInputError(f"There is no file {path}.", hint="Give the path of a GGUF file.")
     path = path.resolve()  # a link into another program's cache must not be linked as a link
     header = read_header(path)
     _require_model(path, header)
@@ -113,7 +113,7 @@ def _require_model(path: Path, header: GgufHeader) -> None:
 
 def _require_projector(path: Path) -> Path:
     if not path.is_file():
-        raise ModelNotFoundError(f"There is no file {path}.", hint="Give the path of the projector (mmproj).")
+        raise InvalidInputError(f"There is no file {path}.", hint="Give the path of the projector (mmproj).")
     path = path.resolve()
     if read_header(path).arch != "clip":
         raise InvalidModelFileError(

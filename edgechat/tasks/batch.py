@@ -60,6 +60,8 @@ class Tally:
     """Taken from the journal."""
     repeated: int = 0
     """Equal to an earlier input, and not asked again."""
+    answered: int = 0
+    """Those that a model has said something about, in this run."""
 
     @property
     def total(self) -> int:
@@ -143,7 +145,10 @@ class Batch:
                         self._pending.append(self._slot(record, pool))
                 self._settle()
                 while self._pending and (done := self._pending[0].done) is not None:
-                    record = self._pending.popleft().record
+                    slot = self._pending.popleft()
+                    record = slot.record
+                    if slot.future is not None and done.model is not None and done.timing.get("model_s"):
+                        self.tally.answered += 1
                     self.tally.by_status[done.status] = self.tally.by_status.get(done.status, 0) + 1
                     yield record, done
             pool.shutdown()

@@ -36,8 +36,12 @@ if TYPE_CHECKING:
     from edgechat.tasks.engine_generator import Identity
     from edgechat.tasks.language import Language
     from edgechat.tasks.records import Record
+    from edgechat.tasks.result import TaskResult
 
 PART = ".part"
+MAX_FAULTS = 10
+_SAYS_WHY = frozenset(("json", "jsonl", "csv"))
+"""Outputs whose records carry their ``errors``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,8 @@ class Report:
     flags: Mapping[str, int] = field(default_factory=dict)
     """In documents: how often each flag was raised."""
     unwritable: int = 0
+    faults: list[str] = field(default_factory=list)
+    """Which records are not ok and why, where the output has no place for it: the first few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,13 +190,27 @@ def run_job(
             fields = {} if source.is_document else job.fields  # a document's units have them already
             for record, done in batch.run(records.with_fields(source.records, fields)):
                 writer.write(record, done)
+                if done.status != "ok" and fmt not in _SAYS_WHY and len(report.faults) < MAX_FAULTS:
+                    report.faults.append(_fault(done))
                 tell.advance(batch.tally)
+            if not batch.tally.total and not source.is_document:
+                name = "Standard input" if job.source in {None, "-"} else job.source
+                raise InvalidInputError(
+                    f"{name} holds no record.", hint=f"What a record is made of: edgechat tasks show {task.name}"
+                )
             writer.finish()
         if isinstance(writer, output.Rewritten):
             report.flags, report.unwritable = writer.flags, writer.unwritable
         if journal is not None:
             journal.discard()
         return report
+
+
+def _fault(done: TaskResult) -> str:
+    why = "; ".join(
+        f"{problem.path}: {problem.message}" if problem.path else problem.message for problem in done.errors
+    )
+    return f"Record {done.id}: {why or done.status}"
 
 
 def _timeout_s(job: Job, source: _Input) -> float | None:

@@ -42,6 +42,9 @@ class Record:
     """The document's text between the unit before and this one."""
 
 
+_JSON_HINT = "Mend it there, or say what it is with --from: jsonl, csv, text."
+
+
 def json_value(text: str, name: str) -> Any:  # noqa: ANN401 - whatever JSON holds
     """The value of a JSON text.
 
@@ -51,9 +54,9 @@ def json_value(text: str, name: str) -> Any:  # noqa: ANN401 - whatever JSON hol
     try:
         return json.loads(text.removeprefix(BOM))
     except json.JSONDecodeError as error:
-        raise InvalidInputError(f"{name} is not JSON: {error.msg} (line {error.lineno}).") from error
+        raise InvalidInputError(f"{name} is not JSON: {error.msg} (line {error.lineno}).", hint=_JSON_HINT) from error
     except (ValueError, RecursionError) as error:
-        raise InvalidInputError(f"{name} is not JSON: {error}.") from error
+        raise InvalidInputError(f"{name} is not JSON: {error}.", hint=_JSON_HINT) from error
 
 
 def value_records(values: Iterable[object]) -> Iterator[Record]:

@@ -141,13 +141,13 @@ def test_rm_can_be_undone_until_purged() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["show", "9"], ExitCode.INVALID_INPUT, "There is no conversation 9."),
+        (["show", "9"], ExitCode.USAGE, "There is no conversation 9."),
         (["show", "pump"], ExitCode.USAGE, "'pump' is not the id"),
         (["show", "9" * 30], ExitCode.USAGE, "is not the id"),
         (["show", "-1"], ExitCode.USAGE, "No such option"),
         (["rm"], ExitCode.USAGE, "Which conversations?"),
         (["rm", "--undo", "--purge", "1"], ExitCode.USAGE, "choose one"),
-        (["rm", "1", "9"], ExitCode.INVALID_INPUT, "There is no conversation 9."),
+        (["rm", "1", "9"], ExitCode.USAGE, "There is no conversation 9."),
         (["export", "1", "--out", "/proc/nowhere.md"], ExitCode.STATE, "Choose another place"),
         (["search"], ExitCode.USAGE, "Missing argument"),
     ],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.errors import InvalidModelFileError, LicenceNotAcceptedError, ModelNotFoundError
+from edgechat.errors import InvalidInputError, InvalidModelFileError, LicenceNotAcceptedError, ModelNotFoundError
 from edgechat.models.add import Identity, add
 from edgechat.models.claim import Facts
 from edgechat.models.found import found
@@ -84,7 +84,7 @@ class TestAdd:
         projector = write_gguf(tmp_path / "mmproj.gguf", {"general.architecture": "clip"})
         with pytest.raises(InvalidModelFileError, match="projector of a vision model"):
             add(store, projector)
-        with pytest.raises(ModelNotFoundError, match="There is no file"):
+        with pytest.raises(InvalidInputError, match="There is no file"):
             add(store, tmp_path / "missing.gguf")
 
     def test_a_hostile_name_in_the_header_stays_inside_the_store(
