@@ -1,7 +1,7 @@
 """What another user's client may ask of this engine, which belongs to its owner: answers, and nothing else.
 
-A guest neither ends the engine nor chooses what is loaded, opens none of the owner's files, and keeps no conversation on
-the owner's disk. Knows requests, and no sockets.
+A guest neither ends the engine nor chooses what is loaded, opens none of the owner's files, and keeps no conversation
+on the owner's disk. Knows requests, and no sockets.
 """
 
 from __future__ import annotations
