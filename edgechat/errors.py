@@ -107,14 +107,21 @@ class ContextOverflowError(InvalidInputError):
     Attributes:
         prompt_tokens: tokens in the rendered prompt.
         n_ctx: tokens the context holds.
+        is_largest: the model was trained on no larger context, so that asking for one would not help.
         dropped: messages that would have to go for the rest to fit; 0 where none may.
     """
 
-    def __init__(self, prompt_tokens: int, n_ctx: int, *, message: str = "", hint: str = "") -> None:
+    def __init__(
+        self, prompt_tokens: int, n_ctx: int, *, message: str = "", hint: str = "", is_largest: bool = False
+    ) -> None:
+        way_out = "Shorten the input, or ask for a larger context with --ctx."
+        if is_largest:
+            way_out = "Shorten the input, or choose a model with a larger context: this one was trained on no more."
         super().__init__(
             message or f"The prompt is {prompt_tokens} tokens; the context holds {n_ctx} and needs room for an answer.",
-            hint=hint or "Shorten the input, or ask for a larger context with --ctx.",
+            hint=hint or way_out,
         )
+        self.is_largest = is_largest
         self.prompt_tokens = prompt_tokens
         self.n_ctx = n_ctx
         self.dropped = 0

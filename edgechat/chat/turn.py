@@ -30,10 +30,7 @@ if TYPE_CHECKING:
     from edgechat.chat.conversation import Conversation, Message
     from edgechat.chat.history import History
 
-OVERFLOW_HINT = (
-    "The whole conversation is read again for each answer. Begin a new one with `edgechat ask -c --new`, or ask for a "
-    "larger context with --ctx."
-)
+OVERFLOW_HINT = "The whole conversation is read again for each answer. Begin a new one with `edgechat ask -c --new`"
 
 
 def as_messages(system: str, kept: Iterable[Message]) -> tuple[request.Message, ...]:
@@ -171,7 +168,7 @@ class Turn:
             self._take_back()
             if is_alone:
                 raise
-            raise ContextOverflowError(error.prompt_tokens, error.n_ctx, hint=OVERFLOW_HINT) from error
+            raise ContextOverflowError(error.prompt_tokens, error.n_ctx, hint=_hint(error)) from error
         except (InvalidInputError, NoModelError):
             self._take_back()
             raise
@@ -221,3 +218,7 @@ class Turn:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _hint(error: ContextOverflowError) -> str:
+    return f"{OVERFLOW_HINT}." if error.is_largest else f"{OVERFLOW_HINT}, or ask for a larger context with --ctx."

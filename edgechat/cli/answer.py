@@ -31,6 +31,7 @@ class AnswerView:
         as_json: write one JSON object at the end.
         stats: ``text``, ``json`` or None.
         shows_thoughts: write a thinking model's thoughts to standard error.
+        n_ctx: the context that was asked for, to say so where there is less.
         check: looks at a complete answer and returns what is wrong with it; such an answer is not written.
     """
 
@@ -42,11 +43,12 @@ class AnswerView:
         as_json: bool,
         stats: str | None,
         shows_thoughts: bool,
+        n_ctx: int | None = None,
         check: Callable[[str, str], EdgechatError | None] | None = None,
     ) -> None:
         self._check = check
         self.fault: EdgechatError | None = None
-        self._question = question
+        self._question, self._wished_n_ctx = question, n_ctx or 0
         self._is_streaming, self._as_json = is_streaming, as_json
         self._stats, self._shows_thoughts = stats, shows_thoughts
         self._began = time.monotonic()
@@ -102,7 +104,11 @@ class AnswerView:
         if event.is_starter:
             self._note(STARTER_NOTE)
         if self._trimmed is not None:
-            self._note(f"{self._trimmed.note} A larger one: --ctx N")
+            self._note(self._trimmed.note + self._larger(event))
+        if self._wished_n_ctx > event.n_ctx:
+            is_trained = 0 < event.n_ctx_train <= event.n_ctx
+            why = "the model was trained on no more" if is_trained else "more would not fit"
+            self._note(f"n_ctx {event.n_ctx}: {why}.")
         from edgechat.cli.script_hint import script_warning  # noqa: PLC0415 - read while the engine reads the prompt
 
         if warning := script_warning(self._question, event.languages, event.model):
@@ -142,13 +148,18 @@ class AnswerView:
             sys.stdout.write("".join(self._answer))
         self._end_line()
         if event.is_context_full:
-            self._note("The context is full: the answer was cut. A larger one: --ctx N")
+            self._note("The context is full: the answer was cut." + self._larger(self._started))
         elif event.finish_reason == "length" and self.fault is None:
             self._note(f"The answer was cut at {event.usage['completion_tokens']} tokens. More: -n N")
         if self._stats == "json":
             click.echo(json.dumps(self.facts(event), ensure_ascii=False), err=True)
         elif self._stats == "text":
             click.echo(self._summary(event), err=True)
+
+    @staticmethod
+    def _larger(started: Started | None) -> str:
+        """The way to a larger context, where the model has one."""
+        return "" if started and 0 < started.n_ctx_train <= started.n_ctx else " A larger one: --ctx N"
 
     def _end_line(self) -> None:
         """End the last line of a text answer, so that a prompt or a note starts on its own."""

@@ -125,6 +125,7 @@ def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  #
         as_json=options["as_json"],
         stats=options["stats"],
         shows_thoughts=options["think"],
+        n_ctx=options["n_ctx"],
     )
     turn = _begin_turn(paths, text, options, config.system) if options["is_kept"] else None
     try:

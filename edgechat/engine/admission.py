@@ -197,6 +197,7 @@ class Admission:
                 languages=choice.languages,
                 is_starter=choice.is_starter,
                 stepped_down_from=choice.stepped_down_from,
+                n_ctx_train=home.model.n_ctx_train,
             ),
             waiting.request_id,
         )

@@ -40,6 +40,8 @@ class Started:
     languages: tuple[str, ...]
     is_starter: bool
     stepped_down_from: str | None
+    n_ctx_train: int = 0
+    """The largest context that the model was trained on; 0 where nobody said."""
 
 
 @dataclass(frozen=True, slots=True)

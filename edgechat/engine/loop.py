@@ -170,7 +170,8 @@ class DecodeLoop:
 
     def _check_room(self, n_prompt: int) -> None:
         if n_prompt >= self._context.n_ctx:
-            raise ContextOverflowError(n_prompt, self._context.n_ctx)
+            n_ctx = self._context.n_ctx
+            raise ContextOverflowError(n_prompt, n_ctx, is_largest=n_ctx >= self._home.model.n_ctx_train)
         if len(self._admission.waiting) >= MAX_WAITING:
             raise EngineBusyError(
                 f"{MAX_WAITING} requests are waiting already.", cause="busy", hint="Try again in a moment."

@@ -263,7 +263,8 @@ class Residence:
                 message = (
                     f"The prompt is {least} tokens or more; the context holds {n_ctx} and needs room for an answer."
                 )
-                raise ContextOverflowError(least, n_ctx, message=message)
+                is_largest = n_ctx >= self.model.n_ctx_train
+                raise ContextOverflowError(least, n_ctx, message=message, is_largest=is_largest)
 
     @cached_property
     def _longest_piece(self) -> int:

@@ -194,10 +194,8 @@ def run_job(
                     report.faults.append(_fault(done))
                 tell.advance(batch.tally)
             if not batch.tally.total and not source.is_document:
-                name = "Standard input" if job.source in {None, "-"} else job.source
-                raise InvalidInputError(
-                    f"{name} holds no record.", hint=f"What a record is made of: edgechat tasks show {task.name}"
-                )
+                name = "Standard input" if job.source == "-" else job.source
+                raise InvalidInputError(f"{name} holds no record.", hint=f"See: edgechat tasks show {task.name}")
             writer.finish()
         if isinstance(writer, output.Rewritten):
             report.flags, report.unwritable = writer.flags, writer.unwritable

@@ -96,6 +96,16 @@ def test_a_missing_disk_of_models_is_said_even_while_an_engine_answers(cli: Cli,
     assert "Mount that disk" in done.stderr
 
 
+def test_a_context_beyond_the_models_own_is_said_and_never_advised(cli: Cli) -> None:
+    done = cli("ask", "-n", "1", "hi", "--ctx", "9000")
+    assert done.returncode == 0
+    assert "n_ctx 8192: the model was trained on no more." in done.stderr
+    refused = cli("ask", "word " * 9000, "--ctx", "9000")
+    assert refused.returncode == 4
+    assert "trained on no more" in refused.stderr
+    assert "--ctx" not in refused.stderr
+
+
 def test_no_question_is_a_usage_error(cli: Cli) -> None:
     done = cli("ask")
     assert (done.returncode, done.stdout) == (2, "")

@@ -13,7 +13,7 @@ from edgechat.errors import EngineProtocolError
 EVENTS = [
     Queued("behind 2 running"),
     Loading(0.5, "m"),
-    Started("m", "q4_k_m", 2048, 10, 4, ("en", "ja"), True, None),
+    Started("m", "q4_k_m", 2048, 10, 4, ("en", "ja"), True, None, 2048),
     Started("m", "q4_k_m", 2048, 10, 4, (), False, "m:q4_k_m n_ctx 4096 KV f16"),
     Trimmed(4, 4096, "They spoke of pumps.", is_new=True),
     Prefill(5, 10),
