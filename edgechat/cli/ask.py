@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("prompt", required=False)
-@click.option("-m", "--model", help="A model's name, NAME:QUANT, or the path of a GGUF file.")
+@click.option("-m", "--model", metavar="MODEL", help="A model's name, NAME:QUANT, or the path of a GGUF file.")
 @click.option("-s", "--system", help="System message.")
 @click.option(
     "-f", "--file", "files", multiple=True, type=click.Path(path_type=Path), help="Append a text file. Repeatable."
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 @click.option("--min-p", type=float, help="Drop tokens below this share of the best one's probability.")
 @click.option("--repeat-penalty", type=float, help="Above 1 discourages repetition.")
 @click.option("--seed", type=int, help="Makes sampling repeatable.")
-@click.option("--ctx", "n_ctx", type=click.IntRange(min=256), help="Context size in tokens.")
+@click.option("--ctx", "n_ctx", type=click.IntRange(min=256), metavar="N", help="Context size in tokens.")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Give up after S seconds.")
 @click.option(
     "--schema",

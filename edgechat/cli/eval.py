@@ -37,12 +37,20 @@ _SHOWN_SHA = 12
 @click.argument("task")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("-m", "--model", help="A model's name, NAME:QUANT, or the path of a GGUF file.")
+@click.option("-m", "--model", metavar="MODEL", help="A model's name, NAME:QUANT, or the path of a GGUF file.")
 @click.option("--allow-step-down", is_flag=True, help="Let what `models use` fixed give way when memory is short.")
 @click.option("--limit", type=click.IntRange(min=1), help="Take the first so many records.")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Seconds for each record.")
-@click.option("--seed", type=click.IntRange(0, (1 << 32) - 1), default=0, show_default=True, help="Decoding is greedy.")
-@click.option("--out", type=click.Path(path_type=Path), help="Keep the results there (JSON lines), and a journal.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, (1 << 32) - 1),
+    default=0,
+    show_default=True,
+    help="Kept with the scores and handed to the model; decoding is greedy, so it changes nothing.",
+)
+@click.option(
+    "--out", metavar="FILE", type=click.Path(path_type=Path), help="Keep the results there (JSON lines), and a journal."
+)
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run to the same --out.")
 def evaluate(task: str, file: Path, *, as_json: bool, **options: Any) -> None:  # noqa: ANN401 - click's
     """Score TASK over FILE: JSON lines of {"input": {...}, "reference": {...}}.

@@ -91,7 +91,7 @@ def search(words: tuple[str, ...], limit: int, *, as_json: bool) -> None:
 @history.command()
 @click.argument("conversations", metavar="[ID|last]...", nargs=-1)
 @click.option("--format", "form", type=click.Choice(["md", "json"]), help="Default: by --out's name, else md.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file instead.")
+@click.option("--out", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file instead.")
 def export(conversations: tuple[str, ...], form: str | None, out: Path | None) -> None:
     """Write conversations as Markdown to read, or as JSON that `history import` takes back whole. Default: all."""
     with History.open_to_read(Paths.from_env()) as kept:

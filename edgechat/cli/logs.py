@@ -33,7 +33,7 @@ _LONGEST = 1 << 20
     type=click.IntRange(0, 100_000),
     default=50,
     show_default=True,
-    help="Lines of each log.",
+    help="How many of the last lines of each log to show; 0 shows none (with -f: only what is new).",
 )
 @click.argument("which", nargs=-1, type=click.Choice(list(_FILES)))
 def logs(which: tuple[str, ...], *, follow: bool, n_lines: int) -> None:

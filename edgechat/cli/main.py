@@ -38,6 +38,23 @@ _COMMANDS = {
 """Name -> (where it lives, the line ``--help`` shows). Help text stands here so that listing imports nothing."""
 
 
+_SYNONYMS = {
+    "add": "models add",
+    "chat": "tui",
+    "download": "models pull",
+    "fetch": "models pull",
+    "generate": "ask",
+    "install": "models pull",
+    "list": "models list",
+    "ls": "models list",
+    "pull": "models pull",
+    "rm": "models rm",
+    "server": "serve",
+    "ui": "tui",
+}
+"""What people type who know other tools."""
+
+
 class LazyGroup(click.Group):
     """A group whose subcommands are imported when they are run."""
 
@@ -65,7 +82,10 @@ class LazyGroup(click.Group):
         if args and not args[0].startswith("-") and args[0] not in _COMMANDS:
             import difflib  # noqa: PLC0415 - only on the way to an error
 
-            near = difflib.get_close_matches(args[0], _COMMANDS, n=1)
+            given = args[0].lower()
+            near = [_SYNONYMS[given]] if given in _SYNONYMS else []
+            near = near or [name for name in _COMMANDS if sorted(name) == sorted(given)]  # `aks`
+            near = near or difflib.get_close_matches(given, _COMMANDS, n=1)
             hint = f" Did you mean `edgechat {near[0]}`?" if near else " See `edgechat --help`."
             ctx.fail(f"There is no command {args[0]!r}.{hint}")
         return super().resolve_command(ctx, args)

@@ -82,7 +82,7 @@ def list_(*, with_catalog: bool, as_json: bool) -> None:
 
 @models.command()
 @click.argument("model")
-@click.option("--ctx", "n_ctx", type=click.IntRange(min=256), help="Also fix the context, in tokens.")
+@click.option("--ctx", "n_ctx", type=click.IntRange(min=256), metavar="N", help="Also fix the context, in tokens.")
 def use(model: str, n_ctx: int | None) -> None:
     """Fix the MODEL to use when none is named.
 
@@ -105,7 +105,7 @@ def use(model: str, n_ctx: int | None) -> None:
 
 @models.command()
 @click.argument("model")
-@click.option("--yes", "-y", is_flag=True, help="Do not ask when several quantizations go.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask when several quantizations go.")
 def rm(model: str, *, yes: bool) -> None:
     """Remove MODEL, or only one quantization of it (NAME:QUANT)."""
     paths = Paths.from_env()

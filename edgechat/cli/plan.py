@@ -61,7 +61,8 @@ def plan(model: str | None, board_name: str | None, n_ctx: int | None, *, as_jso
         found = plan_best(paths, board, wish, is_here=is_here)
     else:
         found = plan_model(paths, board, model, wish, is_here=is_here)
-    if is_here and found.fits and (file := _file(paths, found, model)) is not None:
+    file = _file(paths, found, model) if is_here else None
+    if found.fits and file is not None:
         from edgechat.engine.dry_run import confirmed  # noqa: PLC0415
 
         found = confirmed(found, file)
@@ -69,7 +70,7 @@ def plan(model: str | None, board_name: str | None, n_ctx: int | None, *, as_jso
         click.echo(json.dumps(to_json(found), ensure_ascii=False, indent=2))
     else:
         width = max(60, min(shutil.get_terminal_size((80, 24)).columns, 100))
-        for line in _lines(found, board, width):
+        for line in _lines(found, board, width, is_installed=file is not None):
             click.echo(line)
     if not found.fits:
         raise DoesNotFitError(
@@ -120,9 +121,12 @@ def to_json(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _lines(plan: Plan, board: Board, width: int) -> Iterator[str]:
+def _lines(plan: Plan, board: Board, width: int, *, is_installed: bool) -> Iterator[str]:
     verdict = click.style("fits", fg="green") if plan.fits else click.style("does not fit", fg="red")
     yield f"{click.style(f'{plan.model}:{plan.quant.lower()}', bold=True)} {verdict} on {board.name or board.model}"
+    share = f"{plan.memory.host / plan.available:.0%}" if plan.available else "all"
+    where = "on this disk" if is_installed else "to download"
+    yield f"{_mb(plan.file_bytes)} MB {where}, {share} of the free memory when it runs"
     yield ""
     yield _label("memory") + _bar(plan, width - _LABEL_WIDTH)
     marks = _marks()

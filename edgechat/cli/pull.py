@@ -35,7 +35,7 @@ _REASONS_SHOWN = 3
 @click.argument("model", required=False)
 @click.option("--accept-licence", is_flag=True, help="You have read the model's licence and accept it.")
 @click.option("--force", is_flag=True, help="Fetch it although it does not fit this board.")
-@click.option("--yes", "-y", is_flag=True, help="Do not ask before fetching what the plan recommends.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask before fetching what the plan recommends.")
 def pull(model: str | None, *, accept_licence: bool, force: bool, yes: bool) -> None:
     """Fetch MODEL from the hub: NAME[:QUANT] of the catalog, or ORG/REPO[:QUANT|:FILE].
 

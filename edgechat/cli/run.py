@@ -47,7 +47,12 @@ class _TaskList(click.Command):
 @click.argument("task")
 @click.argument("source", metavar="[INPUT|-]", required=False)
 @click.option("--field", "pairs", metavar="NAME=VALUE", multiple=True, help="Set a field of every record. Repeatable.")
-@click.option("--out", type=click.Path(path_type=Path), help="Write there, keeping a journal so it can be resumed.")
+@click.option(
+    "--out",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Write there, keeping a journal so it can be resumed.",
+)
 @click.option("--format", "fmt", help="json, jsonl, csv, or what the task renders (md, html, text).")
 @click.option("--from", "form", help="Form of INPUT where its name does not say: json, jsonl, csv, text, md, srt, …")
 @click.option("--encoding", default="utf-8", show_default=True, help="Encoding of INPUT, for example cp932.")
@@ -72,11 +77,15 @@ class _TaskList(click.Command):
     help="Seconds for each record; a single one's count from the start of the command.",
 )
 @click.option("--follow", is_flag=True, help="Read a live stream of JSON lines; alerts go out at once.")
-@click.option("--seed", type=click.IntRange(0, (1 << 32) - 1), help="Kept with every result.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, (1 << 32) - 1),
+    help="Kept with every result and handed to the model; tasks decode greedily, so answers stay the same.",
+)
 @click.option("--language", type=click.Choice(LANGUAGES), help="Language of texts; the locale's otherwise.")
 @click.option("--no-cache", is_flag=True, help="Ask again even where the same input was answered before.")
 @click.option("--allow-step-down", is_flag=True, help="Let what `models use` fixed give way when memory is short.")
-@click.option("-m", "--model", help="A model's name, NAME:QUANT, or the path of a GGUF file.")
+@click.option("-m", "--model", metavar="MODEL", help="A model's name, NAME:QUANT, or the path of a GGUF file.")
 def run(task: str, source: str | None, **options: Any) -> None:  # noqa: ANN401 - click's
     """Run TASK over INPUT: .json one record; .jsonl or .csv many; text where the task takes text.
 

@@ -25,15 +25,23 @@ _DEFECTS_PER_MINUTE = 3
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others demand a token.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
-@click.option("-m", "--model", help="The model to answer with: a name, NAME:QUANT, or the path of a GGUF file.")
-@click.option("--ctx", "n_ctx", type=click.IntRange(min=256), help="Context size in tokens.")
+@click.option(
+    "-m", "--model", metavar="MODEL", help="The model to answer with: a name, NAME:QUANT, or the path of a GGUF file."
+)
+@click.option("--ctx", "n_ctx", type=click.IntRange(min=256), metavar="N", help="Context size in tokens.")
 @click.option("--allow-step-down", is_flag=True, help="Let what `models use` fixed give way when memory is short.")
 @click.option("--parallel", type=click.IntRange(1, 32), default=8, show_default=True, help="Answers at once.")
 @click.option("--queue", type=click.IntRange(0, 1000), default=32, show_default=True, help="Requests that may wait.")
 @click.option(
     "--timeout", "timeout_s", type=click.FloatRange(1, 86400), default=600, show_default=True, help="Seconds an answer."
 )
-@click.option("--allow-host", "allowed", multiple=True, metavar="NAME", help="A further name in Host. Repeatable.")
+@click.option(
+    "--allow-host",
+    "allowed",
+    multiple=True,
+    metavar="NAME",
+    help="Answer requests under this host name too (a proxy's, say); others are refused. Repeatable.",
+)
 @click.option("--token", "needs_token", is_flag=True, help="Demand the token on loopback too (behind a proxy).")
 @click.option("--rotate-token", is_flag=True, help="Make a new token, say where it is, and end.")
 @click.option("--keep-alive", help="How long the idle engine stays: 30m, 2h, 0 (leave), -1 (stay).")

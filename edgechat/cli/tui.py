@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 @click.option("--web", is_flag=True, help="Serve it to a browser instead.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address for --web; others demand a token.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
-@click.option("--allow-host", "allowed", multiple=True, metavar="NAME", help="A further name in Host. Repeatable.")
+@click.option(
+    "--allow-host",
+    "allowed",
+    multiple=True,
+    metavar="NAME",
+    help="Answer requests under this host name too (a proxy's, say); others are refused. Repeatable.",
+)
 @click.option("--token", "needs_token", is_flag=True, help="Demand the token on loopback too (behind a proxy).")
 def tui(*, web: bool, host: str, port: int, allowed: tuple[str, ...], needs_token: bool) -> None:
     """Open the terminal UI: chat, conversations, models, tasks, board."""

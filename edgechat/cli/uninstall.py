@@ -20,7 +20,7 @@ _MANY = 5
 
 @click.command()
 @click.option("--keep-models", is_flag=True, help="Leave the model store where it is.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def uninstall(*, keep_models: bool, yes: bool) -> None:
     """Stop the engine; remove services, settings, conversations, caches, logs and models. Says what it frees first."""
     from edgechat.engine import client  # noqa: PLC0415

@@ -248,3 +248,34 @@ def test_help_is_for_people(name, command):
     text = command.get_help(click.Context(command, info_name=name))
     assert "\\" not in text
     assert "\b" not in text
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("aks", "ask"),
+        ("sak", "ask"),
+        ("ps1", "ps"),
+        ("download", "models pull"),
+        ("install", "models pull"),
+        ("chat", "tui"),
+    ],
+)
+def test_a_slip_or_another_tools_word_leads_to_the_command(typed, meant):
+    done = run(typed)
+    assert done.returncode == ExitCode.USAGE
+    assert f"Did you mean `edgechat {meant}`?" in done.stderr
+
+
+def test_an_option_is_spelled_alike_in_every_command():
+    spelled: dict[str, set[tuple[object, ...]]] = {}
+    for _, command in every_command(root, "edgechat"):
+        for each in command.params:
+            if isinstance(each, click.Option) and {"--ctx", "--out", "--yes", "--model"} & set(each.opts):
+                spelled.setdefault(each.opts[-1], set()).add((*each.opts, each.metavar))
+    assert spelled == {
+        "--ctx": {("--ctx", "N")},
+        "--out": {("--out", "FILE")},
+        "--yes": {("-y", "--yes", None)},
+        "--model": {("-m", "--model", "MODEL")},
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -81,6 +82,7 @@ def test_people_see_a_bar_reasons_and_alternatives_in_80_columns():
     text = run("--board", "pi5-4gb")
 
     assert "fits on pi5-4gb" in text
+    assert re.search(r"^[\d,]+ MB to download, \d+% of the free memory when it runs$", text, re.MULTILINE)
     assert "WHY NOT" in text
     assert "█" in text
     assert "\x1b" not in text
