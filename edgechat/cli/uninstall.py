@@ -39,11 +39,7 @@ def uninstall(*, keep_models: bool, yes: bool) -> None:
         _say_program()
         return
     if not yes:
-        if not sys.stdin.isatty():
-            raise UsageError(
-                "Nobody can be asked: standard input is no terminal.", hint="To remove all this, add --yes."
-            )
-        click.confirm("Remove all this?", abort=True, err=True)
+        _confirm()
     for manager in services:
         manager.take_away()
     troubles: list[str] = []
@@ -62,6 +58,23 @@ def uninstall(*, keep_models: bool, yes: bool) -> None:
         raise StateError(f"{len(troubles)} files could not be removed.", hint="See the list above.")
     click.echo(f"Removed; {_size(sum(each.freed for _, each in found))} are free again.")
     _say_program()
+
+
+def _confirm() -> None:
+    """Ask whether all this may go; a script may answer through a pipe.
+
+    Raises:
+        UsageError: nobody is there to answer.
+    """
+    try:
+        is_wanted = click.confirm("Remove all this?", err=True)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        click.echo(err=True)
+        raise UsageError("Nobody answered.", hint="To remove all this without being asked, add --yes.") from None
+    if not is_wanted:
+        raise click.Abort
 
 
 def _services() -> list[Systemd]:
