@@ -133,7 +133,7 @@ def test_rm_can_be_undone_until_purged() -> None:
     run("history", "rm", "--undo", "2")
     assert [each["id"] for each in run_json("history", "list")] == [2]
     assert "Removed 1 conversation(s) for good" in run("history", "rm", "--purge").stderr
-    run("history", "rm", "--undo", "1", code=ExitCode.INVALID_INPUT)
+    run("history", "rm", "--undo", "1", code=ExitCode.USAGE)
     assert "Removed 1 conversation(s) for good" in run("history", "rm", "--purge", "last").stderr
     assert run_json("history", "list") == []
 

@@ -74,8 +74,11 @@ def test_trust_by_key_file_and_rotation(sender: Command, receiver: Command, stic
 
 def test_what_cannot_be_exported_or_imported(sender: Command, tmp_path: Path) -> None:
     sender("export", "nothing", str(tmp_path / "stick"), code=ExitCode.NO_MODEL)
-    missing = sender("import", str(tmp_path / "nowhere"), code=ExitCode.TRANSFER)
-    assert "metadata/1.root.json is missing" in missing.stderr
+    missing = sender("import", str(tmp_path / "nowhere"), code=ExitCode.INVALID_INPUT)
+    assert "There is no directory" in missing.stderr
+    (tmp_path / "empty").mkdir()
+    hollow = sender("import", str(tmp_path / "empty"), code=ExitCode.TRANSFER)
+    assert "metadata/1.root.json is missing" in hollow.stderr
     sender("export", "tiny", code=ExitCode.USAGE)
 
 

@@ -146,7 +146,7 @@ def test_the_starter_is_listed_and_not_ours_to_remove(run: Command) -> None:
         (("pull", "./x.gguf"), ExitCode.USAGE),
         (("add",), ExitCode.USAGE),
         (("add", "--found", "x.gguf"), ExitCode.USAGE),
-        (("add", "/nowhere.gguf"), ExitCode.NO_MODEL),
+        (("add", "/nowhere.gguf"), ExitCode.INVALID_INPUT),
         (("pull", "qwen9"), ExitCode.NO_MODEL),
         (("rm", "qwen9"), ExitCode.NO_MODEL),
         (("verify", "qwen9"), ExitCode.NO_MODEL),
