@@ -244,7 +244,7 @@ class DecodeLoop:
         began = time.monotonic()
         reading = self._next_to_read()
         view = None if reading is None else reading.views.get(reading.n_past)
-        if reading is not None and view is None and (chunk := self._pace.chunk(n_decoding)):
+        if reading is not None and view is None and (chunk := self._pace.chunk(n_decoding, self._n_unread)):
             n_prefilled = self._add_chunk(reading, chunk, began)
         self._vital.stage = "prefill" if n_prefilled else "decode"
         if context.room < context.n_batch:
@@ -271,6 +271,10 @@ class DecodeLoop:
             self._admission.keep_prefix(sequence)
         done = min(sequence.n_past, len(sequence.prompt))
         sequence.reader.send(Prefill(done, len(sequence.prompt)), sequence.request_id)
+
+    @property
+    def _n_unread(self) -> int:
+        return sum(sequence.logits_at < 0 for sequence in self._running)
 
     def _next_to_read(self) -> Sequence | None:
         """Prompts are read in turns, a piece each, so that a short one waits for no long one; batch work is last."""

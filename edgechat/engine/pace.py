@@ -16,6 +16,9 @@ SLOWER = 2.0
 """A mixed step against one that only decodes: the answers keep half of the machine, the prompt gets the other half.
 The 95th percentile stays below 2.5 with what steps vary by."""
 
+MOST_CLAIMS = 4
+"""Prompts that count when many wait: however many come at once, the answers keep a fifth of the machine."""
+
 UNSEEN_S = 0.04
 """Steps up to this long are nobody's stall, however fast the model is alone: text is handed over every 0.08 s."""
 
@@ -46,8 +49,13 @@ class Pace:
         self._unlooked = 0
         self._last = 0
 
-    def chunk(self, n_decoding: int) -> int:
-        """Prompt tokens to read in a step beside ``n_decoding`` answers; 0 means that it is to decode alone."""
+    def chunk(self, n_decoding: int, n_reading: int = 1) -> int:
+        """Prompt tokens to read in a step beside ``n_decoding`` answers; 0 means that it is to decode alone.
+
+        Args:
+            n_decoding: answers that a long step holds up.
+            n_reading: prompts that wait to be read; each has a claim to as much time as the answers together.
+        """
         if not n_decoding:
             return self._first if self._alone is None else max(int(ALONE_S / self._alone), LEAST_ALONE)
         quiet = self._decoding.get(n_decoding)
@@ -56,7 +64,8 @@ class Pace:
         # Reading in small pieces is the dearer way, so what it costs is learned from steps of about this size. A token
         # that is read costs no more than one that is written.
         each = self._beside or quiet / n_decoding
-        allowed = max(SLOWER * quiet, UNSEEN_S) - quiet
+        slower = max(SLOWER, 1.0 + min(n_reading, MOST_CLAIMS))
+        allowed = max(slower * quiet, UNSEEN_S) - quiet
         return max(min(int(allowed / each + 1e-6), 2 * self._last + 1), 1)
 
     def took(self, n_decoding: int, n_read: int, seconds: float) -> None:

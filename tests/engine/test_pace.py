@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.engine.pace import ALONE_S, LEAST_ALONE, LOOK_EVERY, SLOWER, UNSEEN_S, Pace
+from edgechat.engine.pace import ALONE_S, LEAST_ALONE, LOOK_EVERY, MOST_CLAIMS, SLOWER, UNSEEN_S, Pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,3 +104,21 @@ def test_beside_a_number_of_answers_never_met_a_step_decodes_alone_first() -> No
     read_beside(machine(0.03, 0.01), 1, pace)
 
     assert pace.chunk(2) == 0
+
+
+def test_many_newcomers_together_get_more_than_one_but_not_everything() -> None:
+    written_s = 0.05
+    pace, cost = Pace(128), machine(written_s, written_s / 2)
+    read_beside(cost, pace=pace)
+
+    def longest(n_reading: int) -> float:
+        pace.took(1, 0, written_s)
+        chunk = 0
+        for _ in range(10):  # a piece grows step by step
+            chunk = pace.chunk(1, n_reading)
+            pace.took(1, chunk, cost(1, chunk))
+        return cost(1, chunk) / written_s
+
+    assert longest(1) <= SLOWER * 1.001
+    assert SLOWER < longest(3) <= 4.001
+    assert longest(100) <= (1 + MOST_CLAIMS) * 1.001
