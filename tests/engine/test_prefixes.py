@@ -115,7 +115,8 @@ context = N(n_ctx=1000, n_seq_max=2)
 admission = Admission(N(context=context, model=N(is_rewindable=True)))
 for n in range(50):
     grant = admission._cells.admit((n, 1, 2), 10)
-    held = N(slot=grant.slot, n_past=3, request=N(keep=f"chat {n}"), views={}, tokens=lambda a, b, n=n: [n, 1, 2])
+    asked = N(keep=f"chat {n}", messages=())
+    held = N(slot=grant.slot, n_past=3, request=asked, beyond=0, tokens=lambda a, b, n=n: [n, 1, 2])
     admission.release(held)
 sys.stdout.write(f"{list(admission._unsaved)}")
 """
