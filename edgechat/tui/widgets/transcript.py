@@ -126,6 +126,10 @@ class Transcript(VerticalScroll, can_focus=False):
             await self.mount_all([MessageView(message) for message in older], before=first)
             for view in self.views[MOST:]:
                 await view.remove()
+            if self.is_anchored and not self._anchor_released:
+                # The end is in sight and stays so. A scroll of ours before all is laid out would let go of it.
+                self.anchor()
+                return
             # What was read stays where it was.
             self.call_after_refresh(self._keep_place, height)
         finally:
