@@ -2,7 +2,9 @@
 """Hold the memory prediction against what a load really takes, over a grid of models and settings.
 
 Every point is loaded by ``measure_memory.py`` in a child of its own; the prediction is ``edgechat.models.need``'s for
-the same settings and the same bare process. Prints a Markdown table, or one JSON object a line with ``--json``.
+the same settings and the same bare process. A plan promises room for every row of logits that one step may ask for, so
+the last step asks for all of them; ``--rows 0`` shows what a single answer without drafts leaves unused. Prints a
+Markdown table, or one JSON object a line with ``--json``.
 
     python scripts/check_fit.py DIR/*.gguf                     the grid: 2 load modes, 3 contexts, 2 KV types
     python scripts/check_fit.py DIR/*.gguf --load-mode mmap --repack both --n-ctx 4096
@@ -22,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from measure_memory import LoadFailedError, measure
 
 from edgechat.board.probe import probe
+from edgechat.models.candidate import FitWish
 from edgechat.models.gguf import read_header
 from edgechat.models.gguf_shape import shape_of, weight_bytes
 from edgechat.models.need import BARE, memory_need
@@ -99,13 +102,15 @@ HEAD = (
 )
 
 
-def points(models: list[Path], grid: list[LoadSettings], features: tuple[str, ...], fill: int) -> Iterator[Point]:
-    """Measure every model with every setting, in order, after a prompt of ``fill`` tokens."""
+def points(
+    models: list[Path], grid: list[LoadSettings], features: tuple[str, ...], fill: int, rows: int = 0
+) -> Iterator[Point]:
+    """Measure every model with every setting: a prompt of ``fill`` tokens, then a step of ``rows`` output rows."""
     for path, settings in itertools.product(models, grid):
         header = read_header(path)
         need = memory_need(shape_of(header), weight_bytes(header, features), settings, process=BARE)
         try:
-            found = measure(path, settings, fill=fill, steps=2)
+            found = measure(path, settings, fill=fill, steps=2, rows=rows)
         except LoadFailedError as error:
             print(f"{path.name}: {error}", file=sys.stderr)
             continue
@@ -138,6 +143,12 @@ def _parser() -> argparse.ArgumentParser:
         default=256,
         help="prompt tokens (256); the masks alone grow with it, by 2 bytes x n_ubatch a cell",
     )
+    wish = FitWish()
+    parser.add_argument("--n-seq-max", type=int, default=wish.parallel, help="sequences (%(default)s, as in plans)")
+    parser.add_argument(
+        "--n-outputs-max", type=int, default=wish.output_rows, help="rows of logits (%(default)s, as in plans)"
+    )
+    parser.add_argument("--rows", type=int, help="rows of logits that the last step asks for: all that are allowed")
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of the table")
     return parser
 
@@ -148,13 +159,24 @@ def main() -> int:
     for mode, n_ctx, kv, ubatch in itertools.product(args.load_mode, args.n_ctx, args.kv_type, args.n_ubatch):
         repacks = {"on": [True], "off": [False], "both": [False, True], "with-read": [mode == "read"]}[args.repack]
         grid += [
-            LoadSettings(n_ctx, kv, n_ubatch=ubatch, load_mode=mode, repack=repack, n_threads=2, n_threads_batch=2)
+            LoadSettings(
+                n_ctx,
+                kv,
+                n_ubatch=ubatch,
+                n_seq_max=args.n_seq_max,
+                n_outputs_max=args.n_outputs_max,
+                load_mode=mode,
+                repack=repack,
+                n_threads=2,
+                n_threads_batch=2,
+            )
             for repack in repacks
         ]
     if not args.json:
         print(HEAD)
     found = []
-    for point in points(args.models, grid, probe().cpu.features, args.fill):
+    rows = args.n_outputs_max if args.rows is None else args.rows
+    for point in points(args.models, grid, probe().cpu.features, args.fill, rows):
         found.append(point)
         print(json.dumps(point.json()) if args.json else point.row(), flush=True)
     if not found:

@@ -154,7 +154,19 @@ class _Run:
         if code:
             raise self.fail(f"llama_decode returned {code}.")
 
-    def measure(self, fill: int, steps: int) -> dict[str, Any]:
+    def decode_rows(self, context: ctypes.c_void_p, tokens: list[int], position: int) -> None:
+        """Decode with a row of logits for every token, as answers side by side and checked drafts ask for them."""
+        batch = self.llama.llama_batch_init(len(tokens), 0, 1)
+        batch.n_tokens = len(tokens)
+        for index, token in enumerate(tokens):
+            batch.token[index], batch.pos[index] = token, position + index
+            batch.n_seq_id[index], batch.seq_id[index][0], batch.logits[index] = 1, 0, True
+        code = self.llama.llama_decode(context, batch)
+        self.llama.llama_batch_free(batch)
+        if code:
+            raise self.fail(f"llama_decode returned {code}.")
+
+    def measure(self, fill: int, steps: int, rows: int) -> dict[str, Any]:
         llama, settings = self.llama, self.settings
         llama.llama_log_set(self._callback, None)
         self.stage("start")
@@ -172,7 +184,8 @@ class _Run:
         load_s = time.monotonic() - began
         self.stage("context")
         n_ctx, n_vocab = llama.llama_n_ctx(context), llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(model))
-        fill = min(fill, n_ctx - steps)
+        rows = min(rows, max(settings.n_outputs_max, settings.n_seq_max))
+        fill = min(fill, n_ctx - steps - rows)
         # Any ids do: no buffer depends on which tokens they are. A stride keeps them from being all alike.
         tokens = [(17 + 7919 * i) % n_vocab for i in range(fill)]
         began = time.monotonic()
@@ -184,6 +197,8 @@ class _Run:
         for step in range(steps):
             self.decode(context, [(23 + step) % n_vocab])
         decode_s = time.monotonic() - began
+        if rows:
+            self.decode_rows(context, [(29 + row) % n_vocab for row in range(rows)], fill + steps)
         peak_anon = sampler.stop()
         self.stage("decode")
         row = llama.llama_get_logits_ith(context, -1)
@@ -198,6 +213,7 @@ class _Run:
             "n_ctx": n_ctx,
             "n_vocab": n_vocab,
             "filled_tokens": fill,
+            "rows": rows,
             "peak_rss_bytes": last["hwm"],
             "peak_anon_bytes": peak_anon,
             "mapped_model_bytes": last["mapped_model"],
@@ -235,6 +251,7 @@ def measure(
     *,
     fill: int | None = None,
     steps: int = 16,
+    rows: int = 0,
     imports: Sequence[str] = (),
     timeout: float = 1800,
 ) -> dict[str, Any]:
@@ -245,13 +262,14 @@ def measure(
         settings: carried out to the letter.
         fill: prompt tokens to prefill; None means one ubatch. Clipped to what the context holds.
         steps: tokens decoded one by one after it.
+        rows: rows of logits that a last step asks for together, at most as many as the settings allow.
         imports: modules the child imports first, so that its base is that of a process that has them.
         timeout: seconds the child may take.
 
     Raises:
         LoadFailedError: the child refused the file, died or was killed; the message says which.
     """
-    command = [sys.executable, __file__, str(model), *arguments(settings), "--steps", str(steps)]
+    command = [sys.executable, __file__, str(model), *arguments(settings), "--steps", str(steps), "--rows", str(rows)]
     command += [] if fill is None else ["--fill", str(fill)]
     command += [part for module in imports for part in ("--import", module)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
@@ -276,6 +294,7 @@ def _parser() -> argparse.ArgumentParser:
         "--fill", default="ubatch", help="prompt tokens: a number, `ubatch` (default) or `ctx`, the whole context"
     )
     parser.add_argument("--steps", type=int, default=16, help="tokens decoded after the prompt (16)")
+    parser.add_argument("--rows", type=int, default=0, help="rows of logits that a last step asks for together (0)")
     parser.add_argument(
         "--import", action="append", default=[], dest="imports", metavar="MODULE", help="import this first; repeatable"
     )
@@ -290,7 +309,7 @@ def main() -> int:
         importlib.import_module(module)
     try:
         fill = int(args.fill) if fill is None else fill
-        result = _Run(_low_level_llama(), args.model, settings).measure(fill, args.steps)
+        result = _Run(_low_level_llama(), args.model, settings).measure(fill, args.steps, args.rows)
     except LoadFailedError as error:
         print(error, file=sys.stderr)
         return 1

@@ -73,3 +73,11 @@ class FitWish:
     min_decode_tps: float = 3.0
     """Slower models are passed over while a faster one fits: this is below the pace at which people read. One that
     thinks before every answer must be three times as fast."""
+
+    @property
+    def output_rows(self) -> int:
+        """Rows of logits that one step may ask for.
+
+        Where more than half of the sequences answer at once, drafts get the rows that are left.
+        """
+        return max(self.parallel, self.parallel // 2 + self.longest_draft)

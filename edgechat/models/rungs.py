@@ -202,8 +202,7 @@ def _base(
     if _is_costly(candidate):
         sequences = rows = max(1, wish.parallel // 2)
     else:
-        # Where more than half of them answer at once, drafts get the rows that are left.
-        sequences, rows = wish.parallel, max(wish.parallel, wish.parallel // 2 + wish.longest_draft)
+        sequences, rows = wish.parallel, wish.output_rows
     return LoadSettings(
         n_ctx=n_ctx,
         kv_type=kv_type,

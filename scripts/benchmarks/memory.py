@@ -14,6 +14,7 @@ import check_fit
 
 from benchmarks.report import Section
 from edgechat.board.probe import probe
+from edgechat.models.candidate import FitWish
 from edgechat.models.plan import LoadSettings
 
 if TYPE_CHECKING:
@@ -30,10 +31,13 @@ PROMPT_TOKENS = 256
 
 def run(ground: Ground) -> Section:
     """The whole grid for every model of the ground."""
+    wish = FitWish()
     grid = [
         LoadSettings(
             n_ctx=n_ctx,
             kv_type=kv_type,
+            n_seq_max=wish.parallel,
+            n_outputs_max=wish.output_rows,
             load_mode=load_mode,
             repack=repack,
             n_threads=ground.threads,
@@ -42,7 +46,8 @@ def run(ground: Ground) -> Section:
         for n_ctx, kv_type, (load_mode, repack) in itertools.product(CONTEXTS, KV_TYPES, LOADS)
     ]
     found = []
-    for point in check_fit.points([model.path for model in ground.models], grid, probe().cpu.features, PROMPT_TOKENS):
+    models, features = [model.path for model in ground.models], probe().cpu.features
+    for point in check_fit.points(models, grid, features, PROMPT_TOKENS, wish.output_rows):
         found.append(point)
         print(f"memory  {point.row()}", file=sys.stderr, flush=True)
     return Section(
