@@ -7,7 +7,8 @@ import sys
 
 def main() -> None:
     """Run the command line and exit with a documented code."""
-    if sys.argv[1:] in ([], ["tui"]) and sys.stdin.isatty() and sys.stdout.isatty():
+    streams = (sys.stdin, sys.stdout)  # None where the caller closed one
+    if sys.argv[1:] in ([], ["tui"]) and all(stream is not None and stream.isatty() for stream in streams):
         from edgechat.cli.straight import open_ui  # noqa: PLC0415 - as below
 
         open_ui()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -11,7 +12,7 @@ from typing import NoReturn
 import click
 
 from edgechat.cli.ending import Terminated, leave, prepare
-from edgechat.errors import EdgechatError, ExitCode
+from edgechat.errors import EdgechatError, ExitCode, StateError
 from edgechat.version import __version__
 
 BEGAN_S = time.monotonic()
@@ -53,6 +54,9 @@ _SYNONYMS = {
     "ui": "tui",
 }
 """What people type who know other tools."""
+
+_UNWRITABLE = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO))
+"""What a stream without a name says that cannot take more: files of ours are named by whoever writes them."""
 
 
 class LazyGroup(click.Group):
@@ -125,9 +129,18 @@ def run(arguments: list[str] | None = None) -> NoReturn:
         # click's own main() turns a closed pipe and ctx.exit(8) into other codes than the documented ones.
         with root.make_context("edgechat", sys.argv[1:] if arguments is None else arguments, color=_color()) as context:
             root.invoke(context)
+        sys.stdout.flush()  # what cannot be written must not end as if it were
     except BaseException as error:  # noqa: BLE001 - the last line of defence: a defect must not look like a crash
-        code = explain(error)
+        code = _explained(error)
     leave(code)
+
+
+def _explained(error: BaseException) -> int:
+    """The exit code, said where somebody hears it: standard error may be as full as standard output."""
+    try:
+        return explain(error)
+    except OSError:
+        return ExitCode.STATE
 
 
 def explain(error: BaseException) -> int:
@@ -143,6 +156,8 @@ def explain(error: BaseException) -> int:
         return ExitCode.TERMINATED
     if isinstance(error, BrokenPipeError):
         return ExitCode.OK  # whoever read us has seen enough
+    if isinstance(error, OSError) and error.errno in _UNWRITABLE and error.filename is None:
+        error = StateError(f"Cannot write the output: {error.strerror}.", hint="Make room there, or write elsewhere.")
     if isinstance(error, EdgechatError):
         report(error)
         return error.exit_code

@@ -181,6 +181,46 @@ def test_a_pipe_that_was_closed_ends_quietly(arguments: list[str]) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+FULL = Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("arguments", [["--version"], ["tasks", "--json"], ["models", "list", "--json"], ["board"]])
+def test_output_that_nothing_has_room_for_is_no_defect(arguments: list[str]) -> None:
+    with FULL.open("w") as full:
+        done = subprocess.run(
+            [*EDGECHAT, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+        assert done.returncode == ExitCode.STATE
+        assert "Cannot write the output: No space left on device." in done.stderr
+        deaf = subprocess.run([*EDGECHAT, *arguments], stdout=full, stderr=full, timeout=60, check=False)
+        assert deaf.returncode == ExitCode.STATE
+
+
+@pytest.mark.parametrize(
+    ("arguments", "closed", "code"),
+    [
+        (["tasks"], ">&-", ExitCode.OK),
+        (["tasks"], ">&- 2>&-", ExitCode.OK),
+        (["ask"], "<&-", ExitCode.USAGE),
+        (["ask"], "<&- 2>&-", ExitCode.USAGE),
+        (["run", "driving", "-"], "<&-", ExitCode.INVALID_INPUT),
+        ([], "<&-", ExitCode.OK),
+    ],
+)
+def test_a_stream_that_the_caller_closed_is_one_that_ends(arguments: list[str], closed: str, code: int) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", *EDGECHAT, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    assert "defect" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_pipes_get_no_escape_codes() -> None:
     for arguments in (["board"], ["--help"], ["doctor"], ["xyzzy"], ["models", "use", "no-such-model"]):
         done = run(*arguments)
