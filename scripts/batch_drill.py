@@ -1,8 +1,8 @@
 """Kills a batch with SIGKILL at random moments, resumes it, and compares it with one that nobody disturbed.
 
-The task is a plugin that the drill plants, found as an installed package is: its answers are one word of a list and one
-of the model's, so that 2,000 records are minutes. In half of the kills the engine dies with the batch. One record at a
-time repeats exactly and must; several at once may differ in rounding, and how many did is said. Part of
+Both translate the same short orders with the starter model, at the same time, each in a home of its own
+and on a processor of its own. In half of the kills the engine dies with the batch. One record at a time repeats
+exactly and must, in everything but times; several at once may differ in rounding, and how many did is said. Part of
 ``scripts/task_drill.py``.
 """
 
@@ -14,6 +14,8 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -22,69 +24,129 @@ from edgechat.engine import client
 from edgechat.paths import Paths
 
 ROOT = Path(__file__).resolve().parent.parent
-_WHAT = ("Smoke", "Noise", "Oil leak", "Vibration", "Heat", "A smell", "A crack", "Rust", "A loose bolt", "Dust")
-_WHERE = ("motor", "pump", "belt", "gearbox", "valve", "fan", "press", "robot", "oven", "conveyor")
-_WHEN = (
-    "since Monday",
-    "after the shift",
-    "at start",
-    "line stopped",
-    "all night",
-    "again",
-    "twice today",
-    "since repair",
-)
+TIMES = ("timing", "created_at")
+"""What may differ between two runs; everything else of a result is compared."""
+_DO = [
+    "Stop",
+    "Start",
+    "Check",
+    "Clean",
+    "Open",
+    "Close",
+    "Replace",
+    "Inspect",
+    "Grease",
+    "Adjust",
+    "Remove",
+    "Tighten",
+]
+_WHICH = [
+    "left",
+    "right",
+    "upper",
+    "lower",
+    "front",
+    "rear",
+    "main",
+    "spare",
+    "inner",
+    "outer",
+    "first",
+    "last",
+    "red",
+    "small",
+]
+_WHAT = ["motor", "pump", "belt", "gearbox", "valve", "fan", "press", "robot", "oven", "conveyor", "sensor", "cover"]
 
 
-def plant(directory: Path) -> None:
-    """Make the plugin known to every process that is started from now on, as its installation would."""
-    info = directory / "notekind-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: notekind\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[edgechat.tasks]\nnotekind = notekind:NoteKind\n")
-    # Absolute: an engine works in its state directory, and must be of the same code as the batch.
-    known = [str(Path(each).resolve()) for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each]
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(directory.resolve()), str(ROOT / "scripts"), *known])
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A batch in a home of its own."""
+
+    home: Path
+    source: Path
+    out: Path
+    parallel: int
+    processor: int
+    """The only one that the batch and its engine may use: as many threads in both runs, whatever else is going on."""
+
+    def start(self) -> subprocess.Popen[str]:
+        """Start it, or go on with it."""
+        # Of this thread alone; what it starts has it from there.
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, {self.processor})
+        return subprocess.Popen(
+            [sys.executable, "-m", "edgechat", "run", "translate", str(self.source), "--out", str(self.out),
+             "--resume", "--no-cache", f"--parallel={self.parallel}"],
+            env=self.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            text=True,
+        )  # fmt: skip
+
+    def environment(self) -> dict[str, str]:
+        """This process's, with the run's home; an engine works in its state directory, so paths are absolute."""
+        known = [str(Path(each).resolve()) for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each]
+        return {**os.environ, "EDGECHAT_HOME": str(self.home), "PYTHONPATH": os.pathsep.join([str(ROOT), *known])}
+
+    def stop(self) -> None:
+        """Let its engine go."""
+        subprocess.run(
+            [sys.executable, "-m", "edgechat", "stop"], env=self.environment(), capture_output=True, check=False
+        )
 
 
 def notes(count: int, seed: int) -> list[dict[str, Any]]:
-    """Different notes with an id each."""
+    """Up to 2,016 different orders of four words, with an id each: thousands of answers are minutes."""
     random = Random(f"notes{seed}")
+    texts = [f"{do} the {which} {what}." for do in _DO for which in _WHICH for what in _WHAT]
     return [
-        {
-            "id": f"n{number}",
-            "note": f"{random.choice(_WHAT)} at {random.choice(_WHERE)} {number}, {random.choice(_WHEN)}.",
-        }
-        for number in range(count)
+        {"id": f"n{number}", "text": text, "source": "en", "target": random.choice(("fr", "de", "es"))}
+        for number, text in enumerate(random.sample(texts, count))
     ]
 
 
 def drill_batch(count: int, kills: int, seed: int, directory: Path, parallel: int) -> bool:
     """Run both, print what happened; True when nothing was lost or doubled, nor, one at a time, changed."""
-    plant(directory / "site")
     source = directory / "notes.jsonl"
     source.write_text("".join(json.dumps(note) + "\n" for note in notes(count, seed)), encoding="utf-8")
-    whole, out = directory / "whole.jsonl", directory / "killed.jsonl"
+    processors = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
+    whole, killed = (
+        Run(directory / f"home-{name}", source, directory / f"{name}.jsonl", parallel, processor)
+        for name, processor in (("whole", processors[0]), ("killed", processors[-1]))
+    )
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            done = [pool.submit(_leave, whole, count), pool.submit(_disturb, killed, count, kills, seed)]
+        for each in done:
+            each.result()
+    finally:
+        whole.stop()
+        killed.stop()
+    return _compare(whole.out, killed.out, count, is_exact=parallel == 1)
+
+
+def _leave(run: Run, count: int) -> None:
     began = time.monotonic()
-    _finish(_start(source, whole, parallel))
-    print(f"uninterrupted: {count} records in {time.monotonic() - began:.0f} s, --parallel {parallel}", flush=True)
+    _finish(run.start())
+    print(f"uninterrupted: {count} records in {time.monotonic() - began:.0f} s, --parallel {run.parallel}", flush=True)
+
+
+def _disturb(run: Run, count: int, kills: int, seed: int) -> None:
     random = Random(f"kills{seed}")
     began = time.monotonic()
     for number, moment in enumerate(sorted(random.sample(range(1, count), kills)), 1):
-        child = _start(source, out, parallel)
-        _wait(child, out, moment)
+        child = run.start()
+        _wait(child, run.out, moment)
         time.sleep(random.uniform(0, 0.2))
-        engines = client.status(Paths.from_env()) if number % 2 else []
+        engines = client.status(Paths.from_env(run.environment())) if number % 2 else []
         for engine in engines:
             os.kill(int(engine["pid"]), signal.SIGKILL)
         child.send_signal(signal.SIGKILL)
         child.communicate()
-        done = _journalled(out)
+        done = _journalled(run.out)
         print(f"kill {number}: batch{' and engine' if engines else ''}, {done} records on the disk", flush=True)
-    said = _finish(_start(source, out, parallel))
+    said = _finish(run.start())
     print("".join(f"  {line}\n" for line in said.splitlines() if line.startswith("Resuming")), end="")
     print(f"killed {kills} times: whole after {time.monotonic() - began:.0f} s", flush=True)
-    return _compare(whole, out, count, is_exact=parallel == 1)
 
 
 def drill_memory(directory: Path) -> bool:
@@ -105,14 +167,6 @@ def drill_memory(directory: Path) -> bool:
         peaks.append(int(done.stdout))
         print(f"{count} lines: peak {peaks[-1] / 1e6:.1f} MB, {time.monotonic() - began:.0f} s", flush=True)
     return peaks[1] < peaks[0] + 10_000_000
-
-
-def _start(source: Path, out: Path, parallel: int) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "edgechat", "run", "notekind", str(source), "--out", str(out), "--resume", "--no-cache",
-         "--language", "en", f"--parallel={parallel}"],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
 
 
 def _finish(child: subprocess.Popen[str]) -> str:
@@ -140,15 +194,16 @@ def _compare(whole: Path, out: Path, count: int, *, is_exact: bool) -> bool:
     )
     ids = [done["id"] for done in second]
     is_complete = ids == [f"n{number}" for number in range(count)] == [done["id"] for done in first]
-    essence = ("status", "result", "input_sha256")
     differing = [
-        (one["id"], one["result"], other["result"])
+        (one["id"], one["status"], one["result"], other["status"], other["result"])
         for one, other in zip(first, second, strict=False)
-        if any(one[name] != other[name] for name in essence)
+        if any(one[name] != other[name] for name in one.keys() | other.keys() if name not in TIMES)
     ]
     statuses = {name: sum(done["status"] == name for done in second) for name in ("ok", "truncated", "failed")}
     once = "each once and in order" if is_complete else "NOT each once and in order"
-    print(f"{len(second)} records, {once}; {statuses}; {len(differing)} differ from the uninterrupted run", flush=True)
+    compared = sorted(first[0].keys() - set(TIMES)) if first else []
+    print(f"{len(second)} records, {once}; {statuses}; {len(differing)} differ from the uninterrupted run")
+    print(f"compared: {', '.join(compared)}", flush=True)
     for one in differing[:10]:
         print(f"  {one}")
     return is_complete and not (differing and is_exact)

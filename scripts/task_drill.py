@@ -2,7 +2,8 @@
 """Proves what the tasks promise on the real starter model, record by record, with validators that are not edgechat's.
 
     scripts/task_drill.py [--records 200] [--segments 300] [--seed 1] [--only TASK]
-    scripts/task_drill.py --batch [--records 2000] [--kills 10] [--parallel 4]
+    scripts/task_drill.py --batch [--records 2000] [--kills 10] [--parallel 1]
+    scripts/task_drill.py --memory
 
 For each task: records from a seed through `edgechat run`; every result against `tasks show --schema output` by
 jsonschema, cited evidence against the input, rule-made numbers against the rules run alone. Then documents in five
@@ -245,19 +246,21 @@ def main() -> None:
     parser.add_argument("--segments", type=int, default=300, help="segments in documents")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--parallel", type=int, default=4)
-    parser.add_argument("--batch", action="store_true", help="kill and resume a batch instead, and measure its memory")
+    parser.add_argument("--batch", action="store_true", help="kill and resume a batch instead")
+    parser.add_argument("--memory", action="store_true", help="measure a batch's memory instead")
     parser.add_argument("--kills", type=int, default=10, help="with --batch; its --records are 2,000 by default")
     parser.add_argument("--keep", type=Path, help="leave inputs and results in this directory")
     given = parser.parse_args()
     wanted = given.only or [*MAKERS, "documents"]
     with tempfile.TemporaryDirectory() as home:
         os.environ["EDGECHAT_HOME"] = home
-        directory = given.keep or Path(home)
+        directory = (given.keep or Path(home)).resolve()
         directory.mkdir(exist_ok=True)
         try:
             if given.batch:
-                whole = drill_batch(given.records or 2000, given.kills, given.seed, directory, given.parallel)
-                sound = [whole, drill_memory(directory)]
+                sound = [drill_batch(given.records or 2000, given.kills, given.seed, directory, given.parallel)]
+            elif given.memory:
+                sound = [drill_memory(directory)]
             else:
                 sound = drill_tasks(wanted, given, directory)
         finally:
