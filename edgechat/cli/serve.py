@@ -10,8 +10,7 @@ import click
 
 from edgechat import config as settings
 from edgechat.engine.request import Wish
-from edgechat.errors import UsageError
-from edgechat.extras import install_hint
+from edgechat.extras import refuse
 from edgechat.paths import Paths
 from edgechat.version import __version__
 
@@ -63,11 +62,7 @@ def serve(host: str, port: int, **options: Any) -> None:  # noqa: ANN401 - click
         from edgechat.serve.token import Token  # noqa: PLC0415
         from edgechat.service.notify import Notifier  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        if (error.name or "edgechat").split(".")[0] == "edgechat":
-            raise
-        raise UsageError(
-            f"The server needs a package that is not installed: {error.name}.", hint=install_hint("serve")
-        ) from error
+        refuse(error, "The server", "serve")
     paths = Paths.from_env()
     token = Token(paths)
     if options["rotate_token"]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgechat.errors import UsageError
-from edgechat.extras import install_hint
+from edgechat.extras import refuse
 from edgechat.paths import Paths
 
 if TYPE_CHECKING:
@@ -51,11 +51,7 @@ def _serve(host: str, port: int, allowed: tuple[str, ...], *, needs_token: bool)
         from edgechat.serve.listener import is_loopback  # noqa: PLC0415
         from edgechat.serve.token import Token  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        if (error.name or "edgechat").split(".")[0] == "edgechat":
-            raise
-        raise UsageError(
-            f"--web needs a package that is not installed: {error.name}.", hint=install_hint("web")
-        ) from error
+        refuse(error, "--web", "web")
     token = Token(Paths.from_env())
     needs_token = needs_token or not is_loopback(host)
     if needs_token:

@@ -55,7 +55,7 @@ class Waiting:
     @property
     def extra_cells(self) -> int:
         """KV cells that the prompt fills beyond its tokens."""
-        return sum(view.n_cells - view.n_positions for view in self.views.values())
+        return sum(view.beyond for view in self.views.values())
 
     @property
     def deadline(self) -> float | None:

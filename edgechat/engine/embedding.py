@@ -6,15 +6,15 @@ whatever takes effect does so between steps. Knows no chats and no templates.
 
 from __future__ import annotations
 
-import queue
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgechat.engine.events import Done, Embedded, Started
 from edgechat.engine.log import log_exception
 from edgechat.engine.loop import MAX_WAITING
+from edgechat.engine.mailbag import Mailbag
 from edgechat.engine.native.embedder import Embedder
 from edgechat.engine.native.model import Model
 from edgechat.engine.refusal import error_frame
@@ -131,7 +131,7 @@ class EmbeddingLoop:
         carer: Carer,
         figures: Figures,
     ) -> None:
-        self._home, self._inbox, self._governor, self._vital = residence, inbox, governor, vital
+        self._home, self._mailbag, self._governor, self._vital = residence, Mailbag(inbox), governor, vital
         self._mismatch, self._carer, self._figures = mismatch, carer, figures
         settings = residence.choice.plan.settings
         self._planned_threads = (settings.n_threads, settings.n_threads_batch)
@@ -141,7 +141,7 @@ class EmbeddingLoop:
     @property
     def n_active(self) -> int:
         """Requests that are worked on or wait."""
-        return len(self._jobs)
+        return len(self._jobs) + len(self._mailbag)
 
     def turn(self, patience_s: float) -> None:
         """Take what arrived, waiting up to ``patience_s`` when there is nothing to do, then run one step."""
@@ -159,21 +159,15 @@ class EmbeddingLoop:
     # -- mail ----------------------------------------------------------------------------------------------------------
 
     def _take_mail(self, patience_s: float) -> None:
-        try:
-            mail = self._inbox.get(timeout=patience_s) if patience_s > 0 else self._inbox.get_nowait()
-            while True:
-                self._open(*mail)
-                mail = self._inbox.get_nowait()
-        except queue.Empty:
-            return
+        for connection, request_id in self._mailbag.collect(patience_s):
+            self._cancel_of(connection, request_id)
+        for request in self._mailbag.requests():
+            self._prepare(*request)
+            if self._jobs:
+                break  # one a turn: what is worked on stands still meanwhile
 
-    def _open(self, kind: str, connection: Connection, content: Any) -> None:
-        if kind == "generate":
-            self._prepare(connection, *content)
-        elif kind == "cancel":
-            self._cancel(lambda job: job.reader is connection and job.request_id == content)
-        elif kind == "gone":
-            self._cancel(lambda job: job.reader is connection)
+    def _cancel_of(self, connection: Connection, request_id: int | None) -> None:
+        self._cancel(lambda job: job.reader is connection and request_id in {None, job.request_id})
 
     def _prepare(self, connection: Connection, request_id: int, request: Request) -> None:
         """Tokenize; a request that can never run is refused here, before any of its texts is worked on."""

@@ -86,7 +86,7 @@ class Prompt:
     @property
     def n_cells(self) -> int:
         """KV cells that the prompt fills; more than positions where a picture's rows and columns share some."""
-        return len(self.tokens) + sum(view.n_cells - view.n_positions for view in self.views.values())
+        return len(self.tokens) + sum(view.beyond for view in self.views.values())
 
 
 def _blind(_image: str) -> Picture:

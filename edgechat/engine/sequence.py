@@ -99,7 +99,7 @@ class Sequence:
     @property
     def beyond(self) -> int:
         """Cells filled by the pictures that were read beyond their positions."""
-        return sum(view.n_cells - view.n_positions for start, view in self.views.items() if start < self.n_past)
+        return sum(view.beyond for start, view in self.views.items() if start < self.n_past)
 
     @property
     def text_ahead(self) -> int:

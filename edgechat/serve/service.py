@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -96,7 +97,7 @@ class Service:
         self._ails = asyncio.Event()
         self._bridge = Bridge(settings.places)
         self._idle: list[EngineClient] = []
-        self._status: tuple[float, list[Frame]] = (-_STATUS_AGE_S, [])
+        self._status: tuple[float, list[Frame]] = (-math.inf, [])
         self._status_lock = asyncio.Lock()
 
     async def keep_well(self) -> None:
@@ -138,6 +139,9 @@ class Service:
         async with self.answering(request, is_counted=False) as events:
             async for _ in events:
                 pass
+        # The metrics know from the start which process it is, and so when another took its place.
+        with contextlib.suppress(EdgechatError):  # it is asked again with every look
+            await self.engine()
 
     @contextlib.asynccontextmanager
     async def answering(self, request: Request, *, is_counted: bool = True) -> AsyncIterator[Answering]:
@@ -231,6 +235,7 @@ class Service:
             self.resident, self.trouble = event, None
         elif isinstance(event, Recovered):
             metrics.recovered.labels(event.cause).inc()
+            self._status = (-math.inf, [])  # it is of the one that died
             self._tell(event.note)
         elif not course.is_counted:
             return

@@ -49,7 +49,10 @@ def asked(generator: EngineGenerator, **options: Any) -> list[Any]:
 @pytest.mark.engine
 def test_a_hot_board_is_spared_and_everybody_learns_it(hot: Paths) -> None:
     generator = EngineGenerator(hot)
-    asked(generator)  # loads; the first look comes within a quarter of a second
+    asked(generator)  # loads; the board is looked at a little later, which a short answer may be too quick for
+    until = time.monotonic() + 30
+    while not client.status(hot)[0]["care"]["level"] and time.monotonic() < until:
+        time.sleep(0.02)
     events = asked(generator)
     (slowed,) = [event for event in events if isinstance(event, Slowed)]
     assert (slowed.level, slowed.n_threads, slowed.pause_s) == (3, 1, 5.0)

@@ -38,6 +38,11 @@ class View:
     owner: object = field(repr=False)
     """Keeps the chunk's memory as long as anybody holds the view."""
 
+    @property
+    def beyond(self) -> int:
+        """Cells that it fills beyond its positions."""
+        return self.n_cells - self.n_positions
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:
@@ -134,7 +139,7 @@ class Vision:
         """Refuse a view that llama.cpp would abort on.
 
         Raises:
-            EngineError: the model looks at all of it at once, and the context's ubatch is smaller.
+            InvalidInputError: the model looks at all of it at once, and the context's ubatch is smaller.
         """
         n_ubatch = llama.llama_n_ubatch(context.handle)
         if self._mtmd.mtmd_decode_use_non_causal(self.handle, view.chunk) and view.n_cells > n_ubatch:
@@ -172,15 +177,6 @@ def _ids(digest: bytes, index: int, count: int) -> list[int]:
     """Negative ids that no other picture's view has: 31 bits of a hash each."""
     stream = hashlib.shake_256(digest + index.to_bytes(4, "big")).digest(4 * count)
     return [-1 - (int.from_bytes(stream[i : i + 4], "big") >> 1) for i in range(0, len(stream), 4)]
-
-
-def is_built() -> bool:
-    """Whether this llama.cpp can look at images at all."""
-    try:
-        _library()
-    except EngineError:
-        return False
-    return True
 
 
 def _library() -> Any:
