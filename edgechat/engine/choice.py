@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgechat.engine.grant import Grant, granted, told
 from edgechat.engine.request import is_path
 from edgechat.engine.steps import SteppedDown
 from edgechat.errors import DoesNotFitError, ModelNotFoundError, NoModelError
@@ -24,6 +25,8 @@ from edgechat.models.pooling import pooling_of
 from edgechat.models.rungs import DEFAULT_N_CTX
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from edgechat.board.board import Board
     from edgechat.config import Config
     from edgechat.engine.request import Wish
@@ -60,7 +63,7 @@ class Choice:
     is_whole: bool = True
     """Nothing that changes answers gave way to memory: what an exact wish asks for."""
     stepped_down_from: str | None = None
-    """What would have been loaded, had it not died of memory since the last boot."""
+    """What would have been loaded, had it not died of memory since the last boot or been refused by the GPU."""
 
     @property
     def label(self) -> str:
@@ -77,6 +80,7 @@ def choose(
     offload: bool,
     stepped_down: SteppedDown,
     n_ctx_cap: int | None = None,
+    ask: Callable[[Plan], Grant] | None = None,
 ) -> Choice:
     """Settle on one file and plan.
 
@@ -88,6 +92,7 @@ def choose(
         offload: whether this llama.cpp was built to use a GPU.
         stepped_down: what died of memory since boot.
         n_ctx_cap: memory was short lately: a context that nobody asked for is not longer than this.
+        ask: asks a GPU that shares the memory for what a plan wants of it; None takes its figures at their word.
 
     Raises:
         ModelNotFoundError: the wished model is not there.
@@ -101,23 +106,29 @@ def choose(
     measured = read_calibration(paths, board)
     models = list(wanted.models)
     lowered = stepped_down.on(board)
+    refusal: Grant | None = None
     while True:
         model, ladder = pick(lowered, models, fit_wish, measured)
         fitting = [plan for plan in ladder if plan.fits]
         left = [plan for plan in fitting if stepped_down.allows(plan.label, plan.memory.host)]
+        if left and ask is not None:
+            answer = granted(left, board, ask)
+            left, refusal = list(answer.plans), answer.refusal or refusal
         if left:
             break
-        # Every plan of this file died of memory, or none fits: another quantization, then another model.
+        # Every plan of this file died of memory or was refused, or none fits: another quantization, then another model.
         models.remove(model)
         if not models:
-            raise _too_large(ladder[-1], died=bool(fitting), is_hidden=lowered is not board, is_exact=is_exact)
+            raise _too_large(
+                ladder[-1], died=bool(fitting), is_hidden=lowered is not board, is_exact=is_exact, refusal=refusal
+            )
     header = gguf.read_header(model.path)
     require_loadable(header)
     if n_ctx_cap is not None and wanted.n_ctx is None and not is_exact:
         left = [each for each in left if each.settings.n_ctx <= n_ctx_cap] or left[-1:]
     plan = left[0]
     full = plan
-    if stepped_down != SteppedDown() or n_ctx_cap is not None:
+    if stepped_down != SteppedDown() or n_ctx_cap is not None or refusal is not None:
         full = next(filter(_fits, pick(board, wanted.models, fit_wish, measured).ladder), plan)
     return Choice(
         name=model.name,
@@ -149,7 +160,9 @@ def _fits(plan: Plan) -> bool:
     return plan.fits
 
 
-def _too_large(smallest: Plan, *, died: bool, is_hidden: bool, is_exact: bool) -> DoesNotFitError:
+def _too_large(
+    smallest: Plan, *, died: bool, is_hidden: bool, is_exact: bool, refusal: Grant | None
+) -> DoesNotFitError:
     hint = "Close other programs, ask for a smaller context with --ctx, or see `edgechat models plan`."
     if is_exact:
         hint = (
@@ -157,6 +170,8 @@ def _too_large(smallest: Plan, *, died: bool, is_hidden: bool, is_exact: bool) -
             "context, or let it give way with --allow-step-down."
         )
     name = f"{smallest.model}:{smallest.quant.lower()}"
+    if refusal is not None:
+        return DoesNotFitError(f"{name} wanted {told(refusal)}. No smaller plan is left.", hint=hint)
     if died:
         return DoesNotFitError(f"Every plan for {name} ran out of memory since the machine started.", hint=hint)
     if is_hidden:

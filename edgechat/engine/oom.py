@@ -35,10 +35,10 @@ def kill_count() -> int:
     return _field(Path("/proc/vmstat"), "oom_kill") or 0
 
 
-def volunteer() -> None:
-    """Ask the kernel to take this process rather than a user interface when memory runs out."""
+def volunteer(adjustment: int = 800) -> None:
+    """Ask the kernel to take this process rather than a user interface when memory runs out; 1000 is the most."""
     with contextlib.suppress(OSError):  # absent on macOS; forbidden in some containers, where it changes nothing
-        Path("/proc/self/oom_score_adj").write_text("800")
+        Path("/proc/self/oom_score_adj").write_text(str(adjustment))
 
 
 def is_tight() -> bool:
