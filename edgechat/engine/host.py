@@ -114,6 +114,7 @@ class Host:
     def _load(self, wish: Wish) -> Loop:
         from edgechat.board.probe import probe  # noqa: PLC0415
         from edgechat.engine.choice import choose  # noqa: PLC0415
+        from edgechat.engine.grant import ask  # noqa: PLC0415
         from edgechat.engine.lodging import loop_over, move_in  # noqa: PLC0415 - llama.cpp enters the process here
         from edgechat.engine.native.lib import llama  # noqa: PLC0415 - llama.cpp enters the process here
         from edgechat.models.locks import IN_USE, try_lock  # noqa: PLC0415
@@ -132,6 +133,7 @@ class Host:
                 offload=bool(llama.llama_supports_gpu_offload()),
                 stepped_down=steps.read(self._paths.state, board.boot_id),
                 n_ctx_cap=tightness.cap(self._paths.state),
+                ask=ask,
             )
             self._choice = choice
             self._vital.note(
