@@ -253,7 +253,7 @@ class Drill:
         if stats:
             run.stepped_down_from = stats["stepped_down_from"]
             run.peak_rss = stats["peak_rss_bytes"]
-            run.plan = f"{stats['model']}:{stats['quant']} {stats['n_ctx']} {_loaded_by(self.paths.state)}"
+            run.plan = f"{stats['model']}:{stats['quant'].lower()} {stats['n_ctx']} {_loaded_by(self.paths.state)}"
         if run.exit:
             run.refusal = next((line for line in lines if line.startswith("edgechat: ")), "no word")
 
