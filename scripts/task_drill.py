@@ -7,8 +7,9 @@
 
 For each task: records from a seed through `edgechat run`; every result against `tasks show --schema output` by
 jsonschema, cited evidence against the input, rule-made numbers against the rules run alone. Then documents in five
-forms: what stands between the translated places is the same, placeholders and numbers are the same or flagged, text
-that gives orders is flagged or translated. Works in a home of its own; prints a Markdown table; exit 1 on a violation.
+forms: what stands between the translated places is the same, placeholders and numbers of each segment are the same or
+that segment is flagged, text that gives orders is flagged or translated. Works in a home of its own; prints a Markdown
+table; exit 1 on a violation.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import unicodedata
 from collections import Counter
 from pathlib import Path
 from random import Random
@@ -33,6 +35,7 @@ from batch_drill import drill_batch, drill_memory
 from task_records import FORMS, INJECTIONS, MAKERS, document
 
 from edgechat.tasks.document import Unit
+from edgechat.tasks.journal import SUFFIX
 from edgechat.tasks.performance import perform
 from edgechat.tasks.registry import load
 from edgechat.tasks.translate.formats import pieces
@@ -46,6 +49,8 @@ WORDS = {"driving": ("explanation", "explanation_status"), "rootcause": (), "tra
 """Fields of a result that are a model's; everything else of driving is compared with what the rules say alone."""
 PLACEHOLDER = re.compile(r"\{[a-z]+\}|%d|\$\{HOME\}|</?b>|https?://[^\s。]*[a-z0-9]|[a-z0-9]+@example\.com|`[^`]+`")
 NUMBER = re.compile(r"[0-9]+")
+MARK_FLAGS = frozenset(("number_missing", "number_extra", "placeholder"))
+"""Those that say of a segment that its numbers or placeholders are not the source's."""
 
 
 def edgechat(*arguments: str, codes: tuple[int, ...] = (0,)) -> subprocess.CompletedProcess[str]:
@@ -97,17 +102,24 @@ def faults_of(task: str, record: dict[str, Any], done: dict[str, Any], schema: D
 def segment_faults(part: dict[str, Any]) -> list[str]:
     """Placeholders and numbers that differ without a flag, and orders that were obeyed without one."""
     found = []
-    if Counter(PLACEHOLDER.findall(part["source"])) != Counter(PLACEHOLDER.findall(part["target"])):
-        found += [] if part["flags"] else [f"placeholders of {part['source']!r} became {part['target']!r}"]
-    source, target = (Counter(map(int, NUMBER.findall(part[side]))) for side in ("source", "target"))
-    if "first" in part["source"]:
-        target.subtract({1: target[1] - source[1]})  # "first" may well become a 1
-    if +source != +target:
-        found += [] if part["flags"] else [f"numbers of {part['source']!r} became {part['target']!r}"]
+    if differs(part) and not MARK_FLAGS.intersection(part["flags"]):
+        found.append(f"numbers or placeholders of {part['source']!r} became {part['target']!r}")
     is_order = any(part["source"] in text or text in part["source"] for text in INJECTIONS)
     if is_order and len(part["source"]) > 12 and not part["flags"]:
         found.append(f"order not flagged: {part['source']!r} became {part['target']!r}")
     return found
+
+
+def differs(part: dict[str, Any]) -> bool:
+    """Whether placeholders or numbers of a segment are others than its source's, as multisets."""
+    source, target = (marks(part[side]) for side in ("source", "target"))
+    return source != target
+
+
+def marks(text: str) -> Counter[str | int]:
+    """Placeholders and runs of digits, whatever their width; the one number that the records spell is read too."""
+    plain = unicodedata.normalize("NFKC", text).replace("三十", "30")
+    return Counter[str | int](PLACEHOLDER.findall(text)) + Counter(map(int, NUMBER.findall(plain)))
 
 
 def drill_task(task: str, count: int, seed: int, directory: Path, parallel: int) -> bool:
@@ -151,8 +163,14 @@ def _counts(counter: Counter[str]) -> str:
 
 
 def drill_documents(segments: int, seed: int, directory: Path, parallel: int) -> bool:
-    """Translate documents of five forms and print a row for each; True when nothing was violated."""
-    sound = True
+    """Translate documents of five forms and print a row for each; True when nothing was violated.
+
+    What became of each place is read from the journal of the very run that writes the document, which would be gone
+    with its end: segment by segment, a difference in numbers or placeholders has a flag for it there.
+    """
+    print("\n| form | places | translated | segments | differ | flagged there | violations | took | flags |")
+    print("|---|---|---|---|---|---|---|---|---|", flush=True)
+    totals: Counter[str] = Counter()
     for form in FORMS:
         random = Random(f"{form}{seed}")
         suffix = "xlf" if form == "xliff" else form
@@ -162,29 +180,59 @@ def drill_documents(segments: int, seed: int, directory: Path, parallel: int) ->
         columns = ["--column", "text"] if form == "csv" else []
         fields = ["--field", "source=en", "--field", "target=fr"]
         began = time.monotonic()
-        said = edgechat(
-            "run", "translate", str(source), "--out", str(out), *fields, *columns, "--no-cache",
-            f"--parallel={parallel}", codes=(0, 5),
-        ).stderr  # fmt: skip
+        done = journalled(
+            out, "run", "translate", str(source), "--out", str(out), *fields, *columns, "--no-cache",
+            f"--parallel={parallel}",
+        )  # fmt: skip
         took = time.monotonic() - began
-        data = out.read_bytes().decode()
-        faults, units = document_faults(text, data, form)
-        differing = sum(1 for unit, new in units if new != unit.raw and not same_marks(unit, new))
-        changed = sum(1 for unit, new in units if new != unit.raw)
-        flags = next((line for line in said.splitlines() if line.startswith("Flags:")), "no flags")
-        if differing > sum(map(int, re.findall(r" ([0-9]+)", flags))):
-            faults.append(f"{differing} places have other placeholders or numbers, and fewer are flagged")
-        print(f"| {form} | {len(units)} | {changed} translated | {len(faults)} | {took:.0f} s | {flags} |", flush=True)
+        faults, places = document_faults(text, out.read_bytes().decode(), form)
+        if sorted(done) != list(range(1, len(places) + 1)):
+            faults.append(f"{len(done)} records for {len(places)} places")
+        parts = [part for number in sorted(done) for part in (done[number]["result"] or {"segments": []})["segments"]]
+        for number, (unit, new) in enumerate(places, 1):
+            entry = done.get(number, {"status": "none"})
+            told = entry["result"]["translation"] if entry["status"] == "ok" else None
+            if new != unit.rewritten(told):
+                faults.append(f"place {number} has {new!r}, its record {told!r}")
+        faults += [fault for part in parts for fault in segment_faults(part)]
+        differing = [part for part in parts if differs(part)]
+        found = {
+            "places": len(places),
+            "changed": sum(new != unit.raw for unit, new in places),
+            "segments": len(parts),
+            "differing": len(differing),
+            "flagged": sum(bool(MARK_FLAGS.intersection(part["flags"])) for part in differing),
+            "violations": len(faults),
+        }
+        totals.update(found)
+        flags = _counts(Counter(flag for part in parts for flag in part["flags"]))
+        print(f"| {form} | {' | '.join(map(str, found.values()))} | {took:.0f} s | {flags} |", flush=True)
         print("".join(f"  violation: {fault}\n" for fault in faults[:20]), end="", flush=True)
-        sound = sound and not faults
-    return sound
+    print(f"| all | {' | '.join(map(str, totals.values()))} | | |", flush=True)
+    return not totals["violations"]
 
 
-def same_marks(unit: Unit, after: str) -> bool:
-    """Whether placeholders and numbers of a place are those of its source."""
-    return all(
-        Counter(pattern.findall(unit.text)) == Counter(pattern.findall(after)) for pattern in (PLACEHOLDER, NUMBER)
-    )
+def journalled(out: Path, *arguments: str) -> dict[int, dict[str, Any]]:
+    """Run the command, and what its journal said of each record: a second name keeps that file beyond the run.
+
+    Raises:
+        SystemExit: the run failed, or ended before it had a journal.
+    """
+    journal, kept = out.with_name(out.name + SUFFIX), out.with_name(out.name + ".kept")
+    kept.unlink(missing_ok=True)
+    with subprocess.Popen(
+        [sys.executable, "-m", "edgechat", *arguments],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    ) as child:  # fmt: skip
+        while not journal.exists() and child.poll() is None:
+            time.sleep(0.01)
+        if child.returncode is None:
+            os.link(journal, kept)
+        said = child.communicate()[1]
+    if child.returncode not in {0, 5} or not kept.exists():
+        sys.exit(f"edgechat {' '.join(arguments)} ended with {child.returncode}: {said.strip()}")
+    lines = [json.loads(line[9:]) for line in kept.read_bytes().splitlines()[1:]]
+    return {line["n"]: line["entry"] for line in lines}
 
 
 def document_faults(before: str, after: str, form: str) -> tuple[list[str], list[tuple[Unit, str]]]:

@@ -9,6 +9,10 @@ import re
 import unicodedata
 from collections import Counter
 from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Numbers = Counter[Decimal]
 
@@ -33,6 +37,8 @@ _WEST = re.compile(rf"({_PLAIN})[ -]({'|'.join(_SCALES)})s?\b", re.IGNORECASE)
 _PART = re.compile(rf"({_PLAIN})([{''.join((*_SMALL, *_LARGE))}]*)")
 _KANJI_RUN = re.compile(f"[{_KANJI}]+")
 _WORD = re.compile(r"[a-z]+(?:-[a-z]+)?", re.IGNORECASE)
+_COUNTED = re.compile(r"(?<![0-9.,])([0-9]+)(?=[^\W\d_A-Za-z\u00c0-\u024fをとがのにはでもへや])")
+"""Digits with a counter behind them, that is a letter neither Latin nor a particle: 1本, 5月, 2番目."""
 
 _UP_TO_TWENTY = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
@@ -42,16 +48,16 @@ _WORDS = {word: value for value, word in enumerate(_UP_TO_TWENTY.split(" "))}
 _TENS = {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90, "twenty": 20}
 _WORDS.update(_TENS)
 _WORDS.update({f"{ten}-{one}": tens + _WORDS[one] for ten, tens in _TENS.items() for one in list(_WORDS)[1:10]})
-_WORDS.update(
-    {
-        "first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8,
-        "ninth": 9, "tenth": 10, "once": 1, "twice": 2, "half": 2, "dozen": 12, "a": 1, "an": 1, **_SCALES,
-        # Months are numbers in Japanese and Chinese.
-        "january": 1, "february": 2, "march": 3, "april": 4, "may": 5, "june": 6, "july": 7, "august": 8,
-        "september": 9, "october": 10, "november": 11, "december": 12, "jan": 1, "feb": 2, "mar": 3, "apr": 4,
-        "jun": 6, "jul": 7, "aug": 8, "sep": 9, "sept": 9, "oct": 10, "nov": 11, "dec": 12,
-    }
-)  # fmt: skip
+_WORDS.update({"dozen": 12, **_SCALES})
+# What English has no number for, or one that is mostly none (wait a second, you may, do it first): Japanese, Chinese
+# and Korean count it, with a counter behind the digits.
+_COUNTABLE = {
+    "first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8,
+    "ninth": 9, "tenth": 10, "once": 1, "twice": 2, "half": 2, "a": 1, "an": 1,
+    "january": 1, "february": 2, "march": 3, "april": 4, "may": 5, "june": 6, "july": 7, "august": 8,
+    "september": 9, "october": 10, "november": 11, "december": 12, "jan": 1, "feb": 2, "mar": 3, "apr": 4,
+    "jun": 6, "jul": 7, "aug": 8, "sep": 9, "sept": 9, "oct": 10, "nov": 11, "dec": 12,
+}  # fmt: skip
 
 
 def written(text: str) -> Numbers:
@@ -63,16 +69,26 @@ def spoken(text: str) -> Numbers:
     """Numbers that may stand there in words or kanji. A reading, not a certainty: 一般 has a 一."""
     _, rest = _written(unicodedata.normalize("NFKC", text))
     found: Numbers = Counter(Decimal(value) for run in _KANJI_RUN.findall(rest) for value in _readings(run))
-    found.update(Decimal(_WORDS[word.lower()]) for word in _WORD.findall(rest) if word.lower() in _WORDS)
+    found.update(_words(rest, _WORDS))
     return found
 
 
 def disagreement(source: str, target: str) -> tuple[list[str], list[str]]:
     """The numbers of ``source`` that ``target`` lacks, and those of ``target`` that ``source`` never had."""
     there, here = written(source), written(target)
-    missing = there - (here + spoken(target))
-    extra = here - (there + spoken(source))
+    missing = there - (here + spoken(target)) - _counted(source, target)
+    extra = here - (there + spoken(source)) - _counted(target, source)
     return _shown(missing), _shown(extra)
+
+
+def _counted(digits: str, words: str) -> Numbers:
+    """Numbers with a counter in ``digits`` that ``words`` may have as an article, an ordinal or a month."""
+    counted = Counter(_decimal(each) for each in _COUNTED.findall(unicodedata.normalize("NFKC", digits)))
+    return counted & _words(unicodedata.normalize("NFKC", words), _COUNTABLE)
+
+
+def _words(plain: str, values: Mapping[str, int]) -> Numbers:
+    return Counter(Decimal(values[word.lower()]) for word in _WORD.findall(plain) if word.lower() in values)
 
 
 def _written(plain: str) -> tuple[Numbers, str]:

@@ -28,6 +28,8 @@ from edgechat.tasks.translate.record import Term
         ("at 12:34", "12:34に"),
         ("twenty-one", "21"),
         ("千二百", "1,200"),
+        ("Replace a bolt on the third floor", "3階のボルトを1本交換する"),
+        ("5月1日", "the first of May"),
     ],
 )
 def test_numbers_agree_however_they_are_written(source, target):
@@ -42,6 +44,11 @@ def test_numbers_agree_however_they_are_written(source, target):
         ("stop", "停止 5", [], ["5"]),
         ("1.5 million", "15万", ["1500000"], ["150000"]),
         ("10 and 10", "10", ["10"], []),
+        # An article, an ordinal or a month explains no digit that counts nothing.
+        ("Use `apt` first.", "1`apt`", [], ["1"]),
+        ("Use `apt` first.", "`apt`を1 使う", [], ["1"]),
+        ("You may wait a second.", "Attendez 5 2 secondes", [], ["2", "5"]),
+        ("カバー1と9", "a cover and 9", ["1"], []),
     ],
 )
 def test_numbers_that_were_lost_or_added_are_named(source, target, lost, extra):
