@@ -13,7 +13,7 @@ from edgechat.chat import intake
 from edgechat.chat.export import conversation_facts, ending, message_facts, safe_json, to_json, to_markdown
 from edgechat.chat.history import History
 from edgechat.errors import InvalidInputError, StateError, UsageError
-from edgechat.models.durable import write_atomically
+from edgechat.models.durable import replaceable, write_atomically
 from edgechat.paths import Paths
 from edgechat.plaintext import clean, clean_line
 
@@ -94,6 +94,7 @@ def search(words: tuple[str, ...], limit: int, *, as_json: bool) -> None:
 @click.option("--out", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file instead.")
 def export(conversations: tuple[str, ...], form: str | None, out: Path | None) -> None:
     """Write conversations as Markdown to read, or as JSON that `history import` takes back whole. Default: all."""
+    out = None if out is None else replaceable(out)
     with History.open_to_read(Paths.from_env()) as kept:
         numbers = [_number(kept, each) for each in conversations] or [
             each.id for each in reversed(kept.conversations())

@@ -151,6 +151,7 @@ def run(task: str, source: str | None, **options: Any) -> None:  # noqa: ANN401 
 
 def _run(job: Job, task: Task[Any, Any], paths: Paths, wish: Wish) -> Report:
     from edgechat.tasks.job import Listeners, run_job  # noqa: PLC0415
+    from edgechat.tasks.journal import SUFFIX  # noqa: PLC0415
 
     pace = Pace()
 
@@ -181,9 +182,9 @@ def _run(job: Job, task: Task[Any, Any], paths: Paths, wish: Wish) -> Report:
         report = run_job(job, task, paths, wish, stdin=sys.stdin.buffer, stdout=sys.stdout.buffer, listeners=listeners)
     except BaseException:
         pace.clear()
-        if job.out is not None and job.out.with_name(job.out.name + ".journal").exists() and not _is_usage():
+        if job.out is not None and job.out.with_name(job.out.name + SUFFIX).exists() and not _is_usage():
             click.echo(
-                f"What is done is in {job.out.name}.journal: go on with the same command and --resume.", err=True
+                f"What is done is in {job.out.name}{SUFFIX}: go on with the same command and --resume.", err=True
             )
         raise
     finally:
@@ -250,8 +251,9 @@ def _model_command(name: str) -> str | None:
         return None
     here = {model.name for model in installed(Paths.from_env())}
     ask = f'edgechat ask -m {reference} "…"'
+    pull = f"edgechat models pull {reference}"
     if reference.kind == "path" or reference.name in here:
         return f"To ask it: {ask}"
     if reference.kind == "hub" or reference.tag or reference.name in set(load_catalog().names):
-        return f"To fetch it: edgechat models pull {reference}   Then to ask it: {ask}"
+        return f"To fetch it: {pull}; then to ask it: {ask}"
     return None

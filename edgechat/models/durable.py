@@ -10,13 +10,13 @@ import errno
 import fcntl
 import json
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgechat.errors import StateError
+from edgechat.errors import StateError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 PRIVATE_DIRECTORY = 0o700
 """Nobody else may list what runs here."""
@@ -81,6 +81,23 @@ def is_at(handle: int, path: Path) -> bool:
     except FileNotFoundError:
         return False
     return (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino)
+
+
+def replaceable(path: Path) -> Path:
+    """The file that a person wants replaced: where a link leads, so that the link itself stays.
+
+    Renaming a new file over a device or a pipe would destroy it: for root, ``/dev/null`` for everybody.
+
+    Raises:
+        UsageError: something is there that is not a file.
+        StateError: nobody can say what is there.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise UsageError(f"{path} is not a file.", hint="Name a file; without --out it goes to standard output.")
+    except OSError as error:
+        raise StateError(f"Cannot write {path}: {error.strerror}.", hint="Choose another place with --out.") from error
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -6,15 +6,13 @@ Knows files and streams, and no command line and no terminal.
 from __future__ import annotations
 
 import contextlib
-import io
-import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, cast
 
-from edgechat.errors import InvalidInputError, NoModelError, StateError, UsageError
-from edgechat.models.durable import sync_directory
+from edgechat.errors import InvalidInputError, NoModelError, UsageError
+from edgechat.models.durable import replaceable
 from edgechat.tasks import output, records
 from edgechat.tasks.answers import Answers
 from edgechat.tasks.batch import Batch, Tally
@@ -38,7 +36,6 @@ if TYPE_CHECKING:
     from edgechat.tasks.records import Record
     from edgechat.tasks.result import TaskResult
 
-PART = ".part"
 MAX_FAULTS = 10
 _SAYS_WHY = frozenset(("json", "jsonl", "csv"))
 """Outputs whose records carry their ``errors``."""
@@ -46,14 +43,18 @@ _SAYS_WHY = frozenset(("json", "jsonl", "csv"))
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is to be run over what."""
+    """What is to be run over what.
+
+    Raises:
+        UsageError: ``out`` is no file that could be replaced.
+    """
 
     source: str | None
     """A file, ``-`` for standard input, one JSON object as text, or None: the fields are the record."""
     fields: Mapping[str, Any] = field(default_factory=dict)
     """Over each record's own."""
     out: Path | None = None
-    """None writes to standard output, and then nothing can be resumed."""
+    """None writes to standard output, and then nothing can be resumed. Where a link leads, once it is made."""
     form: str | None = None
     """The input's form; None goes by its name."""
     format: str | None = None
@@ -71,6 +72,10 @@ class Job:
     seed: int | None = None
     language: Language = "en"
     keeps_answers: bool = True
+
+    def __post_init__(self) -> None:
+        if self.out is not None:
+            object.__setattr__(self, "out", replaceable(self.out))
 
 
 @dataclass(slots=True)
@@ -185,7 +190,8 @@ def run_job(
         )
         tell.begin(source.count, journal.count if journal else 0)
         report = Report(batch.tally)
-        with _sink(job, source, fmt, stdout) as stream:
+        encoding = source.encoding if source.is_document and fmt == source.form else "utf-8"
+        with output.sink(job.out, stdout, encoding) as stream:
             writer = _writer(stream, task, source, fmt)
             fields = {} if source.is_document else job.fields  # a document's units have them already
             for record, done in batch.run(records.with_fields(source.records, fields)):
@@ -277,6 +283,9 @@ def _input(job: Job, task: Task[Any, Any], stdin: BinaryIO, stack: contextlib.Ex
     stream = stdin if is_pipe else stack.enter_context(_opened(Path(job.source)))
     count = None if is_pipe else _checked(Path(job.source), encoding, form)
     is_table = form in {"csv", "jsonl"}
+    if job.columns and not (is_table and isinstance(task, RewritesDocuments)):
+        hint = "It names what `edgechat run translate` rewrites in a CSV or JSON lines file."
+        raise UsageError(f"--column does not go with task {task.name} and {form}.", hint=hint)
     if isinstance(task, RewritesDocuments) and form in task.document_forms and _is_document(job, form, is_table):
         return _document(stream.read(), task, job, name=name, form=form, encoding=encoding)
     if form == "json":
@@ -349,42 +358,6 @@ def _checked(path: Path, encoding: str, form: str) -> int | None:
             count += text.count("\n")
             last = text[-1]
     return max(count + (last != "\n") - (form == "csv"), 0)
-
-
-@contextlib.contextmanager
-def _sink(job: Job, source: _Input, fmt: str, stdout: BinaryIO) -> Iterator[TextIO]:
-    """Where the output goes: standard output, or a file that gets its name when it is whole."""
-    encoding = source.encoding if source.is_document and fmt == source.form else "utf-8"
-    if job.out is None:
-        stream = io.TextIOWrapper(stdout, encoding=encoding, newline="", write_through=True)
-        try:
-            yield stream
-            stream.flush()
-        finally:
-            with contextlib.suppress(OSError, ValueError):
-                stream.detach()
-        return
-    part = job.out.with_name(job.out.name + PART)
-    try:
-        with part.open("w", encoding=encoding, newline="") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(job.out)
-        sync_directory(job.out.parent)
-    except OSError as error:
-        _remove(part)
-        raise StateError(
-            f"Cannot write {job.out}: {error.strerror or error}.", hint="Free some space there, or name another --out."
-        ) from error
-    except BaseException:
-        _remove(part)
-        raise
-
-
-def _remove(part: Path) -> None:
-    with contextlib.suppress(OSError):
-        part.unlink()
 
 
 def _writer(stream: TextIO, task: Task[Any, Any], source: _Input, fmt: str) -> output.Writer:

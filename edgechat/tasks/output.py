@@ -5,13 +5,21 @@ Writers get results in order and keep none of them.
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import json
+import os
 import re
 from typing import TYPE_CHECKING, Any, Protocol
 
+from edgechat.errors import StateError
+from edgechat.models.durable import sync_directory
+
 if TYPE_CHECKING:
-    from typing import TextIO
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import BinaryIO, TextIO
 
     from edgechat.tasks.contract import Task
     from edgechat.tasks.document import RewritesDocuments, Units
@@ -22,6 +30,41 @@ _BEFORE = ("id", "task", "task_version", "status")
 _AFTER = ("errors", "model", "quant", "model_sha256", "edgechat_version", "seed", "input_sha256", "created_at")
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_PART = ".part"
+
+
+@contextlib.contextmanager
+def sink(out: Path | None, stdout: BinaryIO, encoding: str) -> Iterator[TextIO]:
+    """Where results go: standard output, left open, or a file that gets its name when it is whole.
+
+    Raises:
+        StateError: the file cannot be written; nothing of it is left behind.
+    """
+    if out is None:
+        stream = io.TextIOWrapper(stdout, encoding=encoding, newline="", write_through=True)
+        try:
+            yield stream
+            stream.flush()
+        finally:
+            with contextlib.suppress(OSError, ValueError):
+                stream.detach()
+        return
+    part = out.with_name(out.name + _PART)
+    try:
+        with part.open("w", encoding=encoding, newline="") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(out)
+        sync_directory(out.parent)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        if isinstance(error, OSError):
+            raise StateError(
+                f"Cannot write {out}: {error.strerror or error}.", hint="Free some space there, or name another --out."
+            ) from error
+        raise
 
 
 class Writer(Protocol):

@@ -134,8 +134,8 @@ def csv_records(pieces: Iterable[bytes], encoding: str, name: str, *, schema: Sc
 def typed(cells: Mapping[str, str], schema: Schema) -> dict[str, Any]:
     """Text as it stands in a table or after ``--field``, turned into what the input schema asks for.
 
-    An empty cell of a field that is no text is null where null is allowed, else it counts as left out. What does not
-    convert stays text, so that the task itself says what is wrong with it.
+    An empty cell of a field that is no text is null where null is allowed, as ``null`` is, else it counts as left out.
+    What does not convert stays text, so that the task itself says what is wrong with it.
     """
     found = {}
     for name, cell in cells.items():
@@ -208,7 +208,7 @@ def _kinds(field: Schema, schema: Schema) -> set[str]:
 
 def _value(cell: str, kinds: set[str]) -> Any:  # noqa: ANN401 - whatever the schema asks for
     text = cell.strip()
-    if text == "" and "null" in kinds:
+    if "null" in kinds and (text == "" or (text == "null" and "string" not in kinds)):
         return None
     if text in {"true", "false"} and "boolean" in kinds:
         return text == "true"

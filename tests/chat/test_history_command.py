@@ -149,6 +149,7 @@ def test_rm_can_be_undone_until_purged() -> None:
         (["rm", "--undo", "--purge", "1"], ExitCode.USAGE, "choose one"),
         (["rm", "1", "9"], ExitCode.USAGE, "There is no conversation 9."),
         (["export", "1", "--out", "/proc/nowhere.md"], ExitCode.STATE, "Choose another place"),
+        (["export", "1", "--out", "/dev/null"], ExitCode.USAGE, "is not a file"),
         (["search"], ExitCode.USAGE, "Missing argument"),
     ],
 )

@@ -211,6 +211,10 @@ def test_a_factory_file_in_the_wrong_encoding_is_refused_with_the_flag_to_try(tm
         (["driving", "a.jsonl", "--follow"], 2, "standard input"),
         (["rootcause", "-", "--format", "pdf"], 2, "cannot write pdf"),
         (["driving", "--field", "speed", "-"], 2, "NAME=VALUE"),
+        (["driving", "a.jsonl", "--column", "speed_kmh"], 2, "--column does not go with task driving and jsonl"),
+        (["translate", "a.jsonl", "--from", "srt", "--field", "target=ja", "--column", "text"], 2, "--column"),
+        (["driving", "a.jsonl", "--out", "."], 2, ". is not a file"),
+        (["driving", "a.jsonl", "--out", ".."], 2, ".. is not a file"),
     ],
 )
 def test_what_cannot_be_run_says_what_to_do(tmp_path, monkeypatch, arguments, code, words):
@@ -220,6 +224,20 @@ def test_what_cannot_be_run_says_what_to_do(tmp_path, monkeypatch, arguments, co
     assert words in done.stderr
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
+
+
+def test_an_output_that_is_no_file_is_left_alone_and_a_link_stays_one(tmp_path):
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"speed_kmh": -1}\n')
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert "is not a file" in run("driving", source, "--out", pipe, code=2).stderr
+    assert pipe.is_fifo()
+    link = tmp_path / "link.jsonl"
+    link.symlink_to(tmp_path / "real.jsonl")
+    run("driving", source, "--out", link, code=5)
+    assert link.is_symlink()
+    assert json.loads((tmp_path / "real.jsonl").read_text())["status"] == "invalid_input"
 
 
 def test_help_names_the_tasks():

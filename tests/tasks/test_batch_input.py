@@ -125,6 +125,13 @@ def test_fields_by_hand_are_typed_and_win():
         records.given_fields(["speed_kmh"], DRIVING)
 
 
+def test_null_by_hand_is_null_where_null_is_allowed_and_text_where_text_is():
+    assert records.given_fields(["distance_to_car_m=null"], DRIVING) == {"distance_to_car_m": None}
+    assert records.given_fields(["speed_kmh=null", "weather=null"], DRIVING) == {"speed_kmh": "null", "weather": "null"}
+    schema = {"properties": {"note": {"anyOf": [{"type": "string"}, {"type": "null"}]}}}
+    assert records.given_fields(["note=null"], schema) == {"note": "null"}
+
+
 def test_forms_follow_names_and_what_was_said():
     driving, translate = load("driving"), load("translate")
     assert [input_form(driving, name, None) for name in ("a.JSON", "a.jsonl", "a.csv", None)] == [
