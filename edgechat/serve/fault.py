@@ -72,7 +72,8 @@ def fault_of(error: EdgechatError) -> Fault:
             message, param = str(error), "model" if isinstance(error, WrongModelError) else None
             if isinstance(error, SchemaError):
                 param = "response_format"
-                message = f"At {error.path} of the schema: {message}" if error.path else message
+                if error.path not in message:
+                    message = f"At {error.path} of the schema: {message}"
             return Fault(status, message, name, code, param, dict(headers))
     return Fault(500, str(error), "server_error")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from edgechat.tasks.batch import Batch
 from edgechat.tasks.contract import Context
 from edgechat.tasks.engine_generator import EngineGenerator, Identity
 from edgechat.tasks.language import locale_language
+from edgechat.tasks.output import json_text
 from edgechat.tasks.performance import perform
 from edgechat.tasks.published import published_schema
 from edgechat.tasks.records import Record, json_line_records
@@ -90,12 +90,12 @@ class TaskRuns:
                 async for done in results:
                     if not exchange.status:
                         await exchange.begin(200, JSON_LINES)
-                    await exchange.write(json.dumps(done.to_json(), ensure_ascii=False).encode() + b"\n")
+                    await exchange.write(json_text(done.to_json()).encode() + b"\n")
         except (EdgechatError, Fault) as error:
             if not exchange.status:
                 raise
             fault = error if isinstance(error, Fault) else fault_of(error)
-            await exchange.write(json.dumps(fault.body(), ensure_ascii=False).encode() + b"\n")
+            await exchange.write(json_text(fault.body()).encode() + b"\n")
         if not exchange.status:
             raise Fault(400, "There is no record in the body.", code="no_records")
         await exchange.end()

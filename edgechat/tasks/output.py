@@ -40,8 +40,10 @@ def sink(out: Path | None, stdout: BinaryIO, encoding: str) -> Iterator[TextIO]:
     Raises:
         StateError: the file cannot be written; nothing of it is left behind.
     """
+    # Of UTF-8 all that cannot be written is half a surrogate pair, which JSON can bring in as an id.
+    errors = "backslashreplace" if encoding == "utf-8" else "strict"
     if out is None:
-        stream = io.TextIOWrapper(stdout, encoding=encoding, newline="", write_through=True)
+        stream = io.TextIOWrapper(stdout, encoding=encoding, errors=errors, newline="", write_through=True)
         try:
             yield stream
             stream.flush()
@@ -51,7 +53,7 @@ def sink(out: Path | None, stdout: BinaryIO, encoding: str) -> Iterator[TextIO]:
         return
     part = out.with_name(out.name + _PART)
     try:
-        with part.open("w", encoding=encoding, newline="") as file:
+        with part.open("w", encoding=encoding, errors=errors, newline="") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

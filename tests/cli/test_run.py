@@ -226,6 +226,16 @@ def test_what_cannot_be_run_says_what_to_do(tmp_path, monkeypatch, arguments, co
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("form", ["csv", "jsonl", "text", "json"])
+def test_an_id_that_no_utf_8_can_hold_costs_nothing_but_its_spelling(tmp_path, form):
+    source, out = tmp_path / "in.jsonl", tmp_path / "out"
+    source.write_text('{"id": "a\\ud800", "speed_kmh": -1}\n')
+    done = run("driving", source, "--format", form, code=5)
+    run("driving", source, "--format", form, "--out", out, code=5)
+    assert "invalid_input" in done.stdout + done.stderr
+    assert len(out.read_text().splitlines()) == len(done.stdout.splitlines())
+
+
 def test_an_output_that_is_no_file_is_left_alone_and_a_link_stays_one(tmp_path):
     source = tmp_path / "in.jsonl"
     source.write_text('{"speed_kmh": -1}\n')

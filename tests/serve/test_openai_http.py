@@ -137,8 +137,9 @@ def test_a_schema_that_cannot_be_honoured_is_refused_with_its_path(server):
     wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
     response = server.chat(response_format=wanted)
     assert response.status_code == 400
-    assert response.json()["error"]["param"] == "response_format"
-    assert "/properties/a" in response.json()["error"]["message"]
+    error = response.json()["error"]
+    assert error["param"] == "response_format"
+    assert error["message"].count("/properties/a") == 1
 
 
 @pytest.mark.parametrize("stream", [False, True])

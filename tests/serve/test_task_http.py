@@ -60,6 +60,12 @@ def test_a_line_that_is_no_json_costs_only_itself(server: Server) -> None:
     assert "Line 2" in done[1]["errors"][0]["message"]
 
 
+def test_an_id_that_no_utf_8_can_hold_costs_nothing_but_its_spelling(server: Server) -> None:
+    body = json.dumps({**SAFE, "id": "a\ud800"}) + "\n" + json.dumps(SAFE) + "\n"
+    response = server.http.post("/v1/tasks/driving", content=body, headers={"Content-Type": "application/x-ndjson"})
+    assert [json.loads(line)["id"] for line in response.text.splitlines()] == ["a\ud800", 2]
+
+
 def test_an_unknown_task_and_an_empty_body_are_refused(server: Server) -> None:
     response = server.post("/v1/tasks/drivin", SAFE)
     assert response.status_code == 404
