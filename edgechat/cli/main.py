@@ -6,7 +6,6 @@ import errno
 import importlib
 import os
 import sys
-import time
 from typing import NoReturn
 
 import click
@@ -14,9 +13,6 @@ import click
 from edgechat.cli.ending import Terminated, leave, prepare
 from edgechat.errors import EdgechatError, ExitCode, StateError
 from edgechat.version import __version__
-
-BEGAN_S = time.monotonic()
-"""When this process began, about: what a person who sets a deadline counts from."""
 
 _COMMANDS = {
     "ask": ("edgechat.cli.ask:ask", "One answer to standard output."),

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgechat import config as settings
+from edgechat.cli import BEGAN_S
 from edgechat.cli.answer import STARTER_NOTE
-from edgechat.cli.main import BEGAN_S
 from edgechat.cli.pace import Pace
 from edgechat.engine.request import Wish
 from edgechat.errors import AnswerError, InvalidInputError, ModelNotFoundError, UsageError
