@@ -45,10 +45,8 @@ def uninstall(*, keep_models: bool, yes: bool) -> None:
     troubles: list[str] = []
     for paths in places:
         client.stop(paths)
-    for paths, each in found:
-        # The models' directory may lie inside the conversations'.
-        kept = paths.models if keep_models or each.path != paths.models else None
-        troubles += remove(each, kept)
+    for _, each in found:
+        troubles += remove(each)
     for paths in places:
         if paths.state.parent == paths.config.parent == paths.cache.parent:
             _remove_if_empty(paths.state.parent)

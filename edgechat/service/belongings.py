@@ -1,7 +1,7 @@
 """What edgechat has put on this machine, how much of the disk that is, and taking it away again.
 
-Follows no link, and leaves alone what belongs to other users, what lies on another file system, and, in the models'
-directory, whatever is no part of the store.
+Follows no link, and leaves alone what belongs to other users, what lies on another file system, and whatever edgechat
+does not write itself: ``EDGECHAT_STATE=/tmp`` makes no directory ours.
 """
 
 from __future__ import annotations
@@ -21,14 +21,36 @@ if TYPE_CHECKING:
     from edgechat.paths import Paths
 
 
+_WRITTEN = {
+    "settings and token": (
+        "config.toml",
+        "*licences.json*",
+        "*pin.json*",
+        "*serve.token*",
+        "*tui.json*",
+        "trust",
+        *("keys/exports.json", "keys/.*.new", "keys/*.publisher.pem", "keys/*.root.pem", "keys/*.root.json"),
+    ),
+    "engine state and logs": (
+        *("engine.sock", "engine.lock", "engine.start.lock", "engine.death.json*", "engine.deaths.jsonl*"),
+        *("*calibration.json*", "figures.json*", "stepped-down.json*", "tightness.json*", "proof"),
+        *("logs/engine.log*", "logs/serve.log*", "logs/answers.log*", "logs/defect.log"),
+    ),
+    "caches": ("answers.sqlite*", "prefixes", "templates", "vocabularies"),
+    # `edgechat history` advises to move a damaged one to chat.damaged.
+    "conversations": ("chat/*history.db*", "chat/writing", "chat.damaged*"),
+}
+"""What edgechat writes in each of its directories, as globs; the store knows its own."""
+
+
 @dataclass(slots=True)
 class Belonging:
-    """One directory of ours."""
+    """What is ours in one directory."""
 
     what: str
     path: Path
     roots: tuple[Path, ...]
-    """What below ``path`` (or ``path`` itself) is ours to remove."""
+    """Files and directories below ``path`` that are ours to remove."""
     n_files: int = 0
     freed: int = 0
     """Bytes that removing gives back; a file that also has another name gives none."""
@@ -48,38 +70,32 @@ def belongings(paths: Paths, *, keep_models: bool) -> list[Belonging]:
     ):
         if not path.is_dir() or (what == "models" and keep_models):
             continue
-        each = Belonging(what, path, _store(path) if what == "models" else (path,))
-        # Without XDG's or our own variables the models lie inside the conversations' directory.
-        kept = paths.models if what == "conversations" and path != paths.models else None
-        for file in _walk(each, kept):
+        each = Belonging(what, path, _roots(what, path))
+        for file in _walk(each):
             facts = file.lstat()
             each.n_files += 1
             each.freed += facts.st_blocks * 512 if facts.st_nlink == 1 else 0
-        if what == "models":
-            each.foreign += [child for child in path.iterdir() if not _is_stores(child, each.roots)]
+        # Without XDG's or our own variables the models lie inside the conversations' directory.
+        each.foreign += [
+            child for child in sorted(path.iterdir()) if child != paths.models and not _holds(child, each.roots)
+        ]
         found.append(each)
     return found
 
 
-def remove(each: Belonging, kept: Path | None) -> list[str]:
-    """Take it away; what could not be removed, and why.
-
-    Args:
-        each: what to remove.
-        kept: a directory inside that stays.
-    """
+def remove(each: Belonging) -> list[str]:
+    """Take it away; what could not be removed, and why."""
     troubles = []
-    for file in list(_walk(each, kept)):
+    each.roots = _roots(each.what, each.path)  # an engine that was stopped meanwhile has left its last figures
+    for file in list(_walk(each)):
         try:
             file.unlink()
         except OSError as error:
             troubles.append(f"{file}: {error.strerror}")
     for root in each.roots:
         for directory, _, _ in os.walk(root, topdown=False):
-            if kept is None or not Path(directory).is_relative_to(kept):
-                _rmdir(directory)
-        if root != each.path:
-            _rmdir(root.parent)
+            _rmdir(directory)
+        _rmdir(root.parent)
     _rmdir(each.path)
     return troubles
 
@@ -91,21 +107,33 @@ def _rmdir(directory: str | Path) -> None:
         return  # not empty: it holds what stays; or a mount point
 
 
+def _roots(what: str, path: Path) -> tuple[Path, ...]:
+    if what == "models":
+        return _store(path)
+    return tuple(sorted({found for pattern in _WRITTEN[what] for found in path.glob(pattern)}))
+
+
 def _store(models: Path) -> tuple[Path, ...]:
     hidden = tuple(each for name in (STAGING, LOCKS, QUARANTINE) if (each := models / name).is_dir())
     return (*(each for each in quant_directories(models) if (each / CURRENT).is_file()), *hidden)
 
 
-def _is_stores(child: Path, roots: tuple[Path, ...]) -> bool:
+def _holds(child: Path, roots: tuple[Path, ...]) -> bool:
     return any(root == child or root.is_relative_to(child) for root in roots)
 
 
-def _walk(each: Belonging, kept: Path | None) -> Iterator[Path]:
+def _walk(each: Belonging) -> Iterator[Path]:
     """Every file that is ours, links included; what is not ours is noted."""
     device = each.path.lstat().st_dev
     for root in each.roots:
         if root.is_symlink():
             yield root
+            continue
+        if not root.is_dir():
+            if _is_ours(root.lstat()):
+                yield root
+            else:
+                _note(each, root)
             continue
         for directory, below, files in os.walk(root):
             here = Path(directory)
@@ -114,8 +142,6 @@ def _walk(each: Belonging, kept: Path | None) -> Iterator[Path]:
                 facts = child.lstat()
                 if stat.S_ISLNK(facts.st_mode):
                     yield child
-                elif child == kept:
-                    below.remove(name)
                 elif facts.st_dev != device or not _is_ours(facts):
                     below.remove(name)
                     _note(each, child)

@@ -26,7 +26,11 @@ def home(tmp_path):
     files = {
         root / "config" / "config.toml": b"",
         root / "state" / "logs" / "engine.log": b"x" * 5000,
-        root / "data" / "history.db": b"x" * 9000,
+        root / "data" / "chat" / "history.db": b"x" * 9000,
+        root / "data" / "chat" / "history.db-wal": b"x",
+        root / "config" / "pin.json": b"{}",
+        root / "state" / "engine.lock": b"",
+        root / "cache" / "answers.sqlite": b"x",
         root / "cache" / "prefixes" / "a": b"x" * 100_000,
         store / "current": b"abc\n",
         store / "abc" / "model.gguf": b"x" * 300_000,
@@ -77,19 +81,20 @@ def test_models_inside_the_conversations_directory_can_stay_too(tmp_path):
     paths = Paths.from_env({"HOME": str(tmp_path)})
     (paths.models / "a").mkdir(parents=True)
     (paths.models / "a" / "kept").write_text("x")
-    (paths.data / "history.db").write_text("x")
+    (paths.data / "chat").mkdir()
+    (paths.data / "chat" / "history.db").write_text("x")
     (each,) = belongings(paths, keep_models=True)
     assert (each.what, each.n_files) == ("conversations", 1)
-    assert remove(each, paths.models) == []
+    assert remove(each) == []
     assert (paths.models / "a" / "kept").exists()
-    assert not (paths.data / "history.db").exists()
+    assert not (paths.data / "chat").exists()
 
 
 def test_links_are_removed_and_not_followed_and_shared_files_free_nothing(home, tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "precious").write_text("x")
-    (home / "cache" / "link").symlink_to(outside)
+    (home / "cache" / "prefixes" / "link").symlink_to(outside)
     os.link(home / "models" / "smollm2-135m-instruct" / "Q4_1" / "abc" / "model.gguf", tmp_path / "original.gguf")
     paths = Paths.from_env({"EDGECHAT_HOME": str(home)})
     models = next(each for each in belongings(paths, keep_models=False) if each.what == "models")
@@ -97,6 +102,34 @@ def test_links_are_removed_and_not_followed_and_shared_files_free_nothing(home, 
     assert run(home, "--yes").returncode == 0
     assert (outside / "precious").exists()
     assert (tmp_path / "original.gguf").exists()
+
+
+def test_a_directory_that_is_shared_with_others_keeps_what_is_theirs(home, tmp_path):
+    shared = tmp_path / "shared"
+    theirs = {"thesis.tex", "logs/httpd.log", "proof.pdf", "keys/id.pem"}
+    for name in theirs:
+        (shared / name).parent.mkdir(parents=True, exist_ok=True)
+        (shared / name).write_text("theirs")
+    (shared / "logs" / "engine.log").write_text("x")
+    for name in ("config", "data", "cache"):
+        (home / name / "theirs").mkdir()
+        (home / name / "theirs" / "file").write_text("x")
+    done = run(home, "--yes", EDGECHAT_STATE=str(shared))
+    assert done.returncode == 0, done.stderr
+    assert left(shared) == theirs
+    assert left(home) >= {"config/theirs/file", "data/theirs/file", "cache/theirs/file"}
+    assert not (home / "data" / "chat").exists()
+    assert "thesis.tex (not edgechat's)" in done.stdout
+
+
+@pytest.mark.engine
+def test_it_leaves_nothing_of_what_a_use_has_written(tmp_path):
+    used = tmp_path / "used"
+    environment = {**os.environ, "EDGECHAT_HOME": str(used), "HOME": str(used)}
+    for arguments in (["ask", "-c", "-n", "2", "Hi"], ["models", "use", "auto"], ["serve", "--rotate-token"]):
+        subprocess.run([sys.executable, "-m", "edgechat", *arguments], env=environment, timeout=100, check=True)
+    assert run(used, "--yes").returncode == 0
+    assert not used.exists()
 
 
 def test_where_nothing_is_left_it_says_so(tmp_path):
