@@ -108,7 +108,7 @@ def choose(
     lowered = stepped_down.on(board)
     refusal: Grant | None = None
     while True:
-        model, ladder = pick(lowered, models, fit_wish, measured)
+        model, header, ladder = pick(lowered, models, fit_wish, measured)
         fitting = [plan for plan in ladder if plan.fits]
         left = [plan for plan in fitting if stepped_down.allows(plan.label, plan.memory.host)]
         if left and ask is not None:
@@ -122,7 +122,6 @@ def choose(
             raise _too_large(
                 ladder[-1], died=bool(fitting), is_hidden=lowered is not board, is_exact=is_exact, refusal=refusal
             )
-    header = gguf.read_header(model.path)
     require_loadable(header)
     if n_ctx_cap is not None and wanted.n_ctx is None and not is_exact:
         left = [each for each in left if each.settings.n_ctx <= n_ctx_cap] or left[-1:]

@@ -20,14 +20,16 @@ if TYPE_CHECKING:
     from edgechat.board.board import Board
     from edgechat.models.calibration import Measurement
     from edgechat.models.candidate import Candidate
+    from edgechat.models.gguf import GgufHeader
     from edgechat.models.installed import InstalledModel
     from edgechat.models.plan import Plan
 
 
 class Pick(NamedTuple):
-    """An installed model and every plan for it, largest first."""
+    """An installed model, what its file's header says, and every plan for it, largest first."""
 
     model: InstalledModel
+    header: GgufHeader
     ladder: tuple[Plan, ...]
 
 
@@ -51,24 +53,29 @@ def pick(
         InvalidModelFileError: a file is damaged.
         ValueError: nothing is installed.
     """
-    candidates = {(model.name, model.quant): _candidate(model, board, measured or {}) for model in models}
+    headers = {(model.name, model.quant): gguf.read_header(model.path) for model in models}
+    candidates = {
+        (model.name, model.quant): _candidate(model, headers[model.name, model.quant], board, measured or {})
+        for model in models
+    }
     plan = choose(board, candidates.values(), wish)
     chosen = next(model for model in models if (model.name, model.quant) == (plan.model, plan.quant))
-    return Pick(chosen, ladder(board, candidates[chosen.name, chosen.quant], wish))
+    named = (chosen.name, chosen.quant)
+    return Pick(chosen, headers[named], ladder(board, candidates[named], wish))
 
 
-def candidate_of(model: InstalledModel, board: Board, measured: Mapping[str, tuple[Measurement, ...]]) -> Candidate:
-    """One installed file as the fit sees it, with what was measured of it.
-
-    Raises:
-        InvalidModelFileError: the file is damaged.
-    """
-    found = from_installed(model, gguf.read_header(model.path), board.cpu.features)
+def candidate_of(
+    model: InstalledModel, header: GgufHeader, board: Board, measured: Mapping[str, tuple[Measurement, ...]]
+) -> Candidate:
+    """One installed file as the fit sees it, with what was measured of it."""
+    found = from_installed(model, header, board.cpu.features)
     return replace(found, measured=measured.get(file_key(model.name, model.quant, model.file_bytes), ()))
 
 
-def _candidate(model: InstalledModel, board: Board, measured: Mapping[str, tuple[Measurement, ...]]) -> Candidate:
-    found = candidate_of(model, board, measured)
+def _candidate(
+    model: InstalledModel, header: GgufHeader, board: Board, measured: Mapping[str, tuple[Measurement, ...]]
+) -> Candidate:
+    found = candidate_of(model, header, board, measured)
     if model.name == STARTER_NAME:
         return replace(found, quality=0)
     # A manifest holds no purpose; only models trained for one job carry a prompt for it.

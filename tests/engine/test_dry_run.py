@@ -11,6 +11,7 @@ from edgechat.engine.dry_run import confirmed, dry_run
 from edgechat.engine.native.rehearsal import sizes
 from edgechat.errors import EngineError
 from edgechat.models.fit import FitWish
+from edgechat.models.gguf import read_header
 from edgechat.models.installed import InstalledModel, starter
 from edgechat.models.need import compute_bytes, kv_by_layer
 from edgechat.models.pick import candidate_of, pick
@@ -35,7 +36,7 @@ BOARD = load_board("ipc-8gb")
 )
 def test_the_shape_tells_what_llama_cpp_would_allocate(settings):
     found = dry_run(MODEL.path, settings)
-    shape = candidate_of(MODEL, BOARD, {}).shape
+    shape = candidate_of(MODEL, read_header(MODEL.path), BOARD, {}).shape
 
     assert sum(kv_by_layer(shape, settings)) == pytest.approx(found.kv, abs=20_000)
     assert found.compute * 0.97 <= compute_bytes(shape, settings) <= found.compute * 1.25 + 500_000
