@@ -5,7 +5,8 @@
 
 Each run asks a greedy question on the starter model, kills the engine (or interrupts the client) in a stage, and
 then checks: the exit code, the cause that was named, that the text equals that of an undisturbed run, and that the next
-question is answered. Works in a home of its own; prints a Markdown table.
+question is answered. Works in a home of its own; prints a Markdown table, and to stderr all that a run with a fault
+said.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ SHORT = ("ask", "Tell me about the sea.", "--temp", "0", "-n", "100")
 LONG = ("ask", "word " * 900, "--temp", "0", "-n", "12")
 
 
+class MissedError(Exception):
+    """The engine could not be hit in the stage that was meant."""
+
+
 def edgechat(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""
     return subprocess.run(
@@ -45,15 +50,27 @@ def start(*arguments: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def wait_for(paths: Paths, stage: str) -> int:
-    """Process id of the engine once it is in a stage."""
+def wait_for(paths: Paths, stage: str, child: subprocess.Popen[str] | None = None) -> int:
+    """Process id of the engine once it is in a stage.
+
+    Raises:
+        MissedError: ``child``, which was to bring it there, ended first; or it takes too long.
+    """
     until = time.monotonic() + 60
-    while time.monotonic() < until:
+    while time.monotonic() < until and (child is None or child.poll() is None):
         for engine in client.status(paths):
             if engine["stage"] == stage:
                 return int(engine["pid"])
         time.sleep(0.001)
-    raise TimeoutError(stage)
+    if child is not None:
+        child.kill()
+        tell(f"never seen in {stage}", *child.communicate())
+    raise MissedError(f"never seen in {stage}")
+
+
+def tell(fault: str, out: str, err: str) -> None:
+    """Print all that a run with a fault said, beside the table."""
+    print(f"--- {fault}\nstdout: {out!r}\nstderr:\n{err}\n---", file=sys.stderr, flush=True)
 
 
 def kill_once(paths: Paths, stage: str, number: signal.Signals, expected: dict[str, str]) -> str:
@@ -68,15 +85,22 @@ def kill_once(paths: Paths, stage: str, number: signal.Signals, expected: dict[s
         code, out, err = done.returncode, done.stdout, done.stderr
     else:
         child = start(*(LONG if stage == "prefill" else SHORT))
-        os.kill(wait_for(paths, stage), number)
+        try:
+            os.kill(wait_for(paths, stage, child), number)
+        except MissedError as error:
+            return str(error)
         out, err = child.communicate(timeout=120)
         code = child.returncode
-        if f"killed by {number.name}" not in err:
-            return f"cause not named: {err.strip()[-80:]}"
+    fault = ""
     if code != 0:
-        return f"exit {code}"
-    if out != expected["prefill" if stage == "prefill" else "short"]:
-        return "text differs"
+        fault = f"exit {code}"
+    elif out != expected["prefill" if stage == "prefill" else "short"]:
+        fault = "text differs"
+    elif stage != "idle" and f"killed by {number.name}" not in err:
+        fault = "cause not named"
+    if fault:
+        tell(f"{fault}: {number.name} in {stage}", out, err)
+        return fault
     return "" if edgechat("ask", "-n", "1", "hi").returncode == 0 else "next ask failed"
 
 
@@ -85,12 +109,16 @@ def interrupt_once(paths: Paths, stage: str) -> tuple[str, float]:
     if stage in {"load", "prefill"}:
         edgechat("stop")
     child = start(*(LONG if stage == "prefill" else ("ask", "Tell me about the sea.", "-n", "2000")))
-    wait_for(paths, stage)
+    try:
+        wait_for(paths, stage, child)
+    except MissedError as error:
+        return str(error), 0.0
     began = time.monotonic()
     child.send_signal(signal.SIGINT)
-    child.communicate(timeout=60)
+    out, err = child.communicate(timeout=60)
     took = time.monotonic() - began
     if child.returncode != 130:
+        tell(f"exit {child.returncode}: Ctrl-C in {stage}", out, err)
         return f"exit {child.returncode}", took
     return ("" if edgechat("ask", "-n", "1", "hi").returncode == 0 else "next ask failed"), took
 

@@ -109,14 +109,25 @@ def connect(state: Path) -> socket.socket | None:
     return client
 
 
-def process_group(client: socket.socket) -> int | None:
-    """Process group of the engine behind a connection, whether or not it still answers; None where that is unknown.
+def warden(client: socket.socket) -> int | None:
+    """Process id of the warden of the engine behind a connection, whether or not it lives; None where that is unknown.
 
-    Linux notes who listened: the warden's process, which leads a group of its own.
+    Linux notes who listened, and that was the warden before it forked.
     """
     if not hasattr(socket, "SO_PEERCRED"):
         return None
     pid, _, _ = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return pid or None  # 0: it lives in another container
+
+
+def process_group(client: socket.socket) -> int | None:
+    """Process group of the engine behind a connection, whether or not it still answers; None where that is unknown.
+
+    Its warden leads a group of its own.
+    """
+    pid = warden(client)
+    if pid is None:
+        return None
     try:
         group = os.getpgid(pid)
     except ProcessLookupError:

@@ -13,7 +13,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from edgechat.engine import address, death
+from edgechat.engine import address, death, obituary
 from edgechat.engine.events import Done, Event, Queued, Recovered, Text, from_frame
 from edgechat.engine.launch import attach_or_start
 from edgechat.engine.link import HANDSHAKE_S, EngineGoneError, Link
@@ -38,9 +38,6 @@ if TYPE_CHECKING:
     from edgechat.engine.protocol import Frame
     from edgechat.engine.request import Request
     from edgechat.paths import Paths
-
-_NOTE_PATIENCE_S = 3.0
-"""How long the warden may take to write down a death; a core dump can delay it."""
 
 _PEACEFUL = frozenset(("idle", "memory", "refused", "retired", "version"))
 """Farewells that are nobody's fault."""
@@ -86,6 +83,8 @@ class EngineClient:
         self._has_shared = False
         self._link_busy = False
         self._is_interrupted = False
+        self._unsaid: list[Recovered] = []
+        """Deaths of engines that had not been asked anything yet."""
 
     def close(self) -> None:
         """Hang up."""
@@ -131,24 +130,24 @@ class EngineClient:
                         yield event
                     return
                 except EngineGoneError as gone:
-                    engine = self._link.engine if self._link else ""
+                    link = self._link
                     self.close()
                     if self._is_interrupted:
                         raise _cut_off() from gone
                     if gone.reason in _PEACEFUL and farewells < _MAX_FAREWELLS:
                         farewells += 1
                         continue  # it left just as we came: the next one takes over
-                    cause = self._cause(gone.reason, engine)
+                    cause = self._cause(gone.reason, link)
                     is_smaller = 0 < cause.stepped_below < (smallest or cause.stepped_below + 1)
                     if is_smaller:
                         smallest = cause.stepped_below
                     else:
                         deaths += 1
-                    obituary = _obituary(cause, again=deaths > 1)
+                    said = obituary.said(cause, again=deaths > 1)
                     if deaths > 1 or cause.cause == "stopped":
-                        raise EngineError(obituary, cause=cause.cause, hint="See `edgechat doctor`.") from gone
+                        raise EngineError(said, cause=cause.cause, hint="See `edgechat doctor`.") from gone
                     note = "A smaller plan is tried." if is_smaller else "It was restarted and continued."
-                    yield Recovered(cause.cause, f"{obituary} {note}")
+                    yield Recovered(cause.cause, f"{said} {note}")
         finally:
             # A half-read answer would stand in the way of the next one.
             if self._link is not None and self._link_busy:
@@ -158,6 +157,8 @@ class EngineClient:
         deadline = None if request.timeout_s is None else time.monotonic() + request.timeout_s + _DEADLINE_GRACE_S
         link = self._post(request)
         while True:
+            while self._unsaid:
+                yield self._unsaid.pop(0)
             answer = _receive(link, deadline)
             self._link_busy = answer["type"] not in {"switch", "error", "done"}
             if link.is_shared and (answer["type"] == "switch" or _lacks_model(answer)):
@@ -199,13 +200,18 @@ class EngineClient:
         if self._link is None:
             self._link = self._shared_link()
         while self._link is None:
+            peer = attach_or_start(self._paths)
+            warden = address.warden(peer)
             try:
-                link = Link(attach_or_start(self._paths), keeps=self._keeps)
+                link = Link(peer, keeps=self._keeps)
             except EngineGoneError as gone:
                 if gone.reason == "busy":
                     raise EngineBusyError(
                         "The engine has as many clients as it can serve.", cause="busy", hint="Try again in a moment."
                     ) from gone
+                if gone.reason is None and (note := obituary.find(self._paths.state, "", warden)):
+                    self._note_unasked(note)
+                    continue
                 # We knocked at an engine that was leaving. It takes its socket with it; ask again.
                 if time.monotonic() > until:
                     raise EngineError("The engine does not answer.", hint="Run `edgechat stop`.") from None
@@ -224,6 +230,18 @@ class EngineClient:
                 self._retire(link)
                 replaced = True
         return self._link
+
+    def _note_unasked(self, note: death.Death) -> None:
+        """Have it said that an engine died before it greeted us.
+
+        Raises:
+            EngineError: so did the one before it.
+        """
+        said = obituary.said(note, again=bool(self._unsaid))
+        if self._unsaid:
+            self._unsaid.clear()
+            raise EngineError(said, cause=note.cause, hint="See `edgechat doctor`.")
+        self._unsaid.append(Recovered(note.cause, f"{said} It had not been asked yet. Another was started."))
 
     def _shared_link(self) -> Link | None:
         """The machine's own engine, when this user may use it and it speaks as we do."""
@@ -265,16 +283,11 @@ class EngineClient:
         except EngineGoneError:
             link.close()
 
-    def _cause(self, farewell: str | None, engine: str) -> death.Death:
-        if farewell is not None or (self._has_shared and self._shared is not None):
-            farewell = farewell or "unknown"  # the note of another user's engine is not ours to read
-            return death.Death(engine, farewell, "", "idle", 0.0)
-        until = time.monotonic() + _NOTE_PATIENCE_S
-        while time.monotonic() < until:
-            if note := death.read(self._paths.state, engine):
-                return note
-            time.sleep(0.01)
-        return death.Death(engine, "unknown", "", "idle", 0.0)
+    def _cause(self, farewell: str | None, link: Link | None) -> death.Death:
+        note = None
+        if farewell is None and link is not None and not link.is_shared:  # another user's notes are not ours to read
+            note = obituary.find(self._paths.state, link.engine, link.warden)
+        return note or death.Death(link.engine if link else "", farewell or "unknown", "", "idle", 0.0)
 
 
 def _receive(link: Link, deadline: float | None) -> Frame:
@@ -362,22 +375,3 @@ def _lacks_model(answer: Frame) -> bool:
 
 def _cut_off() -> EngineError:
     return EngineError("The answer was cut off by whoever had asked.", cause="interrupted")
-
-
-_WORDS = {
-    "signal": "was killed by {}",
-    "oom": "ran out of memory ({})",
-    "assert": "stopped at an assertion in llama.cpp: {}",
-    "template": "was replaced: {}",
-    "load": "could not load the model: {}",
-    "exit": "ended unexpectedly ({})",
-    "stopped": "was stopped",
-    "unknown": "vanished without a trace",
-}
-
-
-def _obituary(note: death.Death, *, again: bool) -> str:
-    words = _WORDS.get(note.cause, _WORDS["unknown"]).format(note.detail)
-    if note.cause == "stopped":
-        return f"The engine {words}."
-    return f"The engine {words}{' again' if again else ''} ({note.stage})."

@@ -54,6 +54,8 @@ class Death:
     """Seconds since the epoch, for people; nothing is ordered by it, since a board's clock may be wrong."""
     stepped_below: int = 0
     """Bytes: after a death of memory only plans that need less than this are tried again; 0 where nothing changed."""
+    warden: int = 0
+    """Process id of who wrote this: by it a client knows an engine that had not told its identity yet."""
 
 
 def classify(
@@ -123,10 +125,22 @@ def _remember(state: Path, death: Death) -> None:
         raise StateError(f"Cannot write {state / HISTORY}: {error.strerror}.") from error
 
 
-def read(state: Path, engine: str) -> Death | None:
-    """The note on one engine, or None while there is none (or it is about another engine)."""
-    death = last(state)
-    return death if death is not None and death.engine == engine else None
+def read(state: Path, engine: str, warden: int = 0) -> Death | None:
+    """The note on one engine, or None while there is none.
+
+    Args:
+        state: where it is.
+        engine: the engine's identity, or ``""`` where it died before it told it.
+        warden: its warden's process id, by which the note is then known.
+    """
+    newest = last(state)
+    if not engine:
+        # An older note may be of another warden that had the same number.
+        return newest if newest is not None and newest.warden == warden != 0 else None
+    if newest is not None and newest.engine == engine:
+        return newest
+    # Another engine may have died since: the note is about that one then.
+    return next((each for each in reversed(history(state)) if each.engine == engine), None)
 
 
 def last(state: Path) -> Death | None:

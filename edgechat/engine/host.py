@@ -356,7 +356,9 @@ def main() -> None:
         server.close()
         warden.watch(child, engine, paths, vital, log_start=log_start, kills_before=kills)
     oom.volunteer()
-    faulthandler.enable()
+    # This thread alone: whoever walks through the frames of threads that run on may fall over them, and then the warden
+    # would see a SIGSEGV, whatever the signal was.
+    faulthandler.enable(all_threads=False)
     from edgechat import config  # noqa: PLC0415
 
     # What one client's environment names is that client's wish, and not everybody's default.

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import socket
 
 START_LOCK = "engine.start.lock"
+_wardens: list[int] = []
+"""Children of this process that it has not buried. A server lives for months, and starts an engine after each nap."""
+
 READY_TIMEOUT_S = 30.0
 """Starting Python from a worn SD card can take long; loading the model is not part of it."""
 
@@ -57,6 +60,7 @@ def _start(paths: Paths) -> None:
     """Start a process and return when it listens, or when it gave way to one that still holds the lock."""
     import subprocess  # noqa: PLC0415 - 10 ms that a warm client need not pay
 
+    _bury()
     ready, ready_for_engine = os.pipe()
     log_descriptor = log.open_for_engine(paths.state)
     started_at = log.path(paths.state).stat().st_size
@@ -79,6 +83,7 @@ def _start(paths: Paths) -> None:
         os.close(log_descriptor)
     # The engine is on its own from here; without this, subprocess warns about a child nobody waited for.
     process.returncode = 0
+    _wardens.append(process.pid)
     try:
         readable, _, _ = select.select([ready], [], [], READY_TIMEOUT_S)
         if readable and os.read(ready, 1) == b"r":
@@ -92,3 +97,14 @@ def _start(paths: Paths) -> None:
     raise EngineError(
         f"The engine did not start: {tail.splitlines()[-1]}", cause="exit", hint=f"Its log is {log.path(paths.state)}."
     )
+
+
+def _bury() -> None:
+    """Take the ends of earlier wardens from the kernel's list of processes. The start lock lets one thread in."""
+    for pid in tuple(_wardens):
+        try:
+            is_over = os.waitpid(pid, os.WNOHANG)[0] == pid
+        except ChildProcessError:
+            is_over = True  # somebody who waits for any child was first
+        if is_over:
+            _wardens.remove(pid)

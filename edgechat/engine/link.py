@@ -9,6 +9,7 @@ import contextlib
 import socket
 import time
 
+from edgechat.engine import address
 from edgechat.engine.protocol import PROTOCOL, Decoder, Frame, encode
 from edgechat.version import __version__
 
@@ -45,6 +46,8 @@ class Link:
         self.is_shared = False
         """True for the machine's own engine, which belongs to another user."""
         self.pid = int(hello.get("pid") or 0)
+        self.warden = address.warden(peer)
+        """Process id of who will write down how this engine ended; None where that is unknown."""
 
     def send(self, frame: Frame) -> None:
         """Send one frame.

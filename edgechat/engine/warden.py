@@ -49,7 +49,7 @@ def watch(child: int, engine: str, paths: Paths, vital: Vital, *, log_start: int
             was_taken = code in {-signal.SIGKILL, oom.REREADING_EXIT} and not facts.get("on_device")
             peak = usage.ru_maxrss * 1024 if was_taken else None
             note = replace(note, stepped_below=_step_down(paths.state, facts, peak))
-        death.write(paths.state, note)
+        death.write(paths.state, replace(note, warden=os.getpid()))
     os._exit(0)
 
 

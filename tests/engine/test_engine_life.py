@@ -15,9 +15,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
-from edgechat.engine import client
+from edgechat.engine import address, client
 from edgechat.engine.launch import attach_or_start
 from edgechat.engine.link import Link
 
@@ -73,6 +74,23 @@ def test_more_questions_than_cells_wait_their_turn(cli: Cli) -> None:
     with ThreadPoolExecutor() as pool:
         done = list(pool.map(lambda i: cli("ask", f"Say {i}.", *ask), range(4)))
     assert [each.returncode for each in done] == [0] * 4
+
+
+def test_a_client_buries_the_engines_that_it_started(cli: Cli, paths: Paths) -> None:
+    """A server lives for months, and each of its engines naps."""
+
+    def start() -> psutil.Process:
+        with contextlib.closing(attach_or_start(paths)) as peer:
+            warden = address.warden(peer)
+        assert warden is not None
+        return psutil.Process(warden)
+
+    first = start()
+    client.stop(paths)
+    wait_until(lambda: first.status() == psutil.STATUS_ZOMBIE)
+    second = start()
+    assert not first.is_running()
+    assert second.is_running()
 
 
 def test_the_engine_outlives_the_session_that_started_it(cli: Cli, paths: Paths) -> None:
