@@ -57,8 +57,7 @@ def doctor(*, as_json: bool, as_proof: bool, language: Language) -> None:
     else:
         _print(found)
     if found.exit_code:
-        # click's own Exit would be swallowed, since the root command runs outside its standalone mode.
-        sys.exit(int(found.exit_code))
+        raise click.exceptions.Exit(found.exit_code)
 
 
 def _step(command: str) -> None:

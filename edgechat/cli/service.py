@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ import click
 from edgechat.errors import EdgechatError, ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from edgechat.board.board import Board
     from edgechat.engine.choice import Choice
     from edgechat.service.systemd import Systemd
@@ -43,21 +46,9 @@ def install(arguments: tuple[str, ...], *, is_system: bool, dry_run: bool) -> No
     What stands behind -- goes to `edgechat serve`. Run it again after another model was chosen: the memory limit is
     made for one plan.
     """
-    from edgechat.cli.serve import serve  # noqa: PLC0415 - it knows its own options
-    from edgechat.engine.request import Wish  # noqa: PLC0415
-    from edgechat.serve.listener import is_loopback  # noqa: PLC0415
-    from edgechat.service.install import make_unit  # noqa: PLC0415
     from edgechat.service.systemd import Systemd  # noqa: PLC0415
 
-    options = serve.make_context("edgechat serve", list(arguments)).params
-    if options["rotate_token"]:
-        raise UsageError("--rotate-token ends at once; a service cannot do that.")
-    unit, choice, board = make_unit(
-        arguments,
-        Wish.of(options["model"], options["n_ctx"], exact=not options["allow_step_down"]),
-        is_system=is_system,
-        loopback_only=is_loopback(options["host"]),
-    )
+    unit, choice, board = _unit(arguments, is_system=is_system)
     if dry_run:
         click.echo(unit.text(), nl=False)
         _explain(unit, choice, board)
@@ -131,23 +122,48 @@ def status(*, is_system: bool) -> None:
     limit, used = found.get("MemoryMax", ""), found.get("MemoryCurrent", "")
     click.echo(f"memory     {_mb(used)} of {_mb(limit)}")
     try:
-        _say_when_outgrown(limit, is_system=is_system)
-    except EdgechatError as error:
+        _say_when_outgrown(limit, manager.file.read_text(), is_system=is_system)
+    except (EdgechatError, click.ClickException, OSError, ValueError) as error:
         click.echo(f"plan       {error}")
     if found.get("ActiveState") != "active":
         raise click.exceptions.Exit(ExitCode.STATE)
 
 
-def _say_when_outgrown(limit: str, *, is_system: bool) -> None:
+def _unit(arguments: Sequence[str], *, is_system: bool) -> tuple[Unit, Choice, Board]:
+    """The unit of ``edgechat serve ARGUMENTS``, and what its memory is made for.
+
+    Raises:
+        EdgechatError: as ``make_unit``; or these arguments serve nothing.
+        click.ClickException: ``edgechat serve`` does not know them.
+    """
+    from edgechat.cli.serve import serve  # noqa: PLC0415 - it knows its own options
     from edgechat.engine.request import Wish  # noqa: PLC0415
+    from edgechat.serve.listener import is_loopback  # noqa: PLC0415
     from edgechat.service.install import make_unit  # noqa: PLC0415
 
-    unit, choice, _ = make_unit((), Wish(), is_system=is_system, loopback_only=True)
+    options = serve.make_context("edgechat serve", list(arguments)).params
+    if options["rotate_token"]:
+        raise UsageError("--rotate-token ends at once; a service cannot do that.")
+    return make_unit(
+        arguments,
+        Wish.of(options["model"], options["n_ctx"], exact=not options["allow_step_down"]),
+        is_system=is_system,
+        loopback_only=is_loopback(options["host"]),
+    )
+
+
+def _say_when_outgrown(limit: str, text: str, *, is_system: bool) -> None:
+    """Compare the limit with what the unit's own command needs now; ``text`` is the unit's."""
+    from edgechat.service.unit import serve_arguments  # noqa: PLC0415
+
+    arguments = serve_arguments(text)
+    unit, choice, _ = _unit(arguments, is_system=is_system)
     if limit.isdigit() and unit.memory_max > int(limit):
-        click.echo(
-            f"plan       {choice.label} needs {_mb(str(unit.memory_max))}, more than the unit allows: run "
-            f"`edgechat service install{' --system' if is_system else ''}` again"
+        again = shlex.join(
+            ["edgechat", "service", "install", *["--system"] * is_system, *(["--", *arguments] if arguments else [])]
         )
+        needs = f"{choice.label} needs {_mb(str(unit.memory_max))}"
+        click.echo(f"plan       {needs}, more than the unit allows: run `{again}` again")
 
 
 def _explain(unit: Unit, choice: Choice, board: Board) -> None:

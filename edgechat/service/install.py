@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from edgechat.engine.choice import Choice
     from edgechat.engine.request import Wish
 
-_KEPT = ("EDGECHAT_HOME", "EDGECHAT_MODELS", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME")
+_KEPT = (
+    *("EDGECHAT_HOME", "EDGECHAT_MODELS", "EDGECHAT_STATE"),
+    *("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"),
+)
 """Variables that say where things are: the service must find what its owner's commands find."""
 _HOMES = (Path("/home"), Path("/root"), Path("/run/user"))
 

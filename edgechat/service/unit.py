@@ -7,6 +7,7 @@ version 252; an older systemd passes over what it does not know.
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -165,6 +166,17 @@ class Unit:
         if self.loopback_only:
             yield "IPAddressDeny=any"
             yield "IPAddressAllow=localhost"
+
+
+def serve_arguments(text: str) -> tuple[str, ...]:
+    """What stands behind ``edgechat serve`` in the text of a unit.
+
+    Raises:
+        ValueError: its command is none that :class:`Unit` writes.
+    """
+    command = next((line.partition("=")[2] for line in text.splitlines() if line.startswith("ExecStart=")), "")
+    words = [word.replace("%%", "%").replace("$$", "$") for word in shlex.split(command)]
+    return tuple(words[words.index("serve") + 1 :])
 
 
 def sysusers() -> str:

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from edgechat.board.known import load_board
+from edgechat.cli.service import _say_when_outgrown
 from edgechat.errors import StateError
 from edgechat.models.reserve import reserve, room
 from edgechat.service import install
 from edgechat.service.notify import Notifier
 from edgechat.service.systemd import Systemd
-from edgechat.service.unit import Unit
+from edgechat.service.unit import Unit, serve_arguments
 
 MIB = 1 << 20
 UNIT = Unit(
@@ -110,6 +111,36 @@ def test_the_printed_unit_may_write_where_edgechat_keeps_things_and_nowhere_else
     assert f"ExecStart={sys.executable} -m edgechat serve" in said
     assert "the service may use" in done.stderr
     assert not home.exists(), "a dry run left something behind"
+
+
+def test_the_service_shares_the_engine_of_its_owners_commands(tmp_path):
+    """Another state directory would mean another engine, and the weights in memory twice."""
+    done = command("install", "--dry-run", EDGECHAT_HOME=str(tmp_path), EDGECHAT_STATE=str(tmp_path / "ram"))
+    assert f"Environment=EDGECHAT_STATE={tmp_path / 'ram'}" in done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("unit", KINDS.values(), ids=KINDS)
+def test_a_units_arguments_are_read_back_as_they_were_given(unit):
+    assert serve_arguments(unit.text()) == ODD.command[4:]
+    assert serve_arguments(UNIT.text()) == ()
+    with pytest.raises(ValueError, match="serve"):
+        serve_arguments("[Service]\nExecStart=/bin/true\n")
+
+
+def test_an_outgrown_limit_is_measured_by_the_units_own_command(capsys):
+    text = replace(UNIT, command=(*UNIT.command, "--ctx", "512", "--port", "8081")).text()
+    _say_when_outgrown("1", text, is_system=False)
+    assert "`edgechat service install -- --ctx 512 --port 8081` again" in capsys.readouterr().out
+    needed = serve_memory("--ctx", "512")
+    assert needed < serve_memory("--ctx", "8192")
+    _say_when_outgrown(str(needed), text, is_system=False)
+    assert capsys.readouterr().out == ""
+
+
+def serve_memory(*arguments: str) -> int:
+    """The limit that a new unit would get."""
+    done = command("install", "--dry-run", "--", *arguments)
+    return next(int(line.partition("=")[2]) for line in done.stdout.splitlines() if line.startswith("MemoryMax="))
 
 
 def test_options_of_serve_are_checked_before_a_unit_holds_them(tmp_path):
