@@ -48,6 +48,8 @@ WARM_UP_SHARE = 0.25
 """Of the time: what is made once (threads, arenas, caches up to their bound) is not growth."""
 MAX_GROWTH = 0.03
 MAX_NEW_FDS = 4
+MAX_ZOMBIES = 3
+"""One waits for the next start of an engine; others may be dying at the moment."""
 MIN_UP = 0.99
 
 
@@ -80,6 +82,8 @@ class Sample:
     server_threads: int
     engine_rss: int
     engine_fds: int
+    zombies: int
+    """Ended children of the server that it has not buried."""
 
 
 class Clients:
@@ -208,7 +212,15 @@ def sample(served: Served, began: float) -> Sample:
         server.num_threads(),
         engine_rss,
         engine_fds,
+        sum(_is_zombie(each) for each in server.children()),
     )
+
+
+def _is_zombie(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False  # buried meanwhile
 
 
 def slope_per_hour(samples: list[Sample]) -> float:
@@ -253,6 +265,8 @@ def soak(served: Served, minutes: float, clients: int, kill_every_s: float) -> t
     # A full queue is a promise kept, and loading is what a killed engine's successor does.
     well = ("200", "503 loading", "503 degraded: The queue is full")
     up = sum(count for word, count in words.items() if word.startswith(well)) / max(words.total(), 1)
+    # The bar above forgives loading; what a client meets is this.
+    unready = sum(count for word, count in words.items() if not word.startswith(("200", "503 degraded: The queue")))
     report = {
         "minutes": round((time.monotonic() - began) / 60, 1),
         "requests": dict(sorted(tally.ended.items())),
@@ -264,6 +278,7 @@ def soak(served: Served, minutes: float, clients: int, kill_every_s: float) -> t
         ),
         "health": dict(words),
         "uptime_share": round(up, 4),
+        "unready_s_per_kill": round(unready / max(kills.total(), 1), 2),
         "server_alive": served.process.poll() is None,
         "server_rss_mb": [round(was / 1e6, 1), round(now / 1e6, 1)],
         "server_rss_growth": round(now / was - 1, 4),
@@ -272,6 +287,7 @@ def soak(served: Served, minutes: float, clients: int, kill_every_s: float) -> t
         "server_threads": [first.server_threads, last.server_threads],
         "engine_rss_mb": [round(first.engine_rss / 1e6, 1), round(last.engine_rss / 1e6, 1)],
         "engine_fds": [first.engine_fds, last.engine_fds],
+        "most_zombies": max(each.zombies for each in settled),
         "home_mb": round(size_of(served.home) / 1e6, 1),
         "samples": [asdict(each) for each in samples],
     }
@@ -281,6 +297,7 @@ def soak(served: Served, minutes: float, clients: int, kill_every_s: float) -> t
         (up >= MIN_UP, f"up for {up:.2%} of the time"),
         (now / was - 1 < MAX_GROWTH, f"the server's memory grew by {now / was - 1:.1%}"),
         (last.server_fds - first.server_fds <= MAX_NEW_FDS, "descriptors were not given back"),
+        (last.zombies <= MAX_ZOMBIES, "children were not buried"),
         ("this is a defect" not in served.said.read_text(), "the server printed a traceback"),
     ]
     return report, [text for is_held, text in bars if not is_held]
