@@ -56,7 +56,6 @@ _NAMES = tuple(f.name for f in fields(Config) if f.name != "origins")
 _INTEGERS = frozenset(("n_ctx", "threads", "max_tokens"))
 _FLOATS = frozenset(("temperature",))
 _LOGS = ("off", "redacted", "full")
-_COLORS = ("auto", "always", "never")
 _OVERFLOWS = ("refuse", "trim", "summarize")
 # Not settings: they move directories or steer the set-up scripts.
 _OTHER_VARIABLES = frozenset(("HOME", "MODELS", "STATE", "SHARED", "VISION", "CUDA", "BENCH_DIR"))
@@ -153,8 +152,6 @@ def _typed(name: str, value: object, origin: str) -> str | int | float:
         wanted = "a number, 0 or more"
     elif not isinstance(value, str):
         wanted = "text"
-    elif name == "color" and value not in _COLORS:
-        wanted = "auto, always or never"
     elif name == "overflow" and value not in _OVERFLOWS:
         wanted = "refuse, trim or summarize"
     elif name == "log_answers" and value not in _LOGS:

@@ -52,7 +52,6 @@ WRONG = [
     ("temperature", ['"hot"', "nan", "inf", "-0.1", "false"]),
     ("model", ["5", "[]", "{}", "true"]),
     ("keep_alive", ['"soon"', "true", "1.5", "-2", '"-1h"']),
-    ("color", ['"blue"', "1"]),
 ]
 
 

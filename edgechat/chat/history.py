@@ -253,18 +253,10 @@ class History:
 
     def retract(self, message: int) -> None:
         """Take a message and all behind it out of its conversation, to regenerate or to edit; not yet off the disk."""
-        self._retract(message, 0, 1)
-
-    def reinstate(self, message: int) -> None:
-        """Undo :meth:`retract`: bring back a message and the retracted ones behind it."""
-        self._retract(message, 1, 0)
-
-    def _retract(self, message: int, before: int, after: int) -> None:
         with self._database.changing() as connection:
             row = rows.message_row(connection, message)
             connection.execute(
-                "UPDATE message SET retracted = ? WHERE conversation = ? AND id >= ? AND retracted = ?",
-                (after, row["conversation"], message, before),
+                "UPDATE message SET retracted = 1 WHERE conversation = ? AND id >= ?", (row["conversation"], message)
             )
             # Without what the model read, it begins anew with what is left.
             connection.execute(

@@ -33,17 +33,12 @@ if TYPE_CHECKING:
 OVERFLOW_HINT = "The whole conversation is read again for each answer. Begin a new one with `edgechat ask -c --new`"
 
 
-def as_messages(system: str, kept: Iterable[Message]) -> tuple[request.Message, ...]:
-    """What the engine reads of a conversation.
+def joined_by_role(system: str, kept: Iterable[Message]) -> list[tuple[request.Message, tuple[int, ...]]]:
+    """What the engine reads of a conversation, each message with the numbers of those that it is made of.
 
     Answers that never began are left out, and questions that stayed without one join the next: many templates refuse
     two messages of one role in a row.
     """
-    return tuple(message for message, _ in _joined(system, kept))
-
-
-def _joined(system: str, kept: Iterable[Message]) -> list[tuple[request.Message, tuple[int, ...]]]:
-    """What the engine reads, each with the numbers of the messages that it is made of."""
     joined: list[tuple[request.Message, tuple[int, ...]]] = [(request.Message("system", system), ())] if system else []
     for each in kept:
         if not each.content:
@@ -74,7 +69,7 @@ class Reading:
         if horizon is not None and n_ctx is not None and n_ctx > horizon.n_ctx:
             horizon = None
         since = None if horizon is None else horizon.message
-        joined = _joined(conversation.system, history.messages(conversation.id, since=since))
+        joined = joined_by_role(conversation.system, history.messages(conversation.id, since=since))
         messages = tuple(message for message, _ in joined)
         system, _ = budget.split(messages)
         unread = None

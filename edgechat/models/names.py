@@ -30,7 +30,7 @@ _NEAR_ENOUGH = 0.6
 
 # Tags of the Ollama library, whose spelling most tutorials use, by family and size. "" is the family's bare name
 # (and `latest`), given only where the size it stands for is certain.
-_WELL_KNOWN: dict[str, dict[str, str]] = {
+WELL_KNOWN: dict[str, dict[str, str]] = {
     "gemma2": {"2b": "gemma-2-2b-it"},
     "gemma3": {"270m": "gemma-3-270m-it", "1b": "gemma-3-1b-it", "4b": "gemma-3-4b-it", "": "gemma-3-4b-it"},
     "gemma4": {"e2b": "gemma-4-e2b-it", "e4b": "gemma-4-e4b-it", "12b": "gemma-4-12b-it"},
@@ -131,24 +131,6 @@ def is_repository(text: str) -> bool:
     return _REPO.fullmatch(_without_hub(text.strip()).partition(":")[0]) is not None
 
 
-def well_known(tag: str) -> str | None:
-    """The catalog name for another tool's tag (``llama3.2:3b``, ``phi3.5``), or None when it is not known.
-
-    The instruct variants and the quantizations of a size are understood: ``qwen2.5:1.5b-instruct-q4_K_M``.
-    """
-    found = recognise(tag)
-    return found[0] if found else None
-
-
-def well_known_tags() -> dict[str, str]:
-    """Every tag this module recognises by itself, with the catalog name it stands for."""
-    return {
-        f"{family}:{size}" if size else family: name
-        for family, sizes in _WELL_KNOWN.items()
-        for size, name in sizes.items()
-    }
-
-
 def nearest(wanted: str, known: Iterable[str], limit: int = _MAX_NEAREST) -> list[str]:
     """The known names that ``wanted`` was most likely meant to be, best first; empty when none is near.
 
@@ -181,7 +163,7 @@ def _named_reference(text: str, head: str, tail: str, *, colon: bool) -> ModelRe
         name, quant = found
         return ModelRef("catalog", name, quant, tag=text)
     if colon and not is_quant(tail):
-        sizes = sorted(size for size in _WELL_KNOWN.get(head.lower(), {}) if size)
+        sizes = sorted(size for size in WELL_KNOWN.get(head.lower(), {}) if size)
         hint = f"Known: {', '.join(f'{head.lower()}:{size}' for size in sizes)}." if sizes else ""
         raise ModelNotFoundError(
             f"{text} is not a model edgechat knows: {tail or 'nothing'} after the colon is not a quantization.",
@@ -214,9 +196,12 @@ def _without_hub(text: str) -> str:
 
 
 def recognise(tag: str) -> tuple[str, str] | None:
-    """Catalog name, and quantization in upper case or ``""``, of another tool's tag; None where it is none we know."""
+    """Catalog name, and quantization in upper case or ``""``, of another tool's tag; None where it is none we know.
+
+    The instruct variants and the quantizations of a size are understood: ``qwen2.5:1.5b-instruct-q4_K_M``.
+    """
     family, _, variant = tag.strip().lower().partition(":")
-    sizes = _WELL_KNOWN.get(family)
+    sizes = WELL_KNOWN.get(family)
     if sizes is None:
         return None
     quant = ""

@@ -8,7 +8,7 @@ import pytest
 
 from edgechat.chat.conversation import Message
 from edgechat.chat.history import History
-from edgechat.chat.turn import OVERFLOW_HINT, Turn, as_messages
+from edgechat.chat.turn import OVERFLOW_HINT, Turn, joined_by_role
 from edgechat.engine import request
 from edgechat.engine.budget import MARK
 from edgechat.engine.events import Done, Event, Recovered, Started, Text, Trimmed
@@ -163,7 +163,7 @@ A: Callable[[str], Message] = lambda text: Message("assistant", text, "thoughts 
     ],
 )
 def test_the_engine_reads_roles_by_turns(system: str, kept: list[Message], sent: list[str]) -> None:
-    messages = as_messages(system, kept)
+    messages = [message for message, _ in joined_by_role(system, kept)]
     assert [f"{each.role} {each.content}" for each in messages] == sent
     assert all(isinstance(each, request.Message) for each in messages)
 

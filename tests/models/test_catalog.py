@@ -15,7 +15,7 @@ from edgechat.models.catalog import Catalog, load_catalog
 from edgechat.models.entry import COMPUTED_ERROR, FREE_LICENCES, TIERS
 from edgechat.models.gguf import read_header
 from edgechat.models.gguf_shape import shape_of
-from edgechat.models.names import is_quant, well_known_tags
+from edgechat.models.names import WELL_KNOWN, is_quant
 from edgechat.models.quant import METADATA_BYTES_PER_TOKEN, QUANTS, quantized_tensors
 
 if TYPE_CHECKING:
@@ -196,8 +196,8 @@ def test_q4_k_m_is_there_wherever_files_are_quantized_at_all() -> None:
 
 
 def test_every_tag_of_another_tool_leads_to_an_entry() -> None:
-    assert set(well_known_tags().values()) <= set(CATALOG.names)
-    assert not set(well_known_tags()) & set(CATALOG.names)
+    assert {name for sizes in WELL_KNOWN.values() for name in sizes.values()} <= set(CATALOG.names)
+    assert not set(WELL_KNOWN) & set(CATALOG.names)
 
 
 def test_every_quantization_can_be_asked_for() -> None:
