@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Kills the engine in every stage with every signal, many times, and counts what the user noticed.
 
-    scripts/crash_drill.py [--times 20] [--ctrl-c 20]
+    scripts/crash_drill.py [--times 20] [--ctrl-c 20] [--stages load prefill decode idle]
 
 Each run asks a greedy question on the starter model, kills the engine (or interrupts the client) in a stage, and
 then checks: the exit code, the cause that was named, that the text equals that of an undisturbed run, and that the next
@@ -128,6 +128,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--times", type=int, default=20, help="kills per stage and signal")
     parser.add_argument("--ctrl-c", type=int, default=20, help="interrupts per stage")
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
         os.environ["EDGECHAT_HOME"] = home
@@ -136,13 +137,15 @@ def main() -> None:
         expected = {"short": edgechat(*SHORT).stdout, "prefill": edgechat(*LONG).stdout}
         print("| stage | signal | runs | answer went on, same text, next ask right | otherwise |")
         print("|---|---|---|---|---|")
-        for stage in STAGES:
+        for stage in given.stages if given.times else ():
             for number in SIGNALS:
                 faults = Counter(kill_once(paths, stage, number, expected) for _ in range(given.times))
                 good = faults.pop("", 0)
                 print(f"| {stage} | {number.name} | {given.times} | {good} | {dict(faults) or '-'} |", flush=True)
         print("\n| Ctrl-C in | runs | right | slowest return, s | otherwise |\n|---|---|---|---|---|")
-        for stage in STAGES[:3]:
+        for stage in given.stages if given.ctrl_c else ():
+            if stage == "idle":
+                continue  # nobody waits for an answer then
             results = [interrupt_once(paths, stage) for _ in range(given.ctrl_c)]
             faults = Counter(fault for fault, _ in results)
             good = faults.pop("", 0)
