@@ -5,6 +5,7 @@ Whatever goes wrong is left to ``edgechat.cli.main``, which is imported then.
 
 from __future__ import annotations
 
+import gc
 from typing import NoReturn
 
 from edgechat.cli.ending import leave, prepare
@@ -13,6 +14,7 @@ from edgechat.cli.ending import leave, prepare
 def open_ui() -> NoReturn:
     """Open the terminal UI, and leave with one of the documented exit codes."""
     prepare()
+    gc.disable()  # until the first frame: starting makes tens of thousands of objects, and hardly any that can go
     code = 0
     try:
         from edgechat.paths import Paths  # noqa: PLC0415 - an interrupt during imports is ours to report, too

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 from dataclasses import replace
@@ -64,16 +65,24 @@ class EdgechatApp(App[None]):
         self._chosen = chosen
         for theme in THEMES:
             self.register_theme(theme)
-        self.theme = chosen.theme if chosen.theme in self.available_themes else THEMES[0].name
+        look = chosen.theme if chosen.theme in self.available_themes else THEMES[0].name
+        # Set as a change, it would have every style worked out twice before the first frame.
+        self.set_reactive(EdgechatApp.theme, look)
+        self.set_class(self.current_theme.dark, "-dark-mode", update=False)
+        self.set_class(not self.current_theme.dark, "-light-mode", update=False)
+        self.stylesheet.set_variables(self.get_css_variables())
         self.set_keymap(dict(chosen.keys))
         self._sigterm: Any = None
         self.keeper = Keeper(paths, self._on_fault)
         self.chat = ChatScreen(paths, self.keeper, config)
 
+    def get_default_screen(self) -> ChatScreen:
+        """The chat lies below all others. A blank screen below it would be laid out and drawn for nobody."""
+        return self.chat
+
     def on_mount(self) -> None:
-        """Open the chat."""
-        self.push_screen(self.chat)
-        self.call_after_refresh(self._look_around)
+        """Look around once the chat is on screen."""
+        self.chat.call_after_refresh(self._on_first_frame)
         if threading.current_thread() is threading.main_thread():
             # The command's own handler raises, which an event loop does not survive.
             self._sigterm = signal.signal(signal.SIGTERM, self._on_sigterm)
@@ -85,6 +94,14 @@ class EdgechatApp(App[None]):
             signal.signal(signal.SIGTERM, self._sigterm)
         self.chat.dialogue.close()
         self.keeper.close()
+
+    def _on_first_frame(self) -> None:
+        if not gc.isenabled():
+            # Whoever opened the app held it off, see ``edgechat.cli.straight``. What lives now lives to the end:
+            # looking through it again and again would hold up keys.
+            gc.freeze()
+            gc.enable()
+        self._look_around()
 
     @work(thread=True)
     def _look_around(self) -> None:

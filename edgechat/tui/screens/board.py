@@ -10,13 +10,14 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from edgechat.board.summary import lines, size, title
 from edgechat.errors import EdgechatError
 from edgechat.plaintext import clean_line
 from edgechat.tui.readings import Reading, read, resident_plan
 from edgechat.tui.widgets.banner import Banner
+from edgechat.tui.widgets.key_line import KeyLine
 from edgechat.tui.widgets.memory_bar import MemoryBar
 from edgechat.tui.words import trouble
 
@@ -72,7 +73,7 @@ class BoardScreen(Screen[None]):
             yield self._engine
             yield self._memory
             yield self._facts
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Look, and keep looking."""

@@ -11,7 +11,7 @@ from textual import work
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from edgechat.plaintext import clean, clean_line
 from edgechat.tui.dialogue import Dialogue, Question
@@ -19,6 +19,7 @@ from edgechat.tui.screens.chat_files import FileActions
 from edgechat.tui.screens.chat_list import ConversationActions
 from edgechat.tui.widgets.banner import Banner
 from edgechat.tui.widgets.composer import Composer
+from edgechat.tui.widgets.key_line import KeyLine
 from edgechat.tui.widgets.sidebar import Sidebar
 from edgechat.tui.widgets.status_line import StatusLine
 from edgechat.tui.widgets.transcript import OPENED, PAGE, Transcript
@@ -103,7 +104,7 @@ class ChatScreen(ConversationActions, FileActions):
                 yield self._attached
                 yield self.composer
                 yield self.status
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyLine()
 
     async def on_mount(self) -> None:
         """Show the last conversation's place, ready to write."""

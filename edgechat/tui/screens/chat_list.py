@@ -21,8 +21,9 @@ class ConversationActions(Talk):
         super().__init__()
         self._deleted: list[int] = []
 
-    def action_conversations(self) -> None:
+    async def action_conversations(self) -> None:
         """Go to the list; from there, close it."""
+        await self.sidebar.furnish()
         if self.sidebar.display and self.sidebar.has_focus_within:
             self._close_list()
             return

@@ -9,7 +9,7 @@ from textual import work
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.widgets import Footer, OptionList, Static
+from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from edgechat.board.summary import size, title
@@ -19,6 +19,7 @@ from edgechat.models.mounted import mounted
 from edgechat.plaintext import clean_line
 from edgechat.tui.library import Shelf, others, shelf
 from edgechat.tui.screens.fetching import Fetching
+from edgechat.tui.widgets.key_line import KeyLine
 from edgechat.tui.widgets.memory_bar import MemoryBar
 from edgechat.tui.words import trouble
 
@@ -67,7 +68,7 @@ class FirstRunScreen(Fetching):
         yield self.list
         yield self._doing
         yield self.banner
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Offer what needs no plan at once; plan in a thread."""

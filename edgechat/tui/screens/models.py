@@ -8,7 +8,7 @@ from textual import work
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.widgets import Footer, OptionList, Static
+from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from edgechat.board.summary import size, title
@@ -18,6 +18,7 @@ from edgechat.tui.library import Book, Shelf, pin, remove, shelf
 from edgechat.tui.screens.dialogs import Confirm
 from edgechat.tui.screens.fetching import Fetching
 from edgechat.tui.upkeep import references, roll_back, versions
+from edgechat.tui.widgets.key_line import KeyLine
 from edgechat.tui.widgets.memory_bar import MemoryBar
 from edgechat.tui.words import trouble
 
@@ -88,7 +89,7 @@ class ModelsScreen(Fetching):
         with Vertical(id="detail"):
             yield self._bar
             yield self._why
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Plan in a thread."""

@@ -8,7 +8,7 @@ from textual import work
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from edgechat.errors import EdgechatError
 from edgechat.plaintext import clean_line
@@ -17,6 +17,7 @@ from edgechat.tui.screens.task_file import TaskFileScreen
 from edgechat.tui.screens.task_result import TaskResultScreen
 from edgechat.tui.widgets.banner import Banner
 from edgechat.tui.widgets.form import Form
+from edgechat.tui.widgets.key_line import KeyLine
 from edgechat.tui.words import trouble
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class TaskScreen(Screen[None]):
         yield self._whole
         yield self.banner
         yield self._doing
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Begin in the first field."""

@@ -10,13 +10,14 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 
 from edgechat.errors import EdgechatError
 from edgechat.plaintext import clean_line
 from edgechat.tui.errands import Batch, Order, Pace
 from edgechat.tui.screens.dialogs import Confirm
 from edgechat.tui.widgets.banner import Banner
+from edgechat.tui.widgets.key_line import KeyLine
 from edgechat.tui.words import trouble
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class TaskFileScreen(Screen[None]):
             yield Static(Content(_HINT), classes="hint", markup=False)
         yield self._bar
         yield self.banner
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Begin with the input."""

@@ -10,13 +10,14 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import DataTable, Footer, Static
+from textual.widgets import DataTable, Static
 
 from edgechat.errors import EdgechatError
 from edgechat.plaintext import clean, clean_line
 from edgechat.tui.errands import rows, save
 from edgechat.tui.screens.dialogs import AskLine
 from edgechat.tui.widgets.banner import Banner
+from edgechat.tui.widgets.key_line import KeyLine
 from edgechat.tui.words import trouble
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class TaskResultScreen(Screen[None]):
         yield self.grid
         yield self.json
         yield self.banner
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Fill the table."""

@@ -8,7 +8,7 @@ from textual import work
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Footer, OptionList, Static
+from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from edgechat.errors import EdgechatError
@@ -16,6 +16,7 @@ from edgechat.plaintext import clean_line
 from edgechat.tasks.registry import Listed, listed, load
 from edgechat.tui.screens.task import TaskScreen
 from edgechat.tui.widgets.banner import Banner
+from edgechat.tui.widgets.key_line import KeyLine
 from edgechat.tui.words import trouble
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class TasksScreen(Screen[None]):
         yield Static(Content(_HEAD), id="head", markup=False)
         yield self.list
         yield self.banner
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """List them; nothing is imported for that."""

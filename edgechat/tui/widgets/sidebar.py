@@ -18,8 +18,6 @@ from edgechat.errors import EdgechatError
 from edgechat.plaintext import clean_line
 
 if TYPE_CHECKING:
-    from textual.app import ComposeResult
-
     from edgechat.chat.conversation import Conversation, Hit
     from edgechat.tui.keeping import Keeper
 
@@ -81,11 +79,10 @@ class Sidebar(Vertical):
         self.list = ConversationList(markup=False, compact=True)
         self._count = Static("", id="count", markup=False)
 
-    def compose(self) -> ComposeResult:
-        """Field, list, count."""
-        yield self.search
-        yield self.list
-        yield self._count
+    async def furnish(self) -> None:
+        """Put field, list and count in, when they are first needed: the first frame need not wait for them."""
+        if not self.children:
+            await self.mount_all([self.search, self.list, self._count])
 
     def reload(self) -> None:
         """Show what there is now."""
