@@ -130,6 +130,8 @@ def main() -> None:
     parser.add_argument("--ctrl-c", type=int, default=20, help="interrupts per stage")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
     given = parser.parse_args()
+    # A shell starts what runs in the background deaf to Ctrl-C, and that is inherited.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory() as home:
         os.environ["EDGECHAT_HOME"] = home
         paths = Paths.from_env()

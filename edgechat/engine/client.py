@@ -221,12 +221,13 @@ class EngineClient:
                 self._link = link
             elif replaced:
                 link.close()
+                other = f"version {link.version}" if link.version != __version__ else "of another state of the code"
                 raise EngineProtocolError(
-                    f"This is edgechat {__version__}, but the engine that it starts is version {link.version}.",
+                    f"This is edgechat {__version__}, but the engine that it starts is {other}.",
                     hint="Two installations share one environment: reinstall edgechat.",
                 )
             else:
-                # An engine of another version finishes what it runs and makes room.
+                # An engine of another version, or from before an update, finishes what it runs and makes room.
                 self._retire(link)
                 replaced = True
         return self._link

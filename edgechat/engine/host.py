@@ -21,12 +21,12 @@ from edgechat.engine import address, death, guests, log, oom, steps, tightness, 
 from edgechat.engine.answer_log import AnswerLog
 from edgechat.engine.carer import Carer
 from edgechat.engine.connection import Connection, Listener
+from edgechat.engine.dialect import WHO
 from edgechat.engine.events import Loading
 from edgechat.engine.figures import Figures
 from edgechat.engine.governor import Governor
 from edgechat.engine.lobby import Lobby
 from edgechat.engine.mismatch import mismatch
-from edgechat.engine.protocol import PROTOCOL, Frame
 from edgechat.engine.refusal import error_frame
 from edgechat.engine.request import Request, Wish
 from edgechat.engine.vital import Vital
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from edgechat.engine.choice import Choice
     from edgechat.engine.lodging import Home, Loop
     from edgechat.engine.loop import Inbox
+    from edgechat.engine.protocol import Frame
 
 LOCK = "engine.lock"
 _IDLE_TURN_S = 0.5
@@ -234,7 +235,7 @@ class Host:
     def _on_frame(self, connection: Connection, frame: Frame) -> None:
         kind = frame["type"]
         if kind == "hello":
-            connection.is_greeted = frame.get("protocol") == PROTOCOL and frame.get("version") == __version__
+            connection.is_greeted = all(frame.get(name) == value for name, value in WHO.items())
             connection.keeps = bool(frame.get("keeps")) and not connection.is_guest
             connection.send_frame({"type": "hello", **self._identity()})
         elif kind == "retire":
@@ -309,7 +310,7 @@ class Host:
         self._figures.save(now)
 
     def _identity(self) -> dict[str, Any]:
-        return {"version": __version__, "protocol": PROTOCOL, "engine": self._engine, "pid": os.getpid()}
+        return {**WHO, "engine": self._engine, "pid": os.getpid()}
 
     def _status(self, asking: Connection) -> dict[str, Any]:
         choice, loop = self._choice, self._loop

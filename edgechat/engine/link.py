@@ -10,8 +10,8 @@ import socket
 import time
 
 from edgechat.engine import address
-from edgechat.engine.protocol import PROTOCOL, Decoder, Frame, encode
-from edgechat.version import __version__
+from edgechat.engine.dialect import WHO
+from edgechat.engine.protocol import Decoder, Frame, encode
 
 HANDSHAKE_S = 30.0
 """How long an engine may take to greet, or to take a frame; it may be starting from a worn SD card."""
@@ -33,7 +33,7 @@ class Link:
         self._decoder = Decoder()
         self._frames: list[Frame] = []
         try:
-            self.send({"type": "hello", "version": __version__, "protocol": PROTOCOL, "keeps": keeps})
+            self.send({"type": "hello", **WHO, "keeps": keeps})
             hello = self.receive(timeout_s=patience_s)
             if hello is None:
                 raise EngineGoneError(None)  # noqa: TRY301 - it hangs, which is as good as gone
@@ -41,7 +41,7 @@ class Link:
             self.close()
             raise
         self.engine = str(hello.get("engine"))
-        self.is_same_version = hello.get("protocol") == PROTOCOL and hello.get("version") == __version__
+        self.is_same_version = all(hello.get(name) == value for name, value in WHO.items())
         self.version = str(hello.get("version"))
         self.is_shared = False
         """True for the machine's own engine, which belongs to another user."""

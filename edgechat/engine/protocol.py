@@ -5,7 +5,7 @@ A frame is a 4-byte big-endian length and that many bytes of UTF-8 JSON, always 
 of models or answers.
 
 Client to engine                                 Engine to client
-``hello   {version, protocol, keeps}``            ``hello   {version, protocol, engine, pid, …}``
+``hello   {version, protocol, dialect, keeps}``   ``hello   {version, protocol, dialect, engine, pid}``
 ``generate{id, request}``                         ``queued switch loading started prefill text embedded done error``
 ``cancel  {id}``                                  (``done`` follows, ``finish_reason: cancelled``)
 ``status  {}``                                    ``status  {engines: […]}``

@@ -11,10 +11,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from edgechat.engine import address
+from edgechat.engine.dialect import WHO
 from edgechat.engine.events import Done, Started, Text, to_frame
-from edgechat.engine.protocol import PROTOCOL, Decoder, encode
+from edgechat.engine.protocol import Decoder, encode
 from edgechat.paths import private_directory
-from edgechat.version import __version__
 
 if TYPE_CHECKING:
     import socket
@@ -55,13 +55,7 @@ class ScriptedEngine(threading.Thread):
         while data := peer.recv(1 << 16):
             for frame in decoder.feed(data):
                 if frame["type"] == "hello":
-                    hello = {
-                        "type": "hello",
-                        "version": __version__,
-                        "protocol": PROTOCOL,
-                        "engine": "scripted",
-                        "pid": 1,
-                    }
+                    hello = {"type": "hello", **WHO, "engine": "scripted", "pid": 1}
                     peer.sendall(encode(hello))
                 elif frame["type"] == "generate":
                     self.requests.append(frame["request"])

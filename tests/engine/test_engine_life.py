@@ -229,19 +229,25 @@ def test_a_client_that_talks_nonsense_harms_nobody(cli: Cli, paths: Paths) -> No
     assert client.status(paths)[0]["pid"] == before["pid"]
 
 
-def test_engines_of_another_version_are_replaced(cli: Cli, paths: Paths) -> None:
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("import edgechat.version; edgechat.version.__version__ = '99.0'", "is version"),
+        # A checkout after a pull: its requests know a field that the running engine has never heard of.
+        ("from edgechat.engine import dialect; dialect.WHO['dialect'] = 'newer'", "another state of the code"),
+    ],
+    ids=["version", "dialect"],
+)
+def test_engines_of_other_code_are_replaced(cli: Cli, paths: Paths, change: str, said: str) -> None:
     cli("ask", "-n", "1", "hi")
     (before,) = client.status(paths)
-    newer = (
-        "import edgechat.version; edgechat.version.__version__ = '99.0'\n"
-        "from edgechat.cli.main import run; run(['ask', '-n', '1', 'hi'])"
-    )
+    newer = f"{change}\nfrom edgechat.cli.main import run; run(['ask', '-n', '1', 'hi'])"
     # The engine that this client starts is the installed version again: each replaces the other, and neither loops.
     done = subprocess.run(
         [sys.executable, "-c", newer], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90, check=False
     )
     assert done.returncode == 6
-    assert "version" in done.stderr
+    assert said in done.stderr
     with pytest.raises(ProcessLookupError):
         os.kill(before["pid"], 0)
     assert cli("ask", "-n", "1", "hi").returncode == 0
