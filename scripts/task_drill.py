@@ -129,7 +129,8 @@ def drill_task(task: str, count: int, seed: int, directory: Path, parallel: int)
     source, out = directory / f"{task}.jsonl", directory / f"{task}.out.jsonl"
     source.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
     began = time.monotonic()
-    edgechat("run", task, str(source), "--out", str(out), "--no-cache", f"--parallel={parallel}", codes=(0, 5))
+    flags = ("--no-cache", "--resume", f"--parallel={parallel}")
+    edgechat("run", task, str(source), "--out", str(out), *flags, codes=(0, 5))
     took = time.monotonic() - began
     schema = Draft202012Validator(json.loads(edgechat("tasks", "show", task, "--schema", "output").stdout))
     results = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
@@ -297,7 +298,7 @@ def main() -> None:
     parser.add_argument("--batch", action="store_true", help="kill and resume a batch instead")
     parser.add_argument("--memory", action="store_true", help="measure a batch's memory instead")
     parser.add_argument("--kills", type=int, default=10, help="with --batch; its --records are 2,000 by default")
-    parser.add_argument("--keep", type=Path, help="leave inputs and results in this directory")
+    parser.add_argument("--keep", type=Path, help="leave inputs and results here, and go on with what is here")
     given = parser.parse_args()
     wanted = given.only or [*MAKERS, "documents"]
     with tempfile.TemporaryDirectory() as home:
