@@ -32,7 +32,11 @@ BOARD = load_board("ipc-8gb")
 
 @pytest.mark.parametrize(
     "settings",
-    [LoadSettings(4096), LoadSettings(2048, "q8_0", n_ubatch=32, n_seq_max=1), LoadSettings(1024, n_ubatch=256)],
+    [
+        LoadSettings(4096),
+        LoadSettings(2048, "q8_0", n_ubatch=32, n_seq_max=1, n_outputs_max=1),
+        LoadSettings(1024, n_ubatch=256),
+    ],
 )
 def test_the_shape_tells_what_llama_cpp_would_allocate(settings):
     found = dry_run(MODEL.path, settings)
