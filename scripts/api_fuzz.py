@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Fuzz the server from its own description at /openapi.json, by schemathesis.
 
-    scripts/api_fuzz.py [--schemathesis COMMAND] [--examples 100] [--seconds 600] [--seed 1] [--resident chat|embedding]
+    scripts/api_fuzz.py [--schemathesis COMMAND] [--examples 100] [--seconds 600] [--seed 1] [--workers 4]
+                        [--resident chat|embedding]
 
 schemathesis is no dependency of the project; install it in an environment of its own and name its command. It makes
 requests that fit the description and requests that do not, and holds every response against it: only the described
@@ -54,7 +55,7 @@ def fuzz(options: argparse.Namespace, folder: Path, resident: str) -> bool:
         engine = served.engine_pid()
         command = [
             options.schemathesis, "run", f"{served.url}/openapi.json", "--checks", CHECKS, "--seed", str(options.seed),
-            "--max-examples", str(options.examples), "--workers", "4", "--max-time", str(options.seconds),
+            "--max-examples", str(options.examples), "--workers", str(options.workers), "--max-time", str(options.seconds),
             "--request-timeout", "60",
             "--no-shrink", "--continue-on-failure", "--no-color",
             "--suppress-health-check", "all", "--generation-database", "none",
@@ -87,6 +88,10 @@ def main() -> int:
     parser.add_argument("--examples", type=int, default=100, help="for each operation")
     parser.add_argument("--seconds", type=int, default=600, help="for each kind of model")
     parser.add_argument("--seed", type=int, default=1)
+    # Python 3.11's parser fails at times when several threads are in it ("AST constructor recursion depth mismatch").
+    parser.add_argument(
+        "--workers", type=int, default=4, help="threads of schemathesis; 1 where it stumbles over itself"
+    )
     parser.add_argument("--resident", choices=("chat", "embedding"), help="one kind of model alone")
     options = parser.parse_args()
     if not options.schemathesis:
