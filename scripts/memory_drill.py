@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgechat import config
 from edgechat.board.probe import probe
-from edgechat.engine import client, death, log
+from edgechat.engine import client, death, log, tightness
 from edgechat.engine.choice import choose
 from edgechat.engine.request import Wish
 from edgechat.engine.steps import SteppedDown
@@ -235,8 +235,8 @@ class Drill:
             time.sleep(0.005)
 
     def _forget(self) -> None:
-        """A state without deaths or steps down, and a page cache without the models."""
-        for name in (death.NOTE, "stepped-down.json"):
+        """A state without deaths, steps down or short memory, and a page cache without the models."""
+        for name in (death.NOTE, "stepped-down.json", tightness.FILE):
             (self.paths.state / name).unlink(missing_ok=True)
         log.path(self.paths.state).unlink(missing_ok=True)
         if not self.is_warm:
