@@ -26,36 +26,13 @@ from edgechat.paths import Paths
 ROOT = Path(__file__).resolve().parent.parent
 TIMES = ("timing", "created_at")
 """What may differ between two runs; everything else of a result is compared."""
-_DO = [
-    "Stop",
-    "Start",
-    "Check",
-    "Clean",
-    "Open",
-    "Close",
-    "Replace",
-    "Inspect",
-    "Grease",
-    "Adjust",
-    "Remove",
-    "Tighten",
-]
-_WHICH = [
-    "left",
-    "right",
-    "upper",
-    "lower",
-    "front",
-    "rear",
-    "main",
-    "spare",
-    "inner",
-    "outer",
-    "first",
-    "last",
-    "red",
+_DO = (
+    "Stop", "Start", "Check", "Clean", "Open", "Close", "Replace", "Inspect", "Grease", "Adjust", "Remove", "Tighten",
+)  # fmt: skip
+_WHICH = (
+    "left", "right", "upper", "lower", "front", "rear", "main", "spare", "inner", "outer", "first", "last", "red",
     "small",
-]
+)  # fmt: skip
 _WHAT = ["motor", "pump", "belt", "gearbox", "valve", "fan", "press", "robot", "oven", "conveyor", "sensor", "cover"]
 
 
