@@ -12,6 +12,7 @@ import click
 
 from edgechat import config as settings
 from edgechat.cli.answer import AnswerView
+from edgechat.cli.model_option import model_option
 from edgechat.engine.client import EngineClient
 from edgechat.engine.request import OVERFLOWS, Message, Request, Wish, is_path
 from edgechat.errors import AnswerError, InvalidInputError, UsageError
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("prompt", required=False)
-@click.option("-m", "--model", metavar="MODEL", help="A model's name, NAME:QUANT, or the path of a GGUF file.")
+@model_option
 @click.option("-s", "--system", help="System message.")
 @click.option(
     "-f", "--file", "files", multiple=True, type=click.Path(path_type=Path), help="Append a text file. Repeatable."
@@ -173,7 +174,7 @@ def _schema(given: str | None) -> tuple[dict[str, Any] | None, Callable[[str, st
 
 def _question(prompt: str | None, files: tuple[Path, ...]) -> str:
     """The user's message: the prompt, each file under its name, then what was piped in."""
-    parts = [prompt] if prompt else []
+    parts = [prompt] if prompt and prompt.strip() else []
     parts += [f"{file.name}:\n{_read_text(file)}" for file in files]
     if sys.stdin is not None and not sys.stdin.isatty():
         piped = _decode(sys.stdin.buffer.read(), "Standard input")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgechat.cli.model_option import require_name
 from edgechat.errors import DoesNotFitError, EngineError, ModelBusyError, WrongModelError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("model", required=False)
+@click.argument("model", required=False, callback=require_name)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def bench(model: str | None, *, as_json: bool) -> None:
     """Measure prefill, decode and peak memory here, and keep it for `models plan` and the engine.

@@ -12,6 +12,7 @@ import click
 
 from edgechat import config as settings
 from edgechat.cli.answer import STARTER_NOTE
+from edgechat.cli.model_option import model_option
 from edgechat.cli.pace import Pace
 from edgechat.engine.request import Wish
 from edgechat.errors import InvalidInputError, UsageError
@@ -37,7 +38,7 @@ _SHOWN_SHA = 12
 @click.argument("task")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("-m", "--model", metavar="MODEL", help="A model's name, NAME:QUANT, or the path of a GGUF file.")
+@model_option
 @click.option("--allow-step-down", is_flag=True, help="Let what `models use` fixed give way when memory is short.")
 @click.option("--limit", type=click.IntRange(min=1), help="Take the first so many records.")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Seconds for each record.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import sys
 import textwrap
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgechat.errors import DoesNotFitError, UsageError
+from edgechat.cli.model_option import require_name
+from edgechat.errors import DoesNotFitError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +31,7 @@ _KEPT, _FREE = "▚", "·"
 
 
 @click.command()
-@click.argument("model", required=False)
+@click.argument("model", required=False, callback=require_name)
 @click.option(
     "--board", "board_name", metavar="NAME|FILE", help="Plan for another board: a known name, or a board file."
 )
@@ -50,8 +52,6 @@ def plan(model: str | None, board_name: str | None, n_ctx: int | None, *, as_jso
     from edgechat.models.planner import plan_best, plan_model  # noqa: PLC0415
     from edgechat.paths import Paths  # noqa: PLC0415
 
-    if model is not None and not model.strip():
-        raise UsageError("The model's name is empty.", hint="Leave it out to see the best one for this board.")
     paths = Paths.from_env()
     is_here = board_name is None
     board = probe() if board_name is None else load_board(board_name)
@@ -73,10 +73,13 @@ def plan(model: str | None, board_name: str | None, n_ctx: int | None, *, as_jso
         for line in _lines(found, board, width, is_installed=file is not None):
             click.echo(line)
     if not found.fits:
+        hint = "Close other programs, or take a smaller model: edgechat models plan"
+        if board_name is not None:
+            hint = f"See what does fit: {shlex.join(['edgechat', 'models', 'plan', '--board', board_name])}"
         raise DoesNotFitError(
             f"{found.model} does not fit: it needs {_mb(found.memory.host)} MB at the least, "
             f"and {_mb(max(0, found.available - found.reserve))} MB may be used.",
-            hint="Close other programs, or take a smaller model: edgechat models plan",
+            hint=hint,
         )
 
 

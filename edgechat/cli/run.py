@@ -11,6 +11,7 @@ import click
 from edgechat import config as settings
 from edgechat.cli import BEGAN_S
 from edgechat.cli.answer import STARTER_NOTE
+from edgechat.cli.model_option import model_option
 from edgechat.cli.pace import Pace
 from edgechat.engine.request import Wish
 from edgechat.errors import AnswerError, InvalidInputError, ModelNotFoundError, UsageError
@@ -85,7 +86,7 @@ class _TaskList(click.Command):
 @click.option("--language", type=click.Choice(LANGUAGES), help="Language of texts; the locale's otherwise.")
 @click.option("--no-cache", is_flag=True, help="Ask again even where the same input was answered before.")
 @click.option("--allow-step-down", is_flag=True, help="Let what `models use` fixed give way when memory is short.")
-@click.option("-m", "--model", metavar="MODEL", help="A model's name, NAME:QUANT, or the path of a GGUF file.")
+@model_option
 def run(task: str, source: str | None, **options: Any) -> None:  # noqa: ANN401 - click's
     """Run TASK over INPUT: .json one record; .jsonl or .csv many; text where the task takes text.
 

@@ -18,6 +18,8 @@ def read_schema(given: str) -> dict[str, Any]:
     """
     if given == "any":
         return ANY
+    if not given.strip():
+        raise SchemaError("The schema is empty.", hint="Name a file, write --schema '{…}', or --schema any")
     if given.lstrip().startswith("{"):
         text = given
     else:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgechat import config as settings
+from edgechat.cli.model_option import model_option
 from edgechat.engine.request import Wish
 from edgechat.extras import refuse
 from edgechat.paths import Paths
@@ -24,9 +25,7 @@ _DEFECTS_PER_MINUTE = 3
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others demand a token.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
-@click.option(
-    "-m", "--model", metavar="MODEL", help="The model to answer with: a name, NAME:QUANT, or the path of a GGUF file."
-)
+@model_option
 @click.option("--ctx", "n_ctx", type=click.IntRange(min=256), metavar="N", help="Context size in tokens.")
 @click.option("--allow-step-down", is_flag=True, help="Let what `models use` fixed give way when memory is short.")
 @click.option("--parallel", type=click.IntRange(1, 32), default=8, show_default=True, help="Answers at once.")

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgechat.errors import ModelNotFoundError, StateError
 from edgechat.models.durable import make_directory, reporting, state_error, write_json
-from edgechat.models.names import is_repository, nearest, recognise
+from edgechat.models.names import is_quant, is_repository, nearest, recognise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -361,7 +361,8 @@ def _hint(given: str, wanted: str, models: Iterable[InstalledModel]) -> str:
     near = get_close_matches(wanted, {model.name for model in models}, n=1, cutoff=0.5)
     labels = sorted(model.label for model in models if near and model.name == near[0])
     known = offered()
-    if wanted in known or is_repository(given):
+    quant = given.partition(":")[2]
+    if is_repository(given) or (wanted in known and (not quant or is_quant(quant) or recognise(given) is not None)):
         ways = f"Fetch it: edgechat models pull {given}"
     elif others := nearest(wanted, known):
         ways = f"The catalog has {', '.join(others)}. See: edgechat models list --all"

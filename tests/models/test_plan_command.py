@@ -94,6 +94,7 @@ def test_a_model_that_does_not_fit_is_shown_with_what_would_and_ends_with_exit_3
 
     assert isinstance(result.exception, DoesNotFitError)
     assert result.exception.exit_code == 3
+    assert result.exception.hint.endswith("edgechat models plan --board pi4-4gb")
     found = json.loads(result.stdout)
     assert found["fits"] is False
     assert found["alternatives"][-1]["fits"] is True

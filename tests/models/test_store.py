@@ -175,6 +175,21 @@ class TestNamesAndPointers:
         with pytest.raises(ModelNotFoundError, match=r"tinny is not installed\. Installed and near: tiny:Q4_K_M"):
             find(paths, "tinny")
 
+    @pytest.mark.parametrize(
+        ("given", "is_offered"),
+        [
+            ("qwen3-8b", True),
+            ("qwen3-8b:q4_k_m", True),
+            ("qwen3:8b", True),
+            ("org/repo", True),
+            ("qwen3-8b:q9_9", False),
+        ],
+    )
+    def test_only_what_can_be_pulled_is_advised_to_be(self, given: str, is_offered: bool, paths: Paths) -> None:
+        with pytest.raises(ModelNotFoundError) as refused:
+            find(paths, given)
+        assert ("edgechat models pull" in refused.value.hint) == is_offered
+
     @pytest.mark.parametrize("harm", ["truncate", "unlink", "manifest", "dangling"])
     def test_a_damaged_entry_hides_no_other_and_says_what_is_wrong(
         self, harm: str, store: Store, tmp_path: Path, paths: Paths
