@@ -55,8 +55,8 @@ def fuzz(options: argparse.Namespace, folder: Path, resident: str) -> bool:
         engine = served.engine_pid()
         command = [
             options.schemathesis, "run", f"{served.url}/openapi.json", "--checks", CHECKS, "--seed", str(options.seed),
-            "--max-examples", str(options.examples), "--workers", str(options.workers), "--max-time", str(options.seconds),
-            "--request-timeout", "60",
+            "--max-examples", str(options.examples), "--max-time", str(options.seconds),
+            "--workers", str(options.workers), "--request-timeout", "60",
             "--no-shrink", "--continue-on-failure", "--no-color",
             "--suppress-health-check", "all", "--generation-database", "none",
         ]  # fmt: skip
@@ -89,9 +89,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=600, help="for each kind of model")
     parser.add_argument("--seed", type=int, default=1)
     # Python 3.11's parser fails at times when several threads are in it ("AST constructor recursion depth mismatch").
-    parser.add_argument(
-        "--workers", type=int, default=4, help="threads of schemathesis; 1 where it stumbles over itself"
-    )
+    parser.add_argument("--workers", type=int, default=4, help="threads; 1 where they stumble over each other")
     parser.add_argument("--resident", choices=("chat", "embedding"), help="one kind of model alone")
     options = parser.parse_args()
     if not options.schemathesis:
