@@ -15,6 +15,7 @@ from textual.widgets import Static
 
 from edgechat.plaintext import clean, clean_line
 from edgechat.tui.dialogue import Dialogue, Question
+from edgechat.tui.pacing import FRAME_S, Pace
 from edgechat.tui.screens.chat_files import FileActions
 from edgechat.tui.screens.chat_list import ConversationActions
 from edgechat.tui.widgets.banner import Banner
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     from edgechat.tui import messages as news
     from edgechat.tui.keeping import Keeper
     from edgechat.tui.widgets.message_view import MessageView
-
-_FRAME_S = 1 / 15
-"""Answers grow on screen this often: faster than people read, a quarter of what an eager engine says."""
 
 _ONE_AT_A_TIME = "One answer at a time: Esc stops this one."
 STARTER_NOTE = "The starter model answers: 135M parameters, English only, often wrong. F3 shows better ones."
@@ -84,6 +82,7 @@ class ChatScreen(ConversationActions, FileActions):
         self._system = config.system or ""
         self._editing: int | None = None
         self._view: MessageView | None = None
+        self._pace = Pace()
         self._title = Static("", id="title", markup=False)
         self._attached = Static("", id="attached", markup=False)
         self.transcript = Transcript()
@@ -108,7 +107,7 @@ class ChatScreen(ConversationActions, FileActions):
 
     async def on_mount(self) -> None:
         """Show the last conversation's place, ready to write."""
-        self.set_interval(_FRAME_S, self._draw)
+        self.set_interval(FRAME_S, self._draw_when_due)
         await self.open(None)
         self.composer.focus()
 
@@ -261,6 +260,10 @@ class ChatScreen(ConversationActions, FileActions):
             event.decide(bool(answer))
 
         self.app.push_screen(Confirm(event.question, yes="Switch", no="Leave it"), decide)
+
+    async def _draw_when_due(self) -> None:
+        if self._view is not None and self._pace.is_due():
+            await self._draw()
 
     async def _draw(self) -> None:
         """Let the answer grow by what came since the last frame."""

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.geometry import Region
+from textual.geometry import Region, Size
 from textual.message import Message as TextualMessage
+from textual.reactive import Reactive
 from textual.strip import Strip
 from textual.visual import Visual
 from textual.widget import Widget
@@ -22,7 +23,6 @@ from edgechat.tui.words import answer_facts
 
 if TYPE_CHECKING:
     from textual import events
-    from textual.geometry import Size
     from textual.selection import Selection
 
     from edgechat.chat.conversation import Message
@@ -57,6 +57,9 @@ class MessageView(Widget, can_focus=True):
     }
     MessageView:focus { border-left: thick $accent; }
     """
+
+    # Follows from a layout; as any widget has it, it would ask for one more, and draw the whole screen twice.
+    virtual_size = Reactive(Size(0, 0), layout=False, repaint=False)
 
     class Act(TextualMessage):
         """The person wants something done with this message."""
@@ -119,7 +122,7 @@ class MessageView(Widget, can_focus=True):
             return
         before, self._lines = self._lines, self._compose_lines(self._width)
         same = next(
-            (at for at, (old, new) in enumerate(zip(before, self._lines, strict=False)) if old is not new),
+            (at for at, (old, new) in enumerate(zip(before, self._lines, strict=False)) if not _is_same(old, new)),
             min(len(before), len(self._lines)),
         )
         self._strips = {at: strip for at, strip in self._strips.items() if at < same}
@@ -185,6 +188,11 @@ class MessageView(Widget, can_focus=True):
         if action == "act" and parameters == ("edit",):
             return self.message.role == "user"
         return True
+
+
+def _is_same(old: Content, new: Content) -> bool:
+    """Whether two lines look alike; ``==`` of contents compares their text alone."""
+    return old is new or (old.plain == new.plain and old.spans == new.spans)
 
 
 def _shortened(text: str) -> str:

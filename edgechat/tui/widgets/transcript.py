@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.geometry import Size
+from textual.reactive import Reactive
 from textual.widgets import Static
 
 from edgechat.tui.widgets.message_view import MessageView
@@ -37,6 +39,10 @@ class Transcript(VerticalScroll, can_focus=False):
     Transcript #earlier { color: $text-muted; height: 1; padding: 0 1; display: none; text-align: center; }
     Transcript #welcome { color: $text-muted; height: auto; padding: 1 2; }
     """
+
+    # As the container has it, this asks for another layout and another whole frame each time an answer grows by a line;
+    # the scroll bar asks for that itself when it comes or goes.
+    virtual_size = Reactive(Size(0, 0), layout=False, repaint=False)
 
     def __init__(self) -> None:
         super().__init__(id="transcript")
