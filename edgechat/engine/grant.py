@@ -91,7 +91,7 @@ def ask(plan: Plan, *, device: str = "gpu") -> Grant:
         done = subprocess.run(
             [sys.executable, "-m", "edgechat.engine.native.allocation"],
             input=json.dumps(request),
-            # Not into the engine's log: what is refused here must not be taken for the cause of a death there.
+            # Not all into the engine's log: what is refused here must not be taken for the cause of a death there.
             capture_output=True,
             text=True,
             errors="replace",
@@ -102,6 +102,8 @@ def ask(plan: Plan, *, device: str = "gpu") -> Grant:
     except subprocess.TimeoutExpired as error:
         said = error.stdout or b""  # bytes, whatever was asked for
         return _read(wanted, bytes(said).decode(errors="replace"), f"it took longer than {_PATIENCE_S:.0f} s")
+    # `edgechat doctor` looks for these in the engine's log.
+    sys.stderr.writelines(f"{line}\n" for line in done.stderr.splitlines() if "nvmap" in line.lower())
     if not done.returncode:
         return _read(wanted, done.stdout, "")
     if done.returncode == -signal.SIGKILL:

@@ -22,7 +22,9 @@ import pytest
 from edgechat.board.known import load_board
 from edgechat.board.probe import probe
 from edgechat.config import Config
+from edgechat.doctor import nvmap
 from edgechat.engine.choice import choose
+from edgechat.engine.death import classify
 from edgechat.engine.grant import Grant, ask, buffers, granted
 from edgechat.engine.native.allocation import answers
 from edgechat.engine.request import Wish
@@ -196,6 +198,25 @@ def test_a_single_gigabyte_may_be_refused_while_several_lie_free():
 
     assert last == {"granted": 2748 * MIB, "refused": 2048 * MIB, "why": "it refused 2,147 MB in one buffer"}
     assert [each["why"] for each in answers(device, [700 * MIB], keep_free=0)] == [""] * 3
+
+
+def test_what_the_jetsons_allocator_refused_is_logged_and_is_no_cause_of_death(monkeypatch, tmp_path, capsys):
+    child = tmp_path / "python"
+    child.write_text(
+        "#!/bin/sh\n"
+        "echo 'NvMapMemAllocInternalTagged: 1075072515 error 12' >&2\n"
+        "echo 'ggml_backend_cuda_buffer_type_alloc_buffer: cudaMalloc failed: out of memory' >&2\n"
+        """echo '{"granted": 100000000, "refused": 0, "why": "it refused more"}'\n"""
+    )
+    child.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(child))
+
+    assert ask(ladder()[0]).granted == 100 * MB
+
+    said = capsys.readouterr().err
+    assert any(sign in said for sign in nvmap._SIGNS)
+    death = classify("e", status=-9, log_tail=said, oom_kills=0, stage="load")
+    assert death.cause == "signal"
 
 
 # -- the asking itself, with the processor's memory in the device's place ----------------------------------------------
