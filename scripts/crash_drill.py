@@ -26,8 +26,11 @@ from edgechat.paths import Paths
 
 SIGNALS = (signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL)
 STAGES = ("load", "prefill", "decode", "idle")
-SHORT = ("ask", "Tell me about the sea.", "--temp", "0", "-n", "100")
-LONG = ("ask", "word " * 900, "--temp", "0", "-n", "12")
+CTX = ("--ctx", "2048")
+"""Asked for, it stays: where others take the machine's memory meanwhile, texts must not differ for a smaller plan."""
+HI = ("ask", "-n", "1", "hi", *CTX)
+SHORT = ("ask", "Tell me about the sea.", "--temp", "0", "-n", "100", *CTX)
+LONG = ("ask", "word " * 900, "--temp", "0", "-n", "12", *CTX)
 
 
 class MissedError(Exception):
@@ -78,7 +81,7 @@ def kill_once(paths: Paths, stage: str, number: signal.Signals, expected: dict[s
     if stage in {"load", "prefill"}:
         edgechat("stop")  # a warm engine has read the long prompt already
     else:
-        edgechat("ask", "-n", "1", "hi")
+        edgechat(*HI)
     if stage == "idle":
         os.kill(wait_for(paths, "idle"), number)
         done = edgechat(*SHORT)
@@ -101,14 +104,14 @@ def kill_once(paths: Paths, stage: str, number: signal.Signals, expected: dict[s
     if fault:
         tell(f"{fault}: {number.name} in {stage}", out, err)
         return fault
-    return "" if edgechat("ask", "-n", "1", "hi").returncode == 0 else "next ask failed"
+    return "" if edgechat(*HI).returncode == 0 else "next ask failed"
 
 
 def interrupt_once(paths: Paths, stage: str) -> tuple[str, float]:
     """One Ctrl-C; what went wrong, and the seconds until the client was gone."""
     if stage in {"load", "prefill"}:
         edgechat("stop")
-    child = start(*(LONG if stage == "prefill" else ("ask", "Tell me about the sea.", "-n", "2000")))
+    child = start(*(LONG if stage == "prefill" else ("ask", "Tell me about the sea.", "-n", "1500", *CTX)))
     try:
         wait_for(paths, stage, child)
     except MissedError as error:
@@ -120,7 +123,7 @@ def interrupt_once(paths: Paths, stage: str) -> tuple[str, float]:
     if child.returncode != 130:
         tell(f"exit {child.returncode}: Ctrl-C in {stage}", out, err)
         return f"exit {child.returncode}", took
-    return ("" if edgechat("ask", "-n", "1", "hi").returncode == 0 else "next ask failed"), took
+    return ("" if edgechat(*HI).returncode == 0 else "next ask failed"), took
 
 
 def main() -> None:
@@ -135,7 +138,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         os.environ["EDGECHAT_HOME"] = home
         paths = Paths.from_env()
-        edgechat("ask", "-n", "1", "hi")
+        edgechat(*HI)
         expected = {"short": edgechat(*SHORT).stdout, "prefill": edgechat(*LONG).stdout}
         print("| stage | signal | runs | answer went on, same text, next ask right | otherwise |")
         print("|---|---|---|---|---|")
