@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from edgechat.engine.events import Event
     from edgechat.paths import Paths
 
-ASK = Request((Message("user", "Tell me about the sea."),), sampling={"temperature": 0}, max_tokens=40)
+ASK = Request((Message("user", "Tell me about the sea."),), sampling={"temperature": 0}, max_tokens=4)
+ENDLESS = Request((Message("user", "What is the capital of France?"),), sampling={"temperature": 0}, max_tokens=3000)
+"""The starter model never comes to an end with this one: its engine is killed in the middle for certain."""
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ def test_a_warden_that_is_slow_is_waited_for(paths: Paths, monkeypatch: pytest.M
     # Whoever only counted seconds would now give up at the first look.
     monkeypatch.setattr(obituary, "UNWATCHED_PATIENCE_S", 0.0)
     engine = EngineClient(paths)
-    events = engine.generate(ASK)
+    events = engine.generate(ENDLESS)
     until(events, Text)
     (status,) = client.status(paths)
     warden = warden_of(status["pid"])
@@ -65,7 +67,7 @@ def test_a_warden_that_is_slow_is_waited_for(paths: Paths, monkeypatch: pytest.M
         later.join()
     assert isinstance(recovered, Recovered)
     assert "killed by SIGKILL (decode)" in recovered.note
-    until(events, Done)
+    until(events, Text)
     engine.close()
 
 
@@ -74,7 +76,7 @@ def test_a_warden_that_is_slow_is_waited_for(paths: Paths, monkeypatch: pytest.M
 def test_nobody_waits_for_a_warden_that_is_gone(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(obituary, "WATCHED_PATIENCE_S", 1e9)
     engine = EngineClient(paths)
-    events = engine.generate(ASK)
+    events = engine.generate(ENDLESS)
     until(events, Text)
     (status,) = client.status(paths)
     warden_of(status["pid"]).kill()
@@ -82,7 +84,7 @@ def test_nobody_waits_for_a_warden_that_is_gone(paths: Paths, monkeypatch: pytes
     recovered = until(events, Recovered)
     assert isinstance(recovered, Recovered)
     assert "vanished without a trace" in recovered.note
-    until(events, Done)
+    until(events, Text)
     engine.close()
 
 
@@ -127,7 +129,7 @@ def test_an_engine_that_dies_before_it_is_asked_is_spoken_of(paths: Paths) -> No
 def test_an_abort_is_an_abort(paths: Paths) -> None:
     """Python's dump of all threads may itself be killed by SIGSEGV, for the others run on while it looks at them."""
     engine = EngineClient(paths)
-    events = engine.generate(ASK)
+    events = engine.generate(ENDLESS)
     until(events, Text)
     os.kill(client.status(paths)[0]["pid"], signal.SIGABRT)
     recovered = until(events, Recovered)
