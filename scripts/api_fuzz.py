@@ -27,6 +27,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from served import Served, chat
 
+from edgechat.engine import death, obituary
+
 CHECKS = (
     "status_code_conformance,content_type_conformance,response_schema_conformance,"
     "response_headers_conformance,negative_data_rejection,unsupported_method"
@@ -65,9 +67,10 @@ def fuzz(options: argparse.Namespace, folder: Path, resident: str) -> bool:
             counted = http.get("/metrics").text
             again = http.post(path, json=body).status_code
         said = served.said.read_text("utf-8", "replace")
+        now = served.engine_pid()
         findings = {
             "the server died": served.process.poll() is not None,
-            "the engine died": served.engine_pid() != engine,
+            f"the engine died, or left: it was {engine} and is {now}": now != engine,
             f"{path} does not answer afterwards": again != httpx.codes.OK,
             f"{path} answered no request of the fuzz": f'endpoint="{path}",status="200"' not in counted,
             "a defect was reported": "this is a defect" in said,
@@ -75,9 +78,13 @@ def fuzz(options: argparse.Namespace, folder: Path, resident: str) -> bool:
             "schemathesis found something": fuzzed.returncode != 0,
         }
     print(f"\nWith a model of the kind {resident}:")
+    for each in death.history(served.paths.state):
+        print(f"An engine died: {obituary.said(each)}")
     print("\n".join(line for line in counted.splitlines() if line.startswith("edgechat_requests_total")))
     for text, is_so in findings.items():
         print(f"{'FOUND' if is_so else 'not so'}: {text}", flush=True)
+    if any(findings.values()):
+        print(f"The server said:\n{said[-4000:]}", flush=True)
     return not any(findings.values())
 
 
