@@ -36,6 +36,8 @@ _EAST = re.compile(rf"(?:(?:{_PLAIN})[十百千]*[{''.join(_LARGE)}]?)*(?:{_PLAI
 _WEST = re.compile(rf"({_PLAIN})[ -]({'|'.join(_SCALES)})s?\b", re.IGNORECASE)
 _PART = re.compile(rf"({_PLAIN})([{''.join((*_SMALL, *_LARGE))}]*)")
 _KANJI_RUN = re.compile(f"[{_KANJI}]+")
+# What is counted in Japanese and Chinese; behind a number in kanji it tells that it is one.
+_UNITS = "秒分時时日天月年週周度個个本枚张台人名回次件点円元歳岁号階层倍割条行ヶか箇"
 _WORD = re.compile(r"[a-z]+(?:-[a-z]+)?", re.IGNORECASE)
 _COUNTED = re.compile(r"(?<![0-9.,])([0-9]+)(?=[^\W\d_A-Za-z\u00c0-\u024fをとがのにはでもへや])")
 """Digits with a counter behind them, that is a letter neither Latin nor a particle: 1本, 5月, 2番目."""
@@ -76,9 +78,28 @@ def spoken(text: str) -> Numbers:
 def disagreement(source: str, target: str) -> tuple[list[str], list[str]]:
     """The numbers of ``source`` that ``target`` lacks, and those of ``target`` that ``source`` never had."""
     there, here = written(source), written(target)
-    missing = there - (here + spoken(target)) - _counted(source, target)
+    kanji = _certain(source) - _words(unicodedata.normalize("NFKC", target), _COUNTABLE)
+    missing = (there + kanji) - (here + spoken(target)) - _counted(source, target)
     extra = here - (there + spoken(source)) - _counted(target, source)
     return _shown(missing), _shown(extra)
+
+
+def _certain(text: str) -> Numbers:
+    """Numbers in kanji that are nothing else: several signs with a unit behind them.
+
+    三十秒 is one; 一般 (general), 五十嵐 (a name) and 二三日 (a few days) are none.
+    """
+    _, rest = _written(unicodedata.normalize("NFKC", text))
+    return Counter(
+        Decimal(_value(run[0]))
+        for run in _KANJI_RUN.finditer(rest)
+        if _is_compound(run[0]) and rest[run.end() : run.end() + 1] in set(_UNITS)
+    )
+
+
+def _is_compound(run: str) -> bool:
+    n_digits = sum(sign in _KANJI_DIGITS for sign in run)
+    return len(run) > 2 if n_digits == len(run) else n_digits > 0 and run[0] not in _LARGE
 
 
 def _counted(digits: str, words: str) -> Numbers:
@@ -113,11 +134,14 @@ def _written(plain: str) -> tuple[Numbers, str]:
 
 
 def _readings(run: str) -> set[int]:
-    """What a run of kanji numerals may mean: by place (二〇二六), by unit (二十六), or its signs one by one."""
-    values = {_KANJI_DIGITS[sign] for sign in run if sign in _KANJI_DIGITS}
+    """What a run of kanji numerals may mean: as a whole, or its signs one by one."""
+    return {*(_KANJI_DIGITS[sign] for sign in run if sign in _KANJI_DIGITS), _value(run)}
+
+
+def _value(run: str) -> int:
+    """A run of kanji numerals as one number: by place (二〇二六) or by unit (二十六)."""
     if all(sign in _KANJI_DIGITS for sign in run):
-        values.add(int("".join(str(_KANJI_DIGITS[sign]) for sign in run)))
-        return values
+        return int("".join(str(_KANJI_DIGITS[sign]) for sign in run))
     total = section = digit = 0
     for sign in run:
         if sign in _KANJI_DIGITS:
@@ -126,7 +150,7 @@ def _readings(run: str) -> set[int]:
             section, digit = section + (digit or 1) * _SMALL[sign], 0
         else:
             total, section, digit = total + (section + digit or 1) * _LARGE[sign], 0, 0
-    return {*values, total + section + digit}
+    return total + section + digit
 
 
 def _decimal(digits: str) -> Decimal:

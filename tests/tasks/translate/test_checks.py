@@ -30,6 +30,9 @@ from edgechat.tasks.translate.record import Term
         ("千二百", "1,200"),
         ("Replace a bolt on the third floor", "3階のボルトを1本交換する"),
         ("5月1日", "the first of May"),
+        ("三十秒待つ", "Wait thirty seconds"),
+        ("十一月二十日", "20 November"),
+        ("五十嵐さんは一般に二三日で十分と言う", "Mr Igarashi says a few days are generally enough"),
     ],
 )
 def test_numbers_agree_however_they_are_written(source, target):
@@ -49,6 +52,8 @@ def test_numbers_agree_however_they_are_written(source, target):
         ("Use `apt` first.", "`apt`を1 使う", [], ["1"]),
         ("You may wait a second.", "Attendez 5 2 secondes", [], ["2", "5"]),
         ("カバー1と9", "a cover and 9", ["1"], []),
+        ("三十秒待つ", "Wait", ["30"], []),
+        ("二〇二六年に千二百円", "2025", ["1200", "2026"], ["2025"]),
     ],
 )
 def test_numbers_that_were_lost_or_added_are_named(source, target, lost, extra):
