@@ -250,6 +250,8 @@ class Batch:
             self._model_sha256 = done.model_sha256
         if self._answers is None or done.status != "ok" or done.model_sha256 is None or "model_s" not in done.timing:
             return
+        if not done.is_repeatable:
+            return  # with more time the next run will say more
         if done.timing["model_s"] > 0:
             self._answers.put(self._key(slot.sha256, done.model_sha256), done.to_json())
 

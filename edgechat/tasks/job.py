@@ -184,7 +184,7 @@ def run_job(
             journal=journal,
             answers=answers,
             model_sha256=identity.sha256 if identity else None,
-            variant=repr(sorted(identity.prompts.items())) if identity else "",
+            variant=_variant(job, identity),
             no_model=missing,
             stop=stop,
         )
@@ -208,6 +208,15 @@ def run_job(
         if journal is not None:
             journal.discard()
         return report
+
+
+def _variant(job: Job, identity: Identity | None) -> str:
+    """What an answer depends on besides model, task and record: the model's prompts, and whether others ran beside it.
+
+    What was decoded together is rounded otherwise, so ``--parallel 1``, which repeats exactly, must not be given it.
+    """
+    prompts = repr(sorted(identity.prompts.items())) if identity else ""
+    return f"{prompts} together" if job.parallel > 1 else prompts
 
 
 def _fault(done: TaskResult) -> str:

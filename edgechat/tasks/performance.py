@@ -62,6 +62,7 @@ class Performance(Generic[In, Out]):
         self._asked_s = 0.0
         self._answer: GeneratedJson | None = None
         self._cause: EdgechatError | None = None
+        self._is_repeatable = True
         self._steps: Steps[Out] | None = None
         self._outcome: Outcome[Out] = Outcome(None, "failed")
         self.ask: Ask[Out] | None = None
@@ -83,6 +84,7 @@ class Performance(Generic[In, Out]):
         self._model_s += self._clock.monotonic() - self._asked_s
         if cause is not None:
             self._cause = cause
+        self._is_repeatable &= answer.finish_reason in {"stop", "length"}
         if answer.model is not None:
             self._answer = answer
         self._advance(lambda steps: steps.send(answer))
@@ -113,6 +115,7 @@ class Performance(Generic[In, Out]):
             created_at=timestamp(self._clock.wall()),
             is_final=self.ask is None,
             cause=self._cause,
+            is_repeatable=self._is_repeatable,
         )
 
     def _advance(self, move: Callable[[Steps[Out]], Ask[Out]]) -> None:

@@ -46,6 +46,8 @@ class TaskResult:
     """False while an answer of the model is still awaited. Not part of the record."""
     cause: EdgechatError | None = None
     """The error behind a missing answer, for the exit code. Not part of the record."""
+    is_repeatable: bool = True
+    """False where the time allowed, or a failure, took something of the model's answer. Not part of the record."""
 
     def to_json(self) -> dict[str, Any]:
         """The record, in the documented order."""

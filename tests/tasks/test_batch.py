@@ -19,7 +19,7 @@ from edgechat.engine.request import Wish
 from edgechat.errors import EngineError, InvalidInputError, NoModelError, StateError, UsageError
 from edgechat.paths import Paths
 from edgechat.tasks.batch import Batch
-from edgechat.tasks.job import Job, Listeners, run_job
+from edgechat.tasks.job import Job, Listeners, _variant, run_job
 from edgechat.tasks.journal import Journal
 from edgechat.tasks.records import Record
 from edgechat.tasks.registry import load
@@ -125,6 +125,26 @@ def test_another_model_is_asked_again():
             batch = Batch(load("driving"), lambda: generator, answers=answers, model_sha256=sha256)
             list(batch.run(iter([Record(1, 1, scenes(1)[0])])))
     assert len(generator.calls) == 2
+
+
+def test_what_the_time_allowed_cut_off_is_asked_again_and_what_was_said_in_full_is_not():
+    from edgechat.tasks.answers import Answers
+
+    late, whole = ScriptedGenerator(SAID, finish_reason="timeout"), ScriptedGenerator(SAID)
+    with Answers(Paths.from_env().cache) as answers:
+        for generator, said in ((late, "timeout"), (whole, "ok"), (whole, "ok")):
+            batch = Batch(load("driving"), lambda: generator, answers=answers, model_sha256="0" * 64)  # noqa: B023
+            ((_, done),) = batch.run(iter([Record(1, 1, scenes(1)[0])]))
+            assert done.status == "ok"
+            assert done.result is not None
+            assert done.result["explanation_status"] == said
+    assert (len(late.calls), len(whole.calls)) == (1, 1)
+
+
+def test_what_was_decoded_beside_others_is_kept_apart_from_what_repeats_exactly():
+    one, two, eight = (_variant(Job(source=None, parallel=n), None) for n in (1, 2, 8))
+    assert one != two
+    assert two == eight
 
 
 def test_an_input_that_cannot_be_used_is_never_remembered(tmp_path):
