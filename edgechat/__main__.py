@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+
+_GC_THRESHOLD = 20_000
+"""Starting makes tens of thousands of objects and no garbage to speak of; looking for it takes an eighth of it."""
 
 
 def main() -> None:
     """Run the command line and exit with a documented code."""
+    gc.set_threshold(_GC_THRESHOLD)
     streams = (sys.stdin, sys.stdout)  # None where the caller closed one
     if sys.argv[1:] in ([], ["tui"]) and all(stream is not None and stream.isatty() for stream in streams):
         from edgechat.cli.straight import open_ui  # noqa: PLC0415 - as below
 
         open_ui()
+    if sys.argv[1:2] == ["ask"] and not {"-h", "--help"}.intersection(sys.argv):
+        from edgechat.cli.head_start import head_start  # noqa: PLC0415 - as below
+
+        head_start()
     from edgechat.cli.main import run  # noqa: PLC0415 - an interrupt during imports should be ours to report
 
     run()

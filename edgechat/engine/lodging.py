@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import threading
 from typing import TYPE_CHECKING
 
-from edgechat.engine.embedding import EmbeddingLoop, EmbeddingResidence
-from edgechat.engine.loop import DecodeLoop
 from edgechat.engine.residence import Residence
 
 if TYPE_CHECKING:
@@ -14,16 +14,17 @@ if TYPE_CHECKING:
     from edgechat.engine.carer import Carer
     from edgechat.engine.choice import Choice
     from edgechat.engine.connection import Connection
+    from edgechat.engine.embedding import EmbeddingLoop, EmbeddingResidence
     from edgechat.engine.figures import Figures
     from edgechat.engine.governor import Governor
-    from edgechat.engine.loop import Inbox
+    from edgechat.engine.loop import DecodeLoop, Inbox
     from edgechat.engine.protocol import Frame
     from edgechat.engine.request import Wish
     from edgechat.engine.vital import Vital
     from edgechat.paths import Paths
 
-Home = Residence | EmbeddingResidence
-Loop = DecodeLoop | EmbeddingLoop
+    Home = Residence | EmbeddingResidence
+    Loop = DecodeLoop | EmbeddingLoop
 
 
 def move_in(choice: Choice, paths: Paths, *, on_progress: Callable[[float], bool], is_constrained: bool) -> Home:
@@ -34,7 +35,11 @@ def move_in(choice: Choice, paths: Paths, *, on_progress: Callable[[float], bool
         InvalidModelFileError: it is no embedding model, and cannot hold a conversation either.
     """
     if choice.pooling is not None:
+        from edgechat.engine.embedding import EmbeddingResidence  # noqa: PLC0415 - few load such a model
+
         return EmbeddingResidence(choice, on_progress=on_progress)
+    # llama.cpp needs no interpreter while it loads, so what comes after can be imported meanwhile.
+    threading.Thread(target=importlib.import_module, args=("edgechat.engine.loop",)).start()
     return Residence(choice, paths, on_progress=on_progress, is_constrained=is_constrained)
 
 
@@ -49,6 +54,10 @@ def loop_over(
     figures: Figures,
 ) -> Loop:
     """The loop that takes a residence's requests."""
-    if isinstance(home, EmbeddingResidence):
-        return EmbeddingLoop(home, inbox, governor, vital, mismatch=mismatch, carer=carer, figures=figures)
-    return DecodeLoop(home, inbox, governor, vital, mismatch=mismatch, carer=carer, figures=figures)
+    if isinstance(home, Residence):
+        from edgechat.engine.loop import DecodeLoop  # noqa: PLC0415 - was imported while the model was loaded
+
+        return DecodeLoop(home, inbox, governor, vital, mismatch=mismatch, carer=carer, figures=figures)
+    from edgechat.engine.embedding import EmbeddingLoop  # noqa: PLC0415
+
+    return EmbeddingLoop(home, inbox, governor, vital, mismatch=mismatch, carer=carer, figures=figures)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -19,7 +20,7 @@ import psutil
 import pytest
 
 from edgechat.engine import address, client
-from edgechat.engine.launch import attach_or_start
+from edgechat.engine.launch import START_LOCK, attach_or_start, start_ahead
 from edgechat.engine.link import Link
 
 if TYPE_CHECKING:
@@ -74,6 +75,19 @@ def test_more_questions_than_cells_wait_their_turn(cli: Cli) -> None:
     with ThreadPoolExecutor() as pool:
         done = list(pool.map(lambda i: cli("ask", f"Say {i}.", *ask), range(4)))
     assert [each.returncode for each in done] == [0] * 4
+
+
+def test_an_engine_that_was_started_ahead_is_the_one_that_answers(paths: Paths) -> None:
+    start_ahead(paths)
+    start_ahead(paths)  # one is on its way
+    with contextlib.closing(attach_or_start(paths)) as peer:
+        warden = address.warden(peer)
+    start_ahead(paths)  # one is there
+    with contextlib.closing(attach_or_start(paths)) as peer:
+        assert address.warden(peer) == warden
+    # Whoever comes later is not kept waiting by a lock that the first one still holds.
+    with (paths.state / START_LOCK).open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_a_client_buries_the_engines_that_it_started(cli: Cli, paths: Paths) -> None:
