@@ -116,7 +116,7 @@ def build(
         for m in messages
     ]
     render = partial(
-        _render, template=template, tokenizer=tokenizer, takes_system=takes_system, think=think, tools=tools
+        _render, template=template, tokenizer=tokenizer, takes_system=takes_system, think=think, tools=tools, spelled={}
     )
     tokens, tail = render(turns, pictures)
     n_static = 0
@@ -150,9 +150,10 @@ def _render(
     takes_system: bool,
     think: bool,
     tools: Sequence[dict[str, Any]] = (),
+    spelled: dict[str, set[str]],
 ) -> tuple[tuple[int, ...], str]:
     """Token ids, and the end of the text they were made from."""
-    disguise = _Disguise(tokenizer)
+    disguise = _Disguise(tokenizer, spelled)
     turns = [dict(turn) for turn in turns]
     for turn, seen in zip(turns, pictures, strict=False):
         turn["content"] = "".join(map(disguise.show, seen)) + turn["content"]
@@ -200,8 +201,10 @@ def _fold_system(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
 class _Disguise:
     """Takes control tokens' spellings out of messages before they are rendered, and puts them back as plain text."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, spelled: dict[str, set[str]]) -> None:
         self._tokenizer = tokenizer
+        self._spelled = spelled
+        """By a text the control tokens that it would become: instructions are rendered twice and looked through once."""
         # Unlike any spelling a user could guess, and without whitespace that templates trim.
         self._nonce = os.urandom(8).hex()
         self._numbers: dict[str, int] = {}
@@ -246,12 +249,15 @@ class _Disguise:
 
     def _spellings(self, text: str) -> set[str]:
         """Control tokens that ``text`` would become, as they are spelled in it."""
+        if text in self._spelled:
+            return self._spelled[text]
         found: set[str] = set()
         for start in range(0, len(text), _WINDOW):
             window = text[start : start + _WINDOW + _EDGE]
             tokens = set(self._tokenizer.tokenize(window, add_special=False, parse_special=True))
             names = {self._tokenizer.text_of(token) for token in tokens if self._tokenizer.is_control(token)}
             found |= {name for name in names if name and name in window}
+        self._spelled[text] = found
         return found
 
     def _placeholder(self, hidden: str) -> str:
@@ -276,7 +282,8 @@ class _Disguise:
         # A template that spells BOS itself must not get a second one; EOS has no place at the end of any prompt.
         adds_bos = tokenizer.adds_bos and not (tokenizer.bos_text and text.startswith(tokenizer.bos_text))
         tokens = tokenizer.tokenize("", add_special=True, parse_special=False)[:1] if adds_bos else []
-        head, *rest = re.split(rf"{self._nonce}\.(p?\d{{1,9}})\.", text)
+        # Nothing hidden as a rule, and to compile the expression takes as long as to tokenize a question.
+        head, *rest = re.split(rf"{self._nonce}\.(p?\d{{1,9}})\.", text) if self._nonce in text else (text,)
         tokens += tokenizer.tokenize(head, add_special=False, parse_special=True)
         hidden = dict(enumerate(self._numbers))
         known: dict[tuple[str, bool], list[int]] = {}
