@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import os
 import struct
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -26,9 +27,46 @@ MIN_TOKENS = 16
 MOST_ASIDE = 4
 """Prefixes that wait to be kept: who sends other instructions with every request must not fill a card with them."""
 
+_MOST_AHEAD = 16 * 1024 * 1024
+"""Bytes that are checked before anybody asks: to guess wrong must not hold up the loading of a model."""
+
 _SAMPLES, _SAMPLE_BYTES = 64, 4096
 _STALE_S = 3600.0
 """An unfinished file this old was left by an engine that died."""
+
+
+class Ahead:
+    """Checks the prefix that was used last while the model is still being loaded: first requests often begin with it.
+
+    Args:
+        directory: where the prefixes lie.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._digest = ""
+        self._state: tuple[int, ...] = ()
+        with contextlib.suppress(OSError):
+            file = max(directory.glob("*.kv"), key=lambda each: each.stat().st_mtime_ns, default=None)
+            if file is not None and file.stat().st_size <= _MOST_AHEAD:
+                self._state = _state(file)
+                self._thread = threading.Thread(target=self._check, args=(file,), name="prefix", daemon=True)
+                self._thread.start()
+
+    def digest(self, file: Path) -> str:
+        """A file's digest, which takes no time if it was computed already.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        if self._state and _state(file) == self._state:
+            self._thread.join()
+            if self._digest:
+                return self._digest
+        return _digest(file)
+
+    def _check(self, file: Path) -> None:
+        with contextlib.suppress(OSError):  # whoever asks for the file meets the error again
+            self._digest = _digest(file)
 
 
 class Prefixes:
@@ -38,12 +76,16 @@ class Prefixes:
         directory: where they lie; shared by all models, since the bound is on all of them together.
         model_key: :func:`model_key` of the resident model.
         limit: bytes in all.
+        ahead: what has been checked already.
     """
 
-    def __init__(self, directory: Path, model_key: str, limit: int = LIMIT_BYTES) -> None:
+    def __init__(
+        self, directory: Path, model_key: str, limit: int = LIMIT_BYTES, *, ahead: Ahead | None = None
+    ) -> None:
         self._directory = directory
         self._model_key = model_key
         self._limit = limit
+        self._digest_of = _digest if ahead is None else ahead.digest
         self._aside: list[Path] = []
 
     def file_of(self, tokens: Sequence[int]) -> Path:
@@ -61,7 +103,7 @@ class Prefixes:
         seal = file.with_suffix(".sha256")
         try:
             expected = seal.read_text().strip()
-            is_whole = _digest(file) == expected
+            is_whole = self._digest_of(file) == expected
         except FileNotFoundError:
             return []
         except OSError:
@@ -139,6 +181,12 @@ class Prefixes:
 def _unfinished(file: Path) -> Path:
     """Where a file's content stands until it is whole."""
     return file.with_suffix(f".{os.getpid()}.new")
+
+
+def _state(file: Path) -> tuple[int, ...]:
+    """What changes with a file's content."""
+    facts = file.stat()
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
 def _digest(file: Path, *, sync: bool = False) -> str:

@@ -16,7 +16,7 @@ from edgechat.engine.budget import least_tokens
 from edgechat.engine.native.context import Context
 from edgechat.engine.native.lib import llama
 from edgechat.engine.native.model import Model
-from edgechat.engine.prefixes import Prefixes, model_key, sampled_digest
+from edgechat.engine.prefixes import Ahead, Prefixes, model_key, sampled_digest
 from edgechat.engine.prompt import Prompt, build
 from edgechat.engine.reply import THINK_TAGS
 from edgechat.engine.request import Request, Sampling
@@ -93,6 +93,7 @@ class Residence:
         if is_constrained:
             # The first answer needs it, and loading leaves a core idle.
             self._vocabulary.begin()
+        ahead = Ahead(paths.cache / "prefixes")
         # Jinja is imported (50 ms) while llama.cpp maps the file and needs no interpreter.
         importing = threading.Thread(target=importlib.import_module, args=("edgechat.engine.template",))
         importing.start()
@@ -115,6 +116,7 @@ class Residence:
                 projector=sampled_digest(projector) if projector is not None and projector.is_file() else "",
                 has_long_rope=self.model.has_long_rope(self.context.n_ctx),
             ),
+            ahead=ahead,
         )
         self.load_s = time.monotonic() - began
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import gguf
 import pytest
 
-from edgechat.engine.prefixes import MOST_ASIDE, Prefixes, model_key, sampled_digest
+from edgechat.engine.prefixes import MOST_ASIDE, Ahead, Prefixes, model_key, sampled_digest
 from tests.engine.test_ask import stats_of
 
 if TYPE_CHECKING:
@@ -69,6 +70,33 @@ def test_a_damaged_file_is_not_restored_and_does_not_stay(tmp_path: Path, damage
     assert bool(restored) == (damage == "refused")
     if damage != "no seal":
         assert not file.exists()
+
+
+def test_what_was_checked_while_the_model_loaded_is_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(Prefixes(tmp_path, "model"), TOKENS, bytes(TOKENS))
+    ahead = Ahead(tmp_path)
+    assert ahead.digest(file) == hashlib.sha256(bytes(TOKENS)).hexdigest()
+    monkeypatch.setattr("edgechat.engine.prefixes._digest", lambda _file: "read again")
+    assert Prefixes(tmp_path, "model", ahead=ahead).read(file, restoring) == TOKENS
+
+
+@pytest.mark.parametrize("change", ["content", "another"])
+def test_a_file_that_changed_since_it_was_checked_is_checked_again(tmp_path: Path, change: str) -> None:
+    file = write(Prefixes(tmp_path, "model"), TOKENS, b"cells of a prefix")
+    ahead, seen = Ahead(tmp_path), file.stat().st_mtime_ns
+    assert ahead.digest(file)
+    damaged = tmp_path / "damaged" if change == "another" else file
+    damaged.write_bytes(b"cells of A prefix")
+    os.utime(damaged, ns=(seen, seen + (change == "content")))
+    damaged.replace(file)
+    assert Prefixes(tmp_path, "model", ahead=ahead).read(file, restoring) == []
+
+
+def test_a_directory_without_prefixes_has_none_to_check(tmp_path: Path) -> None:
+    file = write(Prefixes(tmp_path / "later", "model"), TOKENS, bytes(TOKENS))
+    assert Prefixes(tmp_path / "later", "model", ahead=Ahead(tmp_path / "none")).read(file, restoring) == TOKENS
 
 
 def test_the_least_recently_used_make_room(tmp_path: Path) -> None:
