@@ -204,7 +204,7 @@ class _Disguise:
     def __init__(self, tokenizer: Tokenizer, spelled: dict[str, set[str]]) -> None:
         self._tokenizer = tokenizer
         self._spelled = spelled
-        """By a text the control tokens that it would become: instructions are rendered twice and looked through once."""
+        """By a text the control tokens that it would become: instructions are looked through once, rendered twice."""
         # Unlike any spelling a user could guess, and without whitespace that templates trim.
         self._nonce = os.urandom(8).hex()
         self._numbers: dict[str, int] = {}
