@@ -7,6 +7,8 @@ import sys
 
 _GC_THRESHOLD = 20_000
 """Starting makes tens of thousands of objects and no garbage to speak of; looking for it takes an eighth of it."""
+_INTERRUPTED, _TERMINATED = 130, 143
+"""As in ``errors.ExitCode``, which may be what was being imported."""
 
 
 def main() -> None:
@@ -17,12 +19,18 @@ def main() -> None:
         from edgechat.cli.straight import open_ui  # noqa: PLC0415 - as below
 
         open_ui()
-    if sys.argv[1:2] == ["ask"] and not {"-h", "--help"}.intersection(sys.argv):
-        from edgechat.cli.head_start import head_start  # noqa: PLC0415 - as below
+    from edgechat.cli.ending import Terminated, leave  # noqa: PLC0415 - as below
 
-        head_start()
-    from edgechat.cli.main import run  # noqa: PLC0415 - an interrupt during imports should be ours to report
+    try:
+        if sys.argv[1:2] == ["ask"] and not {"-h", "--help"}.intersection(sys.argv):
+            from edgechat.cli.head_start import head_start  # noqa: PLC0415 - as below
 
+            head_start()
+        from edgechat.cli.main import run  # noqa: PLC0415 - an interrupt during imports should be ours to report
+    except KeyboardInterrupt:
+        leave(_INTERRUPTED)
+    except Terminated:
+        leave(_TERMINATED)
     run()
 
 
