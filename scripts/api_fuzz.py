@@ -8,8 +8,8 @@ schemathesis is no dependency of the project; install it in an environment of it
 requests that fit the description and requests that do not, and holds every response against it: only the described
 statuses (503 is one, 500 is none), content types and bodies. It does so twice: with the starter model, and with a small
 embedding model, made here, which answers /v1/embeddings and refuses conversations. Afterwards the server must be the
-same process and answer, no engine may have died, and no traceback may be there. Answers are kept short by a small context and
---timeout.
+same process and answer, no engine may have died, and no traceback may be there. Answers are kept short by a small
+context and --timeout.
 """
 
 from __future__ import annotations
