@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import edgechat
 from edgechat import config
 from edgechat.board.probe import probe
 from edgechat.engine.choice import choose
@@ -44,6 +46,8 @@ class Edgechat:
         os.environ |= {"EDGECHAT_HOME": str(home), "EDGECHAT_THREADS": str(threads)}
         self.environment = dict(os.environ)
         self.command = Path(sys.executable).with_name("edgechat")
+        # As scripts/setup leaves it: where PYTHONDONTWRITEBYTECODE is set, each start would compile what was edited.
+        compileall.compile_dir(Path(edgechat.__file__).parent, quiet=2)
 
     def ask(self, model: Path, prompt: str, *, max_tokens: int, temperature: float | None = None) -> Asked:
         """One answer.

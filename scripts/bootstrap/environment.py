@@ -218,6 +218,9 @@ class Environment:
     def _install_project(self) -> None:
         here = ("--editable", str(self.root))
         self._pip("Installing edgechat and what it needs", "project", "install", *self._exactly(), *here)
+        # pip compiles what it copies, and this it only links to. Where Python may not write beside the sources (another
+        # user's checkout, PYTHONDONTWRITEBYTECODE), every start would compile them anew: a fifth of a second.
+        self._run("Compiling edgechat", [str(self.python), "-m", "compileall", "-q", "edgechat"], "compile")
 
     def _install_starter(self) -> None:
         # Without its dependencies: the package is wanted for the model file inside it.
