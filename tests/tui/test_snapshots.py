@@ -83,7 +83,9 @@ def test_every_screen_looks_as_it_did(
         seen["chat"] = await settled(pilot, lambda: "first after 0.8 s" in screen_text(app))
         await pilot.press("f2")
         seen["conversations"] = await settled(pilot, lambda: "1 conversation" in screen_text(app))
-        await pilot.press("escape", "f1")
+        await pilot.press("escape")
+        await until(pilot, lambda: app.chat.transcript.views[-1].region.width == size[0])
+        await pilot.press("f1")
         seen["help"] = await settled(pilot, lambda: "Writing" in screen_text(app))
         await pilot.press("f1")
         for key, name, word in (

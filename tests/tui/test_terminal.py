@@ -8,13 +8,16 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+import gguf
 import pytest
+from gguf.scripts.gguf_new_metadata import MetadataDetails, copy_with_new_metadata
 from pyte import ByteStream
 
 from edgechat.chat.history import History
+from edgechat.models.installed import installed
 from tests.engine.scripted_engine import scripted_engine
 from tests.tui.kit import kept
-from tests.tui.terminal import ENTER, F2, Screen, Terminal
+from tests.tui.terminal import ENTER, ESC, F2, F3, Screen, Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,6 +102,12 @@ def test_raw_bytes_carry_nothing_that_a_model_a_title_or_a_file_smuggles_in(path
         assert literal in shown
 
 
+def with_texts(source: Path, path: Path, texts: dict[str, str]) -> None:
+    """A copy of a GGUF file whose header says other things."""
+    details = {key: MetadataDetails(gguf.GGUFValueType.STRING, text) for key, text in texts.items()}
+    copy_with_new_metadata(gguf.GGUFReader(source), gguf.GGUFWriter(path, "llama"), details, [])
+
+
 def smuggled(raw: bytes) -> list[bytes]:
     """Sequences that Textual itself never writes to a terminal, and characters that no text may hold there."""
     found = [match[0] for match in _CONTROL.finditer(raw) if not _OWN.fullmatch(match[0])]
@@ -131,3 +140,43 @@ def test_sigterm_leaves_the_terminal_as_it_was(terminal: Terminal) -> None:
     os.kill(terminal.pid, signal.SIGTERM)
     assert terminal.end() == 143
     assert b"\x1b[?1049l" in terminal.raw[-400:]
+
+
+def test_raw_bytes_carry_nothing_of_a_model_files_metadata(paths: Paths, tmp_path: Path) -> None:
+    """A real file whose header lies, taken in by the command and shown, used and removed in the app."""
+    evil = "".join(EVIL)
+    file = tmp_path / "evil\x1b]0;owned\x07[bold]\u202e.gguf"
+    source = installed(paths)[0].path  # the starter: this home has no other
+    with_texts(
+        source,
+        file,
+        {
+            "general.name": f"lying{EVIL[0]}{EVIL[4]}",
+            **{
+                f"general.{key}": evil
+                for key in ("author", "organization", "description", "license", "url", "basename")
+            },
+            "tokenizer.chat_template": f"{{# {evil} #}}{{{{ messages[0]['content'] }}}}{evil}",
+        },
+    )
+    raw = b""
+    for command in (("models", "add", str(file)), ("models", "list"), ("models", "plan")):
+        with Terminal((*APP, *command), {**os.environ, "NO_COLOR": "1"}, (160, 50)) as terminal:
+            terminal.end(120.0)
+            raw += terminal.raw.replace(b"\x1b[2K", b"")  # the line of the progress bar, wiped
+    assert b"lying" in raw
+    with Terminal(APP, os.environ, (160, 50)) as terminal:
+        terminal.wait(WELCOME)
+        terminal.send(F3)
+        terminal.wait("lying")
+        terminal.send(b"\x1b[B")  # below the starter; what the plan says of it comes with the licence
+        terminal.wait(lambda shown: "not bold" in shown.text.partition("───")[2])
+        terminal.send(b"d")
+        terminal.wait("from the disk?")
+        terminal.send(ESC)
+        terminal.wait(lambda shown: "from the disk?" not in shown.text)
+        terminal.send(ENTER)
+        terminal.wait("answers from the next question on")
+        assert terminal.leave() == 0
+        raw += terminal.raw
+    assert smuggled(raw) == []

@@ -100,7 +100,7 @@ class FileActions(Talk):
         except EdgechatError as error:
             self._explain(error)
         else:
-            self.notify(f"Written to {clean_line(str(file))}", timeout=4, markup=False)
+            self.notify(f"Written to {clean_line(str(file.absolute()))}", timeout=4, markup=False)
 
 
 def _read_text(file: Path) -> str:

@@ -77,6 +77,12 @@ class Fetching(Screen["str | None"]):
         if self._telling is not None:
             self._telling.cancel()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer to end only what runs."""
+        if action == "cancel":
+            return self._telling is not None
+        return super().check_action(action, parameters)
+
     def fetch(self, book: Book) -> None:
         """Fetch a model, after its licence was accepted and its size was told where that is needed."""
         if self._telling is not None:
@@ -180,6 +186,7 @@ class Fetching(Screen["str | None"]):
             lambda text: app.call_from_thread(self.banner.say, text),
         )
         self._told("Beginning", 0, None)
+        self.refresh_bindings()
         self.banner.clear()
         self._work_at(job, self._telling)
 
@@ -212,6 +219,7 @@ class Fetching(Screen["str | None"]):
 
     def _worked(self, words: str, brought: InstalledModel | None, *, is_trouble: bool) -> None:
         self._telling = None
+        self.refresh_bindings()
         self._doing.display = False
         if words:
             self.banner.say(words, is_trouble=is_trouble)

@@ -71,7 +71,9 @@ class FieldView(Vertical):
             return Checkbox("", value=is_set, compact=True)
         if field.kind in {"text", "json"}:
             return TextArea(clean(cell), soft_wrap=True, tab_behavior="focus", compact=True, show_line_numbers=False)
-        return Input(clean_line(cell), compact=True, select_on_focus=False)
+        made = Input(clean_line(cell), compact=True, select_on_focus=False)
+        made.cursor_blink = False  # as in the chat: two frames a second that a slow link feels
+        return made
 
     def compose(self) -> ComposeResult:
         """Label, editor and unit in a row; what is to be said below."""

@@ -42,7 +42,9 @@ class MemoryBar(Static):
     def _redraw(self) -> None:
         width = max(10, self.size.width - 2)
         plan = self._plan
-        self.update(Content("") if plan is None else Content.assemble(bar(plan, width), "\n", key(plan)))
+        self.update(
+            Content("") if plan is None else Content.assemble(bar(plan, width), "\n", key(plan, self.size.width))
+        )
 
 
 def bar(plan: Plan, width: int) -> Content:
@@ -59,11 +61,13 @@ def bar(plan: Plan, width: int) -> Content:
     return Content.assemble(*parts, ("·" * (width - used), "$text-muted"))
 
 
-def key(plan: Plan) -> Content:
-    """The parts with their sizes."""
-    left = plan.available - plan.memory.host
-    parts: list[tuple[str, str] | str] = [f"· {size(left)} free  " if left > 0 else f"{size(-left)} too much  "]
+def key(plan: Plan, width: int) -> Content:
+    """The parts with their sizes, in the order of the bar; closer together where ``width`` asks for it."""
+    parts = []
     for name, mark, style in _PARTS:
         label = {"kv": "KV", "overhead": "rest"}.get(name, name)
-        parts += [(mark, style), f" {label} {size(getattr(plan.memory, name))}  "]
-    return Content.assemble(*parts)
+        parts.append(Content.assemble((mark, style), f" {label} {size(getattr(plan.memory, name))}"))
+    left = plan.available - plan.memory.host
+    parts.append(Content(f"· {size(left)} free" if left > 0 else f"{size(-left)} too much"))
+    joined = Content("  ").join(parts)
+    return joined if joined.cell_length <= width else Content(" ").join(parts)

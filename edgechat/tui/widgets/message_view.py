@@ -47,6 +47,7 @@ class MessageView(Widget, can_focus=True):
         Binding("r", "act('regenerate')", "Again", id="message.again", tooltip="Answer once more from here"),
         Binding("f", "act('fork')", "Fork", id="message.fork", tooltip="A new conversation up to here"),
         Binding("t", "thoughts", "Thoughts", id="message.thoughts", tooltip="Unfold or fold the thoughts"),
+        Binding("escape", "screen.stop", "Back", id="message.back", tooltip="Back to the field"),
         Binding("up", "act('up')", "Previous", show=False, id="message.up"),
         Binding("down", "act('down')", "Next", show=False, id="message.down"),
     ]
@@ -80,6 +81,7 @@ class MessageView(Widget, can_focus=True):
         self._width = 0
         self._lines: list[Content] = []
         self._strips: dict[int, Strip] = {}
+        self._drawn_width = 0
 
     def add(self, text: str, thought: str) -> None:
         """Append what just came."""
@@ -141,14 +143,15 @@ class MessageView(Widget, can_focus=True):
         """One line, kept until it changes."""
         if not 0 <= y < len(self._lines):
             return Strip.blank(self.size.width, self.visual_style.rich_style)
-        selection = self.text_selection
+        selection, width = self.text_selection, self.size.width
+        if width != self._drawn_width:
+            self._drawn_width, self._strips = width, {}
         if selection is None and y in self._strips:
             return self._strips[y]
         line = self._lines[y]
         if selection is not None and (span := selection.get_span(y)) is not None:
             start, end = span
             line = line.stylize("reverse", start, len(line) if end == -1 else end)
-        width = self.size.width
         drawn = Visual.to_strips(self, line, width, 1, self.visual_style, apply_selection=False, pad=True)
         strip = drawn[0].apply_offsets(0, y) if drawn else Strip.blank(width, self.visual_style.rich_style)
         if selection is None:

@@ -36,6 +36,7 @@ class ConversationList(OptionList):
         Binding("u", "act('undo')", "Undo", id="list.undo", tooltip="Bring back what was deleted last"),
         Binding("f", "act('fork')", "Fork", id="list.fork", tooltip="A copy that goes its own way"),
         Binding("slash", "act('search')", "Search", id="list.search", tooltip="Search all conversations"),
+        Binding("escape", "screen.stop", "Back", id="list.back", tooltip="Close the list"),
     ]
 
     class Act(Message):
