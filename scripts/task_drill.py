@@ -298,6 +298,9 @@ def main() -> None:
     parser.add_argument("--batch", action="store_true", help="kill and resume a batch instead")
     parser.add_argument("--memory", action="store_true", help="measure a batch's memory instead")
     parser.add_argument("--kills", type=int, default=10, help="with --batch; its --records are 2,000 by default")
+    parser.add_argument(
+        "--engine-too", action="store_true", help="with --batch: every other kill ends the engine as well"
+    )
     parser.add_argument("--keep", type=Path, help="leave inputs and results here, and go on with what is here")
     given = parser.parse_args()
     wanted = given.only or [*MAKERS, "documents"]
@@ -307,7 +310,8 @@ def main() -> None:
         directory.mkdir(exist_ok=True)
         try:
             if given.batch:
-                sound = [drill_batch(given.records or 2000, given.kills, given.seed, directory, given.parallel)]
+                numbers = (given.records or 2000, given.kills, given.seed)
+                sound = [drill_batch(*numbers, directory, given.parallel, engine_too=given.engine_too)]
             elif given.memory:
                 sound = [drill_memory(directory)]
             else:
