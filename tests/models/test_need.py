@@ -193,7 +193,9 @@ def test_parts_are_positive_and_add_up_and_more_of_anything_never_needs_less(ent
     # Reading and repacking has a peak of its own while loading, which hides small contexts.
     assert longer.total > base.total or (settings.repack and longer.total == base.total)
     assert need(replace(settings, n_ubatch=settings.n_ubatch * 2)).total >= base.total
-    assert need(replace(settings, n_seq_max=settings.n_seq_max * 2)).total >= base.total
+    # More sequences alone may spare the rows that a larger buffer of logits leaves behind: it is made once then.
+    more = replace(settings, n_seq_max=settings.n_seq_max * 2, n_outputs_max=settings.n_outputs_max * 2)
+    assert need(more).total >= base.total
     assert need(replace(settings, kv_type="f16")).kv >= need(replace(settings, kv_type="q8_0")).kv
     assert need(replace(settings, repack=True)).total >= need(replace(settings, repack=False)).total
 
