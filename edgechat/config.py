@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILE = "config.toml"
+LEAST_N_CTX = 256
+"""Tokens of the smallest context that can be asked for: llama.cpp makes contexts in steps of this size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +144,10 @@ def _typed(name: str, value: object, origin: str) -> str | int | float:
         value = str(value)  # `keep_alive = -1` is what anybody would write
     if name in _INTEGERS:
         number = _number(value, int)
-        if number is not None and number >= 1:
+        least = LEAST_N_CTX if name == "n_ctx" else 1
+        if number is not None and number >= least:
             return number
-        wanted = "a whole number above 0"
+        wanted = f"a whole number, {least} or more"
     elif name in _FLOATS:
         number = _number(value, float)
         if number is not None and number >= 0:

@@ -69,6 +69,7 @@ def test_a_wrong_value_in_the_file_is_refused_with_file_and_name(name, value, tm
     [
         ("EDGECHAT_N_CTX", "many"),
         ("EDGECHAT_N_CTX", "4096.5"),
+        ("EDGECHAT_N_CTX", "255"),
         ("EDGECHAT_THREADS", "0"),
         ("EDGECHAT_TEMPERATURE", "nan"),
         ("EDGECHAT_TEMPERATURE", "inf"),

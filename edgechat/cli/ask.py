@@ -54,7 +54,9 @@ if TYPE_CHECKING:
 @click.option("--min-p", type=float, help="Drop tokens below this share of the best one's probability.")
 @click.option("--repeat-penalty", type=float, help="Above 1 discourages repetition.")
 @click.option("--seed", type=int, help="Makes sampling repeatable.")
-@click.option("--ctx", "n_ctx", type=click.IntRange(min=256), metavar="N", help="Context size in tokens.")
+@click.option(
+    "--ctx", "n_ctx", type=click.IntRange(min=settings.LEAST_N_CTX), metavar="N", help="Context size in tokens."
+)
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Give up after S seconds.")
 @click.option(
     "--schema",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgechat.board.summary import size
+from edgechat.config import LEAST_N_CTX
 from edgechat.errors import ModelNotFoundError, TransferError, UsageError
 from edgechat.models.installed import STARTER_NAME, Pin, damaged, find, installed, read_pin, write_pin
 from edgechat.models.names import parse_reference
@@ -82,7 +83,9 @@ def list_(*, with_catalog: bool, as_json: bool) -> None:
 
 @models.command()
 @click.argument("model")
-@click.option("--ctx", "n_ctx", type=click.IntRange(min=256), metavar="N", help="Also fix the context, in tokens.")
+@click.option(
+    "--ctx", "n_ctx", type=click.IntRange(min=LEAST_N_CTX), metavar="N", help="Also fix the context, in tokens."
+)
 def use(model: str, n_ctx: int | None) -> None:
     """Fix the MODEL to use when none is named.
 

@@ -26,7 +26,9 @@ _DEFECTS_PER_MINUTE = 3
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others demand a token.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
 @model_option
-@click.option("--ctx", "n_ctx", type=click.IntRange(min=256), metavar="N", help="Context size in tokens.")
+@click.option(
+    "--ctx", "n_ctx", type=click.IntRange(min=settings.LEAST_N_CTX), metavar="N", help="Context size in tokens."
+)
 @click.option("--allow-step-down", is_flag=True, help="Let what `models use` fixed give way when memory is short.")
 @click.option("--parallel", type=click.IntRange(1, 32), default=8, show_default=True, help="Answers at once.")
 @click.option("--queue", type=click.IntRange(0, 1000), default=32, show_default=True, help="Requests that may wait.")

@@ -321,6 +321,21 @@ def test_a_stopped_file_goes_on_where_it_was(app: EdgechatApp, paths: Paths, tmp
     assert len((tmp_path / "moments.results.jsonl").read_text().splitlines()) == 60
 
 
+@pytest.mark.parametrize(
+    ("out", "said"), [("/", "not a file"), (".", "not a file"), ("~nobody-here/x", "no such user")]
+)
+def test_a_place_where_nothing_can_be_written_is_told(app: EdgechatApp, tmp_path: Path, out: str, said: str) -> None:
+    async def story(pilot: Pilot[None]) -> None:
+        screen = await open_file(app, pilot, records(tmp_path / "m.jsonl", 1))
+        screen.out.value = out
+        await pilot.pause()
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: said in screen.banner.text)
+        assert screen.running is None
+
+    drive(app, story)
+
+
 def test_a_file_that_is_not_there_is_named(app: EdgechatApp, tmp_path: Path) -> None:
     async def story(pilot: Pilot[None]) -> None:
         screen = await open_file(app, pilot, tmp_path / "none.csv")

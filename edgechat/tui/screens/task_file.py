@@ -12,7 +12,8 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
-from edgechat.errors import EdgechatError
+from edgechat.errors import EdgechatError, UsageError
+from edgechat.models.durable import replaceable
 from edgechat.plaintext import clean_line
 from edgechat.tui.errands import Batch, Order, Pace
 from edgechat.tui.screens.dialogs import Confirm
@@ -123,7 +124,12 @@ class TaskFileScreen(Screen[None]):
             self.banner.say("Name an input file and an output file.", is_trouble=True)
             (self.out if source else self.source).focus()
             return
-        order = Order(Path(source).expanduser(), Path(out).expanduser(), self.fields.value)
+        try:
+            order = Order(_place(source), replaceable(_place(out)), self.fields.value)
+        except EdgechatError as error:
+            self.banner.say(trouble(error), is_trouble=True)
+            self.out.focus()
+            return
         if order.journal.exists():
             question = f"An earlier run to {order.out.name} was interrupted. Go on with it?\nNo leaves it as it is."
             self.app.push_screen(Confirm(question, yes="Go on", no="No"), lambda yes: self._resume(order, yes))
@@ -183,3 +189,15 @@ class TaskFileScreen(Screen[None]):
             tally = report.tally
             counts = ", ".join(f"{count:,} {name}" for name, count in sorted(tally.by_status.items()))
             self.banner.say(f"Done: {counts or 'no record'}. Written to {order.out}", is_trouble=bool(tally.not_ok))
+
+
+def _place(typed: str) -> Path:
+    """A path as a shell would read it.
+
+    Raises:
+        UsageError: it begins with a user that this machine does not have.
+    """
+    try:
+        return Path(typed).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{typed}: there is no such user.", hint="Write the path in full.") from error
