@@ -69,7 +69,7 @@ def test_a_file_of_records_a_table_and_one_record_on_the_real_model(engine, tmp_
     assert "Records are decoded together" in done.stderr
     assert "starter model" in done.stderr
     # The same inputs again are not asked again, and say so in their time.
-    run("driving", source, "--out", tmp_path / "out.csv")
+    run("driving", source, "--parallel", 4, "--out", tmp_path / "out.csv")
     rows = list(csv.DictReader(io.StringIO((tmp_path / "out.csv").read_text())))
     assert [row["explanation"] for row in rows] == [result["result"]["explanation"] or "" for result in results]
     one = json.loads(run("driving", *FIELDS).stdout)
