@@ -85,7 +85,6 @@ class Governor:
         self.n_threads = n_planned
         self._stat = root / "proc/stat"
         self._loadavg = root / "proc/loadavg"
-        self._is_nice = os.nice(0) > 0
         self._cpus = {f"cpu{number}" for number in _usable()}
         self._last = self._read()
         self._quiet = 0
@@ -147,7 +146,7 @@ class Governor:
             text = self._stat.read_text()
         except OSError:
             return None
-        return Ticks(time.monotonic(), parse_busy(text, self._cpus, with_nice=self._is_nice), time.process_time())
+        return Ticks(time.monotonic(), parse_busy(text, self._cpus), time.process_time())
 
 
 def others_share(before: Ticks, after: Ticks) -> float:
@@ -160,11 +159,11 @@ _NO_COLUMNS = (0,) * 8
 """Old kernels and sandboxes write fewer columns."""
 
 
-def parse_busy(stat: str, cpus: set[str], *, with_nice: bool = True) -> float:
+def parse_busy(stat: str, cpus: set[str]) -> float:
     """Seconds that the named cores (``cpu0`` …) were busy since boot, by ``/proc/stat`` (proc(5)).
 
-    Without ``with_nice`` what runs at a lower priority is left out: it takes hardly any time from threads that do not,
-    so giving one of them back would cost more than it.
+    Work of lower priority counts in full: Linux weighs it by that only within its own session or service (sched(7),
+    autogroup), and the engine is in a session of its own.
     Steal counts as busy: a hypervisor that runs somebody else preempts a spinning thread all the same.
     """
     tick = os.sysconf("SC_CLK_TCK")
@@ -173,7 +172,7 @@ def parse_busy(stat: str, cpus: set[str], *, with_nice: bool = True) -> float:
         name, _, columns = line.partition(" ")
         if name in cpus:
             user, nice, system, _idle, _iowait, irq, softirq, steal, *_ = [*map(int, columns.split()), *_NO_COLUMNS]
-            busy += user + (nice if with_nice else 0) + system + irq + softirq + steal
+            busy += user + nice + system + irq + softirq + steal
     return busy / tick
 
 
