@@ -108,11 +108,12 @@ class DecodeLoop:
         else:
             # Keeps the last look fresh: the first step of the next answer must not begin with threads that collide.
             self._governor.turn(time.monotonic(), resting=True)
-        if not self.n_active:
-            self._admission.save_kept()
         if not self._running and self._vital.stage != "idle":
             self._vital.stage = "idle"
             self._governor.look_anew()
+        if not self.n_active:
+            # Nobody waits for it, and a disk may take its time: it must not look like an answer that is being decoded.
+            self._admission.save_kept()
 
     # -- mail ----------------------------------------------------------------------------------------------------------
 

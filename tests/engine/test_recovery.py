@@ -96,6 +96,7 @@ def test_an_interrupted_ask_returns_at_once_and_the_next_is_right(
     cli: Cli, paths: Paths, stage: str, number: int, expected: int
 ) -> None:
     reference = cli("ask", "Name a river.", "--temp", "0", "-n", "12").stdout
+    _wait_for(lambda: client.status(paths)[0]["stage"] == "idle")
     if stage == "load":
         cli("stop")
     child = cli.popen(*(("ask", LONG) if stage == "prefill" else ENDLESS))
