@@ -14,9 +14,9 @@ MAX_LOSS = 8
 every prompt shares its template's first words, and a long chat must not be lost for those."""
 
 
-MAX_PASSING = 2
+MAX_PASSING = 1
 """Parked answers to single questions. Every cell that is filled, whoever's it is, is looked at by every token of every
-answer, and few single questions are followed up; a conversation stays parked until somebody needs the room."""
+answer, and few single questions but the last are followed up; a conversation stays parked until room is needed."""
 
 
 @dataclass(frozen=True, slots=True)
