@@ -86,6 +86,8 @@ class DecodeLoop:
         self._pace = Pace(settings.n_ubatch)
         self._last_read: Sequence | None = None
         self._governor = governor
+        self._is_resting = True
+        """No step was computed since the last answer ended."""
         self._rereading = Rereading(residence.choice.plan.memory.mapped)
         self._planned_threads = (settings.n_threads, settings.n_threads_batch)
         self.idle_since = time.monotonic()
@@ -110,6 +112,7 @@ class DecodeLoop:
             self._governor.turn(time.monotonic(), resting=True)
         if not self._running and self._vital.stage != "idle":
             self._vital.stage = "idle"
+            self._is_resting = True
             self._governor.look_anew()
         if not self.n_active:
             # Nobody waits for it, and a disk may take its time: it must not look like an answer that is being decoded.
@@ -222,9 +225,9 @@ class DecodeLoop:
 
     def _step(self) -> None:
         context = self._context
-        was_idle = self._vital.stage == "idle"
-        self._governor.turn(time.monotonic(), resting=was_idle)
-        if was_idle:
+        was_resting, self._is_resting = self._is_resting, False
+        self._governor.turn(time.monotonic(), resting=was_resting)
+        if was_resting:
             self._governor.begin()
         allowed = self._carer.threads(self._governor.n_threads)
         context.set_threads(*(min(planned, allowed) for planned in self._planned_threads))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,34 @@ def hot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Paths]:
     paths = Paths.from_env()
     yield paths
     client.stop(paths)
+
+
+COUNTED = """
+from edgechat.engine.governor import Governor
+inner = Governor.begin
+def begin(self):
+    print("an answer begins", flush=True)
+    inner(self)
+Governor.begin = begin
+"""
+
+
+@pytest.mark.engine
+def test_each_answer_after_a_rest_looks_whether_the_cores_are_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would begin with the threads that were left by whatever ran before it."""
+    write(tmp_path / "site", {"sitecustomize.py": COUNTED})
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    paths = Paths.from_env()
+    with contextlib.closing(EngineGenerator(paths)) as generator:
+        asked(generator)
+        until = time.monotonic() + 30
+        while client.status(paths)[0]["stage"] != "idle" and time.monotonic() < until:
+            time.sleep(0.02)
+        asked(generator)
+    client.stop(paths)
+    assert log.tail(paths.state).count("an answer begins") == 2
 
 
 def asked(generator: EngineGenerator, **options: Any) -> list[Any]:
