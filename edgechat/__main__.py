@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 
-_GC_THRESHOLD = 20_000
-"""Starting makes tens of thousands of objects and no garbage to speak of; looking for it takes an eighth of it."""
+from edgechat.garbage import look_seldom
+
 _INTERRUPTED, _TERMINATED = 130, 143
 """As in ``errors.ExitCode``, which may be what was being imported."""
 
 
 def main() -> None:
     """Run the command line and exit with a documented code."""
-    gc.set_threshold(_GC_THRESHOLD)
+    look_seldom()
     streams = (sys.stdin, sys.stdout)  # None where the caller closed one
     if sys.argv[1:] in ([], ["tui"]) and all(stream is not None and stream.isatty() for stream in streams):
         from edgechat.cli.straight import open_ui  # noqa: PLC0415 - as below

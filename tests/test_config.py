@@ -73,7 +73,7 @@ def test_a_wrong_value_in_the_file_is_refused_with_file_and_name(name, value, tm
         ("EDGECHAT_THREADS", "0"),
         ("EDGECHAT_TEMPERATURE", "nan"),
         ("EDGECHAT_TEMPERATURE", "inf"),
-        ("EDGECHAT_COLOR", "blue"),
+        ("EDGECHAT_OVERFLOW", "spill"),
         ("EDGECHAT_KEEP_ALIVE", "soon"),
         ("EDGECHAT_N_CTX", "9" * 5000),
     ],

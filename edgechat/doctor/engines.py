@@ -24,15 +24,6 @@ _HABIT = 3
 _AGAINST = {"oom": "edgechat models plan", "load": "edgechat models verify", "template": "edgechat models update"}
 """What to try, by the cause that engines keep dying of."""
 
-_CAUSES = {
-    "signal": "was killed by {}",
-    "oom": "ran out of memory ({})",
-    "assert": "stopped at an assertion in llama.cpp: {}",
-    "template": "was replaced: {}",
-    "load": "could not load the model: {}",
-    "exit": "ended unexpectedly ({})",
-}
-
 
 def running(engines: Sequence[Mapping[str, Any]], *, is_silent: bool, state: Path) -> list[Finding]:
     """The engine that runs now.
@@ -70,9 +61,8 @@ def last_death(state: Path, now: float | None = None) -> list[Finding]:
     now = time.time() if now is None else now
     if note is None or note.at < now - _RECENT_S:
         return [ok("engine-death", "No engine has died in the last seven days.")]
-    words = _CAUSES.get(note.cause, "vanished without a trace").format(note.detail)
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(note.at))
-    message = f"On {when} the engine {words}, in stage {note.stage}."
+    message = f"On {when} the engine {note.words}, in stage {note.stage}."
     return [advice("engine-death", message, "edgechat models plan" if note.cause == "oom" else _log_command(state))]
 
 

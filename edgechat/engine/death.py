@@ -35,6 +35,16 @@ _MEMORY_SIGNS = (
     "cudaErrorMemoryAllocation",
     "MemoryError",
 )
+_WORDS = {
+    "signal": "was killed by {}",
+    "oom": "ran out of memory ({})",
+    "assert": "stopped at an assertion in llama.cpp: {}",
+    "template": "was replaced: {}",
+    "load": "could not load the model: {}",
+    "exit": "ended unexpectedly ({})",
+    "stopped": "was stopped",
+    "unknown": "vanished without a trace",
+}
 _ASSERT_SIGNS = ("GGML_ASSERT", "ggml_abort", "assertion failed", "Assertion")
 
 
@@ -56,6 +66,11 @@ class Death:
     """Bytes: after a death of memory only plans that need less than this are tried again; 0 where nothing changed."""
     warden: int = 0
     """Process id of who wrote this: by it a client knows an engine that had not told its identity yet."""
+
+    @property
+    def words(self) -> str:
+        """What happened to the engine, to follow its name in a sentence."""
+        return _WORDS.get(self.cause, _WORDS["unknown"]).format(self.detail)
 
 
 def classify(

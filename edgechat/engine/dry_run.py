@@ -6,13 +6,12 @@ The dry run happens in a child process, since llama.cpp may abort. Imports no na
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
+from edgechat.engine.apart import run_apart
 from edgechat.errors import EngineError
 
 if TYPE_CHECKING:
@@ -42,16 +41,7 @@ def dry_run(path: Path, settings: LoadSettings) -> DryRun:
         EngineError: it refuses the file or the settings, or died over them.
     """
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "edgechat.engine.native.rehearsal"],
-            input=json.dumps({"path": str(path), "settings": asdict(settings)}),
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_PATIENCE_S,
-            env={**os.environ, "GGML_NO_BACKTRACE": "1"},
-            check=False,
-        )
+        done = run_apart("rehearsal", {"path": str(path), "settings": asdict(settings)}, patience_s=_PATIENCE_S)
     except subprocess.TimeoutExpired as error:
         raise EngineError(f"llama.cpp did not finish its dry run of {path.name}.") from error
     if done.returncode < 0:

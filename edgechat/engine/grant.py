@@ -8,12 +8,12 @@ first. Imports no native code; the decision is pure.
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from edgechat.engine.apart import run_apart
 from edgechat.models.rungs import main_device
 
 if TYPE_CHECKING:
@@ -88,17 +88,7 @@ def ask(plan: Plan, *, device: str = "gpu") -> Grant:
     wanted = buffers(plan)
     request = {"buffers": wanted, "keep_free": plan.reserve, "device": device}
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "edgechat.engine.native.allocation"],
-            input=json.dumps(request),
-            # Not all into the engine's log: what is refused here must not be taken for the cause of a death there.
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_PATIENCE_S,
-            env={**os.environ, "GGML_NO_BACKTRACE": "1"},
-            check=False,
-        )
+        done = run_apart("allocation", request, patience_s=_PATIENCE_S)
     except subprocess.TimeoutExpired as error:
         said = error.stdout or b""  # bytes, whatever was asked for
         return _read(wanted, bytes(said).decode(errors="replace"), f"it took longer than {_PATIENCE_S:.0f} s")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import faulthandler
 import fcntl
-import gc
 import os
 import queue
 import signal
@@ -32,6 +31,7 @@ from edgechat.engine.refusal import error_frame
 from edgechat.engine.request import Request, Wish
 from edgechat.engine.vital import Vital
 from edgechat.errors import EdgechatError, EngineError, EngineProtocolError, InvalidInputError, InvalidModelFileError
+from edgechat.garbage import look_seldom
 from edgechat.paths import Paths
 from edgechat.version import __version__
 
@@ -46,8 +46,6 @@ if TYPE_CHECKING:
     from edgechat.engine.protocol import Frame
 
 LOCK = "engine.lock"
-_GC_THRESHOLD = 20_000
-"""Loading makes tens of thousands of objects that stay; looking for garbage among them takes an eighth of its time."""
 _IDLE_TURN_S = 0.5
 _TIGHT_CHECK_S = 5.0
 _PROGRESS_S = 0.05
@@ -341,7 +339,7 @@ class Host:
 
 def main() -> None:
     """Take the lock, bind the socket, fork, serve. ``argv[1]`` is a pipe that is written to when clients may come."""
-    gc.set_threshold(_GC_THRESHOLD)
+    look_seldom()
     ready = int(sys.argv[1])
     paths = Paths.from_env()
     log.survive_a_full_disk()

@@ -25,17 +25,6 @@ UNWATCHED_PATIENCE_S = 3.0
 
 _LOOK_S = 0.01
 
-_WORDS = {
-    "signal": "was killed by {}",
-    "oom": "ran out of memory ({})",
-    "assert": "stopped at an assertion in llama.cpp: {}",
-    "template": "was replaced: {}",
-    "load": "could not load the model: {}",
-    "exit": "ended unexpectedly ({})",
-    "stopped": "was stopped",
-    "unknown": "vanished without a trace",
-}
-
 
 def find(state: Path, engine: str, warden: int | None) -> death.Death | None:
     """The note on an engine that hung up; None when its warden is gone, or too slow, and there is none.
@@ -58,7 +47,7 @@ def find(state: Path, engine: str, warden: int | None) -> death.Death | None:
 
 def said(note: death.Death, *, again: bool = False) -> str:
     """The death in a sentence for a person."""
-    words = _WORDS.get(note.cause, _WORDS["unknown"]).format(note.detail)
+    words = note.words
     if note.cause == "stopped":
         return f"The engine {words}."
     return f"The engine {words}{' again' if again else ''} ({note.stage})."

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 import signal
 import subprocess
-import sys
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from edgechat.board.energy import Recording
+from edgechat.engine.apart import run_apart
 from edgechat.errors import EngineError
 from edgechat.models.calibration import Measurement, best
 from edgechat.models.need import BARE, memory_need, tensor_total
@@ -44,21 +43,10 @@ def trial(path: Path, settings: LoadSettings) -> Measurement:
     Raises:
         EngineError: the child could not load it, died or took too long; the message says which.
     """
-    request = json.dumps({"path": str(path), "settings": asdict(settings)})
     recording = Recording()
     try:
         with recording:
-            done = subprocess.run(
-                [sys.executable, "-m", "edgechat.engine.native.trial"],
-                input=request,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=_PATIENCE_S,
-                # ggml's own backtrace starts a debugger, if there is one, in a process that is already broken.
-                env={**os.environ, "GGML_NO_BACKTRACE": "1"},
-                check=False,
-            )
+            done = run_apart("trial", {"path": str(path), "settings": asdict(settings)}, patience_s=_PATIENCE_S)
     except subprocess.TimeoutExpired as error:
         raise EngineError(f"{path.name} was not measured within {_PATIENCE_S / 60:.0f} minutes.") from error
     if done.returncode:
