@@ -208,6 +208,16 @@ class History:
         )
         return [rows.to_message(row) for row in reversed(found)]
 
+    def onward(self, number: int, message: int, limit: int) -> list[Message]:
+        """The first ``limit`` messages of a conversation from ``message`` on, in order."""
+        found = self._database.rows(
+            "SELECT * FROM message WHERE conversation = ? AND retracted = 0 AND id >= ? ORDER BY id LIMIT ?",
+            number,
+            message,
+            limit,
+        )
+        return [rows.to_message(row) for row in found]
+
     def say(self, number: int, content: str) -> Message:
         """Keep what the user said."""
         with self._database.changing() as connection:

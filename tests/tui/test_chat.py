@@ -11,7 +11,8 @@ from edgechat.chat.history import History
 from edgechat.errors import StateError
 from edgechat.tui.screens.dialogs import AskLine, AskText
 from edgechat.tui.widgets.composer import PASTE_CHARS, PASTE_LINES
-from edgechat.tui.widgets.transcript import OPENED, PAGE
+from edgechat.tui.widgets.message_view import MessageView
+from edgechat.tui.widgets.transcript import MOST, OPENED, PAGE
 from tests.engine.scripted_engine import scripted_engine
 from tests.tui.kit import ask, drive, kept, screen_text, until
 
@@ -238,6 +239,86 @@ def test_a_long_conversation_opens_at_its_last_word_and_reads_back(app: Edgechat
         assert texts == [f"question {at}" for at in range(3 * PAGE - len(texts), 3 * PAGE)]
 
     drive(app, story)
+
+
+def say_many(paths: Paths, count: int) -> int:
+    with History.open(paths) as history:
+        number = history.start(title="A long one").id
+        for at in range(count):
+            history.say(number, f"question {at}.")
+    return number
+
+
+def contents(app: EdgechatApp) -> list[str]:
+    return [view.message.content for view in app.chat.transcript.views]
+
+
+def test_reading_far_back_and_on_again_meets_each_message_and_holds_few(app: EdgechatApp, paths: Paths) -> None:
+    count = 3 * MOST
+    number = say_many(paths, count)
+    every = [f"question {at}." for at in range(count)]
+
+    async def turn_pages(pilot: Pilot[None], key: str, last: str) -> None:
+        met: set[str] = set()
+        for _ in range(count):
+            held = contents(app)
+            at = every.index(held[0])
+            assert held == every[at : at + len(held)], "messages are missing in between"
+            assert len(held) <= MOST
+            met |= {text for text in every if text in screen_text(app)}
+            if last in screen_text(app):
+                break
+            await pilot.press(key)
+            await pilot.pause()
+        assert met == set(every)
+
+    async def story(pilot: Pilot[None]) -> None:
+        await app.chat.open(number)
+        await until(pilot, lambda: every[-1] in screen_text(app))
+        await turn_pages(pilot, "pageup", every[0])
+        assert app.chat.transcript.has_later
+        await turn_pages(pilot, "pagedown", every[-1])
+        assert not app.chat.transcript.has_later
+
+    drive(app, story)
+
+
+def test_what_was_found_far_back_is_shown(app: EdgechatApp, paths: Paths) -> None:
+    number = say_many(paths, 4 * MOST)
+
+    async def story(pilot: Pilot[None]) -> None:
+        await app.chat.open(number)
+        await until(pilot, lambda: len(app.chat.transcript.views) == OPENED + PAGE)
+        with History.open(paths) as history:
+            (found,) = [each for each in history.messages(number) if each.content == f"question {MOST}."]
+        await app.chat.transcript.show(found.id)
+        await until(pilot, lambda: found.content in screen_text(app))
+        assert isinstance(app.focused, MessageView)
+        assert app.focused.message == found
+        await pilot.press("escape", *"Now", "enter")
+        await until(pilot, lambda: contents(app)[-2:] == ["Now", "Answer"])
+
+    with scripted_engine(paths.state, ["Answer"]):
+        drive(app, story)
+
+
+def test_once_more_means_the_last_answer_wherever_one_has_read_back_to(app: EdgechatApp, paths: Paths) -> None:
+    number = say_many(paths, 3 * MOST)
+
+    async def story(pilot: Pilot[None]) -> None:
+        await app.chat.open(number)
+        await ask(pilot, "The last one?")
+        while not app.chat.transcript.has_later:
+            await pilot.press("pageup")
+            await pilot.pause()
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: len(kept(paths, number)) == 3 * MOST + 2 and not app.chat.is_answering)
+        await until(pilot, lambda: contents(app)[-2:] == ["The last one?", "Answer"])
+        assert [text for role, text, _ in kept(paths, number) if role == "user"][-1] == "The last one?"
+        assert len(kept(paths, number)) == 3 * MOST + 2
+
+    with scripted_engine(paths.state, ["Answer"]):
+        drive(app, story)
 
 
 def test_fork_from_a_message(app: EdgechatApp, paths: Paths) -> None:

@@ -16,6 +16,7 @@ from textual.widgets import Static
 from edgechat.plaintext import clean, clean_line
 from edgechat.tui.dialogue import Dialogue, Question
 from edgechat.tui.pacing import FRAME_S, Pace
+from edgechat.tui.pages import Pages
 from edgechat.tui.screens.chat_files import FileActions
 from edgechat.tui.screens.chat_list import ConversationActions
 from edgechat.tui.widgets.banner import Banner
@@ -23,7 +24,7 @@ from edgechat.tui.widgets.composer import Composer
 from edgechat.tui.widgets.key_line import KeyLine
 from edgechat.tui.widgets.sidebar import Sidebar
 from edgechat.tui.widgets.status_line import StatusLine
-from edgechat.tui.widgets.transcript import OPENED, PAGE, Transcript
+from edgechat.tui.widgets.transcript import OPENED, Transcript
 from edgechat.tui.words import trouble
 
 if TYPE_CHECKING:
@@ -125,11 +126,10 @@ class ChatScreen(ConversationActions, FileActions):
         found: list[Message] = []
         self.conversation = None
         if number is not None:
-            history = self._keeper.history
-            self.conversation = history.conversation(number)
-            found = history.messages(number, OPENED)
+            self.conversation = self._keeper.history.conversation(number)
+            found = self._pages.newest(OPENED)
             self.composer.remember([m.content for m in found if m.role == "user"])
-        await self.transcript.open(found, self._page_before, WELCOME)
+        await self.transcript.open(found, self._pages if self.conversation else None, WELCOME)
         used, n_ctx = _last_use(found)
         self.status.show_context(used, n_ctx)
         self._show_title()
@@ -143,10 +143,11 @@ class ChatScreen(ConversationActions, FileActions):
             self.banner.say(f"{model} answers from the next question on.")
         self.composer.focus()
 
-    def _page_before(self, message: int) -> list[Message]:
-        if self.conversation is None:
-            return []
-        return self._keeper.history.messages(self.conversation.id, PAGE, before=message)
+    @property
+    def _pages(self) -> Pages:
+        """The conversation on screen, which there has to be."""
+        assert self.conversation is not None  # noqa: S101 - nothing was said before there is one
+        return Pages(self._keeper, self.conversation.id)
 
     def _show_title(self) -> None:
         title = self.conversation.title if self.conversation else "New conversation"
@@ -198,6 +199,7 @@ class ChatScreen(ConversationActions, FileActions):
         """Show a question once it is kept."""
         self.conversation = event.conversation
         self._show_title()
+        self.transcript.read_from(self._pages)
         await self.transcript.add(event.question)
         if self.sidebar.display:
             self.sidebar.reload()
@@ -299,8 +301,9 @@ class ChatScreen(ConversationActions, FileActions):
     def _stop(self) -> None:
         self.dialogue.stop()
 
-    def action_regenerate(self) -> None:
+    async def action_regenerate(self) -> None:
         """Answer the last question once more."""
+        await self.transcript.to_end()
         answer = next((view for view in reversed(self.transcript.views) if view.message.role != "system"), None)
         if answer is not None:
             self._regenerate(answer)
@@ -310,16 +313,15 @@ class ChatScreen(ConversationActions, FileActions):
         if self.is_answering:
             self.banner.say(_ONE_AT_A_TIME)
             return
-        views = self.transcript.views
-        at = views.index(view)
         if view.message.role == "user":
-            following = views[at + 1 :]
-            self._begin(Question(None, retract=following[0].message.id if following else None))
-        elif any(each.message.role == "user" for each in views[:at]):
+            following = self._pages.after(view.message.id, 1)
+            self._begin(Question(None, retract=following[0].id if following else None))
+        elif any(each.role == "user" for each in self._pages.before(view.message.id, OPENED)):
             self._begin(Question(None, retract=view.message.id))
 
-    def action_edit(self) -> None:
+    async def action_edit(self) -> None:
         """Change the last question and ask it again."""
+        await self.transcript.to_end()
         asked = next((view for view in reversed(self.transcript.views) if view.message.role == "user"), None)
         if asked is not None:
             self._edit(asked)
@@ -333,8 +335,9 @@ class ChatScreen(ConversationActions, FileActions):
         self.composer.focus()
         self.banner.say("Enter asks this in place of the old question and all behind it. Esc leaves it as it was.")
 
-    def action_copy(self) -> None:
+    async def action_copy(self) -> None:
         """Copy the last answer."""
+        await self.transcript.to_end()
         answer = next((view for view in reversed(self.transcript.views) if view.message.role == "assistant"), None)
         if answer is not None:
             self._copy(answer)
@@ -350,22 +353,23 @@ class ChatScreen(ConversationActions, FileActions):
 
     def action_page(self, step: int) -> None:
         """Scroll the transcript while the field keeps the keys."""
+        transcript = self.transcript
         if step < 0:
-            self.transcript.scroll_page_up(animate=False)
-            if self.transcript.scroll_y <= 0:
-                self.run_worker(self.transcript.show_earlier(), group="earlier", exclusive=True)
+            transcript.scroll_page_up(animate=False)
+            if transcript.scroll_y <= 0:
+                self.run_worker(transcript.show_earlier(), group="pages")
         else:
-            self.transcript.scroll_page_down(animate=False)
+            transcript.scroll_page_down(animate=False)
+            if transcript.scroll_y >= transcript.max_scroll_y:
+                self.run_worker(transcript.show_later(), group="pages")
 
     def action_focus_messages(self) -> None:
         """Let keys act on the last message."""
         if views := self.transcript.views:
             views[-1].focus()
 
-    def on_message_view_act(self, event: MessageView.Act) -> None:
+    async def on_message_view_act(self, event: MessageView.Act) -> None:
         """Do something with one message."""
-        views = self.transcript.views
-        at = views.index(event.view)
         if event.deed == "copy":
             self._copy(event.view)
         elif event.deed == "edit":
@@ -375,10 +379,20 @@ class ChatScreen(ConversationActions, FileActions):
             self.composer.focus()
         elif event.deed == "fork":
             self.run_worker(self._fork(event.view.message.id), group="fork", exclusive=True)
-        elif event.deed == "up" and at:
-            views[at - 1].focus()
+        elif event.deed == "up":
+            await self._focus_beside(event.view, -1)
         elif event.deed == "down":
-            (views[at + 1] if at + 1 < len(views) else self.composer).focus()
+            await self._focus_beside(event.view, 1)
+
+    async def _focus_beside(self, view: MessageView, step: int) -> None:
+        """Focus the message before or behind one, fetched if need be; behind the last one is the field."""
+        transcript = self.transcript
+        if view is (transcript.views[0] if step < 0 else transcript.views[-1]):
+            await (transcript.show_earlier() if step < 0 else transcript.show_later())
+        views = transcript.views
+        at = views.index(view) + step
+        if at >= 0:
+            (views[at] if at < len(views) else self.composer).focus()
 
 
 def _use(answer: Message, n_ctx: int) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """The messages of one conversation, newest last: a window on them, so that a long one costs no more than a short one.
 
-Older messages come when the person scrolls up to them. Knows no engine; the history gives it pages.
+Older messages come when the person scrolls up to them, newer ones on the way back; what is far from sight goes. Knows
+no engine; the history gives it pages.
 """
 
 from __future__ import annotations
@@ -16,27 +17,26 @@ from textual.widgets import Static
 from edgechat.tui.widgets.message_view import MessageView
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from edgechat.chat.conversation import Message
+    from edgechat.tui.pages import Pages
 
 OPENED = 10
 """Messages that a conversation opens with: more than a screen holds, seldom less than one."""
 PAGE = 20
 """Messages fetched at a time, the first page of them behind the first frame."""
-MOST = 200
-"""Messages on screen at most while reading back; the newest go then, and come back with the conversation."""
+MOST = 60
+"""Messages in the window: one that has been drawn takes about a megabyte, most of it Textual's lines."""
 
 _BEHIND_S = 0.15
 """Time for the first frame of a conversation before more of it is fetched."""
 
 
 class Transcript(VerticalScroll, can_focus=False):
-    """Messages, and above them how many more there are."""
+    """Messages, and above and below them whether there are more."""
 
     DEFAULT_CSS = """
     Transcript { height: 1fr; padding: 0; scrollbar-size-vertical: 1; }
-    Transcript #earlier { color: $text-muted; height: 1; padding: 0 1; display: none; text-align: center; }
+    Transcript .more { color: $text-muted; height: 1; padding: 0 1; display: none; text-align: center; }
     Transcript #welcome { color: $text-muted; height: auto; padding: 1 2; }
     """
 
@@ -46,46 +46,84 @@ class Transcript(VerticalScroll, can_focus=False):
 
     def __init__(self) -> None:
         super().__init__(id="transcript")
-        self._page: Callable[[int], list[Message]] = lambda _: []
-        self._has_earlier = False
+        self._pages: Pages | None = None
+        self.has_earlier = False
+        self.has_later = False
         self._is_loading = False
         self._welcome = Static("", id="welcome", markup=False)
-        self._earlier = Static(Content("▲ earlier messages: scroll up"), id="earlier", markup=False)
+        self._earlier = Static(Content("▲ earlier messages: scroll up"), id="earlier", classes="more", markup=False)
+        self._later = Static(Content("▼ later messages: scroll down"), id="later", classes="more", markup=False)
 
     def compose(self):  # type: ignore[no-untyped-def]  # noqa: ANN201 - generator of widgets
-        """What stands above the messages."""
+        """What stands around the messages."""
         yield self._welcome
         yield self._earlier
+        yield self._later
 
     @property
     def views(self) -> list[MessageView]:
-        """The messages on screen, oldest first."""
+        """The messages in the window, oldest first."""
         return [child for child in self.children if isinstance(child, MessageView)]
 
-    async def open(self, newest: list[Message], page: Callable[[int], list[Message]], welcome: str) -> None:
+    # Opening
+
+    async def open(self, newest: list[Message], pages: Pages | None, welcome: str) -> None:
         """Show a conversation.
 
         Args:
             newest: its last messages, up to ``OPENED``.
-            page: gives those before a message.
+            pages: where the others are; None for one that nothing has been said in.
             welcome: what to say where there is none.
         """
-        with self.app.batch_update():
-            await self.remove_children(MessageView)
-            self._page = page
-            self._welcome.update(Content(welcome))
-            self._welcome.display = not newest
-            self._set_earlier(has=len(newest) >= OPENED)
-            await self.mount_all([MessageView(message) for message in newest])
+        self._pages = pages
+        self._welcome.update(Content(welcome))
+        await self._replace(newest, has_earlier=len(newest) >= OPENED)
         self.anchor()
-        if self._has_earlier:
+        if self.has_earlier:
             self.set_timer(_BEHIND_S, self.show_earlier)
 
+    def read_from(self, pages: Pages) -> None:
+        """Where the messages are kept, once there is a conversation."""
+        self._pages = pages
+
+    async def to_end(self) -> None:
+        """Go back to the newest messages."""
+        if self.has_later and self._pages is not None:
+            newest = self._pages.newest(PAGE)
+            await self._replace(newest, has_earlier=len(newest) >= PAGE)
+        self.anchor()
+
+    async def show(self, message: int) -> None:
+        """Bring a message into sight, wherever in the conversation it is."""
+        if self._pages is not None and all(view.message.id != message for view in self.views):
+            found = self._pages.around(message, PAGE)
+            at = next((at for at, each in enumerate(found) if each.id >= message), len(found))
+            self.anchor(anchor=False)
+            await self._replace(found, has_earlier=at >= PAGE // 2, has_later=len(found) - at >= PAGE - PAGE // 2)
+        for view in self.views:
+            if view.message.id == message:
+                self.release_anchor()
+                self.call_after_refresh(self.scroll_to_widget, view, top=True, animate=False)
+                view.focus(scroll_visible=False)
+
+    async def _replace(self, messages: list[Message], *, has_earlier: bool, has_later: bool = False) -> None:
+        with self.app.batch_update():
+            await self.remove_children(MessageView)
+            self._welcome.display = not messages
+            self._mark(has_earlier=has_earlier, has_later=has_later)
+            await self.mount_all([MessageView(message) for message in messages], before=self._later)
+
+    # What is said
+
     async def add(self, message: Message) -> MessageView:
-        """Show one more message at the end."""
+        """Show one more message at the end of the conversation."""
+        if self.has_later and self._pages is not None:
+            before = self._pages.before(message.id, OPENED)
+            await self._replace(before, has_earlier=len(before) >= OPENED)
         self._welcome.display = False
         view = MessageView(message)
-        await self.mount(view)
+        await self.mount(view, before=self._later)
+        await self._drop_oldest()
         self.anchor()
         return view
 
@@ -93,57 +131,88 @@ class Transcript(VerticalScroll, can_focus=False):
         """Take a message and those behind it off the screen."""
         for view in [view for view in self.views if view.message.id >= message]:
             await view.remove()
+            self._mark(has_later=False)
 
-    async def show(self, message: int) -> None:
-        """Bring a message into sight, reading back as far as ``MOST`` allows."""
-        while self.views and self.views[0].message.id > message and len(self.views) < MOST:
-            if not await self.show_earlier():
-                break
-        for view in self.views:
-            if view.message.id == message:
-                self.release_anchor()
-                self.call_after_refresh(self.scroll_to_widget, view, top=True, animate=False)
-                view.focus(scroll_visible=False)
+    # Reading back and on
 
     def watch_scroll_y(self, old: float, new: float) -> None:
-        """Fetch older messages when the top comes in sight."""
+        """Fetch more messages when one end of the window comes in sight."""
         super().watch_scroll_y(old, new)
-        if new < 1 and old > new and self._has_earlier and not self._is_loading:
-            self._is_loading = True
-            self.call_later(self._load_earlier)
+        if new < 1 and old > new:
+            self.call_later(self.show_earlier)
+        elif new > old and new >= self.max_scroll_y:
+            self.call_later(self.show_later)
 
     async def show_earlier(self) -> bool:
         """Fetch a page of older messages; False when there is none."""
-        if self._has_earlier and not self._is_loading:
-            self._is_loading = True
-            await self._load_earlier()
-            return True
-        return False
-
-    async def _load_earlier(self) -> None:
         views = self.views
+        if not self.has_earlier or self._is_loading or self._pages is None or not views:
+            return False
+        self._is_loading = True
         try:
-            older = self._page(views[0].message.id) if views else []
-            self._set_earlier(has=len(older) >= PAGE)
+            older = self._pages.before(views[0].message.id, PAGE)
+            self._mark(has_earlier=len(older) >= PAGE)
             if not older:
-                return
-            first = views[0]
-            height = self.virtual_size.height
-            await self.mount_all([MessageView(message) for message in older], before=first)
-            for view in self.views[MOST:]:
-                await view.remove()
+                return False
+            held = self._held()
+            await self.mount_all([MessageView(message) for message in older], before=views[0])
+            await self._drop_newest()
             if self.is_anchored and not self._anchor_released:
                 # The end is in sight and stays so. A scroll of ours before all is laid out would let go of it.
                 self.anchor()
-                return
-            # What was read stays where it was.
-            self.call_after_refresh(self._keep_place, height)
+            else:
+                self.call_after_refresh(self._hold, *held)
+            return True
         finally:
             self._is_loading = False
 
-    def _keep_place(self, height: int) -> None:
-        self.scroll_to(y=self.scroll_y + self.virtual_size.height - height, animate=False)
+    async def show_later(self) -> bool:
+        """Fetch a page of newer messages; False when there is none."""
+        views = self.views
+        if not self.has_later or self._is_loading or self._pages is None or not views:
+            return False
+        self._is_loading = True
+        try:
+            newer = self._pages.after(views[-1].message.id, PAGE)
+            self._mark(has_later=len(newer) >= PAGE)
+            held = self._held()
+            await self.mount_all([MessageView(message) for message in newer], before=self._later)
+            await self._drop_oldest()
+            if not self.has_later:
+                # From here on the end holds again whoever scrolls to it.
+                self.anchor()
+                self.release_anchor()
+            self.call_after_refresh(self._hold, *held)
+            return bool(newer)
+        finally:
+            self._is_loading = False
 
-    def _set_earlier(self, *, has: bool) -> None:
-        self._has_earlier = has
-        self._earlier.display = has
+    def _held(self) -> tuple[MessageView, float]:
+        """The first message in sight, and how far below the upper edge it begins."""
+        views = self.views
+        top = next((view for view in views if view.virtual_region.bottom > self.scroll_y), views[-1])
+        return top, top.virtual_region.y - self.scroll_y
+
+    def _hold(self, view: MessageView, below: float) -> None:
+        """What was read stays where it was."""
+        self.scroll_to(y=view.virtual_region.y - below, animate=False)
+
+    async def _drop_oldest(self) -> None:
+        if surplus := self.views[:-MOST]:
+            await self.remove_children(surplus)
+            self._mark(has_earlier=True)
+
+    async def _drop_newest(self) -> None:
+        views = self.views
+        surplus = views[MOST:]
+        # An answer that still grows stays, whatever it costs: nobody else knows what comes next of it.
+        if surplus and views[-1].message.status != "streaming":
+            await self.remove_children(surplus)
+            self.anchor(anchor=False)
+            self._mark(has_later=True)
+
+    def _mark(self, *, has_earlier: bool | None = None, has_later: bool | None = None) -> None:
+        if has_earlier is not None:
+            self.has_earlier = self._earlier.display = has_earlier
+        if has_later is not None:
+            self.has_later = self._later.display = has_later
