@@ -21,6 +21,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from edgechat.engine.surroundings import native_environment
+
 SETTLE_S = 1.0
 _UNGOVERNED = """
 from edgechat.engine import governor, host
@@ -47,7 +49,7 @@ def start_ungoverned(home: Path) -> None:
         subprocess.Popen(
             [sys.executable, "-c", _UNGOVERNED, str(ready_for_engine)],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(ready_for_engine,), start_new_session=True,
-            env={**os.environ, "EDGECHAT_HOME": str(home), "GGML_NO_BACKTRACE": "1"},
+            env={**native_environment(), "EDGECHAT_HOME": str(home)},
         )  # fmt: skip
     os.close(ready_for_engine)
     if os.read(ready, 1) != b"r":

@@ -6,9 +6,10 @@ Knows how a request goes in and an answer comes out, and nothing of what is aske
 from __future__ import annotations
 
 import json
-import os
 import sys
 from typing import TYPE_CHECKING
+
+from edgechat.engine.surroundings import native_environment
 
 if TYPE_CHECKING:
     import subprocess
@@ -36,7 +37,6 @@ def run_apart(program: str, request: Mapping[str, object], *, patience_s: float)
         text=True,
         errors="replace",
         timeout=patience_s,
-        # ggml's own backtrace starts a debugger, if there is one, in a process that is already broken.
-        env={**os.environ, "GGML_NO_BACKTRACE": "1"},
+        env=native_environment(),
         check=False,
     )

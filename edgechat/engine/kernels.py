@@ -7,11 +7,11 @@ What a missing kernel means for a person, and what mends it, is not known here.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from edgechat.engine.surroundings import native_environment
 from edgechat.errors import EngineError
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def read_build(command: Sequence[str] = ()) -> Build:
             check=False,
             # As the engine runs it: nothing that lies in the user's current directory is imported.
             cwd="/",
-            env={**os.environ, "GGML_NO_BACKTRACE": "1"},
+            env=native_environment(),
         )
     except subprocess.TimeoutExpired as error:
         raise EngineError(f"llama.cpp did not report within {_PATIENCE_S:.0f} s.", cause="load") from error

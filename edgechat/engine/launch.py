@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgechat.engine import address, log
+from edgechat.engine.surroundings import native_environment
 from edgechat.errors import EngineError, StateError
 from edgechat.paths import Paths, private_directory
 
@@ -144,8 +145,7 @@ def _start(paths: Paths) -> _Start:
     ready, ready_for_engine = os.pipe()
     log_descriptor = log.open_for_engine(paths.state)
     log_start = log.path(paths.state).stat().st_size
-    # ggml's own backtrace starts a debugger, if there is one, in a process that is already broken.
-    env = {**os.environ, "GGML_NO_BACKTRACE": "1", "EDGECHAT_STATE": str(paths.state)}
+    env = {**native_environment(), "EDGECHAT_STATE": str(paths.state)}
     try:
         process = subprocess.Popen(
             [sys.executable, "-m", "edgechat.engine.host", str(ready_for_engine)],
