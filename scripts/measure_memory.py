@@ -26,6 +26,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from edgechat.engine.surroundings import native_environment
 from edgechat.models.plan import LoadSettings
 
 if TYPE_CHECKING:
@@ -272,7 +273,9 @@ def measure(
     command = [sys.executable, __file__, str(model), *arguments(settings), "--steps", str(steps), "--rows", str(rows)]
     command += [] if fill is None else ["--fill", str(fill)]
     command += [part for module in imports for part in ("--import", module)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=timeout, check=False, env=native_environment()
+    )
     if done.returncode:
         raise LoadFailedError(f"exit {done.returncode}: {done.stderr.strip()[-2000:]}")
     result: dict[str, Any] = json.loads(done.stdout)

@@ -27,18 +27,19 @@ def shape(name: str) -> ModelShape:
     return CATALOG.find(name).entry.shape()
 
 
-# Peaks (VmHWM, bytes) that scripts/measure_memory.py read on an AVX2 machine with llama-cpp-python 0.3.36.
+# Peaks (VmHWM, bytes) that scripts/measure_memory.py read on an x86-64 machine with large pages of 2 MiB and
+# llama-cpp-python 0.3.36.
 MEASURED = [
-    ("llama-3.2-1b-instruct", "Q4_K_M", LoadSettings(4096), 1_036_900_000),
-    ("llama-3.2-1b-instruct", "Q4_K_M", LoadSettings(16384, "q8_0"), 1_188_600_000),
-    ("llama-3.2-1b-instruct", "Q3_K_M", LoadSettings(1024, load_mode="read", repack=True), 822_100_000),
-    ("qwen2.5-0.5b-instruct", "Q4_K_M", LoadSettings(4096), 530_100_000),
-    ("qwen2.5-0.5b-instruct", "Q3_K_M", LoadSettings(16384), 638_800_000),
-    ("qwen2.5-1.5b-instruct", "Q4_K_M", LoadSettings(4096), 1_192_900_000),
-    ("qwen2.5-1.5b-instruct", "Q4_K_M", LoadSettings(4096, load_mode="read", repack=True), 1_196_700_000),
-    ("qwen2.5-1.5b-instruct", "Q4_K_M", LoadSettings(4096, repack=True), 1_810_650_000),
-    ("smollm2-135m-instruct", "Q4_K_M", LoadSettings(1024), 178_700_000),
-    ("smollm2-135m-instruct", "Q4_K_M", LoadSettings(4096, n_ubatch=512), 259_800_000),
+    ("llama-3.2-1b-instruct", "Q4_K_M", LoadSettings(4096), 1_039_700_000),
+    ("llama-3.2-1b-instruct", "Q4_K_M", LoadSettings(16384, "q8_0"), 1_192_500_000),
+    ("llama-3.2-1b-instruct", "Q3_K_M", LoadSettings(1024, load_mode="read", repack=True), 824_800_000),
+    ("qwen2.5-0.5b-instruct", "Q4_K_M", LoadSettings(4096), 531_400_000),
+    ("qwen2.5-0.5b-instruct", "Q3_K_M", LoadSettings(16384), 644_200_000),
+    ("qwen2.5-1.5b-instruct", "Q4_K_M", LoadSettings(4096), 1_196_300_000),
+    ("qwen2.5-1.5b-instruct", "Q4_K_M", LoadSettings(4096, load_mode="read", repack=True), 1_199_900_000),
+    ("qwen2.5-1.5b-instruct", "Q4_K_M", LoadSettings(4096, repack=True), 1_815_100_000),
+    ("smollm2-135m-instruct", "Q4_K_M", LoadSettings(1024), 182_200_000),
+    ("smollm2-135m-instruct", "Q4_K_M", LoadSettings(4096, n_ubatch=512), 263_700_000),
 ]
 
 
