@@ -23,6 +23,8 @@ _UNITS = {
     "percent": "%", "kg": "kg", "v": "V", "a": "A", "w": "W", "hz": "Hz", "pa": "Pa", "bar": "bar", "bytes": "bytes",
 }  # fmt: skip
 """Names of measured fields end in their unit (the plugin contract)."""
+_SYMBOLS = {"t": "time"}
+"""Of quantities, where a name is one letter."""
 LEFT_OUT = object()
 """No value at all, which is not null."""
 
@@ -47,14 +49,15 @@ class Field:
 
     @property
     def unit(self) -> str:
-        """As the name's ending says it; ``""`` when it has none. ``t_s`` has no name but its unit's: it keeps both."""
+        """As the name's ending says it; ``""`` when it has none."""
         stem, _, ending = self.name.rpartition("_")
-        return _UNITS.get(ending, "") if len(stem) > 1 else ""
+        return _UNITS.get(ending, "") if len(stem) > 1 or stem in _SYMBOLS else ""
 
     @property
     def label(self) -> str:
         """The name in words, without the unit."""
         name = self.name.rpartition("_")[0] if self.unit else self.name
+        name = _SYMBOLS.get(name, name)
         return name.replace("_", " ").capitalize() if len(name) > 3 else name
 
     @property
