@@ -128,6 +128,9 @@ class Residence:
         compiling.start()
         try:
             self.context = Context(self.model, settings)
+        except BaseException:
+            vetting.abandon()
+            raise
         finally:
             compiling.join()
         for tags in THINK_TAGS:
