@@ -21,7 +21,7 @@ from edgechat.engine.log import log_exception
 from edgechat.engine.mailbag import Mailbag
 from edgechat.engine.native.context import CacheFullError
 from edgechat.engine.oom import REREADING_EXIT, Rereading
-from edgechat.engine.pace import Pace
+from edgechat.engine.reading import Reading
 from edgechat.engine.refusal import error_frame
 from edgechat.engine.reply import Reply
 from edgechat.engine.sequence import never_started, replay
@@ -83,8 +83,7 @@ class DecodeLoop:
         self._budget = Budget(self._context.n_ctx)
         self._running: list[Sequence] = []
         settings = residence.choice.plan.settings
-        self._pace = Pace(settings.n_ubatch)
-        self._last_read: Sequence | None = None
+        self._reading = Reading(self._context, settings.n_ubatch)
         self._governor = governor
         self._is_resting = True
         """No step was computed since the last answer ended."""
@@ -233,7 +232,7 @@ class DecodeLoop:
         context.set_threads(*(min(planned, allowed) for planned in self._planned_threads))
         context.clear()
         self._speculation.guess(self._running, allowed)
-        n_decoding = n_prefilled = 0
+        n_decoding = 0
         for sequence in self._running:
             sequence.logits_at = -1
             pending = sequence.pending
@@ -246,10 +245,8 @@ class DecodeLoop:
                 sequence.n_past += len(tokens)
                 n_decoding += 1
         began = time.monotonic()
-        reading = self._next_to_read()
-        view = None if reading is None else reading.views.get(reading.n_past)
-        if reading is not None and view is None and (chunk := self._pace.chunk(n_decoding, self._n_unread)):
-            n_prefilled = self._add_chunk(reading, chunk, began)
+        picture = self._reading.fill(self._running, n_decoding, began)
+        n_prefilled = self._reading.n_tokens
         self._vital.stage = "prefill" if n_prefilled else "decode"
         if context.room < context.n_batch:
             self._decode()
@@ -259,15 +256,15 @@ class DecodeLoop:
             os._exit(REREADING_EXIT)
         seconds = time.monotonic() - began
         if self._speculation.took(n_prefilled, seconds):
-            self._pace.took(n_decoding, n_prefilled, seconds)
+            self._reading.took(n_decoding, seconds)
         for sequence in list(self._running):
             if sequence.logits_at >= 0:
                 self._sample(sequence)
-            elif sequence is reading and n_prefilled:
+            elif sequence in self._reading:
                 self._report(sequence)
-        if reading is not None and view is not None:
+        if picture is not None:
             # Last, because it takes the logits of the step with it.
-            self._look(reading, view)
+            self._look(*picture)
 
     def _report(self, sequence: Sequence) -> None:
         """Say how far a prompt is read, and keep the part that others will begin with."""
@@ -275,20 +272,6 @@ class DecodeLoop:
             self._admission.keep_prefix(sequence)
         done = min(sequence.n_past, len(sequence.prompt))
         sequence.reader.send(Prefill(done, len(sequence.prompt)), sequence.request_id)
-
-    @property
-    def _n_unread(self) -> int:
-        return sum(sequence.logits_at < 0 for sequence in self._running)
-
-    def _next_to_read(self) -> Sequence | None:
-        """Prompts are read in turns, a piece each, so that a short one waits for no long one; batch work is last."""
-        unread = [sequence for sequence in self._running if sequence.logits_at < 0]
-        unread = [sequence for sequence in unread if not sequence.request.is_batch] or unread
-        if len(unread) > 1 and self._last_read in unread:
-            at = unread.index(self._last_read) + 1
-            unread = unread[at:] + unread[:at]
-        self._last_read = unread[0] if unread else None
-        return self._last_read
 
     def _look(self, sequence: Sequence, view: View) -> None:
         """Read one piece of a picture; the encoder cannot be interrupted, so whoever else is answered waits for it."""
@@ -325,21 +308,6 @@ class DecodeLoop:
         except CacheFullError:
             pass
         raise EngineError("The model could not read the image.", cause="exit", hint="`edgechat logs` says why.")
-
-    def _add_chunk(self, sequence: Sequence, chunk: int, now: float) -> int:
-        if not sequence.timing.prefill_began:
-            sequence.timing.prefill_began = now
-        count = min(sequence.pending, chunk, self._context.room)
-        start = sequence.n_past
-        if start < sequence.n_static:
-            count = min(count, sequence.n_static - start)  # the cache must hold exactly the static part for a moment
-        count = min(count, sequence.text_ahead)
-        is_whole = count == sequence.pending
-        index = self._context.add(sequence.tokens(start, start + count), start, sequence.slot, want_logits=is_whole)
-        sequence.n_past += count
-        if is_whole:
-            sequence.logits_at = index
-        return count
 
     def _decode(self) -> None:
         try:

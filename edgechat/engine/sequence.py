@@ -48,7 +48,7 @@ class Timing:
     last_token: float = 0.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Sequence:
     """A request that has been admitted. ``slot`` is its llama.cpp sequence id."""
 
