@@ -17,7 +17,7 @@ from edgechat.chat.history import History
 from edgechat.models.installed import installed
 from tests.engine.scripted_engine import scripted_engine
 from tests.tui.kit import kept
-from tests.tui.terminal import ENTER, ESC, F2, F3, Screen, Terminal
+from tests.tui.terminal import CTRL_U, ENTER, ESC, F2, F3, Screen, Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,6 +65,39 @@ def test_keys_that_arrive_together_are_obeyed_in_their_order(terminal: Terminal,
         terminal.wait(lambda shown: "Answer" in shown.text and shown.lines[-3].strip() == "next")
         assert terminal.leave() == 0
     assert kept(paths)[0][1] == "xwo"
+
+
+def test_what_is_typed_behind_a_key_goes_where_that_key_leads(terminal: Terminal, paths: Paths) -> None:
+    """However fast it comes: letters of a search or a title must not be taken for the list's own keys."""
+    with History.open(paths) as history:
+        for title in ("Diodes", "Foxes"):
+            history.say(history.start(title=title).id, f"About {title.lower()}")
+    terminal.send(F2)
+    terminal.wait("2 conversations")
+    terminal.send(b"/fud")
+    terminal.wait("0 found")
+    terminal.send(CTRL_U + b"dio\r")
+    terminal.wait("2 found")
+    terminal.send(b"r")
+    terminal.wait("New title")
+    terminal.send(CTRL_U + b"Valves" + ENTER)
+    terminal.wait(lambda shown: "New title" not in shown.text)
+    assert terminal.leave() == 0
+    with History.open(paths) as history:
+        assert {each.title for each in history.conversations()} == {"Valves", "Foxes"}
+
+
+def test_letters_behind_the_key_that_edits_a_question_are_part_of_it(terminal: Terminal, paths: Paths) -> None:
+    with scripted_engine(paths.state, ["Answer"]):
+        terminal.send(b"why" + ENTER)
+        terminal.wait("Answer")
+        terminal.send(b"\x1b[1;5A\x1b[A" + b"e, fork" + ENTER)  # Ctrl+up, up, edit
+        terminal.wait(lambda shown: "why, fork" in shown.text)
+        terminal.wait(lambda shown: shown.lines[-3].strip() == "" or "Ask something" in shown.lines[-3])
+        assert terminal.leave() == 0
+    assert [text for role, text, _ in kept(paths) if role == "user"] == ["why, fork"]
+    with History.open(paths) as history:
+        assert len(history.conversations()) == 1
 
 
 def test_raw_bytes_carry_nothing_that_a_model_a_title_or_a_file_smuggles_in(paths: Paths, tmp_path: Path) -> None:

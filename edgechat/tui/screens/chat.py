@@ -22,6 +22,7 @@ from edgechat.tui.screens.chat_list import ConversationActions
 from edgechat.tui.widgets.banner import Banner
 from edgechat.tui.widgets.composer import Composer
 from edgechat.tui.widgets.key_line import KeyLine
+from edgechat.tui.widgets.message_view import MessageView
 from edgechat.tui.widgets.sidebar import Sidebar
 from edgechat.tui.widgets.status_line import StatusLine
 from edgechat.tui.widgets.transcript import OPENED, Transcript
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from edgechat.paths import Paths
     from edgechat.tui import messages as news
     from edgechat.tui.keeping import Keeper
-    from edgechat.tui.widgets.message_view import MessageView
 
 _ONE_AT_A_TIME = "One answer at a time: Esc stops this one."
 STARTER_NOTE = "The starter model answers: 135M parameters, English only, often wrong. F3 shows better ones."
@@ -60,7 +60,15 @@ class ChatScreen(ConversationActions, FileActions):
         Binding("ctrl+o", "attach", "Attach", show=False, id="chat.attach", tooltip="Attach a text file"),
         Binding("ctrl+t,f7", "system", "System", show=False, id="chat.system", tooltip="System prompt of this talk"),
         Binding("ctrl+s", "save", "Save", show=False, id="chat.save", tooltip="Write the conversation to a file"),
-        Binding("ctrl+up", "focus_messages", "Messages", show=False, id="chat.messages", tooltip="Go to the messages"),
+        Binding(
+            "ctrl+up",
+            "focus_messages",
+            "Messages",
+            show=False,
+            priority=True,
+            id="chat.messages",
+            tooltip="Go to the messages",
+        ),
         Binding("pageup", "page(-1)", "Back", show=False, priority=True, id="chat.page_up", tooltip="Scroll back"),
         Binding("pagedown", "page(1)", "On", show=False, priority=True, id="chat.page_down", tooltip="Scroll on"),
     ]
@@ -332,7 +340,7 @@ class ChatScreen(ConversationActions, FileActions):
             return
         self._editing = view.message.id
         self.composer.reset(clean(view.message.content))
-        self.composer.focus()
+        self.set_focus(self.composer)
         self.banner.say("Enter asks this in place of the old question and all behind it. Esc leaves it as it was.")
 
     async def action_copy(self) -> None:
@@ -344,7 +352,8 @@ class ChatScreen(ConversationActions, FileActions):
 
     def _copy(self, view: MessageView) -> None:
         self.app.copy_to_clipboard(view.shown_text)
-        self.notify("Copied.", timeout=2)
+        # Terminals answer nothing to OSC 52, and tmux drops it unless it is told not to.
+        self.notify("Handed to the terminal's clipboard.", timeout=2)
 
     async def action_new(self) -> None:
         """Begin a conversation."""
@@ -366,33 +375,40 @@ class ChatScreen(ConversationActions, FileActions):
     def action_focus_messages(self) -> None:
         """Let keys act on the last message."""
         if views := self.transcript.views:
-            views[-1].focus()
+            self.set_focus(views[-1])
 
-    async def on_message_view_act(self, event: MessageView.Act) -> None:
-        """Do something with one message."""
-        if event.deed == "copy":
-            self._copy(event.view)
-        elif event.deed == "edit":
-            self._edit(event.view)
-        elif event.deed == "regenerate":
-            self._regenerate(event.view)
-            self.composer.focus()
-        elif event.deed == "fork":
-            self.run_worker(self._fork(event.view.message.id), group="fork", exclusive=True)
-        elif event.deed == "up":
-            await self._focus_beside(event.view, -1)
-        elif event.deed == "down":
-            await self._focus_beside(event.view, 1)
+    async def action_act(self, deed: str) -> None:
+        """Do something with the message that has the focus."""
+        view = self.focused
+        if not isinstance(view, MessageView):
+            return
+        if deed == "copy":
+            self._copy(view)
+        elif deed == "edit":
+            self._edit(view)
+        elif deed == "regenerate":
+            self._regenerate(view)
+            self.set_focus(self.composer)
+        elif deed == "fork":
+            self.run_worker(self._fork(view.message.id), group="fork", exclusive=True)
 
-    async def _focus_beside(self, view: MessageView, step: int) -> None:
-        """Focus the message before or behind one, fetched if need be; behind the last one is the field."""
-        transcript = self.transcript
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only a question can be edited."""
+        if action == "act" and parameters == ("edit",):
+            return isinstance(self.focused, MessageView) and self.focused.message.role == "user"
+        return super().check_action(action, parameters)
+
+    async def action_beside(self, step: int) -> None:
+        """Focus the message before or behind the one that has it, fetched if need be; behind the last is the field."""
+        transcript, view = self.transcript, self.focused
+        if not isinstance(view, MessageView):
+            return
         if view is (transcript.views[0] if step < 0 else transcript.views[-1]):
             await (transcript.show_earlier() if step < 0 else transcript.show_later())
         views = transcript.views
         at = views.index(view) + step
         if at >= 0:
-            (views[at] if at < len(views) else self.composer).focus()
+            self.set_focus(views[at] if at < len(views) else self.composer)
 
 
 def _use(answer: Message, n_ctx: int) -> tuple[int, int]:

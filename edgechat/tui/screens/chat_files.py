@@ -10,6 +10,7 @@ from textual.content import Content
 from edgechat.errors import EdgechatError, StateError
 from edgechat.plaintext import clean, clean_line
 from edgechat.tui.screens.talk import Talk
+from edgechat.tui.words import trouble
 
 if TYPE_CHECKING:
     from textual.widgets import Static
@@ -29,9 +30,12 @@ class FileActions(Talk):
 
     def action_attach(self) -> None:
         """Ask for a text file."""
+        self._ask_file("", "A path; Enter takes it.")
+
+    def _ask_file(self, path: str, hint: str) -> None:
         from edgechat.tui.screens.dialogs import AskLine  # noqa: PLC0415 - its widgets come when they are needed
 
-        self.app.push_screen(AskLine("Attach which text file?", hint="A path; Enter takes it."), self._attach_file)
+        self.app.push_screen(AskLine("Attach which text file?", path, hint=hint), self._attach_file)
 
     def _attach_file(self, path: str | None) -> None:
         if path:
@@ -39,7 +43,9 @@ class FileActions(Talk):
                 file = Path(path).expanduser()
                 self.composer.attach(clean_line(file.name), _read_text(file))
             except EdgechatError as error:
-                self._explain(error)
+                # In place, or the mended path would be typed into the question.
+                self._ask_file(path, trouble(error))
+                return
         self.composer.focus()
 
     def on_composer_attachments_changed(self, event: Composer.AttachmentsChanged) -> None:
@@ -73,14 +79,16 @@ class FileActions(Talk):
 
     def action_save(self) -> None:
         """Write the conversation to a file."""
-        from edgechat.tui.screens.dialogs import AskLine  # noqa: PLC0415 - as above
-
         if self.conversation is None:
             self.banner.say("There is nothing to save yet.")
             return
-        question = "Write this conversation to which file?"
         hint = "NAME.md is Markdown, NAME.json can be imported again."
-        self.app.push_screen(AskLine(question, f"conversation-{self.conversation.id}.md", hint=hint), self._save_to)
+        self._ask_target(f"conversation-{self.conversation.id}.md", hint)
+
+    def _ask_target(self, path: str, hint: str) -> None:
+        from edgechat.tui.screens.dialogs import AskLine  # noqa: PLC0415 - as above
+
+        self.app.push_screen(AskLine("Write this conversation to which file?", path, hint=hint), self._save_to)
 
     def _save_to(self, path: str | None) -> None:
         if not path or self.conversation is None:
@@ -94,9 +102,9 @@ class FileActions(Talk):
             with file.open("x", encoding="utf-8") as stream:
                 stream.write(text)
         except FileExistsError:
-            self.banner.say(f"{file} is there already; choose another name.", is_trouble=True)
+            self._ask_target(path, f"{file} is there already; choose another name.")
         except OSError as error:
-            self._explain(StateError(f"Cannot write {file}: {error.strerror}."))
+            self._ask_target(path, f"Cannot write {file}: {error.strerror}.")
         except EdgechatError as error:
             self._explain(error)
         else:

@@ -19,7 +19,8 @@ class ConversationActions(Talk):
 
     def __init__(self) -> None:
         super().__init__()
-        self._deleted: list[int] = []
+        self._deleted: list[tuple[int, bool]] = []
+        """What was deleted since the app was opened, and whether it was on screen then."""
 
     async def action_conversations(self) -> None:
         """Go to the list; from there, close it."""
@@ -34,6 +35,7 @@ class ConversationActions(Talk):
 
     def _close_list(self) -> None:
         self.sidebar.display = False
+        self.sidebar.search.value = ""  # or the next look at the list would show what was found this time
         self.composer.focus()
         self.composer.place_cursor()
 
@@ -50,10 +52,8 @@ class ConversationActions(Talk):
             await self.transcript.show(event.message)
 
     def on_conversation_list_act(self, event: ConversationList.Act) -> None:
-        """Rename, delete, bring back, fork, search."""
-        if event.deed == "search":
-            self.sidebar.search.focus()
-        elif event.deed == "undo":
+        """Rename, delete, bring back, fork."""
+        if event.deed == "undo":
             self.run_worker(self._undo(), group="list")
         elif event.number is None:
             return
@@ -73,7 +73,10 @@ class ConversationActions(Talk):
             self.run_worker(self._fork_last(event.number), group="fork", exclusive=True)
 
     def _rename(self, number: int, title: str | None) -> None:
-        if not title:
+        if title is None:
+            return
+        if not title.strip():
+            self.banner.say("A title needs a letter; the old one stays.")
             return
         try:
             renamed = self._keeper.history.rename(number, title)
@@ -91,8 +94,9 @@ class ConversationActions(Talk):
         except EdgechatError as error:
             self._explain(error)
             return
-        self._deleted.append(number)
-        if self.conversation is not None and self.conversation.id == number:
+        was_open = self.conversation is not None and self.conversation.id == number
+        self._deleted.append((number, was_open))
+        if was_open:
             await self.open(None)
             self.sidebar.list.focus()
         self.sidebar.reload()
@@ -102,8 +106,12 @@ class ConversationActions(Talk):
         if not self._deleted:
             self.banner.say("Nothing was deleted since edgechat was opened.")
             return
+        number, was_open = self._deleted[-1]
         try:
-            self._keeper.history.restore(self._deleted[-1])
+            self._keeper.history.restore(number)
+            if was_open and self.conversation is None:
+                await self.open(number)
+                self.sidebar.list.focus()
         except EdgechatError as error:
             self._explain(error)
             return

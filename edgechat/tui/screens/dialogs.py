@@ -11,6 +11,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static, TextArea
 
 from edgechat.plaintext import clean, clean_line
+from edgechat.tui.widgets.in_order import Line
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -71,7 +72,7 @@ class AskLine(ModalScreen["str | None"]):
         """The question, the field."""
         with Vertical():
             yield Static(Content(self._question), markup=False, classes="question")
-            yield Input(self._value, compact=True)
+            yield Line(self._value, compact=True)
             yield Static(Content(self._hint), markup=False, classes="hint")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:

@@ -33,6 +33,17 @@ if TYPE_CHECKING:
     from edgechat.paths import Paths
 
 
+_LEGEND = "● here ◆ pinned ○ fits ✕ does not"
+
+
+class _Models(OptionList):
+    """The list; Enter is what most people come for."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "select", "Use", id="models.use", tooltip="Answer with it; fetch it if it is not here")
+    ]
+
+
 class ModelsScreen(Fetching):
     """Answers with the label of the model to use, or None.
 
@@ -73,7 +84,7 @@ class ModelsScreen(Fetching):
         self._config, self._in_use, self._conversations = config, in_use, conversations
         self._head = Static(Content("Looking at this board …"), id="head", markup=False)
         self._columns = Static("", id="columns", markup=False)
-        self.list = OptionList(markup=False, compact=True)
+        self.list = _Models(markup=False, compact=True)
         self._bar = MemoryBar()
         self._why = Static("", markup=False)
         self.shelf: Shelf | None = None
@@ -120,7 +131,7 @@ class ModelsScreen(Fetching):
         here = sum(book.is_installed for book in found.books)
         memory = found.board.memory
         words = f"{clean_line(title(found.board))}: {size(memory.available)} of {size(memory.total)} free"
-        self._head.update(Content(words))
+        self._head.update(Content.assemble(words, (f"   {_LEGEND}", "$text-muted")))
         self._fill()
         if self._brought is not None:
             label, self._brought = self._brought.label, None
@@ -152,6 +163,8 @@ class ModelsScreen(Fetching):
         plan = book.plan
         self._bar.show(plan)
         verdict = "fits" if plan.fits else "does not fit"
+        if self.shelf is not None and book is self.shelf.best:
+            verdict += " · recommended"
         speed = plan.estimated.decode_tps
         how = {"bandwidth": "estimated", "calibrated": "measured here"}.get(plan.estimated.basis, "")
         pace = f"{speed:.1f} tok/s {how}" if speed is not None else "speed unknown until edgechat bench"

@@ -13,6 +13,7 @@ from textual.message import Message
 from textual.widgets import TextArea
 
 from edgechat.plaintext import clean
+from edgechat.tui.widgets.in_order import KeysInOrder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,7 +33,7 @@ class Attachment:
     text: str
 
 
-class Composer(TextArea):
+class Composer(KeysInOrder, TextArea):
     """The input field."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -87,18 +88,6 @@ class Composer(TextArea):
         self._earlier: list[str] = []
         self._at = 0
         self._draft = ""
-
-    async def _on_key(self, event: events.Key) -> None:
-        """Do what keys of this field mean in the order in which they came.
-
-        Textual hands bindings on to the app, which lets Enter and Backspace fall behind, or run ahead of, letters that
-        came with them: over a slow link several keys arrive at once.
-        """
-        active = None if event.is_printable else self.screen.active_bindings.get(event.key)
-        if active is not None and active.node is self and active.enabled:
-            event.stop()
-            event.prevent_default()
-            await self.run_action(active.binding.action)
 
     def action_copy(self) -> None:
         """Copy what is marked; with nothing marked Ctrl+C is a habit of leaving."""

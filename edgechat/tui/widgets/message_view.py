@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.geometry import Region, Size
-from textual.message import Message as TextualMessage
 from textual.reactive import Reactive
 from textual.strip import Strip
 from textual.visual import Visual
@@ -39,17 +38,31 @@ _LONGEST_SHOWN = 6000
 
 
 class MessageView(Widget, can_focus=True):
-    """A message that can be focused, and acted on by one letter."""
+    """A message that can be focused, and acted on by one letter.
+
+    The screen acts, before the next key is looked at: a letter typed behind ``e`` belongs into the field already.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("c", "act('copy')", "Copy", id="message.copy", tooltip="Copy this message"),
-        Binding("e", "act('edit')", "Edit", id="message.edit", tooltip="Edit this question and ask it again"),
-        Binding("r", "act('regenerate')", "Again", id="message.again", tooltip="Answer once more from here"),
-        Binding("f", "act('fork')", "Fork", id="message.fork", tooltip="A new conversation up to here"),
+        Binding("c", "screen.act('copy')", "Copy", id="message.copy", priority=True, tooltip="Copy this message"),
+        Binding(
+            "e",
+            "screen.act('edit')",
+            "Edit",
+            id="message.edit",
+            priority=True,
+            tooltip="Edit it and ask again",
+        ),
+        Binding(
+            "r", "screen.act('regenerate')", "Again", id="message.again", priority=True, tooltip="Answer anew from here"
+        ),
+        Binding(
+            "f", "screen.act('fork')", "Fork", id="message.fork", priority=True, tooltip="A new conversation up to here"
+        ),
         Binding("t", "thoughts", "Thoughts", id="message.thoughts", tooltip="Unfold or fold the thoughts"),
         Binding("escape", "screen.stop", "Back", id="message.back", tooltip="Back to the field"),
-        Binding("up", "act('up')", "Previous", show=False, id="message.up"),
-        Binding("down", "act('down')", "Next", show=False, id="message.down"),
+        Binding("up", "screen.beside(-1)", "Previous", show=False, id="message.up", priority=True),
+        Binding("down", "screen.beside(1)", "Next", show=False, id="message.down", priority=True),
     ]
 
     DEFAULT_CSS = """
@@ -61,14 +74,6 @@ class MessageView(Widget, can_focus=True):
 
     # Follows from a layout; as any widget has it, it would ask for one more, and draw the whole screen twice.
     virtual_size = Reactive(Size(0, 0), layout=False, repaint=False)
-
-    class Act(TextualMessage):
-        """The person wants something done with this message."""
-
-        def __init__(self, view: MessageView, deed: str) -> None:
-            super().__init__()
-            self.view = view
-            self.deed = deed
 
     def __init__(self, message: Message) -> None:
         super().__init__(classes=f"-{message.role}")
@@ -175,10 +180,6 @@ class MessageView(Widget, can_focus=True):
         if offset is not None and 0 <= offset.y < len(self._lines) and self._lines[offset.y] in (_FOLDED, _UNFOLDED):
             self.action_thoughts()
 
-    def action_act(self, deed: str) -> None:
-        """Ask the screen to do it."""
-        self.post_message(self.Act(self, deed))
-
     def action_thoughts(self) -> None:
         """Fold or unfold the thoughts."""
         self._is_unfolded = not self._is_unfolded
@@ -186,11 +187,7 @@ class MessageView(Widget, can_focus=True):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer only what this message can do."""
-        if action == "thoughts":
-            return bool(self._thoughts)
-        if action == "act" and parameters == ("edit",):
-            return self.message.role == "user"
-        return True
+        return bool(self._thoughts) if action == "thoughts" else super().check_action(action, parameters)
 
 
 def _is_same(old: Content, new: Content) -> bool:

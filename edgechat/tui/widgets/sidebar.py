@@ -16,6 +16,7 @@ from textual.worker import get_current_worker
 
 from edgechat.errors import EdgechatError
 from edgechat.plaintext import clean_line
+from edgechat.tui.widgets.in_order import Line
 
 if TYPE_CHECKING:
     from edgechat.chat.conversation import Conversation, Hit
@@ -28,14 +29,23 @@ _STEP = 200
 
 
 class ConversationList(OptionList):
-    """The list, with what can be done to its entries."""
+    """The list, with what can be done to its entries.
+
+    Its keys come before everything else, one by one: what is typed behind ``/`` belongs into the search field, and a
+    ``d`` among it must not delete a conversation, however fast it came.
+
+    Args:
+        search: the field that ``/`` leads to.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("r", "act('rename')", "Rename", id="list.rename", tooltip="Give it another title"),
-        Binding("d,delete", "act('delete')", "Delete", id="list.delete", tooltip="Delete it; u brings it back"),
-        Binding("u", "act('undo')", "Undo", id="list.undo", tooltip="Bring back what was deleted last"),
-        Binding("f", "act('fork')", "Fork", id="list.fork", tooltip="A copy that goes its own way"),
-        Binding("slash", "act('search')", "Search", id="list.search", tooltip="Search all conversations"),
+        Binding("r", "act('rename')", "Rename", id="list.rename", priority=True, tooltip="Give it another title"),
+        Binding(
+            "d,delete", "act('delete')", "Delete", id="list.delete", priority=True, tooltip="Delete it; u undoes it"
+        ),
+        Binding("u", "act('undo')", "Undo", id="list.undo", priority=True, tooltip="Bring back what was deleted last"),
+        Binding("f", "act('fork')", "Fork", id="list.fork", priority=True, tooltip="A copy that goes its own way"),
+        Binding("slash", "search", "Search", id="list.search", priority=True, tooltip="Search all conversations"),
         Binding("escape", "screen.stop", "Back", id="list.back", tooltip="Close the list"),
     ]
 
@@ -47,11 +57,28 @@ class ConversationList(OptionList):
             self.number = number
             self.deed = deed
 
+    def __init__(self, search: Input) -> None:
+        super().__init__(markup=False, compact=True)
+        self._search = search
+
+    def action_search(self) -> None:
+        """Go to the search field, at once."""
+        self.screen.set_focus(self._search)
+
     def action_act(self, deed: str) -> None:
         """Ask for it."""
         option = self.highlighted_option
         number = None if option is None or option.id is None else int(option.id.partition(".")[0])
         self.post_message(self.Act(number, deed))
+
+
+class SearchLine(Line):
+    """What to look for."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "submit", "Go to them", id="search.go", tooltip="Go to what was found"),
+        Binding("escape", "screen.stop", "Close", id="search.close", tooltip="Close the list"),
+    ]
 
 
 class Sidebar(Vertical):
@@ -76,8 +103,8 @@ class Sidebar(Vertical):
         super().__init__(id="sidebar")
         self._keeper = keeper
         self._most = _STEP
-        self.search = Input(placeholder="Search", compact=True)
-        self.list = ConversationList(markup=False, compact=True)
+        self.search = SearchLine(placeholder="Search", compact=True)
+        self.list = ConversationList(self.search)
         self._count = Static("", id="count", markup=False)
 
     async def furnish(self) -> None:
@@ -143,7 +170,8 @@ class Sidebar(Vertical):
 
 
 def _line(conversation: Conversation) -> Content:
-    return Content(clean_line(conversation.title) or "Untitled")
+    title = Content(clean_line(conversation.title) or "Untitled")
+    return title if conversation.forked_from is None else Content.assemble(title, (" (fork)", "$text-muted"))
 
 
 def _hit_line(hit: Hit) -> Content:
