@@ -26,7 +26,15 @@ if TYPE_CHECKING:
     from edgechat.board.vitals import Vitals
 
 BOARDS = Path(__file__).parents[1] / "tests/boards"
-_PARTS = ("sys/class/thermal", "sys/class/hwmon", "sys/devices/platform", "sys/devices/system/cpu", "proc", "commands")
+_PARTS = (
+    "sys/class/thermal",
+    "sys/class/hwmon",
+    "sys/devices/platform",
+    "sys/devices/system/cpu",
+    "sys/fs/cgroup",
+    "proc",
+    "commands",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +61,7 @@ def replay(recording: Path) -> Iterator[Look]:
             for name, text in line["files"].items():
                 (root / name).write_text(text)
             vitals = read_strain(source)
-            before, stance = stance, care.decide(stance, vitals, line["t_s"])
+            before, stance = stance, care.decide(stance, vitals, line["t_s"], head.get("needed_bytes", 0))
             yield Look(line["t_s"], vitals, stance, care.note(before, stance, head["n_threads"]))
 
 
@@ -65,7 +73,8 @@ def main() -> int:
     for recording in arguments.recordings or sorted((BOARDS / "ramps").glob("*.jsonl")):
         head = json.loads(recording.read_text().splitlines()[0])
         print(f"== {recording.stem}: {head['about']}")
-        print(f"{'t':>6} {'hottest':>8} {'room':>7} {'memory':>7} {'firmware':>24} {'level':>8} {'threads':>7}")
+        columns = f"{'t':>6} {'hottest':>8} {'room':>7} {'memory':>7} {'left':>8} {'firmware':>24}"
+        print(f"{columns} {'level':>8} {'threads':>7}")
         told = -arguments.every
         for look in replay(recording):
             if not look.note and look.t_s - told < arguments.every:
@@ -79,10 +88,12 @@ def main() -> int:
 
 
 def _row(look: Look, n_threads: int) -> str:
-    room, hottest, pressure = care.headroom(look.vitals), look.vitals.hottest, look.vitals.memory_pressure
+    room, hottest, stall = care.headroom(look.vitals), look.vitals.hottest, look.vitals.memory_stall
+    left = stall.available if stall else None
     return (
         f"{look.t_s:5.0f}s {f'{hottest.celsius:.1f} C' if hottest else '-':>8} "
-        f"{f'{room.degrees:+.1f} C' if room else '-':>7} {f'{pressure.some10:.0f} %' if pressure else '-':>7} "
+        f"{f'{room.degrees:+.1f} C' if room else '-':>7} {f'{stall.worst.some10:.0f} %' if stall else '-':>7} "
+        f"{f'{left / 1e9:.1f} GB' if left is not None else '-':>8} "
         f"{', '.join(look.vitals.throttling.now)[:24] or '-':>24} {look.stance.name:>8} "
         f"{look.stance.threads(n_threads):>7}"
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from edgechat.board.clocks import CpuClock, GpuClock, PowerMode, read_cpu_clocks, read_gpu_clock, read_power_mode
 from edgechat.board.hwmon import chips
 from edgechat.board.power import Power, read_power
-from edgechat.board.pressure import Pressure, read_pressure
+from edgechat.board.pressure import MemoryStall, Pressure, read_memory_stall, read_pressure
 from edgechat.board.source import Source
 from edgechat.board.thermal import Cooling, Zone, read_cooling, read_fans, read_zones
 from edgechat.board.throttling import Throttling, read_throttling
@@ -35,7 +35,7 @@ class Vitals:
     power_mode: PowerMode | None = None
     throttling: Throttling = field(default_factory=Throttling)
     power: Power = field(default_factory=Power)
-    memory_pressure: Pressure | None = None
+    memory_stall: MemoryStall | None = None
     io_pressure: Pressure | None = None
     wear: tuple[Wear, ...] = ()
     is_raspberry_pi: bool = False
@@ -46,6 +46,11 @@ class Vitals:
         """The hottest sensor of what computes, or of the machine where none is known to."""
         near = [zone for zone in self.zones if zone.is_processor]
         return max(near or self.zones, key=lambda zone: zone.celsius, default=None)
+
+    @property
+    def memory_pressure(self) -> Pressure | None:
+        """Of the machine or of this process's group, whichever is worse: a fact to show, not one to act on."""
+        return self.memory_stall.worst if self.memory_stall else None
 
     @property
     def mhz(self) -> int | None:
@@ -95,7 +100,7 @@ def read_vitals(source: Source | None = None, *, ask_programs: bool = True) -> V
         power_mode=read_power_mode(source),
         throttling=read_throttling(source, monitors, cooling, ask_programs=ask_programs),
         power=read_power(source, monitors, ask_programs=ask_programs),
-        memory_pressure=read_pressure(source),
+        memory_stall=read_memory_stall(source),
         io_pressure=read_pressure(source, "io"),
         wear=read_wear(source),
         is_raspberry_pi=_is_raspberry_pi(source),
@@ -110,7 +115,7 @@ def read_strain(source: Source) -> Vitals:
         zones=read_zones(source, monitors),
         cooling=cooling,
         throttling=read_throttling(source, monitors, cooling, ask_programs=False),
-        memory_pressure=read_pressure(source),
+        memory_stall=read_memory_stall(source),
         is_raspberry_pi=_is_raspberry_pi(source),
     )
 

@@ -107,7 +107,11 @@ def stepped_down(state: Path, boot_id: str) -> list[Finding]:
             "that cannot be seen from here limits the memory. Until reboot plans stay below that."
         )
         found.append(advice("hidden-limit", message, "edgechat board"))
-    if (n_ctx := tightness.cap(state)) is not None:
-        message = f"Memory was short in the last hour, so models load with a context of {n_ctx} tokens at most."
+    if (tight := tightness.read(state)) is not None:
+        why = f" ({tight.reason})" if tight.reason else ""
+        message = (
+            f"Memory was short in the last hour{why}, so models load with a context of {tight.n_ctx} tokens at most "
+            "where none is asked for."
+        )
         found.append(advice("short-memory", message, f"rm {shlex.quote(str(state / tightness.FILE))} && edgechat stop"))
     return found or [ok("stepped-down", "Every model runs on its full plan.")]

@@ -80,7 +80,7 @@ def _in_use(paths: Paths, config: Config, board: Board, *, is_loaded: bool) -> F
             board=board,
             offload=False,  # what fits the memory fits with a GPU all the more
             stepped_down=steps.read(paths.state, board.boot_id),
-            n_ctx_cap=tightness.cap(paths.state),
+            tight=tightness.read(paths.state),
         )
     except EdgechatError as error:
         command = "edgechat models plan" if error.exit_code == ExitCode.NO_MODEL else "edgechat models verify"

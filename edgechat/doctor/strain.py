@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from edgechat.board.throttling import CAPPED, NEAR_LIMIT, THROTTLED, UNDER_VOLTAGE
 from edgechat.doctor.finding import Finding, advice, ok
 from edgechat.engine import care
+from edgechat.models.reserve import reserve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +27,7 @@ _POLICIES = "/sys/devices/system/cpu/cpufreq/policy*"
 
 def findings(vitals: Vitals, board: Board) -> list[Finding]:
     """Judge one look at a machine."""
-    found = [*_supply(vitals), *_heat(vitals, board), *_clocks(vitals), *_pressure(vitals), *_wear(vitals)]
+    found = [*_supply(vitals), *_heat(vitals, board), *_clocks(vitals), *_pressure(vitals, board), *_wear(vitals)]
     return found or [ok("vitals", "No sensor of this machine tells of heat, its supply or its clocks.")]
 
 
@@ -108,13 +109,20 @@ def _clocks(vitals: Vitals) -> Iterator[Finding]:
             yield ok("power-mode", f"The power mode is {mode.name}, the fastest this board has.")
 
 
-def _pressure(vitals: Vitals) -> Iterator[Finding]:
-    pressure = vitals.memory_pressure
-    if pressure is None:
+def _pressure(vitals: Vitals, board: Board) -> Iterator[Finding]:
+    stall = vitals.memory_stall
+    # Without a loaded model nothing of ours has to stay resident: only the reserve of a plan must be there.
+    short = care.shortage(stall, reserve(board).size)
+    if stall is None or short is None:
         return
-    if pressure.some60 >= _PRESSED:
-        message = f"Work waited for memory {pressure.some60:.0f} % of the last minute: what is resident does not fit."
+    if short.some60 >= _PRESSED:
+        message = f"Work waited for memory {short.some60:.0f} % of the last minute: what is resident does not fit."
         yield advice("memory-pressure", message, "ps -eo rss,pid,comm --sort=-rss | head")
+    elif stall.worst.some60 >= _PRESSED:
+        message = f"Something on this machine waits for memory ({stall.worst.some60:.0f} % of the last minute)"
+        if stall.available is not None:
+            message += f", probably under a limit of its own: {stall.available / 1e6:,.0f} MB are available here"
+        yield ok("memory-pressure", f"{message}.")
     else:
         yield ok("memory-pressure", "Nothing waits for memory.")
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from edgechat.engine.reply import Reply
     from edgechat.engine.request import Request
     from edgechat.engine.residence import Residence
+    from edgechat.engine.sequence import Reader
 
 
 KEEP_GROWTH = 4 / 3
@@ -73,6 +74,8 @@ class Admission:
         self.waiting: deque[Waiting] = deque()
         self._unsaved: dict[str, tuple[int, tuple[int, ...]]] = {}
         """By the name that a request gave, where its cells lie that are to be kept on disk, and their tokens."""
+        self._asked: dict[int, tuple[Reader, int]] = {}
+        """Who asked the single question that is parked in a slot, and how many of its tokens any other one shares."""
 
     def admit(self, running: list[Sequence]) -> Sequence | None:
         """Begin the request that has waited longest, or None when there is none or it is better to wait.
@@ -98,7 +101,9 @@ class Admission:
                 waiting.reader.send(Queued(f"behind {len(running)} running"), waiting.request_id)
             return None
         self.waiting.remove(waiting)
+        self._asked.pop(grant.slot, None)
         for slot in grant.evicted:
+            self._asked.pop(slot, None)
             self._context.drop(slot)
         reused = grant.reused
         if not self._context.drop(grant.slot, reused):
@@ -183,6 +188,7 @@ class Admission:
             constraint=waiting.constraint,
             views=waiting.views,
             n_static=waiting.n_static if waiting.n_static >= max(MIN_TOKENS, reused) else 0,
+            n_shared=waiting.n_static,
             generated=list(request.resume),
         )
         sequence.timing.arrived = waiting.arrived
@@ -197,6 +203,7 @@ class Admission:
                 languages=choice.languages,
                 is_starter=choice.is_starter,
                 stepped_down_from=choice.stepped_down_from,
+                stepped_down_why=choice.stepped_down_why,
                 n_ctx_train=home.model.n_ctx_train,
             ),
             waiting.request_id,
@@ -213,9 +220,26 @@ class Admission:
         self._cells.park(sequence.slot, tokens, beyond=sequence.beyond)
         request = sequence.request
         if not request.keep and all(message.role != "assistant" for message in request.messages):
+            self._asked[sequence.slot] = sequence.reader, sequence.n_shared
             for slot in self._cells.passing(sequence.slot):
                 self._context.drop(slot)
                 self._cells.forget(slot)
+
+    def left(self, asker: Connection) -> None:
+        """Somebody has hung up, and will not follow up what he asked: only what the next question shares is kept.
+
+        Not so for clients that stay on, such as a server: they speak for others, over a connection for each answer.
+        """
+        if asker.keeps:
+            return
+        for slot in [slot for slot, (each, _) in self._asked.items() if each is asker]:
+            _, n_shared = self._asked.pop(slot)
+            if n_shared < len(self._cells.parked(slot)):
+                if n_shared and self._context.drop(slot, n_shared):
+                    self._cells.shorten(slot, n_shared)
+                else:
+                    self._context.drop(slot)
+                    self._cells.forget(slot)
 
     def discard(self, sequence: Sequence) -> None:
         """A sequence has failed: its cells are cleared."""

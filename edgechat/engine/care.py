@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from edgechat.board.throttling import NEAR_LIMIT, UNDER_VOLTAGE
 
 if TYPE_CHECKING:
-    from edgechat.board.pressure import Pressure
+    from edgechat.board.pressure import MemoryStall, Pressure
     from edgechat.board.thermal import Zone
     from edgechat.board.vitals import Vitals
 
@@ -39,8 +39,8 @@ PAUSE_S = (0.0, 0.5, 2.0, 5.0)
 RASPBERRY_PI_C, BELOW_CRITICAL_C, DEFAULT_C = 80.0, 15.0, 85.0
 
 TIGHT_SOME, TIGHT_FULL = 10.0, 5.0
-"""Percent of the last ten seconds in which something (everything) waited for memory. Above it the machine is busy
-bringing back what it has just thrown out."""
+"""Percent of the last ten seconds in which something (everything) waited for memory. Above it whoever waited is busy
+bringing back what was just thrown out; whether that is our shortage, :func:`shortage` says."""
 EASY_SOME = 2.0
 EASY_S = 60.0
 """Pressure is over when it has stayed below ``EASY_SOME`` for as long; while it lasts, room is made again as often."""
@@ -60,6 +60,18 @@ class Headroom:
     def degrees(self) -> float:
         """Below zero: the board acts already."""
         return self.limit - self.celsius
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """The memory pressure that concerns this process, and whose it is."""
+
+    some10: float
+    """Percent of the last ten seconds in which something waited."""
+    some60: float
+    full10: float
+    words: str
+    """In the past tense, to be quoted later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +132,43 @@ def headroom(vitals: Vitals) -> Headroom | None:
     return min(found, key=lambda each: each.degrees, default=None)
 
 
-def decide(stance: Stance, vitals: Vitals, now: float) -> Stance:
+def shortage(stall: MemoryStall | None, needed: int) -> Shortage | None:
+    """The pressure that means anything here; None where none is measured, zero where it is somebody else's.
+
+    That of the own group counts as it is: nobody else's work is in it. That of the whole machine is the sum of all
+    groups, so a neighbour that thrashes under a limit of its own raises it while everybody else has plenty. It counts
+    only while less is available than ``needed``: then what the plan was promised is gone, and room made here helps.
+
+    Args:
+        stall: what the kernel tells.
+        needed: bytes that must be available for memory not to be short: a loaded plan's mapped weights, whose pages
+            the kernel counts as available, and its reserve.
+    """
+    if stall is None:
+        return None
+    left, found = stall.available, [Shortage(0.0, 0.0, 0.0, "nothing here waited for memory")]
+    if stall.own is not None:
+        found.append(_shortage(stall.own, "work in edgechat's own group", ""))
+    if stall.machine is not None and left is not None and left < needed:
+        found.append(_shortage(stall.machine, "work on this machine", f" with only {left / 1e6:,.0f} MB available"))
+    return max(found, key=lambda each: (each.some10, each.full10))
+
+
+def _shortage(pressure: Pressure, who: str, beside: str) -> Shortage:
+    words = f"{who} waited for memory for {pressure.some10:.0f} % of ten seconds{beside}"
+    return Shortage(pressure.some10, pressure.some60, pressure.full10, words)
+
+
+def decide(stance: Stance, vitals: Vitals, now: float, needed: int = 0) -> Stance:
     """What to do from here on.
 
     Args:
         stance: what was done until now.
         vitals: how the machine feels.
         now: seconds on any clock that only goes forward.
+        needed: see :func:`shortage`; 0 while no model is loaded.
     """
-    return _memory(_heat(stance, vitals, now), vitals.memory_pressure, now)
+    return _memory(_heat(stance, vitals, now), shortage(vitals.memory_stall, needed), now)
 
 
 def note(before: Stance, after: Stance, n_planned: int) -> str:
@@ -199,20 +239,19 @@ def _where(room: Headroom) -> str:
     return f"{room.zone} {room.celsius:.1f} °C, {abs(room.degrees):.1f} °C {side} {room.limit:g} °C ({room.basis})"
 
 
-def _memory(stance: Stance, pressure: Pressure | None, now: float) -> Stance:
+def _memory(stance: Stance, pressure: Shortage | None, now: float) -> Stance:
     if pressure is None:
         return stance
     if pressure.some10 >= TIGHT_SOME or pressure.full10 >= TIGHT_FULL:
         if stance.is_tight and now - stance.dropped_at < EASY_S:
             return replace(stance, easy_since=None)
-        reason = f"work waited for memory {pressure.some10:.0f} % of the last ten seconds"
         return replace(
             stance,
             is_tight=True,
             drops=stance.drops + 1,
             dropped_at=now,
             easy_since=None,
-            pressure_reason=reason,
+            pressure_reason=pressure.words,
         )
     if not stance.is_tight:
         return stance

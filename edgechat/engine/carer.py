@@ -40,6 +40,8 @@ class Carer:
         """Threads of the plan; set when a model is loaded."""
         self.n_ctx = 0
         """Of the loaded model; 0 while none is."""
+        self.needed = 0
+        """Bytes that have to stay available for the loaded plan to hold (:func:`care.shortage`)."""
         self.decisions = 0
         """How often the stance changed what the engine does."""
         self.last_note = ""
@@ -72,7 +74,7 @@ class Carer:
             self.active_joules += joules
         self._was_idle = is_idle
         before = self.stance
-        self.stance = after = care.decide(before, read_strain(self._source), now)
+        self.stance = after = care.decide(before, read_strain(self._source), now, self.needed)
         note = care.note(before, after, self.n_planned)
         if not note:
             return False
@@ -112,6 +114,6 @@ class Carer:
         if self._state is None or not self.n_ctx:
             return
         try:
-            tightness.record(self._state, self.n_ctx)
+            tightness.record(self._state, self.n_ctx, self.stance.pressure_reason)
         except StateError as error:
             sys.stderr.write(f"care: {error}\n")

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from edgechat.board.board import Board
     from edgechat.config import Config
     from edgechat.engine.request import Wish
+    from edgechat.engine.tightness import Tightness
     from edgechat.models.plan import Plan
     from edgechat.models.pooling import Pooling
     from edgechat.paths import Paths
@@ -63,7 +64,10 @@ class Choice:
     is_whole: bool = True
     """Nothing that changes answers gave way to memory: what an exact wish asks for."""
     stepped_down_from: str | None = None
-    """What would have been loaded, had it not died of memory since the last boot or been refused by the GPU."""
+    """What would have been loaded with more memory; None where this is it."""
+    stepped_down_why: str = ""
+    """What happened to that one, to begin a sentence with: it died of memory, was refused by the GPU, or memory was
+    tight lately."""
 
     @property
     def label(self) -> str:
@@ -79,7 +83,7 @@ def choose(
     board: Board,
     offload: bool,
     stepped_down: SteppedDown,
-    n_ctx_cap: int | None = None,
+    tight: Tightness | None = None,
     ask: Callable[[Plan], Grant] | None = None,
 ) -> Choice:
     """Settle on one file and plan.
@@ -91,7 +95,7 @@ def choose(
         board: the machine, with the memory that is free now.
         offload: whether this llama.cpp was built to use a GPU.
         stepped_down: what died of memory since boot.
-        n_ctx_cap: memory was short lately: a context that nobody asked for is not longer than this.
+        tight: memory was short lately: a context that nobody asked for is not longer than this says.
         ask: asks a GPU that shares the memory for what a plan wants of it; None takes its figures at their word.
 
     Raises:
@@ -107,10 +111,12 @@ def choose(
     models = list(wanted.models)
     lowered = stepped_down.on(board)
     refusal: Grant | None = None
+    alive = 0  # bytes of the largest plan that has not died
     while True:
         model, header, ladder = pick(lowered, models, fit_wish, measured)
         fitting = [plan for plan in ladder if plan.fits]
         left = [plan for plan in fitting if stepped_down.allows(plan.label, plan.memory.host)]
+        alive = max(alive, left[0].memory.host if left else 0)
         if left and ask is not None:
             answer = granted(left, board, ask)
             left, refusal = list(answer.plans), answer.refusal or refusal
@@ -123,12 +129,13 @@ def choose(
                 ladder[-1], died=bool(fitting), is_hidden=lowered is not board, is_exact=is_exact, refusal=refusal
             )
     require_loadable(header)
-    if n_ctx_cap is not None and wanted.n_ctx is None and not is_exact:
-        left = [each for each in left if each.settings.n_ctx <= n_ctx_cap] or left[-1:]
+    if tight is not None and wanted.n_ctx is None and not is_exact:
+        left = [each for each in left if each.settings.n_ctx <= tight.n_ctx] or left[-1:]
     plan = left[0]
     full = plan
-    if stepped_down != SteppedDown() or n_ctx_cap is not None or refusal is not None:
+    if stepped_down != SteppedDown() or tight is not None or refusal is not None:
         full = next(filter(_fits, pick(board, wanted.models, fit_wish, measured).ladder), plan)
+    has_stepped_down = full.memory.host > plan.memory.host
     return Choice(
         name=model.name,
         quant=model.quant,
@@ -145,8 +152,18 @@ def choose(
         mmproj=model.mmproj,
         pooling=pooling_of(header),
         wished_n_ctx=max(wanted.n_ctx or 0, plan.settings.n_ctx),
-        stepped_down_from=describe(full) if full.memory.host > plan.memory.host else None,
+        stepped_down_from=describe(full) if has_stepped_down else None,
+        stepped_down_why=_why_less(tight, refusal, has_died=alive < full.memory.host) if has_stepped_down else "",
     )
+
+
+def _why_less(tight: Tightness | None, refusal: Grant | None, *, has_died: bool) -> str:
+    """What keeps the best plan from being loaded: the cause that came first, since the others only met what it left."""
+    if has_died:
+        return "Memory ran out earlier"
+    if refusal is not None:
+        return "The GPU gave less memory than was wanted of it"
+    return tight.words if tight is not None else ""
 
 
 def _is_whole(plan: Plan, largest: Plan, n_ctx: int | None) -> bool:

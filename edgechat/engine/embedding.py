@@ -196,6 +196,7 @@ class EmbeddingLoop:
                 languages=choice.languages,
                 is_starter=choice.is_starter,
                 stepped_down_from=choice.stepped_down_from,
+                stepped_down_why=choice.stepped_down_why,
             ),
             request_id,
         )

@@ -42,6 +42,15 @@ class Started:
     stepped_down_from: str | None
     n_ctx_train: int = 0
     """The largest context that the model was trained on; 0 where nobody said."""
+    stepped_down_why: str = ""
+    """What keeps the plan in ``stepped_down_from`` from being used, to begin a sentence with."""
+
+    @property
+    def step_down(self) -> str:
+        """What a person is told when a smaller plan is used than this board could have; else ``""``."""
+        if not self.stepped_down_from:
+            return ""
+        return f"{self.stepped_down_why or 'Memory is short'}: using a smaller plan than {self.stepped_down_from}."
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,7 +136,7 @@ class Host:
                 board=board,
                 offload=bool(llama.llama_supports_gpu_offload()),
                 stepped_down=steps.read(self._paths.state, board.boot_id),
-                n_ctx_cap=tightness.cap(self._paths.state),
+                tight=tightness.read(self._paths.state),
                 ask=ask,
             )
             self._choice = choice
@@ -160,9 +160,11 @@ class Host:
                 if self._farewell is not None:
                     raise
                 self._after_failed_load(error, choice, board)
-        settings = self._home.choice.plan.settings
+        plan = self._home.choice.plan
+        settings = plan.settings
         governor.n_planned = max(settings.n_threads, settings.n_threads_batch)
         self._carer.n_planned, self._carer.n_ctx = governor.n_planned, settings.n_ctx
+        self._carer.needed = plan.memory.mapped + plan.reserve
         self._figures.loaded()
         self._loop = loop_over(
             self._home,

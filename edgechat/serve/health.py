@@ -71,9 +71,8 @@ class Health:
             return "degraded", service.trouble, False, engine
         if service.admission.is_full:
             return "degraded", "The queue is full.", False, engine
-        if service.resident is not None and service.resident.stepped_down_from:
-            reason = f"Memory ran out earlier: this is a smaller plan than {service.resident.stepped_down_from}."
-            return "degraded", reason, True, engine
+        if service.resident is not None and service.resident.step_down:
+            return "degraded", service.resident.step_down, True, engine
         care = (engine or {}).get("care", {})
         if care.get("level", 0):
             return "degraded", f"The board is spared: {care['reason']}.", True, engine

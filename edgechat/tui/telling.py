@@ -115,8 +115,8 @@ class Telling:
         except StateError as error:
             self._fault = error
         self._post(Begun(event, 0 if self._answer is None else self._answer.message))
-        if event.stepped_down_from:
-            self._post(Noted(f"Memory ran out earlier: using a smaller plan than {event.stepped_down_from}."))
+        if event.step_down:
+            self._post(Noted(event.step_down))
 
     def _on_text(self, event: Text) -> None:
         if self._first_s is None and event.text:

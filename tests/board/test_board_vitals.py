@@ -8,7 +8,7 @@ import pytest
 
 from edgechat.board.clocks import parse_power_modes
 from edgechat.board.power import Counter, joules_between, pmic_rails
-from edgechat.board.pressure import parse
+from edgechat.board.pressure import Pressure, parse
 from edgechat.board.source import Source
 from edgechat.board.throttling import Throttling
 from edgechat.board.vitals import Vitals, read_strain, read_vitals
@@ -138,9 +138,32 @@ def test_a_container_under_its_limit_stalls_while_the_machine_does_not(tmp_path:
             "some avg10=41.50 avg60=9.00 avg300=1.00 total=5\nfull avg10=12.00 avg60=2.00 avg300=0.00 total=3\n"
         ),
     }
-    pressure = read_strain(write(tmp_path, files)).memory_pressure
+    strain = read_strain(write(tmp_path, files))
+    pressure, stall = strain.memory_pressure, strain.memory_stall
     assert pressure is not None
+    assert stall is not None
     assert (pressure.some10, pressure.full10) == (41.5, 12.0)
+    assert (stall.own, stall.machine, stall.available) == (pressure, Pressure(0.0, 0.0), None)
+
+
+@pytest.mark.parametrize("is_container", [False, True])
+def test_the_root_of_all_groups_has_the_machines_pressure_and_a_containers_root_its_own(
+    tmp_path: Path, is_container: bool
+) -> None:
+    files = {
+        "proc/pressure/memory": "some avg10=7.00 avg60=1.00 avg300=0.00 total=0\n",
+        "proc/meminfo": "MemTotal: 4000000 kB\nMemAvailable: 3000000 kB\n",
+        "proc/self/mountinfo": V2_MOUNT,
+        "proc/self/cgroup": "0::/\n",
+        "sys/fs/cgroup/memory.pressure": "some avg10=7.00 avg60=1.00 avg300=0.00 total=0\n",
+    }
+    if is_container:
+        files["sys/fs/cgroup/cgroup.events"] = "populated 1\nfrozen 0\n"
+        files |= {"sys/fs/cgroup/memory.max": "500000000\n", "sys/fs/cgroup/memory.current": "100000000\n"}
+    stall = read_strain(write(tmp_path, files)).memory_stall
+    assert stall is not None
+    assert (stall.own is not None) == is_container
+    assert stall.available == (400_000_000 if is_container else 3_072_000_000)
 
 
 def test_forms_of_the_kernel_and_of_programs() -> None:

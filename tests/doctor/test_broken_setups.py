@@ -171,6 +171,19 @@ def test_10_a_gpu_that_stays_unused_and_kernels_that_are_missing(on) -> None:
 def test_11_memory_that_everything_waits_for(on) -> None:
     setup = on("ipc-16gb")
     setup.change({"proc/pressure/memory": "some avg10=2.00 avg60=31.00 avg300=9.00 total=9\n"})
+    # With 15 GB available that is somebody who thrashes under a limit of their own.
+    assert setup.amiss() == {}
+    (said,) = [f.message for f in setup.findings() if f.id == "memory-pressure"]
+    assert "31 % of the last minute" in said
+    assert "are available here" in said
+    setup.change({"proc/meminfo": "MemTotal: 16162340 kB\nMemAvailable: 300000 kB\n"})
+    only(setup.amiss(), "memory-pressure", "ps -eo rss")
+
+
+def test_11b_a_group_that_waits_for_memory_under_its_own_limit(on) -> None:
+    setup = on("ipc-16gb")
+    scope = "sys/fs/cgroup/user.slice/user-1000.slice/session-1.scope"
+    setup.change({f"{scope}/memory.pressure": "some avg10=2.00 avg60=31.00 avg300=9.00 total=9\n"})
     only(setup.amiss(), "memory-pressure", "ps -eo rss")
 
 
@@ -211,9 +224,10 @@ def test_14_caches_that_nobody_comes_back_to(on) -> None:
 
 def test_15_memory_that_was_short_in_the_last_hour(on) -> None:
     setup = on("pi5-8gb")
-    tightness.record(setup.paths.state, 8192)
+    tightness.record(setup.paths.state, 8192, "work here waited for memory")
     finding = only(setup.amiss(), "short-memory", "rm ")
     assert "4096 tokens" in finding.message
+    assert "(work here waited for memory)" in finding.message
     assert os.system((finding.command or "false").split(" && ")[0]) == 0
     assert setup.amiss() == {}
 

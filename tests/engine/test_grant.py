@@ -167,6 +167,7 @@ def test_the_engine_loads_what_the_gpu_gives_and_says_what_it_would_have_loaded(
     assert full.stepped_down_from is None
     assert chosen(Gpu(1 << 40)).stepped_down_from is None
     assert less.plan.settings.n_ctx < full.plan.settings.n_ctx
+    assert less.stepped_down_why == "The GPU gave less memory than was wanted of it"
     assert less.stepped_down_from == f"smollm2-135m-instruct:q4_1 n_ctx {full.plan.settings.n_ctx} KV f16"
 
 

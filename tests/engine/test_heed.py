@@ -32,6 +32,7 @@ def hot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Paths]:
     """An engine whose own sensors are a tree's; what it plans with is still this machine."""
     write(tmp_path / "tree", {f"{ZONE}/type": "cpu-thermal\n", f"{ZONE}/temp": "90000\n"})
     write(tmp_path / "tree", {"proc/pressure/memory": "some avg10=33.00 avg60=9.00 avg300=1.00 total=7\n"})
+    write(tmp_path / "tree", {"proc/meminfo": "MemTotal: 2000000 kB\nMemAvailable: 20000 kB\n"})
     write(tmp_path / "site", {"sitecustomize.py": SITE})
     monkeypatch.setenv("TREE", str(tmp_path / "tree"))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
@@ -107,4 +108,7 @@ def test_a_hot_board_is_spared_and_everybody_learns_it(hot: Paths) -> None:
     (started,) = [event for event in asked(again) if isinstance(event, Started)]
     assert started.n_ctx == full // 2
     assert str(full) in (started.stepped_down_from or "")
+    # Nothing has died, and nobody is told so.
+    assert started.step_down.startswith("Memory was tight in the hour before loading (work on this machine waited")
+    assert "with only 20 MB available): using a smaller plan than smollm2" in started.step_down
     again.close()

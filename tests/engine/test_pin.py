@@ -19,6 +19,7 @@ from edgechat.engine import client, steps
 from edgechat.engine.choice import Choice, choose
 from edgechat.engine.request import Wish
 from edgechat.engine.steps import SteppedDown
+from edgechat.engine.tightness import Tightness
 from edgechat.errors import DoesNotFitError
 from edgechat.models.installed import Pin, starter, write_pin
 from edgechat.paths import Paths
@@ -83,8 +84,23 @@ def test_where_a_person_gets_a_smaller_plan_a_script_gets_a_refusal_with_the_way
 def test_a_pin_without_a_context_has_the_default_one_in_scripts(paths):
     write_pin(paths, Pin("smollm2-135m-instruct", "Q4_1", None))
     assert chosen(paths, Wish()).plan.settings.n_ctx > 4096
-    for cap in (None, 2048):
-        assert chosen(paths, Wish(exact=True), n_ctx_cap=cap).plan.settings.n_ctx == 4096
+    for tight in (None, Tightness(2048)):
+        assert chosen(paths, Wish(exact=True), tight=tight).plan.settings.n_ctx == 4096
+
+
+def test_why_a_plan_is_smaller_is_said_by_its_cause(paths):
+    write_pin(paths, None)
+    full = chosen(paths, Wish())
+    assert (full.stepped_down_from, full.stepped_down_why) == (None, "")
+    tight = chosen(paths, Wish(), tight=Tightness(2048, "work waited"))
+    assert tight.stepped_down_from == f"{full.label} n_ctx {full.plan.settings.n_ctx} KV f16"
+    assert tight.stepped_down_why == "Memory was tight in the hour before loading (work waited)"
+    died = SteppedDown({full.label: full.plan.memory.host})
+    for tightness in (None, Tightness(2048)):
+        assert chosen(paths, Wish(), stepped_down=died, tight=tightness).stepped_down_why == "Memory ran out earlier"
+    # A death of something larger than what is wanted here changes nothing, so it is no cause.
+    other = SteppedDown({full.label: 2 * full.plan.memory.host})
+    assert chosen(paths, Wish(), stepped_down=other, tight=Tightness(2048)).stepped_down_why.startswith("Memory was")
 
 
 def test_only_a_pin_is_exact(paths):
