@@ -76,6 +76,8 @@ class Admission:
         """By the name that a request gave, where its cells lie that are to be kept on disk, and their tokens."""
         self._asked: dict[int, tuple[Reader, int]] = {}
         """Who asked the single question that is parked in a slot, and how many of its tokens any other one shares."""
+        self._over: dict[int, int] = {}
+        """The same for those who have hung up."""
 
     def admit(self, running: list[Sequence]) -> Sequence | None:
         """Begin the request that has waited longest, or None when there is none or it is better to wait.
@@ -94,6 +96,7 @@ class Admission:
         # A resumed answer's tokens are read again like a prompt, so a reused prefix may include them.
         known = waiting.prompt + request.resume
         spared = waiting.request.is_batch and not self._cells.leaves_room(n_prompt + max_tokens)
+        self._shed(known)
         grant = None if spared else self._cells.admit(known, n_prompt + max_tokens)
         if grant is None:
             if not waiting.was_told:
@@ -101,10 +104,11 @@ class Admission:
                 waiting.reader.send(Queued(f"behind {len(running)} running"), waiting.request_id)
             return None
         self.waiting.remove(waiting)
-        self._asked.pop(grant.slot, None)
         for slot in grant.evicted:
-            self._asked.pop(slot, None)
             self._context.drop(slot)
+        for slot in (grant.slot, *grant.evicted):
+            self._asked.pop(slot, None)
+            self._over.pop(slot, None)
         reused = grant.reused
         if not self._context.drop(grant.slot, reused):
             # The model cannot forget a tail after all: start this sequence from nothing.
@@ -226,15 +230,26 @@ class Admission:
                 self._cells.forget(slot)
 
     def left(self, asker: Connection) -> None:
-        """Somebody has hung up, and will not follow up what he asked: only what the next question shares is kept.
+        """Somebody has hung up, and will not follow up what he asked.
 
-        Not so for clients that stay on, such as a server: they speak for others, over a connection for each answer.
+        Clients that stay on, such as a server, may: they speak for others, over a connection for each answer.
         """
-        if asker.keeps:
-            return
-        for slot in [slot for slot, (each, _) in self._asked.items() if each is asker]:
-            _, n_shared = self._asked.pop(slot)
-            if n_shared < len(self._cells.parked(slot)):
+        if not asker.keeps:
+            gone = {slot: n_shared for slot, (each, n_shared) in self._asked.items() if each is asker}
+            self._over.update(gone)
+            self._asked = {slot: each for slot, each in self._asked.items() if slot not in gone}
+
+    def _shed(self, known: tuple[int, ...]) -> None:
+        """Another question begins: of those that nobody follows up only what all questions share is worth its cells.
+
+        Asked once more, word for word, such a question is found whole.
+        """
+        for slot, n_shared in tuple(self._over.items()):
+            parked = self._cells.parked(slot)
+            if common_prefix(parked, known) > n_shared:
+                continue
+            del self._over[slot]
+            if n_shared < len(parked):
                 if n_shared and self._context.drop(slot, n_shared):
                     self._cells.shorten(slot, n_shared)
                 else:

@@ -112,6 +112,12 @@ class Cells:
         parked = [each for each in self._parked if each in self._passing]
         return parked[: max(len(parked) - MAX_PASSING, 0)]
 
+    def shorten(self, slot: int, n_tokens: int) -> None:
+        """Of a parked sequence only its first tokens are worth keeping; they hold no picture."""
+        self._parked[slot] = self._parked[slot][:n_tokens]
+        self._beyond[slot] = 0
+        self._passing.discard(slot)
+
     def parked(self, slot: int) -> tuple[int, ...]:
         """The tokens that lie parked in a slot."""
         return self._parked.get(slot, ())

@@ -129,6 +129,8 @@ class DecodeLoop:
 
     def _cancel_of(self, connection: Connection, request_id: int | None) -> None:
         self._cancel(lambda each: each.reader is connection and request_id in {None, each.request_id})
+        if request_id is None:
+            self._admission.left(connection)
 
     def _prepare(self, connection: Connection, request_id: int, request: Request) -> None:
         """Render and tokenize; a request that can never run is refused here."""

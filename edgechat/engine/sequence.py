@@ -75,6 +75,8 @@ class Sequence:
     """Pictures in the prompt, by the index of their first token: read apart from the text around them."""
     n_static: int = 0
     """Leading prompt tokens worth keeping on disk once they are computed; 0 when there are none, or they are there."""
+    n_shared: int = 0
+    """Leading prompt tokens that another question under the same instructions has too."""
     generated: list[int] = field(default_factory=list)
     n_forced: int = 0
     """Generated tokens that were the only ones possible, and so were not sampled."""

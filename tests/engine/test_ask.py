@@ -53,6 +53,22 @@ def test_greedy_answers_are_the_same_from_a_new_and_a_warm_engine(cli: Cli) -> N
     assert stats["cached_tokens"] == int(str(stats["prompt_tokens"])) - 1
 
 
+def test_a_question_is_found_whole_until_another_one_is_asked(cli: Cli) -> None:
+    """What only its asker could follow up must not be looked at by every token of every later answer."""
+    ask = ("ask", "--temp", "0", "-n", "4", "--stats=json")
+
+    def cached(question: str) -> int:
+        stats = stats_of(cli(*ask, question).stderr)
+        return int(str(stats["prompt_tokens"])) - int(str(stats["cached_tokens"]))
+
+    sea, hills = "Tell me about the sea. " * 8, "What are the hills made of? " * 8
+    whole = cached(sea)
+    assert cached(sea) == 1
+    assert cached(hills) > 40
+    assert cached(sea) > 40
+    assert cached(sea) < whole, "the template's opening words are still there"
+
+
 def test_a_seed_makes_sampling_repeatable(cli: Cli) -> None:
     ask = ("ask", "Invent a name.", "--temp", "1.5", "-n", "24", "--seed")
     assert cli(*ask, "7").stdout == cli(*ask, "7").stdout

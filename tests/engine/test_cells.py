@@ -165,3 +165,13 @@ def test_a_parked_picture_takes_all_of_its_cells():
     assert grant.evicted == (slot,)
     cells.park(grant.slot, (77, 78))
     assert cells.free == 998
+
+
+def test_of_a_question_that_is_over_its_shared_beginning_stays():
+    cells = Cells(1000, 3)
+    slot = admitted(cells, tuple(range(200)), 300).slot
+    cells.park(slot, tuple(range(200)))
+    cells.shorten(slot, 24)
+    assert cells.free == 976
+    grant = admitted(cells, (*range(24), 77, 78), 800)
+    assert (grant.slot, grant.reused, grant.evicted) == (slot, 24, ())
