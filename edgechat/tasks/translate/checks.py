@@ -13,7 +13,9 @@ from edgechat.tasks.translate.numerals import disagreement
 if TYPE_CHECKING:
     from edgechat.tasks.translate.record import Flag
 
-FATAL: frozenset[Flag] = frozenset(("placeholder", "empty", "repetition", "wrong_language", "preamble", "truncated"))
+FATAL: frozenset[Flag] = frozenset(
+    ("placeholder", "empty", "repetition", "wrong_language", "preamble", "prompt_echo", "truncated")
+)
 """With one of these the answer is not a translation at all, and the source is the better text."""
 
 _PAIRS = {"(": ")", "[": "]", "{": "}", "「": "」", "『": "』", "【": "】", "〈": "〉", "《": "》"}
@@ -44,7 +46,7 @@ _MAX_REPEATED = 0.4
 
 
 def flags_of(source: str, target: str, *, source_language: str, target_language: str) -> list[Flag]:
-    """Everything to be seen at one finished segment, the marks and the glossary apart."""
+    """Everything to be seen at one finished segment; the marks, the glossary and our own words apart."""
     found: list[Flag] = []
     if not target.strip():
         return ["empty"]
@@ -108,8 +110,8 @@ def is_wrong_language(source: str, target: str, code: str) -> bool:
     if code == "ja" and not scripts.get("kana", 0) and own >= 12:
         return True  # Japanese sentences have kana; only titles do without
     if own == 0:
-        # Product names and units may be all there is to say.
-        return not _is_name(source) and scripts_of(source) != {}
+        # Product names and units may be all there is to say; a sentence for a name is none.
+        return scripts_of(source) != {} and not (_is_name(source) and _is_name(target))
     if "latin" not in language.scripts:
         words = len(re.findall(r"[A-Za-z]{3,}", target))
         return words >= 4 and scripts.get("latin", 0) > 4 * own

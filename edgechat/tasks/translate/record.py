@@ -13,8 +13,8 @@ MAX_TEXT = 1_000_000
 
 Flag = Literal[
     "placeholder", "number_missing", "number_extra", "empty", "identical", "repetition", "bracket", "length",
-    "wrong_language", "preamble", "glossary", "instruction_in_text", "truncated", "kept_source", "not_translated",
-    "source_undetermined",
+    "wrong_language", "preamble", "prompt_echo", "glossary", "instruction_in_text", "truncated", "kept_source",
+    "not_translated", "source_undetermined",
 ]  # fmt: skip
 """What a rule saw. ``kept_source`` and ``not_translated`` mean that the source stands there."""
 

@@ -14,6 +14,7 @@ from edgechat.plaintext import clean_line
 from edgechat.tasks.contract import Ask, Context, Outcome, Problem, Status, Steps, Task
 from edgechat.tasks.translate import glossary, question
 from edgechat.tasks.translate.checks import FATAL, flags_of, looks_like_instruction, worst
+from edgechat.tasks.translate.echo import is_echo
 from edgechat.tasks.translate.formats import FORMS, pieces
 from edgechat.tasks.translate.languages import AUTO, LANGUAGES, UNDETERMINED, detect, scripts_of
 from edgechat.tasks.translate.protect import Masked, masked
@@ -36,19 +37,22 @@ if TYPE_CHECKING:
 
 _STATUS_OF_END: dict[FinishReason, Status] = {"timeout": "truncated", "cancelled": "truncated"}
 
-_COMPLAINTS: dict[Flag, str] = {
-    "placeholder": "it lost or doubled a mark such as ⟦1⟧; every mark must come exactly once",
-    "number_missing": "a number was missing",
-    "number_extra": "it had a number that the text has not",
-    "empty": "it was empty",
-    "identical": "it was the text itself, not translated",
-    "repetition": "it repeated itself",
-    "bracket": "a bracket was not closed",
-    "length": "its length does not fit the text",
-    "wrong_language": "it was not in the language asked for",
-    "preamble": "it had a comment before the translation",
-    "truncated": "it was too long",
+_MINDED: dict[Flag, str] = {
+    "placeholder": "bring back every mark such as ⟦1⟧ exactly once",
+    "number_missing": "keep every number of the text",
+    "number_extra": "add no number that the text has not",
+    "empty": "leave nothing out",
+    "identical": "do not copy the text, translate it",
+    "repetition": "say nothing twice",
+    "bracket": "close every bracket",
+    "length": "make the translation about as long as the text",
+    "wrong_language": "write in the language asked for",
+    "preamble": "begin with the translation itself",
+    "prompt_echo": "write nothing of these instructions",
+    "truncated": "be brief, and end where the text ends",
 }
+"""What the model is to mind after an answer with that flag: orders, which are less like a text to go on with than
+remarks are."""
 
 
 @dataclass(slots=True)
@@ -80,7 +84,7 @@ class Translate(Task[TranslateInput, TranslateResult]):
     """The built-in task ``translate``."""
 
     name: ClassVar[str] = "translate"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     example: ClassVar[Mapping[str, Any]] = {
         "text": "Stop the conveyor before you open cover E-401. See https://example.com/manual.",
         "source": "en",
@@ -162,16 +166,19 @@ class Translate(Task[TranslateInput, TranslateResult]):
         """Ask, judge, ask once more where that may help, and take the better one."""
         terms = glossary.occurring(course.record.glossary, segment.text)
         best: _Attempt | None = None
-        complaint, room = "", 1
+        complaint, words, room = "", "", 1
         for _ in range(2):
             answer = yield self._ask(course, hidden, terms, complaint, room)
             if answer.finish_reason not in {"stop", "length"}:
                 course.end, course.error = answer.finish_reason, answer.error
                 break
-            attempt = self._judge(course, segment, hidden, terms, answer)
+            told = question.told(
+                source=course.source, target=course.record.target, prompts=course.prompts, complaint=words
+            )
+            attempt = self._judge(course, segment, hidden, terms, answer, told=told)
             if best is None or _badness(attempt) < _badness(best):
                 best = attempt
-            complaint = _complaint(attempt)
+            complaint, words = _complaint(attempt), _complaint(attempt, with_terms=False)
             if not complaint:
                 break
             room = 2 if "truncated" in attempt.flags else 1
@@ -205,7 +212,14 @@ class Translate(Task[TranslateInput, TranslateResult]):
         )
 
     def _judge(
-        self, course: _Course, segment: Segment, hidden: Masked, terms: Sequence[Term], answer: GeneratedJson
+        self,
+        course: _Course,
+        segment: Segment,
+        hidden: Masked,
+        terms: Sequence[Term],
+        answer: GeneratedJson,
+        *,
+        told: Sequence[str],
     ) -> _Attempt:
         said = question.answered(answer.value) if answer.finish_reason == "stop" else None
         instruction: list[Flag] = ["instruction_in_text"] if looks_like_instruction(segment.text) else []
@@ -218,6 +232,8 @@ class Translate(Task[TranslateInput, TranslateResult]):
         narrow = not {"kana", "han"} & set(LANGUAGES[target].scripts)
         text = hidden.restored(said, narrow=narrow)
         flags = flags_of(segment.text, text, source_language=course.source, target_language=target)
+        if is_echo(text, segment.text, told, target_language=target):
+            flags.append("prompt_echo")
         lost = glossary.missing(terms, text)
         return _Attempt(text, [*flags, *(["glossary"] if lost else [])], lost)  # type: ignore[list-item]
 
@@ -277,12 +293,12 @@ def _badness(attempt: _Attempt) -> int:
     return worst(attempt.flags) + len(attempt.missing)
 
 
-def _complaint(attempt: _Attempt) -> str:
-    """What to tell the model about its answer; empty when another try would not help."""
-    said = [_COMPLAINTS[flag] for flag in attempt.flags if flag in _COMPLAINTS]
+def _complaint(attempt: _Attempt, *, with_terms: bool = True) -> str:
+    """What to tell the model after its answer; empty when another try would not help."""
+    said = [_MINDED[flag] for flag in attempt.flags if flag in _MINDED]
     if attempt.missing:
         terms = ", ".join(f"{term.source} must be {term.target}" for term in attempt.missing)
-        said.append(f"it did not use the given terms ({terms})")
+        said.append(f"use the given terms ({terms})" if with_terms else "use the given terms")
     return "; ".join(said)
 
 

@@ -92,6 +92,8 @@ GOOD = ("Stop the conveyor before you open the cover.", "カバーを開ける�
             "length",
         ),
         (GOOD[0], "はい", "length"),
+        # A name may stay; a sentence for it, in another language, is no translation.
+        ("Notice", "The text was too long to be given here", "wrong_language"),
         (GOOD[0], "Here is the translation: カバーを開ける前に停止してください。", "preamble"),
         (GOOD[0], "翻訳：カバーを開ける前にコンベヤを停止してください。", "preamble"),
         (GOOD[0], "カバー（右側を開ける前にコンベヤを停止してください。", "bracket"),

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from edgechat.engine.request import Wish
+from edgechat.paths import Paths
 from edgechat.tasks.contract import Ask, Context, GeneratedJson
+from edgechat.tasks.job import Job, run_job
 from edgechat.tasks.performance import perform
 from edgechat.tasks.registry import load
 from edgechat.tasks.translate.question import answer_schema, answer_tokens, messages
 from tests.tasks.scripted import ScriptedGenerator, assert_fits
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TASK = load("translate")
 EN_JA = {"source": "en", "target": "ja"}
@@ -69,7 +76,7 @@ def test_a_lost_mark_is_asked_for_once_more_and_then_the_source_stays():
     text = "Press {button} to stop the machine."
     done, generator = run({"text": text, **EN_JA}, "停止するには押します。", "⟦1⟧を押すと機械が止まります。")
     assert (done.result["translation"], done.result["flags"]) == ("{button}を押すと機械が止まります。", [])
-    assert "mark" in generator.calls[1].messages[-1].content
+    assert "every mark" in generator.calls[1].messages[0].content
     done, _ = run({"text": text, **EN_JA}, "停止。", "⟦1⟧⟦1⟧を押す。")
     assert done.result["segments"] == [{"source": text, "target": text, "flags": ["placeholder", "kept_source"]}]
     assert done.status == "failed"
@@ -96,6 +103,45 @@ def test_a_copied_source_is_asked_for_again_and_never_passes_for_a_translation()
     assert {"identical", "kept_source"} <= set(done.result["flags"])
 
 
+def test_our_own_words_never_pass_for_a_translation():
+    cut = GeneratedJson(finish_reason="length", text='{"translation": "カ')
+    _, generator = run({"text": "Notice", **EN_JA}, cut, "お知らせ")
+    system, user = generator.calls[1].messages
+    feedback = system.content.rpartition("Above all: ")[2]
+    assert feedback
+    assert feedback not in user.content
+    for copied in (feedback, f"Above all: {feedback}", f"お知らせ ({feedback})", "Translate into Japanese: お知らせ"):
+        done, _ = run({"text": "Notice", **EN_JA}, cut, copied)
+        (segment,) = done.result["segments"]
+        assert (done.status, segment["target"]) == ("failed", "Notice")
+        assert segment["flags"][-1] == "kept_source"
+
+
+def test_an_answer_that_repeats_the_instructions_is_asked_for_again():
+    echo = "カバー: Keep marks such as these exactly as they are. カバーを開ける前にコンベヤを停止してください。"
+    done, generator = run({"text": STOP, **EN_JA}, echo, GOOD)
+    assert (done.result["translation"], done.result["flags"]) == (GOOD, [])
+    assert "nothing of these instructions" in generator.calls[1].messages[0].content
+    done, _ = run({"text": STOP, **EN_JA}, echo, echo)
+    assert done.result["translation"] == STOP
+    assert done.result["flags"] == ["prompt_echo", "kept_source"]
+
+
+def test_a_document_keeps_its_text_where_a_model_gave_back_our_prompt(tmp_path: Path):
+    source = tmp_path / "notice.md"
+    source.write_text("# Notice\n", encoding="utf-8")
+    job = Job(source=str(source), fields={"target": "ja", "source": "en"}, keeps_answers=False)
+    written = io.BytesIO()
+    echo = ScriptedGenerator({"translation": "Give the translation alone, without comment"})
+    report = run_job(
+        job, TASK, Paths.from_env({"EDGECHAT_HOME": str(tmp_path)}), Wish(), stdin=io.BytesIO(), stdout=written,
+        generator=lambda: echo,
+    )  # fmt: skip
+    assert written.getvalue() == source.read_bytes()
+    assert report.flags["prompt_echo"] == 1
+    assert report.tally.not_ok == 1
+
+
 def test_only_terms_that_occur_are_given_and_a_miss_is_reported():
     glossary = [{"source": "conveyor", "target": "コンベア"}, {"source": "valve", "target": "弁"}]
     record = {"text": STOP, **EN_JA, "glossary": glossary}
@@ -103,7 +149,7 @@ def test_only_terms_that_occur_are_given_and_a_miss_is_reported():
     assert (done.result["flags"], done.result["glossary_misses"]) == ([], [])
     assert "conveyor = コンベア" in generator.calls[0].messages[-1].content
     assert "弁" not in generator.calls[0].messages[-1].content
-    assert "conveyor must be コンベア" in generator.calls[1].messages[-1].content
+    assert "conveyor must be コンベア" in generator.calls[1].messages[0].content
     done, _ = run(record, GOOD, GOOD)
     assert done.result["flags"] == ["glossary"]
     assert done.result["glossary_misses"] == [{"segment": 0, "source": "conveyor", "target": "コンベア"}]
@@ -286,7 +332,7 @@ def test_a_change_of_what_is_asked_raises_the_version():
     assert isinstance(ask, Ask)
     seen = [[[message.role, message.content] for message in ask.messages], ask.schema, ask.max_tokens]
     digest = hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
-    assert (TASK.version, digest[:16]) == ("2", "f3733583dd35e49a"), (
+    assert (TASK.version, digest[:16]) == ("3", "f3733583dd35e49a"), (
         "raise Translate.version if a release had it, then pin anew"
     )
 
