@@ -28,7 +28,7 @@ from edgechat.tasks.driving.risk import Assessment, assess
 from edgechat.tasks.driving.stream import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from edgechat.tasks.driving.scene import Assumption, Scene
     from edgechat.tasks.language import Language
@@ -88,8 +88,7 @@ class Driving(Task[DrivingInput, DrivingResult]):
         result = DrivingResult.model_validate(done.result)
         head = f"{'!! ' if result.alert else ''}{result.risk:.2f} {texts.LEVELS[result.level][result.language]}"
         lines = [f"{head}: {result.reason}", *(f"- {item.text}" for item in result.countermeasures)]
-        if result.explanation:
-            lines.append(result.explanation)
+        lines.append(result.explanation or _unexplained(result, done.errors))
         return "\n".join([*lines, result.notice]) + "\n"
 
 
@@ -183,6 +182,13 @@ def _worded(result: DrivingResult, said: object) -> tuple[list[Countermeasure], 
         elif text != item.text:  # a copy of the rule's text is the rule's
             measures[i] = item.model_copy(update={"text": text, "worded_by": "model"})
     return measures, faults
+
+
+def _unexplained(result: DrivingResult, problems: Sequence[Problem]) -> str:
+    """Why there is no explanation, in the record's language; of a rejected one also what was found, in English."""
+    said = texts.UNEXPLAINED[result.explanation_status][result.language]
+    found = next((problem.message for problem in problems if problem.path == "/explanation"), "")
+    return f"[{said} {found}]" if found and result.explanation_status == "rejected" else f"[{said}]"
 
 
 def _rounded(value: float | None) -> float | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edgechat.tasks.driving.countermeasures import Code
+    from edgechat.tasks.driving.record import ExplanationStatus
     from edgechat.tasks.driving.risk import Assessment, Factor, Level
     from edgechat.tasks.driving.scene import Assumption
     from edgechat.tasks.language import Language
@@ -145,6 +146,45 @@ LEVELS: dict[Level, Words] = {
     "high": {"en": "high", "ja": "高", "zh": "高"},
     "critical": {"en": "critical", "ja": "重大", "zh": "严重"},
 }
+
+UNEXPLAINED: dict[ExplanationStatus, Words] = {
+    "pending": {
+        "en": "The model's explanation is still awaited.",
+        "ja": "モデルの説明を待っています。",
+        "zh": "正在等待模型的说明。",
+    },
+    "rejected": {
+        "en": "The model's explanation was rejected and is left out; what is above is the rules'.",
+        "ja": "モデルの説明は検査で却下したため省きました。上の内容は規則によるものです。",
+        "zh": "模型的说明未通过检查，已略去；以上内容出自规则。",
+    },
+    "timeout": {
+        "en": "There is no explanation: the model did not answer in time.",
+        "ja": "説明はありません。モデルの回答が時間内に届きませんでした。",
+        "zh": "没有说明：模型未在时限内回答。",
+    },
+    "truncated": {
+        "en": "There is no explanation: the model's answer was cut off.",
+        "ja": "説明はありません。モデルの回答が途中で切れました。",
+        "zh": "没有说明：模型的回答被截断。",
+    },
+    "failed": {
+        "en": "There is no explanation: the model could not be asked.",
+        "ja": "説明はありません。モデルに問い合わせできませんでした。",
+        "zh": "没有说明：无法询问模型。",
+    },
+    "cancelled": {
+        "en": "There is no explanation: the answer was cancelled.",
+        "ja": "説明はありません。回答が取り消されました。",
+        "zh": "没有说明：回答已被取消。",
+    },
+    "no_model": {
+        "en": "There is no explanation: no model was asked.",
+        "ja": "説明はありません。モデルがありません。",
+        "zh": "没有说明：没有模型。",
+    },
+}
+"""What stands in the place of an explanation, by why there is none."""
 
 _REASONS: dict[Factor, Words] = {
     "gap": {

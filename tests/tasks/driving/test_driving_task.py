@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from edgechat.errors import EngineError
 from edgechat.tasks.contract import Context
 from edgechat.tasks.driving.conditions import TIMES_OF_DAY, WEATHERS
+from edgechat.tasks.driving.record import ExplanationStatus
 from edgechat.tasks.driving.task import Driving
-from edgechat.tasks.driving.texts import ASSUMPTIONS, COUNTERMEASURES
+from edgechat.tasks.driving.texts import ASSUMPTIONS, COUNTERMEASURES, UNEXPLAINED
 from edgechat.tasks.driving.wording import LENGTH, wording_fault
 from edgechat.tasks.performance import perform, stages
 from tests.tasks.scripted import Hand, ScriptedGenerator, assert_fits
@@ -220,6 +221,24 @@ def test_every_text_exists_in_every_language_and_differs():
         assert set(texts) == {"ja", "en", "zh"}
         assert len(set(texts.values())) == 3
         assert all(texts.values())
+
+
+@pytest.mark.parametrize("language", ["en", "ja", "zh"])
+def test_the_text_form_says_why_there_is_no_explanation(language):
+    task, record = Driving(), {**GOOD, "language": language}
+    rejected = task.render(perform(task, record, generator=says("You are perfectly safe at 777 m.")), "text")
+    assert f"[{UNEXPLAINED['rejected'][language]} The explanation reassures" in rejected
+    for generator, status in ((None, "no_model"), (ScriptedGenerator(finish_reason="timeout"), "timeout")):
+        assert f"[{UNEXPLAINED[status][language]}]" in task.render(perform(task, record, generator=generator), "text")
+    explained = task.render(perform(task, GOOD, generator=says("The gap is short.")), "text")
+    assert "[" not in explained
+
+
+def test_every_end_of_an_explanation_has_its_words():
+    assert set(UNEXPLAINED) == set(get_args(ExplanationStatus)) - {"ok"}
+    for words in UNEXPLAINED.values():
+        assert set(words) == {"ja", "en", "zh"}
+        assert len(set(words.values())) == 3
 
 
 def test_the_text_form_leads_with_the_alert_and_ends_with_what_this_is_not():
