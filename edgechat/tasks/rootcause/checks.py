@@ -13,12 +13,13 @@ from pydantic_core import from_json
 
 from edgechat.plaintext import clean_line
 from edgechat.tasks.grounding import Ground
-from edgechat.tasks.rootcause.record import EscapeHypothesis, Flag, Hypothesis, RootCauseInput
+from edgechat.tasks.rootcause.record import CitedEvidence, EscapeHypothesis, Flag, Hypothesis
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from edgechat.tasks.contract import GeneratedJson, Schema
+    from edgechat.tasks.rootcause.record import Fact, RootCauseInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,13 @@ def usable(answer: GeneratedJson, schema: Schema) -> Said:
         summary=clean_line(value["summary"]) if _fits(value.get("summary"), parts["summary"]) else "",
         is_whole=is_whole,
     )
+
+
+def cited(record: RootCauseInput, facts: Sequence[Fact], said: Said) -> list[CitedEvidence]:
+    """The evidence that facts and hypotheses cite, once each, in the input's order: a reader can look an id up."""
+    claims = (*facts, *said.hypotheses, *((said.escape_hypothesis,) if said.escape_hypothesis else ()))
+    ids = {evidence_id for claim in claims for evidence_id in claim.evidence_ids}
+    return [CitedEvidence(id=item.id, text=clean_line(item.text)) for item in record.evidence if item.id in ids]
 
 
 def ungrounded(said: Said, record: RootCauseInput) -> list[Flag]:

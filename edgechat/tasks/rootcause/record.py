@@ -83,6 +83,13 @@ class Fact(Strict):
     evidence_ids: list[str]
 
 
+class CitedEvidence(Strict):
+    """A note or log line as the input has it, on one line and without control characters."""
+
+    id: str
+    text: str
+
+
 class Hypothesis(Strict):
     """One possible root cause, unverified."""
 
@@ -118,6 +125,8 @@ class RootCauseResult(Strict):
     observed_facts: list[Fact]
     hypotheses: Annotated[list[Hypothesis], Field(max_length=MAX_HYPOTHESES)]
     escape_hypothesis: EscapeHypothesis | None
+    cited_evidence: list[CitedEvidence]
+    """Every note and log line that a fact or a hypothesis cites, in the input's order."""
     containment: list[str]
     unknowns: list[str]
     summary: str

@@ -136,6 +136,11 @@ def _sections(result: RootCauseResult, language: Language) -> tuple[Section, ...
             ),
             claim,
         ),
+        Section(
+            words("cited"),
+            tuple((item.id, item.text) for item in result.cited_evidence),
+            (words("evidence"), words("wording")),
+        ),
         Section(words("unknowns"), tuple((text,) for text in result.unknowns)),
     ]  # fmt: skip
     if result.flags:

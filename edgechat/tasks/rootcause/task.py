@@ -12,7 +12,7 @@ from edgechat.tasks.budget import answer_tokens
 from edgechat.tasks.contract import Ask, Context, GeneratedJson, Outcome, Problem, Status, Steps, Task
 from edgechat.tasks.rootcause import page, report
 from edgechat.tasks.rootcause.alert import GATE, Alerts, passes_gate
-from edgechat.tasks.rootcause.checks import Said, ungrounded, usable
+from edgechat.tasks.rootcause.checks import Said, cited, ungrounded, usable
 from edgechat.tasks.rootcause.facts import observed_facts
 from edgechat.tasks.rootcause.question import answer_messages, answer_schema
 from edgechat.tasks.rootcause.record import AlertState, Fact, RootCauseInput, RootCauseResult
@@ -35,7 +35,7 @@ class RootCause(Task[RootCauseInput, RootCauseResult]):
     """The built-in task ``rootcause``."""
 
     name: ClassVar[str] = "rootcause"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     example: ClassVar[Mapping[str, Any]] = {
         "product_id": "PCB-2210",
         "defect_type": "solder bridge",
@@ -125,6 +125,7 @@ def _result(
         observed_facts=facts,
         hypotheses=list(said.hypotheses),
         escape_hypothesis=said.escape_hypothesis,
+        cited_evidence=cited(record, facts, said),
         containment=list(said.containment),
         unknowns=list(said.unknowns),
         summary=said.summary,

@@ -36,6 +36,8 @@ LABELS: dict[str, Words] = {
         "ja": "D4 流出原因の仮説(未検証)",
         "zh": "D4 流出原因假设(未验证)",
     },
+    "cited": {"en": "Cited evidence", "ja": "引用した根拠", "zh": "引用的证据"},
+    "wording": {"en": "As recorded", "ja": "記録の原文", "zh": "记录原文"},
     "unknowns": {"en": "Not known yet", "ja": "未確認の事項", "zh": "尚未确认的事项"},
     "summary": {"en": "Summary", "ja": "要約", "zh": "摘要"},
     "flags": {"en": "Flags", "ja": "注意", "zh": "标记"},

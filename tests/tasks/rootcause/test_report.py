@@ -79,7 +79,7 @@ def test_every_format_has_the_same_sections_and_the_notice_at_its_end(language):
     of = done(language=language)
     text, seen = markdown(of), Seen(page(of))
     headings = [line[3:] for line in text.splitlines() if line.startswith("## ")]
-    assert len(headings) == 7
+    assert len(headings) == 8
     assert all(heading in seen.text for heading in headings)
     assert text.rstrip().endswith(f"*{NOTICE[language]}*")
     assert seen.text.rstrip().endswith(NOTICE[language])
@@ -115,9 +115,19 @@ def test_what_the_model_and_the_input_wrote_stays_text(hostile):
                              "blockquote_open", "ordered_list_open", "s_open"})  # fmt: skip
     rendered = parser.render(markdown(of))
     assert rendered.count("<h1>") == 1
-    assert rendered.count("<table>") == 2
+    assert rendered.count("<table>") == 3
     assert rendered.count("<ul>") == Seen(page(of)).tags.count("ul") + 2  # the head and what people fill in
     assert re.sub(r"\s+", "", hostile) in re.sub(r"\s+", "", Seen(rendered).text)
+
+
+def test_what_is_cited_can_be_looked_up_notes_as_well_as_log_lines():
+    of = done(process_notes=[*record()["process_notes"], {"id": "N2", "text": "Nobody cites this."}])
+    assert "| N1 | Stencil changed at 08:40, not cleaned since. |" in markdown(of)
+    assert "| L1 | 09:02:11 WARN zone 4 temperature 262 C, limit 255 C |" in markdown(of)
+    assert "<td>N1</td><td>Stencil changed at 08:40, not cleaned since.</td>" in page(of)
+    for text in (markdown(of), page(of)):
+        assert "Nobody cites this." not in text
+    assert [item["id"] for item in of.result["cited_evidence"]] == ["N1", "L1"]
 
 
 def test_an_incomplete_report_says_so_at_its_head():
