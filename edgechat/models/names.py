@@ -155,7 +155,7 @@ def nearest_hint(wanted: str, known: Iterable[str]) -> str:
     """One sentence that helps after an unknown name: the nearest ones, else where all are listed."""
     if near := nearest(wanted, known):
         return f"Did you mean {' or '.join(near)}?"
-    return "See: edgechat models list"
+    return "See what there is: edgechat models list --all"
 
 
 def _named_reference(text: str, head: str, tail: str, *, colon: bool) -> ModelRef:
@@ -167,7 +167,7 @@ def _named_reference(text: str, head: str, tail: str, *, colon: bool) -> ModelRe
         hint = f"Known: {', '.join(f'{head.lower()}:{size}' for size in sizes)}." if sizes else ""
         raise ModelNotFoundError(
             f"{text} is not a model edgechat knows: {tail or 'nothing'} after the colon is not a quantization.",
-            hint=hint or "Write NAME or NAME:QUANT (for example :q4_k_m); names: edgechat models list",
+            hint=hint or "Write NAME or NAME:QUANT (for example :q4_k_m); names: edgechat models list --all",
         )
     return ModelRef("catalog", head.lower(), tail.upper())
 

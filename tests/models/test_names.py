@@ -139,7 +139,7 @@ def test_the_nearest_name_comes_first(wanted: str, first: str) -> None:
 def test_nothing_near_is_nothing() -> None:
     assert nearest("xyzzy", KNOWN) == []
     assert nearest("...", KNOWN) == []
-    assert nearest_hint("xyzzy", KNOWN) == "See: edgechat models list"
+    assert nearest_hint("xyzzy", KNOWN) == "See what there is: edgechat models list --all"
 
 
 def test_a_hint_names_at_most_three() -> None:
