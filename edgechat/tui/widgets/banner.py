@@ -13,7 +13,7 @@ class Banner(Static):
 
     DEFAULT_CSS = """
     Banner {
-        display: none; height: auto; max-height: 4; padding: 0 1;
+        display: none; height: auto; max-height: 50%; padding: 0 1;
         background: $warning-muted; color: $text-warning;
     }
     Banner.-trouble { background: $error-muted; color: $text-error; }
