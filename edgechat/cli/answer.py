@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgechat.cli.terminal import say
 from edgechat.engine.events import Done, Event, Loading, Prefill, Queued, Recovered, Slowed, Started, Text, Trimmed
 
 if TYPE_CHECKING:
@@ -99,8 +100,8 @@ class AnswerView:
             if event.stepped_down_from and (before.quant, before.n_ctx) != (event.quant, event.n_ctx):
                 self._note(f"It goes on with {event.model}:{event.quant}, n_ctx {event.n_ctx}.")
             return  # an answer that goes on after a restart
-        if event.stepped_down_from:
-            self._note(f"Memory ran out earlier: using a smaller plan than {event.stepped_down_from}.")
+        if event.step_down:
+            self._note(event.step_down)
         if event.is_starter:
             self._note(STARTER_NOTE)
         if self._trimmed is not None:
@@ -154,7 +155,7 @@ class AnswerView:
         if self._stats == "json":
             click.echo(json.dumps(self.facts(event), ensure_ascii=False), err=True)
         elif self._stats == "text":
-            click.echo(self._summary(event), err=True)
+            say(self._summary(event))
 
     @staticmethod
     def _larger(started: Started | None) -> str:
@@ -222,7 +223,7 @@ class AnswerView:
 
     def _note(self, text: str) -> None:
         self._progress.clear()
-        click.secho(text, err=True, fg="yellow")
+        say(text, fg="yellow")
 
 
 _USAGE = (

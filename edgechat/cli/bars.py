@@ -9,8 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-import click
-
+from edgechat.cli.terminal import columns, say, wrapped
 from edgechat.plaintext import clean_line
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ class Bars:
             self._rich.start()
             self._task = self._rich.add_task(self._label, total=total, completed=done)
         elif done:
-            click.echo(f"{self._label}: going on at {_size(done)} of {_size(total or 0)}", err=True)
+            say(f"{self._label}: going on at {_size(done)} of {_size(total or 0)}")
 
     def advance(self, amount: int) -> None:
         """Redraw, but no oftener than anybody can see: drawing takes the cores that hash and copy."""
@@ -67,14 +66,15 @@ class Bars:
             self._rich.update(self._task, completed=self._done)
         elif not self._terminal and self._total and _TENTH * self._done // self._total > self._shown:
             self._shown = _TENTH * self._done // self._total
-            click.echo(f"{self._label}: {_TENTH * self._shown} % of {_size(self._total)}", err=True)
+            say(f"{self._label}: {_TENTH * self._shown} % of {_size(self._total)}")
 
     def note(self, text: str) -> None:
         """Print a sentence above the bar."""
         if self._rich is not None:
-            self._rich.console.print(clean_line(text), markup=False, highlight=False, style="yellow")
+            shown = wrapped(clean_line(text), columns(sys.stderr) or self._rich.console.width)
+            self._rich.console.print(shown, markup=False, highlight=False, style="yellow", soft_wrap=True)
         else:
-            click.echo(clean_line(text), err=True)
+            say(clean_line(text))
 
     def end(self) -> None:
         """Leave the bar as it stands."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgechat.cli.model_option import require_name
+from edgechat.cli.terminal import say
 from edgechat.errors import DoesNotFitError, EngineError, ModelBusyError, WrongModelError
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def bench(model: str | None, *, as_json: bool) -> None:
     if not plans:
         raise DoesNotFitError(f"{found.label} does not fit.", hint=f"See: edgechat models plan {found.label}")
     settings = plans[0].settings
-    click.echo(f"{found.label}, n_ctx {settings.n_ctx}, {settings.n_threads} threads", err=True)
+    say(f"{found.label}, n_ctx {settings.n_ctx}, {settings.n_threads} threads")
     began = time.monotonic()
     results = calibrate(board, candidate, found.path, settings, on_trial=_announce, on_result=_report)
     keep(paths, board, file_key(found.name, found.quant, found.file_bytes), results)
@@ -88,10 +89,9 @@ def bench(model: str | None, *, as_json: bool) -> None:
     click.echo(_verdict(chosen, predicted))
     if any(item.cpu_share < DISTURBED_BELOW for item in results):
         least = min(item.cpu_share for item in results)
-        click.echo(
+        say(
             f"Other programs took up to {1 - least:.0%} of the processor meanwhile, so these figures are too low. "
-            "Measure again when the board is quiet.",
-            err=True,
+            "Measure again when the board is quiet."
         )
 
 
@@ -102,9 +102,9 @@ def _announce(settings: LoadSettings) -> None:
 
 def _report(result: Measurement | EngineError) -> None:
     if isinstance(result, EngineError):
-        click.echo(result.message, err=True)
+        say(result.message)
     else:
-        click.echo(f"prefill {result.prefill_tps:.1f}, decode {result.decode_tps:.1f} tok/s", err=True)
+        say(f"prefill {result.prefill_tps:.1f}, decode {result.decode_tps:.1f} tok/s")
 
 
 def _table(results: list[Measurement], chosen: Measurement) -> list[str]:

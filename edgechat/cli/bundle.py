@@ -9,6 +9,7 @@ import click
 
 from edgechat.board.summary import size
 from edgechat.cli.bars import Bars
+from edgechat.cli.terminal import say
 from edgechat.errors import InvalidInputError, TransferError, UsageError
 from edgechat.models.installed import InstalledModel, find
 from edgechat.models.names import parse_reference
@@ -32,7 +33,7 @@ def export(models: tuple[str, ...], directory: Path) -> None:
     accepted = licences.acceptances(paths)
     names = {model.licence for model in chosen}
     if not has_publisher(paths):
-        click.echo("Making the keys that sign exports; keep a copy: edgechat models keys backup DIR", err=True)
+        say("Making the keys that sign exports; keep a copy: edgechat models keys backup DIR")
     with Bars() as bars:
         done = write(
             chosen,
@@ -42,8 +43,8 @@ def export(models: tuple[str, ...], directory: Path) -> None:
             progress=bars,
         )
     labels = ", ".join(model.label for model in chosen)
-    click.echo(f"Bundle {done.number} with {labels} is in {directory}, {size(done.size)}.", err=True)
-    click.echo(f"Signed by {done.fingerprint}: whoever imports it for the first time compares this.", err=True)
+    say(f"Bundle {done.number} with {labels} is in {directory}, {size(done.size)}.")
+    say(f"Signed by {done.fingerprint}: whoever imports it for the first time compares this.")
 
 
 @click.command("import")
@@ -63,7 +64,7 @@ def import_(directory: Path, fingerprint: str) -> None:
     with Bars() as bars:
         signer, models = take(Store(paths), directory, progress=bars)
     labels = ", ".join(model.label for model in models)
-    click.echo(f"Installed {labels or 'no model: the bundle holds none'}, signed by {signer}.", err=True)
+    say(f"Installed {labels or 'no model: the bundle holds none'}, signed by {signer}.")
 
 
 @click.group()
@@ -82,7 +83,7 @@ def list_keys() -> None:
         own = publisher(paths)
         click.echo(f"own      {own.fingerprint}  exports {own.exports}, key pair {len(own.roots)}")
     else:
-        click.echo("No keys of its own yet; the first export makes them.", err=True)
+        say("No keys of its own yet; the first export makes them.")
     for entry in trusted(paths):
         click.echo(f"trusted  {entry.fingerprint}  last bundle {entry.version}")
 
@@ -94,8 +95,8 @@ def backup(directory: Path) -> None:
     from edgechat.models.signing import backup as copy  # noqa: PLC0415
 
     own = copy(Paths.from_env(), directory)
-    click.echo(f"The keys of {own.fingerprint} are in {directory}. Keep that away from others.", err=True)
-    click.echo(f"To restore them, copy its files to {own.folder}.", err=True)
+    say(f"The keys of {own.fingerprint} are in {directory}. Keep that away from others.")
+    say(f"To restore them, copy its files to {own.folder}.")
 
 
 @keys.command()
@@ -111,7 +112,7 @@ def trust(file: Path) -> None:
         raise InvalidInputError(
             f"Cannot read {file}: {error.strerror}.", hint="It is metadata/1.root.json of the publisher's export."
         ) from error
-    click.echo(f"Bundles signed by {pin(Paths.from_env(), content)} are trusted from now on.", err=True)
+    say(f"Bundles signed by {pin(Paths.from_env(), content)} are trusted from now on.")
 
 
 @keys.command()
@@ -120,7 +121,7 @@ def rotate() -> None:
     from edgechat.models.signing import rotate as replace  # noqa: PLC0415
 
     own = replace(Paths.from_env())
-    click.echo(f"{own.fingerprint} signs with key pair {len(own.roots)} now. Make a new backup.", err=True)
+    say(f"{own.fingerprint} signs with key pair {len(own.roots)} now. Make a new backup.")
 
 
 def trust_first(paths: Paths, directory: Path, fingerprint: str) -> None:
@@ -138,7 +139,7 @@ def trust_first(paths: Paths, directory: Path, fingerprint: str) -> None:
         if not fingerprint:
             if not sys.stdin.isatty():
                 raise
-            click.echo(f"The bundle is signed by {unknown.fingerprint}, which is not trusted here yet.", err=True)
+            say(f"The bundle is signed by {unknown.fingerprint}, which is not trusted here yet.")
             click.confirm("Does the exporting machine show the same?", abort=True, err=True)
         pin(paths, unknown.root)
 

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import click
 
+from edgechat.cli.table import Column, print_table
+from edgechat.cli.terminal import say
 from edgechat.engine.client import status
 from edgechat.engine.client import stop as stop_engines
 from edgechat.paths import Paths
 
+if TYPE_CHECKING:
+    from edgechat.engine.protocol import Frame
+
+_COLUMNS = (
+    Column("PID", rank=2, is_right=True),
+    Column("MODEL"),
+    Column("N_CTX", rank=3, is_right=True),
+    Column("RSS", is_right=True),
+    Column("CLIENTS", rank=4, is_right=True),
+    Column("IDLE", rank=1, is_right=True),
+    Column("STAGE"),
+)
 _KEYS = ("pid", "model", "quant", "n_ctx", "rss_bytes", "clients", "idle_s")
 
 
@@ -24,18 +39,25 @@ def ps(*, as_json: bool) -> None:
     if not engines:
         click.echo("No engine is running.")
         return
-    click.echo(f"{'PID':>8}  {'MODEL':<40}  {'N_CTX':>7}  {'RSS':>9}  {'CLIENTS':>7}  {'IDLE':>8}  STAGE")
-    for engine in engines:
-        pid, model, quant, n_ctx, rss, clients, idle = (engine[key] for key in _KEYS)
-        label = f"{model}:{quant.lower()}" if model else "(loading)"
-        click.echo(
-            f"{pid:>8}  {label:<40}  {n_ctx or '':>7}  {rss / 1e6:>6.0f} MB  {clients:>7}  {idle:>6.0f} s  "
-            f"{engine['stage']}"
-        )
+    print_table(_COLUMNS, [_row(engine) for engine in engines])
+
+
+def _row(engine: Frame) -> tuple[str, ...]:
+    pid, model, quant, n_ctx, rss, clients, idle = (engine[key] for key in _KEYS)
+    label = f"{model}:{quant.lower()}" if model else "(loading)"
+    return (
+        str(pid),
+        label,
+        str(n_ctx or ""),
+        f"{rss / 1e6:.0f} MB",
+        str(clients),
+        f"{idle:.0f} s",
+        str(engine["stage"]),
+    )
 
 
 @click.command()
 def stop() -> None:
     """Stop the engine, ending any answer that is being written."""
     pids = stop_engines(Paths.from_env())
-    click.echo(f"Stopped engine {', '.join(map(str, pids))}." if pids else "No engine is running.", err=True)
+    say(f"Stopped engine {', '.join(map(str, pids))}." if pids else "No engine is running.")

@@ -14,6 +14,7 @@ from edgechat import config as settings
 from edgechat.cli.answer import STARTER_NOTE
 from edgechat.cli.model_option import model_option
 from edgechat.cli.pace import Pace
+from edgechat.cli.terminal import say
 from edgechat.engine.request import Wish
 from edgechat.errors import InvalidInputError, UsageError
 from edgechat.paths import Paths
@@ -122,7 +123,7 @@ def results_of(
 
     def note(text: str) -> None:
         pace.clear()
-        click.secho(clean_line(text), err=True, fg="yellow")
+        say(clean_line(text), fg="yellow")
 
     def model(identity: Identity) -> None:
         if identity.is_starter:
@@ -140,7 +141,7 @@ def results_of(
     except BaseException:
         pace.clear()
         if job.out is not None and job.out.with_name(job.out.name + SUFFIX).exists():
-            click.echo("What is done is kept: go on with the same command and --resume.", err=True)
+            say("What is done is kept: go on with the same command and --resume.")
         raise
     finally:
         pace.clear()

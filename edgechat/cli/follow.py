@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-import click
-
+from edgechat.cli.terminal import say
 from edgechat.errors import AnswerError
 from edgechat.models.installed import installed
 from edgechat.plaintext import clean_line
@@ -46,10 +45,9 @@ def follow(
     finally:
         if generator is not None:
             generator.close()
-        click.echo(
+        say(
             f"{follower.lines} lines, {follower.explained} answered by the model, {follower.dropped} dropped, "
-            f"{follower.silences} silences, {follower.not_ok} not ok.",
-            err=True,
+            f"{follower.silences} silences, {follower.not_ok} not ok."
         )
     if follower.not_ok:
         raise AnswerError(
@@ -63,4 +61,4 @@ def _write(line: Line) -> None:
 
 
 def _note(text: str) -> None:
-    click.secho(clean_line(text), err=True, fg="yellow")
+    say(clean_line(text), fg="yellow")

@@ -12,6 +12,7 @@ import click
 from edgechat.chat import intake
 from edgechat.chat.export import conversation_facts, ending, message_facts, safe_json, to_json, to_markdown
 from edgechat.chat.history import History
+from edgechat.cli.terminal import say
 from edgechat.errors import InvalidInputError, StateError, UsageError
 from edgechat.models.durable import replaceable, write_atomically
 from edgechat.paths import Paths
@@ -82,7 +83,7 @@ def search(words: tuple[str, ...], limit: int, *, as_json: bool) -> None:
         click.echo(safe_json([asdict(hit) for hit in hits]))
         return
     if not hits:
-        click.echo("Nothing found.", err=True)
+        say("Nothing found.")
     for hit in hits:
         where = "title" if hit.role is None else hit.role
         click.echo(f"{hit.conversation:>6}  {_when(hit.created_at):<16}  {where:<9}  {_lit(hit)}")
@@ -111,7 +112,7 @@ def export(conversations: tuple[str, ...], form: str | None, out: Path | None) -
         write_atomically(out, text.encode())
     except OSError as error:
         raise StateError(f"Cannot write {out}: {error.strerror}.", hint="Choose another place with --out.") from error
-    click.echo(f"Wrote {len(chosen)} conversation(s) to {out}.", err=True)
+    say(f"Wrote {len(chosen)} conversation(s) to {out}.")
 
 
 @history.command("import")
@@ -123,10 +124,10 @@ def import_command(file: str) -> None:
     with History.open(Paths.from_env()) as kept:
         added, known = kept.add(found.transcripts)
     for note in found.notes:
-        click.echo(f"{clean_line(name)}: {note}", err=True)
+        say(f"{clean_line(name)}: {note}")
     if known:
-        click.echo(f"{known} conversation(s) were here already and stay as they are.", err=True)
-    click.echo(f"Imported {len(added)} conversation(s)" + (f": {_ranges(added)}." if added else "."), err=True)
+        say(f"{known} conversation(s) were here already and stay as they are.")
+    say(f"Imported {len(added)} conversation(s)" + (f": {_ranges(added)}." if added else "."))
 
 
 @history.command()
@@ -144,12 +145,12 @@ def rm(conversations: tuple[str, ...], *, undo: bool, purge: bool) -> None:
         for number in numbers:
             (kept.restore if undo else kept.delete)(number)
         if purge:
-            click.echo(f"Removed {kept.purge(numbers or None)} conversation(s) for good.", err=True)
+            say(f"Removed {kept.purge(numbers or None)} conversation(s) for good.")
         elif undo:
-            click.echo(f"Brought back {_ranges(numbers)}.", err=True)
+            say(f"Brought back {_ranges(numbers)}.")
         else:
             again = " ".join(map(str, numbers))
-            click.echo(f"Removed {_ranges(numbers)}. Undo: edgechat history rm --undo {again}", err=True)
+            say(f"Removed {_ranges(numbers)}. Undo: edgechat history rm --undo {again}")
 
 
 def _number(kept: History, given: str) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgechat.cli.terminal import say
 from edgechat.engine import log
 from edgechat.errors import StateError
 from edgechat.paths import Paths
@@ -50,7 +51,7 @@ def logs(which: tuple[str, ...], *, follow: bool, n_lines: int) -> None:
             _say(name, line)
         followed.append(Followed(name, file, end))
     if not any(each.end for each in followed) and not follow:
-        click.echo(f"Nothing has been written yet in {log.path(state).parent}.", err=True)
+        say(f"Nothing has been written yet in {log.path(state).parent}.")
     while follow:
         for each in followed:
             for line in each.news():

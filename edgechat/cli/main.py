@@ -11,6 +11,7 @@ from typing import NoReturn
 import click
 
 from edgechat.cli.ending import Terminated, leave, prepare
+from edgechat.cli.terminal import say
 from edgechat.errors import EdgechatError, ExitCode, StateError
 from edgechat.version import __version__
 
@@ -53,6 +54,9 @@ _SYNONYMS = {
 
 _UNWRITABLE = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO))
 """What a stream without a name says that cannot take more: files of ours are named by whoever writes them."""
+
+
+_HANGING = " " * len("edgechat: ")
 
 
 class LazyGroup(click.Group):
@@ -144,7 +148,7 @@ def explain(error: BaseException) -> int:
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
     if isinstance(error, click.ClickException):
-        error.show()
+        _show_usage(error)
         return ExitCode.USAGE
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
         return ExitCode.INTERRUPTED
@@ -163,13 +167,23 @@ def explain(error: BaseException) -> int:
     return ExitCode.DEFECT
 
 
+def _show_usage(error: click.ClickException) -> None:
+    """What click says of wrong arguments, its long lines wrapped as ours are."""
+    from io import StringIO  # noqa: PLC0415
+
+    shown = StringIO()
+    error.show(shown)
+    for line in shown.getvalue().splitlines():
+        say(line)
+
+
 def report(error: EdgechatError) -> None:
     """One error on standard error: what happened, then what to do."""
     from edgechat.plaintext import clean_line  # noqa: PLC0415
 
-    click.secho(f"edgechat: {clean_line(error.message)}", err=True, fg="red", color=_color())
+    say(f"edgechat: {clean_line(error.message)}", hanging=_HANGING, fg="red", color=_color())
     if error.hint:
-        click.echo(f"  {clean_line(error.hint)}", err=True)
+        say(clean_line(error.hint), indent="  ")
 
 
 def _report_defect(error: Exception) -> None:
@@ -184,8 +198,8 @@ def _report_defect(error: Exception) -> None:
     except (EdgechatError, OSError):
         where = "".join(traceback.format_exception_only(error)).strip()
     what = f"edgechat: this is a defect in edgechat ({type(error).__name__}: {error})."
-    click.secho(what, err=True, fg="red", color=_color())
-    click.echo(f"  {where}", err=True)
+    say(what, hanging=_HANGING, fg="red", color=_color())
+    say(where, indent="  ")
 
 
 def _color() -> bool | None:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgechat.board.summary import size
+from edgechat.cli.table import Column, print_table
+from edgechat.cli.terminal import say
 from edgechat.config import LEAST_N_CTX
 from edgechat.errors import ModelNotFoundError, TransferError, UsageError
 from edgechat.models.installed import STARTER_NAME, Pin, damaged, find, installed, read_pin, write_pin
@@ -21,8 +23,6 @@ from edgechat.paths import Paths
 from edgechat.plaintext import clean_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgechat.models.installed import InstalledModel
     from edgechat.models.verify import Verdict
 
@@ -38,6 +38,20 @@ _ELSEWHERE = {
 }
 """Name -> (where it lives, the line ``--help`` shows)."""
 _AUTO = "auto"
+_INSTALLED = (
+    Column("  MODEL"),
+    Column("SIZE"),
+    Column("LICENCE", rank=1, least=10),
+    Column("LANGUAGES", rank=2, least=9),
+    Column("FROM", rank=3, least=12),
+)
+_CATALOG = (
+    Column("  CATALOG"),
+    Column("BOARD"),
+    Column("FILES", may_go_below=True),
+    Column("LICENCE", rank=1, least=20),  # room for the remark that it has to be accepted
+    Column("LANGUAGES", rank=2, least=9),
+)
 
 
 class ModelsGroup(click.Group):
@@ -94,7 +108,7 @@ def use(model: str, n_ctx: int | None) -> None:
     paths = Paths.from_env()
     if model.lower() == _AUTO:
         write_pin(paths, None)
-        click.echo("The plan chooses among what is installed.", err=True)
+        say("The plan chooses among what is installed.")
         return
     ref = parse_reference(model)
     if ref.kind == "path":
@@ -103,7 +117,7 @@ def use(model: str, n_ctx: int | None) -> None:
         raise UsageError(f"{model} is a repository.", hint=f"Fetch it first: edgechat models pull {model}")
     chosen = find(paths, ref.name, ref.quant or None)
     write_pin(paths, Pin(chosen.name, chosen.quant, n_ctx))
-    click.echo(f"Using {chosen.label}{f' with a context of {n_ctx}' if n_ctx else ''} from now on.", err=True)
+    say(f"Using {chosen.label}{f' with a context of {n_ctx}' if n_ctx else ''} from now on.")
 
 
 @models.command()
@@ -121,10 +135,10 @@ def rm(model: str, *, yes: bool) -> None:
         click.confirm(f"Remove {ref.name} in {', '.join(quants)}?", abort=True, err=True)
     freed = sum(store.remove(ref.name, quant) for quant in quants)
     store.sweep()
-    click.echo(f"Removed {', '.join(f'{ref.name}:{quant}' for quant in quants)}; {size(freed)} freed.", err=True)
+    say(f"Removed {', '.join(f'{ref.name}:{quant}' for quant in quants)}; {size(freed)} freed.")
     pin = read_pin(paths)
     if pin is not None and pin.model == ref.name and pin.quant in quants:
-        click.echo("It was the model in use. Choose another: edgechat models use MODEL, or use auto", err=True)
+        say("It was the model in use. Choose another: edgechat models use MODEL, or use auto")
 
 
 @models.command()
@@ -235,17 +249,15 @@ def _print_report(report: dict[str, Any]) -> None:
         for model in report["models"]
     ]
     if rows:
-        _table(("  MODEL", "SIZE", "LICENCE", "LANGUAGES", "FROM"), rows)
+        print_table(_INSTALLED, rows)
     else:
-        click.echo("No model is installed. Fetch what fits this board: edgechat models pull", err=True)
+        say("No model is installed. Fetch what fits this board: edgechat models pull")
     for entry in report["damaged"]:
-        click.secho(f"damaged: {entry['path']}: {entry['reason']}", fg="red", err=True)
+        say(f"damaged: {entry['path']}: {entry['reason']}", fg="red")
     for entry in report["unfinished"]:
-        text = f"not finished: {entry['model']}, {size(entry['bytes'])}; pull it again to go on, or rm it"
-        click.secho(text, fg="yellow", err=True)
+        say(f"not finished: {entry['model']}, {size(entry['bytes'])}; pull it again to go on, or rm it", fg="yellow")
     for entry in report["quarantined"]:
-        text = f"in quarantine: {entry['model']}, {size(entry['bytes'])}; pull it again, or rm it"
-        click.secho(text, fg="yellow", err=True)
+        say(f"in quarantine: {entry['model']}, {size(entry['bytes'])}; pull it again, or rm it", fg="yellow")
     if "catalog" in report:
         click.echo()
         catalog = [
@@ -258,21 +270,13 @@ def _print_report(report: dict[str, Any]) -> None:
             )
             for entry in report["catalog"]
         ]
-        _table(("  CATALOG", "BOARD", "FILES", "LICENCE", "LANGUAGES"), catalog)
-    click.echo(f"{report['directory']}: {size(report['free_bytes'])} free", err=True)
+        print_table(_CATALOG, catalog)
+    say(f"{report['directory']}: {size(report['free_bytes'])} free")
 
 
 def _languages(codes: list[str]) -> str:
     most = 6
     return (" ".join(codes[:most]) + (f" +{len(codes) - most}" if len(codes) > most else "")) or "-"
-
-
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    cleaned = [tuple(clean_line(cell) if cell.strip() == cell else cell for cell in row) for row in rows]
-    widths = [max(len(row[column]) for row in [head, *cleaned]) for column in range(len(head))]
-    click.secho("  ".join(cell.ljust(width) for cell, width in zip(head, widths, strict=True)).rstrip(), bold=True)
-    for row in cleaned:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _verdict_json(verdict: Verdict) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import click
 
 from edgechat.board.summary import size
 from edgechat.cli.bars import Bars
+from edgechat.cli.terminal import say
 from edgechat.errors import DoesNotFitError, EdgechatError, UsageError
 from edgechat.models.names import parse_reference
 from edgechat.models.store import Store
@@ -55,7 +56,7 @@ def pull(model: str | None, *, accept_licence: bool, force: bool, yes: bool) -> 
         hub, patience = Hub(), Patience(progress=bars)
         order = _order(paths, hub, ref, accept_licence=accept_licence, force=force, patience=patience)
         fetched = fetch(Store(paths), hub, order, progress=bars, patience=patience)
-    click.echo(f"{fetched.label} is installed: {fetched.path}", err=True)
+    say(f"{fetched.label} is installed: {fetched.path}")
 
 
 @click.command()
@@ -81,7 +82,7 @@ def add(file: Path | None, *, adopt: bool, name: str, mmproj: Path | None) -> No
     with Bars() as bars:
         projector = mmproj.expanduser() if mmproj else None
         added = take(store, file.expanduser(), name=name, projector=projector, identify=_identify, progress=bars)
-    click.echo(_added(added), err=True)
+    say(_added(added))
 
 
 def _order(paths: Paths, hub: Hub, ref: ModelRef, *, accept_licence: bool, force: bool, patience: Patience) -> Order:
@@ -112,11 +113,11 @@ def _recommended(paths: Paths, *, yes: bool) -> ModelRef | None:
     if not plan.fits:
         raise DoesNotFitError("No model of the catalog fits this board.", hint="See why: edgechat models plan")
     if any((model.name, model.quant) == (plan.model, plan.quant) for model in installed(paths)):
-        click.echo(f"{label} is what this board runs best, and it is installed.", err=True)
+        say(f"{label} is what this board runs best, and it is installed.")
         return None
-    click.echo(f"{label} is what this board runs best; {size(plan.file_bytes)} to fetch.", err=True)
+    say(f"{label} is what this board runs best; {size(plan.file_bytes)} to fetch.")
     for reason in plan.reasons[:_REASONS_SHOWN]:
-        click.echo(f"  {clean_line(reason)}", err=True)
+        say(clean_line(reason), indent="  ")
     if not yes and sys.stdin.isatty():
         click.confirm("Fetch it?", default=True, abort=True, err=True)
     return parse_reference(label)
@@ -176,7 +177,7 @@ def _adopt(store: Store) -> None:
 
     files = found(os.environ)
     if not files:
-        click.echo("Ollama, LM Studio, llama.cpp and the hub's cache hold no model here.", err=True)
+        say("Ollama, LM Studio, llama.cpp and the hub's cache hold no model here.")
     for file in files:
         try:
             with Bars() as bars:
@@ -184,9 +185,9 @@ def _adopt(store: Store) -> None:
                 model = take(store, file.path, identify=_identify, source=source, copy=False, progress=bars)
         except EdgechatError as error:
             # One file that cannot be used must not keep the others away.
-            click.secho(f"left out: {clean_line(f'{file.tool} {file.label}: {error}')}", fg="yellow", err=True)
+            say(f"left out: {clean_line(f'{file.tool} {file.label}: {error}')}", fg="yellow")
         else:
-            click.echo(f"{clean_line(f'{file.tool} {file.label}')}: {_added(model)}", err=True)
+            say(f"{clean_line(f'{file.tool} {file.label}')}: {_added(model)}")
 
 
 def _identify(sha256: str) -> Identity | None:

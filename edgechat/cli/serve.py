@@ -10,6 +10,7 @@ import click
 
 from edgechat import config as settings
 from edgechat.cli.model_option import model_option
+from edgechat.cli.terminal import BEWARE, LABEL, say, say_row
 from edgechat.engine.request import Wish
 from edgechat.extras import refuse
 from edgechat.paths import Paths
@@ -68,7 +69,7 @@ def serve(host: str, port: int, **options: Any) -> None:  # noqa: ANN401 - click
     token = Token(paths)
     if options["rotate_token"]:
         token.rotate()
-        click.echo(f"The new token is in {token.file}. A running server takes it from now on.", err=True)
+        say(f"The new token is in {token.file}. A running server takes it from now on.")
         return
     config = settings.load(paths.config)
     keep_alive = options["keep_alive"]
@@ -96,10 +97,10 @@ def serve(host: str, port: int, **options: Any) -> None:  # noqa: ANN401 - click
     app = Application(lambda: Service(paths, wanted, journal.write), guard, Limits(), _Defects(journal.write), notifier)
 
     def on_listening(at: str, bound: int) -> None:
-        click.echo(_banner(at, bound, token.file if needs_token else None), err=True)
+        _say_where(at, bound, token.file if needs_token else None)
         journal.write(f"edgechat {__version__} listens on {at} port {bound}.")
         if journal.trouble:
-            click.echo(f"  No log       {journal.trouble}", err=True)
+            say_row("No log", journal.trouble)
         if notifier is not None:
             notifier.ready(f"Listening on {at} port {bound}; the model is being loaded.")
 
@@ -111,7 +112,7 @@ def serve(host: str, port: int, **options: Any) -> None:  # noqa: ANN401 - click
     listen(app, host, port, on_listening, on_stopping)
 
 
-def _banner(host: str, port: int, token: Path | None) -> str:
+def _say_where(host: str, port: int, token: Path | None) -> None:
     """Where the server is, how to try it, and how to reach it from elsewhere."""
     is_everywhere = host in {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
     near = "127.0.0.1" if is_everywhere else f"[{host}]" if ":" in host else host
@@ -119,20 +120,16 @@ def _banner(host: str, port: int, token: Path | None) -> str:
     name = platform.node() or "BOARD"
     key = f' -H "Authorization: Bearer $(cat {token})"' if token else ""
     body = '{"messages": [{"role": "user", "content": "Hello"}]}'
-    lines = [
-        f"edgechat serves {url}/v1" + (f" (on every address of {name})" if is_everywhere else ""),
-        f"  Try it       curl {url}/v1/chat/completions{key} -H 'Content-Type: application/json' -d '{body}'",
-        f"  From afar    ssh -L {port}:{near}:{port} {name}    then use http://127.0.0.1:{port} there",
-    ]
+    say(f"edgechat serves {url}/v1" + (f" (on every address of {name})" if is_everywhere else ""))
+    # One line however long: it is there to be copied.
+    curl = f"curl {url}/v1/chat/completions{key} -H 'Content-Type: application/json' -d '{body}'"
+    click.echo(f"  {'Try it':<{LABEL - 2}}{curl}", err=True)
+    say_row("From afar", f"ssh -L {port}:{near}:{port} {name}    then use http://127.0.0.1:{port} there")
     if token:
-        lines += [
-            f"  Token        {token} (the API key of clients; a new one: edgechat serve --rotate-token)",
-            "  Beware       over plain HTTP whoever listens on the network can read the token and the text;",
-            "               use ssh as above, or a reverse proxy with TLS (docs/serve.md)",
-        ]
+        say_row("Token", f"{token} (the API key of clients; a new one: edgechat serve --rotate-token)")
+        say_row("Beware", BEWARE)
     else:
-        lines.append("  Access       this machine only, without a token")
-    return "\n".join(lines)
+        say_row("Access", "this machine only, without a token")
 
 
 class _Defects:

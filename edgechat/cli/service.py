@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgechat.cli.terminal import say
 from edgechat.errors import EdgechatError, ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -65,14 +66,9 @@ def install(arguments: tuple[str, ...], *, is_system: bool, dry_run: bool) -> No
     if not is_system:
         _linger()
     _explain(unit, choice, board)
-    click.echo(
-        f"It runs, and starts at every boot. The unit is {manager.file}; see `edgechat service status`.", err=True
-    )
+    say(f"It runs, and starts at every boot. The unit is {manager.file}; see `edgechat service status`.")
     if is_system:
-        click.echo(
-            "Who is in the group edgechat uses its engine too: sudo usermod -aG edgechat NAME, then log in anew.",
-            err=True,
-        )
+        say("Who is in the group edgechat uses its engine too: sudo usermod -aG edgechat NAME, then log in anew.")
 
 
 @service.command()
@@ -84,7 +80,7 @@ def remove(*, is_system: bool) -> None:
 
     manager = Systemd.of(is_system=is_system, say=lambda text: click.echo(f"  {text}", err=True))
     if not manager.file.exists():
-        click.echo(f"There is no service: {manager.file} does not exist.", err=True)
+        say(f"There is no service: {manager.file} does not exist.")
         return
     if is_system:
         _require_root()
@@ -92,10 +88,8 @@ def remove(*, is_system: bool) -> None:
     manager.take_away()
     if is_system:
         remove_file(_SYSUSERS)
-        click.echo(
-            "The user edgechat and /var/lib/edgechat stay; `edgechat uninstall` says how to remove them.", err=True
-        )
-    click.echo("The service is removed.", err=True)
+        say("The user edgechat and /var/lib/edgechat stay; `edgechat uninstall` says how to remove them.")
+    say("The service is removed.")
 
 
 @service.command()
@@ -107,7 +101,7 @@ def status(*, is_system: bool) -> None:
     manager = Systemd.of(is_system=is_system, say=lambda _text: None)
     if not manager.file.exists():
         click.echo(f"not installed ({manager.file} does not exist)")
-        click.echo(f"  To install it: edgechat service install{' --system' if is_system else ''}", err=True)
+        say(f"To install it: edgechat service install{' --system' if is_system else ''}", indent="  ")
         raise click.exceptions.Exit(ExitCode.STATE)
     manager.require()
     found = manager.properties(
@@ -170,19 +164,17 @@ def _explain(unit: Unit, choice: Choice, board: Board) -> None:
     """What the memory limit was made for, on standard error."""
     need = choice.plan.memory.host
     if unit.has_memory_cgroup:
-        click.echo(
+        say(
             f"{choice.label} needs {need / 1e6:.0f} MB; the service may use {unit.memory_max / 1e6:.0f} MB, server and "
-            "reserve included.",
-            err=True,
+            "reserve included."
         )
         return
     for note in board.notes:
         if "memory cgroup" in note:
-            click.echo(note, err=True)
-    click.echo(
+            say(note)
+    say(
         f"Instead each process is limited to {unit.address_space / 1e6:.0f} MB of address space (LimitAS), which its "
-        f"plans respect; {choice.label} needs {need / 1e6:.0f} MB.",
-        err=True,
+        f"plans respect; {choice.label} needs {need / 1e6:.0f} MB."
     )
 
 
@@ -205,11 +197,11 @@ def _make_user(manager: Systemd) -> None:
 def _linger() -> None:
     """Without it a user's services end at logout and start at login."""
     done = subprocess.run(["loginctl", "enable-linger"], capture_output=True, text=True, check=False)
-    click.echo("  loginctl enable-linger", err=True)
+    say("loginctl enable-linger", indent="  ")
     if done.returncode:
-        click.echo(
-            "  It failed, so the service starts at login and ends at logout. Run: sudo loginctl enable-linger $USER",
-            err=True,
+        say(
+            "It failed, so the service starts at login and ends at logout. Run: sudo loginctl enable-linger $USER",
+            indent="  ",
         )
 
 

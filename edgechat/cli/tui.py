@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgechat.cli.terminal import BEWARE, say, say_row
 from edgechat.errors import UsageError
 from edgechat.extras import refuse
 from edgechat.paths import Paths
@@ -62,27 +63,22 @@ def _serve(host: str, port: int, allowed: tuple[str, ...], *, needs_token: bool)
         port,
         Guard(names, further),
         Guard(names, further, token.matches if needs_token else None),
-        lambda at, bound: click.echo(_banner(at, bound, token.file if needs_token else None), err=True),
+        lambda at, bound: _say_where(at, bound, token.file if needs_token else None),
     )
     if number is not None:
         raise click.exceptions.Exit(128 + number)
 
 
-def _banner(host: str, port: int, token: Path | None) -> str:
+def _say_where(host: str, port: int, token: Path | None) -> None:
     """Where it is, and how to reach it from elsewhere."""
     is_everywhere = host in {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
     near = "127.0.0.1" if is_everywhere else f"[{host}]" if ":" in host else host
     name = platform.node() or "BOARD"
-    lines = [
-        f"edgechat is at http://{near}:{port}/" + (f" (on every address of {name})" if is_everywhere else ""),
-        f"  From afar    ssh -L {port}:{near}:{port} {name}    then open http://127.0.0.1:{port}/ there",
-    ]
+    say(f"edgechat is at http://{near}:{port}/" + (f" (on every address of {name})" if is_everywhere else ""))
+    say_row("From afar", f"ssh -L {port}:{near}:{port} {name}    then open http://127.0.0.1:{port}/ there")
     if token:
-        lines += [
-            f"  Token        the page asks for what stands in {token} (a new one: edgechat serve --rotate-token)",
-            "  Beware       over plain HTTP whoever listens on the network can read the token and the text;",
-            "               use ssh as above, or a reverse proxy with TLS (docs/serve.md)",
-        ]
+        say_row("Token", f"the page asks for what stands in {token} (a new one: edgechat serve --rotate-token)")
+        say_row("Beware", BEWARE)
     else:
-        lines.append("  Access       this machine only, without a token")
-    return "\n".join([*lines, "  Ctrl+C ends it."])
+        say_row("Access", "this machine only, without a token")
+    say("Ctrl+C ends it.", indent="  ")

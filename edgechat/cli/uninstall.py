@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgechat.cli.terminal import say
 from edgechat.errors import StateError, UsageError
 from edgechat.paths import Paths
 
@@ -52,7 +53,7 @@ def uninstall(*, keep_models: bool, yes: bool) -> None:
             _remove_if_empty(paths.state.parent)
     if troubles:
         for text in troubles:
-            click.echo(f"  not removed: {text}", err=True)
+            say(f"not removed: {text}", indent="  ")
         raise StateError(f"{len(troubles)} files could not be removed.", hint="See the list above.")
     click.echo(f"Removed; {_size(sum(each.freed for _, each in found))} are free again.")
     _say_program()
@@ -87,7 +88,7 @@ def _services() -> list[Systemd]:
         if not manager.file.exists():
             continue
         if manager.is_system and os.geteuid() != 0:
-            click.echo(f"The system service {manager.file} stays: sudo edgechat service remove --system", err=True)
+            say(f"The system service {manager.file} stays: sudo edgechat service remove --system")
             continue
         found.append(manager)
     return found

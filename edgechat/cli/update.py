@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgechat.cli.bars import Bars
+from edgechat.cli.terminal import say
 from edgechat.cli.trial import try_out
 from edgechat.errors import ModelNotFoundError, StateError, UsageError
 from edgechat.models.installed import find, installed
@@ -43,7 +44,7 @@ def update(what: str | None) -> None:
             trust_first(paths, Path(what), "")
             _, models = take(store, Path(what), progress=bars, accept=accept)
             for model in models:
-                click.echo(f"{model.label}: version {model.version} is in use.", err=True)
+                say(f"{model.label}: version {model.version} is in use.")
             return
         from edgechat.models.catalog import load_catalog  # noqa: PLC0415 - 0.3 s
         from edgechat.models.hub import Hub  # noqa: PLC0415
@@ -54,7 +55,7 @@ def update(what: str | None) -> None:
         for model in _chosen(paths, what):
             patience = Patience(progress=bars)
             outcomes.append(bring(store, hub, model, catalog, accept=accept, progress=bars, patience=patience))
-            click.echo(_line(outcomes[-1]), err=True)
+            say(_line(outcomes[-1]))
     for outcome in outcomes:
         if outcome.error is not None:
             raise outcome.error
@@ -72,7 +73,7 @@ def rollback(model: str) -> None:
         raise UsageError(f"{model} is not the name of an installed model.", hint="See: edgechat models list")
     quant = ref.quant or find(paths, ref.name).quant
     left, entered = go_back(Store(paths), ref.name, quant)
-    click.echo(f"{ref.name}:{quant} uses version {entered} again, instead of {left}.", err=True)
+    say(f"{ref.name}:{quant} uses version {entered} again, instead of {left}.")
 
 
 def _chosen(paths: Paths, what: str | None) -> list[InstalledModel]:
