@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from textual.widgets import Button, Collapsible, Input, Select, TextArea
 
+from edgechat.tasks.registry import load
+from edgechat.tasks.result import TaskResult
 from edgechat.tui.screens.dialogs import AskLine, Confirm
 from edgechat.tui.screens.task import TaskScreen
 from edgechat.tui.screens.task_file import TaskFileScreen
@@ -155,6 +157,78 @@ def test_the_example_runs_and_its_result_is_a_table_json_and_files(
     assert json.loads((tmp_path / "r.json").read_text())["result"]["level"]
     assert (tmp_path / "r.csv").read_text().startswith("id,task,")
     assert (tmp_path / "r.txt").read_text().strip()
+
+
+LONG = "Defect solder bridge at U7 pins 3-4 on product PCB-2210, severity high, seen on both boards of the panel."
+
+
+def done_with(**result: object) -> TaskResult:
+    return TaskResult(id=1, task="driving", task_version="2", status="ok", result=dict(result))
+
+
+def test_a_long_value_of_a_result_wraps_and_one_that_fills_the_screen_says_where_its_rest_is(app: EdgechatApp) -> None:
+    whole = " ".join(f"word{number}" for number in range(400))
+
+    async def story(pilot: Pilot[None]) -> None:
+        await app.push_screen(TaskResultScreen(load("driving"), done_with(fact=LONG, text=whole, last="end")))
+        result = app.screen
+        assert isinstance(result, TaskResultScreen)
+        await until(pilot, lambda: result.grid.row_count == 3)
+        await until(pilot, lambda: "panel." in screen_text(app))
+        shown = " ".join(screen_text(app).split())
+        assert LONG in shown
+        assert "word0" in shown
+        assert "word399" not in shown
+        assert "j shows the rest" in shown
+        assert "end" in shown
+        await pilot.press("j", "end")
+        await until(pilot, lambda: "word399" in screen_text(app))
+
+    drive(app, story)
+
+
+@pytest.mark.parametrize(("name", "starred"), [("driving", 4), ("rootcause", 5), ("translate", 2)])
+def test_an_empty_form_has_as_many_stars_as_it_says_are_to_fill_in(app: EdgechatApp, name: str, starred: int) -> None:
+    async def story(pilot: Pilot[None]) -> None:
+        await open_task(app, pilot, name)
+        await until(pilot, lambda: "to fill in or mend" in screen_text(app))
+        shown = screen_text(app)
+        assert f"* must be filled in · {starred} to fill in or mend" in shown
+        assert sum(" * " in line for line in shown.splitlines() if "must be" not in line) == starred
+
+    drive(app, story)
+
+
+def test_two_things_wrong_with_one_field_are_one_field_to_mend(app: EdgechatApp) -> None:
+    async def story(pilot: Pilot[None]) -> None:
+        screen = await open_task(app, pilot, "rootcause")
+        await pilot.press("f6")
+        await until(pilot, lambda: screen.form.views[0].value() == "PCB-2210")
+        await until(pilot, lambda: "Ctrl+R runs it" in screen_text(app))
+        severity = field(screen, "severity")
+        assert isinstance(severity.editor, Input)
+        severity.editor.value = "11" * 150
+        await until(pilot, lambda: "1 to fill in or mend" in screen_text(app))
+        assert len(screen.form.wrong) > 1
+
+    drive(app, story, LARGE)
+
+
+def test_a_check_box_says_whether_it_is_on(app: EdgechatApp) -> None:
+    async def story(pilot: Pilot[None]) -> None:
+        screen = await open_task(app, pilot, "translate")
+        screen.query_one(Collapsible).collapsed = False
+        strict = field(screen, "strict")
+        strict.editor.focus()
+        await until(pilot, lambda: "[ ] off" in screen_text(app))
+        await pilot.press("space")
+        await until(pilot, lambda: "[x] on" in screen_text(app))
+        assert strict.value() is True
+        await pilot.press("enter")
+        await until(pilot, lambda: "[ ] off" in screen_text(app))
+        assert "strict" not in screen.form.record()
+
+    drive(app, story)
 
 
 def test_lists_grow_and_shrink_by_keyboard(app: EdgechatApp) -> None:

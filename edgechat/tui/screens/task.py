@@ -80,7 +80,9 @@ class TaskScreen(Screen[None]):
         self._whole.update(Content(event.whole))
         self._whole.display = bool(event.whole)
         if self.errand is None:
-            self._tell("Ctrl+R runs it." if not event.wrong else f"* must be filled in · {event.wrong} to mend")
+            self._tell(
+                "Ctrl+R runs it." if not event.wrong else f"* must be filled in · {event.wrong} to fill in or mend"
+            )
 
     def _tell(self, words: str) -> None:
         self._doing.update(Content(clean_line(words)))

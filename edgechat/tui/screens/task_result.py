@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 _LEAST = 20
 """Columns that values get on the narrowest screen."""
+_AROUND = 8
+"""Lines of the screen that a value may not fill: head, titles, keys, and some of its neighbours."""
+_REST = "… (j shows the rest)"
 
 
 class TaskResultScreen(Screen[None]):
@@ -52,7 +56,8 @@ class TaskResultScreen(Screen[None]):
         self.of, self.done = task, done
         self._head = Static(Content(_head(done)), id="head", markup=False)
         self._head.set_class(done.status != "ok", "-wrong")
-        self.grid: DataTable[Content] = DataTable(cursor_type="row", zebra_stripes=True)
+        # Content is drawn on one line here, whatever a row's height: only Rich's Text wraps in a cell.
+        self.grid: DataTable[Text] = DataTable(cursor_type="row", zebra_stripes=True)
         self._text = clean(json.dumps(done.to_json(), ensure_ascii=False, indent=2))
         self.json = VerticalScroll(Static(Content(self._text), markup=False), id="json", can_focus=True)
         self.banner = Banner()
@@ -82,10 +87,18 @@ class TaskResultScreen(Screen[None]):
         room = max(_LEAST, self.size.width - place - 6)
         self.grid.add_column("FIELD", width=place)
         self.grid.add_column("VALUE", width=room)
+        most = max(3, self.size.height - _AROUND)
         for name, value in found:
-            self.grid.add_row(Content(clean_line(name)), Content(clean(value)), height=None)
+            self.grid.add_row(Text(clean_line(name)), self._fitted(clean(value), room, most), height=None)
         if found:
             self.grid.move_cursor(row=min(at, len(found) - 1))
+
+    def _fitted(self, value: str, width: int, most: int) -> Text:
+        """A value in lines that wrap; one that would fill the screen ends with where its rest is."""
+        lines = Text(value).wrap(self.app.console, width)
+        if len(lines) <= most:
+            return Text(value)
+        return Text("\n").join([*lines[: most - 1], Text(_REST)])
 
     def action_turn(self) -> None:
         """The other view."""

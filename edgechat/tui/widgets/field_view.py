@@ -24,6 +24,30 @@ if TYPE_CHECKING:
     from textual.widget import Widget
 
 
+class OnOff(Checkbox):
+    """A check box that says in signs and words whether it is on; colour alone would not."""
+
+    BUTTON_LEFT, BUTTON_RIGHT = "", ""
+
+    DEFAULT_CSS = """
+    OnOff { background: transparent; }
+    OnOff > .toggle--button, OnOff.-on > .toggle--button { color: $foreground; background: $surface; }
+    """
+
+    def __init__(self, *, is_on: bool) -> None:
+        super().__init__(value=is_on, compact=True)
+        self._say_state()
+
+    def watch_value(self) -> None:
+        """Say it."""
+        self._say_state()
+        super().watch_value()
+
+    def _say_state(self) -> None:
+        self.BUTTON_INNER = "[x]" if self.value else "[ ]"
+        self.label = "on" if self.value else "off"
+
+
 class FieldView(Vertical):
     """A field with one place to write in."""
 
@@ -40,7 +64,6 @@ class FieldView(Vertical):
     FieldView Input { width: 1fr; background: $surface; }
     FieldView Input:focus { background: $panel; }
     FieldView Select { width: 1fr; }
-    FieldView Checkbox { border: none; padding: 0; background: transparent; }
     FieldView TextArea {
         width: 1fr; height: auto; min-height: 1; max-height: 6; border: none; padding: 0; background: $surface;
     }
@@ -68,7 +91,7 @@ class FieldView(Vertical):
             return Select(options, prompt=prompt, value=chosen, compact=True)
         if field.kind == "flag":
             is_set = self._initial if isinstance(self._initial, bool) else bool(field.schema.get("default"))
-            return Checkbox("", value=is_set, compact=True)
+            return OnOff(is_on=is_set)
         if field.kind in {"text", "json"}:
             return TextArea(clean(cell), soft_wrap=True, tab_behavior="focus", compact=True, show_line_numbers=False)
         made = Input(clean_line(cell), compact=True, select_on_focus=False)
@@ -77,7 +100,7 @@ class FieldView(Vertical):
 
     def compose(self) -> ComposeResult:
         """Label, editor and unit in a row; what is to be said below."""
-        mark = " *" if self.field.is_required and self.field.name else ""
+        mark = " *" if _must_be_filled(self.field) else ""
         with Horizontal():
             yield Static(Content(clean_line(self.field.label) + mark), classes="label", markup=False)
             yield self.editor
@@ -102,6 +125,8 @@ class FieldView(Vertical):
         """What the record gets; ``LEFT_OUT`` for nothing."""
         if isinstance(self.editor, Checkbox):
             return self.editor.value if self.editor.value or self.field.is_required else LEFT_OUT
+        if not self.cell and _must_be_filled(self.field):
+            return LEFT_OUT  # what nobody wrote is missing, and no empty text
         return value_of(self.field, self.cell)
 
     def places(self, pointer: str) -> Iterator[tuple[str, FieldView]]:
@@ -226,7 +251,7 @@ class ListView(FieldView):
 
     def compose(self) -> ComposeResult:
         """Label and button in a row, the elements below."""
-        mark = " *" if self.field.is_required else ""
+        mark = " *" if _must_be_filled(self.field) else ""
         with Horizontal(classes="head"):
             yield Static(Content(clean_line(self.field.label) + mark), classes="label", markup=False)
             yield self.editor
@@ -263,6 +288,15 @@ class ListView(FieldView):
             await self._elements.mount(element)
             element.views[0].editor.focus()
         self.post_message(self.Changed())
+
+
+def _must_be_filled(field: Field) -> bool:
+    """Whether a field cannot stay as empty as it is: where empty means null, no or an empty list, it can."""
+    if not field.name or not field.is_required or field.is_nullable:
+        return False
+    if field.kind == "list":
+        return bool(field.schema.get("minItems", 0))
+    return field.kind not in {"flag", "group"}
 
 
 def field_view(field: Field, initial: object = LEFT_OUT) -> FieldView:

@@ -42,7 +42,7 @@ class Form(VerticalScroll, can_focus=False):
         """The record was looked at.
 
         Args:
-            wrong: how many things keep it from being run.
+            wrong: how many fields keep it from being run, and what is wrong with none of them: what a person counts.
             whole: what is wrong with no field in particular; ``""`` for nothing.
         """
 
@@ -105,7 +105,7 @@ class Form(VerticalScroll, can_focus=False):
                 words[owner] = problem.message
         for _, view in places:
             view.say(words.get(view, "") if is_strict or view.is_touched else "")
-        self.post_message(self.Judged(len(self.wrong), clean_line(" ".join(whole))))
+        self.post_message(self.Judged(len(words) + len(whole), clean_line(" ".join(whole))))
         return not self.wrong
 
     def focus_first(self, *, is_wrong: bool = False) -> None:
