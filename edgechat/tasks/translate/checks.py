@@ -134,7 +134,8 @@ def _width(text: str) -> float:
 
 
 def _same(source: str, target: str) -> bool:
-    return _plain(source) == _plain(target)
+    """Whether two texts are the same words; a point that was left out translates nothing."""
+    return _plain(source) == _plain(target) or _bare(source) == _bare(target) != ""
 
 
 def _may_stay(source: str, source_language: str, target_language: str) -> bool:
@@ -161,6 +162,10 @@ def _unbalanced(text: str) -> bool:
 
 def _plain(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def _bare(text: str) -> str:
+    return re.sub(r"[\W_]+", " ", _plain(text)).strip()
 
 
 def worst(flags: list[Flag]) -> int:

@@ -84,6 +84,7 @@ GOOD = ("Stop the conveyor before you open the cover.", "カバーを開ける�
     [
         (GOOD[0], "", "empty"),
         (GOOD[0], GOOD[0], "identical"),
+        (GOOD[0], GOOD[0].rstrip("."), "identical"),
         (GOOD[0], "停止する。" * 12, "repetition"),
         (GOOD[0], "Arrêtez le convoyeur avant d'ouvrir le capot.", "wrong_language"),
         (
