@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from edgechat.paths import Paths
 
 
-_LEGEND = "● here ◆ pinned ○ fits ✕ does not"
+_LEGEND = "MODEL ● here ◆ pinned ○ fits ✕ not"
 
 
 class _Models(OptionList):
@@ -131,7 +131,7 @@ class ModelsScreen(Fetching):
         here = sum(book.is_installed for book in found.books)
         memory = found.board.memory
         words = f"{clean_line(title(found.board))}: {size(memory.available)} of {size(memory.total)} free"
-        self._head.update(Content.assemble(words, (f"   {_LEGEND}", "$text-muted")))
+        self._head.update(Content(words))
         self._fill()
         if self._brought is not None:
             label, self._brought = self._brought.label, None
@@ -144,7 +144,7 @@ class ModelsScreen(Fetching):
             return
         at = self.list.highlighted
         width = min(48, max(24, self.size.width - 46))
-        self._columns.update(Content(f"  {'MODEL':<{width}} {'FILE':>8} {'NEEDS':>8} {'TOK/S':>6}  LICENCE"))
+        self._columns.update(Content(f"  {_LEGEND:<{width}} {'FILE':>8} {'NEEDS':>8} {'TOK/S':>6}  LICENCE"))
         self.list.clear_options()
         self.list.add_options([Option(_line(book, width, self.size.width, self._in_use)) for book in self.shelf.books])
         self.list.highlighted = min(at or 0, len(self.shelf.books) - 1)
