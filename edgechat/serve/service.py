@@ -139,7 +139,9 @@ class Service:
         async with self.answering(request, is_counted=False) as events:
             async for _ in events:
                 pass
-        # The metrics know from the start which process it is, and so when another took its place.
+        # The metrics know from the start which process it is, and so when another took its place. An earlier look, when
+        # there was none yet, says nothing about that.
+        self._status = (-math.inf, [])
         with contextlib.suppress(EdgechatError):  # it is asked again with every look
             await self.engine()
 
