@@ -2,16 +2,46 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
+import struct
 import subprocess
 import sys
+import termios
 from typing import TYPE_CHECKING, Any
 
 from edgechat.errors import ExitCode
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+
+def on_terminal(*arguments: str, env: Mapping[str, str], width: int = 80) -> tuple[bytes, int]:
+    """What ``edgechat`` writes to a terminal of so many columns, both streams together, and its exit code."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
+    child = subprocess.Popen(
+        [sys.executable, "-m", "edgechat", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
+        env={**env, "TERM": "xterm-256color"},
+    )
+    os.close(theirs)
+    written = b""
+    while True:
+        try:
+            data = os.read(ours, 4096)
+        except OSError:  # Linux says so when the last one has closed the other end
+            break
+        if not data:
+            break
+        written += data
+    os.close(ours)
+    return written, child.wait(timeout=60)
 
 
 class Command:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -18,6 +17,7 @@ import pytest
 from edgechat.cli.main import _COMMANDS, root
 from edgechat.errors import ExitCode
 from edgechat.version import __version__
+from tests.cli.command import on_terminal
 
 EDGECHAT = [sys.executable, "-m", "edgechat"]
 ESCAPE = b"\x1b"
@@ -36,30 +36,6 @@ def run(*arguments: str, stdin: str | bytes = b"", **environment: str) -> subpro
     result = subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
     assert "Traceback" not in result.stderr
     return result
-
-
-def on_terminal(*arguments: str, **environment: str) -> tuple[bytes, int]:
-    """What the command writes to a terminal, both streams together, and its exit code."""
-    ours, theirs = pty.openpty()
-    child = subprocess.Popen(
-        [*EDGECHAT, *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=theirs,
-        stderr=theirs,
-        env={**os.environ, "TERM": "xterm-256color", **environment},
-    )
-    os.close(theirs)
-    written = b""
-    while True:
-        try:
-            data = os.read(ours, 4096)
-        except OSError:  # Linux says so when the last one has closed the other end
-            break
-        if not data:
-            break
-        written += data
-    os.close(ours)
-    return written, child.wait(timeout=60)
 
 
 # -- commands ---------------------------------------------------------------------------------------------------------
@@ -235,11 +211,11 @@ def test_pipes_get_no_escape_codes() -> None:
 
 
 def test_terminals_get_colours_unless_they_ask_for_none() -> None:
-    assert ESCAPE in on_terminal("board")[0]
-    assert ESCAPE not in on_terminal("board", NO_COLOR="1")[0]
-    written, code = on_terminal("models", "use", "no-such-model")
+    assert ESCAPE in on_terminal("board", env=os.environ)[0]
+    assert ESCAPE not in on_terminal("board", env={**os.environ, "NO_COLOR": "1"})[0]
+    written, code = on_terminal("models", "use", "no-such-model", env=os.environ)
     assert (code, ESCAPE in written) == (ExitCode.NO_MODEL, True)
-    assert ESCAPE not in on_terminal("models", "use", "no-such-model", NO_COLOR="1")[0]
+    assert ESCAPE not in on_terminal("models", "use", "no-such-model", env={**os.environ, "NO_COLOR": "1"})[0]
 
 
 def test_an_error_message_cannot_steer_the_terminal() -> None:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pty
 import re
-import struct
-import subprocess
-import sys
-import termios
 from pathlib import Path
 
 import pytest
@@ -17,7 +12,7 @@ import pytest
 from edgechat.cli import serve, terminal
 from edgechat.cli.table import Column, cells, shortened, table
 from edgechat.cli.terminal import columns, wrapped
-from tests.cli.command import Command
+from tests.cli.command import Command, on_terminal
 
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 HEAD = (
@@ -33,29 +28,9 @@ ROWS = [
 ]
 
 
-def on_terminal(command: Command, width: int, *arguments: str, **environment: str) -> list[str]:
-    """The lines that a terminal of ``width`` columns gets, of both streams, without colours."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
-    child = subprocess.Popen(
-        [sys.executable, "-m", "edgechat", *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=theirs,
-        stderr=theirs,
-        env={**command.environment, "TERM": "xterm-256color", **environment},
-    )
-    os.close(theirs)
-    written = b""
-    while True:
-        try:
-            data = os.read(ours, 4096)
-        except OSError:  # Linux says so when the last one has closed the other end
-            break
-        if not data:
-            break
-        written += data
-    os.close(ours)
-    child.wait(timeout=60)
+def lines_on_terminal(command: Command, width: int, *arguments: str, **environment: str) -> list[str]:
+    """The lines that a terminal of ``width`` columns gets, without colours."""
+    written, _ = on_terminal(*arguments, env={**command.environment, **environment}, width=width)
     return ESCAPES.sub("", written.decode()).replace("\r", "").splitlines()
 
 
@@ -71,7 +46,7 @@ def command(tmp_path) -> Command:
 
 @pytest.mark.parametrize("width", [60, 80, 100, 120])
 def test_the_catalog_fits_and_keeps_what_decides(command: Command, width: int) -> None:
-    lines = on_terminal(command, width, "models", "list", "--all")
+    lines = lines_on_terminal(command, width, "models", "list", "--all")
     # A path is never broken.
     assert [line for line in lines if cells(line) > width and "/home/models" not in line] == []
     at = next(number for number, line in enumerate(lines) if line.startswith("  llama-3.2-1b-instruct "))
@@ -142,7 +117,7 @@ def test_a_sentence_breaks_between_words_and_never_in_a_command_or_address(text:
 def test_an_error_and_its_hint_are_wrapped_on_a_terminal_only(command: Command) -> None:
     offline = {"HF_HUB_OFFLINE": "1"}
     arguments = ("models", "pull", "qwen2.5-0.5b-instruct")
-    lines = on_terminal(command, 80, *arguments, **offline)
+    lines = lines_on_terminal(command, 80, *arguments, **offline)
     assert [line for line in lines if len(line) > 80 and "https://" not in line] == []
     assert sum("resolve/" in line and line.endswith(".gguf") for line in lines) == 1
     assert lines[1].startswith(" " * len("edgechat: "))
@@ -152,9 +127,11 @@ def test_an_error_and_its_hint_are_wrapped_on_a_terminal_only(command: Command) 
 
 
 def test_wrong_usage_is_wrapped_too(command: Command) -> None:
-    lines = on_terminal(command, 60, "models", "use", "qwen2.5-0.5b-instruct", "--ctx", "twenty-thousand-and-some-more")
+    lines = lines_on_terminal(
+        command, 60, "models", "use", "qwen2.5-0.5b-instruct", "--ctx", "twenty-thousand-and-more"
+    )
     assert [line for line in lines if len(line) > 60] == []
-    assert "'twenty-thousand-and-some-more'" in " ".join(lines)
+    assert "'twenty-thousand-and-more'" in " ".join(lines)
 
 
 def test_a_pipe_has_no_width_and_a_serial_console_the_usual_one(monkeypatch: pytest.MonkeyPatch) -> None:
