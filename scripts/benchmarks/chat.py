@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.llama_tools import LlamaServer, llama_bench, llama_server
 from benchmarks.report import Comparison, Section
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from edgechat.models.plan import LoadSettings
 
 ANSWER_TOKENS = 128
+_WARM_UP = 5000
+"""Added to a turn's number: the request before the one that is measured."""
 _STORY = (
     "Write a very long story about a night train that crosses the mountains, and do not stop before it has arrived. "
     "The engine driver is called Marta and has driven this line for thirty years; the guard is new and afraid of "
@@ -88,6 +90,8 @@ def _one(ground: Ground, model: Model) -> list[Comparison]:
 
 
 def _ours(ground: Ground, model: Model, turn: int, *, temperature: float | None) -> Measured:
+    # llama-bench runs everything once before it measures; so does everybody else here.
+    ground.edgechat.ask(model.path, prompt(turn + _WARM_UP), max_tokens=1, temperature=0)
     stats = ground.edgechat.ask(model.path, prompt(turn), max_tokens=ANSWER_TOKENS, temperature=temperature).stats
     return {
         "prefill": stats["prefill_tps"],
@@ -111,16 +115,21 @@ def _bench(ground: Ground, model: Model, flavour: str, work: _Work) -> Contender
 
 
 def _server(server: LlamaServer) -> Contender:
-    def run_once(turn: int) -> Measured:
+    def ask(turn: int, max_tokens: int) -> dict[str, Any]:
         body = {
-            "messages": [{"role": "user", "content": prompt(turn + 2000)}],
-            "max_tokens": ANSWER_TOKENS,
+            "messages": [{"role": "user", "content": prompt(turn)}],
+            "max_tokens": max_tokens,
             "cache_prompt": False,
             "ignore_eos": True,
             **_SAMPLERS,
             **_CHAIN,
         }
-        timings = server.post("/v1/chat/completions", body)["timings"]
+        timings: dict[str, Any] = server.post("/v1/chat/completions", body)["timings"]
+        return timings
+
+    def run_once(turn: int) -> Measured:
+        ask(turn + 2000 + _WARM_UP, 1)
+        timings = ask(turn + 2000, ANSWER_TOKENS)
         return {
             "prefill": timings["prompt_per_second"],
             "decode": timings["predicted_per_second"],
