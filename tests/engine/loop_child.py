@@ -28,6 +28,7 @@ class Reader:
     """Whoever asks."""
 
     is_open = True
+    keeps = False
 
     def __init__(self) -> None:
         self.refusals: list[Any] = []

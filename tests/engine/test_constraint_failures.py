@@ -56,14 +56,19 @@ def test_the_other_answers_and_the_engine_go_on(cli: Cli, paths: Paths) -> None:
     alone = cli("ask", plain, "--temp", "0", "-n", "60").stdout
     pid = client.status(paths)[0]["pid"]
     beside: list[Event] = []
+    has_begun = threading.Event()
 
     def ask() -> None:
         request = Request((Message("user", plain),), sampling={"temperature": 0}, max_tokens=60)
         with closing(EngineClient(paths)) as asking:
-            beside.extend(asking.generate(request))
+            for event in asking.generate(request):
+                beside.append(event)
+                if isinstance(event, Text):
+                    has_begun.set()
 
     thread = threading.Thread(target=ask)
     thread.start()
+    assert has_begun.wait(60)  # prompts that are read together round otherwise than each alone
     errors: list[EdgechatError] = []
     for options in (
         {"constraint": {"regex": TOO_MUCH}, "resume_text": "ae" * 250},

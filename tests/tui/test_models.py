@@ -122,7 +122,8 @@ def test_add_a_file_then_delete_it(app: EdgechatApp, paths: Paths) -> None:
 def test_without_a_network_the_whole_address_and_way_out_are_on_the_screen(
     app: EdgechatApp, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
 ) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    # The library reads its environment when it is imported, which another test may have seen to.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
 
     async def story(pilot: Pilot[None]) -> None:
         screen = await open_models(app, pilot)
