@@ -228,8 +228,10 @@ def test_the_text_form_says_why_there_is_no_explanation(language):
     task, record = Driving(), {**GOOD, "language": language}
     rejected = task.render(perform(task, record, generator=says("You are perfectly safe at 777 m.")), "text")
     assert f"[{UNEXPLAINED['rejected'][language]} The explanation reassures" in rejected
-    for generator, status in ((None, "no_model"), (ScriptedGenerator(finish_reason="timeout"), "timeout")):
-        assert f"[{UNEXPLAINED[status][language]}]" in task.render(perform(task, record, generator=generator), "text")
+    alone = task.render(perform(task, record, generator=None), "text")
+    assert f"[{UNEXPLAINED['no_model'][language]}]" in alone
+    late = task.render(perform(task, record, generator=ScriptedGenerator(finish_reason="timeout")), "text")
+    assert f"[{UNEXPLAINED['timeout'][language]}]" in late
     explained = task.render(perform(task, GOOD, generator=says("The gap is short.")), "text")
     assert "[" not in explained
 

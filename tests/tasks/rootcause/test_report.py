@@ -127,6 +127,7 @@ def test_what_is_cited_can_be_looked_up_notes_as_well_as_log_lines():
     assert "<td>N1</td><td>Stencil changed at 08:40, not cleaned since.</td>" in page(of)
     for text in (markdown(of), page(of)):
         assert "Nobody cites this." not in text
+    assert of.result is not None
     assert [item["id"] for item in of.result["cited_evidence"]] == ["N1", "L1"]
 
 
