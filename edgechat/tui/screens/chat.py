@@ -16,13 +16,12 @@ from textual.widgets import Static
 from edgechat.plaintext import clean, clean_line
 from edgechat.tui.dialogue import Dialogue, Question
 from edgechat.tui.pacing import FRAME_S, Pace
-from edgechat.tui.pages import Pages
 from edgechat.tui.screens.chat_files import FileActions
 from edgechat.tui.screens.chat_list import ConversationActions
+from edgechat.tui.screens.chat_messages import ONE_AT_A_TIME, MessageActions
 from edgechat.tui.widgets.banner import Banner
 from edgechat.tui.widgets.composer import Composer
 from edgechat.tui.widgets.key_line import KeyLine
-from edgechat.tui.widgets.message_view import MessageView
 from edgechat.tui.widgets.sidebar import Sidebar
 from edgechat.tui.widgets.status_line import StatusLine
 from edgechat.tui.widgets.transcript import OPENED, Transcript
@@ -36,8 +35,8 @@ if TYPE_CHECKING:
     from edgechat.paths import Paths
     from edgechat.tui import messages as news
     from edgechat.tui.keeping import Keeper
+    from edgechat.tui.widgets.message_view import MessageView
 
-_ONE_AT_A_TIME = "One answer at a time: Esc stops this one."
 STARTER_NOTE = "The starter model answers: 135M parameters, English only, often wrong. F3 shows better ones."
 WELCOME = """Everything you write stays on this machine.
 
@@ -46,7 +45,7 @@ Enter asks, Ctrl+J begins a new line, Esc stops an answer.
 F1 shows all keys, Ctrl+P all commands."""
 
 
-class ChatScreen(ConversationActions, FileActions):
+class ChatScreen(ConversationActions, FileActions, MessageActions):
     """One conversation at a time."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -151,12 +150,6 @@ class ChatScreen(ConversationActions, FileActions):
             self.banner.say(f"{model} answers from the next question on.")
         self.composer.focus()
 
-    @property
-    def _pages(self) -> Pages:
-        """The conversation on screen, which there has to be."""
-        assert self.conversation is not None  # noqa: S101 - nothing was said before there is one
-        return Pages(self._keeper, self.conversation.id)
-
     def _show_title(self) -> None:
         title = self.conversation.title if self.conversation else "New conversation"
         model = self.model or (self.conversation.model if self.conversation else None) or "model: automatic"
@@ -168,7 +161,7 @@ class ChatScreen(ConversationActions, FileActions):
     async def on_composer_sent(self, event: Composer.Sent) -> None:
         """Ask what was written."""
         if self.is_answering:
-            self.banner.say(_ONE_AT_A_TIME)
+            self.banner.say(ONE_AT_A_TIME)
             return
         retract, self._editing = self._editing, None
         self.composer.accept(event.typed)
@@ -244,7 +237,7 @@ class ChatScreen(ConversationActions, FileActions):
         await self._draw()
         self.is_answering = False
         self.status.show("")
-        if self.banner.text == _ONE_AT_A_TIME:
+        if self.banner.text == ONE_AT_A_TIME:
             self.banner.clear()
         if event.answer is not None:
             if self.conversation is not None:
@@ -309,106 +302,10 @@ class ChatScreen(ConversationActions, FileActions):
     def _stop(self) -> None:
         self.dialogue.stop()
 
-    async def action_regenerate(self) -> None:
-        """Answer the last question once more."""
-        await self.transcript.to_end()
-        answer = next((view for view in reversed(self.transcript.views) if view.message.role != "system"), None)
-        if answer is not None:
-            self._regenerate(answer)
-
-    def _regenerate(self, view: MessageView) -> None:
-        """Take an answer back and give another; a question is answered anew with all behind it gone."""
-        if self.is_answering:
-            self.banner.say(_ONE_AT_A_TIME)
-            return
-        if view.message.role == "user":
-            following = self._pages.after(view.message.id, 1)
-            self._begin(Question(None, retract=following[0].id if following else None))
-        elif any(each.role == "user" for each in self._pages.before(view.message.id, OPENED)):
-            self._begin(Question(None, retract=view.message.id))
-
-    async def action_edit(self) -> None:
-        """Change the last question and ask it again."""
-        await self.transcript.to_end()
-        asked = next((view for view in reversed(self.transcript.views) if view.message.role == "user"), None)
-        if asked is not None:
-            self._edit(asked)
-
-    def _edit(self, view: MessageView) -> None:
-        if self.is_answering:
-            self.banner.say(_ONE_AT_A_TIME)
-            return
-        self._editing = view.message.id
-        self.composer.reset(clean(view.message.content))
-        self.set_focus(self.composer)
-        self.banner.say("Enter asks this in place of the old question and all behind it. Esc leaves it as it was.")
-
-    async def action_copy(self) -> None:
-        """Copy the last answer."""
-        await self.transcript.to_end()
-        answer = next((view for view in reversed(self.transcript.views) if view.message.role == "assistant"), None)
-        if answer is not None:
-            self._copy(answer)
-
-    def _copy(self, view: MessageView) -> None:
-        self.app.copy_to_clipboard(view.shown_text)
-        # Terminals answer nothing to OSC 52, and tmux drops it unless it is told not to.
-        self.notify("Handed to the terminal's clipboard.", timeout=2)
-
     async def action_new(self) -> None:
         """Begin a conversation."""
         await self.open(None)
         self.banner.clear()
-
-    def action_page(self, step: int) -> None:
-        """Scroll the transcript while the field keeps the keys."""
-        transcript = self.transcript
-        if step < 0:
-            transcript.scroll_page_up(animate=False)
-            if transcript.scroll_y <= 0:
-                self.run_worker(transcript.show_earlier(), group="pages")
-        else:
-            transcript.scroll_page_down(animate=False)
-            if transcript.scroll_y >= transcript.max_scroll_y:
-                self.run_worker(transcript.show_later(), group="pages")
-
-    def action_focus_messages(self) -> None:
-        """Let keys act on the last message."""
-        if views := self.transcript.views:
-            self.set_focus(views[-1])
-
-    async def action_act(self, deed: str) -> None:
-        """Do something with the message that has the focus."""
-        view = self.focused
-        if not isinstance(view, MessageView):
-            return
-        if deed == "copy":
-            self._copy(view)
-        elif deed == "edit":
-            self._edit(view)
-        elif deed == "regenerate":
-            self._regenerate(view)
-            self.set_focus(self.composer)
-        elif deed == "fork":
-            self.run_worker(self._fork(view.message.id), group="fork", exclusive=True)
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only a question can be edited."""
-        if action == "act" and parameters == ("edit",):
-            return isinstance(self.focused, MessageView) and self.focused.message.role == "user"
-        return super().check_action(action, parameters)
-
-    async def action_beside(self, step: int) -> None:
-        """Focus the message before or behind the one that has it, fetched if need be; behind the last is the field."""
-        transcript, view = self.transcript, self.focused
-        if not isinstance(view, MessageView):
-            return
-        if view is (transcript.views[0] if step < 0 else transcript.views[-1]):
-            await (transcript.show_earlier() if step < 0 else transcript.show_later())
-        views = transcript.views
-        at = views.index(view) + step
-        if at >= 0:
-            self.set_focus(views[at] if at < len(views) else self.composer)
 
 
 def _use(answer: Message, n_ctx: int) -> tuple[int, int]:
