@@ -95,9 +95,10 @@ class Admission:
         max_tokens = min(wanted, n_room)
         # A resumed answer's tokens are read again like a prompt, so a reused prefix may include them.
         known = waiting.prompt + request.resume
-        spared = waiting.request.is_batch and not self._cells.leaves_room(n_prompt + max_tokens)
         self._shed(known)
-        grant = None if spared else self._cells.admit(known, n_prompt + max_tokens)
+        donor, shared = self._donor(known, running)
+        spared = waiting.request.is_batch and not self._cells.leaves_room(n_prompt + max_tokens - shared)
+        grant = None if spared else self._cells.admit(known, n_prompt + max_tokens, donor=donor, shared=shared)
         if grant is None:
             if not waiting.was_told:
                 waiting.was_told = True
@@ -110,11 +111,12 @@ class Admission:
             self._asked.pop(slot, None)
             self._over.pop(slot, None)
         reused = grant.reused
-        if not self._context.drop(grant.slot, reused):
+        if grant.donor >= 0:
+            self._context.share(grant.donor, grant.slot, reused)
+        elif not self._context.drop(grant.slot, reused):
             # The model cannot forget a tail after all: start this sequence from nothing.
             self._context.drop(grant.slot)
             reused = 0
-        reused = self._share(known, grant.slot, reused, running)
         reused = self._restore(waiting, known, grant.slot, reused, n_prompt + max_tokens)
         return self._begin(waiting, grant.slot, reused, max_tokens, is_cut=n_room < wanted)
 
@@ -127,17 +129,13 @@ class Admission:
             for sequence in running
         )
 
-    def _share(self, known: tuple[int, ...], slot: int, reused: int, running: list[Sequence]) -> int:
-        """Let a running sequence's cells serve as this one's prefix too, where they hold more of it."""
+    def _donor(self, known: tuple[int, ...], running: list[Sequence]) -> tuple[int, int]:
+        """The running slot that holds most of a prompt's beginning, and how many tokens; (-1, 0) where none does."""
         if not self._home.model.is_rewindable:
-            return reused
-        for donor in running:
-            common = common_prefix(tuple(donor.tokens(0, donor.n_past)), known[:-1])
-            if common > reused:
-                self._context.drop(slot)
-                self._context.share(donor.slot, slot, common)
-                reused = common
-        return reused
+            return -1, 0
+        held = {each.slot: common_prefix(tuple(each.tokens(0, each.n_past)), known[:-1]) for each in running}
+        donor = max(held, key=lambda slot: held[slot], default=-1)
+        return (donor, held[donor]) if held.get(donor) else (-1, 0)
 
     def _restore(self, waiting: Waiting, known: tuple[int, ...], slot: int, reused: int, cells: int) -> int:
         """Take more of the prompt from disk than memory holds, if there is more; returns how many tokens are there."""
@@ -150,7 +148,7 @@ class Admission:
             tokens = state.tokens_of(file)
             common = common_prefix(tokens, known[:-1])
             is_usable = common == len(tokens) or self._home.model.is_rewindable
-            if not is_usable or common < reused + MIN_TOKENS or len(tokens) > cells:
+            if not is_usable or common < reused + MIN_TOKENS or len(tokens) > cells or not self._cells.owns(slot):
                 continue
             self._context.drop(slot)
             restored = tuple(prefixes.read(file, lambda path: state.restore(self._context, slot, cells, path)))

@@ -3,11 +3,15 @@
 Pure bookkeeping over numbers and token ids. The unified KV cache is one pool of ``n_ctx`` cells; a request is admitted
 only when its prompt and its longest answer can be reserved, so that llama.cpp never runs out in mid-answer. A finished
 sequence stays parked in its slot until somebody needs the room: the next turn of a chat then prefills only its tail.
+What answers have in common they hold once, and it is reserved once: sixteen records of one task need its instructions
+a single time.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+
+from edgechat.engine.loans import Loans
 
 MAX_LOSS = 8
 """A parked sequence this many times longer than what it shares with a prompt is left alone while another slot will do:
@@ -25,9 +29,11 @@ class Grant:
 
     slot: int
     reused: int
-    """Leading prompt tokens whose KV cells are kept."""
+    """Leading prompt tokens whose KV cells are kept, or are those of the donor."""
     evicted: tuple[int, ...]
     """Slots to be cleared first."""
+    donor: int = -1
+    """Running slot whose cells serve this one too; -1 where it has its own."""
 
 
 @dataclass(slots=True)
@@ -49,12 +55,20 @@ class Cells:
     _beyond: dict[int, int] = field(default_factory=dict)
     """Cells of a parked sequence beyond its tokens: a picture may fill more of them than it has positions (M-RoPE)."""
     _passing: set[int] = field(default_factory=set)
+    _loans: Loans = field(default_factory=Loans)
 
     @property
     def free(self) -> int:
         """Cells neither reserved nor parked."""
-        parked = sum(len(tokens) + self._beyond.get(slot, 0) for slot, tokens in self._parked.items())
-        return self.n_ctx - sum(self._reserved.values()) - parked
+        parked = sum(
+            len(tokens) + self._beyond.get(slot, 0) - self._loans.borrowed(slot)
+            for slot, tokens in self._parked.items()
+        )
+        return self.n_ctx - self._n_reserved - parked
+
+    @property
+    def _n_reserved(self) -> int:
+        return sum(cells - self._loans.borrowed(slot) for slot, cells in self._reserved.items())
 
     @property
     def n_running(self) -> int:
@@ -69,13 +83,22 @@ class Cells:
         if not self._reserved:
             return True
         has_slot = self.n_running + 1 < self.n_seq_max
-        return has_slot and sum(self._reserved.values()) + cells <= self.n_ctx - self.n_ctx // 4
+        return has_slot and self._n_reserved + cells <= self.n_ctx - self.n_ctx // 4
 
-    def admit(self, prompt: tuple[int, ...], cells: int) -> Grant | None:
-        """Reserve ``cells`` for a prompt, evicting parked sequences (oldest first) as needed; None means: wait."""
-        if cells > self.n_ctx - sum(self._reserved.values()):
-            return None
+    def admit(self, prompt: tuple[int, ...], cells: int, *, donor: int = -1, shared: int = 0) -> Grant | None:
+        """Reserve ``cells`` for a prompt, evicting parked sequences (oldest first) as needed; None means: wait.
+
+        Args:
+            prompt: its tokens.
+            cells: of the prompt and its longest answer.
+            donor: running slot that holds its first ``shared`` tokens. It is taken where no parked one holds more.
+            shared: fewer than the prompt has.
+        """
         slot, reused = self._best_parked(prompt)
+        if shared > reused:
+            slot, reused = -1, shared
+        else:
+            donor = -1
         if slot < 0:
             unused = [i for i in range(self.n_seq_max) if i not in self._reserved and i not in self._parked]
             if unused:
@@ -84,19 +107,36 @@ class Cells:
                 slot = next(iter(self._parked))
             else:
                 return None
-        evicted = [] if reused else [slot] if slot in self._parked else []
+        before = dict(self._reserved), dict(self._parked), set(self._passing), self._loans.copy()
+        is_own = donor < 0 and reused > 0
+        evicted = [slot] if slot in self._parked and not is_own else []
+        self._loans.cut(slot, reused if is_own else 0)
         self._parked.pop(slot, None)
         self._passing.discard(slot)
         self._reserved[slot] = cells
+        if donor >= 0:
+            self._loans.lend(donor, slot, reused)
         while self.free < 0:
+            if not self._parked:
+                self._reserved, self._parked, self._passing, self._loans = before
+                return None
             oldest = next(iter(self._parked))
             del self._parked[oldest]
+            self._loans.cut(oldest)
             evicted.append(oldest)
-        return Grant(slot, reused, tuple(evicted))
+        return Grant(slot, reused, tuple(evicted), donor)
+
+    def owns(self, slot: int) -> bool:
+        """Let a slot that was just admitted have all cells to itself; False where there is no room for them."""
+        if self._loans.borrowed(slot) > self.free:
+            return False
+        self._loans.cut(slot)
+        return True
 
     def park(self, slot: int, tokens: tuple[int, ...], *, beyond: int = 0) -> None:
         """A sequence has ended; ``tokens`` are worth keeping, and fill so many cells ``beyond`` one for each."""
         del self._reserved[slot]
+        self._loans.cut(slot, len(tokens))
         if tokens:
             self._parked[slot] = tokens
             self._beyond[slot] = beyond
@@ -115,6 +155,7 @@ class Cells:
     def shorten(self, slot: int, n_tokens: int) -> None:
         """Of a parked sequence only its first tokens are worth keeping; they hold no picture."""
         self._parked[slot] = self._parked[slot][:n_tokens]
+        self._loans.cut(slot, n_tokens)
         self._beyond[slot] = 0
         self._passing.discard(slot)
 
@@ -127,6 +168,7 @@ class Cells:
         self._reserved.pop(slot, None)
         self._parked.pop(slot, None)
         self._passing.discard(slot)
+        self._loans.cut(slot)
 
     def _best_parked(self, prompt: tuple[int, ...]) -> tuple[int, int]:
         best, longest = -1, 0

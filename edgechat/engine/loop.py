@@ -234,7 +234,7 @@ class DecodeLoop:
         context.set_threads(*(min(planned, allowed) for planned in self._planned_threads))
         context.clear()
         self._speculation.guess(self._running, allowed)
-        n_decoding = 0
+        n_decoding, is_watched = 0, False
         for sequence in self._running:
             sequence.logits_at = -1
             pending = sequence.pending
@@ -246,8 +246,10 @@ class DecodeLoop:
                 sequence.logits_at = at
                 sequence.n_past += len(tokens)
                 n_decoding += 1
+                is_watched |= not sequence.request.is_batch
         began = time.monotonic()
-        picture = self._reading.fill(self._running, n_decoding, began)
+        # Nobody watches batch work: prompts are then read in large pieces, which takes the least time in all.
+        picture = self._reading.fill(self._running, n_decoding if is_watched else 0, began)
         n_prefilled = self._reading.n_tokens
         self._vital.stage = "prefill" if n_prefilled else "decode"
         if context.room < context.n_batch:
@@ -257,7 +259,8 @@ class DecodeLoop:
             self._vital.note(declared="oom:the model's file had to be read again for every token")
             os._exit(REREADING_EXIT)
         seconds = time.monotonic() - began
-        if self._speculation.took(n_prefilled, seconds):
+        is_plain = self._speculation.took(n_prefilled, seconds)
+        if is_plain and (is_watched or not (n_decoding and n_prefilled)):
             self._reading.took(n_decoding, seconds)
         for sequence in list(self._running):
             if sequence.logits_at >= 0:

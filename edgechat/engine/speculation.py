@@ -19,13 +19,13 @@ class Speculation:
     """The drafts of one context.
 
     Args:
-        context: where they are checked. Without rows of logits beyond one for each sequence there are none.
+        context: where they are checked, with what rows of logits the answers leave.
         is_rewindable: whether the model can take back what was wrong; recurrent states and sliding windows cannot.
     """
 
     def __init__(self, context: Context, *, is_rewindable: bool) -> None:
         self._context = context
-        self._is_possible = is_rewindable and context.n_outputs_max > context.n_seq_max
+        self._is_possible = is_rewindable and context.n_outputs_max > 1
         self._by_threads: dict[int, StepCosts] = {}
         self._costs = StepCosts()
         self._size = 0

@@ -146,7 +146,7 @@ def _settings(board: Board, candidate: Candidate, wish: FitWish, way: Way) -> It
     costly = _is_costly(candidate)
     small = first
     for step, size in enumerate(sizes):
-        sequences = max(1, first.n_seq_max >> step) if costly else first.n_seq_max
+        sequences = max(1, first.n_seq_max >> (step if costly else min(step, 1)))
         rows = first.n_outputs_max if not step else sequences
         small = replace(first, n_ubatch=size, n_seq_max=sequences, n_outputs_max=rows)
         yield small, True
@@ -200,7 +200,7 @@ def _base(
     measured = best(item for item in candidate.measured if item.n_gpu_layers == 0) if not way.device else None
     threads = wish.threads or (measured.n_threads if measured else board.cpu.n_big_cores)
     if _is_costly(candidate):
-        sequences = rows = max(1, wish.parallel // 2)
+        sequences = rows = max(1, wish.parallel // 4)
     else:
         sequences, rows = wish.parallel, wish.output_rows
     return LoadSettings(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 RECORDS, SCOUTS = 64, 16
 CLIENTS = (1, 4, 8)
+OURS = (*CLIENTS, 16)
 BAR = 2.5
 _SLOT_TOKENS = 1024
 """Cells of each slot of llama-server: instructions, record and the longest answer."""
@@ -55,7 +56,7 @@ def run(ground: Ground) -> Section:
 
 
 def _one(ground: Ground, model: Model, comparisons: list[Comparison], rows: list[tuple[str, ...]]) -> None:
-    sides: dict[str, dict[int, Worker]] = {"edgechat": {n: partial(crowd.ours, ground, model, n) for n in CLIENTS}}
+    sides: dict[str, dict[int, Worker]] = {"edgechat": {n: partial(crowd.ours, ground, model, n) for n in OURS}}
     for flavour in ground.flavours:
         sides[f"llama-server {flavour}"] = {n: partial(_with_server, ground, model, flavour, n) for n in CLIENTS}
     # Loads the model and reads the instructions, as is done for each llama-server before its clock runs.

@@ -61,7 +61,7 @@ def ours(ground: Ground, model: Model, count: int, questions: Sequence[Question]
     """The questions put to edgechat's engine by ``count`` clients."""
     with ExitStack() as stack:
         clients = [stack.enter_context(closing(ground.edgechat.client())) for _ in range(count)]
-        return work_off(questions, [partial(ask, client, model.path) for client in clients])
+        return work_off(questions, [partial(ask, client, model.path, is_batch=True) for client in clients])
 
 
 def theirs(server: LlamaServer, count: int, questions: Sequence[Question]) -> tuple[float, list[Reply]]:

@@ -63,6 +63,7 @@ def ask(
     question: Question,
     *,
     n_ctx: int | None = None,
+    is_batch: bool = False,
     on_text: Callable[[float], bool] = lambda _at: True,
 ) -> Reply:
     """A greedy answer from edgechat's engine.
@@ -72,6 +73,7 @@ def ask(
         model: a GGUF file.
         question: what to answer.
         n_ctx: context to load with, where the plan's own is not wanted.
+        is_batch: whether it is work that nobody watches, as the records of a file are.
         on_text: called at each piece with the time on the monotonic clock; False cancels the answer.
     """
     request = Request(
@@ -81,6 +83,7 @@ def ask(
         max_tokens=question.max_tokens,
         constraint=None if question.schema is None else {"json_schema": question.schema},
         overflow=question.overflow,
+        is_batch=is_batch,
     )
     began = time.monotonic()
     pieces: list[str] = []

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
 from edgechat.engine.cells import MAX_LOSS, Cells, Grant, common_prefix
 
-N_CTX, N_SEQ = 64, 3
+N_CTX, N_SEQ = 64, 5
 TOKENS = st.lists(st.integers(0, 1), min_size=1, max_size=40).map(tuple)
 
 
 class Ledger(RuleBasedStateMachine):
-    """Plays the decode loop: admits, decodes part of what was reserved, parks; keeps its own books beside."""
+    """Plays the decode loop: admits, decodes part of what was reserved, parks; keeps its own books beside.
+
+    Every cell has a number here, so what several sequences hold is counted once, as llama.cpp does.
+    """
 
     running = Bundle("running")
 
@@ -21,21 +26,35 @@ class Ledger(RuleBasedStateMachine):
         super().__init__()
         self.is_rewindable = True
         self.cells = Cells(N_CTX, N_SEQ, is_rewindable=self.is_rewindable)
-        self.reserved: dict[int, int] = {}
+        self.reserved: dict[int, tuple[int, ...]] = {}
         self.parked: dict[int, tuple[int, ...]] = {}  # oldest first
+        self.held: dict[int, list[int]] = {}
+        self.number = count()
 
-    @rule(target=running, prompt=TOKENS, answer=st.integers(1, 40))
-    def admit(self, prompt, answer):
+    @rule(target=running, prompt=TOKENS, answer=st.integers(1, 40), at=st.integers(0, N_SEQ - 1))
+    def admit(self, prompt, answer, at):
+        return self.admitted(prompt, answer, at) or multiple()
+
+    def admitted(self, prompt: tuple[int, ...], answer: int, at: int) -> tuple[int, tuple[int, ...], int] | None:
         wanted = len(prompt) + answer
-        grant = self.cells.admit(prompt, wanted)
-        could_be = len(self.reserved) < N_SEQ and wanted <= N_CTX - sum(self.reserved.values())
-        assert (grant is not None) == could_be, "waits only when it must"
+        donor = at if at in self.reserved and self.is_rewindable else -1
+        shared = common_prefix(self.reserved[donor], prompt[:-1]) if donor >= 0 else 0
+        grant = self.cells.admit(prompt, wanted, donor=donor, shared=shared)
+        in_use = len({cell for slot in self.reserved for cell in self.held[slot]})
         if grant is None:
-            return multiple()
+            lent = 0 if any(common_prefix(each, prompt[:-1]) >= shared for each in self.parked.values()) else shared
+            assert len(self.reserved) == N_SEQ or in_use + wanted - lent > N_CTX, "waits only when it must"
+            return None
         assert grant.slot not in self.reserved
         assert grant.reused < len(prompt), "the last prompt token is always decoded"
         kept = self.parked.pop(grant.slot, ())
-        if grant.reused:
+        source = self.held.pop(grant.slot, []) if grant.donor < 0 else self.held[donor]
+        self.held[grant.slot] = source[: grant.reused] + [next(self.number) for _ in range(wanted - grant.reused)]
+        if grant.donor >= 0:
+            assert (grant.donor, grant.reused) == (donor, shared)
+            assert all(common_prefix(each, prompt[:-1]) < shared for each in self.parked.values() if len(each) <= shared)
+            assert (grant.slot in grant.evicted) == bool(kept), "cells that are not reused are cleared"
+        elif grant.reused:
             assert kept[: grant.reused] == prompt[: grant.reused]
             assert self.is_rewindable or grant.reused == len(kept)
             assert grant.slot not in grant.evicted
@@ -44,8 +63,8 @@ class Ledger(RuleBasedStateMachine):
         others = [slot for slot in grant.evicted if slot != grant.slot]
         assert others == list(self.parked)[: len(others)], "the oldest goes first"
         for slot in others:
-            del self.parked[slot]
-        self.reserved[grant.slot] = wanted
+            del self.parked[slot], self.held[slot]
+        self.reserved[grant.slot] = prompt
         return (grant.slot, prompt, wanted)
 
     @rule(sequence=consumes(running), share=st.floats(0, 1))
@@ -54,17 +73,38 @@ class Ledger(RuleBasedStateMachine):
         filled = (*prompt, *([0] * wanted))[: int(wanted * share)]
         self.cells.park(slot, filled)
         del self.reserved[slot]
+        self.held[slot] = self.held[slot][: len(filled)]
         if filled:
             self.parked[slot] = filled
 
     @rule(sequence=consumes(running))
     def clear(self, sequence):
         self.cells.forget(sequence[0])
-        del self.reserved[sequence[0]]
+        del self.reserved[sequence[0]], self.held[sequence[0]]
+
+    @rule(at=st.integers(0, N_SEQ - 1), share=st.floats(0, 1))
+    def shorten(self, at, share):
+        if at in self.parked:
+            keep = int(len(self.parked[at]) * share) + 1
+            self.cells.shorten(at, keep)
+            self.parked[at], self.held[at] = self.parked[at][:keep], self.held[at][:keep]
+
+    @rule(prompt=TOKENS, at=st.integers(0, N_SEQ - 1))
+    def admit_and_read_all_of_it_from_disk(self, prompt, at):
+        sequence = self.admitted(prompt, 1, at)
+        if sequence is not None:
+            slot, _, wanted = sequence
+            before, others = self.cells.free, {cell for each in self.held if each != slot for cell in self.held[each]}
+            borrowed = len(others.intersection(self.held[slot]))
+            if self.cells.owns(slot):
+                self.held[slot] = [next(self.number) for _ in range(wanted)]
+            else:
+                assert borrowed > before
+            self.finish(sequence, 1.0)
 
     @invariant()
     def nothing_is_promised_twice(self):
-        used = sum(self.reserved.values()) + sum(map(len, self.parked.values()))
+        used = len({cell for cells in self.held.values() for cell in cells})
         assert self.cells.free == N_CTX - used
         assert self.cells.free >= 0
         assert self.cells.n_running == len(self.reserved)
@@ -175,3 +215,32 @@ def test_of_a_question_that_is_over_its_shared_beginning_stays():
     assert cells.free == 976
     grant = admitted(cells, (*range(24), 77, 78), 800)
     assert (grant.slot, grant.reused, grant.evicted) == (slot, 24, ())
+
+
+def test_records_of_one_task_need_its_instructions_once():
+    instructions = tuple(range(400))
+    cells = Cells(1000, 16)
+    first = admitted(cells, (*instructions, 1000), 500)
+    others = [cells.admit((*instructions, 1001 + n), 500, donor=first.slot, shared=400) for n in range(6)]
+
+    assert [grant.donor for grant in others if grant] == [first.slot] * 5
+    assert cells.free == 0
+    cells.park(first.slot, instructions)
+    assert cells.free == 100
+    cells.forget(first.slot)
+    assert cells.free == 100, "what it lent still serves five"
+
+
+def test_a_chat_does_not_lose_its_place_to_a_prompt_that_shares_more_with_a_running_one():
+    cells = Cells(1000, 3)
+    parked = finished(cells, (*range(50), 7, 8))
+    running = admitted(cells, (*range(100), 9), 200).slot
+    assert running == parked
+    cells.park(running, tuple(range(60)))
+    again = admitted(cells, (*range(100), 1), 200).slot
+    chat = finished(cells, (*range(90), 2, 3))
+    grant = cells.admit((*range(100), 4), 200, donor=again, shared=100)
+
+    assert grant is not None
+    assert grant.donor == again
+    assert cells.parked(chat)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 
 import pytest
 
 from edgechat.engine.client import EngineClient
-from edgechat.engine.events import Done, Started
+from edgechat.engine.events import Done, Prefill, Started, Text
 from edgechat.engine.request import Message, Request, Wish
 from edgechat.errors import EngineError
 
@@ -58,3 +59,30 @@ def test_a_question_does_not_wait_for_batch_work_that_fills_the_context(paths, c
         client.interrupt()
     for thread in threads:
         thread.join(30)
+
+
+@pytest.mark.parametrize("is_batch", [True, False])
+def test_prompts_are_read_in_large_pieces_where_nobody_watches_an_answer(paths, cli, is_batch):
+    assert cli("ask", "-n", "1", "--ctx", str(N_CTX), "hi").returncode == 0
+    is_answering = threading.Event()
+    long = "Count: " + " ".join(str(n * 7919 % 1000) for n in range(150))
+    asked = Request((Message("user", long),), Wish(n_ctx=N_CTX), {"temperature": 0.0}, 1, is_batch=True)
+
+    def answer(client: EngineClient) -> None:
+        with contextlib.suppress(EngineError):  # cut off at the end of the test
+            for event in client.generate(request(900, is_batch=is_batch)):
+                if isinstance(event, Text):
+                    is_answering.set()
+
+    with contextlib.closing(EngineClient(paths)) as beside, contextlib.closing(EngineClient(paths)) as client:
+        thread = threading.Thread(target=answer, args=(beside,), daemon=True)
+        thread.start()
+        assert is_answering.wait(60)
+        read = [event.done for event in client.generate(asked) if isinstance(event, Prefill)]
+        beside.interrupt()
+        thread.join(30)
+    pieces = [b - a for a, b in itertools.pairwise([0, *read])]
+
+    assert len(pieces) > 1
+    # Beside an answer that is watched a step may take twice as long; beside one that is not, a second.
+    assert (max(pieces) >= 64) == is_batch, pieces

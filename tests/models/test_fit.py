@@ -291,4 +291,4 @@ def test_drafts_need_output_rows():
         wish = FitWish(n_ctx=4096, parallel=8, longest_draft=longest_draft)
         return ladder(board(8 * GB), candidate("qwen2.5-1.5b-instruct"), wish)[0].settings.n_outputs_max
 
-    assert (rows(3), rows(15)) == (8, 19)
+    assert (rows(3), rows(15)) == (8, 16)
