@@ -29,7 +29,7 @@ def answer_facts(message: Message) -> str:
 
         parts.append(ending(message))
     elif message.finish_reason == "length":
-        parts.append("cut at the longest answer allowed")
+        parts.append("cut at the longest answer allowed; ask it to go on")
     return " · ".join(parts)
 
 

@@ -16,7 +16,7 @@ from edgechat.tasks.grounding import Ground
 from edgechat.tasks.rootcause.record import CitedEvidence, EscapeHypothesis, Flag, Hypothesis
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from edgechat.tasks.contract import GeneratedJson, Schema
     from edgechat.tasks.rootcause.record import Fact, RootCauseInput
@@ -45,7 +45,7 @@ def usable(answer: GeneratedJson, schema: Schema) -> Said:
     each = parts["hypotheses"]["items"]
     escape = value.get("escape_hypothesis")
     return Said(
-        hypotheses=tuple(
+        hypotheses=_merged(
             Hypothesis(**_cleaned(item))
             for item in _list(value, "hypotheses")[: parts["hypotheses"]["maxItems"]]
             if _fits(item, each)
@@ -119,6 +119,19 @@ def _strings(value: dict[str, Any], name: str, parts: dict[str, Any]) -> tuple[s
     each = parts[name]["items"]
     fitting = (clean_line(item) for item in _list(value, name)[: parts[name]["maxItems"]] if _fits(item, each))
     return tuple(dict.fromkeys(text for text in fitting if text))
+
+
+def _merged(hypotheses: Iterable[Hypothesis]) -> tuple[Hypothesis, ...]:
+    """One of those that say the same: a small model fills its list with repetitions. It keeps the evidence of all."""
+    found: dict[tuple[str, str], Hypothesis] = {}
+    for item in hypotheses:
+        key = item.category, item.statement.casefold()
+        if key in found:
+            ids = list(dict.fromkeys([*found[key].evidence_ids, *item.evidence_ids]))
+            found[key] = found[key].model_copy(update={"evidence_ids": ids})
+        else:
+            found[key] = item
+    return tuple(found.values())
 
 
 def _cleaned(item: dict[str, Any]) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class RootCause(Task[RootCauseInput, RootCauseResult]):
     """The built-in task ``rootcause``."""
 
     name: ClassVar[str] = "rootcause"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     example: ClassVar[Mapping[str, Any]] = {
         "product_id": "PCB-2210",
         "defect_type": "solder bridge",

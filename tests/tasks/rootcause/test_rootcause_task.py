@@ -334,3 +334,17 @@ def test_whatever_a_faulty_generator_returns_the_result_fits_its_schema(value):
         done = perform(task, record(), generator=generator)
         assert_fits(task, done)
         assert done.status != "ok"
+
+
+def test_hypotheses_that_say_the_same_are_one_with_the_evidence_of_all():
+    said = "The stencil was not cleaned."
+    again = [
+        hypothesis(statement=said, evidence_ids=["N1"]),
+        hypothesis(statement=said.upper(), evidence_ids=["L1", "N1"]),
+        hypothesis(statement="The oven is too hot.", evidence_ids=["L1"]),
+    ]
+
+    report = run(record(), answer(hypotheses=again))
+
+    assert [item["statement"] for item in report["hypotheses"]] == [said, "The oven is too hot."]
+    assert report["hypotheses"][0]["evidence_ids"] == ["N1", "L1"]
