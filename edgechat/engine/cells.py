@@ -64,28 +64,29 @@ class Cells:
             len(tokens) + self._beyond.get(slot, 0) - self._loans.borrowed(slot)
             for slot, tokens in self._parked.items()
         )
-        return self.n_ctx - self._n_reserved - parked
+        running = sum(cells - self._loans.borrowed(slot) for slot, cells in self._reserved.items())
+        return self.n_ctx - running - parked
 
     @property
-    def _n_reserved(self) -> int:
-        return sum(cells - self._loans.borrowed(slot) for slot, cells in self._reserved.items())
+    def _n_promised(self) -> int:
+        """Cells that running sequences need, though all that is parked should go."""
+        loans = self._loans.copy()
+        for slot in self._parked:
+            loans.cut(slot)
+        return sum(cells - loans.borrowed(slot) for slot, cells in self._reserved.items())
 
     @property
     def n_running(self) -> int:
         """Slots in use."""
         return len(self._reserved)
 
-    def leaves_room(self, cells: int) -> bool:
-        """Whether one more request of ``cells`` leaves a slot, and a quarter of the cells, to whoever comes next.
+    def is_full(self, *, spare: bool) -> bool:
+        """Whether no slot is left, or only the one to spare. Not while nothing runs: nobody must wait for nobody."""
+        return self.n_running >= self.n_seq_max - (1 if spare and self._reserved else 0)
 
-        True when nothing runs: a request that is alone must not wait for nobody.
-        """
-        if not self._reserved:
-            return True
-        has_slot = self.n_running + 1 < self.n_seq_max
-        return has_slot and self._n_reserved + cells <= self.n_ctx - self.n_ctx // 4
-
-    def admit(self, prompt: tuple[int, ...], cells: int, *, donor: int = -1, shared: int = 0) -> Grant | None:
+    def admit(
+        self, prompt: tuple[int, ...], cells: int, *, donor: int = -1, shared: int = 0, spare: bool = False
+    ) -> Grant | None:
         """Reserve ``cells`` for a prompt, evicting parked sequences (oldest first) as needed; None means: wait.
 
         Args:
@@ -93,7 +94,10 @@ class Cells:
             cells: of the prompt and its longest answer.
             donor: running slot that holds its first ``shared`` tokens. It is taken where no parked one holds more.
             shared: fewer than the prompt has.
+            spare: whether it must leave a slot, and a quarter of the cells, to whoever comes next, unless it is alone.
         """
+        if self.is_full(spare=spare):
+            return None
         slot, reused = self._best_parked(prompt)
         if shared > reused:
             slot, reused = -1, shared
@@ -101,12 +105,7 @@ class Cells:
             donor = -1
         if slot < 0:
             unused = [i for i in range(self.n_seq_max) if i not in self._reserved and i not in self._parked]
-            if unused:
-                slot = unused[0]
-            elif self._parked:
-                slot = next(iter(self._parked))
-            else:
-                return None
+            slot = unused[0] if unused else next(iter(self._parked))
         before = dict(self._reserved), dict(self._parked), set(self._passing), self._loans.copy()
         is_own = donor < 0 and reused > 0
         evicted = [slot] if slot in self._parked and not is_own else []
@@ -116,10 +115,11 @@ class Cells:
         self._reserved[slot] = cells
         if donor >= 0:
             self._loans.lend(donor, slot, reused)
+        most = self.n_ctx - (self.n_ctx // 4 if spare and self.n_running > 1 else 0)
+        if self._n_promised > most:
+            self._reserved, self._parked, self._passing, self._loans = before
+            return None
         while self.free < 0:
-            if not self._parked:
-                self._reserved, self._parked, self._passing, self._loans = before
-                return None
             oldest = next(iter(self._parked))
             del self._parked[oldest]
             self._loans.cut(oldest)
@@ -128,9 +128,12 @@ class Cells:
 
     def owns(self, slot: int) -> bool:
         """Let a slot that was just admitted have all cells to itself; False where there is no room for them."""
-        if self._loans.borrowed(slot) > self.free:
-            return False
+        before = self._loans.copy()
+        # What others borrowed of it counts for them from now on.
         self._loans.cut(slot)
+        if self.free < 0:
+            self._loans = before
+            return False
         return True
 
     def park(self, slot: int, tokens: tuple[int, ...], *, beyond: int = 0) -> None:

@@ -249,7 +249,8 @@ class DecodeLoop:
                 is_watched |= not sequence.request.is_batch
         began = time.monotonic()
         # Nobody watches batch work: prompts are then read in large pieces, which takes the least time in all.
-        picture = self._reading.fill(self._running, n_decoding if is_watched else 0, began)
+        n_held_up = n_decoding if is_watched else 0
+        picture = self._reading.fill(self._running, n_held_up, began)
         n_prefilled = self._reading.n_tokens
         self._vital.stage = "prefill" if n_prefilled else "decode"
         if context.room < context.n_batch:
@@ -259,9 +260,8 @@ class DecodeLoop:
             self._vital.note(declared="oom:the model's file had to be read again for every token")
             os._exit(REREADING_EXIT)
         seconds = time.monotonic() - began
-        is_plain = self._speculation.took(n_prefilled, seconds)
-        if is_plain and (is_watched or not (n_decoding and n_prefilled)):
-            self._reading.took(n_decoding, seconds)
+        if self._speculation.took(n_prefilled, seconds):
+            self._reading.took(n_held_up if n_prefilled else n_decoding, seconds)
         for sequence in list(self._running):
             if sequence.logits_at >= 0:
                 self._sample(sequence)

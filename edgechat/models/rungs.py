@@ -1,7 +1,7 @@
 """The ladder of settings for one model on one board, largest first, and the ways to load it. Pure.
 
-A step down gives up, in this order: ubatch and drafts (and sequences kept warm, where they cost a window or a state),
-context, KV type. Quantization and model are given up by ``fit.py``. Every step needs less memory than the one before.
+A step down gives up, in this order: ubatch and sequences (all the more where each costs a window or a state), context,
+KV type. Quantization and model are given up by ``fit.py``. Every step needs less memory than the one before.
 """
 
 from __future__ import annotations

@@ -52,7 +52,8 @@ class Ledger(RuleBasedStateMachine):
         self.held[grant.slot] = source[: grant.reused] + [next(self.number) for _ in range(wanted - grant.reused)]
         if grant.donor >= 0:
             assert (grant.donor, grant.reused) == (donor, shared)
-            assert all(common_prefix(each, prompt[:-1]) < shared for each in self.parked.values() if len(each) <= shared)
+            parked = [each for each in self.parked.values() if len(each) <= shared]
+            assert all(common_prefix(each, prompt[:-1]) < shared for each in parked)
             assert (grant.slot in grant.evicted) == bool(kept), "cells that are not reused are cleared"
         elif grant.reused:
             assert kept[: grant.reused] == prompt[: grant.reused]
@@ -171,12 +172,26 @@ def test_a_sequence_that_cannot_be_rewound_is_reused_whole_or_not_at_all():
 
 def test_batch_work_leaves_a_slot_and_a_quarter_of_the_cells():
     cells = Cells(1000, 3)
-    assert cells.leaves_room(1000)  # alone it may have everything
+    alone = cells.admit((1, 2, 3), 1000, spare=True)
+    assert alone is not None, "alone it may have everything"
+    cells.forget(alone.slot)
     cells.admit((1, 2, 3), 500)
-    assert cells.leaves_room(250)
-    assert not cells.leaves_room(251)
-    cells.admit((4, 5, 6), 10)
-    assert not cells.leaves_room(1)  # the third slot is for somebody who waits in front of a screen
+    assert cells.admit((7, 8), 251, spare=True) is None
+    assert cells.admit((7, 8), 250, spare=True) is not None
+    assert cells.admit((4, 5, 6), 1, spare=True) is None, "the third slot is for somebody in front of a screen"
+    assert cells.admit((4, 5, 6), 1) is not None
+
+
+def test_batch_work_leaves_a_quarter_of_the_cells_however_its_instructions_are_shared():
+    instructions = tuple(range(700))
+    cells = Cells(4096, 16)
+    first = admitted(cells, (*instructions, 1000), 900).slot
+    for n in range(10):
+        assert cells.admit((*instructions, 1001 + n), 900, donor=first, shared=700, spare=True)
+    cells.park(first, (*instructions, 1000))
+    assert cells.admit((*instructions, 2000), 1500, donor=1, shared=700, spare=True) is None
+    granted = [cells.admit((*instructions, 2001 + n), 850, donor=1, shared=700, spare=True) for n in range(5)]
+    assert [grant is not None for grant in granted] == [True, True, False, False, False]
 
 
 def test_single_questions_do_not_fill_the_cache_for_everybody_else():
@@ -229,6 +244,20 @@ def test_records_of_one_task_need_its_instructions_once():
     assert cells.free == 100
     cells.forget(first.slot)
     assert cells.free == 100, "what it lent still serves five"
+
+
+def test_cells_of_ones_own_are_refused_where_what_one_lent_would_not_fit_beside_them():
+    prompt = tuple(range(20))
+    cells = Cells(64, 5)
+    lender = admitted(cells, prompt, 30).slot
+    borrower = cells.admit((*prompt[:19], 99), 45, donor=lender, shared=19)
+    assert borrower is not None
+    cells.park(lender, prompt)
+    again = cells.admit((*prompt[:19], *[77] * 10), 38, donor=borrower.slot, shared=19)
+
+    assert again is not None
+    assert not cells.owns(again.slot)
+    assert cells.free == 0
 
 
 def test_a_chat_does_not_lose_its_place_to_a_prompt_that_shares_more_with_a_running_one():
