@@ -114,6 +114,7 @@ class Admission:
             self._over.pop(slot, None)
         reused = grant.reused
         if grant.donor >= 0:
+            self._context.drop(grant.slot)
             self._context.share(grant.donor, grant.slot, reused)
         elif not self._context.drop(grant.slot, reused):
             # The model cannot forget a tail after all: start this sequence from nothing.

@@ -9,13 +9,12 @@ One that fails on the way (a regular expression may grow beyond what its automat
 
 from __future__ import annotations
 
-import ctypes
 import json
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from edgechat.engine import schema as json_schema
-from edgechat.engine.native.lib import llama
+from edgechat.engine.native.logits import row
 from edgechat.errors import AnswerError, SchemaError
 
 if TYPE_CHECKING:
@@ -121,7 +120,6 @@ class Constraint:
         self._n_vocab = n_vocab
         self._words: NDArray[np.int32] = np.zeros((n_vocab + 31) // 32, dtype=np.int32)
         self._forbidden: NDArray[np.bool_] = np.empty(n_vocab, dtype=np.bool_)
-        self._row = ctypes.c_float * n_vocab
 
     def choose(self, sampler: Sampler, context: Context, index: int) -> int:
         """The token after batch position ``index``: the sampler's choice among those that may come. Not yet taken.
@@ -132,7 +130,7 @@ class Constraint:
         if not sampler.is_argmax:
             self.mask(context, index)
             return sampler.sample(context, index)
-        logits = self._logits(context, index)
+        logits = row(context, index, self._n_vocab)
         best = int(logits.argmax())
         is_allowed = self._matcher.validate_tokens([best])
         self._check()
@@ -147,14 +145,7 @@ class Constraint:
         Raises:
             AnswerError: the constraint failed.
         """
-        self._forbid(self._logits(context, index))
-
-    def _logits(self, context: Context, index: int) -> NDArray[np.float32]:
-        # The pointer moves with every decode, and the array must not outlive this step.
-        pointer = llama.llama_get_logits_ith(context.handle, index)
-        row = memoryview(self._row.from_address(ctypes.addressof(pointer.contents)))
-        logits: NDArray[np.float32] = self._np.frombuffer(row, dtype=self._np.float32)
-        return logits
+        self._forbid(row(context, index, self._n_vocab))
 
     def _forbid(self, logits: NDArray[np.float32]) -> None:
         np = self._np

@@ -19,6 +19,7 @@ from edgechat.engine.events import Prefill
 from edgechat.engine.heed import Heed
 from edgechat.engine.log import log_exception
 from edgechat.engine.mailbag import Mailbag
+from edgechat.engine.native import logits
 from edgechat.engine.native.context import CacheFullError
 from edgechat.engine.oom import REREADING_EXIT, Rereading
 from edgechat.engine.reading import Reading
@@ -87,6 +88,8 @@ class DecodeLoop:
         self._governor = governor
         self._is_resting = True
         """No step was computed since the last answer ended."""
+        self._was_greedy = False
+        """Somebody has asked for the likeliest token, and so may again."""
         self._rereading = Rereading(residence.choice.plan.memory.mapped)
         self._planned_threads = (settings.n_threads, settings.n_threads_batch)
         self.idle_since = time.monotonic()
@@ -116,6 +119,8 @@ class DecodeLoop:
         if not self.n_active:
             # Nobody waits for it, and a disk may take its time: it must not look like an answer that is being decoded.
             self._admission.save_kept()
+            if self._was_greedy:
+                logits.prepare()
 
     # -- mail ----------------------------------------------------------------------------------------------------------
 
@@ -353,6 +358,7 @@ class DecodeLoop:
 
     def _end(self, sequence: Sequence, reason: str) -> None:
         self._running.remove(sequence)
+        self._was_greedy |= sequence.sampler.is_argmax
         sequence.sampler.close()
         self._heed.ended(sequence, reason, time.monotonic())
         self._admission.release(sequence)

@@ -11,6 +11,7 @@ from typing import Any
 import llguidance
 import numpy as np
 
+from edgechat.engine import constrain
 from edgechat.engine.constrain import Constraint, Constraints
 from edgechat.engine.reply import Reply
 from edgechat.engine.sequence import replay
@@ -20,27 +21,24 @@ TOO_MUCH = "(.*a.{100}.*e.{100}.*)+Z"
 """More states than the lexer may have, once some hundred letters have come."""
 
 
-class OverBytes(Constraint):
-    """A constraint whose logits like the end best."""
-
-    def _logits(self, context: Any, index: int) -> Any:
-        logits = np.zeros(self._n_vocab, dtype=np.float32)
-        logits[TOKENIZER.eos_token] = 1.0
-        return logits
+def likes_the_end(_context: Any, _index: int, n_vocab: int) -> Any:
+    """FAKE logits: the end is the likeliest token."""
+    logits = np.zeros(n_vocab, dtype=np.float32)
+    logits[TOKENIZER.eos_token] = 1.0
+    return logits
 
 
+vars(constrain)["row"] = likes_the_end
 TOKENIZER = llguidance.LLTokenizer("byte")
 COMPILED = Constraints(TOKENIZER, TOKENIZER.vocab_size)
 
 
-def over(regex: str) -> OverBytes:
+def over(regex: str) -> Constraint:
     """A matcher for one answer."""
-    constraint = COMPILED.matcher({"regex": regex})
-    constraint.__class__ = OverBytes
-    return constraint  # type: ignore[return-value]
+    return COMPILED.matcher({"regex": regex})
 
 
-def behind(regex: str, text: str) -> OverBytes:
+def behind(regex: str, text: str) -> Constraint:
     """The same, after the beginning of an answer."""
     constraint = over(regex)
     for letter in text:
@@ -48,7 +46,7 @@ def behind(regex: str, text: str) -> OverBytes:
     return constraint
 
 
-def exhausted() -> OverBytes:
+def exhausted() -> Constraint:
     """A matcher that fails at the next look."""
     return behind(TOO_MUCH, "ae" * 200)
 

@@ -299,3 +299,19 @@ def test_the_log_is_kept_and_bounded(cli: Cli, paths: Paths) -> None:
     assert log.stat().st_mode & 0o077 == 0
     assert len(text) < 200_000
     assert json.dumps(text)  # plain text throughout
+
+
+def test_a_greedy_answer_stays_the_same_by_the_shorter_way_to_the_likeliest_token(cli: Cli) -> None:
+    def answer() -> str:
+        return cli("ask", "--temp", "0", "-n", "24", "Name the colors of the rainbow.").stdout
+
+    def has_numpy() -> bool:
+        return any("numpy" in each.path for each in psutil.Process(engine["pid"]).memory_maps())
+
+    assert cli("ask", "--temp", "0.7", "-n", "4", "hi").returncode == 0
+    (engine,) = cli.json("ps", "--json")
+    assert not has_numpy(), "who does not ask for the likeliest token pays nothing for it"
+    by_the_list = answer()
+    wait_until(has_numpy)
+
+    assert answer() == by_the_list != ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgechat.engine.native import logits
 from edgechat.engine.native.lib import llama
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Sampler:
         params = llama.llama_sampler_chain_default_params()
         params.no_perf = True
         self._chain = llama.llama_sampler_chain_init(params)
+        self._n_vocab = model.n_vocab
         self._penalizes = sampling.repeat_penalty != 1.0
         self.is_argmax = sampling.temperature <= 0 and not self._penalizes
         """True when :meth:`sample` takes the token of the largest logit, whatever came before."""
@@ -56,6 +58,9 @@ class Sampler:
 
     def sample(self, context: Context, index: int) -> int:
         """Choose the token after batch position ``index`` and remember it."""
+        if self.is_argmax and logits.is_at_hand():
+            # llama.cpp first writes out a list of candidates, 12 bytes for each token of the vocabulary.
+            return int(logits.row(context, index, self._n_vocab).argmax())
         token: int = llama.llama_sampler_sample(self._chain, context.handle, index)
         return token
 
