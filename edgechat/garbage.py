@@ -1,4 +1,4 @@
-"""How often Python looks for garbage in a process of ours."""
+"""How often Python looks for garbage in a process of ours, and when memory goes back to the system."""
 
 from __future__ import annotations
 
@@ -17,3 +17,16 @@ def look_seldom() -> None:
 def look_as_usual() -> None:
     """Collect as Python does by itself: what widgets leave behind when they go is all cycles, and large."""
     gc.set_threshold(*_USUAL)
+
+
+def give_back() -> None:
+    """Collect everything, and hand free pages back to the system where the C library can (glibc's malloc_trim).
+
+    What many threads leave behind lies scattered over their arenas, and Python by itself seldom looks at all there is.
+    """
+    import ctypes  # noqa: PLC0415 - what starts often and ends soon never gives back
+
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from edgechat.errors import EdgechatError
+from edgechat.garbage import give_back
 from edgechat.serve.chat import Chat
 from edgechat.serve.embeddings import Embeddings
 from edgechat.serve.exchange import ClientGoneError, Exchange, Limits, Memory
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from edgechat.serve.guard import Guard
     from edgechat.serve.service import Service
     from edgechat.service.notify import Notifier
+
+
+_TIDY_EVERY = 64
+"""Requests after which memory is given back, so that a server that was crowded is as small as before."""
 
 
 class Application:
@@ -56,6 +61,7 @@ class Application:
         self._memory = Memory(limits.bodies_bytes)
         self._service: Service | None = None
         self._routes: ASGIApp | None = None
+        self._n_handled = 0
         self._inner = Starlette(
             lifespan=self._lifespan,
             routes=[],
@@ -125,6 +131,9 @@ class Application:
             exchange.close()
             if self._service is not None:
                 self._service.metrics.requests.labels(path, str(exchange.status or 499)).inc()
+            self._n_handled += 1
+            if self._n_handled % _TIDY_EVERY == 0:
+                give_back()
 
     @contextlib.asynccontextmanager
     async def _answering(self, exchange: Exchange) -> AsyncIterator[None]:

@@ -1,0 +1,32 @@
+"""What a process of ours leaves behind does not stay in its memory."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import pytest
+
+from edgechat.garbage import give_back, look_as_usual, look_seldom
+
+
+class Knot:
+    """Holds itself, as a task with its own traceback does."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.mark.parametrize("look", [look_seldom, look_as_usual])
+def test_giving_back_finds_what_python_would_not_look_for_yet(look):
+    before = gc.get_threshold()
+    try:
+        look()
+        knot = Knot()
+        seen = weakref.ref(knot)
+        del knot
+        assert seen() is not None
+        give_back()
+        assert seen() is None
+    finally:
+        gc.set_threshold(*before)
