@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import threading
 from typing import TYPE_CHECKING
 
+from edgechat.engine.beside import Beside
 from edgechat.engine.residence import Residence
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def move_in(choice: Choice, paths: Paths, *, on_progress: Callable[[float], bool
 
         return EmbeddingResidence(choice, on_progress=on_progress)
     # llama.cpp needs no interpreter while it loads, so what comes after can be imported meanwhile.
-    threading.Thread(target=importlib.import_module, args=("edgechat.engine.loop",)).start()
+    Beside(importlib.import_module, "edgechat.engine.loop")
     return Residence(choice, paths, on_progress=on_progress, is_constrained=is_constrained)
 
 

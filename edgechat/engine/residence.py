@@ -6,12 +6,12 @@ Loads what :mod:`edgechat.engine.choice` chose. Dies with the process: another m
 from __future__ import annotations
 
 import importlib
-import threading
 import time
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from edgechat.engine.beside import Beside
 from edgechat.engine.budget import least_tokens
 from edgechat.engine.native.context import Context
 from edgechat.engine.native.lib import llama
@@ -95,8 +95,7 @@ class Residence:
             self._vocabulary.begin()
         ahead = Ahead(paths.cache / "prefixes")
         # Jinja is imported (50 ms) while llama.cpp maps the file and needs no interpreter.
-        importing = threading.Thread(target=importlib.import_module, args=("edgechat.engine.template",))
-        importing.start()
+        importing = Beside(importlib.import_module, "edgechat.engine.template")
         self.model = Model(choice.path, settings, on_progress=on_progress)
         importing.join()
         try:
@@ -124,8 +123,7 @@ class Residence:
         source = self._template_source()
         vetting = Vetting(source, bos=self.model.bos_text, eos=self.model.eos_text, cache=self._cache)
         # Creating the context takes as long as compiling the template, and neither needs the other.
-        compiling = threading.Thread(target=self._compile, args=(source,))
-        compiling.start()
+        compiling = Beside(self._compile, source)
         try:
             self.context = Context(self.model, settings)
         except BaseException:
