@@ -87,14 +87,14 @@ class Admission:
         if not self.waiting:
             return None
         waiting = next((each for each in self.waiting if not each.request.is_batch), self.waiting[0])
+        if self._is_being_read(waiting, running):
+            return None
         request, n_prompt = waiting.request, len(waiting.prompt) + waiting.extra_cells
         n_room = self._context.n_ctx - n_prompt
         wanted = request.max_tokens or DEFAULT_MAX_TOKENS
         max_tokens = min(wanted, n_room)
         # A resumed answer's tokens are read again like a prompt, so a reused prefix may include them.
         known = waiting.prompt + request.resume
-        if self._is_being_read(waiting, running):
-            return None
         grant = None
         # What a full context is asked for again and again needs no prompts compared.
         if not self._cells.is_full(spare=request.is_batch):

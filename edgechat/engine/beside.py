@@ -38,8 +38,7 @@ class Beside:
                 self._over.release()
 
     def join(self) -> None:
-        """Wait until it is done, or do it here where it has not begun."""
-        if self._begun.acquire(blocking=False):
-            self._work(*self._arguments)
-        else:
-            self._over.acquire()
+        """Wait until it is done, or do it here where it has not begun. Any number of times."""
+        self._run()
+        with self._over:
+            pass

@@ -12,9 +12,10 @@ import contextlib
 import hashlib
 import os
 import struct
-import threading
 import time
 from typing import TYPE_CHECKING
+
+from edgechat.engine.beside import Beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,8 +50,7 @@ class Ahead:
             file = max(directory.glob("*.kv"), key=lambda each: each.stat().st_mtime_ns, default=None)
             if file is not None and file.stat().st_size <= _MOST_AHEAD:
                 self._state = _state(file)
-                self._thread = threading.Thread(target=self._check, args=(file,), name="prefix", daemon=True)
-                self._thread.start()
+                self._checking = Beside(self._check, file)
 
     def digest(self, file: Path) -> str:
         """A file's digest, which takes no time if it was computed already.
@@ -59,7 +59,7 @@ class Ahead:
             OSError: it cannot be read.
         """
         if self._state and _state(file) == self._state:
-            self._thread.join()
+            self._checking.join()
             if self._digest:
                 return self._digest
         return _digest(file)

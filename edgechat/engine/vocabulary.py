@@ -12,10 +12,10 @@ import ctypes
 import hashlib
 import json
 import struct
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from edgechat.engine.beside import Beside
 from edgechat.engine.native.lib import llama
 from edgechat.paths import private_directory
 
@@ -62,19 +62,18 @@ class Vocabulary:
         self._bridge: _Bridge | None = None
         self._made: llguidance.LLTokenizer | None = None
         self._identity = ""
-        self._thread: threading.Thread | None = None
+        self._making: Beside | None = None
 
     def begin(self) -> None:
         """Make the tokenizer in a thread from now on, if the entries are on disk; the model is not needed yet."""
         if self._file.exists():
-            self._thread = threading.Thread(target=self._make_ahead, name="vocabulary", daemon=True)
-            self._thread.start()
+            self._making = Beside(self._make_ahead)
 
     def tokenizer(self, model: Model) -> llguidance.LLTokenizer:
         """The tokenizer; waits for the thread, or makes it now."""
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        if self._making is not None:
+            self._making.join()
+            self._making = None
         identity = _identity(model)
         if self._made is None or self._identity != identity:
             self._make(model, identity)
@@ -87,7 +86,7 @@ class Vocabulary:
 
         Not while an answer under a schema is being made: llguidance's own code calls the bridge.
         """
-        if self._thread is None:
+        if self._making is None:
             self._bridge = self._made = None
 
     def _make_ahead(self) -> None:

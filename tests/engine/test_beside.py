@@ -22,6 +22,7 @@ def test_work_is_done_once_and_waited_for():
     beside = Beside(work, "this")
     may_end.set()
     beside.join()
+    beside.join()
 
     assert done == ["this"]
 
@@ -30,6 +31,8 @@ def test_a_thread_that_dies_before_it_begins_leaves_its_work_to_who_waits(monkey
     monkeypatch.setattr(_thread, "start_new_thread", lambda *_: 1)  # as after a MemoryError in its first step
     done: list[str] = []
 
-    Beside(done.append, "this").join()
+    beside = Beside(done.append, "this")
+    beside.join()
+    beside.join()
 
     assert done == ["this"]

@@ -60,8 +60,8 @@ def main(path: str, directory: Path) -> dict[str, Any]:
     said = {"from the model": start(first, model), "is kept": file.exists()}
     ahead = Vocabulary(file)
     ahead.begin()
-    assert ahead._thread is not None
-    ahead._thread.join()
+    assert ahead._making is not None
+    ahead._making.join()
     said["was made ahead"] = ahead._made is not None
     said["ahead"] = start(ahead, model)
     kept = file.read_bytes()
@@ -72,7 +72,7 @@ def main(path: str, directory: Path) -> dict[str, Any]:
     said["is mended"] = file.read_bytes() == kept
     foreign = Vocabulary(file)
     foreign.begin()
-    foreign._thread.join()  # type: ignore[union-attr]
+    foreign._making.join()  # type: ignore[union-attr]
     foreign._identity = "of another vocabulary"
     said["from another's"] = start(foreign, model)
     constraints = Constraints(ahead.tokenizer(model), model.n_vocab)
