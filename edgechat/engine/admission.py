@@ -1,7 +1,7 @@
 """The way in: requests wait here until their KV cells can be reserved, then start from whatever prefix is known.
 
-A prefix is taken from a parked sequence, from a running one that shares it (the same cells then serve both), or from
-disk, whichever holds most of the prompt. Runs in the decode loop's thread and owns its context's ledger of cells; knows
+A prefix is taken from a parked sequence, from a running one that shares it (the same cells then serve both), from the
+shelf of other conversations, or from disk, whichever holds most of the prompt. Runs in the decode loop's thread and owns its context's ledger of cells; knows
 nothing of steps.
 """
 
@@ -20,6 +20,7 @@ from edgechat.engine.native.sampler import Sampler
 from edgechat.engine.prefixes import MIN_TOKENS
 from edgechat.engine.request import DEFAULT_MAX_TOKENS
 from edgechat.engine.sequence import Sequence
+from edgechat.engine.shelf import LEAST, Shelf
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,6 +72,7 @@ class Admission:
         self._home = residence
         self._context = residence.context
         self._cells = Cells(self._context.n_ctx, self._context.n_seq_max, is_rewindable=residence.model.is_rewindable)
+        self._shelf = Shelf(residence.spare_memory)
         self.waiting: deque[Waiting] = deque()
         self._unsaved: dict[str, tuple[int, tuple[int, ...]]] = {}
         """By the name that a request gave, where its cells lie that are to be kept on disk, and their tokens."""
@@ -99,6 +101,7 @@ class Admission:
         # What a full context is asked for again and again needs no prompts compared.
         if not self._cells.is_full(spare=request.is_batch):
             self._shed(known)
+            self._make_way(known)
             donor, shared = self._donor(known, running)
             grant = self._cells.admit(known, n_prompt + max_tokens, donor=donor, shared=shared, spare=request.is_batch)
         if grant is None:
@@ -141,7 +144,8 @@ class Admission:
         return (donor, held[donor]) if held.get(donor) else (-1, 0)
 
     def _restore(self, waiting: Waiting, known: tuple[int, ...], slot: int, reused: int, cells: int) -> int:
-        """Take more of the prompt from disk than memory holds, if there is more; returns how many tokens are there."""
+        """Take more of the prompt from shelf or disk than the cache holds, if there is more; returns how many tokens."""
+        reused = self._take_back(known, slot, reused, cells)
         prefixes, keep = self._home.prefixes, waiting.request.keep
         files = [prefixes.named(keep)] if keep else []
         if waiting.n_static >= MIN_TOKENS and reused < waiting.n_static:
@@ -161,6 +165,18 @@ class Admission:
             self._context.drop(slot)
             reused = 0
         return reused
+
+    def _take_back(self, known: tuple[int, ...], slot: int, reused: int, cells: int) -> int:
+        """Put a conversation that goes on into the cache again; returns how many tokens are there."""
+        shelved, common = self._shelf.find(known[:-1], is_rewindable=self._home.model.is_rewindable)
+        if shelved is None or common < reused + MIN_TOKENS or len(shelved.tokens) > cells or not self._cells.owns(slot):
+            return reused
+        self._context.drop(slot)
+        if state.copy_in(self._context, slot, shelved.cells) and self._context.drop(slot, common):
+            self._shelf.taken(shelved, common)
+            return common
+        self._context.drop(slot)
+        return 0
 
     def keep_prefix(self, sequence: Sequence) -> None:
         """Set the static part aside for the disk at the moment when the cache holds exactly that."""
@@ -257,6 +273,35 @@ class Admission:
                     self._context.drop(slot)
                     self._cells.forget(slot)
 
+    def _make_way(self, known: tuple[int, ...]) -> None:
+        """Conversations that this prompt does not go on from leave the cache, where memory has room for them."""
+        unsaved = {slot for slot, _ in self._unsaved.values()}
+        for slot in self._cells.talks():
+            parked = self._cells.parked(slot)
+            common = common_prefix(parked, known)
+            if len(parked) - common < LEAST or slot in unsaved:
+                continue
+            if not self._put_away(slot, parked):
+                return
+            if common >= MIN_TOKENS and self._home.model.is_rewindable and self._context.drop(slot, common):
+                self._cells.shorten(slot, common)
+            else:
+                self._context.drop(slot)
+                self._cells.forget(slot)
+
+    def _put_away(self, slot: int, tokens: tuple[int, ...]) -> bool:
+        """Copy a parked conversation to the shelf; False where it must stay in the cache."""
+        if not self._shelf.makes_room(state.size_of(self._context, slot)):
+            return False
+        try:
+            cells = state.copy_out(self._context, slot)
+        except MemoryError:  # a limit that the board does not show
+            return False
+        if cells is None:
+            return False
+        self._shelf.put(tokens, cells)
+        return True
+
     def discard(self, sequence: Sequence) -> None:
         """A sequence has failed: its cells are cleared."""
         self._context.drop(sequence.slot)
@@ -277,8 +322,13 @@ class Admission:
                 self._home.prefixes.write(file, partial(state.save, self._context, slot, list(tokens)))
         self._unsaved.clear()
 
+    def forget_all(self, running: list[Sequence]) -> None:
+        """Drop all that is kept in memory for whoever continues it: nobody misses it but the clock."""
+        self._shelf.clear()
+        self.forget_parked(running)
+
     def forget_parked(self, running: list[Sequence]) -> None:
-        """Drop every parked sequence: nobody misses them but the clock."""
+        """Drop every parked sequence, for the sake of its cells."""
         for slot in range(self._context.n_seq_max):
             if all(sequence.slot != slot for sequence in running):
                 self._context.drop(slot)

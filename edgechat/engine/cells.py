@@ -166,6 +166,13 @@ class Cells:
         """The tokens that lie parked in a slot."""
         return self._parked.get(slot, ())
 
+    def talks(self) -> list[int]:
+        """Parked slots, the oldest first, that hold conversations: no single questions, and no pictures."""
+        return [slot for slot in self._parked if slot not in self._passing and not self._holds_picture(slot)]
+
+    def _holds_picture(self, slot: int) -> bool:
+        return any(token < 0 for token in self._parked[slot])
+
     def forget(self, slot: int) -> None:
         """A slot's cells were cleared."""
         self._reserved.pop(slot, None)

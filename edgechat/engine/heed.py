@@ -46,7 +46,7 @@ class Heed:
             for sequence in running:
                 self._tell(sequence)
         if stance.drops != before.drops:
-            self._admission.forget_parked(running)
+            self._admission.forget_all(running)
             self._home.forget_caches(is_idle=not running and not self._admission.waiting)
             give_back()
 

@@ -294,6 +294,13 @@ class Residence:
             self._constraints = Constraints(self._vocabulary.tokenizer(self.model), self.model.n_vocab)
         return self._constraints.matcher(request.constraint)
 
+    def spare_memory(self) -> int:
+        """Bytes that are free now beyond what the plan needs: its mapped weights count as free and must stay."""
+        from edgechat.board.probe import probe  # noqa: PLC0415 - read when the plan was made
+
+        plan = self.choice.plan
+        return probe().memory.available - plan.memory.mapped - plan.reserve
+
     def forget_caches(self, *, is_idle: bool) -> None:
         """Drop what can be made again when it is next asked for: compiled schemas and, while idle, their tokenizer."""
         self._constraints = None

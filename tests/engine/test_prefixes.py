@@ -140,7 +140,7 @@ import sys
 from types import SimpleNamespace as N
 from edgechat.engine.admission import Admission
 context = N(n_ctx=1000, n_seq_max=2)
-admission = Admission(N(context=context, model=N(is_rewindable=True)))
+admission = Admission(N(context=context, model=N(is_rewindable=True), spare_memory=None))
 for n in range(50):
     grant = admission._cells.admit((n, 1, 2), 10)
     asked = N(keep=f"chat {n}", messages=())

@@ -1,7 +1,7 @@
-"""KV cells of one sequence to and from a file, by llama.cpp's own format.
+"""KV cells of one sequence to and from a file or plain memory, by llama.cpp's own format.
 
 llama.cpp checks layout and types of such a file, not the weights, so whoever calls must know that it belongs to this
-very model. The file holds no logits: at least one token must be decoded after a restore.
+very model. It holds no logits: at least one token must be decoded after a restore.
 """
 
 from __future__ import annotations
@@ -47,3 +47,27 @@ def restore(context: Context, sequence: int, capacity: int, file: Path) -> list[
         context.handle, str(file).encode(), sequence, array, capacity, ctypes.byref(count)
     )
     return array[: count.value] if read else []
+
+
+def size_of(context: Context, sequence: int) -> int:
+    """Bytes that :func:`copy_out` would take."""
+    size: int = llama.llama_state_seq_get_size_ext(context.handle, sequence, 0)
+    return size
+
+
+def copy_out(context: Context, sequence: int) -> bytearray | None:
+    """What the cells of a sequence hold; None when llama.cpp could not say.
+
+    Raises:
+        MemoryError: there is no memory for it.
+    """
+    size = size_of(context, sequence)
+    data = bytearray(size)
+    target = (ctypes.c_uint8 * size).from_buffer(data)
+    return data if llama.llama_state_seq_get_data_ext(context.handle, target, size, sequence, 0) == size else None
+
+
+def copy_in(context: Context, sequence: int, data: bytearray) -> bool:
+    """Put what :func:`copy_out` returned into an empty sequence of the same context; False when llama.cpp refused it."""
+    source = (ctypes.c_uint8 * len(data)).from_buffer(data)
+    return bool(llama.llama_state_seq_set_data_ext(context.handle, source, len(data), sequence, 0) == len(data))

@@ -1,0 +1,88 @@
+"""Conversations that nobody is answering just now, out of the KV cache: what their cells held, in plain memory.
+
+Every cell that is filled, whoever's it is, is looked at by every token of every answer; a cache full of earlier talk
+makes a small model decode a third more slowly. So the conversations that are parked leave it when another one begins,
+and come back within milliseconds. What finds no room here stays where it is: nothing is lost but speed.
+
+Pure bookkeeping: token ids, and bytes that are not looked into.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgechat.engine.cells import common_prefix
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LIMIT_BYTES = 256 * 1024 * 1024
+"""About 9,000 tokens of a 1.5B model, 11,000 of SmolLM2."""
+PART = 4
+"""Of the memory that nobody needs one part in so many is taken: the next one who loads something shall find some."""
+LEAST = 64
+"""Tokens; less is looked over, or read again, as quickly as it is carried back and forth."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shelved:
+    """One conversation."""
+
+    tokens: tuple[int, ...]
+    cells: bytearray
+    """What they held, in llama.cpp's own form."""
+
+
+class Shelf:
+    """The conversations of one engine.
+
+    Args:
+        spare: bytes of memory that are free now beyond what the loaded plan needs; negative where some are missing.
+    """
+
+    def __init__(self, spare: Callable[[], int]) -> None:
+        self._spare = spare
+        self._held: list[Shelved] = []  # oldest first
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory that is taken."""
+        return sum(len(each.cells) for each in self._held)
+
+    def makes_room(self, size: int) -> bool:
+        """Whether so many bytes may be put here. The oldest go for them, but not because memory is short."""
+        limit = min(LIMIT_BYTES, self.n_bytes + max(self._spare(), 0) // PART)
+        if size > limit:
+            return False
+        while limit == LIMIT_BYTES and self.n_bytes + size > limit:
+            del self._held[0]
+        return self.n_bytes + size <= limit
+
+    def put(self, tokens: tuple[int, ...], cells: bytearray) -> None:
+        """Keep a conversation; what it goes on from is kept no longer."""
+        self._held = [each for each in self._held if common_prefix(each.tokens, tokens) < len(each.tokens)]
+        self._held.append(Shelved(tokens, cells))
+
+    def find(self, prompt: tuple[int, ...], *, is_rewindable: bool) -> tuple[Shelved | None, int]:
+        """The one that shares most of a prompt's beginning, and how many tokens that are.
+
+        Args:
+            prompt: its tokens.
+            is_rewindable: whether a part of what is kept is of use, or only the whole.
+        """
+        best, longest = None, 0
+        for each in self._held:
+            common = common_prefix(each.tokens, prompt)
+            if common > longest and (is_rewindable or common == len(each.tokens)):
+                best, longest = each, common
+        return best, longest
+
+    def taken(self, one: Shelved, n_tokens: int) -> None:
+        """So many of its tokens are in the cache again; where it went on differently, it stays."""
+        if len(one.tokens) - n_tokens < LEAST:
+            self._held.remove(one)
+
+    def clear(self) -> None:
+        """Give all its memory back."""
+        self._held.clear()
