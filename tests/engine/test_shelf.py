@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from edgechat.engine import client
+from edgechat.engine.client import EngineClient
 from edgechat.engine.events import Done, Text
 from edgechat.engine.request import Message, Request, Wish
 from edgechat.engine.shelf import LEAST, LIMIT_BYTES, PART, Shelf
+from edgechat.models.gguf import read_header
 from edgechat.paths import Paths
 from edgechat.tasks.engine_generator import EngineGenerator
 from tests.board.trees import write
+from tests.models.gguf_writer import starter_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,19 +75,19 @@ def test_the_oldest_go_when_the_shelf_is_full() -> None:
     assert not shelf.makes_room(LIMIT_BYTES + 1)
 
 
-def test_where_memory_is_short_nothing_goes_for_what_comes() -> None:
-    spare = 1000 * PART
-    shelf = Shelf(lambda: spare)
-    assert shelf.makes_room(1000)
-    shelf.put(tokens(1), bytearray(1000))
-    spare = 100 * PART  # what lies here is in use already
-    assert shelf.makes_room(100)
-    assert not shelf.makes_room(101)
-    assert shelf.find(tokens(1), is_rewindable=True)[1] == 200
-    spare = -5
+def test_a_quarter_of_what_is_free_is_taken_and_nothing_goes_where_that_is_little() -> None:
+    free = 1000 * PART
+    shelf = Shelf(lambda: free - shelf.n_bytes)
+    assert not shelf.makes_room(1001)
+    for talk in range(10):
+        assert shelf.makes_room(100)
+        shelf.put(tokens(talk), bytearray(100))
     assert not shelf.makes_room(1)
+    assert shelf.find(tokens(0), is_rewindable=True)[1] == 200
     shelf.clear()
-    assert shelf.n_bytes == 0
+    assert shelf.makes_room(1000)
+    free = 0
+    assert not shelf.makes_room(1)
 
 
 STORY = "The mill by the river ground corn for nine villages, and its wheel turned day and night. "
@@ -135,6 +138,52 @@ def test_two_conversations_that_the_cache_cannot_hold_together_are_not_read_agai
     assert [first, second] == expected
     usage = ben.say("And when?")[1]
     assert usage["prompt_tokens"] - usage["cached_tokens"] < 32
+
+
+@pytest.mark.engine
+def test_a_first_question_that_came_through_a_server_can_be_followed_up() -> None:
+    paths = Paths.from_env()
+    wish, asked = Wish(None, 2048), []
+    try:
+        with contextlib.closing(EngineClient(paths, keeps=True)) as server:
+            for name in ("Ann", "Ben"):
+                question = Message("user", f"{name} tells: {30 * STORY} Where was it?")
+                events = list(server.generate(Request((question,), wish, max_tokens=12)))
+                answer = "".join(event.text for event in events if isinstance(event, Text))
+                asked.append((question, Message("assistant", answer)))
+            for first in asked:
+                messages = (*first, Message("user", "And when?"))
+                (done,) = [
+                    event
+                    for event in server.generate(Request(messages, wish, max_tokens=4))
+                    if isinstance(event, Done)
+                ]
+                assert done.usage["prompt_tokens"] - done.usage["cached_tokens"] < 32
+    finally:
+        client.stop(paths)
+
+
+@pytest.mark.engine
+def test_an_answer_that_the_tokenizer_spells_otherwise_is_not_read_again() -> None:
+    path = starter_path()
+    spelled = read_header(path).array("tokenizer.ggml.tokens")
+    word = "thermometer" * 8
+    letters = tuple(spelled.index(letter) for letter in word)
+    question, paths = Message("user", "What measures how warm it is?"), Paths.from_env()
+    try:
+        with contextlib.closing(EngineClient(paths, keeps=True)) as asking:
+            request = Request((question,), Wish(None, 1024), max_tokens=len(word) + 4, resume=letters)
+            said = word + "".join(event.text for event in asking.generate(request) if isinstance(event, Text))
+            messages = (question, Message("assistant", said), Message("user", "Are you sure?"))
+            (done,) = [
+                event
+                for event in asking.generate(Request(messages, Wish(None, 1024), max_tokens=4))
+                if isinstance(event, Done)
+            ]
+    finally:
+        client.stop(paths)
+    assert done.usage["prompt_tokens"] > len(word)
+    assert done.usage["prompt_tokens"] - done.usage["cached_tokens"] < 24
 
 
 FULL = """

@@ -143,6 +143,10 @@ class Model:
         """True for tokens that steer the model instead of standing for text."""
         return bool(llama.llama_vocab_get_attr(self.vocab, token) & (_ATTR_CONTROL | _ATTR_UNKNOWN))
 
+    def may_steer(self, token: int) -> bool:
+        """True for control tokens and for those added by hand: what a person writes never becomes one of them."""
+        return self.is_control(token) or self.is_user_defined(token)
+
     def is_user_defined(self, token: int) -> bool:
         """True for tokens added to the vocabulary by hand, which text may spell."""
         return bool(llama.llama_vocab_get_attr(self.vocab, token) & _ATTR_USER_DEFINED)
