@@ -1,8 +1,8 @@
 """The way in: requests wait here until their KV cells can be reserved, then start from whatever prefix is known.
 
 A prefix is taken from a parked sequence, from a running one that shares it (the same cells then serve both), from the
-shelf of other conversations, or from disk, whichever holds most of the prompt. Runs in the decode loop's thread and owns its context's ledger of cells; knows
-nothing of steps.
+shelf of other conversations, or from disk, whichever holds most of the prompt. Runs in the decode loop's thread and
+owns its context's ledger of cells; knows nothing of steps.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ class Admission:
         return (donor, held[donor]) if held.get(donor) else (-1, 0)
 
     def _restore(self, waiting: Waiting, known: tuple[int, ...], slot: int, reused: int, cells: int) -> int:
-        """Take more of the prompt from shelf or disk than the cache holds, if there is more; returns how many tokens."""
+        """Take more of the prompt from shelf or disk than the cache holds, if there is more; returns the tokens there."""
         reused = self._take_back(known, slot, reused, cells)
         prefixes, keep = self._home.prefixes, waiting.request.keep
         files = [prefixes.named(keep)] if keep else []

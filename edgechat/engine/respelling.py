@@ -1,7 +1,7 @@
 """A conversation's tokens as the model itself chose them, where a tokenizer would choose others for the same text.
 
-What a model said comes back as text, in the next turn's prompt. Now and then it had spelled a word in other pieces than
-the tokenizer does; from there on the cells that hold its answer would fit no prompt, and the answer would be read again.
+What a model said comes back as text, in the next turn's prompt. Now and then it had spelled a word in other pieces
+than the tokenizer does; from there on the cells of its answer would fit no prompt, and it would be read again.
 """
 
 from __future__ import annotations

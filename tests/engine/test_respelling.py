@@ -8,8 +8,19 @@ from hypothesis import strategies as st
 from edgechat.engine.cells import common_prefix
 from edgechat.engine.respelling import respelled
 
-PIECES = {0: b"<end>", 1: b"a", 2: b"b", 3: b"ab", 4: b"ba", 5: b"aba", 6: b"c", 7: b"\xc3", 8: b"\xa9", 9: b"\xc3\xa9",
-          10: b""}
+PIECES = {
+    0: b"<end>",
+    1: b"a",
+    2: b"b",
+    3: b"ab",
+    4: b"ba",
+    5: b"aba",
+    6: b"c",
+    7: b"\xc3",
+    8: b"\xa9",
+    9: b"\xc3\xa9",
+    10: b"",
+}
 END, PICTURE = 0, -1
 
 

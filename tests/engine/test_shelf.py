@@ -154,9 +154,7 @@ def test_a_first_question_that_came_through_a_server_can_be_followed_up() -> Non
             for first in asked:
                 messages = (*first, Message("user", "And when?"))
                 (done,) = [
-                    event
-                    for event in server.generate(Request(messages, wish, max_tokens=4))
-                    if isinstance(event, Done)
+                    event for event in server.generate(Request(messages, wish, max_tokens=4)) if isinstance(event, Done)
                 ]
                 assert done.usage["prompt_tokens"] - done.usage["cached_tokens"] < 32
     finally:

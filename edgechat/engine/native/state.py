@@ -68,6 +68,6 @@ def copy_out(context: Context, sequence: int) -> bytearray | None:
 
 
 def copy_in(context: Context, sequence: int, data: bytearray) -> bool:
-    """Put what :func:`copy_out` returned into an empty sequence of the same context; False when llama.cpp refused it."""
+    """Put what :func:`copy_out` returned into an empty sequence of its context; False when llama.cpp refused it."""
     source = (ctypes.c_uint8 * len(data)).from_buffer(data)
     return bool(llama.llama_state_seq_set_data_ext(context.handle, source, len(data), sequence, 0) == len(data))
