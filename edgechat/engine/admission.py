@@ -159,7 +159,7 @@ class Admission:
         return (donor, held[donor]) if held.get(donor) else (-1, 0)
 
     def _restore(self, waiting: Waiting, known: tuple[int, ...], slot: int, reused: int, cells: int) -> int:
-        """Take more of the prompt from shelf or disk than the cache holds, if there is more; returns the tokens there."""
+        """Take more of the prompt from shelf or disk than the cache holds; returns how many tokens are there."""
         reused = self._take_back(known, slot, reused, cells)
         prefixes, keep = self._home.prefixes, waiting.request.keep
         files = [prefixes.named(keep)] if keep else []
