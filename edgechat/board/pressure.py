@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgechat.board import cgroup
-from edgechat.board.memory import combine, parse_meminfo
+from edgechat.board.room import available
 
 if TYPE_CHECKING:
     from edgechat.board.source import Source
@@ -73,12 +73,7 @@ def read_memory_stall(source: Source) -> MemoryStall | None:
     machine, own = _of_machine(source, "memory"), _of_group(source, "memory")
     if machine is None and own is None:
         return None
-    meminfo = parse_meminfo(source.text("proc/meminfo") or "")
-    if not meminfo.get("MemTotal"):
-        return MemoryStall(machine, own)
-    mounts, groups = _cgroups(source)
-    memory = combine(meminfo, cgroup.memory_levels(source, mounts, groups), [])
-    return MemoryStall(machine, own, memory.available)
+    return MemoryStall(machine, own, available(source))
 
 
 def _of_machine(source: Source, resource: str) -> Pressure | None:

@@ -17,11 +17,10 @@ from edgechat.engine.cells import Cells, common_prefix
 from edgechat.engine.events import Queued, Started
 from edgechat.engine.native import state
 from edgechat.engine.native.sampler import Sampler
+from edgechat.engine.parking import Parking
 from edgechat.engine.prefixes import MIN_TOKENS
 from edgechat.engine.request import DEFAULT_MAX_TOKENS
-from edgechat.engine.respelling import respelled
 from edgechat.engine.sequence import Sequence
-from edgechat.engine.shelf import LEAST, Shelf
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,6 +51,8 @@ class Waiting:
     constraint: Constraint | None
     arrived: float
     was_told: bool = False
+    seen: tuple[int, ...] | None = None
+    """What was parked when it was last compared with it."""
     views: Mapping[int, View] = field(default_factory=dict)
     """Pictures in the prompt, by the index of their first token."""
 
@@ -73,7 +74,7 @@ class Admission:
         self._home = residence
         self._context = residence.context
         self._cells = Cells(self._context.n_ctx, self._context.n_seq_max, is_rewindable=residence.model.is_rewindable)
-        self._shelf = Shelf(residence.spare_memory)
+        self._parking = Parking(residence, self._cells)
         self.waiting: deque[Waiting] = deque()
         self._unsaved: dict[str, tuple[int, tuple[int, ...]]] = {}
         """By the name that a request gave, where its cells lie that are to be kept on disk, and their tokens."""
@@ -96,7 +97,7 @@ class Admission:
         # What a full context is asked for again and again needs no prompts compared.
         is_full = self._cells.is_full(spare=request.is_batch)
         if not is_full:
-            waiting.prompt = self._as_held(waiting)
+            self._prepare(waiting)
         n_prompt = len(waiting.prompt) + waiting.extra_cells
         n_room = self._context.n_ctx - n_prompt
         wanted = request.max_tokens or DEFAULT_MAX_TOKENS
@@ -105,8 +106,6 @@ class Admission:
         known = waiting.prompt + request.resume
         grant = None
         if not is_full:
-            self._shed(known)
-            self._make_way(known)
             donor, shared = self._donor(known, running)
             grant = self._cells.admit(known, n_prompt + max_tokens, donor=donor, shared=shared, spare=request.is_batch)
         if grant is None:
@@ -131,15 +130,21 @@ class Admission:
         reused = self._restore(waiting, known, grant.slot, reused, n_prompt + max_tokens)
         return self._begin(waiting, grant.slot, reused, max_tokens, is_cut=n_room < wanted)
 
-    def _as_held(self, waiting: Waiting) -> tuple[int, ...]:
-        """The prompt in the tokens of the conversation that it goes on from, where that is kept and says the same."""
-        prompt, keep, model = waiting.prompt, waiting.request.keep, self._home.model
-        if waiting.views or waiting.n_static:
-            return prompt  # whose places are counted in its own tokens; a first question goes on from nothing
-        kept = [state.tokens_of(self._home.prefixes.named(keep))] if keep else []
-        held = max((*self._cells.all_parked, *self._shelf.talks, *kept), key=partial(common_prefix, prompt), default=())
-        found = respelled(prompt, held, model.piece, model.may_steer)
-        return found if len(found) < self._context.n_ctx else prompt
+    def _prepare(self, waiting: Waiting) -> None:
+        """See which conversation a request goes on from; all others make way. Once for what is parked now."""
+        parked = tuple(map(len, self._cells.all_parked))
+        if parked == waiting.seen:
+            return
+        request = waiting.request
+        if not waiting.views and not waiting.n_static:
+            # Pictures' and instructions' places are counted in the prompt's own tokens; a first question goes on from
+            # nothing.
+            longest = self._context.n_ctx - (request.max_tokens or DEFAULT_MAX_TOKENS)
+            waiting.prompt = self._parking.as_held(waiting.prompt, request.keep, longest)
+        known = waiting.prompt + request.resume
+        self._shed(known)
+        self._parking.make_way(known, {slot for slot, _ in self._unsaved.values()})
+        waiting.seen = tuple(map(len, self._cells.all_parked))
 
     def _is_being_read(self, waiting: Waiting, running: list[Sequence]) -> bool:
         """True while a prompt is read whose beginning is also this one's: reading it twice would only take longer."""
@@ -156,11 +161,13 @@ class Admission:
             return -1, 0
         held = {each.slot: common_prefix(tuple(each.tokens(0, each.n_past)), known[:-1]) for each in running}
         donor = max(held, key=lambda slot: held[slot], default=-1)
-        return (donor, held[donor]) if held.get(donor) else (-1, 0)
+        # What comes from the shelf needs cells of its own.
+        is_better = held.get(donor, 0) + MIN_TOKENS > self._parking.on_shelf(known)
+        return (donor, held[donor]) if held.get(donor) and is_better else (-1, 0)
 
     def _restore(self, waiting: Waiting, known: tuple[int, ...], slot: int, reused: int, cells: int) -> int:
         """Take more of the prompt from shelf or disk than the cache holds; returns how many tokens are there."""
-        reused = self._take_back(known, slot, reused, cells)
+        reused = self._parking.take_back(known, slot, reused, cells)
         prefixes, keep = self._home.prefixes, waiting.request.keep
         files = [prefixes.named(keep)] if keep else []
         if waiting.n_static >= MIN_TOKENS and reused < waiting.n_static:
@@ -180,18 +187,6 @@ class Admission:
             self._context.drop(slot)
             reused = 0
         return reused
-
-    def _take_back(self, known: tuple[int, ...], slot: int, reused: int, cells: int) -> int:
-        """Put a conversation that goes on into the cache again; returns how many tokens are there."""
-        shelved, common = self._shelf.find(known[:-1], is_rewindable=self._home.model.is_rewindable)
-        if shelved is None or common < reused + MIN_TOKENS or len(shelved.tokens) > cells or not self._cells.owns(slot):
-            return reused
-        self._context.drop(slot)
-        if state.copy_in(self._context, slot, shelved.cells) and self._context.drop(slot, common):
-            self._shelf.taken(shelved, common)
-            return common
-        self._context.drop(slot)
-        return 0
 
     def keep_prefix(self, sequence: Sequence) -> None:
         """Set the static part aside for the disk at the moment when the cache holds exactly that."""
@@ -287,38 +282,6 @@ class Admission:
                     self._context.drop(slot)
                     self._cells.forget(slot)
 
-    def _make_way(self, known: tuple[int, ...]) -> None:
-        """Conversations that this prompt does not go on from leave the cache, where memory has room for them.
-
-        Not those with pictures, whose cells are more than their tokens, nor what is still to be kept on disk.
-        """
-        unsaved = {slot for slot, _ in self._unsaved.values()}
-        for slot in self._cells.talks():
-            parked = self._cells.parked(slot)
-            common = common_prefix(parked, known)
-            if len(parked) - common < LEAST or slot in unsaved or min(parked) < 0:
-                continue
-            if not self._put_away(slot, parked):
-                return
-            if common >= MIN_TOKENS and self._home.model.is_rewindable and self._context.drop(slot, common):
-                self._cells.shorten(slot, common)
-            else:
-                self._context.drop(slot)
-                self._cells.forget(slot)
-
-    def _put_away(self, slot: int, tokens: tuple[int, ...]) -> bool:
-        """Copy a parked conversation to the shelf; False where it must stay in the cache."""
-        if not self._shelf.makes_room(state.size_of(self._context, slot)):
-            return False
-        try:
-            cells = state.copy_out(self._context, slot)
-        except MemoryError:  # a limit that the board does not show
-            return False
-        if cells is None:
-            return False
-        self._shelf.put(tokens, cells)
-        return True
-
     def discard(self, sequence: Sequence) -> None:
         """A sequence has failed: its cells are cleared."""
         self._context.drop(sequence.slot)
@@ -341,7 +304,7 @@ class Admission:
 
     def forget_all(self, running: list[Sequence]) -> None:
         """Drop all that is kept in memory for whoever continues it: nobody misses it but the clock."""
-        self._shelf.clear()
+        self._parking.clear()
         self.forget_parked(running)
 
     def forget_parked(self, running: list[Sequence]) -> None:

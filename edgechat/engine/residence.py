@@ -6,6 +6,7 @@ Loads what :mod:`edgechat.engine.choice` chose. Dies with the process: another m
 from __future__ import annotations
 
 import importlib
+import resource
 import time
 from dataclasses import replace
 from functools import cached_property
@@ -295,11 +296,17 @@ class Residence:
         return self._constraints.matcher(request.constraint)
 
     def spare_memory(self) -> int:
-        """Bytes that are free now beyond what the plan needs: its mapped weights count as free and must stay."""
-        from edgechat.board.probe import probe  # noqa: PLC0415 - read when the plan was made
+        """Bytes that are free now beyond what the plan needs: its mapped weights count as free and must stay.
+
+        None at all under an address-space limit, against which threads and libraries count that are yet to come.
+        """
+        if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+            return 0
+        from edgechat.board.room import available  # noqa: PLC0415 - few engines hold two conversations
+        from edgechat.board.source import Source  # noqa: PLC0415
 
         plan = self.choice.plan
-        return probe().memory.available - plan.memory.mapped - plan.reserve
+        return (available(Source()) or 0) - plan.memory.mapped - plan.reserve
 
     def forget_caches(self, *, is_idle: bool) -> None:
         """Drop what can be made again when it is next asked for: compiled schemas and, while idle, their tokenizer."""

@@ -28,13 +28,13 @@ def respelled(
         piece: a token's bytes.
         is_control: whether a token may steer the model; such a one stands for itself and for no text.
     """
-    at = there = common_prefix(prompt, held)
-    same = at, there
+    same = at, there = 0, 0
     # What one of the two has spelled beyond the other.
     ahead, is_held_ahead = b"", False
     while True:
         if not ahead:
-            same = at, there
+            shared = common_prefix(prompt[at:], held[there:])
+            same = at, there = at + shared, there + shared
         is_next_held = not is_held_ahead if ahead else True
         tokens, index = (held, there) if is_next_held else (prompt, at)
         if index >= len(tokens) or tokens[index] < 0 or is_control(tokens[index]):

@@ -55,20 +55,23 @@ class Shelf:
         """The tokens of each conversation."""
         return [each.tokens for each in self._held]
 
-    def makes_room(self, size: int) -> bool:
-        """Whether so many bytes may be put here. The oldest go for them, but not because memory is short."""
+    def room(self) -> int:
+        """Bytes that may lie here in all; looks at the memory."""
         spare = self._spare()
-        limit = min(LIMIT_BYTES, (self.n_bytes + spare) // PART) if spare > 0 else 0
-        if size > limit:
-            return False
-        while limit == LIMIT_BYTES and self.n_bytes + size > limit:
-            del self._held[0]
-        return self.n_bytes + size <= limit
+        return min(LIMIT_BYTES, (self.n_bytes + spare) // PART) if spare > 0 else 0
 
-    def put(self, tokens: tuple[int, ...], cells: bytearray) -> None:
-        """Keep a conversation; what it goes on from is kept no longer."""
+    def put(self, tokens: tuple[int, ...], cells: bytearray, room: int) -> None:
+        """Keep a conversation, and of the others as many of the latest as there is room for.
+
+        Args:
+            tokens: its own. What it goes on from is kept no longer.
+            cells: what they held, no more than ``room``.
+            room: of :meth:`room`.
+        """
         self._held = [each for each in self._held if common_prefix(each.tokens, tokens) < len(each.tokens)]
         self._held.append(Shelved(tokens, cells))
+        while self.n_bytes > room:
+            del self._held[0]
 
     def find(self, prompt: tuple[int, ...], *, is_rewindable: bool) -> tuple[Shelved | None, int]:
         """The one that shares most of a prompt's beginning, and how many tokens that are.
@@ -84,10 +87,18 @@ class Shelf:
                 best, longest = each, common
         return best, longest
 
-    def taken(self, one: Shelved, n_tokens: int) -> None:
-        """So many of its tokens are in the cache again; where it went on differently, it stays."""
-        if len(one.tokens) - n_tokens < LEAST:
-            self._held.remove(one)
+    def holds(self, tokens: tuple[int, ...]) -> bool:
+        """Whether a conversation begins with all of these."""
+        return any(common_prefix(each.tokens, tokens) == len(tokens) for each in self._held)
+
+    def touch(self, one: Shelved) -> None:
+        """It is about to go on: the others go before it."""
+        self._held.remove(one)
+        self._held.append(one)
+
+    def remove(self, one: Shelved) -> None:
+        """Keep it no longer."""
+        self._held.remove(one)
 
     def clear(self) -> None:
         """Give all its memory back."""

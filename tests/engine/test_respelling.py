@@ -49,6 +49,11 @@ def test_control_tokens_and_pictures_stand_for_no_text() -> None:
     assert respell((6, PICTURE, 3), (6, 1, 2)) == (6, PICTURE, 3)
 
 
+def test_every_answer_of_a_long_talk_is_found_behind_the_same_control_tokens() -> None:
+    held = (6, END, 1, 2, END, 6, END, 1, 2)
+    assert respell((6, END, 3, END, 6, END, 3, END, 6), held) == (*held, END, 6)
+
+
 TOKENS = st.lists(st.integers(-1, 10), max_size=12).map(tuple)
 
 

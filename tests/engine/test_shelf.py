@@ -11,7 +11,7 @@ from edgechat.engine import client
 from edgechat.engine.client import EngineClient
 from edgechat.engine.events import Done, Text
 from edgechat.engine.request import Message, Request, Wish
-from edgechat.engine.shelf import LEAST, LIMIT_BYTES, PART, Shelf
+from edgechat.engine.shelf import LIMIT_BYTES, PART, Shelf
 from edgechat.models.gguf import read_header
 from edgechat.paths import Paths
 from edgechat.tasks.engine_generator import EngineGenerator
@@ -29,65 +29,63 @@ def tokens(talk: int, length: int = 200) -> tuple[int, ...]:
     return (talk, *range(1, length))
 
 
+def filled(*talks: int, spare: int = MUCH) -> Shelf:
+    """A shelf with conversations of one byte each."""
+    shelf = Shelf(lambda: spare)
+    for talk in talks:
+        shelf.put(tokens(talk), bytearray([talk]), shelf.room())
+    return shelf
+
+
 def test_what_is_put_away_is_found_by_what_goes_on_from_it() -> None:
-    shelf = Shelf(lambda: MUCH)
-    for talk in (1, 2):
-        shelf.put(tokens(talk), bytearray([talk]))
+    shelf = filled(1, 2)
     found, common = shelf.find((*tokens(2), 7, 8), is_rewindable=False)
     assert found is not None
     assert (found.cells, common) == (bytearray([2]), 200)
     assert shelf.find((3, *range(1, 200)), is_rewindable=True) == (None, 0)
+    assert shelf.holds(tokens(2)[:100])
+    assert not shelf.holds((*tokens(2), 7))
 
 
 def test_a_model_that_cannot_go_back_gets_only_what_is_whole() -> None:
-    shelf = Shelf(lambda: MUCH)
-    shelf.put(tokens(1), bytearray(1))
+    shelf = filled(1)
     edited = (*tokens(1)[:150], -1, -1)
     assert shelf.find(edited, is_rewindable=False) == (None, 0)
     assert shelf.find(edited, is_rewindable=True)[1] == 150
 
 
-@pytest.mark.parametrize(("n_taken", "is_kept"), [(200, False), (201 - LEAST, False), (200 - LEAST, True)])
-def test_what_goes_on_leaves_the_shelf_and_what_branches_stays(n_taken: int, is_kept: bool) -> None:
-    shelf = Shelf(lambda: MUCH)
-    shelf.put(tokens(1), bytearray(5))
-    (found, _) = shelf.find(tokens(1), is_rewindable=True)
-    assert found is not None
-    shelf.taken(found, n_taken)
-    assert shelf.n_bytes == (5 if is_kept else 0)
-
-
 def test_a_longer_version_replaces_the_shorter_one() -> None:
-    shelf = Shelf(lambda: MUCH)
-    shelf.put(tokens(1, 100), bytearray(3))
-    shelf.put(tokens(1, 200), bytearray(4))
+    shelf = filled()
+    shelf.put(tokens(1, 100), bytearray(3), MUCH)
+    shelf.put(tokens(1, 200), bytearray(4), MUCH)
+    assert shelf.talks == [tokens(1, 200)]
     assert shelf.n_bytes == 4
 
 
-def test_the_oldest_go_when_the_shelf_is_full() -> None:
-    shelf, third = Shelf(lambda: MUCH), LIMIT_BYTES // 3
-    for talk in (1, 2, 3):
-        assert shelf.makes_room(third)
-        shelf.put(tokens(talk), bytearray(third))
-    assert shelf.makes_room(third)
-    assert shelf.find(tokens(1), is_rewindable=True) == (None, 0)
-    assert shelf.find(tokens(2), is_rewindable=True)[1] == 200
-    assert not shelf.makes_room(LIMIT_BYTES + 1)
+def test_the_oldest_go_first_but_not_the_one_that_goes_on() -> None:
+    shelf = filled(1, 2, 3)
+    going, _ = shelf.find(tokens(1), is_rewindable=True)
+    assert going is not None
+    shelf.touch(going)
+    shelf.put(tokens(4), bytearray(1), 2)
+    assert shelf.talks == [tokens(1), tokens(4)]
+    shelf.remove(going)
+    assert shelf.talks == [tokens(4)]
 
 
-def test_a_quarter_of_what_is_free_is_taken_and_nothing_goes_where_that_is_little() -> None:
+def test_a_quarter_of_what_is_free_is_taken_and_never_more_than_the_limit() -> None:
     free = 1000 * PART
     shelf = Shelf(lambda: free - shelf.n_bytes)
-    assert not shelf.makes_room(1001)
     for talk in range(10):
-        assert shelf.makes_room(100)
-        shelf.put(tokens(talk), bytearray(100))
-    assert not shelf.makes_room(1)
-    assert shelf.find(tokens(0), is_rewindable=True)[1] == 200
-    shelf.clear()
-    assert shelf.makes_room(1000)
+        assert shelf.room() == 1000
+        shelf.put(tokens(talk), bytearray(100), shelf.room())
+    assert shelf.n_bytes == 1000
     free = 0
-    assert not shelf.makes_room(1)
+    assert shelf.room() == 0
+    free = MUCH
+    assert shelf.room() == LIMIT_BYTES
+    shelf.clear()
+    assert shelf.n_bytes == 0
 
 
 STORY = "The mill by the river ground corn for nine villages, and its wheel turned day and night. "

@@ -144,8 +144,11 @@ class Model:
         return bool(llama.llama_vocab_get_attr(self.vocab, token) & (_ATTR_CONTROL | _ATTR_UNKNOWN))
 
     def may_steer(self, token: int) -> bool:
-        """True for control tokens and for those added by hand: what a person writes never becomes one of them."""
-        return self.is_control(token) or self.is_user_defined(token)
+        """True for control tokens and for those added by hand, which no person's text may become; and for no token.
+
+        A number beyond the vocabulary, out of a damaged file, would end the process.
+        """
+        return not 0 <= token < self.n_vocab or self.is_control(token) or self.is_user_defined(token)
 
     def is_user_defined(self, token: int) -> bool:
         """True for tokens added to the vocabulary by hand, which text may spell."""

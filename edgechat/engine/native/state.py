@@ -62,6 +62,8 @@ def copy_out(context: Context, sequence: int) -> bytearray | None:
         MemoryError: there is no memory for it.
     """
     size = size_of(context, sequence)
+    if not size:
+        return None
     data = bytearray(size)
     target = (ctypes.c_uint8 * size).from_buffer(data)
     return data if llama.llama_state_seq_get_data_ext(context.handle, target, size, sequence, 0) == size else None

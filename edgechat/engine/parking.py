@@ -1,0 +1,136 @@
+"""Conversations that are parked in the KV cache, and those that made way: who leaves for a prompt, who comes back.
+
+Moves cells between llama.cpp's cache and the shelf, for the admission, in the decode loop's thread.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from edgechat.engine.cells import common_prefix
+from edgechat.engine.native import state
+from edgechat.engine.prefixes import MIN_TOKENS
+from edgechat.engine.respelling import respelled
+from edgechat.engine.shelf import LEAST, Shelf
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from edgechat.engine.cells import Cells
+    from edgechat.engine.residence import Residence
+
+Tokens = tuple[int, ...]
+
+
+class Parking:
+    """The conversations of one context.
+
+    Args:
+        residence: whose context.
+        cells: its ledger.
+    """
+
+    def __init__(self, residence: Residence, cells: Cells) -> None:
+        self._home, self._context, self._cells = residence, residence.context, cells
+        self._shelf = Shelf(residence.spare_memory)
+
+    @property
+    def _is_rewindable(self) -> bool:
+        return self._home.model.is_rewindable
+
+    def as_held(self, prompt: Tokens, keep: str | None, longest: int) -> Tokens:
+        """A prompt in the tokens of the conversation that it goes on from, where that is kept and says the same.
+
+        Args:
+            prompt: its tokens.
+            keep: name under which the conversation may be on disk.
+            longest: what it must not exceed, where it gets longer.
+        """
+        kept = [state.tokens_of(self._home.prefixes.named(keep))] if keep else []
+        held = max((*self._cells.all_parked, *self._shelf.talks, *kept), key=partial(common_prefix, prompt), default=())
+        found = respelled(prompt, held, self._home.model.piece, self._home.model.may_steer)
+        # For a word or two nobody's text is spelled in another way than the tokenizer's.
+        is_worth_it = common_prefix(found, held) >= common_prefix(prompt, held) + MIN_TOKENS
+        return found if is_worth_it and len(found) <= max(len(prompt), longest) else prompt
+
+    def on_shelf(self, known: Tokens) -> int:
+        """Tokens of a prompt's beginning that a conversation on the shelf has."""
+        return self._shelf.find(known[:-1], is_rewindable=self._is_rewindable)[1]
+
+    def make_way(self, known: Tokens, staying: Collection[int]) -> None:
+        """Conversations that a prompt does not go on from leave the cache, where memory has room for them.
+
+        Not those with pictures, whose cells are more than their tokens.
+
+        Args:
+            known: the prompt's tokens.
+            staying: slots that must not be touched.
+        """
+        going, _ = self._shelf.find(known[:-1], is_rewindable=self._is_rewindable)
+        if going is not None:
+            self._shelf.touch(going)
+        # What the cache alone could not have kept either may be lost.
+        is_lossy = sum(map(len, (known, *self._cells.all_parked, *self._shelf.talks))) > self._context.n_ctx
+        room, shared = -1, 0
+        for slot in self._cells.talks():
+            parked = self._cells.parked(slot)
+            common = common_prefix(parked, known)
+            is_continued = self._is_rewindable and 2 * common >= len(parked)
+            if is_continued or len(parked) - common < LEAST or slot in staying or min(parked) < 0:
+                shared = max(shared, common)
+                continue
+            if not (self._is_rewindable and self._shelf.holds(parked)):
+                room = self._shelf.room() if room < 0 else room
+                if not self._put_away(slot, parked, room, is_lossy=is_lossy):
+                    continue
+            # One copy of the instructions that all of them begin with is enough.
+            if common >= max(MIN_TOKENS, shared + 1) and self._is_rewindable and self._context.drop(slot, common):
+                self._cells.shorten(slot, common)
+                shared = common
+            else:
+                self._context.drop(slot)
+                self._cells.forget(slot)
+
+    def _put_away(self, slot: int, tokens: Tokens, room: int, *, is_lossy: bool) -> bool:
+        """Copy a parked conversation to the shelf; False where it must stay in the cache."""
+        if state.size_of(self._context, slot) > room - (0 if is_lossy else self._shelf.n_bytes):
+            return False
+        try:
+            cells = state.copy_out(self._context, slot)
+        except MemoryError:  # a limit that the board does not show
+            return False
+        if cells is None:
+            return False
+        self._shelf.put(tokens, cells, room)
+        return True
+
+    def take_back(self, known: Tokens, slot: int, reused: int, cells: int) -> int:
+        """Put a conversation that goes on into the cache again, where that is more than is there.
+
+        Args:
+            known: the prompt's tokens.
+            slot: of its sequence, just admitted.
+            reused: tokens that it holds already.
+            cells: reserved for it.
+
+        Returns:
+            How many tokens it holds now.
+        """
+        shelved, common = self._shelf.find(known[:-1], is_rewindable=self._is_rewindable)
+        if shelved is None or common < reused + MIN_TOKENS or not self._cells.owns(slot):
+            return reused
+        if len(shelved.tokens) > cells + self._cells.free:
+            return reused
+        self._context.drop(slot)
+        if state.copy_in(self._context, slot, shelved.cells) and self._context.drop(slot, common):
+            if len(shelved.tokens) - common < LEAST:
+                self._shelf.remove(shelved)  # it goes on; where it went on differently, both are kept
+            return common
+        self._shelf.remove(shelved)
+        self._context.drop(slot)
+        return 0
+
+    def clear(self) -> None:
+        """Give the shelf's memory back."""
+        self._shelf.clear()
