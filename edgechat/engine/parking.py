@@ -71,8 +71,10 @@ class Parking:
         if going is not None:
             self._shelf.touch(going)
         # What the cache alone could not have kept either may be lost.
-        is_lossy = sum(map(len, (known, *self._cells.all_parked, *self._shelf.talks))) > self._context.n_ctx
-        room, shared = -1, 0
+        n_tokens = sum(map(len, (known, *self._cells.all_parked, *self._shelf.talks)))
+        lasting = None if n_tokens <= self._context.n_ctx else len(going.cells) if going is not None else 0
+        room: int | None = None
+        shared = 0
         for slot in self._cells.talks():
             parked = self._cells.parked(slot)
             common = common_prefix(parked, known)
@@ -81,8 +83,8 @@ class Parking:
                 shared = max(shared, common)
                 continue
             if not (self._is_rewindable and self._shelf.holds(parked)):
-                room = self._shelf.room() if room < 0 else room
-                if not self._put_away(slot, parked, room, is_lossy=is_lossy):
+                room = self._shelf.room() if room is None else room
+                if not self._put_away(slot, parked, room, self._shelf.n_bytes if lasting is None else lasting):
                     continue
             # One copy of the instructions that all of them begin with is enough.
             if common >= max(MIN_TOKENS, shared + 1) and self._is_rewindable and self._context.drop(slot, common):
@@ -92,9 +94,9 @@ class Parking:
                 self._context.drop(slot)
                 self._cells.forget(slot)
 
-    def _put_away(self, slot: int, tokens: Tokens, room: int, *, is_lossy: bool) -> bool:
-        """Copy a parked conversation to the shelf; False where it must stay in the cache."""
-        if state.size_of(self._context, slot) > room - (0 if is_lossy else self._shelf.n_bytes):
+    def _put_away(self, slot: int, tokens: Tokens, room: int, lasting: int) -> bool:
+        """Copy a parked conversation to the shelf, beside so many bytes; False where it must stay in the cache."""
+        if lasting + state.size_of(self._context, slot) > room:
             return False
         try:
             cells = state.copy_out(self._context, slot)
