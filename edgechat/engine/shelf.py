@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 LIMIT_BYTES = 256 * 1024 * 1024
 """About 9,000 tokens of a 1.5B model, 11,000 of SmolLM2."""
+MOST = 32
+"""Conversations; each prompt is compared with all of them, which for so many takes a millisecond."""
 PART = 4
 """Of the memory that nobody else needs one part in so many is taken: whoever loads something next shall find some."""
 LEAST = 64
@@ -70,7 +72,7 @@ class Shelf:
         """
         self._held = [each for each in self._held if common_prefix(each.tokens, tokens) < len(each.tokens)]
         self._held.append(Shelved(tokens, cells))
-        while self.n_bytes > room:
+        while self.n_bytes > room or len(self._held) > MOST:
             del self._held[0]
 
     def find(self, prompt: tuple[int, ...], *, is_rewindable: bool) -> tuple[Shelved | None, int]:

@@ -11,7 +11,7 @@ from edgechat.engine import client
 from edgechat.engine.client import EngineClient
 from edgechat.engine.events import Done, Text
 from edgechat.engine.request import Message, Request, Wish
-from edgechat.engine.shelf import LIMIT_BYTES, PART, Shelf
+from edgechat.engine.shelf import LIMIT_BYTES, MOST, PART, Shelf
 from edgechat.models.gguf import read_header
 from edgechat.paths import Paths
 from edgechat.tasks.engine_generator import EngineGenerator
@@ -71,6 +71,7 @@ def test_the_oldest_go_first_but_not_the_one_that_goes_on() -> None:
     assert shelf.talks == [tokens(1), tokens(4)]
     shelf.remove(going)
     assert shelf.talks == [tokens(4)]
+    assert filled(*range(MOST + 2)).talks[0] == tokens(2)
 
 
 def test_a_quarter_of_what_is_free_is_taken_and_never_more_than_the_limit() -> None:
