@@ -143,7 +143,8 @@ class Admission:
             waiting.prompt = self._parking.as_held(waiting.prompt, request.keep, longest)
         known = waiting.prompt + request.resume
         self._shed(known)
-        self._parking.make_way(known, {slot for slot, _ in self._unsaved.values()})
+        shared = {slot: n_shared for slot, (_, n_shared) in self._asked.items()}
+        self._parking.make_way(known, {slot for slot, _ in self._unsaved.values()}, shared)
         waiting.seen = tuple(map(len, self._cells.all_parked))
 
     def _is_being_read(self, waiting: Waiting, running: list[Sequence]) -> bool:

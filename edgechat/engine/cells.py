@@ -171,9 +171,13 @@ class Cells:
         """The tokens of every parked slot."""
         return list(self._parked.values())
 
-    def talks(self) -> list[int]:
-        """Parked slots, the oldest first, that hold more than a single question."""
-        return [slot for slot in self._parked if slot not in self._passing]
+    def parked_slots(self) -> list[int]:
+        """Slots with parked sequences, the oldest first."""
+        return list(self._parked)
+
+    def is_passing(self, slot: int) -> bool:
+        """Whether a parked slot holds a single question."""
+        return slot in self._passing
 
     def forget(self, slot: int) -> None:
         """A slot's cells were cleared."""

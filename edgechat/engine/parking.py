@@ -15,7 +15,7 @@ from edgechat.engine.respelling import respelled
 from edgechat.engine.shelf import LEAST, Shelf
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from edgechat.engine.cells import Cells
     from edgechat.engine.residence import Residence
@@ -58,14 +58,17 @@ class Parking:
         """Tokens of a prompt's beginning that a conversation on the shelf has."""
         return self._shelf.find(known[:-1], is_rewindable=self._is_rewindable)[1]
 
-    def make_way(self, known: Tokens, staying: Collection[int]) -> None:
-        """Conversations that a prompt does not go on from leave the cache, where memory has room for them.
+    def make_way(self, known: Tokens, staying: Collection[int], instructions: Mapping[int, int]) -> None:
+        """What a prompt does not go on from leaves the cache: conversations where memory has room for them.
 
-        Not those with pictures, whose cells are more than their tokens.
+        Of a single question only its instructions stay. Else the same question would be answered now behind one other
+        and now behind another, at other places of the cache, where llama.cpp adds up the same numbers in another order.
+        Pictures, whose cells are more than their tokens, are not touched.
 
         Args:
             known: the prompt's tokens.
             staying: slots that must not be touched.
+            instructions: for slots that hold single questions, how many of their tokens others share.
         """
         going, _ = self._shelf.find(known[:-1], is_rewindable=self._is_rewindable)
         if going is not None:
@@ -75,24 +78,31 @@ class Parking:
         lasting = None if n_tokens <= self._context.n_ctx else len(going.cells) if going is not None else 0
         room: int | None = None
         shared = 0
-        for slot in self._cells.talks():
-            parked = self._cells.parked(slot)
+        for slot in self._cells.parked_slots():
+            parked, is_talk = self._cells.parked(slot), not self._cells.is_passing(slot)
             common = common_prefix(parked, known)
             is_continued = self._is_rewindable and 2 * common >= len(parked)
-            if is_continued or len(parked) - common < LEAST or slot in staying or min(parked) < 0:
+            if is_continued or slot in staying or min(parked) < 0 or (is_talk and len(parked) - common < LEAST):
                 shared = max(shared, common)
+                continue
+            if not is_talk:
+                self._cut(slot, max(common, instructions.get(slot, 0)))
                 continue
             if not (self._is_rewindable and self._shelf.holds(parked)):
                 room = self._shelf.room() if room is None else room
                 if not self._put_away(slot, parked, room, self._shelf.n_bytes if lasting is None else lasting):
                     continue
             # One copy of the instructions that all of them begin with is enough.
-            if common >= max(MIN_TOKENS, shared + 1) and self._is_rewindable and self._context.drop(slot, common):
-                self._cells.shorten(slot, common)
-                shared = common
-            else:
-                self._context.drop(slot)
-                self._cells.forget(slot)
+            self._cut(slot, common if common > shared else 0)
+            shared = max(shared, common)
+
+    def _cut(self, slot: int, count: int) -> None:
+        """Of a parked sequence only so many tokens stay, if they are worth it and can be had alone."""
+        if count >= MIN_TOKENS and self._is_rewindable and self._context.drop(slot, count):
+            self._cells.shorten(slot, count)
+        else:
+            self._context.drop(slot)
+            self._cells.forget(slot)
 
     def _put_away(self, slot: int, tokens: Tokens, room: int, lasting: int) -> bool:
         """Copy a parked conversation to the shelf, beside so many bytes; False where it must stay in the cache."""

@@ -161,6 +161,23 @@ def test_a_first_question_that_came_through_a_server_can_be_followed_up() -> Non
 
 
 @pytest.mark.engine
+def test_an_answer_does_not_depend_on_what_was_asked_before(generator: EngineGenerator) -> None:
+    """At another place of the cache llama.cpp adds up the same numbers in another order."""
+
+    def ask(words: str, n_tokens: int = 200) -> str:
+        request = Request((Message("user", words),), max_tokens=n_tokens, sampling={"temperature": 0})
+        return "".join(event.text for event in generator.events(request) if isinstance(event, Text))
+
+    questions = ("Why is the sky blue?", "Tell me a story about a lighthouse keeper.")
+    first = [ask(question) for question in questions]
+    for n_before in (8, 30):
+        ask(f"{n_before} times: {n_before * STORY}", 4)
+        assert ask(questions[0]) == first[0]
+        ask(f"{n_before} times again: {n_before * STORY}", 4)
+        assert ask(questions[1]) == first[1]
+
+
+@pytest.mark.engine
 def test_an_answer_that_the_tokenizer_spells_otherwise_is_not_read_again() -> None:
     path = starter_path()
     spelled = read_header(path).array("tokenizer.ggml.tokens")
