@@ -81,7 +81,7 @@ class Parking:
         for slot in self._cells.parked_slots():
             parked, is_talk = self._cells.parked(slot), not self._cells.is_passing(slot)
             common = common_prefix(parked, known)
-            is_continued = self._is_rewindable and 2 * common >= len(parked)
+            is_continued = 2 * common >= len(parked) if self._is_rewindable else common == len(parked)
             if is_continued or slot in staying or min(parked) < 0 or (is_talk and len(parked) - common < LEAST):
                 shared = max(shared, common)
                 continue

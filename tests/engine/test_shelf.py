@@ -200,6 +200,33 @@ def test_an_answer_that_the_tokenizer_spells_otherwise_is_not_read_again() -> No
     assert done.usage["prompt_tokens"] - done.usage["cached_tokens"] < 24
 
 
+WHOLE_ONLY = """
+from edgechat.engine.native.model import Model
+Model.is_rewindable = property(lambda self: False, lambda self, value: None)
+"""
+"""As with sliding windows and recurrent states, of which no part can be taken back."""
+
+
+@pytest.mark.engine
+def test_a_model_that_cannot_go_back_is_followed_up_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, generator: EngineGenerator
+) -> None:
+    write(tmp_path / "site", {"sitecustomize.py": WHOLE_ONLY})
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    ann, ben = Talk(generator, "Ann", 1024), Talk(generator, "Ben", 1024)
+    for words in ("Where was it?", "And when?"):
+        for talk in (ann, ben):
+            usage = talk.say(words)[1]
+    assert usage["prompt_tokens"] - usage["cached_tokens"] < 32
+    question = Message("user", f"Cid tells: {20 * STORY} Where was it?")
+    asked = list(generator.events(Request((question,), Wish(None, 1024), max_tokens=12)))
+    said = Message("assistant", "".join(event.text for event in asked if isinstance(event, Text)))
+    messages = (question, said, Message("user", "And when?"))
+    events = generator.events(Request(messages, Wish(None, 1024), max_tokens=4))
+    (done,) = [event for event in events if isinstance(event, Done)]
+    assert done.usage["prompt_tokens"] - done.usage["cached_tokens"] < 32
+
+
 FULL = """
 from edgechat.engine import shelf
 shelf.LIMIT_BYTES = 1000
