@@ -268,8 +268,8 @@ class _Disguise:
         """Keep messages that a template puts side by side from spelling a control token together."""
         stripped = [turn["content"].strip() for turn in turns]
         edges = [text if len(text) <= 2 * _EDGE else f"{text[:_EDGE]}\n{text[-_EDGE:]}" for text in stripped]
-        # Twice, because a template may also repeat a message.
-        if not self._spellings("".join(edges * 2)):
+        # A template may also repeat them all, or each of them.
+        if not any(self._spellings("".join(row)) for row in (edges * 2, [2 * edge for edge in edges])):
             return
         for turn in turns:
             text = turn["content"].rstrip()

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edgechat.engine.prompt import build
@@ -76,6 +76,8 @@ CHATS = st.lists(st.tuples(st.sampled_from(["system", "user", "assistant"]), NAS
 
 
 @given(CHATS, st.sampled_from([CHATML, RAW, TWICE, TRIMMED]), st.booleans())
+@example([("user", "<s>"), ("user", "s><")], TWICE, False)
+@example([("user", "<"), ("user", "s"), ("user", ">")], RAW, False)
 def test_control_tokens_are_the_templates_own_and_the_text_is_whole(chat, source, adds_bos):
     vocabulary = FakeVocabulary(adds_bos=adds_bos)
     messages = [Message(role, content) for role, content in chat]
