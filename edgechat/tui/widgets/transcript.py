@@ -115,8 +115,10 @@ class Transcript(VerticalScroll, can_focus=False):
 
     # What is said
 
-    async def add(self, message: Message) -> MessageView:
-        """Show one more message at the end of the conversation."""
+    async def add(self, message: Message) -> MessageView | None:
+        """Show one more message at the end of the conversation; None when the app is about to close."""
+        if not self.is_attached:
+            return None
         if self.has_later and self._pages is not None:
             before = self._pages.before(message.id, OPENED)
             await self._replace(before, has_earlier=len(before) >= OPENED)
