@@ -9,7 +9,7 @@ import pytest
 
 from edgechat.engine import client
 from edgechat.engine.client import EngineClient
-from edgechat.engine.events import Done, Text
+from edgechat.engine.events import Done, Event, Text
 from edgechat.engine.request import Message, Request, Wish
 from edgechat.engine.shelf import LIMIT_BYTES, MOST, PART, Shelf
 from edgechat.models.gguf import read_header
@@ -19,7 +19,7 @@ from tests.board.trees import write
 from tests.models.gguf_writer import starter_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 MUCH = 100 * LIMIT_BYTES
@@ -92,6 +92,18 @@ def test_a_quarter_of_what_is_free_is_taken_and_never_more_than_the_limit() -> N
 STORY = "The mill by the river ground corn for nine villages, and its wheel turned day and night. "
 
 
+def answered(events: Iterable[Event]) -> tuple[str, dict[str, Any]]:
+    """What was said, and the usage."""
+    every = list(events)
+    (done,) = [event for event in every if isinstance(event, Done)]
+    return "".join(event.text for event in every if isinstance(event, Text)), done.usage
+
+
+def n_read(usage: dict[str, Any]) -> int:
+    """Tokens of the prompt that had to be computed."""
+    return int(usage["prompt_tokens"] - usage["cached_tokens"])
+
+
 class Talk:
     """A conversation of its own, over one engine."""
 
@@ -106,11 +118,9 @@ class Talk:
         """What is answered, and the usage."""
         self._messages.append(Message("user", words))
         request = Request(tuple(self._messages), self._wish, max_tokens=12, sampling={"temperature": 0})
-        events = list(self._generator.events(request))
-        (done,) = [event for event in events if isinstance(event, Done)]
-        text = "".join(event.text for event in events if isinstance(event, Text))
+        text, usage = answered(self._generator.events(request))
         self._messages.append(Message("assistant", text))
-        return text, done.usage
+        return text, usage
 
 
 @pytest.fixture
@@ -133,10 +143,9 @@ def test_two_conversations_that_the_cache_cannot_hold_together_are_not_read_agai
     assert usage["prompt_tokens"] > 1024 // 2
     ben.say("Where was it?")
     second, usage = ann.say("And when?")
-    assert usage["prompt_tokens"] - usage["cached_tokens"] < 32
+    assert n_read(usage) < 32
     assert [first, second] == expected
-    usage = ben.say("And when?")[1]
-    assert usage["prompt_tokens"] - usage["cached_tokens"] < 32
+    assert n_read(ben.say("And when?")[1]) < 32
 
 
 @pytest.mark.engine
@@ -147,15 +156,11 @@ def test_a_first_question_that_came_through_a_server_can_be_followed_up() -> Non
         with contextlib.closing(EngineClient(paths, keeps=True)) as server:
             for name in ("Ann", "Ben"):
                 question = Message("user", f"{name} tells: {30 * STORY} Where was it?")
-                events = list(server.generate(Request((question,), wish, max_tokens=12)))
-                answer = "".join(event.text for event in events if isinstance(event, Text))
+                answer, _ = answered(server.generate(Request((question,), wish, max_tokens=12)))
                 asked.append((question, Message("assistant", answer)))
             for first in asked:
                 messages = (*first, Message("user", "And when?"))
-                (done,) = [
-                    event for event in server.generate(Request(messages, wish, max_tokens=4)) if isinstance(event, Done)
-                ]
-                assert done.usage["prompt_tokens"] - done.usage["cached_tokens"] < 32
+                assert n_read(answered(server.generate(Request(messages, wish, max_tokens=4)))[1]) < 32
     finally:
         client.stop(paths)
 
@@ -166,7 +171,7 @@ def test_an_answer_does_not_depend_on_what_was_asked_before(generator: EngineGen
 
     def ask(words: str, n_tokens: int = 200) -> str:
         request = Request((Message("user", words),), max_tokens=n_tokens, sampling={"temperature": 0})
-        return "".join(event.text for event in generator.events(request) if isinstance(event, Text))
+        return answered(generator.events(request))[0]
 
     questions = ("Why is the sky blue?", "Tell me a story about a lighthouse keeper.")
     first = [ask(question) for question in questions]
@@ -187,17 +192,13 @@ def test_an_answer_that_the_tokenizer_spells_otherwise_is_not_read_again() -> No
     try:
         with contextlib.closing(EngineClient(paths, keeps=True)) as asking:
             request = Request((question,), Wish(None, 1024), max_tokens=len(word) + 4, resume=letters)
-            said = word + "".join(event.text for event in asking.generate(request) if isinstance(event, Text))
+            said = word + answered(asking.generate(request))[0]
             messages = (question, Message("assistant", said), Message("user", "Are you sure?"))
-            (done,) = [
-                event
-                for event in asking.generate(Request(messages, Wish(None, 1024), max_tokens=4))
-                if isinstance(event, Done)
-            ]
+            _, usage = answered(asking.generate(Request(messages, Wish(None, 1024), max_tokens=4)))
     finally:
         client.stop(paths)
-    assert done.usage["prompt_tokens"] > len(word)
-    assert done.usage["prompt_tokens"] - done.usage["cached_tokens"] < 24
+    assert usage["prompt_tokens"] > len(word)
+    assert n_read(usage) < 24
 
 
 WHOLE_ONLY = """
@@ -217,14 +218,11 @@ def test_a_model_that_cannot_go_back_is_followed_up_too(
     for words in ("Where was it?", "And when?"):
         for talk in (ann, ben):
             usage = talk.say(words)[1]
-    assert usage["prompt_tokens"] - usage["cached_tokens"] < 32
+    assert n_read(usage) < 32
     question = Message("user", f"Cid tells: {20 * STORY} Where was it?")
-    asked = list(generator.events(Request((question,), Wish(None, 1024), max_tokens=12)))
-    said = Message("assistant", "".join(event.text for event in asked if isinstance(event, Text)))
-    messages = (question, said, Message("user", "And when?"))
-    events = generator.events(Request(messages, Wish(None, 1024), max_tokens=4))
-    (done,) = [event for event in events if isinstance(event, Done)]
-    assert done.usage["prompt_tokens"] - done.usage["cached_tokens"] < 32
+    said, _ = answered(generator.events(Request((question,), Wish(None, 1024), max_tokens=12)))
+    messages = (question, Message("assistant", said), Message("user", "And when?"))
+    assert n_read(answered(generator.events(Request(messages, Wish(None, 1024), max_tokens=4)))[1]) < 32
 
 
 FULL = """
@@ -243,5 +241,4 @@ def test_a_conversation_that_finds_no_room_elsewhere_stays_in_the_cache(
     ann.say("Where was it?")
     ben.say("Where was it?")
     for talk in (ann, ben):
-        usage = talk.say("And when?")[1]
-        assert usage["prompt_tokens"] - usage["cached_tokens"] < 32
+        assert n_read(talk.say("And when?")[1]) < 32
