@@ -72,6 +72,12 @@ def parse_groups(proc_cgroup: str) -> dict[str, str]:
     return groups
 
 
+def own(source: Source) -> tuple[list[Mount], dict[str, str]]:
+    """Where the hierarchies are mounted, and this process's group in each; empty where nothing can be read."""
+    mounts = parse_mounts(source.text("proc/self/mountinfo") or "")
+    return mounts, parse_groups(source.text("proc/self/cgroup") or "")
+
+
 def ancestry(mount: Mount, group: str) -> list[str]:
     """Directories from the process's group up to the mount point, without a leading slash.
 

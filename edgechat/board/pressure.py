@@ -81,7 +81,7 @@ def _of_machine(source: Source, resource: str) -> Pressure | None:
 
 
 def _of_group(source: Source, resource: str) -> Pressure | None:
-    mounts, groups = _cgroups(source)
+    mounts, groups = cgroup.own(source)
     for mount in mounts:
         if mount.version != 2 or "" not in groups:
             continue
@@ -92,11 +92,6 @@ def _of_group(source: Source, resource: str) -> Pressure | None:
         if is_own and (found := parse(source.text(f"{directory}/{resource}.pressure") or "")):
             return found
     return None
-
-
-def _cgroups(source: Source) -> tuple[list[cgroup.Mount], dict[str, str]]:
-    mounts = cgroup.parse_mounts(source.text("proc/self/mountinfo") or "")
-    return mounts, cgroup.parse_groups(source.text("proc/self/cgroup") or "")
 
 
 def _rank(pressure: Pressure) -> tuple[float, float]:

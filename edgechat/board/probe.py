@@ -43,8 +43,7 @@ def probe(root: Path = Path("/"), *, env: Mapping[str, str] | None = None) -> Bo
 
 def _probe_linux(source: Source, env: Mapping[str, str]) -> Board:
     notes: list[str] = []
-    mounts = cgroup.parse_mounts(source.text("proc/self/mountinfo") or "")
-    groups = cgroup.parse_groups(source.text("proc/self/cgroup") or "")
+    mounts, groups = cgroup.own(source)
     meminfo = parse_meminfo(source.text("proc/meminfo") or "")
     if not meminfo.get("MemTotal"):
         notes.append("/proc/meminfo cannot be read: the size of the memory is unknown and counts as none.")

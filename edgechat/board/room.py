@@ -20,6 +20,4 @@ def available(source: Source) -> int | None:
     meminfo = parse_meminfo(source.text("proc/meminfo") or "")
     if not meminfo.get("MemTotal"):
         return None
-    mounts = cgroup.parse_mounts(source.text("proc/self/mountinfo") or "")
-    groups = cgroup.parse_groups(source.text("proc/self/cgroup") or "")
-    return combine(meminfo, cgroup.memory_levels(source, mounts, groups), []).available
+    return combine(meminfo, cgroup.memory_levels(source, *cgroup.own(source)), []).available

@@ -162,9 +162,10 @@ class Admission:
             return -1, 0
         held = {each.slot: common_prefix(tuple(each.tokens(0, each.n_past)), known[:-1]) for each in running}
         donor = max(held, key=lambda slot: held[slot], default=-1)
+        shared = held.get(donor, 0)
         # What comes from the shelf needs cells of its own.
-        is_better = held.get(donor, 0) + MIN_TOKENS > self._parking.on_shelf(known)
-        return (donor, held[donor]) if held.get(donor) and is_better else (-1, 0)
+        is_best = shared > 0 and shared + MIN_TOKENS > self._parking.on_shelf(known)
+        return (donor, shared) if is_best else (-1, 0)
 
     def _restore(self, waiting: Waiting, known: tuple[int, ...], slot: int, reused: int, cells: int) -> int:
         """Take more of the prompt from shelf or disk than the cache holds; returns how many tokens are there."""

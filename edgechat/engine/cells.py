@@ -2,9 +2,9 @@
 
 Pure bookkeeping over numbers and token ids. The unified KV cache is one pool of ``n_ctx`` cells; a request is admitted
 only when its prompt and its longest answer can be reserved, so that llama.cpp never runs out in mid-answer. A finished
-sequence stays parked in its slot until somebody needs the room: the next turn of a chat then prefills only its tail.
-What answers have in common they hold once, and it is reserved once: sixteen records of one task need its instructions
-a single time.
+sequence stays parked in its slot until somebody needs the room or asks something else: the next turn of a chat then
+prefills only its tail. What answers have in common they hold once, and it is reserved once: sixteen records of one task
+need its instructions a single time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ every prompt shares its template's first words, and a long chat must not be lost
 
 MAX_PASSING = 1
 """Parked answers to single questions. Every cell that is filled, whoever's it is, is looked at by every token of every
-answer, and few single questions but the last are followed up; a conversation stays parked until room is needed."""
+answer, and few single questions but the last are followed up."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,11 @@ Tells readers when the engine slows down, drops caches when memory is short, cou
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import gc
 from typing import TYPE_CHECKING
 
 from edgechat.engine.events import Slowed
 from edgechat.engine.figures import Latency
+from edgechat.garbage import give_back
 
 if TYPE_CHECKING:
     from edgechat.engine.admission import Admission
@@ -69,10 +67,3 @@ class Heed:
         stance = self._carer.stance
         threads = stance.threads(self._carer.n_planned)
         sequence.reader.send(Slowed(stance.level, threads, stance.pause_s, stance.reason), sequence.request_id)
-
-
-def give_back() -> None:
-    """Return freed memory to the kernel: glibc keeps it otherwise (malloc_trim(3))."""
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):  # another C library, which keeps less or cannot be asked
-        ctypes.CDLL(None).malloc_trim(0)

@@ -18,7 +18,7 @@ def respelled(
     prompt: tuple[int, ...],
     held: tuple[int, ...],
     piece: Callable[[int], bytes],
-    is_control: Callable[[int], bool],
+    may_steer: Callable[[int], bool],
 ) -> tuple[int, ...]:
     """The prompt, beginning with as many held tokens as spell the same text.
 
@@ -26,7 +26,7 @@ def respelled(
         prompt: its tokens, as the tokenizer chose them.
         held: what the cells of the conversation so far hold.
         piece: a token's bytes.
-        is_control: whether a token may steer the model; such a one stands for itself and for no text.
+        may_steer: whether a token may steer the model; such a one stands for itself and for no text.
     """
     same = at, there = 0, 0
     # What one of the two has spelled beyond the other.
@@ -37,7 +37,7 @@ def respelled(
             same = at, there = at + shared, there + shared
         is_next_held = not is_held_ahead if ahead else True
         tokens, index = (held, there) if is_next_held else (prompt, at)
-        if index >= len(tokens) or tokens[index] < 0 or is_control(tokens[index]):
+        if index >= len(tokens) or tokens[index] < 0 or may_steer(tokens[index]):
             break
         text = piece(tokens[index])
         if not text:

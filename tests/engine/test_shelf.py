@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
@@ -131,6 +131,22 @@ def generator() -> Iterator[EngineGenerator]:
     client.stop(paths)
 
 
+class Site(Protocol):
+    """Changes the engines that are started from here on."""
+
+    def __call__(self, code: str) -> None:
+        """Run this at their start."""
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    def put(code: str) -> None:
+        write(tmp_path / "site", {"sitecustomize.py": code})
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+
+    return put
+
+
 @pytest.mark.engine
 def test_two_conversations_that_the_cache_cannot_hold_together_are_not_read_again(generator: EngineGenerator) -> None:
     # So short that llama.cpp adds up the same numbers in the same order with any number of threads.
@@ -211,11 +227,8 @@ Model.is_rewindable = property(lambda self: False, lambda self, value: None)
 
 
 @pytest.mark.engine
-def test_a_model_that_cannot_go_back_is_followed_up_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, generator: EngineGenerator
-) -> None:
-    write(tmp_path / "site", {"sitecustomize.py": WHOLE_ONLY})
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+def test_a_model_that_cannot_go_back_is_followed_up_too(generator: EngineGenerator, site: Site) -> None:
+    site(WHOLE_ONLY)
     ann, ben = Talk(generator, "Ann", 1024), Talk(generator, "Ben", 1024)
     for words in ("Where was it?", "And when?"):
         for talk in (ann, ben):
@@ -234,11 +247,8 @@ shelf.LIMIT_BYTES = 1000
 
 
 @pytest.mark.engine
-def test_a_conversation_that_finds_no_room_elsewhere_stays_in_the_cache(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, generator: EngineGenerator
-) -> None:
-    write(tmp_path / "site", {"sitecustomize.py": FULL})
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+def test_a_conversation_that_finds_no_room_elsewhere_stays_in_the_cache(generator: EngineGenerator, site: Site) -> None:
+    site(FULL)
     ann, ben = Talk(generator, "Ann", 4096), Talk(generator, "Ben", 4096)
     ann.say("Where was it?")
     ben.say("Where was it?")
