@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from edgechat.garbage import look_seldom
+from edgechat.garbage_collector import look_seldom
 
 _INTERRUPTED, _TERMINATED = 130, 143
 """As in ``errors.ExitCode``, which may be what was being imported."""
@@ -18,7 +18,7 @@ def main() -> None:
         from edgechat.cli.straight import open_ui  # noqa: PLC0415 - as below
 
         open_ui()
-    from edgechat.cli.ending import Terminated, leave  # noqa: PLC0415 - as below
+    from edgechat.cli.process_exit import Terminated, leave  # noqa: PLC0415 - as below
 
     try:
         if sys.argv[1:2] == ["ask"] and not {"-h", "--help"}.intersection(sys.argv):

@@ -27,7 +27,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from served import Served, chat
 
-from edgechat.engine import death, obituary
+from edgechat.engine.client import exit_report
+from edgechat.engine.state import exit_reason
 
 CHECKS = (
     "status_code_conformance,content_type_conformance,response_schema_conformance,"
@@ -70,7 +71,7 @@ def fuzz(options: argparse.Namespace, folder: Path, resident: str) -> bool:
         now = served.engine_pid()
         findings = {
             "the server died": served.process.poll() is not None,
-            "an engine died": bool(death.history(served.paths.state)),
+            "an engine died": bool(exit_reason.history(served.paths.state)),
             f"{path} does not answer afterwards": again != httpx.codes.OK,
             f"{path} answered no request of the fuzz": f'endpoint="{path}",status="200"' not in counted,
             "a defect was reported": "this is a defect" in said,
@@ -78,8 +79,8 @@ def fuzz(options: argparse.Namespace, folder: Path, resident: str) -> bool:
             "schemathesis found something": fuzzed.returncode != 0,
         }
     print(f"\nWith a model of the kind {resident}:")
-    for each in death.history(served.paths.state):
-        print(obituary.said(each))
+    for each in exit_reason.history(served.paths.state):
+        print(exit_report.said(each))
     if now != engine:
         print(f"The engine was process {engine} and is {now}; one also leaves where memory gets short.")
     print("\n".join(line for line in counted.splitlines() if line.startswith("edgechat_requests_total")))

@@ -21,7 +21,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from edgechat.engine import client
+from edgechat.engine.client import client
 from edgechat.paths import Paths
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgechat.board.source import Source
-from edgechat.board.vitals import read_strain
-from edgechat.engine import care
-from edgechat.engine.care import Stance
+from edgechat.board.vitals.vitals import read_strain
+from edgechat.engine.throttle import policy
+from edgechat.engine.throttle.policy import Stance
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from edgechat.board.vitals import Vitals
+    from edgechat.board.vitals.vitals import Vitals
 
 BOARDS = Path(__file__).parents[1] / "tests/boards"
 _PARTS = (
@@ -61,8 +61,8 @@ def replay(recording: Path) -> Iterator[Look]:
             for name, text in line["files"].items():
                 (root / name).write_text(text)
             vitals = read_strain(source)
-            before, stance = stance, care.decide(stance, vitals, line["t_s"], head.get("needed_bytes", 0))
-            yield Look(line["t_s"], vitals, stance, care.note(before, stance, head["n_threads"]))
+            before, stance = stance, policy.decide(stance, vitals, line["t_s"], head.get("needed_bytes", 0))
+            yield Look(line["t_s"], vitals, stance, policy.note(before, stance, head["n_threads"]))
 
 
 def main() -> int:
@@ -88,7 +88,7 @@ def main() -> int:
 
 
 def _row(look: Look, n_threads: int) -> str:
-    room, hottest, stall = care.headroom(look.vitals), look.vitals.hottest, look.vitals.memory_stall
+    room, hottest, stall = policy.headroom(look.vitals), look.vitals.hottest, look.vitals.memory_stall
     left = stall.available if stall else None
     return (
         f"{look.t_s:5.0f}s {f'{hottest.celsius:.1f} C' if hottest else '-':>8} "

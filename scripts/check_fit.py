@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Hold the memory prediction against what a load really takes, over a grid of models and settings.
 
-Every point is loaded by ``measure_memory.py`` in a child of its own; the prediction is ``edgechat.models.need``'s for
-the same settings and the same bare process. A plan promises room for every row of logits that one step may ask for, so
+Every point is loaded by ``measure_memory.py`` in a child of its own; the prediction is
+``edgechat.models.planning.memory_need``'s for the
+same settings and the same bare process. A plan promises room for every row of logits that one step may ask for, so
 the last step asks for all of them; ``--rows 0`` shows what a single answer without drafts leaves unused. Prints a
 Markdown table, or one JSON object a line with ``--json``.
 
@@ -23,17 +24,17 @@ from typing import TYPE_CHECKING, Any
 
 from measure_memory import LoadFailedError, measure
 
-from edgechat.board.probe import probe
-from edgechat.models.candidate import FitWish
-from edgechat.models.gguf import read_header
-from edgechat.models.gguf_shape import shape_of, weight_bytes
-from edgechat.models.need import BARE, memory_need
-from edgechat.models.plan import LoadSettings
+from edgechat.board.probe.probe import probe
+from edgechat.models.gguf.header import read_header
+from edgechat.models.gguf.header_shape import shape_of, weight_bytes
+from edgechat.models.planning.candidate import FitWish
+from edgechat.models.planning.memory_need import BARE, memory_need
+from edgechat.models.planning.plan import LoadSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from edgechat.models.plan import MemoryNeed
+    from edgechat.models.planning.plan import MemoryNeed
 
 ALLOWED_BYTES, ALLOWED_SHARE = 50_000_000, 0.05
 """A prediction may be off by either; the median by MEDIAN_SHARE."""

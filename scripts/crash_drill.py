@@ -21,7 +21,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from edgechat.engine import client
+from edgechat.engine.client import client
 from edgechat.paths import Paths
 
 SIGNALS = (signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgechat import Assistant
-from edgechat.engine import client
+from edgechat.engine.client import client
 from edgechat.errors import DeadlineError
 from edgechat.paths import Paths
 

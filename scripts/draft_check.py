@@ -31,7 +31,7 @@ NEAR = 0.1
 """Logits that are nearer than this may change places with the size of the batch."""
 _HOOK = """\
 import sys
-if "edgechat.engine.host" in getattr(sys, "orig_argv", ()):
+if "edgechat.engine.process.main" in getattr(sys, "orig_argv", ()):
     sys.path.insert(0, {here!r})
     from benchmarks import row_log
     row_log.install()

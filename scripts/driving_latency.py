@@ -24,8 +24,8 @@ from collections import deque
 from typing import Any
 
 from edgechat.tasks.contract import Context
-from edgechat.tasks.performance import Performance
 from edgechat.tasks.registry import load
+from edgechat.tasks.runner import Performance
 
 SCENE = {"lane_center_offset_m": 0.2, "weather": "rain", "time_of_day": "night", "language": "en"}
 ENDLESS = ("ask", "What is the capital of France?", "--temp", "0", "-n", "3500")

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.llama_tools import llama_server
 from served import Served
 
-from edgechat.models.installed import starter
+from edgechat.models.store.installed import starter
 from tests.engine.embedding_models import WORDS, tiny_bert, tiny_llama, with_pooling
 
 LEAST_COSINE = 0.9999

@@ -27,11 +27,11 @@ from benchmarks.machine import usable_cores
 from benchmarks.ours import Edgechat
 from benchmarks.reply import Question, ask
 
-from edgechat.engine.request import Message
-from edgechat.engine.template import ChatTemplate
+from edgechat.engine.protocol.request import Message
+from edgechat.engine.text.chat_template import ChatTemplate
 
 if TYPE_CHECKING:
-    from edgechat.models.plan import LoadSettings
+    from edgechat.models.planning.plan import LoadSettings
 
 QUESTIONS = (
     "Why is the sky blue?",

@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from edgechat.engine.surroundings import native_environment
+from edgechat.engine.child.environment import native_environment
 
 SETTLE_S = 1.0
 _UNGOVERNED = """

@@ -26,8 +26,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from edgechat.engine.surroundings import native_environment
-from edgechat.models.plan import LoadSettings
+from edgechat.engine.child.environment import native_environment
+from edgechat.models.planning.plan import LoadSettings
 
 if TYPE_CHECKING:
     import ctypes

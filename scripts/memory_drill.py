@@ -33,13 +33,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgechat import config
-from edgechat.board.probe import probe
-from edgechat.engine import client, death, log, tightness
-from edgechat.engine.choice import choose
-from edgechat.engine.request import Wish
-from edgechat.engine.steps import SteppedDown
+from edgechat.board.probe.probe import probe
+from edgechat.engine.client import client
+from edgechat.engine.protocol.request import Wish
+from edgechat.engine.selection.model_choice import choose
+from edgechat.engine.state import exit_reason, log, pressure_history
+from edgechat.engine.state.oom_history import SteppedDown
 from edgechat.errors import EdgechatError
-from edgechat.models.installed import starter
+from edgechat.models.store.installed import starter
 from edgechat.paths import Paths
 
 if TYPE_CHECKING:
@@ -205,16 +206,16 @@ class Drill:
         run.other_kills = max(run.kills - explained, 0) + (run.exit < 0)
         return run
 
-    def _watch(self, child: subprocess.Popen[bytes], group: Group, run: Run) -> list[death.Death]:
+    def _watch(self, child: subprocess.Popen[bytes], group: Group, run: Run) -> list[exit_reason.Death]:
         """Collect the wardens' notes until the client ends; bring the limit down when it is to come late."""
-        notes: dict[str, death.Death] = {}
+        notes: dict[str, exit_reason.Death] = {}
         seen: dict[int, str] = {}
         began = time.monotonic()
         is_limited = run.way not in {"late", "mapping"}
         until = time.monotonic() + PATIENCE_S
         while True:
             is_over = child.poll() is not None
-            note = death.last(self.paths.state)
+            note = exit_reason.last(self.paths.state)
             if note is not None:
                 notes[note.engine] = note
             for pid in group.processes():
@@ -236,7 +237,7 @@ class Drill:
 
     def _forget(self) -> None:
         """A state without deaths, steps down or short memory, and a page cache without the models."""
-        for name in (death.NOTE, "stepped-down.json", tightness.FILE):
+        for name in (exit_reason.NOTE, "stepped-down.json", pressure_history.FILE):
             (self.paths.state / name).unlink(missing_ok=True)
         log.path(self.paths.state).unlink(missing_ok=True)
         if not self.is_warm:
@@ -268,9 +269,9 @@ def _role(pid: int) -> str:
         return ""
     if not line or state in "ZX":
         return ""
-    if "edgechat.engine.host" in line:
+    if "edgechat.engine.process.main" in line:
         return f"{'engine' if adjusted != '0' else 'warden'} {pid} ({adjusted})"
-    known = [name for name in ("edgechat.engine.vetting", "edgechat ask") if name in line]
+    known = [name for name in ("edgechat.engine.text.template_check", "edgechat ask") if name in line]
     return f"{known[0] if known else line[:40].strip()} {pid} ({adjusted})"
 
 

@@ -19,27 +19,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgechat.board.probe import probe
+from edgechat.board.probe.probe import probe
 from edgechat.config import Config
-from edgechat.engine.carer import Carer
-from edgechat.engine.choice import choose
-from edgechat.engine.constrain import Constraint
-from edgechat.engine.events import Done, Event, Text
-from edgechat.engine.figures import Figures
-from edgechat.engine.governor import Governor
-from edgechat.engine.loop import DecodeLoop, Inbox
+from edgechat.engine.decoding.loaded_model import Residence
+from edgechat.engine.decoding.loop import DecodeLoop, Inbox
 from edgechat.engine.native.context import Context
 from edgechat.engine.native.sampler import Sampler
-from edgechat.engine.request import Message, Request, Wish
-from edgechat.engine.residence import Residence
-from edgechat.engine.steps import SteppedDown
-from edgechat.engine.vital import Vital
+from edgechat.engine.protocol.events import Done, Event, Text
+from edgechat.engine.protocol.request import Message, Request, Wish
+from edgechat.engine.selection.model_choice import choose
+from edgechat.engine.state.metrics import Figures
+from edgechat.engine.state.oom_history import SteppedDown
+from edgechat.engine.state.shared_status import Vital
+from edgechat.engine.text.constraint import Constraint
+from edgechat.engine.throttle.monitor import Carer
+from edgechat.engine.throttle.thread_governor import Governor
 from edgechat.paths import Paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edgechat.engine.protocol import Frame
+    from edgechat.engine.protocol.framing import Frame
 
 PARTS = ("llama_decode", "sampler", "mask, llguidance", "mask, applied", "matcher", "Python")
 """``Python`` is the rest of a step: batch, bookkeeping, detokenizing, events, governor, and numpy's look for the best

@@ -25,7 +25,7 @@ from statistics import median
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from edgechat.models.installed import find  # noqa: E402
+from edgechat.models.store.installed import find  # noqa: E402
 from edgechat.paths import Paths  # noqa: E402
 from tests.hub.server import Faults, HubServer  # noqa: E402
 from tests.models.store_kit import FILE, REPO, leftovers  # noqa: E402

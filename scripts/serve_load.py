@@ -34,7 +34,7 @@ import psutil
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from served import RISK, Served, by_schema, chat
 
-from edgechat.models.installed import starter
+from edgechat.models.store.installed import starter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -33,7 +33,8 @@ from typing import TYPE_CHECKING
 
 import httpx2 as httpx
 
-from edgechat.engine import address, client
+from edgechat.engine.client import client
+from edgechat.engine.protocol import unix_socket
 from edgechat.paths import Paths
 
 if TYPE_CHECKING:
@@ -173,8 +174,8 @@ class Supervisor:
 
 def engines(paths: Paths) -> list[int]:
     """Process ids of the engine, also when it hangs: its warden is whoever listens at the socket."""
-    peer = address.connect(paths.state)
-    group = address.process_group(peer) if peer else None
+    peer = unix_socket.connect(paths.state)
+    group = unix_socket.process_group(peer) if peer else None
     if peer:
         peer.close()
     return [group] if group else []

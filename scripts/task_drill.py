@@ -34,16 +34,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from batch_drill import drill_batch, drill_memory
 from task_records import FORMS, INJECTIONS, MAKERS, document
 
-from edgechat.tasks.document import Unit
-from edgechat.tasks.journal import SUFFIX
-from edgechat.tasks.performance import perform
+from edgechat.tasks.batch.document import Unit
+from edgechat.tasks.batch.journal import SUFFIX
 from edgechat.tasks.registry import load
+from edgechat.tasks.runner import perform
 from edgechat.tasks.translate.formats import pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from edgechat.tasks.document import Piece
+    from edgechat.tasks.batch.document import Piece
 
 WORDS = {"driving": ("explanation", "explanation_status"), "rootcause": (), "translate": ()}
 """Fields of a result that are a model's; everything else of driving is compared with what the rules say alone."""

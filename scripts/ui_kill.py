@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from ui_latency import APP, PATIENCE_S, WELCOME, Home, speaker  # noqa: E402 - the paths above come first
 
 from edgechat.chat.history import History, history_file  # noqa: E402
-from edgechat.engine import client  # noqa: E402
+from edgechat.engine.client import client  # noqa: E402
 from tests.tui.terminal import CTRL_N, ENTER, ESC, Terminal  # noqa: E402
 
 ENDLESS = "What is the capital of France?"

@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from edgechat.chat.history import History  # noqa: E402 - the path above comes first
-from edgechat.engine import client  # noqa: E402
+from edgechat.engine.client import client  # noqa: E402
 from edgechat.paths import Paths  # noqa: E402
 from tests.tui.terminal import CTRL_U, ENTER, ESC, Terminal, frames  # noqa: E402
 

@@ -7,7 +7,7 @@ import weakref
 
 import pytest
 
-from edgechat.garbage import give_back, look_as_usual, look_seldom
+from edgechat.garbage_collector import give_back, look_as_usual, look_seldom
 
 
 class Knot:

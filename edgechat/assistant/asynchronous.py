@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from typing_extensions import Self
 
-    from edgechat.engine.events import Event
-    from edgechat.engine.request import Message
+    from edgechat.engine.protocol.events import Event
+    from edgechat.engine.protocol.request import Message
     from edgechat.tasks.contract import Schema
     from edgechat.tasks.result import TaskResult
 

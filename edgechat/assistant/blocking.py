@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from edgechat import config as settings
 from edgechat.assistant.slots import Slots
-from edgechat.engine.events import Done, Embedded, Started, Text, Trimmed
-from edgechat.engine.request import Message, Request, Wish
-from edgechat.engine.vector import shortened, unpack
+from edgechat.engine.protocol.events import Done, Embedded, Started, Text, Trimmed
+from edgechat.engine.protocol.request import Message, Request, Wish
+from edgechat.engine.protocol.vector import shortened, unpack
 from edgechat.errors import AnswerError, DeadlineError, EngineError, NoModelError
 from edgechat.paths import Paths
-from edgechat.tasks.engine_generator import EngineGenerator
+from edgechat.tasks.generator import EngineGenerator
 
 if TYPE_CHECKING:
     from collections.abc import Generator as Coroutine
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from typing_extensions import Self
 
-    from edgechat.engine.events import Event
+    from edgechat.engine.protocol.events import Event
     from edgechat.tasks.contract import Schema
     from edgechat.tasks.language import Language
     from edgechat.tasks.result import TaskResult
@@ -161,8 +161,9 @@ class Assistant:
             priority: higher goes first among this assistant's waiting questions.
             overflow: what happens when a conversation has outgrown the context: ``refuse`` raises
                 ContextOverflowError, ``trim`` leaves its oldest messages out, ``summarize`` has the model sum them up
-                first. A :class:`~edgechat.engine.events.Trimmed` says what was left out; it is the same for the next
-                questions that continue this conversation, until a quarter of the context has filled up again.
+                first. A :class:`~edgechat.engine.protocol.events.Trimmed` says what was left out; it is the same
+                for the next questions that continue this conversation, until a quarter of the context has filled up
+                again.
             on_start: gets a function that cuts this answer off from another thread.
 
         Raises:
@@ -300,8 +301,8 @@ class Assistant:
         # pydantic and the task: 0.4 s that asking need not pay.
         from edgechat.tasks.contract import Context  # noqa: PLC0415
         from edgechat.tasks.language import locale_language  # noqa: PLC0415
-        from edgechat.tasks.performance import perform  # noqa: PLC0415
         from edgechat.tasks.registry import load  # noqa: PLC0415
+        from edgechat.tasks.runner import perform  # noqa: PLC0415
 
         loaded = load(task)
         with self._slots.taken(priority, until_s) as generator:

@@ -14,7 +14,7 @@ from edgechat.errors import DeadlineError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from edgechat.tasks.engine_generator import EngineGenerator
+    from edgechat.tasks.generator import EngineGenerator
 
 
 class Slots:

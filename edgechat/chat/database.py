@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgechat.chat import schema
 from edgechat.errors import StateError
-from edgechat.models.durable import PRIVATE_FILE
+from edgechat.files import PRIVATE_FILE
 from edgechat.paths import private_directory
 
 if TYPE_CHECKING:

@@ -36,7 +36,7 @@ def safe_json(value: object, *, indent: int | None = None) -> str:
 
 
 def to_json(transcripts: Iterable[Transcript]) -> str:
-    """The conversations as one JSON object, which :func:`edgechat.chat.intake.read` takes back whole."""
+    """The conversations as one JSON object, which :func:`edgechat.chat.import_conversations.read` takes back whole."""
     conversations = [
         {
             **{name: value for name, value in asdict(each.conversation).items() if name not in _LOCAL},

@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgechat.chat import rows, search
-from edgechat.chat.answer import Answer, new_writer, seal_abandoned
 from edgechat.chat.conversation import (
     Conversation,
     Hit,
@@ -22,6 +21,7 @@ from edgechat.chat.conversation import (
     storable,
 )
 from edgechat.chat.database import Database, UnusableDiskError
+from edgechat.chat.streaming_answer import Answer, new_writer, seal_abandoned
 from edgechat.errors import InvalidInputError
 from edgechat.plaintext import clean_line
 

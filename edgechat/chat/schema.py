@@ -12,7 +12,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from edgechat.errors import StateError
-from edgechat.models.durable import PRIVATE_FILE, sync_directory
+from edgechat.files import PRIVATE_FILE, sync_directory
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgechat.chat.conversation import Horizon
-from edgechat.engine import budget, request
-from edgechat.engine.events import Done, Event, Started, Text, Trimmed
+from edgechat.engine.protocol import context_window, request
+from edgechat.engine.protocol.events import Done, Event, Started, Text, Trimmed
 from edgechat.errors import (
     ContextOverflowError,
     InvalidInputError,
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from edgechat.chat.answer import Answer
     from edgechat.chat.conversation import Conversation, Message
     from edgechat.chat.history import History
+    from edgechat.chat.streaming_answer import Answer
 
 OVERFLOW_HINT = "The whole conversation is read again for each answer. Begin a new one with `edgechat ask -c --new`"
 
@@ -71,10 +71,10 @@ class Reading:
         since = None if horizon is None else horizon.message
         joined = joined_by_role(conversation.system, history.messages(conversation.id, since=since))
         messages = tuple(message for message, _ in joined)
-        system, _ = budget.split(messages)
+        system, _ = context_window.split(messages)
         unread = None
         if horizon is not None:
-            messages = budget.apply(messages, budget.Cut(0, horizon.summary))
+            messages = context_window.apply(messages, context_window.Cut(0, horizon.summary))
             unread = Trimmed(history.n_unread(conversation.id, horizon), horizon.n_ctx, horizon.summary, is_new=False)
         return cls(messages, tuple(numbers for _, numbers in joined[len(system) :]), unread)
 

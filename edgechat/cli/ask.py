@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgechat import config as settings
-from edgechat.cli.answer import AnswerView
 from edgechat.cli.model_option import model_option
-from edgechat.engine.client import EngineClient
-from edgechat.engine.request import OVERFLOWS, Message, Request, Wish, is_path
+from edgechat.cli.output.answer import AnswerView
+from edgechat.engine.client.client import EngineClient
+from edgechat.engine.protocol.request import OVERFLOWS, Message, Request, Wish, is_path
 from edgechat.errors import AnswerError, InvalidInputError, UsageError
 from edgechat.paths import Paths
 
@@ -168,7 +168,7 @@ def _schema(given: str | None) -> tuple[dict[str, Any] | None, Callable[[str, st
     """The schema, and what looks at the answer once more."""
     if given is None:
         return None, None
-    from edgechat.cli.schema import check_answer, read_schema  # noqa: PLC0415 - 20 ms that a plain answer need not pay
+    from edgechat.cli.schema_option import check_answer, read_schema  # noqa: PLC0415 - 20 ms that a plain answer need not pay
 
     schema = read_schema(given)
     return schema, partial(check_answer, schema=schema)
@@ -190,7 +190,7 @@ def _question(prompt: str | None, files: tuple[Path, ...]) -> str:
 def _images(files: tuple[Path, ...]) -> tuple[str, ...]:
     if not files:
         return ()
-    from edgechat.engine.images import read  # noqa: PLC0415 - a plain question shows none
+    from edgechat.engine.protocol.images import read  # noqa: PLC0415 - a plain question shows none
 
     return tuple(map(read, files))
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from edgechat.cli.model_option import require_name
-from edgechat.cli.terminal import say
+from edgechat.cli.output.terminal import say
 from edgechat.errors import DoesNotFitError, EngineError, ModelBusyError, WrongModelError
 
 if TYPE_CHECKING:
-    from edgechat.models.calibration import Measurement
-    from edgechat.models.plan import LoadSettings, MemoryNeed
+    from edgechat.models.planning.calibration import Measurement
+    from edgechat.models.planning.plan import LoadSettings, MemoryNeed
 
 
 @click.command()
@@ -28,19 +28,19 @@ def bench(model: str | None, *, as_json: bool) -> None:
     minutes. Measure on a quiet board: what else runs is measured with it.
     """
     # Imported here: the header reader and the plan are not needed for `--help`.
-    from edgechat.board.probe import probe  # noqa: PLC0415
+    from edgechat.board.probe.probe import probe  # noqa: PLC0415
     from edgechat.config import load  # noqa: PLC0415
-    from edgechat.engine.choice import find_models  # noqa: PLC0415
-    from edgechat.engine.client import status  # noqa: PLC0415
-    from edgechat.engine.request import Wish  # noqa: PLC0415
-    from edgechat.engine.trials import DISTURBED_BELOW, calibrate  # noqa: PLC0415
-    from edgechat.models import gguf  # noqa: PLC0415
-    from edgechat.models.calibration import best, file_key, keep  # noqa: PLC0415
-    from edgechat.models.candidate import FitWish  # noqa: PLC0415
-    from edgechat.models.fit import ladder  # noqa: PLC0415
-    from edgechat.models.need import BARE, memory_need  # noqa: PLC0415
-    from edgechat.models.pick import pick  # noqa: PLC0415
-    from edgechat.models.sources import from_installed  # noqa: PLC0415
+    from edgechat.engine.client.client import status  # noqa: PLC0415
+    from edgechat.engine.protocol.request import Wish  # noqa: PLC0415
+    from edgechat.engine.selection.benchmark import DISTURBED_BELOW, calibrate  # noqa: PLC0415
+    from edgechat.engine.selection.model_choice import find_models  # noqa: PLC0415
+    from edgechat.models.gguf import header  # noqa: PLC0415
+    from edgechat.models.planning.calibration import best, file_key, keep  # noqa: PLC0415
+    from edgechat.models.planning.candidate import FitWish  # noqa: PLC0415
+    from edgechat.models.planning.candidate_sources import from_installed  # noqa: PLC0415
+    from edgechat.models.planning.fit import ladder  # noqa: PLC0415
+    from edgechat.models.planning.installed_choice import pick  # noqa: PLC0415
+    from edgechat.models.planning.memory_need import BARE, memory_need  # noqa: PLC0415
     from edgechat.paths import Paths  # noqa: PLC0415
 
     paths = Paths.from_env()
@@ -51,7 +51,7 @@ def bench(model: str | None, *, as_json: bool) -> None:
     n_ctx = wanted.n_ctx
     board = probe()
     found = pick(board, wanted.models, FitWish(n_ctx=n_ctx, threads=config.threads, offload=False)).model
-    candidate = from_installed(found, gguf.read_header(found.path), board.cpu.features)
+    candidate = from_installed(found, header.read_header(found.path), board.cpu.features)
     if candidate.purpose == "embedding":
         raise WrongModelError(f"{found.label} makes embeddings; what is measured here is how fast a model writes.")
     plans = [

@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgechat.board import feeling, summary
-from edgechat.board.board_file import to_json
-from edgechat.board.probe import probe
-from edgechat.board.summary import Line
-from edgechat.board.vitals import read_vitals
+from edgechat.board.probe import summary
+from edgechat.board.probe.board_file import to_json
+from edgechat.board.probe.probe import probe
+from edgechat.board.probe.summary import Line
+from edgechat.board.vitals import summary as vitals_summary
+from edgechat.board.vitals.vitals import read_vitals
 from edgechat.errors import EdgechatError, UsageError
 from edgechat.plaintext import clean_line
 
 if TYPE_CHECKING:
     from edgechat.board.board import Board
-    from edgechat.board.vitals import Vitals
-    from edgechat.engine.protocol import Frame
+    from edgechat.board.vitals.vitals import Vitals
+    from edgechat.engine.protocol.framing import Frame
 
 _LABEL_WIDTH = 13
 _HOME_AND_CLEAR = "\x1b[H\x1b[J"
@@ -51,7 +52,7 @@ def board(*, as_json: bool, watch: bool, as_report: bool, interval: float, times
     if watch and as_report:
         raise UsageError("--watch and --report are two things.", hint="Ask for one of them.")
     if as_report:
-        from edgechat.doctor.report import report  # noqa: PLC0415 - reads the models' store
+        from edgechat.doctor.device_report import report  # noqa: PLC0415 - reads the models' store
         from edgechat.paths import Paths  # noqa: PLC0415
 
         click.echo(json.dumps(report(Paths.from_env()), ensure_ascii=False, indent=2))
@@ -64,7 +65,7 @@ def board(*, as_json: bool, watch: bool, as_report: bool, interval: float, times
         # Wider lines than this are hard to read, and a pipe has no width at all.
         width = _width()
         click.secho(summary.title(found), bold=True)
-        for line in (*summary.lines(found), *feeling.lines(read_vitals())):
+        for line in (*summary.lines(found), *vitals_summary.lines(read_vitals())):
             _row(line.label, line.text, width, "cyan")
         for number, note in enumerate(found.notes):
             _row("" if number else "notes", note, width, "yellow")
@@ -94,7 +95,7 @@ def _watch(interval: float, times: int | None, *, as_json: bool) -> None:
 
 def _engine() -> tuple[Frame | None, str]:
     """What the engine says of itself, and why it could not be asked."""
-    from edgechat.engine.client import status  # noqa: PLC0415 - --help and a plain look need no engine
+    from edgechat.engine.client.client import status  # noqa: PLC0415 - --help and a plain look need no engine
     from edgechat.paths import Paths  # noqa: PLC0415
 
     try:
@@ -121,7 +122,7 @@ def _show(seen: Board, felt: Vitals, engine: Frame | None, trouble: str) -> None
     click.secho(summary.title(seen), bold=True)
     memory = seen.memory
     first = Line("memory", f"{summary.size(memory.available)} of {summary.size(memory.total)} available")
-    for line in (first, *feeling.lines(felt)):
+    for line in (first, *vitals_summary.lines(felt)):
         _row(line.label, line.text, width, "red" if line.label == "held back" and felt.throttling.now else "cyan")
     for line in _engine_lines(engine, trouble):
         _row(line.label, line.text, width, "cyan")

@@ -18,7 +18,7 @@ from edgechat.plaintext import clean_line
 
 if TYPE_CHECKING:
     from edgechat.doctor.finding import Finding
-    from edgechat.doctor.proof_words import Language
+    from edgechat.doctor.offline_proof_texts import Language
 
 _COLOURS = {Level.OK: "green", Level.ADVICE: "yellow", Level.PROBLEM: "red"}
 _LABEL_WIDTH = 9
@@ -47,7 +47,7 @@ def doctor(*, as_json: bool, as_proof: bool, language: Language) -> None:
     if as_proof:
         if as_json:
             raise UsageError("--proof is a page, not JSON.", hint="Ask for one of them.")
-        from edgechat.doctor.proof import proof  # noqa: PLC0415 - half of what it imports no examination needs
+        from edgechat.doctor.offline_proof import proof  # noqa: PLC0415 - half of what it imports no examination needs
 
         click.echo(proof(Paths.from_env(), language, on_step=_step), nl=False)
         return

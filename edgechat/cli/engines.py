@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgechat.cli.table import Column, print_table
-from edgechat.cli.terminal import say
-from edgechat.engine.client import status
-from edgechat.engine.client import stop as stop_engines
+from edgechat.cli.output.table import Column, print_table
+from edgechat.cli.output.terminal import say
+from edgechat.engine.client.client import status
+from edgechat.engine.client.client import stop as stop_engines
 from edgechat.paths import Paths
 
 if TYPE_CHECKING:
-    from edgechat.engine.protocol import Frame
+    from edgechat.engine.protocol.framing import Frame
 
 _COLUMNS = (
     Column("PID", rank=2, is_right=True),

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgechat import config as settings
-from edgechat.cli.answer import STARTER_NOTE
 from edgechat.cli.model_option import model_option
-from edgechat.cli.pace import Pace
-from edgechat.cli.terminal import say
-from edgechat.engine.request import Wish
+from edgechat.cli.output.answer import STARTER_NOTE
+from edgechat.cli.output.batch_progress import Pace
+from edgechat.cli.output.terminal import say
+from edgechat.engine.protocol.request import Wish
 from edgechat.errors import InvalidInputError, UsageError
 from edgechat.paths import Paths
 from edgechat.plaintext import clean_line
@@ -26,11 +26,11 @@ from edgechat.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from edgechat.tasks.batch.job import Job
     from edgechat.tasks.contract import Generator, Task
-    from edgechat.tasks.engine_generator import Identity
-    from edgechat.tasks.job import Job
-    from edgechat.tasks.reference_file import Pair
-    from edgechat.tasks.scoring import Result
+    from edgechat.tasks.generator import Identity
+    from edgechat.tasks.scoring.reference_file import Pair
+    from edgechat.tasks.scoring.scores import Result
 
 _SHOWN_SHA = 12
 
@@ -60,11 +60,11 @@ def evaluate(task: str, file: Path, *, as_json: bool, **options: Any) -> None:  
     Answers are made one after the other and never taken from earlier runs. What a reference says, and what each score
     means: docs/eval.md.
     """
-    from edgechat.tasks.decoding import chunks  # noqa: PLC0415 - half a second of imports that --help need not pay
-    from edgechat.tasks.job import Job  # noqa: PLC0415
-    from edgechat.tasks.reference_file import read_pairs  # noqa: PLC0415
-    from edgechat.tasks.scoring import reference_fault  # noqa: PLC0415
-    from edgechat.tasks.scoring_translation import require_sacrebleu  # noqa: PLC0415
+    from edgechat.tasks.batch.job import Job  # noqa: PLC0415
+    from edgechat.tasks.batch.text_encoding import chunks  # noqa: PLC0415 - half a second of imports that --help need not pay
+    from edgechat.tasks.scoring.reference_file import read_pairs  # noqa: PLC0415
+    from edgechat.tasks.scoring.scores import reference_fault  # noqa: PLC0415
+    from edgechat.tasks.scoring.translation import require_sacrebleu  # noqa: PLC0415
 
     if options["resume"] and options["out"] is None:
         raise UsageError("--resume needs --out: the journal lies beside the output file.")
@@ -116,8 +116,8 @@ def results_of(
     Raises:
         EdgechatError: whatever stops a run.
     """
-    from edgechat.tasks.job import Listeners, run_job  # noqa: PLC0415
-    from edgechat.tasks.journal import SUFFIX  # noqa: PLC0415
+    from edgechat.tasks.batch.job import Listeners, run_job  # noqa: PLC0415
+    from edgechat.tasks.batch.journal import SUFFIX  # noqa: PLC0415
 
     pace = Pace()
 
@@ -153,9 +153,9 @@ def report_of(
     task: Task[Any, Any], file: Path, pairs: Sequence[Pair], results: Sequence[Result], seed: int
 ) -> dict[str, Any]:
     """Everything that is printed, as one object."""
-    from edgechat.tasks import scoring  # noqa: PLC0415
-    from edgechat.tasks.published import published_schema  # noqa: PLC0415
-    from edgechat.tasks.scoring_translation import translation_scores  # noqa: PLC0415
+    from edgechat.tasks.published_schema import published_schema  # noqa: PLC0415
+    from edgechat.tasks.scoring import scores as scoring  # noqa: PLC0415
+    from edgechat.tasks.scoring.translation import translation_scores  # noqa: PLC0415
 
     scores = scoring.schema_scores(results, published_schema(task, "output"))
     if task.name == "translate":

@@ -5,18 +5,18 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from edgechat.cli.terminal import say
+from edgechat.cli.output.terminal import say
 from edgechat.errors import AnswerError
-from edgechat.models.installed import installed
+from edgechat.models.store.installed import installed
 from edgechat.plaintext import clean_line
-from edgechat.tasks.engine_generator import EngineGenerator
-from edgechat.tasks.follow import Follower, Line
-from edgechat.tasks.output import json_text
+from edgechat.tasks.batch.follow import Follower, Line
+from edgechat.tasks.batch.output import json_text
+from edgechat.tasks.generator import EngineGenerator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from edgechat.engine.request import Wish
+    from edgechat.engine.protocol.request import Wish
     from edgechat.paths import Paths
     from edgechat.tasks.contract import Task
     from edgechat.tasks.language import Language

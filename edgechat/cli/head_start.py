@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import contextlib
 
-from edgechat.cli.ending import prepare
-from edgechat.engine.launch import start_ahead
+from edgechat.cli.process_exit import prepare
+from edgechat.engine.client.launch import start_ahead
 from edgechat.errors import EdgechatError
 from edgechat.paths import Paths
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgechat.chat import intake
+from edgechat.chat import import_conversations
 from edgechat.chat.export import conversation_facts, ending, message_facts, safe_json, to_json, to_markdown
 from edgechat.chat.history import History
-from edgechat.cli.terminal import say
+from edgechat.cli.output.terminal import say
 from edgechat.errors import InvalidInputError, StateError, UsageError
-from edgechat.models.durable import replaceable, write_atomically
+from edgechat.files import replaceable, write_atomically
 from edgechat.paths import Paths
 from edgechat.plaintext import clean, clean_line
 
@@ -120,7 +120,7 @@ def export(conversations: tuple[str, ...], form: str | None, out: Path | None) -
 def import_command(file: str) -> None:
     """Take in conversations: an export of edgechat, or messages with role and content (JSON or JSONL)."""
     name = "Standard input" if file == "-" else file
-    found = intake.read(_read(file, name), name)
+    found = import_conversations.read(_read(file, name), name)
     with History.open(Paths.from_env()) as kept:
         added, known = kept.add(found.transcripts)
     for note in found.notes:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgechat.cli.terminal import say
-from edgechat.engine import log
+from edgechat.cli.output.terminal import say
+from edgechat.engine.state import log
 from edgechat.errors import StateError
 from edgechat.paths import Paths
 from edgechat.plaintext import clean_line

@@ -10,8 +10,8 @@ from typing import NoReturn
 
 import click
 
-from edgechat.cli.ending import Terminated, leave, prepare
-from edgechat.cli.terminal import say
+from edgechat.cli.output.terminal import say
+from edgechat.cli.process_exit import Terminated, leave, prepare
 from edgechat.errors import EdgechatError, ExitCode, StateError
 from edgechat.version import __version__
 
@@ -23,7 +23,7 @@ _COMMANDS = {
     "eval": ("edgechat.cli.eval:evaluate", "Score a reference file with the model of this board."),
     "history": ("edgechat.cli.history:history", "List, show, search, export, import and remove conversations."),
     "logs": ("edgechat.cli.logs:logs", "What engine and server have written; -f follows."),
-    "models": ("edgechat.cli.models:models", "List, fetch, add, choose and remove models."),
+    "models": ("edgechat.cli.models.models:models", "List, fetch, add, choose and remove models."),
     "ps": ("edgechat.cli.engines:ps", "The engine processes."),
     "run": ("edgechat.cli.run:run", "A task over one record, a file of records, a document or a live stream."),
     "serve": ("edgechat.cli.serve:serve", "OpenAI's API over HTTP: chat, completions, tasks, health, metrics."),

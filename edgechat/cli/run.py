@@ -10,10 +10,10 @@ import click
 
 from edgechat import config as settings
 from edgechat.cli import BEGAN_S
-from edgechat.cli.answer import STARTER_NOTE
 from edgechat.cli.model_option import model_option
-from edgechat.cli.pace import Pace
-from edgechat.engine.request import Wish
+from edgechat.cli.output.answer import STARTER_NOTE
+from edgechat.cli.output.batch_progress import Pace
+from edgechat.engine.protocol.request import Wish
 from edgechat.errors import AnswerError, InvalidInputError, ModelNotFoundError, UsageError
 from edgechat.paths import Paths
 from edgechat.plaintext import clean_line
@@ -21,10 +21,10 @@ from edgechat.tasks.language import LANGUAGES, locale_language
 from edgechat.tasks.registry import listed, load
 
 if TYPE_CHECKING:
-    from edgechat.tasks.batch import Tally
+    from edgechat.tasks.batch.batch import Tally
+    from edgechat.tasks.batch.job import Job, Report
     from edgechat.tasks.contract import Task
-    from edgechat.tasks.engine_generator import Identity
-    from edgechat.tasks.job import Job, Report
+    from edgechat.tasks.generator import Identity
 
 _PARALLEL_NOTE = (
     "Records are decoded together (--parallel): sums are rounded by what runs beside, so an answer may differ from "
@@ -96,8 +96,8 @@ def run(task: str, source: str | None, **options: Any) -> None:  # noqa: ANN401 
     edgechat run translate README.md --field target=ja --glossary terms.csv --out README.ja.md
     camera | edgechat run driving --follow
     """  # noqa: D301 - click looks for the backspace character itself
-    from edgechat.tasks.published import published_schema  # noqa: PLC0415 - pydantic: 0.3 s that --help need not pay
-    from edgechat.tasks.records import given_fields  # noqa: PLC0415
+    from edgechat.tasks.batch.records import given_fields  # noqa: PLC0415
+    from edgechat.tasks.published_schema import published_schema  # noqa: PLC0415 - pydantic: 0.3 s that --help need not pay
 
     loaded = _task(task)
     paths = Paths.from_env()
@@ -129,7 +129,7 @@ def run(task: str, source: str | None, **options: Any) -> None:  # noqa: ANN401 
                 "There is no input.", hint=f"Name a file, - for standard input, or see `edgechat tasks show {task}`."
             )
         source = "-"
-    from edgechat.tasks.job import Job  # noqa: PLC0415
+    from edgechat.tasks.batch.job import Job  # noqa: PLC0415
 
     job = Job(
         source=source,
@@ -151,8 +151,8 @@ def run(task: str, source: str | None, **options: Any) -> None:  # noqa: ANN401 
 
 
 def _run(job: Job, task: Task[Any, Any], paths: Paths, wish: Wish) -> Report:
-    from edgechat.tasks.job import Listeners, run_job  # noqa: PLC0415
-    from edgechat.tasks.journal import SUFFIX  # noqa: PLC0415
+    from edgechat.tasks.batch.job import Listeners, run_job  # noqa: PLC0415
+    from edgechat.tasks.batch.journal import SUFFIX  # noqa: PLC0415
 
     pace = Pace()
 
@@ -229,7 +229,7 @@ def _task(name: str) -> Task[Any, Any]:
 
 
 def _glossary(path: Path, encoding: str) -> list[dict[str, str]]:
-    from edgechat.tasks.decoding import decoded, require_encoding  # noqa: PLC0415
+    from edgechat.tasks.batch.text_encoding import decoded, require_encoding  # noqa: PLC0415
     from edgechat.tasks.translate.glossary import read_glossary  # noqa: PLC0415
 
     try:
@@ -242,9 +242,9 @@ def _glossary(path: Path, encoding: str) -> list[dict[str, str]]:
 
 def _model_command(name: str) -> str | None:
     """What to type for a model called ``name``; None when it is none."""
-    from edgechat.models.catalog import load_catalog  # noqa: PLC0415
-    from edgechat.models.installed import installed  # noqa: PLC0415
-    from edgechat.models.names import parse_reference  # noqa: PLC0415
+    from edgechat.models.catalog.catalog import load_catalog  # noqa: PLC0415
+    from edgechat.models.catalog.names import parse_reference  # noqa: PLC0415
+    from edgechat.models.store.installed import installed  # noqa: PLC0415
 
     try:
         reference = parse_reference(name)

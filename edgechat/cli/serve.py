@@ -10,10 +10,10 @@ import click
 
 from edgechat import config as settings
 from edgechat.cli.model_option import model_option
-from edgechat.cli.terminal import BEWARE, LABEL, say, say_row
-from edgechat.engine.request import Wish
+from edgechat.cli.output.terminal import BEWARE, LABEL, say, say_row
+from edgechat.engine.protocol.request import Wish
 from edgechat.extras import refuse
-from edgechat.garbage import look_as_usual
+from edgechat.garbage_collector import look_as_usual
 from edgechat.paths import Paths
 from edgechat.version import __version__
 
@@ -57,12 +57,12 @@ def serve(host: str, port: int, **options: Any) -> None:  # noqa: ANN401 - click
     """  # noqa: D301 - click looks for the backspace character itself
     try:
         from edgechat.serve.app import Application  # noqa: PLC0415 - half a second that --help need not pay
-        from edgechat.serve.exchange import Limits  # noqa: PLC0415
-        from edgechat.serve.guard import Guard, own_names  # noqa: PLC0415
-        from edgechat.serve.journal import Journal  # noqa: PLC0415
-        from edgechat.serve.listener import is_loopback, listen  # noqa: PLC0415
-        from edgechat.serve.service import Service, Settings  # noqa: PLC0415
-        from edgechat.serve.token import Token  # noqa: PLC0415
+        from edgechat.serve.engine_clients import Service, Settings  # noqa: PLC0415
+        from edgechat.serve.http.authentication import Guard, own_names  # noqa: PLC0415
+        from edgechat.serve.http.exchange import Limits  # noqa: PLC0415
+        from edgechat.serve.http.listener import is_loopback, listen  # noqa: PLC0415
+        from edgechat.serve.http.token import Token  # noqa: PLC0415
+        from edgechat.serve.server_log import Journal  # noqa: PLC0415
         from edgechat.service.notify import Notifier  # noqa: PLC0415
     except ModuleNotFoundError as error:
         refuse(error, "The server", "serve")

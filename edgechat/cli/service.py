@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgechat.cli.terminal import say
+from edgechat.cli.output.terminal import say
 from edgechat.errors import EdgechatError, ExitCode, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgechat.board.board import Board
-    from edgechat.engine.choice import Choice
+    from edgechat.engine.selection.model_choice import Choice
     from edgechat.service.systemd import Systemd
     from edgechat.service.unit import Unit
 
@@ -134,8 +134,8 @@ def _unit(arguments: Sequence[str], *, is_system: bool) -> tuple[Unit, Choice, B
         click.ClickException: ``edgechat serve`` does not know them.
     """
     from edgechat.cli.serve import serve  # noqa: PLC0415 - it knows its own options
-    from edgechat.engine.request import Wish  # noqa: PLC0415
-    from edgechat.serve.listener import is_loopback  # noqa: PLC0415
+    from edgechat.engine.protocol.request import Wish  # noqa: PLC0415
+    from edgechat.serve.http.listener import is_loopback  # noqa: PLC0415
     from edgechat.service.install import make_unit  # noqa: PLC0415
 
     options = serve.make_context("edgechat serve", list(arguments)).params

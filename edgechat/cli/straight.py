@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 from typing import NoReturn
 
-from edgechat.cli.ending import leave, prepare
+from edgechat.cli.process_exit import leave, prepare
 
 
 def open_ui() -> NoReturn:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgechat.cli.terminal import BEWARE, say, say_row
+from edgechat.cli.output.terminal import BEWARE, say, say_row
 from edgechat.errors import UsageError
 from edgechat.extras import refuse
 from edgechat.paths import Paths
@@ -47,10 +47,10 @@ def tui(*, web: bool, host: str, port: int, allowed: tuple[str, ...], needs_toke
 
 def _serve(host: str, port: int, allowed: tuple[str, ...], *, needs_token: bool) -> None:
     try:
-        from edgechat.serve.browser import serve_in_browser  # noqa: PLC0415 - half a second that --help need not pay
-        from edgechat.serve.guard import Guard, own_names  # noqa: PLC0415
-        from edgechat.serve.listener import is_loopback  # noqa: PLC0415
-        from edgechat.serve.token import Token  # noqa: PLC0415
+        from edgechat.serve.http.authentication import Guard, own_names  # noqa: PLC0415
+        from edgechat.serve.http.listener import is_loopback  # noqa: PLC0415
+        from edgechat.serve.http.token import Token  # noqa: PLC0415
+        from edgechat.serve.web_ui import serve_in_browser  # noqa: PLC0415 - half a second that --help need not pay
     except ModuleNotFoundError as error:
         refuse(error, "--web", "web")
     token = Token(Paths.from_env())

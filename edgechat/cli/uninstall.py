@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgechat.cli.terminal import say
+from edgechat.cli.output.terminal import say
 from edgechat.errors import StateError, UsageError
 from edgechat.paths import Paths
 
@@ -24,7 +24,7 @@ _MANY = 5
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def uninstall(*, keep_models: bool, yes: bool) -> None:
     """Stop the engine; remove services, settings, conversations, caches, logs and models. Says what it frees first."""
-    from edgechat.engine import client  # noqa: PLC0415
+    from edgechat.engine.client import client  # noqa: PLC0415
     from edgechat.service.belongings import belongings, remove  # noqa: PLC0415
     from edgechat.service.unit import SYSTEM_HOME  # noqa: PLC0415
 

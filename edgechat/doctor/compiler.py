@@ -7,7 +7,7 @@ import shlex
 import shutil
 from typing import TYPE_CHECKING
 
-from edgechat.engine.kernels import CPU_KERNELS
+from edgechat.engine.selection.build_info import CPU_KERNELS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

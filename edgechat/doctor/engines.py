@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from edgechat.doctor.finding import Finding, advice, ok, problem
-from edgechat.engine import death, steps, tightness
+from edgechat.engine.state import exit_reason, oom_history, pressure_history
 from edgechat.errors import ExitCode
 from edgechat.version import __version__
 
@@ -57,7 +57,7 @@ def last_death(state: Path, now: float | None = None) -> list[Finding]:
         state: the state directory.
         now: seconds since the epoch; the clock by default.
     """
-    note = death.last(state)
+    note = exit_reason.last(state)
     now = time.time() if now is None else now
     if note is None or note.at < now - _RECENT_S:
         return [ok("engine-death", "No engine has died in the last seven days.")]
@@ -78,7 +78,7 @@ def habit(state: Path, now: float | None = None) -> list[Finding]:
         now: seconds since the epoch; the clock by default.
     """
     now = time.time() if now is None else now
-    recent = [each for each in death.history(state) if now - _RECENT_S <= each.at <= now + _RECENT_S]
+    recent = [each for each in exit_reason.history(state) if now - _RECENT_S <= each.at <= now + _RECENT_S]
     if len(recent) < _HABIT:
         return []  # single deaths are said by last_death
     causes: dict[str, int] = {}
@@ -97,7 +97,7 @@ def habit(state: Path, now: float | None = None) -> list[Finding]:
 def stepped_down(state: Path, boot_id: str) -> list[Finding]:
     """Models that run on a smaller plan until the next boot, because memory ran out."""
     found = []
-    known = steps.read(state, boot_id)
+    known = oom_history.read(state, boot_id)
     for label, need in sorted(known.died.items()):
         message = f"{label} ran out of memory; until reboot it runs on plans that need less than {need / 1e6:,.0f} MB."
         found.append(advice("stepped-down", message, "edgechat models plan"))
@@ -107,11 +107,13 @@ def stepped_down(state: Path, boot_id: str) -> list[Finding]:
             "that cannot be seen from here limits the memory. Until reboot plans stay below that."
         )
         found.append(advice("hidden-limit", message, "edgechat board"))
-    if (tight := tightness.read(state)) is not None:
+    if (tight := pressure_history.read(state)) is not None:
         why = f" ({tight.reason})" if tight.reason else ""
         message = (
             f"Memory was short in the last hour{why}, so models load with a context of {tight.n_ctx} tokens at most "
             "where none is asked for."
         )
-        found.append(advice("short-memory", message, f"rm {shlex.quote(str(state / tightness.FILE))} && edgechat stop"))
+        found.append(
+            advice("short-memory", message, f"rm {shlex.quote(str(state / pressure_history.FILE))} && edgechat stop")
+        )
     return found or [ok("stepped-down", "Every model runs on its full plan.")]

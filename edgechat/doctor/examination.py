@@ -8,23 +8,25 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgechat.board.probe import probe
+from edgechat.board.probe.probe import probe
 from edgechat.board.source import Source
-from edgechat.board.vitals import read_vitals
-from edgechat.doctor import caches, compiler, engines, inventory, library, machine, nvmap, places, settings, strain
+from edgechat.board.vitals.vitals import read_vitals
+from edgechat.doctor import caches, compiler, engines, llama_build, machine, nvmap, settings, vitals
+from edgechat.doctor import directories as places
+from edgechat.doctor import models as inventory
 from edgechat.doctor.finding import Finding, exit_code, ok, problem
 from edgechat.doctor.installation import Installation
-from edgechat.engine import address
-from edgechat.engine import kernels as engine_kernels
-from edgechat.engine.client import status
+from edgechat.engine.client.client import status
+from edgechat.engine.protocol import unix_socket
+from edgechat.engine.selection import build_info as engine_kernels
 from edgechat.errors import EngineError, ExitCode, StateError
 from edgechat.version import __version__
 
 if TYPE_CHECKING:
     from edgechat.board.board import Board
     from edgechat.doctor.settings import Setting
-    from edgechat.engine.kernels import Build, Kernels
-    from edgechat.models.installed import InstalledModel
+    from edgechat.engine.selection.build_info import Build, Kernels
+    from edgechat.models.store.installed import InstalledModel
     from edgechat.paths import Paths
 
 
@@ -75,7 +77,7 @@ def examine(paths: Paths) -> Examination:
     found += on_models
     on_library, kernels, build = _library(board, installation, models)
     found += [*on_library, *machine.notes(board, source), *machine.swap(source)]
-    found += [*strain.findings(read_vitals(source), board), *nvmap.findings(board, source, paths.state)]
+    found += [*vitals.findings(read_vitals(source), board), *nvmap.findings(board, source, paths.state)]
     return Examination(
         findings=tuple(found),
         kernels=kernels,
@@ -90,7 +92,7 @@ def _engine(paths: Paths) -> tuple[list[Finding], bool]:
     try:
         running = status(paths)
         is_silent = False
-        if not running and (knock := address.connect(paths.state)) is not None:
+        if not running and (knock := unix_socket.connect(paths.state)) is not None:
             knock.close()
             is_silent = True
     except StateError as error:
@@ -102,18 +104,18 @@ def _engine(paths: Paths) -> tuple[list[Finding], bool]:
 def _library(
     board: Board, installation: Installation, models: list[InstalledModel]
 ) -> tuple[list[Finding], Kernels | None, Build | None]:
-    versions = library.versions(installation)
+    versions = llama_build.versions(installation)
     try:
         build = engine_kernels.read_build()
     except EngineError as error:
-        return [*library.broken(error, installation), *versions], None, None
+        return [*llama_build.broken(error, installation), *versions], None, None
     held = engine_kernels.compare(board.cpu, board.accelerators, build)
     # The compiler is asked only when its answer matters.
     native = compiler.native_features() if held.missing else None
     found = [
         ok("llama-library", f"llama.cpp loads (ggml {build.ggml_version}, {', '.join(build.backends)})."),
         *versions,
-        *library.kernels(held, build, board, native, installation),
-        *library.flags(build, board, installation, wants_vision=any(model.mmproj for model in models)),
+        *llama_build.kernels(held, build, board, native, installation),
+        *llama_build.flags(build, board, installation, wants_vision=any(model.mmproj for model in models)),
     ]
     return found, held, build

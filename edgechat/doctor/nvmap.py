@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from edgechat.doctor.finding import Finding, advice, ok
-from edgechat.engine import log
+from edgechat.engine.state import log
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,15 +12,15 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from edgechat.errors import EdgechatError
-from edgechat.garbage import give_back
-from edgechat.serve.chat import Chat
-from edgechat.serve.embeddings import Embeddings
-from edgechat.serve.exchange import ClientGoneError, Exchange, Limits, Memory
-from edgechat.serve.fault import Fault, fault_of
-from edgechat.serve.health import Health
-from edgechat.serve.heartbeat import beat
-from edgechat.serve.openapi import description
-from edgechat.serve.task_runs import TaskRuns
+from edgechat.garbage_collector import give_back
+from edgechat.serve.endpoints.chat import Chat
+from edgechat.serve.endpoints.embeddings import Embeddings
+from edgechat.serve.endpoints.health import Health
+from edgechat.serve.endpoints.tasks import TaskRuns
+from edgechat.serve.http.errors import Fault, fault_of
+from edgechat.serve.http.exchange import ClientGoneError, Exchange, Limits, Memory
+from edgechat.serve.openai.openapi import description
+from edgechat.serve.watchdog import beat
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from edgechat.serve.guard import Guard
-    from edgechat.serve.service import Service
+    from edgechat.serve.engine_clients import Service
+    from edgechat.serve.http.authentication import Guard
     from edgechat.service.notify import Notifier
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgechat.models.installed import CURRENT, quant_directories
-from edgechat.models.store import LOCKS, QUARANTINE, STAGING
+from edgechat.models.store.installed import CURRENT, quant_directories
+from edgechat.models.store.store import LOCKS, QUARANTINE, STAGING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgechat import config as settings
-from edgechat.board.probe import probe
-from edgechat.engine import steps
-from edgechat.engine.choice import choose
+from edgechat.board.probe.probe import probe
+from edgechat.engine.selection.model_choice import choose
+from edgechat.engine.state import oom_history
 from edgechat.errors import StateError
 from edgechat.paths import Paths
 from edgechat.service.unit import SYSTEM_HOME, Unit
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from edgechat.board.board import Board
-    from edgechat.engine.choice import Choice
-    from edgechat.engine.request import Wish
+    from edgechat.engine.protocol.request import Wish
+    from edgechat.engine.selection.model_choice import Choice
 
 _KEPT = (
     *("EDGECHAT_HOME", "EDGECHAT_MODELS", "EDGECHAT_STATE"),
@@ -60,7 +60,7 @@ def make_unit(
         config=settings.load(paths.config, {}),
         board=board,
         offload=False,
-        stepped_down=steps.read(paths.state, board.boot_id),
+        stepped_down=oom_history.read(paths.state, board.boot_id),
     )
     program = (sys.executable, "-m", "edgechat", "serve", *arguments)
     package = Path(__file__).resolve().parents[2]

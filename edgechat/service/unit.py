@@ -24,7 +24,7 @@ _MIB = 1 << 20
 _SERVER_BYTES = 160 * _MIB
 """The HTTP server with its threads (60 MB after a day of load), the warden (12 MB) and page tables."""
 _ADDRESS_SPACE = 384 * _MIB
-"""Address space that the engine maps and never touches (``models/reserve.py``)."""
+"""Address space that the engine maps and never touches (``models/planning/reserve.py``)."""
 _SLACK = 1.10
 """A plan inside a group keeps 5 % of its limit free, and predictions may be 5 % off."""
 

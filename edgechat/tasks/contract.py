@@ -19,7 +19,7 @@ from edgechat.errors import UsageError
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from edgechat.engine.request import Message
+    from edgechat.engine.protocol.request import Message
     from edgechat.tasks.language import Language
     from edgechat.tasks.result import TaskResult
 

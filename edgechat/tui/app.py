@@ -16,14 +16,14 @@ from textual.screen import ModalScreen
 
 from edgechat import config as settings
 from edgechat.errors import ExitCode, StateError
-from edgechat.garbage import look_as_usual
+from edgechat.garbage_collector import look_as_usual
 from edgechat.plaintext import clean_line
 from edgechat.tui import markdown, preferences
-from edgechat.tui.keeping import Keeper
-from edgechat.tui.messages import NotKept
+from edgechat.tui.labels import trouble
 from edgechat.tui.screens.chat import ChatScreen
+from edgechat.tui.session.history_store import Keeper
+from edgechat.tui.session.messages import NotKept
 from edgechat.tui.themes import THEMES
-from edgechat.tui.words import trouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -108,7 +108,7 @@ class EdgechatApp(App[None]):
     @work(thread=True)
     def _look_around(self) -> None:
         """What takes a disk, behind the first frame: the history, and whether there is a model."""
-        from edgechat.models.installed import installed  # noqa: PLC0415 - as said above
+        from edgechat.models.store.installed import installed  # noqa: PLC0415 - as said above
 
         assert self.keeper.history  # noqa: S101 - opens it
         markdown.parser()  # and what the first answer on the screen would otherwise wait for

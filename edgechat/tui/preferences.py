@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edgechat.errors import StateError
-from edgechat.models.durable import make_directory, reporting, state_error, write_json
+from edgechat.files import make_directory, reporting, state_error, write_json
 from edgechat.tui.themes import DEFAULT
 
 if TYPE_CHECKING:

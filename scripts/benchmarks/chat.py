@@ -17,7 +17,7 @@ from benchmarks.rounds import Contender, Measured, Series, alternate
 
 if TYPE_CHECKING:
     from benchmarks.ground import Ground, Model
-    from edgechat.models.plan import LoadSettings
+    from edgechat.models.planning.plan import LoadSettings
 
 ANSWER_TOKENS = 128
 _WARM_UP = 5000
@@ -32,7 +32,7 @@ _STORY = (
     "windows, the sound of the wheels, the tea that the guard brings, the letters in the mail van and the old man "
     "who waits with a lamp at the last station. Use plain words and short sentences, and give every person a reason."
 )
-# edgechat's default samplers (edgechat/engine/request.py), in the words of llama-server.
+# edgechat's default samplers (edgechat/engine/protocol/request.py), in the words of llama-server.
 _SAMPLERS = {"temperature": 0.7, "top_k": 40, "top_p": 0.95, "min_p": 0.05, "repeat_penalty": 1.0, "seed": 1}
 _CHAIN = {"samplers": ["top_k", "top_p", "min_p", "temperature"]}
 

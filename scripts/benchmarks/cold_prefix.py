@@ -21,7 +21,7 @@ from benchmarks.rounds import Contender, Measured, alternate
 if TYPE_CHECKING:
     from benchmarks.ground import Ground, Model
     from benchmarks.reply import Question
-    from edgechat.models.plan import LoadSettings
+    from edgechat.models.planning.plan import LoadSettings
 
 BAR = 0.1
 _NOTE = (

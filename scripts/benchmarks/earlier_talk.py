@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from benchmarks.reply import Question, ask
 from benchmarks.report import Comparison, Section
 from benchmarks.rounds import Measured, alternate
-from edgechat.engine.request import Message
+from edgechat.engine.protocol.request import Message
 
 if TYPE_CHECKING:
     from benchmarks.ground import Ground, Model

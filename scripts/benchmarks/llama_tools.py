@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from edgechat.models.plan import LoadSettings
+    from edgechat.models.planning.plan import LoadSettings
 
 _START_SECONDS = 120
 

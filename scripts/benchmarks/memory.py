@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import check_fit
 
 from benchmarks.report import Section
-from edgechat.board.probe import probe
-from edgechat.models.candidate import FitWish
-from edgechat.models.plan import LoadSettings
+from edgechat.board.probe.probe import probe
+from edgechat.models.planning.candidate import FitWish
+from edgechat.models.planning.plan import LoadSettings
 
 if TYPE_CHECKING:
     from benchmarks.ground import Ground

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import edgechat
 from edgechat import config
-from edgechat.board.probe import probe
-from edgechat.engine.choice import choose
-from edgechat.engine.client import EngineClient
-from edgechat.engine.request import Wish
-from edgechat.engine.steps import SteppedDown
+from edgechat.board.probe.probe import probe
+from edgechat.engine.client.client import EngineClient
+from edgechat.engine.protocol.request import Wish
+from edgechat.engine.selection.model_choice import choose
+from edgechat.engine.state.oom_history import SteppedDown
 from edgechat.paths import Paths
 
 if TYPE_CHECKING:
-    from edgechat.models.plan import LoadSettings
+    from edgechat.models.planning.plan import LoadSettings
 
 
 class OursFailedError(RuntimeError):

@@ -6,15 +6,15 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgechat.engine.events import Done, Loading, Started, Text, Trimmed
-from edgechat.engine.request import Message, Request, Wish
+from edgechat.engine.protocol.events import Done, Loading, Started, Text, Trimmed
+from edgechat.engine.protocol.request import Message, Request, Wish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from benchmarks.llama_tools import LlamaServer
-    from edgechat.engine.client import EngineClient
+    from edgechat.engine.client.client import EngineClient
     from edgechat.tasks.contract import Schema
 
 GREEDY = {"temperature": 0, "samplers": ["top_k"], "top_k": 1}

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgechat.engine.loop import DecodeLoop
-    from edgechat.engine.sequence import Sequence
+    from edgechat.engine.decoding.loop import DecodeLoop
+    from edgechat.engine.decoding.sequence import Sequence
 
 
 SPOILT = 9
@@ -25,22 +25,22 @@ def install() -> None:
     """Wrap the decode loop's choice of one token."""
     import numpy as np
 
-    from edgechat.engine import drafts, loop, speculation
+    from edgechat.engine.decoding import loop, prompt_lookup, speculative
     from edgechat.engine.native.lib import llama
 
-    drafts.StepCosts.seconds = lambda self, size: 1.0  # type: ignore[method-assign]  # noqa: ARG005
+    prompt_lookup.StepCosts.seconds = lambda self, size: 1.0  # type: ignore[method-assign]  # noqa: ARG005
     known: dict[tuple[int, ...], list[int]] = {}
-    join = speculation.Speculation.join
+    join = speculative.Speculation.join
 
-    def joined(self: speculation.Speculation, sequence: Sequence) -> None:
+    def joined(self: speculative.Speculation, sequence: Sequence) -> None:
         join(self, sequence)
         if sequence.drafts is None:
             known[sequence.prompt] = sequence.generated
         else:
             spoilt = [each ^ (i % SPOILT == SPOILT - 1) for i, each in enumerate(known.get(sequence.prompt, ()))]
-            sequence.drafts = drafts.Drafts([*sequence.prompt, *spoilt, *sequence.prompt])
+            sequence.drafts = prompt_lookup.Drafts([*sequence.prompt, *spoilt, *sequence.prompt])
 
-    speculation.Speculation.join = joined  # type: ignore[method-assign]
+    speculative.Speculation.join = joined  # type: ignore[method-assign]
     sample = loop.DecodeLoop._sample_row
     log = Path(os.environ["ROW_LOG"])
 

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from benchmarks.report import Comparison, Section, table
 from benchmarks.rounds import Measured, Series, alternate
-from edgechat.engine.events import Done, Text
-from edgechat.engine.request import Message, Request, Wish
+from edgechat.engine.protocol.events import Done, Text
+from edgechat.engine.protocol.request import Message, Request, Wish
 
 if TYPE_CHECKING:
     from benchmarks.ground import Ground, Model
-    from edgechat.engine.client import EngineClient
+    from edgechat.engine.client.client import EngineClient
 
 ECHO_BAR, OTHER_BAR = 1.3, 0.97
 MAX_TOKENS = 200

@@ -19,7 +19,7 @@ from benchmarks.llama_tools import llama_server
 from benchmarks.reply import Question, Reply, ask, ask_server
 from benchmarks.report import Comparison, Section, table
 from benchmarks.rounds import Contender, Measured, alternate, percentile
-from edgechat.engine.request import Message
+from edgechat.engine.protocol.request import Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

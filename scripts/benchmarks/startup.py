@@ -14,7 +14,7 @@ from benchmarks.rounds import Contender, Measured, alternate
 
 if TYPE_CHECKING:
     from benchmarks.ground import Ground, Model
-    from edgechat.models.plan import LoadSettings
+    from edgechat.models.planning.plan import LoadSettings
 
 _PRIMER = "Name a number."
 _PROMPT = "Colours: name one."

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.board.accelerators import parse_nvidia_smi, read_accelerators, select_visible
 from edgechat.board.board import Memory
+from edgechat.board.probe.accelerators import parse_nvidia_smi, read_accelerators, select_visible
 
 from .trees import write
 

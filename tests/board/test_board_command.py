@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from edgechat.board import feeling, summary
-from edgechat.board.known import known_names, load_board
+from edgechat.board.probe import summary
+from edgechat.board.probe.known import known_names, load_board
 from edgechat.board.source import Source
-from edgechat.board.vitals import read_vitals
+from edgechat.board.vitals import summary as vitals_summary
+from edgechat.board.vitals.vitals import read_vitals
 from edgechat.cli.board import _engine_lines
 from edgechat.cli.board import board as command
-from edgechat.engine.care import Stance
+from edgechat.engine.throttle.policy import Stance
 from edgechat.errors import UsageError
 
 from .trees import BOARDS
@@ -117,11 +118,11 @@ def test_two_things_at_once_are_refused() -> None:
         ),
         ("laptop-16gb", {"battery": "BAT0 76 %, discharging"}),
         ("ipc-16gb", {"flash": "mmcblk0 (MMC) up to 20 % of its life used"}),
-        ("container-2gb", {"sensors": feeling.SILENT}),
+        ("container-2gb", {"sensors": vitals_summary.SILENT}),
     ],
 )
 def test_how_a_board_feels_in_words(tree: str, says: dict[str, str]) -> None:
-    words = {line.label: line.text for line in feeling.lines(read_vitals(Source(BOARDS / tree)))}
+    words = {line.label: line.text for line in vitals_summary.lines(read_vitals(Source(BOARDS / tree)))}
     assert {label: words.get(label) for label in says} == says
     assert all(words.values())
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from edgechat.board.cpu import features, parse_cpu_list, parse_cpuinfo, read_cpu
+from edgechat.board.probe.cpu import features, parse_cpu_list, parse_cpuinfo, read_cpu
 from edgechat.board.source import Source
 
 from .trees import BOARDS, cpus, write

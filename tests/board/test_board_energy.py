@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.board.energy import Meter, Recording, Sample, passed
-from edgechat.board.power import Counter, Power, Rail
+from edgechat.board.vitals.energy import Meter, Recording, Sample, passed
+from edgechat.board.vitals.power import Counter, Power, Rail
 
 from .trees import write
 

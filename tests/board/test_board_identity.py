@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.board import datasheet
-from edgechat.board.identity import read_environment, read_identity
+from edgechat.board.probe import datasheet
+from edgechat.board.probe.identity import read_environment, read_identity
 
 from .trees import write
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.board.board_file import to_json
-from edgechat.board.known import known_names, load_board
-from edgechat.board.probe import probe
+from edgechat.board.probe.board_file import to_json
+from edgechat.board.probe.known import known_names, load_board
+from edgechat.board.probe.probe import probe
 from edgechat.errors import InvalidInputError, UsageError
 
 from .trees import BOARDS

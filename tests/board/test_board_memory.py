@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgechat.board.cgroup import (
+from edgechat.board.probe.cgroup import (
     Mount,
     ancestry,
     cpu_quota,
@@ -19,7 +19,7 @@ from edgechat.board.cgroup import (
     parse_groups,
     parse_mounts,
 )
-from edgechat.board.memory import address_space_limit, combine, controller_note, parse_meminfo
+from edgechat.board.probe.memory import address_space_limit, combine, controller_note, parse_meminfo
 from edgechat.board.source import Source
 
 from .trees import BOARDS, V1_MOUNT, V2_MOUNT, write

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from edgechat.board.probe import probe
+from edgechat.board.probe.probe import probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc and cgroups are Linux's")
 CGROUP = Path("/sys/fs/cgroup/memory")
-PROBE = "import json; from edgechat.board.board_file import to_json; from edgechat.board.probe import probe; "
+PROBE = (
+    "import json; from edgechat.board.probe.board_file import to_json; from edgechat.board.probe.probe import probe; "
+)
 SHOW = "print(json.dumps(to_json(probe())))"
 
 
@@ -93,7 +95,7 @@ def test_a_real_memory_limit_shows(limited_group: Path) -> None:
 @linux
 def test_the_probe_needs_only_the_standard_library() -> None:
     code = (
-        "import sys; from edgechat.board.probe import probe; probe(); "
+        "import sys; from edgechat.board.probe.probe import probe; probe(); "
         "heavy = [m for m in ('psutil', 'pydantic', 'numpy', 'click', 'rich', 'subprocess') if m in sys.modules]; "
         "import json; print(json.dumps({'heavy': heavy}))"
     )

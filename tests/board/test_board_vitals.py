@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.board.clocks import parse_power_modes
-from edgechat.board.power import Counter, joules_between, pmic_rails
-from edgechat.board.pressure import Pressure, parse
 from edgechat.board.source import Source
-from edgechat.board.throttling import Throttling
-from edgechat.board.vitals import Vitals, read_strain, read_vitals
+from edgechat.board.vitals.clocks import parse_power_modes
+from edgechat.board.vitals.power import Counter, joules_between, pmic_rails
+from edgechat.board.vitals.pressure import Pressure, parse
+from edgechat.board.vitals.throttling import Throttling
+from edgechat.board.vitals.vitals import Vitals, read_strain, read_vitals
 
 from .trees import BOARDS, V2_MOUNT, write
 

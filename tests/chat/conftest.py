@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgechat.chat.history import History
-from edgechat.engine import client
+from edgechat.engine.client import client
 from edgechat.paths import Paths
 from tests.engine.conftest import Cli
 

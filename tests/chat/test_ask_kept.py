@@ -15,10 +15,10 @@ import pytest
 
 from edgechat.chat.history import History, history_file
 from edgechat.chat.turn import Reading, Turn
-from edgechat.engine import client
-from edgechat.engine.budget import MARK
-from edgechat.engine.events import Started, Trimmed
-from edgechat.engine.request import Request, Wish
+from edgechat.engine.client import client
+from edgechat.engine.protocol.context_window import MARK
+from edgechat.engine.protocol.events import Started, Trimmed
+from edgechat.engine.protocol.request import Request, Wish
 from edgechat.errors import ExitCode
 from tests.project.test_imports import HEAVY, SLOW, run
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgechat.chat import intake
+from edgechat.chat import import_conversations
 from edgechat.chat.conversation import Conversation, Message, Transcript
 from edgechat.chat.export import safe_json, to_json, to_markdown
 from edgechat.errors import InvalidInputError
@@ -44,12 +44,12 @@ def test_json_comes_back_as_it_left(history: History) -> None:
     text = to_json([WHOLE])
     assert is_obeyed(text) == []
     assert "東京 🙂" in text, "readable in any script"
-    found = intake.read(text, "file")
-    assert found == intake.Intake((WHOLE,), ())
+    found = import_conversations.read(text, "file")
+    assert found == import_conversations.Intake((WHOLE,), ())
     (number,), known = history.add(found.transcripts)
     assert known == 0
     kept = history.transcript(number)
-    again = intake.read(to_json([kept]), "file").transcripts[0]
+    again = import_conversations.read(to_json([kept]), "file").transcripts[0]
     # A title is one line without control characters, wherever it comes from.
     assert again.messages == WHOLE.messages
     assert replace(again.conversation, title="") == replace(WHOLE.conversation, title="")
@@ -60,7 +60,7 @@ def test_json_comes_back_as_it_left(history: History) -> None:
 def test_any_text_survives_json_and_none_reaches_a_terminal(content: str, thought: str) -> None:
     text = to_json([Transcript(Conversation(uid="u", origin="import"), (Message("assistant", content, thought),))])
     assert is_obeyed(text) == []
-    (message,) = intake.read(text, "file").transcripts[0].messages
+    (message,) = import_conversations.read(text, "file").transcripts[0].messages
     assert (message.content, message.thought) == (content, thought)
     assert json.loads(safe_json({"a": content})) == {"a": content}
 
@@ -119,7 +119,7 @@ OPENAI = [
     ],
 )  # fmt: skip
 def test_message_lists_of_other_tools_come_in(text: str, history: History) -> None:
-    found = intake.read(text, "file")
+    found = import_conversations.read(text, "file")
     assert found.notes == ()
     (number,), _ = history.add(found.transcripts)
     conversation = history.conversation(number)
@@ -131,7 +131,9 @@ def test_message_lists_of_other_tools_come_in(text: str, history: History) -> No
 
 
 def test_several_conversations_one_a_line() -> None:
-    found = intake.read("\n".join(json.dumps({"messages": OPENAI, "title": str(i)}) for i in range(3)), "file")
+    found = import_conversations.read(
+        "\n".join(json.dumps({"messages": OPENAI, "title": str(i)}) for i in range(3)), "file"
+    )
     assert [each.conversation.title for each in found.transcripts] == ["0", "1", "2"]
 
 
@@ -145,7 +147,7 @@ def test_what_cannot_be_kept_is_said() -> None:
         {"role": "tool", "content": "42"},
         {"role": "assistant", "content": "It is 42.", "reasoning_content": "hm"},
     ]
-    found = intake.read(json.dumps(messages), "file")
+    found = import_conversations.read(json.dumps(messages), "file")
     assert [(each.content, each.thought) for each in found.transcripts[0].messages] == [
         ("See", ""),
         ("It is 42.", "hm"),
@@ -198,4 +200,4 @@ def own_message(**changes: object) -> str:
 )
 def test_what_is_no_conversation_is_refused_with_the_place(text: str, place: str) -> None:
     with pytest.raises(InvalidInputError, match=rf"my file.*({place})"):
-        intake.read(text, "my file")
+        import_conversations.read(text, "my file")

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
-from edgechat.board.probe import probe
+from edgechat.board.probe.probe import probe
 from edgechat.cli.doctor import doctor as command
 from edgechat.config import Config
-from edgechat.engine import death, steps
+from edgechat.engine.state import exit_reason, oom_history
 from edgechat.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -177,8 +177,10 @@ class Deaf:
 def test_what_the_engine_left_behind_is_told(home: Path) -> None:
     state = home / "state"
     state.mkdir(parents=True)
-    death.write(state, death.Death("e1", "oom", "the kernel ended it because memory ran out", "load", time.time()))
-    steps.record(state, probe().boot_id, "big-model:q4_k_m", 900_000_000)
+    exit_reason.write(
+        state, exit_reason.Death("e1", "oom", "the kernel ended it because memory ran out", "load", time.time())
+    )
+    oom_history.record(state, probe().boot_id, "big-model:q4_k_m", 900_000_000)
     told = {finding["id"]: finding for finding in examine()["findings"] if finding["level"] == "advice"}
     assert "ran out of memory" in told["engine-death"]["message"]
     assert told["engine-death"]["command"] == "edgechat models plan"

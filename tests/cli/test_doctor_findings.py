@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.board.known import known_names, load_board
-from edgechat.board.probe import probe
+from edgechat.board.probe.known import known_names, load_board
+from edgechat.board.probe.probe import probe
 from edgechat.board.source import Source
 from edgechat.config import Config
-from edgechat.doctor import compiler, engines, inventory, library, machine, places
+from edgechat.doctor import compiler, directories, engines, llama_build, machine
+from edgechat.doctor import models as inventory
 from edgechat.doctor.finding import Finding, Level, advice, exit_code, ok, problem
 from edgechat.doctor.installation import Installation
-from edgechat.engine import death
-from edgechat.engine.kernels import CPU_KERNELS, Build, Device, compare, parse_system_info, read_build
+from edgechat.engine.selection.build_info import CPU_KERNELS, Build, Device, compare, parse_system_info, read_build
+from edgechat.engine.state import exit_reason
 from edgechat.errors import EngineError, ExitCode
 from edgechat.paths import Paths
 from tests.board.trees import BOARDS, write
@@ -53,12 +54,12 @@ def test_a_wheel_for_any_arm_board_lacks_what_a_pi_5_has() -> None:
     held = compare(board.cpu, board.accelerators, build := built("NEON"))
     assert {"dotprod", "fp16"} <= set(held.missing)
     assert held.in_use == ("neon",)
-    (found,) = amiss(library.kernels(held, build, board, None, HERE))
+    (found,) = amiss(llama_build.kernels(held, build, board, None, HERE))
     assert (found.id, found.level) == ("cpu-kernels", Level.ADVICE)
     assert "dotprod" in found.message
     assert found.command
     assert "--no-binary llama-cpp-python llama-cpp-python==0.3.36" in found.command
-    (found,) = amiss(library.kernels(held, build, board, None, CHECKOUT))
+    (found,) = amiss(llama_build.kernels(held, build, board, None, CHECKOUT))
     assert found.command == "cd '/home/pi/edge chat' && rm -f .venv/.edgechat/llama && CMAKE_ARGS= ./scripts/setup"
 
 
@@ -66,7 +67,7 @@ def test_a_rebuild_is_not_advised_for_what_the_compiler_cannot_build() -> None:
     board = load_board("pi5-8gb")
     held = compare(board.cpu, board.accelerators, build := built("NEON", "FP16_VA"))
     assert held.missing == ("dotprod",)
-    assert amiss(library.kernels(held, build, board, frozenset({"neon", "fp16"}), HERE)) == []
+    assert amiss(llama_build.kernels(held, build, board, frozenset({"neon", "fp16"}), HERE)) == []
 
 
 def test_this_machines_compiler_is_asked_and_need_not_be_there(tmp_path: Path) -> None:
@@ -81,7 +82,7 @@ def test_this_machines_compiler_is_asked_and_need_not_be_there(tmp_path: Path) -
 def test_a_build_from_another_machine_would_end_in_an_illegal_instruction() -> None:
     board = load_board("pi4-4gb")
     held = compare(board.cpu, board.accelerators, build := built("NEON", "DOTPROD"))
-    (found,) = amiss(library.kernels(held, build, board, None, HERE))
+    (found,) = amiss(llama_build.kernels(held, build, board, None, HERE))
     assert (found.exit_code, "dotprod" in found.message, "SIGILL" in found.message) == (ExitCode.ENGINE, True, True)
 
 
@@ -90,12 +91,12 @@ def test_a_gpu_without_its_backend_and_a_backend_without_its_gpu() -> None:
     cpu_only = built(*EVERYTHING)
     held = compare(board.cpu, board.accelerators, cpu_only)
     assert "cuda" in held.missing
-    found = [f for f in amiss(library.kernels(held, cpu_only, board, None, CHECKOUT)) if f.id == "gpu"]
+    found = [f for f in amiss(llama_build.kernels(held, cpu_only, board, None, CHECKOUT)) if f.id == "gpu"]
     assert [f.command for f in found] == ["cd '/home/pi/edge chat' && EDGECHAT_CUDA=1 ./scripts/setup"]
     blind = built(*EVERYTHING, backends=("CUDA", "CPU"))
     held = compare(board.cpu, board.accelerators, blind)
     assert "cuda" in held.in_use
-    found = [f for f in amiss(library.kernels(held, blind, board, None, HERE)) if f.id == "gpu"]
+    found = [f for f in amiss(llama_build.kernels(held, blind, board, None, HERE)) if f.id == "gpu"]
     assert "finds no device" in found[0].message
 
 
@@ -111,22 +112,25 @@ def test_a_native_build_on_any_known_board_is_found_healthy(name: str) -> None:
     held = compare(board.cpu, board.accelerators, build)
     assert (held.missing, held.foreign) == ((), ())
     assert held.in_use
-    found = [*library.kernels(held, build, board, None, HERE), *library.flags(build, board, HERE, wants_vision=False)]
-    assert amiss([*found, *library.versions(HERE)]) == []
+    found = [
+        *llama_build.kernels(held, build, board, None, HERE),
+        *llama_build.flags(build, board, HERE, wants_vision=False),
+    ]
+    assert amiss([*found, *llama_build.versions(HERE)]) == []
 
 
 def test_build_options_that_cost_or_lack_something() -> None:
     pi, pc = load_board("pi5-8gb"), load_board("ipc-8gb")
-    assert [f.id for f in amiss(library.flags(built("OPENMP"), pc, HERE, wants_vision=False))] == ["openmp"]
+    assert [f.id for f in amiss(llama_build.flags(built("OPENMP"), pc, HERE, wants_vision=False))] == ["openmp"]
     lean = Build(features={"CPU": {"NEON": "1"}}, supports={"mmap": False})
-    found = amiss(library.flags(lean, pi, HERE, wants_vision=True))
+    found = amiss(llama_build.flags(lean, pi, HERE, wants_vision=True))
     assert [f.id for f in found] == ["repack", "mmap", "vision"]
     assert all(f.level is Level.ADVICE and f.command for f in found)
 
 
 def test_other_versions_than_those_edgechat_is_made_for() -> None:
     odd = replace(HERE, pins=(("llama-cpp-python", "0.3.36", "0.3.30"), ("llguidance", "1.9.1", None)))
-    llama, guidance = amiss(library.versions(odd))
+    llama, guidance = amiss(llama_build.versions(odd))
     assert (llama.level, llama.exit_code, "0.3.30" in llama.message) == (Level.PROBLEM, ExitCode.ENGINE, True)
     assert guidance.command == "/opt/venv/bin/python -m pip install --no-deps llguidance==1.9.1"
 
@@ -203,26 +207,26 @@ def paths(home: Path) -> Paths:
 
 
 def test_a_disk_that_is_nearly_full(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert amiss(places.findings(paths)) == []
-    monkeypatch.setattr(places, "LOW_BYTES", 1 << 62)
-    (low,) = amiss(places.findings(paths))
+    assert amiss(directories.findings(paths)) == []
+    monkeypatch.setattr(directories, "LOW_BYTES", 1 << 62)
+    (low,) = amiss(directories.findings(paths))
     assert (low.id, low.level) == ("disk-space", Level.ADVICE)
-    monkeypatch.setattr(places, "FULL_BYTES", 1 << 62)
-    (full,) = amiss(places.findings(paths))
+    monkeypatch.setattr(directories, "FULL_BYTES", 1 << 62)
+    (full,) = amiss(directories.findings(paths))
     assert (full.level, full.exit_code) == (Level.PROBLEM, ExitCode.STATE)
 
 
 def test_a_link_that_leads_nowhere(paths: Paths, home: Path) -> None:
     home.mkdir()
     (home / "cache").symlink_to(home / "gone")
-    (found,) = amiss(places.findings(paths))
+    (found,) = amiss(directories.findings(paths))
     assert (found.id, found.level) == ("cache-directory", Level.ADVICE)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_directory_of_somebody_else(paths: Paths, home: Path) -> None:
     home.mkdir(mode=0o500)
-    (found,) = amiss(places.findings(paths))
+    (found,) = amiss(directories.findings(paths))
     assert found.exit_code == ExitCode.STATE
 
 
@@ -268,7 +272,7 @@ def test_an_engine_of_another_version(tmp_path: Path) -> None:
 
 def test_a_death_is_told_for_seven_days(tmp_path: Path) -> None:
     assert amiss(engines.last_death(tmp_path)) == []
-    death.write(tmp_path, death.Death("e1", "assert", "GGML_ASSERT(n > 0) failed", "decode", 1_000_000.0))
+    exit_reason.write(tmp_path, exit_reason.Death("e1", "assert", "GGML_ASSERT(n > 0) failed", "decode", 1_000_000.0))
     (found,) = amiss(engines.last_death(tmp_path, now=1_000_000.0 + 6 * 86_400))
     assert "GGML_ASSERT(n > 0) failed" in found.message
     assert found.command == f"less {tmp_path}/logs/engine.log"

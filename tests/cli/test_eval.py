@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from edgechat.engine import client
+from edgechat.engine.client import client
 from edgechat.paths import Paths
 
 SCENE = {"lane_center_offset_m": 0.2, "weather": "rain", "time_of_day": "day", "language": "en"}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgechat.errors import ExitCode
-from edgechat.models.installed import starter
+from edgechat.models.store.installed import starter
 from tests.cli.command import Command
 from tests.hub.server import HubServer
 from tests.models.store_kit import FILE, REPO, random_gguf

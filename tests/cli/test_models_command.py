@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from edgechat.errors import ExitCode
-from edgechat.models.installed import starter
+from edgechat.models.store.installed import starter
 from tests.cli.command import Command
 from tests.hub.server import HubServer
 from tests.models.store_kit import FILE, REPO, random_gguf

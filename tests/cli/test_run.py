@@ -16,11 +16,11 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from edgechat import Assistant, AsyncAssistant
-from edgechat.cli.pace import pace_line
-from edgechat.engine import client
+from edgechat.cli.output.batch_progress import pace_line
+from edgechat.engine.client import client
 from edgechat.errors import AnswerError, DeadlineError, UsageError
 from edgechat.paths import Paths
-from edgechat.tasks.published import published_schema
+from edgechat.tasks.published_schema import published_schema
 from edgechat.tasks.registry import load
 
 if TYPE_CHECKING:

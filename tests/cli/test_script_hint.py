@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgechat.cli.script_hint import script_warning
+from edgechat.cli.output.language_hint import script_warning
 
 SENTENCES = {
     "ja": "空はなぜ青いのですか",

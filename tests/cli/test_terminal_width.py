@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from edgechat.cli import serve, terminal
-from edgechat.cli.table import Column, cells, shortened, table
-from edgechat.cli.terminal import columns, wrapped
+from edgechat.cli import serve
+from edgechat.cli.output import terminal
+from edgechat.cli.output.table import Column, cells, shortened, table
+from edgechat.cli.output.terminal import columns, wrapped
 from tests.cli.command import Command, on_terminal
 
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")

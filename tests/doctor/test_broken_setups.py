@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.board.known import load_board
-from edgechat.board.probe import probe
+from edgechat.board.probe.known import load_board
+from edgechat.board.probe.probe import probe
 from edgechat.board.source import Source
-from edgechat.board.vitals import read_vitals
+from edgechat.board.vitals.vitals import read_vitals
 from edgechat.config import Config
-from edgechat.doctor import caches, engines, inventory, library, machine, nvmap, places, settings, strain
+from edgechat.doctor import caches, directories, engines, llama_build, machine, models, nvmap, settings, vitals
 from edgechat.doctor.finding import Finding, Level
 from edgechat.doctor.installation import Installation
-from edgechat.engine import death, log, tightness
-from edgechat.engine.kernels import CPU_KERNELS, Build, Device, compare
+from edgechat.engine.selection.build_info import CPU_KERNELS, Build, Device, compare
+from edgechat.engine.state import exit_reason, log, pressure_history
 from edgechat.paths import Paths, private_directory
 from tests.board.trees import BOARDS, write
 
@@ -62,14 +62,14 @@ class Setup:
         build = build or native(board)
         held = compare(board.cpu, board.accelerators, build)
         _, found = settings.load(self.paths, {})
-        found += [*places.findings(self.paths), *caches.findings(self.paths, self.now)]
+        found += [*directories.findings(self.paths), *caches.findings(self.paths, self.now)]
         found += [*engines.last_death(self.paths.state, self.now), *engines.habit(self.paths.state, self.now)]
         found += engines.stepped_down(self.paths.state, board.boot_id)
-        found += inventory.findings(self.paths, Config(), probe(), HERE, is_loaded=False)[0]
-        found += library.kernels(held, build, board, None, HERE)
-        found += library.flags(build, board, HERE, wants_vision=False)
-        found += [*library.versions(HERE), *machine.notes(board, source), *machine.swap(source)]
-        return [*found, *strain.findings(read_vitals(source), board), *nvmap.findings(board, source, self.paths.state)]
+        found += models.findings(self.paths, Config(), probe(), HERE, is_loaded=False)[0]
+        found += llama_build.kernels(held, build, board, None, HERE)
+        found += llama_build.flags(build, board, HERE, wants_vision=False)
+        found += [*llama_build.versions(HERE), *machine.notes(board, source), *machine.swap(source)]
+        return [*found, *vitals.findings(read_vitals(source), board), *nvmap.findings(board, source, self.paths.state)]
 
     def amiss(self, build: Build | None = None) -> dict[str, Finding]:
         """What is not well, without the word that the starter model is all there is."""
@@ -198,7 +198,9 @@ def test_12_flash_near_its_end(on, life: str, reserve: str) -> None:
 def test_13_an_engine_that_keeps_dying(on) -> None:
     setup = on("pi5-8gb")
     for age in (20 * DAY, 2 * DAY, DAY, 600.0):
-        death.write(setup.paths.state, death.Death("e", "oom", "the kernel ended it", "decode", setup.now - age))
+        exit_reason.write(
+            setup.paths.state, exit_reason.Death("e", "oom", "the kernel ended it", "decode", setup.now - age)
+        )
     found = setup.amiss()
     assert set(found) == {"engine-death", "engine-history"}
     assert found["engine-history"].message.startswith("3 engines died in the last seven days (3 by oom)")
@@ -224,7 +226,7 @@ def test_14_caches_that_nobody_comes_back_to(on) -> None:
 
 def test_15_memory_that_was_short_in_the_last_hour(on) -> None:
     setup = on("pi5-8gb")
-    tightness.record(setup.paths.state, 8192, "work here waited for memory")
+    pressure_history.record(setup.paths.state, 8192, "work here waited for memory")
     finding = only(setup.amiss(), "short-memory", "rm ")
     assert "4096 tokens" in finding.message
     assert "(work here waited for memory)" in finding.message
@@ -250,7 +252,7 @@ def test_18_another_version_of_the_library_and_a_build_for_another_processor() -
     board = load_board("pi4-4gb")
     build = native(load_board("pi5-8gb"))
     held = compare(board.cpu, board.accelerators, build)
-    found = [f for f in library.kernels(held, build, board, None, HERE) if f.level is Level.PROBLEM]
+    found = [f for f in llama_build.kernels(held, build, board, None, HERE) if f.level is Level.PROBLEM]
     assert [f.id for f in found] == ["cpu-kernels-foreign"]
 
 

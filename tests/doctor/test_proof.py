@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.doctor import packages, witness
-from edgechat.doctor.proof import exhibits, proof, run
-from edgechat.doctor.proof_words import INTRODUCTION, METHOD, STATEMENTS, TITLE, Language
+from edgechat.doctor import packages, syscall_trace
+from edgechat.doctor.offline_proof import exhibits, proof, run
+from edgechat.doctor.offline_proof_texts import INTRODUCTION, METHOD, STATEMENTS, TITLE, Language
 from edgechat.paths import Paths, private_directory
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def test_a_page_is_had_again_by_hand_from_its_own_commands(paths: Paths) -> None
     assert by_hand == [output for _, output in found]
     shown = {output for _, output in found}
     assert "socket(AF_UNIX\n" in shown
-    assert "./models/hub.py\n" in shown
+    assert "./models/download/hub.py\n" in shown
     assert any(
         output.startswith("b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53") for output in shown
     )
@@ -72,13 +72,13 @@ def test_the_witness_sees_network_sockets_and_files_of_the_observed_home_alone(t
     env = dict(os.environ)
     os.environ["EDGECHAT_HOME"] = str(tmp_path)
     try:
-        status, lines = witness.watch(str(tmp_path), [sys.executable, "-c", program, str(tmp_path / "out")])
+        status, lines = syscall_trace.watch(str(tmp_path), [sys.executable, "-c", program, str(tmp_path / "out")])
     finally:
         os.environ.clear()
         os.environ.update(env)
     assert status == 0
     assert {"socket(AF_INET", f'openat("{tmp_path / "out"}", O_WRONLY)'} <= set(lines)
-    assert witness.watch(str(tmp_path / "other"), [sys.executable, "-c", "pass"]) == (0, [])
+    assert syscall_trace.watch(str(tmp_path / "other"), [sys.executable, "-c", "pass"]) == (0, [])
 
 
 def test_both_languages_say_everything(paths: Paths) -> None:

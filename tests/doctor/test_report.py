@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edgechat.doctor.report import report, verdict
-from edgechat.engine import death
-from edgechat.engine.figures import Figures, Latency
+from edgechat.doctor.device_report import report, verdict
+from edgechat.engine.state import exit_reason
+from edgechat.engine.state.metrics import Figures, Latency
 from edgechat.paths import Paths, private_directory
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def test_everything_a_fleet_wants_to_know(paths: Paths) -> None:
     figures.refused("SchemaError")
     figures.save(0.0, at_once=True)
     for cause in ("signal", "signal", "oom"):
-        death.write(state, death.Death("e", cause, "SIGSEGV", "decode", NOON - 60))
+        exit_reason.write(state, exit_reason.Death("e", cause, "SIGSEGV", "decode", NOON - 60))
     said = report(paths, NOON)
     assert said["when"]["utc"].startswith("2027-01-15T08:00:00")
     assert said["counts"]["answers"] == {"stop": 20}

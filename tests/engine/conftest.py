@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edgechat.engine import client
-from edgechat.models.installed import starter
+from edgechat.engine.client import client
+from edgechat.models.store.installed import starter
 from edgechat.paths import Paths
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from typing import Any
 import llguidance
 import numpy as np
 
-from edgechat.engine import constrain
-from edgechat.engine.constrain import Constraint, Constraints
-from edgechat.engine.reply import Reply
-from edgechat.engine.sequence import replay
+from edgechat.engine.decoding.sequence import replay
+from edgechat.engine.text import constraint as constrain
+from edgechat.engine.text.constraint import Constraint, Constraints
+from edgechat.engine.text.detokenizer import Reply
 from edgechat.errors import EdgechatError
 
 TOO_MUCH = "(.*a.{100}.*e.{100}.*)+Z"

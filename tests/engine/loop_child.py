@@ -9,18 +9,18 @@ import queue
 import sys
 from typing import Any
 
-from edgechat.board.probe import probe
+from edgechat.board.probe.probe import probe
 from edgechat.config import Config
-from edgechat.engine.carer import Carer
-from edgechat.engine.choice import choose
-from edgechat.engine.figures import Figures
-from edgechat.engine.governor import Governor
-from edgechat.engine.loop import DecodeLoop, Inbox
+from edgechat.engine.decoding.loaded_model import Residence
+from edgechat.engine.decoding.loop import DecodeLoop, Inbox
 from edgechat.engine.native.vision import Picture, View
-from edgechat.engine.request import Message, Request, Wish
-from edgechat.engine.residence import Residence
-from edgechat.engine.steps import SteppedDown
-from edgechat.engine.vital import Vital
+from edgechat.engine.protocol.request import Message, Request, Wish
+from edgechat.engine.selection.model_choice import choose
+from edgechat.engine.state.metrics import Figures
+from edgechat.engine.state.oom_history import SteppedDown
+from edgechat.engine.state.shared_status import Vital
+from edgechat.engine.throttle.monitor import Carer
+from edgechat.engine.throttle.thread_governor import Governor
 from edgechat.paths import Paths
 
 

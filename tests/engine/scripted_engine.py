@@ -10,10 +10,10 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from edgechat.engine import address
-from edgechat.engine.dialect import WHO
-from edgechat.engine.events import Done, Started, Text, to_frame
-from edgechat.engine.protocol import Decoder, encode
+from edgechat.engine.protocol import unix_socket
+from edgechat.engine.protocol.events import Done, Started, Text, to_frame
+from edgechat.engine.protocol.framing import Decoder, encode
+from edgechat.engine.protocol.version import WHO
 from edgechat.paths import private_directory
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from edgechat.engine.events import Event
+    from edgechat.engine.protocol.events import Event
 
 STARTED = Started("scripted", "q4_k_m", 4096, 10, 0, ("en",), is_starter=False, stepped_down_from=None)
 DONE = Done("stop", dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens", "forced_tokens",
@@ -75,13 +75,13 @@ class ScriptedEngine(threading.Thread):
 def scripted_engine(state: Path, texts: Sequence[str], *, pause_s: float = 0.0) -> Iterator[ScriptedEngine]:
     """A scripted engine in a state directory."""
     private_directory(state)
-    server = address.listen(state)
+    server = unix_socket.listen(state)
     engine = ScriptedEngine(server, texts, pause_s)
     engine.start()
     try:
         yield engine
     finally:
-        address.remove(state)
+        unix_socket.remove(state)
         with contextlib.suppress(OSError):
             server.shutdown(2)
         server.close()

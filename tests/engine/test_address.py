@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from edgechat.engine import address
+from edgechat.engine.protocol import unix_socket
 from edgechat.errors import StateError
 
 
@@ -23,8 +23,8 @@ def state(request, tmp_path):
 
 
 def test_a_client_reaches_the_engine(state):
-    server = address.listen(state)
-    client = address.connect(state)
+    server = unix_socket.listen(state)
+    client = unix_socket.connect(state)
     assert client is not None
     with server, client:
         server.setblocking(True)
@@ -35,44 +35,44 @@ def test_a_client_reaches_the_engine(state):
 
 
 def test_the_socket_is_for_this_user_alone(state):
-    with address.listen(state):
-        mode = (state / address.NAME).stat().st_mode
+    with unix_socket.listen(state):
+        mode = (state / unix_socket.NAME).stat().st_mode
         assert stat.S_ISSOCK(mode)
         assert stat.S_IMODE(mode) == 0o600
 
 
 def test_without_an_engine_there_is_no_connection(state):
-    assert address.connect(state) is None
-    assert address.connect(state / "absent") is None
-    address.listen(state).close()
-    assert address.connect(state) is None, "a dead engine's socket"
+    assert unix_socket.connect(state) is None
+    assert unix_socket.connect(state / "absent") is None
+    unix_socket.listen(state).close()
+    assert unix_socket.connect(state) is None, "a dead engine's socket"
 
 
 def test_a_dead_engines_socket_gives_way(state):
-    address.listen(state).close()
-    with address.listen(state):
-        client = address.connect(state)
+    unix_socket.listen(state).close()
+    with unix_socket.listen(state):
+        client = unix_socket.connect(state)
         assert client is not None
         client.close()
 
 
 def test_a_file_where_the_socket_belongs_gives_way(state):
-    (state / address.NAME).write_text("in the way")
-    assert address.connect(state) is None
-    address.listen(state).close()
+    (state / unix_socket.NAME).write_text("in the way")
+    assert unix_socket.connect(state) is None
+    unix_socket.listen(state).close()
 
 
 def test_a_directory_where_the_socket_belongs_is_reported(state):
-    (state / address.NAME).mkdir()
+    (state / unix_socket.NAME).mkdir()
     with pytest.raises(StateError, match="Cannot listen"):
-        address.listen(state)
+        unix_socket.listen(state)
 
 
 def test_removing_takes_the_name_away_twice_over(state):
-    with address.listen(state):
-        address.remove(state)
-        assert address.connect(state) is None
-        address.remove(state)
+    with unix_socket.listen(state):
+        unix_socket.remove(state)
+        assert unix_socket.connect(state) is None
+        unix_socket.remove(state)
 
 
 def test_no_descriptor_is_left_behind(state):
@@ -82,9 +82,9 @@ def test_no_descriptor_is_left_behind(state):
 
     before = next_descriptor()
     for _ in range(5):
-        with address.listen(state):
-            client = address.connect(state)
+        with unix_socket.listen(state):
+            client = unix_socket.connect(state)
             assert client is not None
             client.close()
-        assert address.connect(state) is None
+        assert unix_socket.connect(state) is None
     assert next_descriptor() == before

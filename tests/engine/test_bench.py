@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from edgechat.board.probe import probe
+from edgechat.board.probe.probe import probe
 from edgechat.board.source import Source
 from edgechat.cli.bench import bench
-from edgechat.cli.plan import plan
-from edgechat.engine.trials import trial
+from edgechat.cli.models.plan import plan
+from edgechat.engine.selection.benchmark import trial
 from edgechat.errors import EngineError, ModelNotFoundError
-from edgechat.models.calibration import file_key, read_calibration
-from edgechat.models.installed import starter
-from edgechat.models.plan import LoadSettings
+from edgechat.models.planning.calibration import file_key, read_calibration
+from edgechat.models.planning.plan import LoadSettings
+from edgechat.models.store.installed import starter
 from edgechat.paths import Paths
 from tests.board.trees import write
 

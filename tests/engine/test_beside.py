@@ -6,7 +6,7 @@ import _thread
 import threading
 from typing import TYPE_CHECKING
 
-from edgechat.engine.beside import Beside
+from edgechat.engine.child.background import Beside
 
 if TYPE_CHECKING:
     import pytest

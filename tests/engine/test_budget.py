@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.engine.budget import MARK, Budget, least_tokens, longest_prompt
-from edgechat.engine.request import Message, Request
+from edgechat.engine.protocol.context_window import MARK, Budget, least_tokens, longest_prompt
+from edgechat.engine.protocol.request import Message, Request
 from edgechat.errors import ContextOverflowError
 
 if TYPE_CHECKING:
-    from edgechat.engine.events import Trimmed
+    from edgechat.engine.protocol.events import Trimmed
 
 N_CTX = 400
 ANSWER = 40

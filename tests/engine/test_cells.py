@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
-from edgechat.engine.cells import MAX_LOSS, Cells, Grant, common_prefix
+from edgechat.engine.kv_cache.allocator import MAX_LOSS, Cells, Grant, common_prefix
 
 N_CTX, N_SEQ = 64, 5
 TOKENS = st.lists(st.integers(0, 1), min_size=1, max_size=40).map(tuple)

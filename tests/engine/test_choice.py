@@ -7,10 +7,10 @@ import os
 import pytest
 
 from edgechat.config import Config
-from edgechat.engine.choice import Wanted, find_models
-from edgechat.engine.request import Wish
+from edgechat.engine.protocol.request import Wish
+from edgechat.engine.selection.model_choice import Wanted, find_models
 from edgechat.errors import InvalidModelFileError, ModelNotFoundError
-from edgechat.models.installed import starter
+from edgechat.models.store.installed import starter
 from edgechat.paths import Paths
 from tests.models.gguf_writer import tiny_model
 

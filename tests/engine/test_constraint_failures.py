@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edgechat.engine import client
-from edgechat.engine.client import EngineClient
-from edgechat.engine.events import Done, Text
-from edgechat.engine.request import Message, Request
+from edgechat.engine.client import client
+from edgechat.engine.client.client import EngineClient
+from edgechat.engine.protocol.events import Done, Text
+from edgechat.engine.protocol.request import Message, Request
 from edgechat.errors import AnswerError, EdgechatError, InvalidInputError
 
 if TYPE_CHECKING:
-    from edgechat.engine.events import Event
+    from edgechat.engine.protocol.events import Event
     from edgechat.paths import Paths
     from tests.engine.conftest import Cli
 

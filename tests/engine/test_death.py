@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgechat.engine import death
+from edgechat.engine.state import exit_reason
 from edgechat.errors import StateError
 
 ASSERT = "llama.cpp: loading\n/x/ggml.c:1: GGML_ASSERT(n > 0) failed\nlast line"
@@ -16,7 +16,7 @@ MEMORY = "ggml_backend_cpu_buffer_type_alloc_buffer: failed to allocate buffer o
 
 
 def cause(status: int, log: str = "", kills: int = 0, declared: str | None = None) -> tuple[str, str]:
-    note = death.classify("e", status=status, log_tail=log, oom_kills=kills, stage="decode", declared=declared)
+    note = exit_reason.classify("e", status=status, log_tail=log, oom_kills=kills, stage="decode", declared=declared)
     return note.cause, note.detail
 
 
@@ -56,42 +56,42 @@ def test_every_way_to_end_has_a_name(status, log, kills):
 
 
 def test_a_note_is_read_for_its_own_engine_only(tmp_path):
-    note = death.classify("mine", status=-11, log_tail="", oom_kills=0, stage="load")
-    death.write(tmp_path, note)
-    assert death.read(tmp_path, "mine") == note
-    assert death.read(tmp_path, "another") is None
+    note = exit_reason.classify("mine", status=-11, log_tail="", oom_kills=0, stage="load")
+    exit_reason.write(tmp_path, note)
+    assert exit_reason.read(tmp_path, "mine") == note
+    assert exit_reason.read(tmp_path, "another") is None
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", "null", "{}", '{"engine": "e"}', "\xff"])
 def test_a_damaged_note_is_no_note(damage, tmp_path):
-    (tmp_path / death.NOTE).write_bytes(damage.encode("latin-1"))
-    assert death.read(tmp_path, "e") is None
+    (tmp_path / exit_reason.NOTE).write_bytes(damage.encode("latin-1"))
+    assert exit_reason.read(tmp_path, "e") is None
 
 
 def test_a_note_that_cannot_be_written_says_where(tmp_path):
-    (tmp_path / death.NOTE).mkdir()
-    (tmp_path / death.NOTE / "in the way").touch()
-    with pytest.raises(StateError, match=death.NOTE):
-        death.write(tmp_path, death.classify("e", status=-9, log_tail="", oom_kills=0, stage="idle"))
+    (tmp_path / exit_reason.NOTE).mkdir()
+    (tmp_path / exit_reason.NOTE / "in the way").touch()
+    with pytest.raises(StateError, match=exit_reason.NOTE):
+        exit_reason.write(tmp_path, exit_reason.classify("e", status=-9, log_tail="", oom_kills=0, stage="idle"))
 
 
 def test_the_note_is_plain_json_for_other_tools(tmp_path):
-    death.write(tmp_path, death.classify("e", status=-9, log_tail="", oom_kills=0, stage="idle"))
-    assert json.loads((tmp_path / death.NOTE).read_text())["cause"] == "signal"
+    exit_reason.write(tmp_path, exit_reason.classify("e", status=-9, log_tail="", oom_kills=0, stage="idle"))
+    assert json.loads((tmp_path / exit_reason.NOTE).read_text())["cause"] == "signal"
 
 
 def test_the_first_complaint_names_the_cause():
     log = "print_info: fine\nllama_model_load: error: unknown architecture 'x'\ncommon: failed to load model\n"
-    assert death.last_error_line(log) == "llama_model_load: error: unknown architecture 'x'"
-    assert death.last_error_line("all fine") == ""
+    assert exit_reason.last_error_line(log) == "llama_model_load: error: unknown architecture 'x'"
+    assert exit_reason.last_error_line("all fine") == ""
 
 
 def test_the_last_fifty_deaths_are_remembered_and_a_damaged_line_costs_that_line(tmp_path):
-    assert death.history(tmp_path) == []
-    for number in range(death.KEPT + 5):
-        death.write(tmp_path, death.Death(f"e{number}", "signal", "SIGSEGV", "decode", float(number)))
-    kept = death.history(tmp_path)
-    assert [each.engine for each in kept] == [f"e{number}" for number in range(5, death.KEPT + 5)]
-    file = tmp_path / death.HISTORY
+    assert exit_reason.history(tmp_path) == []
+    for number in range(exit_reason.KEPT + 5):
+        exit_reason.write(tmp_path, exit_reason.Death(f"e{number}", "signal", "SIGSEGV", "decode", float(number)))
+    kept = exit_reason.history(tmp_path)
+    assert [each.engine for each in kept] == [f"e{number}" for number in range(5, exit_reason.KEPT + 5)]
+    file = tmp_path / exit_reason.HISTORY
     file.write_text(file.read_text() + '{"engine": "e9\n')
-    assert death.history(tmp_path) == kept
+    assert exit_reason.history(tmp_path) == kept

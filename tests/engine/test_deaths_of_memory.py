@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.engine import address, death
-from edgechat.engine.client import EngineClient
-from edgechat.engine.events import Event, Recovered, Text, to_frame
-from edgechat.engine.protocol import encode
-from edgechat.engine.request import Message, Request
+from edgechat.engine.client.client import EngineClient
+from edgechat.engine.protocol import unix_socket
+from edgechat.engine.protocol.events import Event, Recovered, Text, to_frame
+from edgechat.engine.protocol.framing import encode
+from edgechat.engine.protocol.request import Message, Request
+from edgechat.engine.state import exit_reason
 from edgechat.errors import EngineError
 from edgechat.paths import Paths, private_directory
 from tests.engine.scripted_engine import DONE, STARTED, ScriptedEngine
@@ -37,20 +38,20 @@ class MortalEngine(ScriptedEngine):
             peer.sendall(encode(to_frame(DONE, request_id)))
             return
         cause, below = self.notes.pop(0)
-        death.write(self.state, death.Death("scripted", cause, "why", "decode", time.time(), below))
+        exit_reason.write(self.state, exit_reason.Death("scripted", cause, "why", "decode", time.time(), below))
         peer.shutdown(2)
 
 
 @contextlib.contextmanager
 def mortal(state: Path, notes: list[tuple[str, int]]) -> Iterator[MortalEngine]:
     private_directory(state)
-    server = address.listen(state)
+    server = unix_socket.listen(state)
     engine = MortalEngine(server, state, notes)
     engine.start()
     try:
         yield engine
     finally:
-        address.remove(state)
+        unix_socket.remove(state)
         with contextlib.suppress(OSError):
             server.shutdown(2)
         server.close()

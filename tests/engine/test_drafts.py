@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from edgechat.engine.drafts import (
+from edgechat.engine.decoding.prompt_lookup import (
     LENGTHS,
     LONGEST_MATCH,
     Acceptance,
@@ -18,7 +18,7 @@ from edgechat.engine.drafts import (
     StepCosts,
     best_length,
 )
-from edgechat.engine.speculation import Speculation
+from edgechat.engine.decoding.speculative import Speculation
 
 REPORT = list(range(100, 160))
 

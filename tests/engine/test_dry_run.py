@@ -6,16 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from edgechat.board.known import load_board
-from edgechat.engine.dry_run import confirmed, dry_run
+from edgechat.board.probe.known import load_board
 from edgechat.engine.native.rehearsal import sizes
+from edgechat.engine.selection.dry_run import confirmed, dry_run
 from edgechat.errors import EngineError
-from edgechat.models.fit import FitWish
-from edgechat.models.gguf import read_header
-from edgechat.models.installed import InstalledModel, starter
-from edgechat.models.need import compute_bytes, kv_by_layer
-from edgechat.models.pick import candidate_of, pick
-from edgechat.models.plan import LoadSettings
+from edgechat.models.gguf.header import read_header
+from edgechat.models.planning.fit import FitWish
+from edgechat.models.planning.installed_choice import candidate_of, pick
+from edgechat.models.planning.memory_need import compute_bytes, kv_by_layer
+from edgechat.models.planning.plan import LoadSettings
+from edgechat.models.store.installed import InstalledModel, starter
 
 pytestmark = pytest.mark.engine
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from edgechat.assistant import Assistant
-from edgechat.engine import client, log
+from edgechat.engine.client import client
+from edgechat.engine.state import log
 from edgechat.errors import ContextOverflowError, DeadlineError, ExitCode, InvalidInputError, WrongModelError
 from tests.engine.embedding_models import N_POSITIONS, WORDS, tiny_bert, tiny_llama
 

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from edgechat.engine import address, client
-from edgechat.engine.launch import START_LOCK, attach_or_start, start_ahead
-from edgechat.engine.link import Link
+from edgechat.engine.client import client
+from edgechat.engine.client.connection import Link
+from edgechat.engine.client.launch import START_LOCK, attach_or_start, start_ahead
+from edgechat.engine.protocol import unix_socket
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,10 +83,10 @@ def test_an_engine_that_was_started_ahead_is_the_one_that_answers(paths: Paths) 
     start_ahead(paths)
     start_ahead(paths)  # one is on its way
     with contextlib.closing(attach_or_start(paths)) as peer:
-        warden = address.warden(peer)
+        warden = unix_socket.warden(peer)
     start_ahead(paths)  # one is there
     with contextlib.closing(attach_or_start(paths)) as peer:
-        assert address.warden(peer) == warden
+        assert unix_socket.warden(peer) == warden
     # Whoever comes later is not kept waiting by a lock that the first one still holds.
     with (paths.state / START_LOCK).open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -96,7 +97,7 @@ def test_a_client_buries_the_engines_that_it_started(cli: Cli, paths: Paths) -> 
 
     def start() -> psutil.Process:
         with contextlib.closing(attach_or_start(paths)) as peer:
-            warden = address.warden(peer)
+            warden = unix_socket.warden(peer)
         assert warden is not None
         return psutil.Process(warden)
 

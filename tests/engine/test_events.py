@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from edgechat.engine.events import Done, Loading, Prefill, Queued, Started, Text, Trimmed, from_frame, to_frame
-from edgechat.engine.protocol import Decoder, encode
+from edgechat.engine.protocol.events import Done, Loading, Prefill, Queued, Started, Text, Trimmed, from_frame, to_frame
+from edgechat.engine.protocol.framing import Decoder, encode
 from edgechat.errors import EngineProtocolError
 
 EVENTS = [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.engine.figures import FILE, RECENT, Figures, Latency, percentiles, read, summary
+from edgechat.engine.state.metrics import FILE, RECENT, Figures, Latency, percentiles, read, summary
 
 if TYPE_CHECKING:
     from pathlib import Path

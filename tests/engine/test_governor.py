@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgechat.engine.governor import (
+from edgechat.engine.throttle.thread_governor import (
     QUIET_WINDOWS,
     RETURN_BELOW,
     WINDOW_S,

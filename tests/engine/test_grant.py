@@ -19,26 +19,26 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edgechat.board.known import load_board
-from edgechat.board.probe import probe
+from edgechat.board.probe.known import load_board
+from edgechat.board.probe.probe import probe
 from edgechat.config import Config
 from edgechat.doctor import nvmap
-from edgechat.engine.choice import choose
-from edgechat.engine.death import classify
-from edgechat.engine.grant import Grant, ask, buffers, granted
 from edgechat.engine.native.allocation import answers
-from edgechat.engine.request import Wish
-from edgechat.engine.steps import SteppedDown
+from edgechat.engine.protocol.request import Wish
+from edgechat.engine.selection.gpu_probe import Grant, ask, buffers, granted
+from edgechat.engine.selection.model_choice import choose
+from edgechat.engine.state.exit_reason import classify
+from edgechat.engine.state.oom_history import SteppedDown
 from edgechat.errors import DoesNotFitError
-from edgechat.models.fit import FitWish
-from edgechat.models.installed import starter
-from edgechat.models.pick import pick
+from edgechat.models.planning.fit import FitWish
+from edgechat.models.planning.installed_choice import pick
+from edgechat.models.store.installed import starter
 from tests.engine.embedding_models import tiny_llama
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from edgechat.models.plan import Plan
+    from edgechat.models.planning.plan import Plan
     from edgechat.paths import Paths
 
 STARTER = starter()
@@ -50,8 +50,8 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 ASKING = """
 import json, sys
 from dataclasses import asdict
-from edgechat.engine.grant import ask
-from edgechat.models.plan import Estimate, LoadSettings, MemoryNeed, Plan
+from edgechat.engine.selection.gpu_probe import ask
+from edgechat.models.planning.plan import Estimate, LoadSettings, MemoryNeed, Plan
 
 wanted, reserve = map(int, sys.argv[1:])
 need = MemoryNeed(weights=wanted // 2, kv=wanted - wanted // 2, compute=0, overhead=0)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edgechat.engine import client, log
-from edgechat.engine.events import Slowed, Started
-from edgechat.engine.request import Message, Request
+from edgechat.engine.client import client
+from edgechat.engine.protocol.events import Slowed, Started
+from edgechat.engine.protocol.request import Message, Request
+from edgechat.engine.state import log
 from edgechat.paths import Paths
-from edgechat.tasks.engine_generator import EngineGenerator
+from edgechat.tasks.generator import EngineGenerator
 from tests.board.trees import write
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def hot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Paths]:
 
 
 COUNTED = """
-from edgechat.engine.governor import Governor
+from edgechat.engine.throttle.thread_governor import Governor
 inner = Governor.begin
 def begin(self):
     print("an answer begins", flush=True)

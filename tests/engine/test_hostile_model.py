@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.models.gguf import read_header
+from edgechat.models.gguf.header import read_header
 
 if TYPE_CHECKING:
     from pathlib import Path

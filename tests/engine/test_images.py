@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgechat.engine import images
-from edgechat.engine.images import ImageSize
+from edgechat.engine.protocol import images
+from edgechat.engine.protocol.images import ImageSize
 from edgechat.errors import InvalidInputError
 from tests.engine.pictures import jpeg_header, png
 

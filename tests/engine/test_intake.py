@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edgechat.engine import guests, intake
-from edgechat.engine.connection import Connection, Listener
-from edgechat.engine.intake import Intake
-from edgechat.engine.lobby import Lobby
-from edgechat.engine.protocol import FIRST_FRAME, Decoder, Frame, encode
-from edgechat.engine.request import Message, Request, Wish
+from edgechat.engine.listener import guests, limits
+from edgechat.engine.listener.connections import Connection, Listener
+from edgechat.engine.listener.limits import Intake
+from edgechat.engine.process.loading_queue import Lobby
+from edgechat.engine.protocol.framing import FIRST_FRAME, Decoder, Frame, encode
+from edgechat.engine.protocol.request import Message, Request, Wish
 from edgechat.errors import EngineBusyError, EngineProtocolError, InvalidInputError, ModelNotFoundError, NoModelError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from edgechat.engine.loop import Inbox
+    from edgechat.engine.decoding.loop import Inbox
 
 HI = Request((Message("user", "hi"),))
 MB = 1024 * 1024
@@ -39,7 +39,7 @@ class Client:
 
 def test_a_connection_has_a_few_requests_open_at_most() -> None:
     open_, greedy, other = Intake(), Client(), Client()
-    for number in range(intake.MAX_OPEN):
+    for number in range(limits.MAX_OPEN):
         open_.admit(greedy, number, 10)
     with pytest.raises(EngineBusyError, match="of this client"):
         open_.admit(greedy, 100, 10)
@@ -59,7 +59,7 @@ def test_a_number_is_not_used_twice_at_a_time() -> None:
 
 def test_all_requests_together_have_a_bound_and_one_alone_may_reach_it() -> None:
     open_, first, second = Intake(), Client(), Client()
-    open_.admit(first, 1, intake.MAX_BYTES)
+    open_.admit(first, 1, limits.MAX_BYTES)
     with pytest.raises(EngineBusyError):
         open_.admit(second, 1, 1)
     open_.settle(first, 1)
@@ -69,12 +69,12 @@ def test_all_requests_together_have_a_bound_and_one_alone_may_reach_it() -> None
 def test_guests_leave_half_of_it_to_the_owner() -> None:
     open_, owner = Intake(), Client()
     for _ in range(4):
-        open_.admit(Client(is_guest=True), 1, intake.GUEST_BYTES // 4)
+        open_.admit(Client(is_guest=True), 1, limits.GUEST_BYTES // 4)
     with pytest.raises(EngineBusyError, match="of other users"):
         open_.admit(Client(is_guest=True), 1, 1)
-    open_.admit(owner, 1, intake.MAX_BYTES - intake.GUEST_BYTES)
+    open_.admit(owner, 1, limits.MAX_BYTES - limits.GUEST_BYTES)
     with pytest.raises(InvalidInputError, match="too large"):
-        Intake().admit(Client(is_guest=True), 1, intake.GUEST_BYTES + 1)
+        Intake().admit(Client(is_guest=True), 1, limits.GUEST_BYTES + 1)
 
 
 def test_a_cancellation_counts_once_and_only_for_what_is_open() -> None:
@@ -166,7 +166,7 @@ def test_before_hello_only_short_frames_are_taken(house: House) -> None:
 
 
 def test_frames_that_guests_never_finish_do_not_pile_up(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgechat.engine.connection.GUEST_BYTES", MB)
+    monkeypatch.setattr("edgechat.engine.listener.connections.GUEST_BYTES", MB)
     half = struct.pack(">I", 2 * MB) + bytes(700 * 1024)
     owner, first, second = house.enter("own"), house.enter("shared"), house.enter("shared")
     for client in (owner, first, second):

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from edgechat.engine import address, client, log
-from edgechat.engine.link import EngineGoneError, Link
+from edgechat.engine.client import client
+from edgechat.engine.client.connection import EngineGoneError, Link
+from edgechat.engine.protocol import unix_socket
+from edgechat.engine.state import log
 from edgechat.errors import StateError
 
 
@@ -76,7 +78,7 @@ needs_full = pytest.mark.skipif(not FULL.exists(), reason="no /dev/full here")
 DEAF = """
 import os, socket, tempfile
 from edgechat.engine import log
-from edgechat.engine.connection import Listener
+from edgechat.engine.listener.connections import Listener
 if {survives}: log.survive_a_full_disk()
 def defect(*_): raise ValueError("x" * 100_000)
 Listener(socket.socket(socket.AF_UNIX), on_frame=defect, on_gone=defect, on_tick=defect).run()
@@ -109,7 +111,7 @@ def test_the_engine_answers_on_where_its_log_is_on_a_full_disk(cli, paths) -> No
     log.path(paths.state).symlink_to(FULL)
     assert cli("ask", "-n", "1", "hi").returncode == 0
     (engine,) = client.status(paths)
-    peer = address.connect(paths.state)
+    peer = unix_socket.connect(paths.state)
     assert peer is not None
     link = Link(peer, keeps=False)
     link.send({"type": "generate", "id": "none"})  # what it thinks of that goes to the log

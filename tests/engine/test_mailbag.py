@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edgechat.engine.client import EngineClient
-from edgechat.engine.events import Done, Event
-from edgechat.engine.mailbag import Mailbag
-from edgechat.engine.request import Message, Request, Wish
+from edgechat.engine.client.client import EngineClient
+from edgechat.engine.decoding.inbox import Mailbag
+from edgechat.engine.protocol.events import Done, Event
+from edgechat.engine.protocol.request import Message, Request, Wish
 from edgechat.errors import ContextOverflowError
 
 if TYPE_CHECKING:
-    from edgechat.engine.loop import Inbox
+    from edgechat.engine.decoding.loop import Inbox
 
 ROOT = Path(__file__).parents[2]
 HI = Request((Message("user", "hi"),))

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.board.probe import probe
-from edgechat.engine import client, death, steps
-from edgechat.engine.request import Message, Request, Wish
-from edgechat.engine.steps import SteppedDown
+from edgechat.board.probe.probe import probe
+from edgechat.engine.client import client
+from edgechat.engine.protocol.request import Message, Request, Wish
+from edgechat.engine.state import exit_reason, oom_history
+from edgechat.engine.state.oom_history import SteppedDown
 
 if TYPE_CHECKING:
     from edgechat.paths import Paths
@@ -90,7 +91,7 @@ def test_a_limit_that_nobody_can_see_costs_the_engine_once(limited, drill):
     assert run.engine_deaths == ["oom: the kernel ended it because memory ran out (load)"]
     assert run.outcome == "refused"
     assert "an engine ran out of memory here at" in run.refusal
-    known = steps.read(drill.paths.state, probe().boot_id)
+    known = oom_history.read(drill.paths.state, probe().boot_id)
     assert known.room is not None
     assert known.room < run.limit
 
@@ -139,7 +140,7 @@ def test_an_idle_engine_makes_room_and_keeps_its_plan(cli, paths: Paths, group, 
         hog.stdout.readline()  # full, or killed as well
         note = _note(paths)
         assert (note.cause, note.stage, note.stepped_below) == ("oom", "idle", 0)
-        assert steps.read(paths.state, probe().boot_id) == SteppedDown()
+        assert oom_history.read(paths.state, probe().boot_id) == SteppedDown()
         assert group.kills >= 1
     finally:
         hog.kill()
@@ -168,10 +169,10 @@ def test_another_model_goes_on_with_the_text(cli, paths: Paths):
     assert text.lstrip().startswith("five")
 
 
-def _note(paths: Paths) -> death.Death:
+def _note(paths: Paths) -> exit_reason.Death:
     until = time.monotonic() + 10
     while time.monotonic() < until:
-        if note := death.last(paths.state):
+        if note := exit_reason.last(paths.state):
             return note
         time.sleep(0.01)
     pytest.fail("the warden wrote nothing down")

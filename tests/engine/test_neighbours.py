@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.engine.client import EngineClient
-from edgechat.engine.events import Done, Prefill, Text
-from edgechat.engine.request import Message, Request, Wish
+from edgechat.engine.client.client import EngineClient
+from edgechat.engine.protocol.events import Done, Prefill, Text
+from edgechat.engine.protocol.request import Message, Request, Wish
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from edgechat.engine import client, death, log, obituary
-from edgechat.engine.client import EngineClient
-from edgechat.engine.events import Done, Recovered, Text
-from edgechat.engine.request import Message, Request
+from edgechat.engine.client import client, exit_report
+from edgechat.engine.client.client import EngineClient
+from edgechat.engine.protocol.events import Done, Recovered, Text
+from edgechat.engine.protocol.request import Message, Request
+from edgechat.engine.state import exit_reason, log
 from edgechat.paths import private_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from edgechat.engine.events import Event
+    from edgechat.engine.protocol.events import Event
     from edgechat.paths import Paths
 
 ASK = Request((Message("user", "Tell me about the sea."),), sampling={"temperature": 0}, max_tokens=4)
@@ -51,7 +52,7 @@ def warden_of(pid: int) -> psutil.Process:
 @pytest.mark.usefixtures("stopped")
 def test_a_warden_that_is_slow_is_waited_for(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     # Whoever only counted seconds would now give up at the first look.
-    monkeypatch.setattr(obituary, "UNWATCHED_PATIENCE_S", 0.0)
+    monkeypatch.setattr(exit_report, "UNWATCHED_PATIENCE_S", 0.0)
     engine = EngineClient(paths)
     events = engine.generate(ENDLESS)
     until(events, Text)
@@ -74,7 +75,7 @@ def test_a_warden_that_is_slow_is_waited_for(paths: Paths, monkeypatch: pytest.M
 @pytest.mark.engine
 @pytest.mark.usefixtures("stopped")
 def test_nobody_waits_for_a_warden_that_is_gone(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(obituary, "WATCHED_PATIENCE_S", 1e9)
+    monkeypatch.setattr(exit_report, "WATCHED_PATIENCE_S", 1e9)
     engine = EngineClient(paths)
     events = engine.generate(ENDLESS)
     until(events, Text)
@@ -142,20 +143,22 @@ def test_an_abort_is_an_abort(paths: Paths) -> None:
 
 
 def test_a_later_death_does_not_hide_an_earlier_one(tmp_path: Path) -> None:
-    first, second = (death.Death(name, "signal", "SIGKILL", "decode", 0.0, warden=7) for name in ("first", "second"))
-    death.write(tmp_path, first)
-    death.write(tmp_path, second)
-    assert death.read(tmp_path, "first") == first
-    assert death.read(tmp_path, "second") == second
+    first, second = (
+        exit_reason.Death(name, "signal", "SIGKILL", "decode", 0.0, warden=7) for name in ("first", "second")
+    )
+    exit_reason.write(tmp_path, first)
+    exit_reason.write(tmp_path, second)
+    assert exit_reason.read(tmp_path, "first") == first
+    assert exit_reason.read(tmp_path, "second") == second
 
 
 def test_only_the_newest_note_is_found_by_the_number_of_a_warden(tmp_path: Path) -> None:
     """Numbers come again; and none is that of no process."""
     for warden in (7, 8):
-        death.write(tmp_path, death.Death(f"of {warden}", "signal", "SIGKILL", "idle", 0.0, warden=warden))
-    assert death.read(tmp_path, "", 7) is None
-    found = death.read(tmp_path, "", 8)
+        exit_reason.write(tmp_path, exit_reason.Death(f"of {warden}", "signal", "SIGKILL", "idle", 0.0, warden=warden))
+    assert exit_reason.read(tmp_path, "", 7) is None
+    found = exit_reason.read(tmp_path, "", 8)
     assert found is not None
     assert found.engine == "of 8"
-    death.write(tmp_path, death.Death("old", "signal", "SIGKILL", "idle", 0.0))
-    assert death.read(tmp_path, "", 0) is None
+    exit_reason.write(tmp_path, exit_reason.Death("old", "signal", "SIGKILL", "idle", 0.0))
+    assert exit_reason.read(tmp_path, "", 0) is None

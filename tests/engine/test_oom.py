@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import accumulate, repeat
 
-from edgechat.engine.oom import Rereading, kill_count
+from edgechat.engine.throttle.memory_pressure import Rereading, kill_count
 
 MAPPED = 1_000_000_000
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.engine.pace import ALONE_S, LEAST_ALONE, LOOK_EVERY, MOST_CLAIMS, SLOWER, UNSEEN_S, Pace
+from edgechat.engine.decoding.chunk_size import ALONE_S, LEAST_ALONE, LOOK_EVERY, MOST_CLAIMS, SLOWER, UNSEEN_S, Pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from edgechat import Assistant
-from edgechat.board.known import load_board
-from edgechat.board.probe import probe
+from edgechat.board.probe.known import load_board
+from edgechat.board.probe.probe import probe
 from edgechat.config import Config
-from edgechat.engine import client, steps
-from edgechat.engine.choice import Choice, choose
-from edgechat.engine.request import Wish
-from edgechat.engine.steps import SteppedDown
-from edgechat.engine.tightness import Tightness
+from edgechat.engine.client import client
+from edgechat.engine.protocol.request import Wish
+from edgechat.engine.selection.model_choice import Choice, choose
+from edgechat.engine.state import oom_history
+from edgechat.engine.state.oom_history import SteppedDown
+from edgechat.engine.state.pressure_history import Tightness
 from edgechat.errors import DoesNotFitError
-from edgechat.models.installed import Pin, starter, write_pin
+from edgechat.models.store.installed import Pin, starter, write_pin
 from edgechat.paths import Paths
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def test_scripts_end_with_3_where_the_pinned_plan_died_and_go_on_where_that_is_a
     )
     # As after the memory ran out under every plan that keeps the promise.
     smallest = min(plan.memory.host for plan in exact.ladder)
-    steps.record(paths.state, board.boot_id, exact.label, smallest)
+    oom_history.record(paths.state, board.boot_id, exact.label, smallest)
     done = json.loads(run("--allow-step-down", "--timeout", "1", code=0))
     assert done["result"]["explanation_status"] in {"ok", "rejected", "timeout"}
     # The engine is there, with a plan that gave way: it is not what a script asks for.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import gguf
 import pytest
 
-from edgechat.engine.prefixes import MOST_ASIDE, Ahead, Prefixes, model_key, sampled_digest
+from edgechat.engine.kv_cache.disk_cache import MOST_ASIDE, Ahead, Prefixes, model_key, sampled_digest
 from tests.engine.test_ask import stats_of
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def test_what_was_checked_while_the_model_loaded_is_not_read_again(
     file = write(Prefixes(tmp_path, "model"), TOKENS, bytes(TOKENS))
     ahead = Ahead(tmp_path)
     assert ahead.digest(file) == hashlib.sha256(bytes(TOKENS)).hexdigest()
-    monkeypatch.setattr("edgechat.engine.prefixes._digest", lambda _file: "read again")
+    monkeypatch.setattr("edgechat.engine.kv_cache.disk_cache._digest", lambda _file: "read again")
     assert Prefixes(tmp_path, "model", ahead=ahead).read(file, restoring) == TOKENS
 
 
@@ -138,7 +138,7 @@ def test_only_the_last_conversation_of_a_slot_waits_to_be_kept() -> None:
     child = """
 import sys
 from types import SimpleNamespace as N
-from edgechat.engine.admission import Admission
+from edgechat.engine.decoding.scheduler import Admission
 context = N(n_ctx=1000, n_seq_max=2)
 admission = Admission(N(context=context, model=N(is_rewindable=True), spare_memory=None))
 for n in range(50):

@@ -8,9 +8,9 @@ import threading
 
 import pytest
 
-from edgechat.engine.client import EngineClient
-from edgechat.engine.events import Done, Prefill, Started, Text
-from edgechat.engine.request import Message, Request, Wish
+from edgechat.engine.client.client import EngineClient
+from edgechat.engine.protocol.events import Done, Prefill, Started, Text
+from edgechat.engine.protocol.request import Message, Request, Wish
 from edgechat.errors import EngineError
 
 pytestmark = pytest.mark.engine

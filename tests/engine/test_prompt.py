@@ -14,9 +14,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from edgechat.engine.prompt import build
-from edgechat.engine.request import Message
-from edgechat.engine.template import CHATML, ChatTemplate
+from edgechat.engine.protocol.request import Message
+from edgechat.engine.text.chat_template import CHATML, ChatTemplate
+from edgechat.engine.text.prompt import build
 
 CONTROL = ("<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|im_start|>x")
 BOS = 0

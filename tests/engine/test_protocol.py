@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgechat.engine.protocol import MAX_FRAME, Decoder, encode
+from edgechat.engine.protocol.framing import MAX_FRAME, Decoder, encode
 from edgechat.errors import EngineProtocolError
 
 VALUES = st.recursive(

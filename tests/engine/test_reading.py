@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from edgechat.engine.decoding.prefill import Reading
+from edgechat.engine.decoding.sequence import Sequence
 from edgechat.engine.native.vision import View
-from edgechat.engine.reading import Reading
-from edgechat.engine.reply import Reply
-from edgechat.engine.request import Message, Request
-from edgechat.engine.sequence import Sequence
+from edgechat.engine.protocol.request import Message, Request
+from edgechat.engine.text.detokenizer import Reply
 
 N_BATCH = 512
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edgechat.engine.events import Event, Text
-from edgechat.engine.received import Received
-from edgechat.engine.request import Message, Request
+from edgechat.engine.client.resume import Received
+from edgechat.engine.protocol.events import Event, Text
+from edgechat.engine.protocol.request import Message, Request
 from tests.engine.scripted_engine import STARTED
 
 QUESTION = Request((Message("user", "hi"),), max_tokens=9)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.engine import client
+from edgechat.engine.client import client
 
 if TYPE_CHECKING:
     import subprocess

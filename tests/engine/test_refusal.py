@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from edgechat import errors
-from edgechat.engine.protocol import Decoder, encode
-from edgechat.engine.refusal import error_frame, to_error
-from edgechat.engine.template import TemplateError
+from edgechat.engine.protocol.errors import error_frame, to_error
+from edgechat.engine.protocol.framing import Decoder, encode
+from edgechat.engine.text.chat_template import TemplateError
 from edgechat.errors import ContextOverflowError, EdgechatError, EngineError, SchemaError
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from edgechat.engine.reply import THINK_TAGS, Reply, open_thought
+from edgechat.engine.text.detokenizer import THINK_TAGS, Reply, open_thought
 
 # Few letters, so that stop strings, tags and their beginnings meet often.
 WORDS = [

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgechat.engine.request import MAX_STOP_LENGTH, MAX_STOPS, Message, Request, Sampling, Wish
+from edgechat.engine.protocol.request import MAX_STOP_LENGTH, MAX_STOPS, Message, Request, Sampling, Wish
 from edgechat.errors import InvalidInputError
 
 HELLO = {"messages": [{"role": "user", "content": "Hi"}]}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgechat.engine.cells import common_prefix
-from edgechat.engine.respelling import respelled
+from edgechat.engine.kv_cache.allocator import common_prefix
+from edgechat.engine.kv_cache.retokenize import respelled
 
 PIECES = {
     0: b"<end>",

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from edgechat.engine import client
-from edgechat.engine.client import EngineClient
-from edgechat.engine.events import Done, Event, Text
-from edgechat.engine.request import Message, Request, Wish
-from edgechat.engine.shelf import LIMIT_BYTES, MOST, PART, Shelf
-from edgechat.models.gguf import read_header
+from edgechat.engine.client import client
+from edgechat.engine.client.client import EngineClient
+from edgechat.engine.kv_cache.host_pool import LIMIT_BYTES, MOST, PART, Shelf
+from edgechat.engine.protocol.events import Done, Event, Text
+from edgechat.engine.protocol.request import Message, Request, Wish
+from edgechat.models.gguf.header import read_header
 from edgechat.paths import Paths
-from edgechat.tasks.engine_generator import EngineGenerator
+from edgechat.tasks.generator import EngineGenerator
 from tests.board.trees import write
 from tests.models.gguf_writer import starter_path
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edgechat.engine import client
-from edgechat.engine.client import EngineClient
-from edgechat.engine.events import Done, Text
-from edgechat.engine.request import Message, Request
+from edgechat.engine.client import client
+from edgechat.engine.client.client import EngineClient
+from edgechat.engine.protocol.events import Done, Text
+from edgechat.engine.protocol.request import Message, Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,9 @@ REPORT = (
 )
 ECHO = f"Repeat this text word for word:\n\n{REPORT}"
 STORY = "Write a short poem about rain."
-WHERE_BATCHES_ARE_FREE = "import edgechat.engine.drafts as d\nd.StepCosts.seconds = lambda self, size: 1.0\n"
+WHERE_BATCHES_ARE_FREE = (
+    "import edgechat.engine.decoding.prompt_lookup as d\nd.StepCosts.seconds = lambda self, size: 1.0\n"
+)
 
 
 @pytest.fixture

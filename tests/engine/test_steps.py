@@ -6,43 +6,43 @@ from dataclasses import replace
 
 import pytest
 
-from edgechat.board.known import load_board
-from edgechat.engine import steps
-from edgechat.engine.steps import SteppedDown
+from edgechat.board.probe.known import load_board
+from edgechat.engine.state import oom_history
+from edgechat.engine.state.oom_history import SteppedDown
 from edgechat.errors import StateError
 
 FILE = "stepped-down.json"
 
 
 def test_after_each_death_only_smaller_plans_of_that_model_are_left(tmp_path):
-    steps.record(tmp_path, "boot", "A:Q4", 900)
-    known = steps.read(tmp_path, "boot")
+    oom_history.record(tmp_path, "boot", "A:Q4", 900)
+    known = oom_history.read(tmp_path, "boot")
     assert [known.allows("a:q4", need) for need in (901, 900, 899)] == [False, False, True]
     assert known.allows("b:q4", 5000)
-    steps.record(tmp_path, "boot", "a:q4", 700)
-    assert not steps.read(tmp_path, "boot").allows("a:q4", 700)
-    steps.record(tmp_path, "boot", "a:q4", 800)
-    assert steps.read(tmp_path, "boot").died == {"a:q4": 700}
+    oom_history.record(tmp_path, "boot", "a:q4", 700)
+    assert not oom_history.read(tmp_path, "boot").allows("a:q4", 700)
+    oom_history.record(tmp_path, "boot", "a:q4", 800)
+    assert oom_history.read(tmp_path, "boot").died == {"a:q4": 700}
 
 
 def test_after_a_reboot_everything_may_be_tried_afresh(tmp_path):
-    steps.record(tmp_path, "before", "a:q4", 900, room=300)
-    assert steps.read(tmp_path, "after") == SteppedDown()
-    steps.record(tmp_path, "after", "b:q4", 500)
-    assert steps.read(tmp_path, "after") == SteppedDown({"b:q4": 500})
+    oom_history.record(tmp_path, "before", "a:q4", 900, room=300)
+    assert oom_history.read(tmp_path, "after") == SteppedDown()
+    oom_history.record(tmp_path, "after", "b:q4", 500)
+    assert oom_history.read(tmp_path, "after") == SteppedDown({"b:q4": 500})
 
 
 def test_a_hidden_limit_lowers_what_the_board_seems_to_have(tmp_path):
     board = load_board("pi5-8gb")
     assert SteppedDown({"a:q4": 900}).on(board) is board
-    steps.record(tmp_path, "boot", "a:q4", 900 << 20, room=600 << 20)
-    steps.record(tmp_path, "boot", "b:q4", 500 << 20)
-    lowered = steps.read(tmp_path, "boot").on(board)
+    oom_history.record(tmp_path, "boot", "a:q4", 900 << 20, room=600 << 20)
+    oom_history.record(tmp_path, "boot", "b:q4", 500 << 20)
+    lowered = oom_history.read(tmp_path, "boot").on(board)
     assert (lowered.memory.available, lowered.memory.cgroup_limit) == (600 << 20, 600 << 20)
     assert lowered.memory.total == board.memory.total
     # Less may be free by now than the limit allows.
     crowded = replace(board, memory=replace(board.memory, available=100 << 20))
-    assert steps.read(tmp_path, "boot").on(crowded) is crowded
+    assert oom_history.read(tmp_path, "boot").on(crowded) is crowded
 
 
 @pytest.mark.parametrize(
@@ -64,11 +64,11 @@ def test_a_hidden_limit_lowers_what_the_board_seems_to_have(tmp_path):
 )
 def test_a_file_damaged_by_a_power_cut_is_as_good_as_none(damage, tmp_path):
     (tmp_path / FILE).write_bytes(damage)
-    assert steps.read(tmp_path, "boot") == SteppedDown()
-    steps.record(tmp_path, "boot", "a", 900)
-    assert steps.read(tmp_path, "boot") == SteppedDown({"a": 900})
+    assert oom_history.read(tmp_path, "boot") == SteppedDown()
+    oom_history.record(tmp_path, "boot", "a", 900)
+    assert oom_history.read(tmp_path, "boot") == SteppedDown({"a": 900})
 
 
 def test_what_cannot_be_written_down_is_said(tmp_path):
     with pytest.raises(StateError, match=FILE):
-        steps.record(tmp_path / "absent", "boot", "a", 900)
+        oom_history.record(tmp_path / "absent", "boot", "a", 900)

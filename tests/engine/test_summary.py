@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.engine.events import Done, Event, Prefill, Queued, Text, Trimmed
-from edgechat.engine.request import Message, Request
-from edgechat.engine.summary import WISH, summarized, whole_sentences
+from edgechat.engine.client.summarize import WISH, summarized, whole_sentences
+from edgechat.engine.protocol.events import Done, Event, Prefill, Queued, Text, Trimmed
+from edgechat.engine.protocol.request import Message, Request
 from edgechat.errors import ContextOverflowError, EngineError
 
 if TYPE_CHECKING:

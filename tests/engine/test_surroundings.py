@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.engine.surroundings import native_environment
+from edgechat.engine.child.environment import native_environment
 
 if TYPE_CHECKING:
     from pathlib import Path

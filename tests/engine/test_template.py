@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from edgechat.engine.sandbox import MAX_RANGE
-from edgechat.engine.template import CHATML, MAX_SOURCE, ChatTemplate, TemplateError
+from edgechat.engine.text.chat_template import CHATML, MAX_SOURCE, ChatTemplate, TemplateError
+from edgechat.engine.text.jinja_sandbox import MAX_RANGE
 from edgechat.errors import InvalidInputError
 
 CHAT = [

@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from edgechat.engine.vector import pack, shortened, unit, unpack
+from edgechat.engine.protocol.vector import pack, shortened, unit, unpack
 from edgechat.errors import AnswerError, InvalidInputError
 
 

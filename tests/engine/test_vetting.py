@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.engine import vetting
-from edgechat.engine.template import CHATML
-from edgechat.engine.vetting import Verdict, Vetting, examine
+from edgechat.engine.text import template_check
+from edgechat.engine.text.chat_template import CHATML
+from edgechat.engine.text.template_check import Verdict, Vetting, examine
 from edgechat.errors import EngineError, InvalidModelFileError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def kept(cache: Path) -> list[Path]:
 def test_a_sound_template_passes_and_is_not_tried_again(tmp_path, monkeypatch):
     assert vet(CHATML, tmp_path) == GOOD
     assert len(kept(tmp_path)) == 1
-    monkeypatch.setattr(vetting, "_start_child", lambda: pytest.fail("tried again"))
+    monkeypatch.setattr(template_check, "_start_child", lambda: pytest.fail("tried again"))
     assert vet(CHATML, tmp_path) == GOOD
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from edgechat.assistant.blocking import Assistant
-from edgechat.engine import client
-from edgechat.engine.request import Message
+from edgechat.engine.client import client
+from edgechat.engine.protocol.request import Message
 from edgechat.errors import InvalidInputError
-from edgechat.tasks.engine_generator import EngineGenerator
+from edgechat.tasks.generator import EngineGenerator
 from tests.engine.pictures import png
 
 _LLAMA = importlib.util.find_spec("llama_cpp")

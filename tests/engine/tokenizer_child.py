@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from edgechat.engine.constrain import Constraint, Constraints
 from edgechat.engine.native.model import Model
-from edgechat.engine.vocabulary import Vocabulary
+from edgechat.engine.text.constraint import Constraint, Constraints
+from edgechat.engine.text.tokenizer_cache import Vocabulary
 from tests.engine.vocabulary_child import vocabulary
 
 SCHEMA: dict[str, Any] = {

@@ -11,9 +11,9 @@ from typing import Any
 
 from edgechat.engine.native.lib import llama
 from edgechat.engine.native.model import Model
-from edgechat.engine.prompt import build
-from edgechat.engine.request import Message
-from edgechat.engine.template import CHATML, ChatTemplate
+from edgechat.engine.protocol.request import Message
+from edgechat.engine.text.chat_template import CHATML, ChatTemplate
+from edgechat.engine.text.prompt import build
 
 
 def vocabulary(path: str) -> Model:

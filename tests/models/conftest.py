@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.models.hub import Hub
-from edgechat.models.store import Store
+from edgechat.models.download.hub import Hub
+from edgechat.models.store.store import Store
 from edgechat.paths import Paths
 from tests.hub.server import HubServer
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from edgechat.models.ggml_type import TYPES, tensor_bytes
+from edgechat.models.gguf.tensor_types import TYPES, tensor_bytes
 
 CODES = {"u8": 0, "i8": 1, "u16": 2, "i16": 3, "u32": 4, "i32": 5, "f32": 6, "bool": 7, "str": 8, "arr": 9, "u64": 10,
          "i64": 11, "f64": 12}  # fmt: skip

@@ -12,19 +12,19 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgechat.models.add import add
-from edgechat.models.carry import take
-from edgechat.models.catalog import Catalog
-from edgechat.models.export import export
-from edgechat.models.hub import Hub
-from edgechat.models.installed import find
-from edgechat.models.locks import hold
-from edgechat.models.names import parse_reference
-from edgechat.models.pull import order_from_hub, pull
-from edgechat.models.signing import publisher
-from edgechat.models.store import Store
-from edgechat.models.update import rollback, update
-from edgechat.models.verify import verify
+from edgechat.locks import hold
+from edgechat.models.bundle.export import export
+from edgechat.models.bundle.import_bundle import take
+from edgechat.models.bundle.signing import publisher
+from edgechat.models.catalog.catalog import Catalog
+from edgechat.models.catalog.names import parse_reference
+from edgechat.models.download.hub import Hub
+from edgechat.models.download.pull import order_from_hub, pull
+from edgechat.models.download.update import rollback, update
+from edgechat.models.store.add import add
+from edgechat.models.store.installed import find
+from edgechat.models.store.store import Store
+from edgechat.models.store.verify import verify
 from edgechat.paths import Paths
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgechat.models.transfer import Patience
+from edgechat.models.download.transfer import Patience
 from tests.models.gguf_writer import Tensor, metadata_of, write_gguf
 
 if TYPE_CHECKING:

@@ -17,17 +17,17 @@ from tuf.api.metadata import Metadata, Targets
 from tuf.ngclient import FetcherInterface, Updater
 
 from edgechat.errors import StateError, TransferError
-from edgechat.models import signing
-from edgechat.models.add import Identity, add
-from edgechat.models.bundle import Content, from_json, stored_name, to_json
-from edgechat.models.carry import take
-from edgechat.models.claim import Facts
-from edgechat.models.export import Exported, export
-from edgechat.models.installed import InstalledModel, find, installed
-from edgechat.models.licences import Acceptance, acceptances
-from edgechat.models.signing import publisher, rotate
-from edgechat.models.store import Store
-from edgechat.models.trust import UntrustedError, pin, trusted
+from edgechat.models.bundle import signing
+from edgechat.models.bundle.contents import Content, from_json, stored_name, to_json
+from edgechat.models.bundle.export import Exported, export
+from edgechat.models.bundle.import_bundle import take
+from edgechat.models.bundle.signing import publisher, rotate
+from edgechat.models.bundle.trust import UntrustedError, pin, trusted
+from edgechat.models.catalog.licences import Acceptance, acceptances
+from edgechat.models.store.add import Identity, add
+from edgechat.models.store.install import Facts
+from edgechat.models.store.installed import InstalledModel, find, installed
+from edgechat.models.store.store import Store
 from edgechat.paths import Paths
 from tests.models.store_kit import leftovers, random_gguf, sha256
 
@@ -132,7 +132,7 @@ class TestRoundTrip:
                 raise OSError(5, "Input/output error")
             return real(handle, count)
 
-        monkeypatch.setattr("edgechat.models.carry.os.read", pulled_out)
+        monkeypatch.setattr("edgechat.models.bundle.import_bundle.os.read", pulled_out)
         with pytest.raises(TransferError, match=r"Cannot read .*\.005: Input/output error"):
             take(store, stick)
         monkeypatch.undo()
@@ -383,7 +383,7 @@ def test_a_trusted_publisher_cannot_write_outside_either(
             told["models"][0]["files"][0]["name" if field == "file" else field] = value
         return json.dumps(told).encode()
 
-    monkeypatch.setattr("edgechat.models.export.to_json", hostile)
+    monkeypatch.setattr("edgechat.models.bundle.export.to_json", hostile)
     export_to(stick, sender, model)
     with pytest.raises(TransferError, match=words):
         take_trusting(store, stick)
@@ -422,12 +422,12 @@ int clock_gettime(clockid_t id, struct timespec *ts) {
 ROUND_TRIP = """
 import sys, datetime
 from pathlib import Path
-from edgechat.models.carry import take
-from edgechat.models.export import export
-from edgechat.models.installed import find
-from edgechat.models.signing import publisher
-from edgechat.models.store import Store
-from edgechat.models.trust import UntrustedError
+from edgechat.models.bundle.import_bundle import take
+from edgechat.models.bundle.export import export
+from edgechat.models.store.installed import find
+from edgechat.models.bundle.signing import publisher
+from edgechat.models.store.store import Store
+from edgechat.models.bundle.trust import UntrustedError
 from edgechat.paths import Paths
 sender = Paths.from_env({"EDGECHAT_HOME": sys.argv[1]})
 receiver = Paths.from_env({"EDGECHAT_HOME": sys.argv[2]})

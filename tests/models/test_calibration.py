@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from edgechat.board.known import load_board
+from edgechat.board.probe.known import load_board
 from edgechat.errors import StateError
-from edgechat.models.calibration import FILE, Measurement, best, board_key, file_key, keep, read_calibration
+from edgechat.models.planning.calibration import FILE, Measurement, best, board_key, file_key, keep, read_calibration
 
 PI5, PI4 = load_board("pi5-8gb"), load_board("pi4-8gb")
 KEY = file_key("qwen2.5-1.5b-instruct", "q4_k_m", 986_048_768)

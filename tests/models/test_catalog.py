@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgechat.errors import InvalidInputError, ModelNotFoundError, StateError, UsageError
-from edgechat.models import installed
-from edgechat.models.catalog import Catalog, load_catalog
-from edgechat.models.entry import COMPUTED_ERROR, FREE_LICENCES, TIERS
-from edgechat.models.gguf import read_header
-from edgechat.models.gguf_shape import shape_of
-from edgechat.models.names import WELL_KNOWN, is_quant
-from edgechat.models.quant import METADATA_BYTES_PER_TOKEN, QUANTS, quantized_tensors
+from edgechat.models.catalog.catalog import Catalog, load_catalog
+from edgechat.models.catalog.entry import COMPUTED_ERROR, FREE_LICENCES, TIERS
+from edgechat.models.catalog.names import WELL_KNOWN, is_quant
+from edgechat.models.gguf.header import read_header
+from edgechat.models.gguf.header_shape import shape_of
+from edgechat.models.gguf.quantized_size import METADATA_BYTES_PER_TOKEN, QUANTS, quantized_tensors
+from edgechat.models.store import installed
 
 if TYPE_CHECKING:
-    from edgechat.models.entry import CatalogEntry
-    from edgechat.models.shape import ModelShape
+    from edgechat.models.catalog.entry import CatalogEntry
+    from edgechat.models.gguf.shape import ModelShape
 
 CATALOG = load_catalog()
 STANDARD = [

@@ -11,11 +11,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from edgechat.board.board import Accelerator, Board, Cpu, Memory
-from edgechat.models.calibration import Measurement
-from edgechat.models.catalog import load_catalog
-from edgechat.models.fit import Candidate, FitWish, choose, ladder
-from edgechat.models.reserve import device_room, reserve, room
-from edgechat.models.sources import from_catalog, from_entry
+from edgechat.models.catalog.catalog import load_catalog
+from edgechat.models.planning.calibration import Measurement
+from edgechat.models.planning.candidate_sources import from_catalog, from_entry
+from edgechat.models.planning.fit import Candidate, FitWish, choose, ladder
+from edgechat.models.planning.reserve import device_room, reserve, room
 
 CATALOG = load_catalog()
 GB = 1_000_000_000

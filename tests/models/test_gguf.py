@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgechat.errors import InvalidModelFileError, ModelNotFoundError
-from edgechat.models.gguf import MAX_ARRAY_STRINGS, MAX_KEYS, MAX_TENSORS, read_header, shard_names
-from edgechat.models.gguf_cursor import MARK_STRIDE, WINDOW, Cursor
+from edgechat.models.gguf.byte_cursor import MARK_STRIDE, WINDOW, Cursor
+from edgechat.models.gguf.header import MAX_ARRAY_STRINGS, MAX_KEYS, MAX_TENSORS, read_header, shard_names
 
 from .gguf_writer import (
     Raw,
@@ -343,7 +343,8 @@ class TestShards:
 
 def test_reading_a_shape_imports_nothing_heavy(tmp_path: Path) -> None:
     script = (
-        "import sys; from edgechat.models.gguf import read_header; from edgechat.models.gguf_shape import shape_of;"
+        "import sys; from edgechat.models.gguf.header import read_header;"
+        "from edgechat.models.gguf.header_shape import shape_of;"
         f"shape_of(read_header({str(tiny_model(tmp_path / 'm.gguf'))!r}));"
         "print([name for name in ('numpy', 'pydantic', 'llama_cpp', 'jinja2', 'asyncio') if name in sys.modules])"
     )

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgechat.errors import InvalidModelFileError
-from edgechat.models import gguf_check
-from edgechat.models.gguf import read_header
-from edgechat.models.gguf_check import loading_faults, repeated_token, require_loadable
+from edgechat.models.gguf import checks
+from edgechat.models.gguf.checks import loading_faults, repeated_token, require_loadable
+from edgechat.models.gguf.header import read_header
 
 from .gguf_writer import Raw, Typed, metadata_of, starter_path, string, tensors_of, tiny_model, write_gguf
 
@@ -124,7 +124,7 @@ def test_vocabularies(tmp_path: Path, changes: dict[str, object], said: str) -> 
 
 
 def test_a_huge_vocabulary_is_refused_without_being_looked_through(tmp_path: Path) -> None:
-    count = gguf_check.MAX_VOCAB + 1
+    count = checks.MAX_VOCAB + 1
     tokens = Raw(b"\x09\0\0\0\x08\0\0\0" + count.to_bytes(8, "little") + string("") * count)
     path = write_gguf(tmp_path / "v.gguf", metadata_of() | {"tokenizer.ggml.tokens": tokens}, tensors_of())
     assert f"{count} tokens" in faults(path)
@@ -132,7 +132,7 @@ def test_a_huge_vocabulary_is_refused_without_being_looked_through(tmp_path: Pat
 
 @pytest.mark.parametrize("token", ["token 7", "é" * 1000])
 def test_a_repeated_token_is_found_far_apart_and_however_long(tmp_path: Path, monkeypatch, token: str) -> None:
-    monkeypatch.setattr(gguf_check, "_TOKENS_AT_ONCE", 1000)
+    monkeypatch.setattr(checks, "_TOKENS_AT_ONCE", 1000)
     tokens = [f"token {index}" for index in range(10_000)]
     metadata = metadata_of() | {"tokenizer.ggml.tokens": tokens}
     assert repeated_token(read_header(write_gguf(tmp_path / "v.gguf", metadata, tensors_of()))) is None

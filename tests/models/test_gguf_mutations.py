@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgechat.errors import InvalidModelFileError
-from edgechat.models.gguf import MAX_ARRAY_STRINGS, MAX_KEYS, MAX_TENSORS, GgufArray, read_header
-from edgechat.models.gguf_check import MAX_VOCAB, require_loadable
-from edgechat.models.gguf_shape import shape_of, weight_bytes
+from edgechat.models.gguf.checks import MAX_VOCAB, require_loadable
+from edgechat.models.gguf.header import MAX_ARRAY_STRINGS, MAX_KEYS, MAX_TENSORS, GgufArray, read_header
+from edgechat.models.gguf.header_shape import shape_of, weight_bytes
 
 from .gguf_writer import Raw, Tensor, Typed, header_bytes, metadata_of, starter_path, string, write_gguf
 
@@ -178,9 +178,9 @@ CHILD = """
 import resource, sys
 from pathlib import Path
 from edgechat.errors import InvalidModelFileError
-from edgechat.models.gguf import read_header
-from edgechat.models.gguf_check import require_loadable
-from edgechat.models.gguf_shape import shape_of, weight_bytes
+from edgechat.models.gguf.header import read_header
+from edgechat.models.gguf.checks import require_loadable
+from edgechat.models.gguf.header_shape import shape_of, weight_bytes
 def peak():
     # VmHWM, not ru_maxrss, which a child inherits from its parent.
     return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])

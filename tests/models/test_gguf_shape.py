@@ -5,17 +5,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgechat.errors import InvalidModelFileError
-from edgechat.models.ggml_type import BY_NAME
-from edgechat.models.gguf import read_header
-from edgechat.models.gguf_shape import shape_of, weight_bytes
-from edgechat.models.repack import is_repacked
+from edgechat.models.gguf.header import read_header
+from edgechat.models.gguf.header_shape import shape_of, weight_bytes
+from edgechat.models.gguf.repack import is_repacked
+from edgechat.models.gguf.tensor_types import BY_NAME
 
 from .gguf_writer import Tensor, Typed, metadata_of, starter_path, tensors_of, tiny_model, write_gguf
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edgechat.models.shape import ModelShape
+    from edgechat.models.gguf.shape import ModelShape
 
 
 WINDOW, PATTERN = "attention__sliding_window", "attention__sliding_window_pattern"

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from edgechat.errors import ModelNotFoundError, UsageError
-from edgechat.models.names import ModelRef, is_quant, nearest, nearest_hint, parse_reference, recognise
+from edgechat.models.catalog.names import ModelRef, is_quant, nearest, nearest_hint, parse_reference, recognise
 
 KNOWN = ["llama-3.2-1b-instruct", "llama-3.2-3b-instruct", "qwen2.5-0.5b-instruct", "qwen3-4b-instruct-2507", "phi-4"]
 
@@ -147,6 +147,6 @@ def test_a_hint_names_at_most_three() -> None:
 
 
 def test_names_are_light() -> None:
-    code = "import sys, edgechat.models.names as n; n.parse_reference('llama3.2:3b'); print(*sys.modules)"
+    code = "import sys, edgechat.models.catalog.names as n; n.parse_reference('llama3.2:3b'); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert not {"pydantic", "numpy", "tomllib", "huggingface_hub", "jinja2"} & set(loaded)

@@ -10,13 +10,20 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from edgechat.models.catalog import load_catalog
-from edgechat.models.need import BARE, compute_bytes, kv_by_layer, memory_need, tensor_total, weight_bytes
-from edgechat.models.plan import LoadSettings
-from edgechat.models.sources import estimated_weights, from_entry
+from edgechat.models.catalog.catalog import load_catalog
+from edgechat.models.planning.candidate_sources import estimated_weights, from_entry
+from edgechat.models.planning.memory_need import (
+    BARE,
+    compute_bytes,
+    kv_by_layer,
+    memory_need,
+    tensor_total,
+    weight_bytes,
+)
+from edgechat.models.planning.plan import LoadSettings
 
 if TYPE_CHECKING:
-    from edgechat.models.shape import ModelShape
+    from edgechat.models.gguf.shape import ModelShape
 
 CATALOG = load_catalog()
 MIB = 1 << 20

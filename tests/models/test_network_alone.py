@@ -31,15 +31,15 @@ def refuse(event, arguments):
         raise SystemExit(f"{event} {arguments}")
 sys.addaudithook(refuse)
 from pathlib import Path
-from edgechat.models.add import add
-from edgechat.models.carry import take
-from edgechat.models.export import export
-from edgechat.models.found import found
-from edgechat.models.installed import installed
-from edgechat.models.signing import publisher
-from edgechat.models.store import Store
-from edgechat.models.trust import pin
-from edgechat.models.verify import verify
+from edgechat.models.store.add import add
+from edgechat.models.bundle.import_bundle import take
+from edgechat.models.bundle.export import export
+from edgechat.models.store.found import found
+from edgechat.models.store.installed import installed
+from edgechat.models.bundle.signing import publisher
+from edgechat.models.store.store import Store
+from edgechat.models.bundle.trust import pin
+from edgechat.models.store.verify import verify
 from edgechat.paths import Paths
 home, model = map(Path, sys.argv[1:])
 here, there = (Paths.from_env({"EDGECHAT_HOME": str(home / name)}) for name in ("here", "there"))
@@ -64,11 +64,11 @@ def test_only_the_hub_module_imports_a_network_client() -> None:
         if name in CLIENTS or name.partition(".")[0] in CLIENTS
     }
     # aiohttp is client and server in one; the terminal UI in a browser takes the server alone.
-    browser = ast.walk(ast.parse((PACKAGE / "serve/browser.py").read_text(encoding="utf-8")))
+    browser = ast.walk(ast.parse((PACKAGE / "serve/web_ui.py").read_text(encoding="utf-8")))
     taken = [node for node in browser if isinstance(node, ast.ImportFrom) and node.module == "aiohttp"]
     assert [name.name for node in taken for name in node.names] == ["web"]
-    assert importers - {("serve/browser.py", "aiohttp")} == {
-        (module, name) for module, name in importers if module == "models/hub.py"
+    assert importers - {("serve/web_ui.py", "aiohttp")} == {
+        (module, name) for module, name in importers if module == "models/download/hub.py"
     }
 
 

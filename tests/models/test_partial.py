@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.models import partial
-from edgechat.models.partial import begin_session, log_of, mark, resume
+from edgechat.models.download import partial
+from edgechat.models.download.partial import begin_session, log_of, mark, resume
 from edgechat.progress import SILENT
 
 if TYPE_CHECKING:

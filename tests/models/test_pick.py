@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.board.known import load_board
-from edgechat.models.calibration import Measurement, file_key
-from edgechat.models.fit import FitWish
-from edgechat.models.installed import InstalledModel, starter
-from edgechat.models.pick import pick
+from edgechat.board.probe.known import load_board
+from edgechat.models.planning.calibration import Measurement, file_key
+from edgechat.models.planning.fit import FitWish
+from edgechat.models.planning.installed_choice import pick
+from edgechat.models.store.installed import InstalledModel, starter
 
 if TYPE_CHECKING:
     from edgechat.board.board import Board

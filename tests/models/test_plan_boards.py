@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.board.known import known_names, load_board
-from edgechat.models.catalog import load_catalog
-from edgechat.models.fit import FitWish, choose
-from edgechat.models.reserve import reserve, room
-from edgechat.models.sources import from_catalog
+from edgechat.board.probe.known import known_names, load_board
+from edgechat.models.catalog.catalog import load_catalog
+from edgechat.models.planning.candidate_sources import from_catalog
+from edgechat.models.planning.fit import FitWish, choose
+from edgechat.models.planning.reserve import reserve, room
 
 if TYPE_CHECKING:
     from edgechat.board.board import Board
-    from edgechat.models.plan import Plan
+    from edgechat.models.planning.plan import Plan
 
 CATALOG = load_catalog()
 

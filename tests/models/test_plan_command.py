@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
-from edgechat.board.board_file import to_json as board_json
-from edgechat.board.known import load_board
-from edgechat.cli.plan import plan
+from edgechat.board.probe.board_file import to_json as board_json
+from edgechat.board.probe.known import load_board
+from edgechat.cli.models.plan import plan
 from edgechat.errors import DoesNotFitError, InvalidModelFileError, ModelNotFoundError, UsageError
-from edgechat.models.calibration import Measurement, file_key, keep
-from edgechat.models.installed import starter
+from edgechat.models.planning.calibration import Measurement, file_key, keep
+from edgechat.models.store.installed import starter
 from edgechat.paths import Paths
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def test_an_installed_file_is_planned_from_its_own_header():
 
 
 def test_measurements_of_this_board_become_the_estimate(home):
-    from edgechat.board.probe import probe
+    from edgechat.board.probe.probe import probe
 
     model = starter()
     assert model is not None

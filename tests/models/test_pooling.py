@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.board.known import load_board
+from edgechat.board.probe.known import load_board
 from edgechat.errors import InvalidModelFileError
-from edgechat.models.fit import FitWish, choose, ladder
-from edgechat.models.gguf import read_header
-from edgechat.models.gguf_check import require_loadable
-from edgechat.models.installed import InstalledModel
-from edgechat.models.pick import pick
-from edgechat.models.pooling import pooling_of, writes_text
-from edgechat.models.sources import from_installed
+from edgechat.models.gguf.checks import require_loadable
+from edgechat.models.gguf.header import read_header
+from edgechat.models.gguf.pooling import pooling_of, writes_text
+from edgechat.models.planning.candidate_sources import from_installed
+from edgechat.models.planning.fit import FitWish, choose, ladder
+from edgechat.models.planning.installed_choice import pick
+from edgechat.models.store.installed import InstalledModel
 from tests.models.gguf_writer import tiny_model
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edgechat.models.candidate import Candidate
+    from edgechat.models.planning.candidate import Candidate
 
 BOARD = load_board("pi5-4gb")
 

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgechat.errors import InvalidModelFileError, ModelNotFoundError, TransferError
-from edgechat.models.entry import CatalogEntry
-from edgechat.models.hub import Hub
-from edgechat.models.installed import find, installed
-from edgechat.models.names import parse_reference
-from edgechat.models.pull import Order, order_from_catalog, order_from_hub, pull
+from edgechat.models.catalog.entry import CatalogEntry
+from edgechat.models.catalog.names import parse_reference
+from edgechat.models.download.hub import Hub
+from edgechat.models.download.pull import Order, order_from_catalog, order_from_hub, pull
+from edgechat.models.store.installed import find, installed
 from tests.models.gguf_writer import write_gguf
 from tests.models.store_kit import FILE, REPO, Heard, impatient, leftovers, random_gguf, sha256
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edgechat.models.store import Store
+    from edgechat.models.store.store import Store
     from edgechat.paths import Paths
     from tests.hub.server import HubServer
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgechat.errors import TransferError
-from edgechat.models.installed import find, installed
-from edgechat.models.names import parse_reference
-from edgechat.models.pull import Order, order_from_hub, pull
+from edgechat.models.catalog.names import parse_reference
+from edgechat.models.download.pull import Order, order_from_hub, pull
+from edgechat.models.store.installed import find, installed
 from tests.hub.server import Faults, HubServer
 from tests.models.store_kit import FILE, REPO, impatient, leftovers, random_gguf, sha256
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from edgechat.models.hub import Hub
-    from edgechat.models.store import Store
+    from edgechat.models.download.hub import Hub
+    from edgechat.models.store.store import Store
     from edgechat.paths import Paths
 
 SIZE = 6_000_000

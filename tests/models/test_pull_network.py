@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.models.installed import find
+from edgechat.models.store.installed import find
 from tests.hub.proxy import ConnectProxy, company_certificate
 from tests.hub.server import Faults, HubServer
 from tests.models.store_kit import FILE, REPO, leftovers, random_gguf, sha256
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 SCRIPT = """
 import sys
 from edgechat.errors import EdgechatError
-from edgechat.models.hub import Hub
-from edgechat.models.names import parse_reference
-from edgechat.models.pull import order_from_hub, pull
-from edgechat.models.store import Store
+from edgechat.models.download.hub import Hub
+from edgechat.models.catalog.names import parse_reference
+from edgechat.models.download.pull import order_from_hub, pull
+from edgechat.models.store.store import Store
 from edgechat.paths import Paths
 try:
     hub = Hub()

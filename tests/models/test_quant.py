@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from edgechat.errors import InvalidInputError
-from edgechat.models.ggml_type import BY_NAME, tensor_bytes
-from edgechat.models.quant import METADATA_BYTES_PER_TOKEN, quantized_sizes, quantized_tensors
-from edgechat.models.shape import ModelShape
+from edgechat.models.gguf.quantized_size import METADATA_BYTES_PER_TOKEN, quantized_sizes, quantized_tensors
+from edgechat.models.gguf.shape import ModelShape
+from edgechat.models.gguf.tensor_types import BY_NAME, tensor_bytes
 
 
 def shape(arch: str, dims: tuple[Any, ...], head: int, n_vocab: int, **more: Any) -> ModelShape:

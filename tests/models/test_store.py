@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgechat.errors import ModelNotFoundError, StateError, UsageError
-from edgechat.models.add import add
-from edgechat.models.claim import KEPT_VERSIONS
-from edgechat.models.installed import Pin, damaged, find, installed, read_pin, starter, version_history, write_pin
-from edgechat.models.locks import hold, try_lock
-from edgechat.models.names import parse_reference
-from edgechat.models.pull import order_from_hub, pull
-from edgechat.models.store import Store
+from edgechat.locks import hold, try_lock
+from edgechat.models.catalog.names import parse_reference
+from edgechat.models.download.pull import order_from_hub, pull
+from edgechat.models.store.add import add
+from edgechat.models.store.install import KEPT_VERSIONS
+from edgechat.models.store.installed import Pin, damaged, find, installed, read_pin, starter, version_history, write_pin
+from edgechat.models.store.store import Store
 from edgechat.paths import Paths
 from tests.models.store_kit import FILE, REPO, Heard, leftovers, random_gguf, sha256
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from edgechat.models.hub import Hub
+    from edgechat.models.download.hub import Hub
     from tests.hub.server import HubServer
 
 SIZE = 300_000
@@ -248,8 +248,8 @@ class TestStarter:
     def test_reading_the_store_imports_nothing_heavy(self, paths: Paths, store: Store, tmp_path: Path) -> None:
         add(store, random_gguf(tmp_path / "0.gguf", SIZE))
         script = (
-            "import sys; from edgechat.paths import Paths; from edgechat.models.installed import find, read_pin\n"
-            "from edgechat.models.locks import hold\n"
+            "import sys; from edgechat.paths import Paths; from edgechat.models.store.installed import find, read_pin\n"
+            "from edgechat.locks import hold\n"
             "p = Paths.from_env(); hold(find(p, 'tiny').path); read_pin(p)\n"
             "print(*sorted({m.partition('.')[0] for m in sys.modules} & {'pydantic', 'huggingface_hub', 'httpx2', "
             "'rich', 'numpy', 'click', 'importlib.metadata', 'tempfile', 'ssl', 'asyncio'}))"

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgechat.errors import InvalidInputError, InvalidModelFileError, LicenceNotAcceptedError, ModelNotFoundError
-from edgechat.models.add import Identity, add
-from edgechat.models.claim import Facts
-from edgechat.models.found import found
-from edgechat.models.installed import find, installed
-from edgechat.models.licences import Acceptance, accept, acceptances, require_accepted
-from edgechat.models.locks import hold
-from edgechat.models.verify import verify
+from edgechat.locks import hold
+from edgechat.models.catalog.licences import Acceptance, accept, acceptances, require_accepted
+from edgechat.models.store.add import Identity, add
+from edgechat.models.store.found import found
+from edgechat.models.store.install import Facts
+from edgechat.models.store.installed import find, installed
+from edgechat.models.store.verify import verify
 from tests.models.gguf_writer import metadata_of, write_gguf
 from tests.models.store_kit import leftovers, random_gguf, sha256
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edgechat.models.store import Store
+    from edgechat.models.store.store import Store
     from edgechat.paths import Paths
 
 SIZE = 300_000

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgechat.errors import StateError
-from edgechat.models.add import add
-from edgechat.models.installed import installed
-from edgechat.models.names import parse_reference
-from edgechat.models.pull import order_from_hub, pull
-from edgechat.models.store import Store
+from edgechat.models.catalog.names import parse_reference
+from edgechat.models.download.pull import order_from_hub, pull
+from edgechat.models.store.add import add
+from edgechat.models.store.installed import installed
+from edgechat.models.store.store import Store
 from edgechat.paths import Paths
 from tests.models.store_kit import FILE, REPO, Heard, leftovers, random_gguf, sha256
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from edgechat.models.hub import Hub
+    from edgechat.models.download.hub import Hub
     from tests.hub.server import HubServer
 
 MODEL_BYTES = 8_000_000

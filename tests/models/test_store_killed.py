@@ -11,25 +11,25 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgechat.errors import TransferError
-from edgechat.models.add import add
-from edgechat.models.carry import take
-from edgechat.models.catalog import Catalog
-from edgechat.models.export import export
-from edgechat.models.installed import damaged, find, installed
-from edgechat.models.names import parse_reference
-from edgechat.models.pull import order_from_hub, pull
-from edgechat.models.signing import publisher
-from edgechat.models.store import Store
-from edgechat.models.trust import pin
-from edgechat.models.update import rollback, update
-from edgechat.models.verify import verify
+from edgechat.models.bundle.export import export
+from edgechat.models.bundle.import_bundle import take
+from edgechat.models.bundle.signing import publisher
+from edgechat.models.bundle.trust import pin
+from edgechat.models.catalog.catalog import Catalog
+from edgechat.models.catalog.names import parse_reference
+from edgechat.models.download.pull import order_from_hub, pull
+from edgechat.models.download.update import rollback, update
+from edgechat.models.store.add import add
+from edgechat.models.store.installed import damaged, find, installed
+from edgechat.models.store.store import Store
+from edgechat.models.store.verify import verify
 from edgechat.paths import Paths
 from tests.models.store_kit import FILE, REPO, leftovers, random_gguf, sha256
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edgechat.models.hub import Hub
+    from edgechat.models.download.hub import Hub
     from tests.hub.server import HubServer
 
 SIZE = 400_000

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgechat.errors import AnswerError, ModelNotFoundError, StateError
-from edgechat.models.add import add
-from edgechat.models.catalog import Catalog
-from edgechat.models.installed import find, version_history
-from edgechat.models.names import parse_reference
-from edgechat.models.pull import order_from_hub, pull
-from edgechat.models.update import rollback, update
+from edgechat.models.catalog.catalog import Catalog
+from edgechat.models.catalog.names import parse_reference
+from edgechat.models.download.pull import order_from_hub, pull
+from edgechat.models.download.update import rollback, update
+from edgechat.models.store.add import add
+from edgechat.models.store.installed import find, version_history
 from tests.models.store_kit import FILE, REPO, impatient, leftovers, random_gguf, sha256
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edgechat.models.hub import Hub
-    from edgechat.models.installed import InstalledModel
-    from edgechat.models.store import Store
+    from edgechat.models.download.hub import Hub
+    from edgechat.models.store.installed import InstalledModel
+    from edgechat.models.store.store import Store
     from edgechat.paths import Paths
     from tests.hub.server import HubServer
 

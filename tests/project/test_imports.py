@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from edgechat.cli import main as command_line
-from edgechat.engine import client
-from edgechat.models.installed import starter
+from edgechat.engine.client import client
+from edgechat.models.store.installed import starter
 from edgechat.paths import Paths
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,7 +109,7 @@ def test_only_the_engine_process_holds_llama_cpp(warm_engine):
     pid = warm_engine["pid"]
     assert "libllama" in maps(pid)
     warden = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    assert "edgechat.engine.host" in Path(f"/proc/{warden}/cmdline").read_text()
+    assert "edgechat.engine.process.main" in Path(f"/proc/{warden}/cmdline").read_text()
     assert "libggml" not in maps(warden)
 
 
@@ -168,7 +168,7 @@ def test_no_module_but_the_hub_names_what_makes_network_sockets():
     named = {
         f"{path.relative_to(ROOT)}: {name}"
         for path in SOURCE
-        if path.relative_to(ROOT / "edgechat") != Path("models/hub.py")
+        if path.relative_to(ROOT / "edgechat") != Path("models/download/hub.py")
         for name in names_in(path) & NETWORK_NAMES
     }
     assert named == set()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.models.installed import starter
+from edgechat.models.store.installed import starter
 from tests.serve.server import Server
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2 as httpx
 
-from edgechat.engine import client
+from edgechat.engine.client import client
 from edgechat.paths import Paths
 
 if TYPE_CHECKING:

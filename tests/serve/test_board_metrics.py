@@ -7,9 +7,9 @@ from dataclasses import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from edgechat.board.source import Source
-from edgechat.board.vitals import Vitals, read_vitals
-from edgechat.engine.care import Stance
-from edgechat.serve.metrics import Metrics
+from edgechat.board.vitals.vitals import Vitals, read_vitals
+from edgechat.engine.throttle.policy import Stance
+from edgechat.serve.endpoints.metrics import Metrics
 from tests.board.trees import BOARDS
 
 

@@ -17,8 +17,8 @@ import psutil
 import pytest
 
 from edgechat.paths import Paths
-from edgechat.serve.browser import PAGES
-from edgechat.serve.token import Token
+from edgechat.serve.http.token import Token
+from edgechat.serve.web_ui import PAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

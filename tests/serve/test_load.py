@@ -8,7 +8,7 @@ from collections import Counter
 import psutil
 import pytest
 
-from edgechat.engine import client
+from edgechat.engine.client import client
 from tests.serve.server import Server
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from edgechat.serve.patience import within
+from edgechat.serve.http.timeouts import within
 
 
 def test_what_comes_in_time_is_given_and_leaves_no_timer():

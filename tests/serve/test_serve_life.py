@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from edgechat.engine import client
+from edgechat.engine.client import client
 from tests.serve.server import Server
 
 pytestmark = pytest.mark.engine

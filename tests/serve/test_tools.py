@@ -7,9 +7,9 @@ from typing import Any
 import openai
 import pytest
 
-from edgechat.models.gguf import read_header
-from edgechat.models.installed import starter
-from edgechat.serve.tools import Reading
+from edgechat.models.gguf.header import read_header
+from edgechat.models.store.installed import starter
+from edgechat.serve.openai.tools import Reading
 from tests.serve.server import Server
 
 HERMES = (

@@ -12,14 +12,16 @@ from typing import Any
 import pytest
 
 from edgechat.cli.logs import Followed, last_lines
-from edgechat.engine import answer_log, client, log
-from edgechat.engine.answer_log import AnswerLog
-from edgechat.engine.events import Done, Text
-from edgechat.engine.request import Message, Request
+from edgechat.engine.client import client
+from edgechat.engine.listener import answer_log
+from edgechat.engine.listener.answer_log import AnswerLog
+from edgechat.engine.protocol.events import Done, Text
+from edgechat.engine.protocol.request import Message, Request
+from edgechat.engine.state import log
 from edgechat.errors import UsageError
 from edgechat.paths import Paths
-from edgechat.serve import journal
-from edgechat.serve.journal import Journal
+from edgechat.serve import server_log
+from edgechat.serve.server_log import Journal
 
 SECRET = "the password is plover"
 ASKED = Request((Message("user", SECRET),))
@@ -135,7 +137,7 @@ def test_the_engine_notes_what_its_owner_asked_for(tmp_path):
 
 
 def test_the_servers_log_is_rotated_and_a_flood_is_cut(paths, monkeypatch):
-    monkeypatch.setattr(journal, "MAX_BYTES", 2000)
+    monkeypatch.setattr(server_log, "MAX_BYTES", 2000)
     for _ in range(20):
         writer = Journal(paths)
         for number in range(100):

@@ -11,12 +11,13 @@ from dataclasses import replace
 
 import pytest
 
-from edgechat.engine import address, client
-from edgechat.engine.client import EngineClient
-from edgechat.engine.events import Done, Event, Started
-from edgechat.engine.link import EngineGoneError, Link
-from edgechat.engine.request import Message, Request, Wish
-from edgechat.models.installed import starter
+from edgechat.engine.client import client
+from edgechat.engine.client.client import EngineClient
+from edgechat.engine.client.connection import EngineGoneError, Link
+from edgechat.engine.protocol import unix_socket
+from edgechat.engine.protocol.events import Done, Event, Started
+from edgechat.engine.protocol.request import Message, Request, Wish
+from edgechat.models.store.installed import starter
 from edgechat.paths import SHARED, Paths
 
 pytestmark = pytest.mark.engine
@@ -63,7 +64,7 @@ def test_a_guest_can_neither_stop_it_nor_change_how_long_it_stays(machine):
     before = client.status(owner)[0]
     assert client.stop(guest) == []
     for frame in ({"type": "stop"}, {"type": "retire"}, {"type": "keep", "seconds": 0}):
-        peer = address.connect_shared(guest.shared)
+        peer = unix_socket.connect_shared(guest.shared)
         assert peer is not None
         with contextlib.closing(Link(peer, keeps=False)) as link:
             link.send(frame)
@@ -90,8 +91,8 @@ def test_a_guest_who_wants_what_it_does_not_have_gets_an_engine_of_its_own(machi
 
 def test_without_the_right_to_enter_it_is_as_if_there_were_none(machine):
     _, guest = machine
-    assert address.connect_shared(None) is None
-    assert address.connect_shared(guest.state) is None
+    assert unix_socket.connect_shared(None) is None
+    assert unix_socket.connect_shared(guest.state) is None
     (guest.shared / "engine.sock").unlink()
     assert isinstance(ask(guest)[-1], Done)
     assert len(client.status(guest)) == 1
@@ -99,7 +100,7 @@ def test_without_the_right_to_enter_it_is_as_if_there_were_none(machine):
 
 def test_it_leaves_no_name_behind_that_would_be_waited_for(machine):
     owner, guest = machine
-    peer = address.connect(owner.state)
+    peer = unix_socket.connect(owner.state)
     assert peer is not None
     with contextlib.closing(Link(peer, keeps=False)) as link:
         link.send({"type": "stop"})

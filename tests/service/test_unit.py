@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from edgechat.board.known import load_board
+from edgechat.board.probe.known import load_board
 from edgechat.cli.service import _say_when_outgrown
 from edgechat.errors import StateError
-from edgechat.models.reserve import reserve, room
+from edgechat.models.planning.reserve import reserve, room
 from edgechat.service import install
 from edgechat.service.notify import Notifier
 from edgechat.service.systemd import Systemd

@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from edgechat.engine.request import Wish
+from edgechat.engine.protocol.request import Wish
 from edgechat.paths import Paths
+from edgechat.tasks.batch.job import Job, run_job
 from edgechat.tasks.contract import GeneratedJson
-from edgechat.tasks.job import Job, run_job
 from edgechat.tasks.registry import load
 
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from jsonschema import Draft202012Validator
 
 from edgechat.tasks.contract import FinishReason, GeneratedJson, Schema, Task
-from edgechat.tasks.published import published_schema
+from edgechat.tasks.published_schema import published_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from edgechat.engine.request import Message
+    from edgechat.engine.protocol.request import Message
     from edgechat.errors import EdgechatError
     from edgechat.tasks.result import TaskResult
 

@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from edgechat.engine.request import Wish
+from edgechat.engine.protocol.request import Wish
 from edgechat.errors import EngineError, InvalidInputError, NoModelError, StateError, UsageError
 from edgechat.paths import Paths
-from edgechat.tasks.batch import Batch
-from edgechat.tasks.job import Job, Listeners, _variant, run_job
-from edgechat.tasks.journal import Journal
-from edgechat.tasks.records import Record
+from edgechat.tasks.batch.batch import Batch
+from edgechat.tasks.batch.job import Job, Listeners, _variant, run_job
+from edgechat.tasks.batch.journal import Journal
+from edgechat.tasks.batch.records import Record
 from edgechat.tasks.registry import load
 from tests.tasks.scripted import ScriptedGenerator
 
@@ -106,7 +106,7 @@ def test_equal_inputs_are_asked_once_within_a_run_and_in_the_next(tmp_path):
 
 def test_equal_inputs_are_asked_once_when_the_model_is_known():
     generator = ScriptedGenerator(SAID)
-    from edgechat.tasks.answers import Answers
+    from edgechat.tasks.batch.answer_cache import Answers
 
     with Answers(Paths.from_env().cache) as answers:
         for _ in range(2):
@@ -117,7 +117,7 @@ def test_equal_inputs_are_asked_once_when_the_model_is_known():
 
 
 def test_another_model_is_asked_again():
-    from edgechat.tasks.answers import Answers
+    from edgechat.tasks.batch.answer_cache import Answers
 
     generator = ScriptedGenerator(SAID)
     with Answers(Paths.from_env().cache) as answers:
@@ -128,7 +128,7 @@ def test_another_model_is_asked_again():
 
 
 def test_what_the_time_allowed_cut_off_is_asked_again_and_what_was_said_in_full_is_not():
-    from edgechat.tasks.answers import Answers
+    from edgechat.tasks.batch.answer_cache import Answers
 
     late, whole = ScriptedGenerator(SAID, finish_reason="timeout"), ScriptedGenerator(SAID)
     with Answers(Paths.from_env().cache) as answers:

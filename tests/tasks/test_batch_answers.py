@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgechat.errors import StateError
-from edgechat.tasks.answers import FILE, Answers, answer_key
+from edgechat.tasks.batch.answer_cache import FILE, Answers, answer_key
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgechat.errors import InvalidInputError, UsageError
-from edgechat.tasks import decoding, records
-from edgechat.tasks.forms import input_form, output_format
-from edgechat.tasks.published import published_schema
+from edgechat.tasks.batch import records, text_encoding
+from edgechat.tasks.batch.formats import input_form, output_format
+from edgechat.tasks.published_schema import published_schema
 from edgechat.tasks.registry import load
 
 DRIVING = published_schema(load("driving"), "input")
@@ -27,13 +27,13 @@ def in_pieces(data: bytes, size: int) -> list[bytes]:
     st.text("aあ漢ｱ表ソ\n,", max_size=50), st.sampled_from(["utf-8", "cp932", "euc_jp", "utf-16"]), st.integers(1, 7)
 )
 def test_decoding_in_pieces_gives_what_decoding_at_once_gives(text, encoding, size):
-    assert "".join(decoding.decoded(in_pieces(text.encode(encoding), size), encoding, "x")) == text
+    assert "".join(text_encoding.decoded(in_pieces(text.encode(encoding), size), encoding, "x")) == text
 
 
 @given(st.text("ab\n\u2028\u0085\r漢", max_size=80), st.integers(1, 9))
 def test_lines_end_at_newlines_alone_and_lose_nothing(text, size):
     pieces = [text[at : at + size] for at in range(0, len(text), size)]
-    found = list(decoding.lines(pieces, "x"))
+    found = list(text_encoding.lines(pieces, "x"))
     assert "".join(found) == text
     assert all(line.count("\n") == line.endswith("\n") for line in found)
 
@@ -43,7 +43,7 @@ def test_a_byte_that_does_not_belong_is_named_with_its_place(text, size):
     good = text.encode()
     data = good + b"\xff" + "後".encode()
     with pytest.raises(InvalidInputError) as caught:
-        list(decoding.decoded(in_pieces(data, size), "utf-8", "in.csv"))
+        list(text_encoding.decoded(in_pieces(data, size), "utf-8", "in.csv"))
     assert f"byte 0xff at offset {len(good)} (line {text.count(chr(10)) + 1})" in caught.value.message
 
 
@@ -51,17 +51,17 @@ def test_a_byte_that_does_not_belong_is_named_with_its_place(text, size):
 def test_the_flag_to_try_is_named(size):
     data = 'id,text\n1,"温度が高い"\n'.encode("cp932")
     with pytest.raises(InvalidInputError) as caught:
-        list(decoding.decoded(in_pieces(data, size), "utf-8", "in.csv"))
+        list(text_encoding.decoded(in_pieces(data, size), "utf-8", "in.csv"))
     assert "(line 2)" in caught.value.message
     if size == 1000:
         assert caught.value.hint == "Try --encoding cp932."
 
 
 def test_an_encoding_that_is_none_is_refused():
-    assert decoding.require_encoding("CP932") == "cp932"
+    assert text_encoding.require_encoding("CP932") == "cp932"
     for name in ("klingon", "hex", "zip"):
         with pytest.raises(UsageError, match=name):
-            decoding.require_encoding(name)
+            text_encoding.require_encoding(name)
 
 
 def read_csv(text: str, schema: Any, encoding: str = "utf-8") -> list[records.Record]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from edgechat.errors import EdgechatError, EngineError
-from edgechat.tasks.follow import Follower, Line, timed_lines
+from edgechat.tasks.batch.follow import Follower, Line, timed_lines
 from edgechat.tasks.registry import load
 from tests.tasks.scripted import ScriptedGenerator
 

@@ -11,8 +11,8 @@ import pytest
 from edgechat.errors import DeadlineError, NoModelError, UsageError
 from edgechat.tasks.contract import GeneratedJson
 from edgechat.tasks.driving.task import Driving
-from edgechat.tasks.performance import Performance, input_sha256, perform, stale
 from edgechat.tasks.rootcause.task import RootCause
+from edgechat.tasks.runner import Performance, input_sha256, perform, stale
 from edgechat.version import __version__
 from tests.tasks.scripted import Hand, ScriptedGenerator
 

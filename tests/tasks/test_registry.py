@@ -162,7 +162,7 @@ def test_an_installed_package_runs_like_a_built_in(installed):
     code = """
 import json
 from edgechat.tasks.contract import GeneratedJson
-from edgechat.tasks.performance import perform
+from edgechat.tasks.runner import perform
 from edgechat.tasks.registry import load
 class Scripted:
     def generate(self, messages, **_):

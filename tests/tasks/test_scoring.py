@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from edgechat.cli.eval import report_of, report_text, results_of
-from edgechat.engine.request import Wish
+from edgechat.engine.protocol.request import Wish
 from edgechat.errors import InvalidInputError, UsageError
 from edgechat.paths import Paths
-from edgechat.tasks.job import Job
-from edgechat.tasks.reference_file import Pair, read_pairs
+from edgechat.tasks.batch.job import Job
 from edgechat.tasks.registry import load
-from edgechat.tasks.scoring import reference_fault
-from edgechat.tasks.scoring_translation import translation_scores
+from edgechat.tasks.scoring.reference_file import Pair, read_pairs
+from edgechat.tasks.scoring.scores import reference_fault
+from edgechat.tasks.scoring.translation import translation_scores
 from tests.tasks.scripted import ScriptedGenerator
 
 SCENE = {
@@ -161,7 +161,7 @@ def test_a_reference_that_cannot_be_compared_is_refused(task, reference, words):
 def test_without_sacrebleu_the_command_to_install_it_is_said(monkeypatch):
     import sys
 
-    from edgechat.tasks.scoring_translation import require_sacrebleu
+    from edgechat.tasks.scoring.translation import require_sacrebleu
 
     monkeypatch.setitem(sys.modules, "sacrebleu", None)
     with pytest.raises(UsageError, match=r"pip install -e '\.\[eval\]'"):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from edgechat.board.known import load_board
-from edgechat.models.plan import Estimate, LoadSettings, MemoryNeed, Plan
-from edgechat.tui.library import Book, Shelf
+from edgechat.board.probe.known import load_board
+from edgechat.models.planning.plan import Estimate, LoadSettings, MemoryNeed, Plan
+from edgechat.tui.session.model_manager import Book, Shelf
 
 BOARD = load_board("pi5-8gb")
 FREE = 7_200_000_000

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgechat.engine.events import Text, to_frame
-from edgechat.engine.protocol import encode
+from edgechat.engine.protocol.events import Text, to_frame
+from edgechat.engine.protocol.framing import encode
 from tests.engine import scripted_engine as scripted
 
 if TYPE_CHECKING:
@@ -59,11 +59,11 @@ class Speaker(scripted.ScriptedEngine):
 
 def main(state: str, count: str, per_second: str) -> None:
     """Serve until killed."""
-    from edgechat.engine import address
+    from edgechat.engine.protocol import unix_socket
     from edgechat.paths import private_directory
 
     folder = private_directory(Path(state))
-    speaker = Speaker(address.listen(folder), tokens(int(count)), 1 / float(per_second))
+    speaker = Speaker(unix_socket.listen(folder), tokens(int(count)), 1 / float(per_second))
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     speaker.run()

@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING
 import pytest
 from textual.widgets import Input
 
-from edgechat.board.known import load_board
+from edgechat.board.probe.known import load_board
 from edgechat.chat.history import History
-from edgechat.models import installed as store_reading
-from edgechat.models.add import add
-from edgechat.models.export import export
-from edgechat.models.installed import find, installed
-from edgechat.models.mounted import mounted
-from edgechat.models.signing import publisher
-from edgechat.models.store import Store
-from edgechat.models.trust import trusted
+from edgechat.models.bundle.export import export
+from edgechat.models.bundle.mounted import mounted
+from edgechat.models.bundle.signing import publisher
+from edgechat.models.bundle.trust import trusted
+from edgechat.models.store import installed as store_reading
+from edgechat.models.store.add import add
+from edgechat.models.store.installed import find, installed
+from edgechat.models.store.store import Store
 from edgechat.paths import Paths
-from edgechat.tui import library
-from edgechat.tui.screens import fetching, first_run
+from edgechat.tui.screens import first_run, model_download
 from edgechat.tui.screens.dialogs import AskLine, Confirm
 from edgechat.tui.screens.first_run import FirstRunScreen
 from edgechat.tui.screens.models import ModelsScreen
+from edgechat.tui.session import model_manager
 from tests.models.store_kit import random_gguf
 from tests.tui.kit import LARGE, SMALL, drive, screen_text, until
 from tests.tui.test_models import mark, open_models
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def small_board(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Plans for a Raspberry Pi 4 with 2 GB, and nothing mounted but what a test puts on the stick."""
-    monkeypatch.setattr(library, "probe", lambda: load_board("pi4-2gb"))
-    for module in (fetching, first_run):
+    monkeypatch.setattr(model_manager, "probe", lambda: load_board("pi4-2gb"))
+    for module in (model_download, first_run):
         monkeypatch.setattr(module, "mounted", lambda: mounted([tmp_path / "media"]))
 
 
@@ -156,13 +156,13 @@ def test_the_starter_is_found_once_it_was_installed(app, monkeypatch) -> None:
 def test_the_best_is_fetched_with_progress_and_cancelled(app, monkeypatch) -> None:
     import time
 
-    def endless(_paths: Paths, _book: library.Book, progress: library.Telling) -> None:
+    def endless(_paths: Paths, _book: model_manager.Book, progress: model_manager.Telling) -> None:
         progress.begin("model.gguf", 10**9)
         while True:
             progress.advance(10**6)
             time.sleep(0.01)
 
-    monkeypatch.setattr(library, "pull", endless)
+    monkeypatch.setattr(model_manager, "pull", endless)
 
     async def story(pilot: Pilot[None], screen: FirstRunScreen) -> None:
         await choose(pilot, screen, "fetch")

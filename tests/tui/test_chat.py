@@ -346,7 +346,7 @@ def test_without_a_model_the_question_comes_back(app: EdgechatApp, paths: Paths)
         assert app.chat.composer.text == "Hello"
 
     drive(app, story)
-    from edgechat.engine import client
+    from edgechat.engine.client import client
 
     client.stop(paths)
 

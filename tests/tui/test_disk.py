@@ -12,7 +12,7 @@ import pytest
 
 from edgechat.chat.history import History
 from edgechat.paths import Paths
-from edgechat.tui import refuge
+from edgechat.tui.session import fallback_socket
 from tests.engine.scripted_engine import scripted_engine
 from tests.tui.kit import kept
 from tests.tui.terminal import ENTER, ESC, F2, Terminal
@@ -100,12 +100,12 @@ def test_the_engine_gets_a_place_elsewhere_only_where_it_cannot_write(
     there: Paths, disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EDGECHAT_KEEP_ALIVE", "30m")
-    assert refuge.usable(there) == (there, None)
+    assert fallback_socket.usable(there) == (there, None)
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-    elsewhere, place = refuge.usable(there)
+    elsewhere, place = fallback_socket.usable(there)
     assert place is not None
     assert elsewhere.state == place
     assert elsewhere.data == there.data
-    assert refuge.is_writable(place)
+    assert fallback_socket.is_writable(place)
     assert os.environ["EDGECHAT_KEEP_ALIVE"] == "0"
     place.rmdir()

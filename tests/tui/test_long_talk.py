@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgechat.engine.events import Trimmed
+from edgechat.engine.protocol.events import Trimmed
 from tests.engine.scripted_engine import scripted_engine
 from tests.tui.kit import ask, drive, kept, screen_text
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.board.known import load_board
-from edgechat.models.installed import find, installed, read_pin, starter
-from edgechat.tui import library
+from edgechat.board.probe.known import load_board
+from edgechat.models.store.installed import find, installed, read_pin, starter
 from edgechat.tui.screens.dialogs import AskLine, Confirm
 from edgechat.tui.screens.models import ModelsScreen
+from edgechat.tui.session import model_manager
 from tests.engine.scripted_engine import scripted_engine
 from tests.tui.kit import LARGE, SMALL, ask, drive, screen_text, until
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def small_board(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plans are made for a Raspberry Pi 4 with 2 GB."""
-    monkeypatch.setattr(library, "probe", lambda: load_board("pi4-2gb"))
+    monkeypatch.setattr(model_manager, "probe", lambda: load_board("pi4-2gb"))
 
 
 async def open_models(app: EdgechatApp, pilot: Pilot[None]) -> ModelsScreen:
@@ -142,13 +142,13 @@ def test_without_a_network_the_whole_address_and_way_out_are_on_the_screen(
 def test_a_pull_shows_progress_and_is_cancelled(app: EdgechatApp, monkeypatch: pytest.MonkeyPatch) -> None:
     import time
 
-    def endless(_paths: Paths, _book: library.Book, progress: library.Telling) -> None:
+    def endless(_paths: Paths, _book: model_manager.Book, progress: model_manager.Telling) -> None:
         progress.begin("model.gguf", 10**9)
         while True:
             progress.advance(10**6)
             time.sleep(0.01)
 
-    monkeypatch.setattr(library, "pull", endless)
+    monkeypatch.setattr(model_manager, "pull", endless)
 
     async def story(pilot: Pilot[None]) -> None:
         screen = await open_models(app, pilot)
@@ -163,7 +163,7 @@ def test_a_pull_shows_progress_and_is_cancelled(app: EdgechatApp, monkeypatch: p
 
 def test_a_licence_is_accepted_before_anything_is_fetched(app: EdgechatApp, monkeypatch: pytest.MonkeyPatch) -> None:
     fetched: list[str] = []
-    monkeypatch.setattr(library, "pull", lambda _paths, book, _progress: fetched.append(book.label))
+    monkeypatch.setattr(model_manager, "pull", lambda _paths, book, _progress: fetched.append(book.label))
 
     async def story(pilot: Pilot[None]) -> None:
         screen = await open_models(app, pilot)

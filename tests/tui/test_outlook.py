@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from edgechat.engine import budget
-from edgechat.engine.request import Message
-from edgechat.tui.outlook import Outlook, outlook
-from edgechat.tui.words import gauge
+from edgechat.engine.protocol import context_window
+from edgechat.engine.protocol.request import Message
+from edgechat.tui.context_gauge import Outlook, outlook
+from edgechat.tui.labels import gauge
 from tests.engine import scripted_engine as scripted
 from tests.tui.kit import LARGE, ask, drive, screen_text, until
 
@@ -30,13 +30,13 @@ def test_the_forecast_is_what_the_engine_drops_when_it_counts_the_same() -> None
     messages = talk(10)
     n_ctx = 1000
 
-    def count(cut: budget.Cut) -> int:
-        return sum(len(each.content) for each in budget.apply(messages, cut)) // 8
+    def count(cut: context_window.Cut) -> int:
+        return sum(len(each.content) for each in context_window.apply(messages, cut)) // 8
 
-    assert count(budget.Cut()) > budget.longest_prompt(n_ctx, None)
+    assert count(context_window.Cut()) > context_window.longest_prompt(n_ctx, None)
     told = outlook(messages, used=900, n_ctx=n_ctx)
     assert told % 2 == 0
-    assert abs(told - budget.choose(messages, count, n_ctx=n_ctx, max_tokens=None).dropped) <= 4
+    assert abs(told - context_window.choose(messages, count, n_ctx=n_ctx, max_tokens=None).dropped) <= 4
     assert outlook(messages, used=499, n_ctx=n_ctx) == 0
     assert outlook(messages, used=900, n_ctx=0) == 0
     assert outlook(messages[-3:], used=900, n_ctx=n_ctx, dropped=0) in {0, 1}

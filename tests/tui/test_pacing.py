@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgechat.tui.pacing import FRAME_S, SLOWEST_S, Pace
+from edgechat.tui.redraw_rate import FRAME_S, SLOWEST_S, Pace
 
 
 class Clocks:

@@ -12,9 +12,9 @@ from edgechat.tasks.registry import Listed
 from edgechat.tui import preferences
 from edgechat.tui.app import make_app
 from edgechat.tui.preferences import Preferences
-from edgechat.tui.readings import Reading
 from edgechat.tui.screens import board, first_run, models, tasks
 from edgechat.tui.screens.task import TaskScreen
+from edgechat.tui.session.board_readings import Reading
 from tests.tui.kit import LARGE, SMALL, drive, screen_text, until
 from tests.tui.shelf import BOARD, SHELF
 from tests.tui.snapshot import check, settled

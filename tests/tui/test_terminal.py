@@ -14,7 +14,7 @@ from gguf.scripts.gguf_new_metadata import MetadataDetails, copy_with_new_metada
 from pyte import ByteStream
 
 from edgechat.chat.history import History
-from edgechat.models.installed import installed
+from edgechat.models.store.installed import installed
 from tests.engine.scripted_engine import scripted_engine
 from tests.tui.kit import kept
 from tests.tui.terminal import CTRL_U, ENTER, ESC, F2, F3, Screen, Terminal

@@ -2,7 +2,7 @@
 
 Takes buffers of the device's own kind, writes to every byte, and gives all of it back. A line after each piece says how
 much was given so far, so that whoever asked knows it even if the kernel ends this process. It judges nothing;
-``engine/grant.py`` starts it.
+``engine/selection/gpu_probe.py`` starts it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from edgechat.board.probe import probe
-from edgechat.engine.oom import volunteer
+from edgechat.board.probe.probe import probe
+from edgechat.engine.throttle.memory_pressure import volunteer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

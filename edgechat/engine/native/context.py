@@ -15,7 +15,7 @@ from edgechat.errors import EngineError
 
 if TYPE_CHECKING:
     from edgechat.engine.native.model import Model
-    from edgechat.models.plan import LoadSettings
+    from edgechat.models.planning.plan import LoadSettings
 
 _KV_TYPES = {"f16": 1, "q8_0": 8}  # enum ggml_type
 _FLASH_ATTN_AUTO, _FLASH_ATTN_OFF = -1, 0  # enum llama_flash_attn_type

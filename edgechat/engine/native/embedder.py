@@ -13,7 +13,7 @@ from edgechat.errors import EngineError
 
 if TYPE_CHECKING:
     from edgechat.engine.native.model import Model
-    from edgechat.models.plan import LoadSettings
+    from edgechat.models.planning.plan import LoadSettings
 
 
 class Embedder:

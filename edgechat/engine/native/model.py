@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from edgechat.models.plan import LoadSettings
+    from edgechat.models.planning.plan import LoadSettings
 
 _LOAD_MODES = {"read": 0, "mmap": 1}  # enum llama_load_mode: NONE, MMAP
 

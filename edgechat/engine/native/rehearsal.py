@@ -1,7 +1,7 @@
 """llama.cpp's own dry run: ``python -m edgechat.engine.native.rehearsal``, a JSON request on standard input.
 
 Makes the model and the context without allocating them (``no_alloc``), which takes the time of reading a vocabulary,
-and prints the sizes llama.cpp logs. It judges nothing; ``engine/dry_run.py`` starts it.
+and prints the sizes llama.cpp logs. It judges nothing; ``engine/selection/dry_run.py`` starts it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
-from edgechat.models.plan import LoadSettings
+from edgechat.models.planning.plan import LoadSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

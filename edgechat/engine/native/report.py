@@ -1,7 +1,8 @@
 """llama.cpp's report on itself, as one JSON object: ``python -m edgechat.engine.native.report``.
 
 Always a process of its own, for the library may be missing, built for another processor, or end the process while it
-looks for a GPU. It states what is built in and judges nothing; what comes out is read by ``engine/kernels.py``.
+looks for a GPU. It states what is built in and judges nothing; what comes out is read by
+``engine/selection/build_info.py``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One measured load in a process of its own: ``python -m edgechat.engine.native.trial``, its request on standard input.
 
 Loads a file exactly as its settings say, reads a prompt, writes a few tokens, and prints speeds and peak memory as one
-JSON object. It judges nothing and keeps nothing; ``engine/trials.py`` starts it.
+JSON object. It judges nothing and keeps nothing; ``engine/selection/benchmark.py`` starts it.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgechat.engine.oom import volunteer
+from edgechat.engine.throttle.memory_pressure import volunteer
 from edgechat.errors import EngineError
-from edgechat.models.plan import LoadSettings
+from edgechat.models.planning.plan import LoadSettings
 
 if TYPE_CHECKING:
     from edgechat.engine.native.context import Context

@@ -10,7 +10,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from edgechat.engine.request import Message
+from edgechat.engine.protocol.request import Message
 from edgechat.plaintext import clean_line
 from edgechat.tasks.driving import texts
 from edgechat.tasks.driving.wording import MAX_WORDED, wording_schema

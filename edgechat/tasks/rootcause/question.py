@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, get_args
 
-from edgechat.engine.request import Message
+from edgechat.engine.protocol.request import Message
 from edgechat.plaintext import clean_line
 from edgechat.tasks.rootcause.record import MAX_HYPOTHESES, Category, Confidence
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
-from edgechat.engine.request import Message
+from edgechat.engine.protocol.request import Message
 from edgechat.tasks.translate.languages import LANGUAGES, Script, scripts_of
 from edgechat.tasks.translate.protect import MARK
 

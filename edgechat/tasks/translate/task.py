@@ -31,8 +31,8 @@ from edgechat.tasks.translate.segments import Segment, segments
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
 
+    from edgechat.tasks.batch.document import Piece
     from edgechat.tasks.contract import FinishReason, GeneratedJson
-    from edgechat.tasks.document import Piece
     from edgechat.tasks.result import TaskResult
 
 _STATUS_OF_END: dict[FinishReason, Status] = {"timeout": "truncated", "cancelled": "truncated"}
@@ -128,7 +128,7 @@ class Translate(Task[TranslateInput, TranslateResult]):
         return str(done.result["translation"]) + "\n"
 
     def document(self, text: str, form: str, columns: Sequence[str]) -> Iterator[Piece]:
-        """The units of a document; see :class:`edgechat.tasks.document.RewritesDocuments`."""
+        """The units of a document; see :class:`edgechat.tasks.batch.document.RewritesDocuments`."""
         return pieces(text, form, columns)
 
     def document_fields(self, texts: Sequence[str], fields: Mapping[str, Any]) -> dict[str, Any]:

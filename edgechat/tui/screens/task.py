@@ -12,13 +12,13 @@ from textual.widgets import Static
 
 from edgechat.errors import EdgechatError
 from edgechat.plaintext import clean_line
-from edgechat.tui.errands import Errand
+from edgechat.tui.labels import trouble
 from edgechat.tui.screens.task_file import TaskFileScreen
 from edgechat.tui.screens.task_result import TaskResultScreen
+from edgechat.tui.session.task_runner import Errand
 from edgechat.tui.widgets.banner import Banner
 from edgechat.tui.widgets.form import Form
 from edgechat.tui.widgets.key_line import KeyLine
-from edgechat.tui.words import trouble
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult

@@ -13,21 +13,21 @@ from textual.screen import Screen
 from textual.widgets import Input, Static
 
 from edgechat.errors import EdgechatError, UsageError
-from edgechat.models.durable import replaceable
+from edgechat.files import replaceable
 from edgechat.plaintext import clean_line
-from edgechat.tui.errands import Batch, Order, Pace
+from edgechat.tui.labels import trouble
 from edgechat.tui.screens.dialogs import Confirm
+from edgechat.tui.session.task_runner import Batch, Order, Pace
 from edgechat.tui.widgets.banner import Banner
 from edgechat.tui.widgets.key_line import KeyLine
-from edgechat.tui.words import trouble
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from edgechat.config import Config
     from edgechat.paths import Paths
+    from edgechat.tasks.batch.job import Report
     from edgechat.tasks.contract import Task
-    from edgechat.tasks.job import Report
 
 _BAR = 30
 _HINT = """Each line of a .jsonl file, each row of a .csv file, is a record. The output's ending says its form:

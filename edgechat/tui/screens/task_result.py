@@ -15,11 +15,11 @@ from textual.widgets import DataTable, Static
 
 from edgechat.errors import EdgechatError
 from edgechat.plaintext import clean, clean_line
-from edgechat.tui.errands import rows, save
+from edgechat.tui.labels import trouble
 from edgechat.tui.screens.dialogs import AskLine
+from edgechat.tui.session.task_runner import rows, save
 from edgechat.tui.widgets.banner import Banner
 from edgechat.tui.widgets.key_line import KeyLine
-from edgechat.tui.words import trouble
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult

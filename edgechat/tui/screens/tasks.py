@@ -14,10 +14,10 @@ from textual.widgets.option_list import Option
 from edgechat.errors import EdgechatError
 from edgechat.plaintext import clean_line
 from edgechat.tasks.registry import Listed, listed, load
+from edgechat.tui.labels import trouble
 from edgechat.tui.screens.task import TaskScreen
 from edgechat.tui.widgets.banner import Banner
 from edgechat.tui.widgets.key_line import KeyLine
-from edgechat.tui.words import trouble
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult

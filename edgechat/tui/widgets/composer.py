@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.widgets import TextArea
 
 from edgechat.plaintext import clean
-from edgechat.tui.widgets.in_order import KeysInOrder
+from edgechat.tui.widgets.ordered_input import KeysInOrder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -15,7 +15,7 @@ from textual.message import Message
 from textual.widgets import Button, Checkbox, Input, Select, Static, TextArea
 
 from edgechat.plaintext import clean, clean_line
-from edgechat.tui.fields import LEFT_OUT, Field, cell_of, value_of
+from edgechat.tui.form_fields import LEFT_OUT, Field, cell_of, value_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 from textual.widgets import Static
 
-from edgechat.board.summary import size
+from edgechat.board.probe.summary import size
 
 if TYPE_CHECKING:
-    from edgechat.models.plan import Plan
+    from edgechat.models.planning.plan import Plan
 
 # Shapes tell the parts apart too, where there is no colour.
 _PARTS = (

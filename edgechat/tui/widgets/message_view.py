@@ -17,8 +17,8 @@ from textual.visual import Visual
 from textual.widget import Widget
 
 from edgechat.plaintext import clean
+from edgechat.tui.labels import answer_facts
 from edgechat.tui.markdown import Document
-from edgechat.tui.words import answer_facts
 
 if TYPE_CHECKING:
     from textual import events

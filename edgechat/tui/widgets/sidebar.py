@@ -16,11 +16,11 @@ from textual.worker import get_current_worker
 
 from edgechat.errors import EdgechatError
 from edgechat.plaintext import clean_line
-from edgechat.tui.widgets.in_order import Line
+from edgechat.tui.widgets.ordered_input import Line
 
 if TYPE_CHECKING:
     from edgechat.chat.conversation import Conversation, Hit
-    from edgechat.tui.keeping import Keeper
+    from edgechat.tui.session.history_store import Keeper
 
 _PATIENCE_S = 0.12
 """A search waits this long for the next letter."""

@@ -9,8 +9,8 @@ from textual.content import Content
 from textual.widgets import Static
 
 from edgechat.plaintext import clean_line
-from edgechat.tui.outlook import UNCUT, Outlook
-from edgechat.tui.words import gauge
+from edgechat.tui.context_gauge import UNCUT, Outlook
+from edgechat.tui.labels import gauge
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult

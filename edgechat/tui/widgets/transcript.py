@@ -18,7 +18,7 @@ from edgechat.tui.widgets.message_view import MessageView
 
 if TYPE_CHECKING:
     from edgechat.chat.conversation import Message
-    from edgechat.tui.pages import Pages
+    from edgechat.tui.session.message_pages import Pages
 
 OPENED = 10
 """Messages that a conversation opens with: more than a screen holds, seldom less than one."""

@@ -9,8 +9,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from edgechat.tasks.driving.task import Driving
-from edgechat.tasks.performance import perform
-from edgechat.tasks.published import published_schema
+from edgechat.tasks.published_schema import published_schema
+from edgechat.tasks.runner import perform
 
 GOOD: dict[str, Any] = dict(Driving.example)
 NAN, INFINITY = float("nan"), float("inf")

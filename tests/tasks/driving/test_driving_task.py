@@ -16,7 +16,7 @@ from edgechat.tasks.driving.record import ExplanationStatus
 from edgechat.tasks.driving.task import Driving
 from edgechat.tasks.driving.texts import ASSUMPTIONS, COUNTERMEASURES, UNEXPLAINED
 from edgechat.tasks.driving.wording import LENGTH, wording_fault
-from edgechat.tasks.performance import perform, stages
+from edgechat.tasks.runner import perform, stages
 from tests.tasks.scripted import Hand, ScriptedGenerator, assert_fits
 
 GOOD: dict[str, Any] = dict(Driving.example)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from markdown_it import MarkdownIt
 
-from edgechat.tasks.performance import perform
 from edgechat.tasks.rootcause.task import RootCause
 from edgechat.tasks.rootcause.texts import CATEGORIES, CONFIDENCES, FACTS, LABELS, NOTICE, UNKNOWNS
+from edgechat.tasks.runner import perform
 from tests.tasks.rootcause.records import answer, hypothesis, record
 from tests.tasks.scripted import ScriptedGenerator
 

@@ -9,9 +9,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from edgechat.tasks.contract import Context
-from edgechat.tasks.performance import perform
-from edgechat.tasks.published import published_schema
+from edgechat.tasks.published_schema import published_schema
 from edgechat.tasks.rootcause.task import RootCause
+from edgechat.tasks.runner import perform
 from tests.tasks.rootcause.records import answer, record
 from tests.tasks.scripted import ScriptedGenerator, assert_fits
 

@@ -12,12 +12,12 @@ from jsonschema import Draft202012Validator
 
 from edgechat.errors import EngineError
 from edgechat.tasks.contract import Context
-from edgechat.tasks.performance import perform, stages
 from edgechat.tasks.rootcause.alert import Alerts
 from edgechat.tasks.rootcause.facts import reports_trouble
 from edgechat.tasks.rootcause.question import answer_messages, answer_schema
 from edgechat.tasks.rootcause.record import RootCauseInput
 from edgechat.tasks.rootcause.task import RootCause
+from edgechat.tasks.runner import perform, stages
 from tests.tasks.rootcause.records import answer, hypothesis, record
 from tests.tasks.scripted import ScriptedGenerator, assert_fits
 

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgechat.engine.request import Wish
+from edgechat.engine.protocol.request import Wish
 from edgechat.errors import InvalidInputError, UsageError
 from edgechat.paths import Paths
-from edgechat.tasks.document import Unit
-from edgechat.tasks.job import Job, run_job
+from edgechat.tasks.batch.document import Unit
+from edgechat.tasks.batch.job import Job, run_job
 from edgechat.tasks.registry import load
 from edgechat.tasks.translate.formats import FORMS, pieces
 from tests.tasks.scripted import ScriptedGenerator

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from edgechat.engine.request import Wish
+from edgechat.engine.protocol.request import Wish
 from edgechat.paths import Paths
+from edgechat.tasks.batch.job import Job, run_job
 from edgechat.tasks.contract import Ask, Context, GeneratedJson
-from edgechat.tasks.job import Job, run_job
-from edgechat.tasks.performance import perform
 from edgechat.tasks.registry import load
+from edgechat.tasks.runner import perform
 from edgechat.tasks.translate.question import answer_schema, answer_tokens, messages
 from tests.tasks.scripted import ScriptedGenerator, assert_fits
 

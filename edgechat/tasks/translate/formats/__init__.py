@@ -12,7 +12,7 @@ from edgechat.tasks.translate.formats import markdown, plain, po, srt, table, xl
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from edgechat.tasks.document import Piece
+    from edgechat.tasks.batch.document import Piece
 
 FORMS = ("text", "md", "srt", "po", "xliff", "csv", "jsonl")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from edgechat.tasks.document import Piece, Unit
+from edgechat.tasks.batch.document import Piece, Unit
 from edgechat.tasks.translate.languages import scripts_of
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from edgechat.tasks.document import Piece, Unit
+from edgechat.tasks.batch.document import Piece, Unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from edgechat.errors import InvalidInputError
-from edgechat.tasks.document import Piece, Unit
+from edgechat.tasks.batch.document import Piece, Unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,110 @@
+"""Which Linux machine this is: model, kind, distribution, boot, and what stands between it and this process.
+
+Reads the device tree, DMI and container marks. It does not know what the machine can do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgechat.board.probe import datasheet
+
+if TYPE_CHECKING:
+    from edgechat.board.source import Source
+
+# What mainboard makers leave in DMI when they name nothing.
+_NO_NAME = frozenset({
+    *("", "default string", "to be filled by o.e.m.", "system product name", "system manufacturer", "none"),
+    *("not specified", "not applicable", "o.e.m.", "unknown", "invalid"),
+})  # fmt: skip
+_RUNTIMES = (("kubepods", "kubernetes"), ("docker", "docker"), ("libpod", "podman"), ("/lxc", "lxc"))
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a machine is; see the fields of the same names in ``Board``."""
+
+    name: str
+    kind: str
+    model: str
+    os: str
+    boot_id: str
+    environment: str
+    compatible: str
+    """The device tree's ``compatible`` strings, joined by blanks."""
+    bandwidth: int | None
+    """Peak memory bandwidth from the data sheet, bytes a second."""
+
+
+def read_identity(source: Source, total: int, notes: list[str]) -> Identity:
+    """Identify a Linux machine that has ``total`` bytes of RAM; what cannot be read goes to ``notes``."""
+    device = _printable((source.text("proc/device-tree/model") or "").split("\0")[0])
+    compatible = (source.text("proc/device-tree/compatible") or "").replace("\0", " ")
+    environment = read_environment(source)
+    name, bandwidth = "", None
+    if device.startswith("Raspberry Pi"):
+        kind = "raspberry-pi"
+        name, bandwidth = datasheet.raspberry_pi(device, total)
+    elif "nvidia,tegra" in compatible:
+        kind = "jetson"
+        name, bandwidth = datasheet.jetson(compatible)
+    else:
+        kind = "container" if environment not in {"", "wsl"} else "pc"
+    model = device or _printable(_dmi(source))
+    if environment == "wsl":
+        notes.append("This is Windows' Linux subsystem: memory is what .wslconfig lends it, not all that is fitted.")
+    boot_id = source.text("proc/sys/kernel/random/boot_id") or ""
+    if not boot_id:
+        notes.append("The boot id cannot be read, so what should hold until reboot holds for one engine only.")
+    return Identity(
+        name=name or model or kind,
+        kind=kind,
+        model=model,
+        os=_distribution(source),
+        boot_id=boot_id,
+        environment=environment,
+        compatible=compatible,
+        bandwidth=bandwidth,
+    )
+
+
+def read_environment(source: Source) -> str:
+    """Name the container runtime or subsystem around this process, or ``""`` on the bare system."""
+    if source.exists("run/.containerenv"):
+        return "podman"
+    groups = (source.text("proc/self/cgroup") or "") + (source.text("proc/1/cgroup") or "")
+    for mark, runtime in _RUNTIMES:
+        if mark in groups:
+            return runtime
+    if source.exists("var/run/secrets/kubernetes.io"):
+        return "kubernetes"
+    if source.exists(".dockerenv"):
+        return "docker"
+    if (manager := source.text("run/systemd/container")) is not None:
+        return manager if manager in {"docker", "podman", "lxc", "wsl"} else "container"
+    release = (source.text("proc/sys/kernel/osrelease") or "").lower()
+    return "wsl" if "microsoft" in release else ""
+
+
+def _printable(text: str) -> str:
+    # Firmware and image builders write these; the terminal must not be steered by them.
+    return "".join(character for character in text if character.isprintable())
+
+
+def _dmi(source: Source) -> str:
+    words = []
+    for field in ("sys_vendor", "product_name"):
+        text = source.text(f"sys/class/dmi/id/{field}") or ""
+        if text.lower() not in _NO_NAME:
+            words.append(text)
+    # A vendor without a product names nothing.
+    return " ".join(words) if len(words) == 2 else ""
+
+
+def _distribution(source: Source) -> str:
+    text = source.text("etc/os-release") or source.text("usr/lib/os-release") or ""
+    for line in text.splitlines():
+        if line.startswith("PRETTY_NAME="):
+            return _printable(line.partition("=")[2].strip("\"'"))
+    return source.uname()[0]

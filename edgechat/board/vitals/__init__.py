@@ -1,0 +1,1 @@
+"""How this machine is right now: temperatures, clocks, power, memory pressure, flash wear."""

@@ -1,0 +1,132 @@
+"""How one machine feels at one moment: temperatures, clocks, what holds it back, power, pressure, wear.
+
+The one source of these facts for the engine's care, `board --watch`, the doctor and the terminal UI. Sensors that are
+not there are absent (empty or None), never zero. Decides nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from edgechat.board.source import Source
+from edgechat.board.vitals.clocks import CpuClock, GpuClock, PowerMode, read_cpu_clocks, read_gpu_clock, read_power_mode
+from edgechat.board.vitals.flash_wear import Wear, read_wear
+from edgechat.board.vitals.hwmon import chips
+from edgechat.board.vitals.power import Power, read_power
+from edgechat.board.vitals.pressure import MemoryStall, Pressure, read_memory_stall, read_pressure
+from edgechat.board.vitals.thermal import Cooling, Zone, read_cooling, read_fans, read_zones
+from edgechat.board.vitals.throttling import Throttling, read_throttling
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """One look. Every field can be written by hand in a test."""
+
+    zones: tuple[Zone, ...] = ()
+    cooling: tuple[Cooling, ...] = ()
+    fans: tuple[int, ...] = ()
+    """Revolutions a minute."""
+    cpu_clocks: tuple[CpuClock, ...] = ()
+    gpu_clock: GpuClock | None = None
+    power_mode: PowerMode | None = None
+    throttling: Throttling = field(default_factory=Throttling)
+    power: Power = field(default_factory=Power)
+    memory_stall: MemoryStall | None = None
+    io_pressure: Pressure | None = None
+    wear: tuple[Wear, ...] = ()
+    is_raspberry_pi: bool = False
+    """Its firmware slows it down by itself, at temperatures that no trip point tells."""
+
+    @property
+    def hottest(self) -> Zone | None:
+        """The hottest sensor of what computes, or of the machine where none is known to."""
+        near = [zone for zone in self.zones if zone.is_processor]
+        return max(near or self.zones, key=lambda zone: zone.celsius, default=None)
+
+    @property
+    def memory_pressure(self) -> Pressure | None:
+        """Of the machine or of this process's group, whichever is worse: a fact to show, not one to act on."""
+        return self.memory_stall.worst if self.memory_stall else None
+
+    @property
+    def mhz(self) -> int | None:
+        """The fastest core's clock now."""
+        return max((clock.mhz for clock in self.cpu_clocks), default=None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; what no sensor tells is left out."""
+        power = self.power
+        data = {
+            "temperatures": {zone.name: round(zone.celsius, 1) for zone in self.zones},
+            "trips": {z.name: [asdict(trip) for trip in z.trips] for z in self.zones if z.trips},
+            "cooling": [asdict(device) for device in self.cooling if device.state],
+            "fans_rpm": list(self.fans),
+            "cpu_clocks": [asdict(clock) for clock in self.cpu_clocks],
+            "gpu_clock": asdict(self.gpu_clock) if self.gpu_clock else None,
+            "power_mode": asdict(self.power_mode) if self.power_mode else None,
+            "throttling": asdict(self.throttling) if self.throttling.sources else None,
+            "watts": None if power.watts is None else round(power.watts, 2),
+            "watts_basis": power.basis,
+            "rails": {rail.name: round(rail.watts, 3) for rail in power.rails},
+            "batteries": [asdict(battery) for battery in power.batteries],
+            "on_mains": power.on_mains,
+            "memory_pressure": asdict(self.memory_pressure) if self.memory_pressure else None,
+            "io_pressure": asdict(self.io_pressure) if self.io_pressure else None,
+            "flash": [asdict(device) for device in self.wear],
+        }
+        return {name: _told(value) for name, value in data.items() if value not in (None, "", [], {})}
+
+
+def read_vitals(source: Source | None = None, *, ask_programs: bool = True) -> Vitals:
+    """Read every sensor once: some milliseconds of small files.
+
+    Args:
+        source: the machine; the running one by default.
+        ask_programs: also start ``vcgencmd`` where a fact is in no file; the engine, which looks often, does not.
+    """
+    source = source or Source()
+    monitors = chips(source)
+    cooling = read_cooling(source)
+    return Vitals(
+        zones=read_zones(source, monitors),
+        cooling=cooling,
+        fans=read_fans(source, monitors),
+        cpu_clocks=read_cpu_clocks(source),
+        gpu_clock=read_gpu_clock(source),
+        power_mode=read_power_mode(source),
+        throttling=read_throttling(source, monitors, cooling, ask_programs=ask_programs),
+        power=read_power(source, monitors, ask_programs=ask_programs),
+        memory_stall=read_memory_stall(source),
+        io_pressure=read_pressure(source, "io"),
+        wear=read_wear(source),
+        is_raspberry_pi=_is_raspberry_pi(source),
+    )
+
+
+def read_strain(source: Source) -> Vitals:
+    """Only what the engine's care judges by: temperatures, throttling, memory pressure. Starts no program."""
+    monitors = chips(source)
+    cooling = read_cooling(source)
+    return Vitals(
+        zones=read_zones(source, monitors),
+        cooling=cooling,
+        throttling=read_throttling(source, monitors, cooling, ask_programs=False),
+        memory_stall=read_memory_stall(source),
+        is_raspberry_pi=_is_raspberry_pi(source),
+    )
+
+
+def _is_raspberry_pi(source: Source) -> bool:
+    return (source.text("proc/device-tree/model") or "").startswith("Raspberry Pi")
+
+
+def _told(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Without the fields that nobody told, all the way down."""
+    if isinstance(value, dict):
+        told: Mapping[str, Any] = {name: _told(each) for name, each in value.items() if each not in (None, "")}
+        return told
+    return [_told(each) for each in value] if isinstance(value, (list, tuple)) else value

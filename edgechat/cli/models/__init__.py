@@ -1,0 +1,1 @@
+"""``edgechat models``: one module for each of its commands."""

@@ -1,0 +1,231 @@
+"""``edgechat models plan``: which model this board, or another, can run, how well, and why."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import sys
+import textwrap
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgechat.cli.model_option import require_name
+from edgechat.errors import DoesNotFitError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from edgechat.board.board import Board
+    from edgechat.models.planning.plan import Alternative, MemoryNeed, Plan
+    from edgechat.paths import Paths
+
+_LABEL_WIDTH = 10
+_SMALLEST_CTX = 256
+_PARTS = (("weights", "blue"), ("kv", "magenta"), ("compute", "cyan"), ("overhead", "yellow"))
+_BLOCKS, _ASCII = "█▓▒░", "#=+:"
+_KEPT, _FREE = "▚", "·"
+
+
+@click.command()
+@click.argument("model", required=False, callback=require_name)
+@click.option(
+    "--board", "board_name", metavar="NAME|FILE", help="Plan for another board: a known name, or a board file."
+)
+@click.option(
+    "--ctx", "n_ctx", type=click.IntRange(min=_SMALLEST_CTX), metavar="N", help="Context to plan for, in tokens."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def plan(model: str | None, board_name: str | None, n_ctx: int | None, *, as_json: bool) -> None:
+    """Say which model fits, with what settings, how fast, and why.
+
+    Without MODEL the best one for the board is chosen from what is installed and what the catalog offers.
+    """
+    # Imported here: pydantic alone takes 0.3 s, which `--help` need not wait for.
+    from edgechat.board.probe.known import load_board  # noqa: PLC0415
+    from edgechat.board.probe.probe import probe  # noqa: PLC0415
+    from edgechat.config import load  # noqa: PLC0415
+    from edgechat.models.planning.candidate import FitWish  # noqa: PLC0415
+    from edgechat.models.planning.planner import plan_best, plan_model  # noqa: PLC0415
+    from edgechat.paths import Paths  # noqa: PLC0415
+
+    paths = Paths.from_env()
+    is_here = board_name is None
+    board = probe() if board_name is None else load_board(board_name)
+    config = load(paths.config)
+    wish = FitWish(n_ctx=n_ctx or (config.n_ctx if is_here else None), threads=config.threads if is_here else None)
+    if model is None:
+        found = plan_best(paths, board, wish, is_here=is_here)
+    else:
+        found = plan_model(paths, board, model, wish, is_here=is_here)
+    file = _file(paths, found, model) if is_here else None
+    if found.fits and file is not None:
+        from edgechat.engine.selection.dry_run import confirmed  # noqa: PLC0415
+
+        found = confirmed(found, file)
+    if as_json:
+        click.echo(json.dumps(to_json(found), ensure_ascii=False, indent=2))
+    else:
+        width = max(60, min(shutil.get_terminal_size((80, 24)).columns, 100))
+        for line in _lines(found, board, width, is_installed=file is not None):
+            click.echo(line)
+    if not found.fits:
+        hint = "Close other programs, or take a smaller model: edgechat models plan"
+        if board_name is not None:
+            hint = f"See what does fit: {shlex.join(['edgechat', 'models', 'plan', '--board', board_name])}"
+        raise DoesNotFitError(
+            f"{found.model} does not fit: it needs {_mb(found.memory.host)} MB at the least, "
+            f"and {_mb(max(0, found.available - found.reserve))} MB may be used.",
+            hint=hint,
+        )
+
+
+def _file(paths: Paths, plan: Plan, model: str | None) -> Path | None:
+    """The file that was planned for, where it is on this machine."""
+    from edgechat.models.store.installed import installed  # noqa: PLC0415
+
+    if model is not None and (path := Path(model).expanduser()).is_file():
+        return path
+    here = {(item.name, item.quant): item.path for item in installed(paths)}
+    return here.get((plan.model, plan.quant))
+
+
+def to_json(plan: Plan) -> dict[str, Any]:
+    """The plan as scripts rely on it; sizes in bytes."""
+    settings, memory = plan.settings, plan.memory
+    return {
+        "model": plan.model,
+        "quant": plan.quant,
+        "file_bytes": plan.file_bytes,
+        "n_ctx": settings.n_ctx,
+        "kv_type": settings.kv_type,
+        "n_batch": settings.n_batch,
+        "n_ubatch": settings.n_ubatch,
+        "n_seq_max": settings.n_seq_max,
+        "n_gpu_layers": settings.n_gpu_layers,
+        "load_mode": settings.load_mode,
+        "repack": settings.repack,
+        "n_threads": settings.n_threads,
+        "memory": {
+            **{name: getattr(memory, name) for name, _ in _PARTS},
+            "total": memory.total,
+            "mapped": memory.mapped,
+            "device": memory.device,
+        },
+        "available_bytes": plan.available,
+        "reserve_bytes": plan.reserve,
+        "fits": plan.fits,
+        "estimated": asdict(plan.estimated),
+        "reasons": list(plan.reasons),
+        "alternatives": [asdict(item) for item in plan.alternatives],
+    }
+
+
+def _lines(plan: Plan, board: Board, width: int, *, is_installed: bool) -> Iterator[str]:
+    verdict = click.style("fits", fg="green") if plan.fits else click.style("does not fit", fg="red")
+    yield f"{click.style(f'{plan.model}:{plan.quant.lower()}', bold=True)} {verdict} on {board.name or board.model}"
+    share = f"{plan.memory.host / plan.available:.0%}" if plan.available else "all"
+    where = "on this disk" if is_installed else "to download"
+    yield f"{_mb(plan.file_bytes)} MB {where}, {share} of the free memory when it runs"
+    yield ""
+    yield _label("memory") + _bar(plan, width - _LABEL_WIDTH)
+    marks = _marks()
+    parts = [
+        f"{click.style(mark, fg=colour)} {name} {_mb(getattr(plan.memory, name))}"
+        for mark, (name, colour) in zip(marks, _PARTS, strict=True)
+    ]
+    yield _label("") + "  ".join(parts) + f"  = {_mb(plan.memory.total)} MB"
+    yield _label("") + f"{_free()} free {_mb(plan.available)} MB, of which {_mb(plan.reserve)} MB stay free"
+    settings = plan.settings
+    layers = f", {settings.n_gpu_layers} layers on the GPU" if settings.n_gpu_layers else ""
+    repack = "repacked" if settings.repack else "not repacked"
+    yield from _row(
+        "settings",
+        f"n_ctx {settings.n_ctx}, KV {settings.kv_type}, batch {settings.n_batch}/{settings.n_ubatch}, "
+        f"{settings.n_threads} threads, {settings.load_mode}, {repack}{layers}",
+        width,
+    )
+    yield from _row("speed", _speed(plan), width)
+    yield ""
+    for number, reason in enumerate(plan.reasons):
+        yield from _row("" if number else "why", reason, width)
+    if plan.alternatives:
+        yield ""
+        yield from _table(plan.alternatives, width)
+
+
+def _bar(plan: Plan, width: int) -> str:
+    """The pool of free memory: what the plan takes by cause, what stays reserved, what is left."""
+    whole = max(plan.available, plan.memory.host)
+    cells = width - 2
+    text, used, taken = "", 0, 0.0
+    for mark, (name, colour) in zip(_marks(), _PARTS, strict=True):
+        taken += _in_ram(plan.memory, name)
+        end = round(cells * taken / whole) if whole else 0
+        text += click.style(mark * (end - used), fg=colour)
+        used = end
+    kept = min(cells - used, round(cells * plan.reserve / whole)) if whole else 0
+    left = cells - used - kept
+    return f"[{text}{_free() * left}{_kept() * kept}]"
+
+
+def _in_ram(memory: MemoryNeed, name: str) -> float:
+    """A part's share of the RAM; what a device holds is not told apart by cause."""
+    return float(getattr(memory, name)) * (memory.host / memory.total if memory.total else 0)
+
+
+def _speed(plan: Plan) -> str:
+    decode, prefill = plan.estimated.decode_tps, plan.estimated.prefill_tps
+    if decode is None:
+        return "unknown until `edgechat bench` measures it"
+    how = {"bandwidth": "estimated from memory bandwidth", "calibrated": "measured on this board"}
+    start = f"prefill {prefill:g}, " if prefill is not None else ""
+    return f"{start}decode {decode:g} tok/s ({how.get(plan.estimated.basis, plan.estimated.basis)})"
+
+
+def _table(alternatives: tuple[Alternative, ...], width: int) -> Iterator[str]:
+    names = [f"{item.model}:{item.quant.lower()}" for item in alternatives]
+    first = max(len(name) for name in names)
+    yield click.style(f"{'INSTEAD OF':<{first}}  {'N_CTX':>6}  {'MB':>7}  WHY NOT", bold=True)
+    for name, item in zip(names, alternatives, strict=True):
+        start = f"{name:<{first}}  {item.n_ctx:>6}  {_mb(item.total):>7}  "
+        lines = textwrap.wrap(item.why_not, max(20, width - len(start)))
+        yield start + f"\n{' ' * len(start)}".join(lines)
+
+
+def _row(label: str, text: str, width: int) -> Iterator[str]:
+    wrapped = textwrap.wrap(text, width - _LABEL_WIDTH, break_on_hyphens=False) or [""]
+    for number, line in enumerate(wrapped):
+        yield _label("" if number else label) + line
+
+
+def _label(text: str) -> str:
+    return click.style(text.ljust(_LABEL_WIDTH), fg="cyan")
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:,.0f}"
+
+
+def _marks() -> str:
+    return _BLOCKS if _can_print(_BLOCKS) else _ASCII
+
+
+def _kept() -> str:
+    return _KEPT if _can_print(_KEPT) else "x"
+
+
+def _free() -> str:
+    return _FREE if _can_print(_FREE) else "."
+
+
+def _can_print(text: str) -> bool:
+    """Whether standard output's encoding has these characters."""
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True

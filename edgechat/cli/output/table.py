@@ -1,0 +1,134 @@
+"""Tables that fit the terminal: as it gets narrower, columns go below the row, are shortened, then left out.
+
+What does not go to a terminal is printed whole. Knows nothing of what the columns mean: each says how dear it is.
+"""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from edgechat.cli.output.terminal import columns as terminal_columns
+from edgechat.plaintext import clean_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_GAP = "  "
+_BELOW = "    "
+_CUT = "…"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column and how it gives way."""
+
+    head: str
+    rank: int = 0
+    """0 stays whole; of the others the highest gives way first."""
+    least: int = 0
+    """Characters that it may be shortened to before it is left out; 0 where a part of it says nothing."""
+    is_right: bool = False
+    """Numbers stand below each other by their last digit."""
+    may_go_below: bool = False
+    """Where the row is too wide it stands on lines of its own, broken after commas."""
+
+
+def print_table(head: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows below a bold head on standard output.
+
+    Args:
+        head: the columns.
+        rows: a cell for each column; a cell may begin with blanks, and is made safe to show.
+    """
+    cleaned = [tuple(_clean(cell) for cell in row) for row in rows]
+    for number, lines in enumerate(table(head, cleaned, terminal_columns(sys.stdout))):
+        for line in lines:
+            click.echo(line if number else click.style(line, bold=True))
+
+
+def table(head: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None) -> Iterator[list[str]]:
+    """The lines of the head, then those of each row. None for ``width`` shows everything."""
+    heads = [column.head for column in head]
+    widths = [max(cells(row[at]) for row in [heads, *rows]) for at in range(len(head))]
+    shown = list(range(len(head)))
+    below: list[int] = []
+    if width is not None and _total(widths, shown) > width:
+        below = [at for at in shown if head[at].may_go_below]
+        shown = [at for at in shown if at not in below]
+        _shorten_columns(head, widths, shown, width)
+        _leave_out(head, widths, shown, width)
+    for row in [heads, *rows]:
+        lines = [_GAP.join(_padded(row[at], widths[at], is_right=head[at].is_right) for at in shown).rstrip()]
+        for at in below:
+            lines += _broken(row[at], width or 0)
+        yield lines
+
+
+def _shorten_columns(head: Sequence[Column], widths: list[int], shown: list[int], width: int) -> None:
+    for at in sorted(shown, key=lambda each: -head[each].rank):
+        excess = _total(widths, shown) - width
+        if excess > 0 and head[at].rank and head[at].least:
+            widths[at] = min(widths[at], max(widths[at] - excess, head[at].least))
+
+
+def _leave_out(head: Sequence[Column], widths: list[int], shown: list[int], width: int) -> None:
+    for at in sorted(shown, key=lambda each: -head[each].rank):
+        if head[at].rank and _total(widths, shown) > width:
+            shown.remove(at)
+
+
+def _total(widths: Sequence[int], shown: Sequence[int]) -> int:
+    return sum(widths[at] for at in shown) + len(_GAP) * (len(shown) - 1)
+
+
+def _padded(text: str, width: int, *, is_right: bool) -> str:
+    short = shortened(text, width)
+    blanks = " " * (width - cells(short))
+    return blanks + short if is_right else short + blanks
+
+
+def shortened(text: str, width: int) -> str:
+    """``text`` in ``width`` cells, cut between words where there are any; a remark in brackets at its end stays."""
+    if cells(text) <= width:
+        return text
+    remark = ""
+    if text.endswith(")") and " (" in text:
+        text, _, rest = text.rpartition(" (")
+        remark = f" ({rest}"
+    room = width - cells(remark) - 1
+    kept = text
+    while kept and cells(kept) > room:
+        kept = kept[:-1]
+    if len(kept) < len(text) and text[len(kept)] != " " and " " in kept.strip():
+        kept = kept.rpartition(" ")[0]
+    return kept.rstrip() + _CUT + remark
+
+
+def _broken(text: str, width: int) -> list[str]:
+    """A list with commas on as many lines as it takes."""
+    lines = [_BELOW]
+    for item in text.strip().split(", "):
+        start = lines[-1] + ("" if lines[-1] == _BELOW else ", ")
+        if cells(start + item) < width or lines[-1] == _BELOW:  # there may be a comma after it
+            lines[-1] = start + item
+        else:
+            lines[-1] += ","
+            lines.append(_BELOW + item)
+    return lines
+
+
+def cells(text: str) -> int:
+    """How many columns a terminal shows a text in: a Chinese or Japanese character takes two (Unicode annex 11)."""
+    return sum(
+        0 if unicodedata.combining(each) else 2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text
+    )
+
+
+def _clean(cell: str) -> str:
+    stripped = cell.lstrip(" ")
+    return " " * (len(cell) - len(stripped)) + clean_line(stripped)

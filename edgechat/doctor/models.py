@@ -1,0 +1,89 @@
+"""Findings about models: is one installed, is any damaged, and would the one in use fit the memory that is free."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from edgechat.doctor.finding import Finding, advice, ok, problem
+from edgechat.doctor.installation import STARTER
+from edgechat.engine.protocol.request import Wish
+from edgechat.engine.selection.model_choice import choose
+from edgechat.engine.state import oom_history, pressure_history
+from edgechat.errors import EdgechatError, ExitCode, StateError
+from edgechat.models.store.installed import STARTER_NAME, InstalledModel, damaged, installed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgechat.board.board import Board
+    from edgechat.config import Config
+    from edgechat.doctor.installation import Installation
+    from edgechat.models.store.installed import DamagedEntry
+    from edgechat.paths import Paths
+
+
+def findings(
+    paths: Paths, config: Config, board: Board, installation: Installation, *, is_loaded: bool
+) -> tuple[list[Finding], list[InstalledModel]]:
+    """Look at the store and the starter; the models that are there come along.
+
+    Args:
+        paths: where the store is.
+        config: the settings in force.
+        board: the machine, with the memory that is free now.
+        installation: which commands mend it.
+        is_loaded: an engine holds a model, so that free memory says nothing about whether it fits.
+    """
+    try:
+        models = installed(paths)
+        broken = damaged(paths)
+    except StateError as error:
+        if not os.path.isdir(paths.models):  # noqa: PTH112 - False where pathlib's raises
+            return [], []  # what is in the way, or a disk that is missing, is a finding of its own
+        return [problem("models", str(error), None, ExitCode.STATE)], []
+    found = [*_damaged(broken, paths), *_starter(models, installation)]
+    if not models:
+        message = "No model is installed, so nothing can be answered."
+        return [*found, problem("model", message, "edgechat models pull", ExitCode.NO_MODEL)], models
+    return [*found, _in_use(paths, config, board, is_loaded=is_loaded)], models
+
+
+def _damaged(entries: Sequence[DamagedEntry], paths: Paths) -> list[Finding]:
+    found = []
+    for entry in entries:
+        name, quant = entry.path.relative_to(paths.models).parts[:2]
+        message = f"The installed model {name}:{quant} is damaged: {entry.reason}."
+        found.append(advice("damaged-model", message, f"edgechat models pull {name}:{quant}"))
+    return found
+
+
+def _starter(models: Sequence[InstalledModel], installation: Installation) -> list[Finding]:
+    if any(model.name == STARTER_NAME for model in models):
+        if len(models) > 1:
+            return [ok("starter", f"{len(models)} models are installed, with the starter.")]
+        message = "Only the starter model is installed: 135M parameters, English only, often wrong."
+        return [advice("starter", message, "edgechat models pull")]
+    message = "The starter model is not installed; with it there is an answer even when no other model fits."
+    return [advice("starter", message, installation.install(STARTER))]
+
+
+def _in_use(paths: Paths, config: Config, board: Board, *, is_loaded: bool) -> Finding:
+    """Go the engine's own way from wish to plan, as far as it goes without loading."""
+    if is_loaded:
+        return ok("model", "A model is loaded.")
+    try:
+        choice = choose(
+            Wish(),
+            paths=paths,
+            config=config,
+            board=board,
+            offload=False,  # what fits the memory fits with a GPU all the more
+            stepped_down=oom_history.read(paths.state, board.boot_id),
+            tight=pressure_history.read(paths.state),
+        )
+    except EdgechatError as error:
+        command = "edgechat models plan" if error.exit_code == ExitCode.NO_MODEL else "edgechat models verify"
+        return problem("model", str(error), command, error.exit_code)
+    settings = choice.plan.settings
+    return ok("model", f"{choice.label} fits, with a context of {settings.n_ctx} tokens.")

@@ -1,0 +1,1 @@
+"""The decode loop: request queue, scheduler, sequences, prefill, speculative decoding, and the loaded model."""

@@ -1,0 +1,344 @@
+"""The one model that lives in an engine process: weights, context, template, and the plan they were loaded by.
+
+Loads what :mod:`edgechat.engine.selection.model_choice` chose. Dies with the process: another model is another process.
+"""
+
+from __future__ import annotations
+
+import importlib
+import resource
+import time
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from edgechat.engine.child.background import Beside
+from edgechat.engine.kv_cache.disk_cache import Ahead, Prefixes, model_key, sampled_digest
+from edgechat.engine.native.context import Context
+from edgechat.engine.native.lib import llama
+from edgechat.engine.native.model import Model
+from edgechat.engine.protocol.context_window import least_tokens
+from edgechat.engine.protocol.request import Request, Sampling
+from edgechat.engine.text.detokenizer import THINK_TAGS
+from edgechat.engine.text.prompt import Prompt, build
+from edgechat.engine.text.template_check import Vetting
+from edgechat.engine.text.tokenizer_cache import Vocabulary
+from edgechat.errors import (
+    ContextOverflowError,
+    DoesNotFitError,
+    InvalidInputError,
+    InvalidModelFileError,
+    WrongModelError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from edgechat.engine.native.vision import Picture, Vision
+    from edgechat.engine.selection.model_choice import Choice
+    from edgechat.engine.text.chat_template import ChatTemplate
+    from edgechat.engine.text.constraint import Constraint, Constraints
+    from edgechat.models.planning.plan import LoadSettings
+    from edgechat.paths import Paths
+
+
+_USUAL_PIECE = 16
+"""Bytes that every vocabulary's longest token exceeds: what is not too long by it, is by none."""
+
+
+class _Watched:
+    """A model's template under a time limit, with the model's own switch for thinking."""
+
+    def __init__(
+        self, template: ChatTemplate, watch: Callable[[], AbstractContextManager[None]], thinking_off: dict[str, bool]
+    ) -> None:
+        self._template, self._watch, self._thinking_off = template, watch, thinking_off
+
+    def render(
+        self,
+        messages: Sequence[dict[str, Any]],
+        *,
+        think: bool,
+        add_generation_prompt: bool = True,
+        tools: Sequence[dict[str, Any]] = (),
+    ) -> str:
+        switches = {name: off != think for name, off in self._thinking_off.items()}
+        with self._watch():
+            return self._template.render(
+                messages, think=think, add_generation_prompt=add_generation_prompt, switches=switches, tools=tools
+            )
+
+
+class Residence:
+    """A loaded model, ready to decode.
+
+    Raises:
+        EngineError: llama.cpp could not load it.
+        InvalidModelFileError: it cannot hold a conversation (no chat template, or one that was refused).
+    """
+
+    def __init__(
+        self, choice: Choice, paths: Paths, *, on_progress: Callable[[float], bool], is_constrained: bool = False
+    ) -> None:
+        began = time.monotonic()
+        self.choice = choice
+        self._cache = paths.cache
+        self._constraints: Constraints | None = None
+        self._vision: Vision | None = None
+        self.context: Context = None  # type: ignore[assignment]  # only while it is being made
+        settings = choice.plan.settings
+        file_digest = choice.sha256 or sampled_digest(choice.path)
+        self._vocabulary = Vocabulary(paths.cache / "vocabularies" / f"{file_digest[:32]}.pieces")
+        if is_constrained:
+            # The first answer needs it, and loading leaves a core idle.
+            self._vocabulary.begin()
+        ahead = Ahead(paths.cache / "prefixes")
+        # Jinja is imported (50 ms) while llama.cpp maps the file and needs no interpreter.
+        importing = Beside(importlib.import_module, "edgechat.engine.text.chat_template")
+        self.model = Model(choice.path, settings, on_progress=on_progress)
+        importing.join()
+        try:
+            self._furnish(settings)
+        except BaseException:
+            # A smaller plan may be tried next, in this process: it needs the memory.
+            self.close()
+            raise
+        projector = choice.mmproj
+        self.prefixes = Prefixes(
+            paths.cache / "prefixes",
+            model_key(
+                file_digest,
+                build=llama.llama_print_system_info().decode() + llama.llama_version().decode(),
+                kv_type=settings.kv_type,
+                flash_attn=settings.flash_attn,
+                projector=sampled_digest(projector) if projector is not None and projector.is_file() else "",
+                has_long_rope=self.model.has_long_rope(self.context.n_ctx),
+            ),
+            ahead=ahead,
+        )
+        self.load_s = time.monotonic() - began
+
+    def _furnish(self, settings: LoadSettings) -> None:
+        source = self._template_source()
+        vetting = Vetting(source, bos=self.model.bos_text, eos=self.model.eos_text, cache=self._cache)
+        # Creating the context takes as long as compiling the template, and neither needs the other.
+        compiling = Beside(self._compile, source)
+        try:
+            self.context = Context(self.model, settings)
+        except BaseException:
+            vetting.abandon()
+            raise
+        finally:
+            compiling.join()
+        for tags in THINK_TAGS:
+            for tag in tags:
+                self.model.spell_out(tag)
+        self._takes_system = vetting.verdict().takes_system
+        if isinstance(self._compiled, InvalidModelFileError):
+            raise self._compiled
+        self._template: ChatTemplate = self._compiled
+
+    def _compile(self, source: str) -> None:
+        from edgechat.engine.text.chat_template import ChatTemplate  # noqa: PLC0415
+
+        self._compiled: ChatTemplate | InvalidModelFileError
+        try:
+            self._compiled = ChatTemplate(source, bos=self.model.bos_text, eos=self.model.eos_text)
+        except InvalidModelFileError as error:
+            self._compiled = error
+
+    def _template_source(self) -> str:
+        if template := self.model.chat_template:
+            return template
+        start = self.model.tokenize("<|im_start|>", add_special=False, parse_special=True)
+        if len(start) == 1 and self.model.is_control(start[0]):
+            from edgechat.engine.text.chat_template import CHATML  # noqa: PLC0415
+
+            return CHATML
+        raise InvalidModelFileError(
+            f"{self.choice.path.name} carries no chat template, so it cannot hold a conversation.",
+            hint="Use an instruct model; `edgechat models plan` names one that fits.",
+        )
+
+    def prompt(
+        self,
+        request: Request,
+        watch: Callable[[], AbstractContextManager[None]],
+        look: Callable[[str], Picture] | None = None,
+    ) -> Prompt:
+        """Render and tokenize a request's conversation.
+
+        Args:
+            request: what is asked.
+            watch: entered around the template's own code.
+            look: stands for :meth:`look`, from whoever builds a request several times and remembers its pictures.
+        """
+        template = _Watched(self._template, watch, self.choice.thinking_off)
+        return build(
+            request.messages,
+            template,
+            self.model,
+            takes_system=self._takes_system,
+            think=request.think,
+            tools=request.tools,
+            look=look or self.look,
+        )
+
+    def look(self, image: str) -> Picture:
+        """Decode a picture (base64) and cut it up for the model; the dearest part of a prompt.
+
+        Raises:
+            InvalidInputError: it is none, or the model cannot look at it.
+        """
+        from edgechat.engine.protocol import images  # noqa: PLC0415 - most conversations hold none
+
+        data = images.decode(image)
+        images.check(data, "The image")
+        picture = self.vision.look(data)
+        for view in picture.views.values():
+            self.vision.check(view, self.context)
+        return picture
+
+    @property
+    def vision(self) -> Vision:
+        """The model's image encoder, loaded when the first image comes: text needs none of its memory.
+
+        Raises:
+            InvalidInputError: the model cannot see, or memory for its encoder is not free.
+            EngineError: llama.cpp is built without image input.
+        """
+        if self._vision is None:
+            projector = self.choice.mmproj
+            if projector is None:
+                raise InvalidInputError(
+                    f"{self.choice.name} cannot look at images.",
+                    hint="Leave the image out, or choose a vision model: `edgechat models plan` says which there are.",
+                )
+            _require_room(projector, self.choice.plan.reserve)
+            from edgechat.engine.native.vision import Vision  # noqa: PLC0415 - loads one more native library
+
+            settings = self.choice.plan.settings
+            self._vision = Vision(
+                projector, self.model, n_threads=settings.n_threads_batch, use_gpu=settings.n_gpu_layers > 0
+            )
+        return self._vision
+
+    def resumed(self, request: Request) -> Request:
+        """The request with the answer so far in this model's own tokens, where another model began it.
+
+        Memory may have run out in the middle of an answer and left a smaller model to finish it. Thoughts are not
+        handed on, and no new ones are had behind text that the reader has seen.
+        """
+        if request.resume_model in {None, self.choice.name}:
+            return request
+        if not request.resume_text:
+            return replace(request, resume=())
+        tokens = self.model.tokenize(request.resume_text, add_special=False, parse_special=False)
+        return replace(request, resume=tuple(tokens), think=False)
+
+    def check(self, request: Request) -> None:
+        """Refuse what would harm: parameters out of range, and token ids that llama.cpp would abort on.
+
+        Raises:
+            InvalidInputError: the request cannot be run.
+        """
+        if request.texts:
+            raise WrongModelError(
+                f"{self.choice.name} is a chat model; vectors pooled from it would find the wrong texts.",
+                hint="Embeddings need an embedding model: a GGUF file whose header names a pooling type, such as "
+                "those of bert, nomic-bert, qwen3-embedding or gemma-embedding.",
+            )
+        self.sampling(request)
+        if len(request.resume) > self.context.n_ctx:
+            raise InvalidInputError("The request resumes with more tokens than the context holds.")
+        if any(not 0 <= token < self.model.n_vocab for token in request.resume):
+            raise InvalidInputError("The request resumes with token ids that this model does not have.")
+        if request.overflow == "refuse":
+            self._check_length(request)
+
+    def _check_length(self, request: Request) -> None:
+        """Refuse by arithmetic what cannot fit: tokenizing megabytes holds up every answer."""
+        n_ctx = self.context.n_ctx
+        if least_tokens(request.messages, _USUAL_PIECE) > n_ctx:
+            least = least_tokens(request.messages, max(self._longest_piece, 1))
+            if least > n_ctx:
+                message = (
+                    f"The prompt is {least} tokens or more; the context holds {n_ctx} and needs room for an answer."
+                )
+                is_largest = n_ctx >= self.model.n_ctx_train
+                raise ContextOverflowError(least, n_ctx, message=message, is_largest=is_largest)
+
+    @cached_property
+    def _longest_piece(self) -> int:
+        """Bytes of it without white space. Looking at all takes tenths of a second, and few requests need it."""
+        pieces = (self.model.piece(token, special=True) for token in range(self.model.n_vocab))
+        return max(len(b"".join(piece.split())) for piece in pieces)
+
+    def sampling(self, request: Request) -> Sampling:
+        """The caller's parameters over the model's own over edgechat's."""
+        return Sampling.from_dict({**self.choice.sampling, **request.sampling})
+
+    def constraint(self, request: Request) -> Constraint | None:
+        """What the answer must satisfy, compiled for this vocabulary.
+
+        Raises:
+            SchemaError: it cannot be enforced.
+        """
+        if request.constraint is None:
+            return None
+        if self._constraints is None:
+            # Made when first asked for: 0.1-1 s and some megabytes that plain conversation does not need.
+            from edgechat.engine.text.constraint import Constraints  # noqa: PLC0415 - 30 ms, and only for constrained answers
+
+            self._constraints = Constraints(self._vocabulary.tokenizer(self.model), self.model.n_vocab)
+        return self._constraints.matcher(request.constraint)
+
+    def spare_memory(self) -> int:
+        """Bytes that are free now beyond what the plan needs: its mapped weights count as free and must stay.
+
+        None at all under an address-space limit, against which threads and libraries count that are yet to come.
+        """
+        if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+            return 0
+        from edgechat.board.probe.free_memory import available  # noqa: PLC0415 - few engines hold two conversations
+        from edgechat.board.source import Source  # noqa: PLC0415
+
+        plan = self.choice.plan
+        return (available(Source()) or 0) - plan.memory.mapped - plan.reserve
+
+    def forget_caches(self, *, is_idle: bool) -> None:
+        """Drop what can be made again when it is next asked for: compiled schemas and, while idle, their tokenizer."""
+        self._constraints = None
+        if is_idle:
+            self._vocabulary.forget()
+
+    def close(self) -> None:
+        """Free the context, then the model."""
+        if self._vision is not None:
+            self._vision.close()
+        if self.context is not None:
+            self.context.close()
+        self.model.close()
+
+
+_SIGHT_ALLOWANCE = 1.5
+"""Times a projector's bytes: its weights, and half as much for what encoding computes with."""
+
+
+def _require_room(projector: Path, reserve: int) -> None:
+    """Refuse before the kernel would have to end somebody.
+
+    Raises:
+        DoesNotFitError: the memory that is free does not hold the encoder.
+    """
+    from edgechat.board.probe.probe import probe  # noqa: PLC0415 - only where an image has come
+
+    need, free = int(projector.stat().st_size * _SIGHT_ALLOWANCE), probe().memory.available
+    if need > free - reserve:
+        raise DoesNotFitError(
+            f"To look at images the model needs {need / 1e6:,.0f} MB more; {free / 1e6:,.0f} MB are free and "
+            f"{reserve / 1e6:,.0f} MB of them stay reserved.",
+            hint="Close other programs, leave the image out, or choose a smaller vision model.",
+        )

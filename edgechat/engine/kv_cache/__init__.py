@@ -1,0 +1,1 @@
+"""The cells of the KV cache: allocation, prefix sharing, eviction, swap to memory, and prefixes on disk."""

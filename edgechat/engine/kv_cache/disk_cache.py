@@ -1,0 +1,237 @@
+"""Prompt prefixes whose KV cells are kept on disk: a task's instructions, a system message, a conversation.
+
+Reading 400 tokens takes a Raspberry Pi most of a minute; restoring them takes milliseconds. A file is found by a digest
+of everything its content depends on: the model file, its projector, llama.cpp's build, the cache's type, and the token
+ids themselves. What is read is checked against the digest written beside it; anything odd is deleted and computed
+again. Bounded by bytes, least recently used first. A prefix is written once, so an SD card hardly notices.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import struct
+import time
+from typing import TYPE_CHECKING
+
+from edgechat.engine.child.background import Beside
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+LIMIT_BYTES = 256 * 1024 * 1024
+MIN_TOKENS = 16
+"""Even a template's own 24 tokens take a Pi half a second to read, and restoring them a few milliseconds."""
+
+MOST_ASIDE = 4
+"""Prefixes that wait to be kept: who sends other instructions with every request must not fill a card with them."""
+
+_MOST_AHEAD = 16 * 1024 * 1024
+"""Bytes that are checked before anybody asks: to guess wrong must not hold up the loading of a model."""
+
+_SAMPLES, _SAMPLE_BYTES = 64, 4096
+_STALE_S = 3600.0
+"""An unfinished file this old was left by an engine that died."""
+
+
+class Ahead:
+    """Checks the prefix that was used last while the model is still being loaded: first requests often begin with it.
+
+    Args:
+        directory: where the prefixes lie.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._digest = ""
+        self._state: tuple[int, ...] = ()
+        with contextlib.suppress(OSError):
+            file = max(directory.glob("*.kv"), key=lambda each: each.stat().st_mtime_ns, default=None)
+            if file is not None and file.stat().st_size <= _MOST_AHEAD:
+                self._state = _state(file)
+                self._checking = Beside(self._check, file)
+
+    def digest(self, file: Path) -> str:
+        """A file's digest, which takes no time if it was computed already.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        if self._state and _state(file) == self._state:
+            self._checking.join()
+            if self._digest:
+                return self._digest
+        return _digest(file)
+
+    def _check(self, file: Path) -> None:
+        with contextlib.suppress(OSError):  # whoever asks for the file meets the error again
+            self._digest = _digest(file)
+
+
+class Prefixes:
+    """The files of one model under one set of context parameters.
+
+    Args:
+        directory: where they lie; shared by all models, since the bound is on all of them together.
+        model_key: :func:`model_key` of the resident model.
+        limit: bytes in all.
+        ahead: what has been checked already.
+    """
+
+    def __init__(
+        self, directory: Path, model_key: str, limit: int = LIMIT_BYTES, *, ahead: Ahead | None = None
+    ) -> None:
+        self._directory = directory
+        self._model_key = model_key
+        self._limit = limit
+        self._digest_of = _digest if ahead is None else ahead.digest
+        self._aside: list[Path] = []
+
+    def file_of(self, tokens: Sequence[int]) -> Path:
+        """Where the cells of exactly these tokens are, or would be, kept."""
+        digest = hashlib.sha256(self._model_key.encode() + struct.pack(f"<{len(tokens)}i", *tokens)).hexdigest()
+        return self._directory / f"{digest}.kv"
+
+    def named(self, name: str) -> Path:
+        """Where the cells of a conversation are kept, whatever its tokens are by now."""
+        digest = hashlib.sha256(f"{self._model_key} {name}".encode()).hexdigest()
+        return self._directory / f"{digest}.kv"
+
+    def read(self, file: Path, restore: Callable[[Path], list[int]]) -> list[int]:
+        """Restore a file if it is there and whole; returns its tokens, or none."""
+        seal = file.with_suffix(".sha256")
+        try:
+            expected = seal.read_text().strip()
+            is_whole = self._digest_of(file) == expected
+        except FileNotFoundError:
+            return []
+        except OSError:
+            return []  # a card that cannot be read costs the time to compute the prefix again
+        tokens = restore(file) if is_whole else []
+        if tokens:
+            with contextlib.suppress(OSError):
+                os.utime(file)
+        else:
+            self._remove(file)
+        return tokens
+
+    def write(self, file: Path, save: Callable[[Path], bool]) -> None:
+        """Keep cells under a name, atomically, and make room. A full disk leaves everything as it was."""
+        if self._save(file, save):
+            self._seal(file)
+
+    def set_aside(self, file: Path, save: Callable[[Path], bool]) -> None:
+        """Save cells that will soon be others, without waiting for the disk: :meth:`settle` keeps them."""
+        if len(self._aside) < MOST_ASIDE and file not in self._aside and not file.exists() and self._save(file, save):
+            self._aside.append(file)
+
+    def settle(self) -> None:
+        """Keep what was set aside; for when nobody waits, since a card may take a second for it."""
+        for file in self._aside:
+            self._seal(file)
+        self._aside.clear()
+
+    def _save(self, file: Path, save: Callable[[Path], bool]) -> bool:
+        temporary = _unfinished(file)
+        is_saved = False
+        with contextlib.suppress(OSError):
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            is_saved = save(temporary)
+        if not is_saved:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        return is_saved
+
+    def _seal(self, file: Path) -> None:
+        temporary, seal = _unfinished(file), file.with_suffix(".sha256")
+        try:
+            digest = _digest(temporary, sync=True)
+            # Without its seal a file is not read, so a crash between these lines costs the prefix and nothing else.
+            seal.unlink(missing_ok=True)
+            temporary.replace(file)
+            seal.write_text(digest)
+            self._make_room(file)
+        except OSError:
+            self._remove(file)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+    def _make_room(self, kept: Path) -> None:
+        files = sorted(
+            ((each.stat().st_mtime, each.stat().st_size, each) for each in self._directory.glob("*.kv")), reverse=True
+        )
+        total = 0
+        for _, size, file in files:
+            total += size
+            if total > self._limit and file != kept:
+                self._remove(file)
+        for left in self._directory.glob("*.new"):
+            if time.time() - left.stat().st_mtime > _STALE_S:
+                left.unlink(missing_ok=True)
+
+    @staticmethod
+    def _remove(file: Path) -> None:
+        with contextlib.suppress(OSError):
+            file.with_suffix(".sha256").unlink(missing_ok=True)
+            file.unlink(missing_ok=True)
+
+
+def _unfinished(file: Path) -> Path:
+    """Where a file's content stands until it is whole."""
+    return file.with_suffix(f".{os.getpid()}.new")
+
+
+def _state(file: Path) -> tuple[int, ...]:
+    """What changes with a file's content."""
+    facts = file.stat()
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
+def _digest(file: Path, *, sync: bool = False) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as content:
+        while block := content.read(1 << 20):
+            digest.update(block)
+        if sync:
+            os.fsync(content.fileno())
+    return digest.hexdigest()
+
+
+def model_key(
+    file_digest: str, *, build: str, kv_type: str, flash_attn: bool, projector: str = "", has_long_rope: bool = False
+) -> str:
+    """What kept cells depend on, beside their tokens.
+
+    The length of the context is no part of it: cells are the same in a longer one, and a change of ``--ctx`` must not
+    lose them all. What LongRoPE makes of it is.
+
+    Args:
+        file_digest: the model file's SHA-256 where an install recorded one, else :func:`sampled_digest`.
+        build: llama.cpp's version and system information, since kernels differ in their last bits.
+        kv_type: type of the KV cache.
+        flash_attn: whether flash attention computed the cells.
+        projector: a digest of the file that turns pictures into cells; ``""`` where there is none.
+        has_long_rope: whether the context is longer than the one that the file's header names as the original
+            (``rope.scaling.original_context_length``): llama.cpp then turns positions by LongRoPE's long factors, where
+            the model has them, instead of the short ones (``llama_model::get_rope_factors``).
+    """
+    parts = [file_digest, build, kv_type, str(flash_attn)]
+    parts += [f"projector {projector}"] if projector else []
+    parts += ["long rope"] if has_long_rope else []
+    return "\n".join(parts)
+
+
+def sampled_digest(file: Path) -> str:
+    """A digest for files that nobody hashed: size, time of change, and samples spread over all of it.
+
+    Hashing a gigabyte takes a Pi five seconds at every start; a replaced file differs in size, time or any sample.
+    """
+    facts = file.stat()
+    digest = hashlib.sha256(f"{facts.st_size} {facts.st_mtime_ns} {facts.st_ino}".encode())
+    with file.open("rb") as content:
+        for number in range(_SAMPLES):
+            content.seek(facts.st_size * number // _SAMPLES)
+            digest.update(content.read(_SAMPLE_BYTES))
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""What crosses the socket between front ends and engine: frames, requests, events, errors."""

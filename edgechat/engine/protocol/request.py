@@ -1,0 +1,287 @@
+"""What a client asks the engine for: plain data that travels as JSON. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+from edgechat.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+DEFAULT_MAX_TOKENS = 1024
+"""Longest answer unless the caller says otherwise; KV cells for it are reserved before the answer starts."""
+
+ROLES = ("system", "user", "assistant", "tool")
+
+OVERFLOWS = ("refuse", "trim", "summarize")
+"""What may become of a conversation that has outgrown the context."""
+
+_WHOLE = ("top_k", "seed")
+
+MAX_STOPS, MAX_STOP_LENGTH = 32, 1024
+"""Stop strings are looked for after every token of every answer: their number and length, in characters, end here."""
+
+MAX_IMAGES = 8
+"""In one request; each takes some hundred cells of the context, and seconds of encoding on a board."""
+
+MAX_TEXTS = 2048
+"""To embed in one request, as with OpenAI."""
+
+MAX_TIMEOUT_S = 1e8
+"""Three years; the kernel's own clocks do not take much more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Sampling parameters; the defaults are edgechat's for every model without its own.
+
+    Raises:
+        InvalidInputError: a value is out of its range.
+    """
+
+    temperature: float = 0.7
+    """0 decodes greedily."""
+    top_k: int = 40
+    top_p: float = 0.95
+    min_p: float = 0.05
+    repeat_penalty: float = 1.0
+    seed: int | None = None
+    """None draws one; the result says which."""
+
+    def __post_init__(self) -> None:
+        checks = (
+            ("temperature", 0 <= self.temperature <= 5, "0 to 5"),
+            ("top_k", 0 <= self.top_k < 1 << 31, "0 or more, below 2147483648"),
+            ("top_p", 0 < self.top_p <= 1, "above 0, up to 1"),
+            ("min_p", 0 <= self.min_p < 1, "0 or more, below 1"),
+            ("repeat_penalty", 0.5 <= self.repeat_penalty <= 2, "0.5 to 2"),
+            ("seed", self.seed is None or 0 <= self.seed < 1 << 32, "0 to 4294967295"),
+        )
+        for name, is_good, allowed in checks:
+            if not is_good:
+                raise InvalidInputError(f"{name} is {getattr(self, name)}; it must be {allowed}.")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, object]) -> Sampling:
+        """Parameters from a request or a manifest.
+
+        Raises:
+            InvalidInputError: an unknown name, or a value that is not a number.
+        """
+        for name, value in values.items():
+            if name not in cls.__slots__:
+                hint = f"Known: {', '.join(cls.__slots__)}."
+                raise InvalidInputError(f"There is no sampling parameter {name!r}.", hint=hint)
+            if not _is_number(value) or (isinstance(value, float) and not math.isfinite(value)):
+                raise InvalidInputError(f"{name} is {value!r}; it must be a number.")
+            if name in _WHOLE and value != int(value):
+                raise InvalidInputError(f"{name} is {value!r}; it must be a whole number.")
+        whole = {name: int(values[name]) for name in _WHOLE if name in values}  # type: ignore[call-overload]
+        return cls(**{**values, **whole})
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: str
+    content: str
+    images: tuple[str, ...] = ()
+    """Image files in base64 (:mod:`edgechat.engine.protocol.images`), shown to the model before the text."""
+    tool_calls: tuple[dict[str, Any], ...] = ()
+    """Of the assistant: ``{"function": {"name": ..., "arguments": {...}}}``, as templates know them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Which model a client wants resident; None means: whatever the machine's owner chose."""
+
+    model: str | None = None
+    """A name, or the absolute path of a file: the engine does not share its client's working directory."""
+    n_ctx: int | None = None
+    exact: bool = False
+    """The pin of ``models use`` is meant to the letter: what changes answers does not give way to memory."""
+
+    @classmethod
+    def of(cls, model: str | None, n_ctx: int | None = None, *, exact: bool = False) -> Wish:
+        """A wish as a person writes it: paths may be relative or begin with ``~``."""
+        if model and is_path(model):
+            model = os.path.abspath(os.path.expanduser(model))  # noqa: PTH100, PTH111 - pathlib costs a warm client 3 ms
+        return cls(model, n_ctx, exact)
+
+
+def is_path(model: str) -> bool:
+    """True when a model is named by its file rather than by a name."""
+    return model.lower().endswith(".gguf") or model.startswith(("/", "./", "../", "~"))
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One answer to generate.
+
+    Raises:
+        InvalidInputError: a field is out of range, or a role is unknown.
+    """
+
+    messages: tuple[Message, ...]
+    wish: Wish = Wish()
+    sampling: dict[str, float | int] = field(default_factory=dict)
+    """Only what the caller set; the rest comes from the model's own defaults, then edgechat's."""
+    max_tokens: int | None = None
+    """None means :data:`DEFAULT_MAX_TOKENS`, or less where the context is nearly full."""
+    stop: tuple[str, ...] = ()
+    think: bool = False
+    """Let a model that can think do so; its thoughts arrive on their own channel."""
+    timeout_s: float | None = None
+    """The engine gives the slot back after this long, whatever the client does."""
+    constraint: dict[str, Any] | None = None
+    """``{"json_schema": {...}}``, ``{"regex": "..."}``, ``{"choices": [...]}`` or ``{"tool_call": {...}}`` (text, or a
+    call by this schema): the answer satisfies it, or it is an error."""
+    tools: tuple[dict[str, Any], ...] = ()
+    """What the model may call, as OpenAI describes it; the model's own template says it to the model."""
+    keep: str | None = None
+    """Name under which the KV cells of this conversation are kept on disk when the answer is done, and found again."""
+    overflow: str = "refuse"
+    """What happens when the messages do not fit: an error, or the oldest are left out, with or without a summary in
+    their place (:mod:`edgechat.engine.protocol.context_window`)."""
+    summary: str = ""
+    """Stands for the messages that are left out, where a client has had them summarized."""
+    is_batch: bool = False
+    """Nobody watches: it begins when no interactive request waits, is read after them, and leaves room for more."""
+    speculate: bool = True
+    """Let tokens be guessed from what stands before and checked several at a time, where that is faster. It changes no
+    choice of the model's; off for measuring."""
+    resume: tuple[int, ...] = ()
+    """Token ids already received: generation goes on behind them."""
+    resume_model: str | None = None
+    """The name of the model that these ids belong to; any other goes on behind ``resume_text`` instead."""
+    resume_text: str = ""
+    """The answer so far, without thoughts."""
+    texts: tuple[str, ...] = ()
+    """In place of messages: what an embedding model makes a vector of, each."""
+
+    def __post_init__(self) -> None:
+        if self.texts:
+            self._check_texts()
+        elif not self.messages:
+            raise InvalidInputError("There is nothing to answer: the conversation is empty.")
+        for message in self.messages:
+            if message.role not in ROLES:
+                raise InvalidInputError(f"Unknown role {message.role!r}.", hint=f"Use one of {', '.join(ROLES)}.")
+        if sum(len(message.images) for message in self.messages) > MAX_IMAGES:
+            raise InvalidInputError(f"A request holds at most {MAX_IMAGES} images.")
+        if self.overflow not in OVERFLOWS:
+            raise InvalidInputError(f"overflow is {self.overflow!r}; it must be one of {', '.join(OVERFLOWS)}.")
+        if self.max_tokens is not None and self.max_tokens < 1:
+            raise InvalidInputError(f"-n is {self.max_tokens}; an answer has at least one token.")
+        if self.timeout_s is not None and not 0 < self.timeout_s <= MAX_TIMEOUT_S:
+            raise InvalidInputError(f"--timeout is {self.timeout_s}; it must be above 0, up to {MAX_TIMEOUT_S:.0f} s.")
+        if self.wish.n_ctx is not None and self.wish.n_ctx < 1:
+            raise InvalidInputError(f"--ctx is {self.wish.n_ctx}; a context has at least one token.")
+        if len(self.stop) > MAX_STOPS or any(len(text) > MAX_STOP_LENGTH for text in self.stop):
+            raise InvalidInputError(f"At most {MAX_STOPS} stop strings of {MAX_STOP_LENGTH} characters are looked for.")
+        if any(not 0 <= token < 1 << 31 for token in self.resume):
+            raise InvalidInputError("An answer cannot go on behind token ids that no vocabulary has.")
+
+    def _check_texts(self) -> None:
+        if self.messages:
+            raise InvalidInputError("A request holds messages to answer or texts to embed, not both.")
+        if len(self.texts) > MAX_TEXTS:
+            raise InvalidInputError(f"There are {len(self.texts)} texts; one request embeds at most {MAX_TEXTS}.")
+        for number, text in enumerate(self.texts, 1):
+            if not text:
+                raise InvalidInputError(f"Text {number} of {len(self.texts)} is empty; nothing can be found by it.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Request:
+        """Inverse of :meth:`to_dict`.
+
+        Raises:
+            InvalidInputError: a field is missing, unknown or of the wrong type.
+        """
+        for name, is_right in _FIELDS.items():
+            if name in data and not is_right(data[name]):
+                raise InvalidInputError(f"The request is malformed: {name} is not what it should be.")
+        try:
+            fields = dict(data)
+            fields["messages"] = tuple(
+                Message(**{**message, **{name: tuple(message.get(name, ())) for name in ("images", "tool_calls")}})
+                for message in fields["messages"]
+            )
+            fields["wish"] = Wish(**fields.get("wish", {}))
+            fields["stop"] = tuple(fields.get("stop", ()))
+            fields["tools"] = tuple(fields.get("tools", ()))
+            fields["resume"] = tuple(fields.get("resume", ()))
+            fields["texts"] = tuple(fields.get("texts", ()))
+            request = cls(**fields)
+        except (KeyError, TypeError) as error:
+            raise InvalidInputError(f"The request is malformed: {error}.") from error
+        Sampling.from_dict(request.sampling)
+        return request
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_message(value: object) -> bool:
+    if not isinstance(value, dict):
+        return False
+    images, calls = value.get("images", ()), value.get("tool_calls", ())
+    return (
+        all(isinstance(each, str) for name, each in value.items() if name not in {"images", "tool_calls"})
+        and _each(lambda each: isinstance(each, str))(images)
+        and _each(_is_call)(calls)
+    )
+
+
+def _is_call(value: object) -> bool:
+    function = value.get("function") if isinstance(value, dict) else None
+    return isinstance(function, dict) and isinstance(function.get("name"), str)
+
+
+def _is_wish(value: object) -> bool:
+    if not isinstance(value, dict):
+        return False
+    model, n_ctx = value.get("model"), value.get("n_ctx")
+    is_named = (model is None or isinstance(model, str)) and (n_ctx is None or _is_whole(n_ctx))
+    return is_named and isinstance(value.get("exact", False), bool)
+
+
+def _each(is_right: Callable[[object], bool]) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, (list, tuple)) and all(map(is_right, value))
+
+
+_FIELDS: dict[str, Callable[[object], bool]] = {
+    "messages": _each(_is_message),
+    "wish": _is_wish,
+    "sampling": lambda value: isinstance(value, dict),
+    "max_tokens": lambda value: value is None or _is_whole(value),
+    "stop": _each(lambda value: isinstance(value, str)),
+    "think": lambda value: isinstance(value, bool),
+    "timeout_s": lambda value: value is None or _is_number(value),
+    "constraint": lambda value: value is None or isinstance(value, dict),
+    "tools": _each(_is_call),
+    "keep": lambda value: value is None or isinstance(value, str),
+    "overflow": lambda value: isinstance(value, str),
+    "summary": lambda value: isinstance(value, str),
+    "is_batch": lambda value: isinstance(value, bool),
+    "speculate": lambda value: isinstance(value, bool),
+    "resume": _each(_is_whole),
+    "resume_model": lambda value: value is None or isinstance(value, str),
+    "resume_text": lambda value: isinstance(value, str),
+    "texts": _each(lambda value: isinstance(value, str)),
+}
+"""What a frame may hold: another program wrote it, and a wrong type must not reach llama.cpp."""

@@ -1,0 +1,312 @@
+"""From a conversation to token ids, such that nothing a user wrote can become a control token.
+
+The template decides where roles begin and end; it is tokenized with control tokens recognised. A control token's
+spelling inside a message is taken out before rendering, put back behind it, and tokenized as plain text. Messages are
+otherwise left in one piece with the template's text, because SentencePiece vocabularies prefix a space to each piece.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from edgechat.engine.kv_cache.allocator import common_prefix
+from edgechat.engine.text.detokenizer import open_thought
+from edgechat.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from edgechat.engine.native.vision import Picture, View
+    from edgechat.engine.protocol.request import Message
+
+
+_EDGE = 128
+"""Characters at either end of a message that could be part of a control token; the longest known one has 40."""
+
+_WINDOW = 4096
+"""Characters looked through at once: llama.cpp's search for control tokens takes the square of their number (31 s for
+100,000 in one text, 0.1 s in windows)."""
+
+
+_OTHER_QUESTION = "\N{WHITE SQUARE}"
+"""Nobody begins a question with it, so the common part ends where the question begins."""
+
+
+class Tokenizer(Protocol):
+    """The part of a model's vocabulary that prompts need."""
+
+    @property
+    def bos_text(self) -> str:
+        """The beginning-of-sequence token as templates spell it."""
+
+    @property
+    def adds_bos(self) -> bool:
+        """True when a prompt must begin with BOS."""
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        """Token ids of a text."""
+
+    def is_control(self, token: int) -> bool:
+        """True for tokens that steer the model."""
+
+    def text_of(self, token: int) -> str:
+        """A token's spelling."""
+
+
+class Template(Protocol):
+    """What renders a conversation."""
+
+    def render(
+        self,
+        messages: Sequence[dict[str, Any]],
+        *,
+        think: bool,
+        add_generation_prompt: bool = True,
+        tools: Sequence[dict[str, Any]] = (),
+    ) -> str:
+        """The prompt text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A conversation ready to be decoded."""
+
+    tokens: tuple[int, ...]
+    n_static: int
+    """Leading tokens that do not depend on the question, when they are enough to be worth keeping; else 0."""
+    open_thought: str | None
+    """Closing tag of a thought that the template has opened for the model, or None."""
+    views: Mapping[int, View] = field(default_factory=dict)
+    """What the negative ids among the tokens stand for, by the index of each one's first."""
+
+    @property
+    def n_cells(self) -> int:
+        """KV cells that the prompt fills; more than positions where a picture's rows and columns share some."""
+        return len(self.tokens) + sum(view.beyond for view in self.views.values())
+
+
+def _blind(_image: str) -> Picture:
+    raise InvalidInputError("This model cannot look at images.", hint="Leave the image out, or take a vision model.")
+
+
+def build(
+    messages: Sequence[Message],
+    template: Template,
+    tokenizer: Tokenizer,
+    *,
+    takes_system: bool,
+    think: bool,
+    tools: Sequence[dict[str, Any]] = (),
+    look: Callable[[str], Picture] = _blind,
+) -> Prompt:
+    """Render and tokenize a conversation; ``look`` turns an image of it into tokens.
+
+    Raises:
+        InvalidInputError: the template rejects the conversation or has no place for its tools, or an image cannot be
+            looked at.
+        TemplateError: the template fails.
+    """
+    pictures = [[look(image) for image in message.images] for message in messages]
+    turns: list[dict[str, Any]] = [
+        {"role": m.role, "content": m.content, **({"tool_calls": list(m.tool_calls)} if m.tool_calls else {})}
+        for m in messages
+    ]
+    render = partial(
+        _render, template=template, tokenizer=tokenizer, takes_system=takes_system, think=think, tools=tools, spelled={}
+    )
+    tokens, tail = render(turns, pictures)
+    n_static = 0
+    if [m.role for m in messages] in (["user"], ["system", "user"]):
+        # What the same instructions have in common with another question is what does not depend on it.
+        n_static = common_prefix(tokens, render([*turns[:-1], {"role": "user", "content": _OTHER_QUESTION}], [])[0])
+    return Prompt(tokens, n_static, open_thought(tail), _views(tokens, pictures))
+
+
+def _views(tokens: tuple[int, ...], pictures: list[list[Picture]]) -> dict[int, View]:
+    """The views of the pictures by their place among the tokens.
+
+    Raises:
+        InvalidInputError: the template left a picture out.
+    """
+    views = {first: view for seen in pictures for picture in seen for first, view in picture.views.items()}
+    if not views:
+        return {}
+    found = {i: views[token] for i, token in enumerate(tokens) if token in views}
+    if len({id(view) for view in found.values()}) < len(views):
+        raise InvalidInputError("The model's chat template leaves images out.", hint="Ask with a vision model.")
+    return found
+
+
+def _render(
+    turns: list[dict[str, Any]],
+    pictures: list[list[Picture]],
+    *,
+    template: Template,
+    tokenizer: Tokenizer,
+    takes_system: bool,
+    think: bool,
+    tools: Sequence[dict[str, Any]] = (),
+    spelled: dict[str, set[str]],
+) -> tuple[tuple[int, ...], str]:
+    """Token ids, and the end of the text they were made from."""
+    disguise = _Disguise(tokenizer, spelled)
+    turns = [dict(turn) for turn in turns]
+    for turn, seen in zip(turns, pictures, strict=False):
+        turn["content"] = "".join(map(disguise.show, seen)) + turn["content"]
+    turns = [dict(turn) for turn in (turns if takes_system else _fold_system(turns))]
+    for turn in turns:
+        turn["content"] = disguise.hide(turn["content"])
+        if "tool_calls" in turn:
+            turn["tool_calls"] = disguise.hide_all(turn["tool_calls"])
+    disguise.guard_seams(turns)
+    tools = disguise.hide_all(list(tools))
+    text = template.render(turns, think=think, tools=tools)
+    _require_tools(text, turns, tools)
+    return tuple(disguise.tokenize(text)), text[-64:]
+
+
+def _require_tools(text: str, turns: list[dict[str, Any]], tools: Sequence[dict[str, Any]]) -> None:
+    """See that the model gets to know of the tools, of what was called and of what came back."""
+    names = [each["function"]["name"] for each in tools]
+    calls = [call["function"]["name"] for turn in turns for call in turn.get("tool_calls", ())]
+    results = [turn["content"].strip() for turn in turns if turn["role"] == "tool"]
+    if not all(each in text for each in (*names, *calls, *results)):
+        raise InvalidInputError(
+            "The model's chat template has no place for tools.",
+            hint="Ask without tools, or take a model that knows them.",
+        )
+
+
+def _fold_system(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Put system messages in front of the user message that follows, for templates that have no place for them."""
+    folded: list[dict[str, Any]] = []
+    pending = ""
+    for turn in turns:
+        if turn["role"] == "system":
+            pending += turn["content"] + "\n\n"
+        elif turn["role"] == "user" and pending:
+            folded.append({"role": "user", "content": pending + turn["content"]})
+            pending = ""
+        else:
+            folded.append(turn)
+    if pending:
+        folded.append({"role": "user", "content": pending.rstrip()})
+    return folded
+
+
+class _Disguise:
+    """Takes control tokens' spellings out of messages before they are rendered, and puts them back as plain text."""
+
+    def __init__(self, tokenizer: Tokenizer, spelled: dict[str, set[str]]) -> None:
+        self._tokenizer = tokenizer
+        self._spelled = spelled
+        """By a text the control tokens that it would become: instructions are looked through once, rendered twice."""
+        # Unlike any spelling a user could guess, and without whitespace that templates trim.
+        self._nonce = os.urandom(8).hex()
+        self._numbers: dict[str, int] = {}
+        """What was taken out, by the number that its placeholder carries."""
+        self._pictures: list[Picture] = []
+
+    def hide(self, text: str) -> str:
+        """``text`` with a placeholder for each spelling of a control token."""
+        parts = self._cut(text)
+        parts[1::2] = map(self._placeholder, parts[1::2])
+        return "".join(parts)
+
+    def show(self, picture: Picture) -> str:
+        """A placeholder for a picture's tokens."""
+        self._pictures.append(picture)
+        return f"{self._nonce}.p{len(self._pictures) - 1}."
+
+    def hide_all(self, value: Any) -> Any:
+        """:meth:`hide` for every text in a JSON value, names included."""
+        if isinstance(value, str):
+            return self.hide(value)
+        if isinstance(value, dict):
+            return {self.hide(name): self.hide_all(each) for name, each in value.items()}
+        return [self.hide_all(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+    def _cut(self, text: str) -> list[str]:
+        """Plain text and control tokens' spellings by turns; plain at both ends."""
+        parts = [text]
+        while True:
+            # One more look after each cut, since one spelling may have hidden another; each look is one pass.
+            spellings = self._spellings("\n".join(parts[::2]))
+            if not spellings:
+                return parts
+            # Of spellings that begin alike the longest goes first.
+            pattern = re.compile(f"({'|'.join(map(re.escape, sorted(spellings, key=len, reverse=True)))})")
+            finer: list[str] = []
+            for i, part in enumerate(parts):
+                finer += [part] if i % 2 else pattern.split(part)
+            if len(finer) == len(parts):
+                return parts
+            parts = finer
+
+    def _spellings(self, text: str) -> set[str]:
+        """Control tokens that ``text`` would become, as they are spelled in it."""
+        if text in self._spelled:
+            return self._spelled[text]
+        found: set[str] = set()
+        for start in range(0, len(text), _WINDOW):
+            window = text[start : start + _WINDOW + _EDGE]
+            tokens = set(self._tokenizer.tokenize(window, add_special=False, parse_special=True))
+            names = {self._tokenizer.text_of(token) for token in tokens if self._tokenizer.is_control(token)}
+            found |= {name for name in names if name and name in window}
+        self._spelled[text] = found
+        return found
+
+    def _placeholder(self, hidden: str) -> str:
+        number = self._numbers.setdefault(hidden, len(self._numbers))
+        return f"{self._nonce}.{number}."
+
+    def guard_seams(self, turns: list[dict[str, Any]]) -> None:
+        """Keep messages that a template puts side by side from spelling a control token together."""
+        stripped = [turn["content"].strip() for turn in turns]
+        edges = [text if len(text) <= 2 * _EDGE else f"{text[:_EDGE]}\n{text[-_EDGE:]}" for text in stripped]
+        # A template may also repeat them all, or each of them.
+        if not any(self._spellings("".join(row)) for row in (edges * 2, [2 * edge for edge in edges])):
+            return
+        for turn in turns:
+            text = turn["content"].rstrip()
+            if text and not re.search(rf"{self._nonce}\.p?\d+\.$", text):
+                turn["content"] = text[:-1] + self._placeholder(text[-1]) + turn["content"][len(text) :]
+
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids of a rendered conversation; what was hidden is plain text."""
+        tokenizer = self._tokenizer
+        # A template that spells BOS itself must not get a second one; EOS has no place at the end of any prompt.
+        adds_bos = tokenizer.adds_bos and not (tokenizer.bos_text and text.startswith(tokenizer.bos_text))
+        tokens = tokenizer.tokenize("", add_special=True, parse_special=False)[:1] if adds_bos else []
+        # Nothing hidden as a rule, and to compile the expression takes as long as to tokenize a question.
+        head, *rest = re.split(rf"{self._nonce}\.(p?\d{{1,9}})\.", text) if self._nonce in text else (text,)
+        tokens += tokenizer.tokenize(head, add_special=False, parse_special=True)
+        hidden = dict(enumerate(self._numbers))
+        known: dict[tuple[str, bool], list[int]] = {}
+        for number, tail in zip(rest[::2], rest[1::2], strict=True):
+            pieces = [(tail, True)]
+            if number.startswith("p"):
+                tokens += self._pictures[int(number[1:])].tokens
+            else:
+                # A number that was never given out is the template's own text.
+                pieces.insert(0, (hidden.get(int(number), number), False))
+            for piece, is_ours in pieces:
+                if (piece, is_ours) not in known:
+                    known[piece, is_ours] = _continue(tokenizer, piece, parse_special=is_ours)
+                tokens += known[piece, is_ours]
+        return tokens
+
+
+def _continue(tokenizer: Tokenizer, text: str, *, parse_special: bool) -> list[int]:
+    """Tokens of a text that continues another, without the space that SentencePiece puts before a beginning."""
+    if not text:
+        return []
+    lead = tokenizer.tokenize("\n", add_special=False, parse_special=False)
+    both = tokenizer.tokenize("\n" + text, add_special=False, parse_special=parse_special)
+    if both[: len(lead)] == lead:
+        return both[len(lead) :]
+    return tokenizer.tokenize(text, add_special=False, parse_special=parse_special)

@@ -1,0 +1,114 @@
+"""Locks of the model store: ``flock``, so that the kernel drops them with the process, however it ends.
+
+A lock file is only ever removed by the one who holds it exclusively, and whoever gets a lock checks that the file is
+still the one at that path: a lock on a file that was removed in the meantime protects nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+from typing import TYPE_CHECKING
+
+from edgechat.errors import ModelNotFoundError
+from edgechat.files import PRIVATE_FILE, is_at, state_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+IN_USE = "lock"
+"""Name of the lock file beside each installed model: shared while it is loaded, exclusive while it is removed."""
+
+
+class Lock:
+    """One held lock. Close it, or leave its ``with`` block, to let go; it goes with the process in any case."""
+
+    def __init__(self, handle: int, path: Path) -> None:
+        self._handle = handle
+        self.path = path
+
+    def close(self, *, remove: bool = False) -> None:
+        """Let go; ``remove`` deletes the lock file first (only for an exclusive lock)."""
+        if self._handle < 0:
+            return
+        if remove:
+            self.path.unlink(missing_ok=True)
+        os.close(self._handle)
+        self._handle = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def try_lock(path: Path, *, shared: bool = False) -> Lock | None:
+    """Take the lock at ``path`` if nobody is in the way, else None. An exclusive lock creates the file.
+
+    Raises:
+        FileNotFoundError: there is no such file (shared lock only, which needs no more than the right to read).
+        StateError: the lock file cannot be opened.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC if shared else os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    while True:
+        try:
+            handle = os.open(path, flags, PRIVATE_FILE)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise state_error("lock", path, error) from error
+        try:
+            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            if is_at(handle, path):
+                return Lock(handle, path)
+        except OSError as error:
+            os.close(handle)
+            if error.errno in {errno.EWOULDBLOCK, errno.EACCES}:
+                return None
+            raise state_error("lock", path, error) from error
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)  # its last owner removed the file: open the new one
+
+
+def lock(path: Path, *, waiting: Callable[[], None] | None = None, poll_s: float = 0.1) -> Lock:
+    """Take the lock at ``path``, waiting for it; ``waiting`` is called once when there is somebody to wait for.
+
+    Polls instead of blocking in the kernel, so that Ctrl-C works everywhere.
+    """
+    if (held := try_lock(path)) is not None:
+        return held
+    if waiting is not None:
+        waiting()
+    while (held := try_lock(path)) is None:
+        time.sleep(poll_s)
+    return held
+
+
+def hold(model: Path) -> Lock:
+    """Keep an installed model file from being removed while it is loaded.
+
+    A file that the store did not lay out is locked itself, which harms nobody and keeps one way of doing it.
+
+    Raises:
+        ModelNotFoundError: the file is not there, or is being removed at this moment.
+        StateError: the lock cannot be read.
+    """
+    path = model.parent / IN_USE
+    try:
+        held = try_lock(path if path.exists() else model, shared=True)
+    except FileNotFoundError:
+        held = None
+    if held is None or not model.exists():
+        raise ModelNotFoundError(f"{model} has been removed.", hint="See what there is: edgechat models list")
+    return held

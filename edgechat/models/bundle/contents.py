@@ -1,0 +1,137 @@
+"""What a bundle holds, as its signed ``bundle.json`` tells it.
+
+A bundle is a TUF repository in a directory::
+
+    metadata/N.root.json … timestamp.json N.snapshot.json N.targets.json
+    targets/SHA256.NAME                    bundle.json and the models' files, in parts below FAT32's 4 GiB
+
+Text and values only: ``export.py`` writes bundles, ``carry.py`` takes them in.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from edgechat.models.catalog.licences import Acceptance
+from edgechat.models.store.install import Facts
+from edgechat.models.store.installed import valid_name, valid_quant
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TARGETS = "targets"
+CONTENT = "bundle.json"
+CONTENT_FORMAT = 1
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,180}\.gguf")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedFile:
+    """One file of a model and the targets it is made of, in order."""
+
+    role: str
+    name: str
+    bytes: int
+    sha256: str
+    parts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedModel:
+    """One model of a bundle."""
+
+    name: str
+    quant: str
+    source: str
+    files: tuple[CarriedFile, ...]
+    facts: Facts = field(default_factory=Facts)
+
+    @property
+    def label(self) -> str:
+        """``NAME:QUANT``."""
+        return f"{self.name}:{self.quant}"
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A whole bundle. What another version adds beside these fields is left alone."""
+
+    models: tuple[CarriedModel, ...]
+    acceptances: tuple[Acceptance, ...] = ()
+
+
+def stored_name(path: str, sha256: str) -> str:
+    """Where a target lies below ``targets/`` (TUF's consistent snapshots)."""
+    return f"{sha256}.{path}"
+
+
+def to_json(content: Content) -> bytes:
+    """``bundle.json``."""
+    value = {"format": CONTENT_FORMAT, **asdict(content)}
+    return json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True).encode()
+
+
+def from_json(text: bytes) -> Content:
+    """The content that ``bundle.json`` tells, every name in it fit to be a file's name.
+
+    Raises:
+        ValueError: it is of another format, incomplete, or names something that could leave the store.
+    """
+    try:
+        value: Any = json.loads(text)
+        if value["format"] != CONTENT_FORMAT:
+            raise ValueError("it was made by a version of edgechat that this one does not understand")
+        models = tuple(_model(item) for item in value["models"])
+        accepted = tuple(Acceptance(str(a["licence"]), str(a["terms"]), str(a["model"])) for a in value["acceptances"])
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError("its list of models is incomplete") from error
+    labels = [model.label.casefold() for model in models]
+    if len(set(labels)) < len(labels):
+        raise ValueError("two of its models differ by upper and lower case only")
+    return Content(models, accepted)
+
+
+def _model(value: Any) -> CarriedModel:  # noqa: ANN401 - parsed JSON
+    facts: Mapping[str, Any] = value["facts"]
+    model = CarriedModel(
+        name=str(value["name"]),
+        quant=str(value["quant"]),
+        source=str(value["source"]),
+        files=tuple(_file(item) for item in value["files"]),
+        facts=Facts(
+            languages=tuple(map(str, facts["languages"])),
+            licence=str(facts["licence"]),
+            sampling={str(key): float(number) for key, number in facts["sampling"].items()},
+            thinking={str(key): bool(switch) for key, switch in facts["thinking"].items()},
+            prompts={str(key): str(prompt) for key, prompt in facts["prompts"].items()},
+            n_ctx_max=None if facts["n_ctx_max"] is None else int(facts["n_ctx_max"]),
+        ),
+    )
+    if not valid_name(model.name) or not valid_quant(model.quant):
+        raise ValueError(f"{model.label!r} cannot be the name of a model")
+    roles = [file.role for file in model.files]
+    if roles not in (["model"], ["model", "mmproj"]):
+        raise ValueError(f"{model.label} has not the files of a model")
+    names = {file.name.casefold() for file in model.files}
+    if len(names) < len(roles):
+        raise ValueError(f"two files of {model.label} differ by upper and lower case only")
+    return model
+
+
+def _file(value: Any) -> CarriedFile:  # noqa: ANN401 - parsed JSON
+    file = CarriedFile(
+        role=str(value["role"]),
+        name=str(value["name"]),
+        bytes=int(value["bytes"]),
+        sha256=str(value["sha256"]),
+        parts=tuple(map(str, value["parts"])),
+    )
+    if not _FILE_NAME.fullmatch(file.name):
+        raise ValueError(f"{file.name!r} cannot be the name of a model's file")
+    if not _SHA256.fullmatch(file.sha256) or file.bytes <= 0 or not file.parts:
+        raise ValueError(f"the entry of {file.name} is incomplete")
+    return file

@@ -1,0 +1,216 @@
+"""Writing a bundle into a directory, of a USB stick for instance.
+
+Every byte is hashed while it is copied and held against what was installed. ``timestamp.json`` is replaced last, so a
+stick holds the old bundle or the new one. What a bundle says is ``bundle.py``'s; keys are ``signing.py``'s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from edgechat.errors import StateError, TransferError
+from edgechat.files import make_directory, reporting, sync_directory, write_all, write_atomically
+from edgechat.models.bundle.contents import CONTENT, TARGETS, CarriedFile, CarriedModel, Content, stored_name, to_json
+from edgechat.models.bundle.signing import NEVER, Publisher
+from edgechat.models.bundle.trust import METADATA
+from edgechat.models.store.install import Facts
+from edgechat.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from tuf.api.metadata import TargetFile
+
+    from edgechat.models.catalog.licences import Acceptance
+    from edgechat.models.store.installed import InstalledModel
+
+PART_BYTES = 4_000_000_000
+"""FAT32 ends at 4 GiB - 1 a file."""
+BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What an export did."""
+
+    fingerprint: str
+    number: int
+    size: int
+    """Bytes on the stick."""
+
+
+def export(
+    models: Sequence[InstalledModel],
+    target: Path,
+    signer: Publisher,
+    *,
+    acceptances: Iterable[Acceptance] = (),
+    progress: Progress = SILENT,
+    part_bytes: int = PART_BYTES,
+    checkpoint: Callable[[str], None] = lambda _: None,
+) -> Exported:
+    """Write a bundle of these models into the directory ``target``; it replaces the bundle that is there.
+
+    Raises:
+        StateError: ``target`` cannot be written or is too small.
+        TransferError: an installed file has not the bytes that were installed.
+    """
+    folder = target / TARGETS
+    with reporting("write", target):
+        make_directory(folder)
+        make_directory(target / METADATA)
+    _require_room(models, folder)
+    files = _Files(folder, part_bytes, progress)
+    try:
+        carried = tuple(_carry(model, files) for model in models)
+        files.add_small(CONTENT, to_json(Content(carried, tuple(acceptances))))
+        checkpoint("files-written")
+        number = signer.count_export()
+        files.place()
+    except BaseException:
+        files.drop()
+        raise
+    checkpoint("files-placed")
+    _sign(target / METADATA, signer, number, files.listed, checkpoint)
+    _tidy(target, number, len(signer.roots), files.listed)
+    checkpoint("old-removed")
+    return Exported(signer.fingerprint, number, sum(file.length for file in files.listed.values()))
+
+
+@dataclass
+class _Files:
+    """The targets as they are written: hidden until all are there, for a reader refuses what nobody signed."""
+
+    folder: Path
+    part_bytes: int
+    progress: Progress
+    listed: dict[str, TargetFile] = field(default_factory=dict)
+
+    def copy(self, path: Path, stem: str, sha256: str | None, label: str) -> tuple[int, str, tuple[str, ...]]:
+        """Copy one file in parts, hashing the whole and each part in the same pass; size, sha256 and parts."""
+        whole = hashlib.sha256()
+        size = path.stat().st_size
+        names = tuple(f"{stem}.{number:03}" for number in range(-(-size // self.part_bytes)))
+        self.progress.begin(f"{label} to {self.folder.parent}", size)
+        try:
+            with reporting("copy", path), path.open("rb", buffering=0) as source:
+                for name in names:
+                    self._copy_part(source.fileno(), name, whole.update)
+        finally:
+            self.progress.end()
+        if sha256 not in {None, whole.hexdigest()}:
+            raise TransferError(
+                f"{path} has not the bytes that were installed.", hint=f"Run: edgechat models verify {label}"
+            )
+        return size, whole.hexdigest(), names
+
+    def add_small(self, name: str, content: bytes) -> None:
+        """Write a small file."""
+        with reporting("write", self.folder / name):
+            write_atomically(self._hidden(name), content)
+        self._list(name, len(content), hashlib.sha256(content).hexdigest())
+
+    def place(self) -> None:
+        """Give every file the name it is signed under."""
+        with reporting("write", self.folder):
+            for name, file in self.listed.items():
+                self._hidden(name).replace(self.folder / stored_name(name, file.hashes["sha256"]))
+            sync_directory(self.folder)
+
+    def drop(self) -> None:
+        """Remove what has not been placed."""
+        for path in self.folder.glob(".*.new"):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+    def _copy_part(self, source: int, name: str, update: Callable[[bytes], None]) -> None:
+        hasher, at = hashlib.sha256(), 0
+        handle = os.open(self._hidden(name), os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        try:
+            while at < self.part_bytes and (block := os.read(source, min(BLOCK, self.part_bytes - at))):
+                write_all(handle, block, at)
+                hasher.update(block)
+                update(block)
+                at += len(block)
+                self.progress.advance(len(block))
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        self._list(name, at, hasher.hexdigest())
+
+    def _list(self, name: str, size: int, sha256: str) -> None:
+        from tuf.api.metadata import TargetFile  # noqa: PLC0415 - 0.1 s
+
+        self.listed[name] = TargetFile(size, {"sha256": sha256}, name)
+
+    def _hidden(self, name: str) -> Path:
+        return self.folder / f".{name}.new"
+
+
+def _carry(model: InstalledModel, files: _Files) -> CarriedModel:
+    wanted = [("model", model.path, model.sha256)]
+    if model.mmproj is not None:
+        wanted.append(("mmproj", model.mmproj, model.mmproj_sha256))
+    carried = []
+    for role, path, sha256 in wanted:
+        size, digest, parts = files.copy(path, f"{model.name}-{model.quant}-{role}", sha256, model.label)
+        carried.append(CarriedFile(role, path.name, size, digest, parts))
+    facts = Facts(
+        languages=model.languages,
+        licence=model.licence,
+        sampling=dict(model.sampling),
+        thinking=dict(model.thinking),
+        prompts=dict(model.prompts),
+        n_ctx_max=model.n_ctx_max,
+    )
+    return CarriedModel(model.name, model.quant, model.source, tuple(carried), facts)
+
+
+def _sign(
+    folder: Path, signer: Publisher, number: int, listed: dict[str, TargetFile], checkpoint: Callable[[str], None]
+) -> None:
+    from tuf.api.metadata import Metadata, MetaFile, Snapshot, Targets, Timestamp  # noqa: PLC0415
+
+    def signed(value: Any) -> tuple[bytes, MetaFile]:  # noqa: ANN401 - any of TUF's roles
+        metadata = Metadata(value)
+        metadata.sign(signer.publisher_key)
+        content = metadata.to_bytes()
+        return content, MetaFile(number, len(content), {"sha256": hashlib.sha256(content).hexdigest()})
+
+    targets, targets_meta = signed(Targets(version=number, expires=NEVER, targets=listed))
+    snapshot, snapshot_meta = signed(Snapshot(version=number, expires=NEVER, meta={"targets.json": targets_meta}))
+    timestamp, _ = signed(Timestamp(version=number, expires=NEVER, snapshot_meta=snapshot_meta))
+    with reporting("write", folder):
+        for version, root in enumerate(signer.roots, start=1):
+            write_atomically(folder / f"{version}.root.json", root)
+        write_atomically(folder / f"{number}.targets.json", targets)
+        write_atomically(folder / f"{number}.snapshot.json", snapshot)
+        checkpoint("metadata-written")
+        write_atomically(folder / "timestamp.json", timestamp)
+    checkpoint("timestamp-replaced")
+
+
+def _tidy(target: Path, number: int, n_roots: int, listed: dict[str, TargetFile]) -> None:
+    """Remove the files of an older bundle."""
+    kept = {f"{version}.root.json" for version in range(1, n_roots + 1)}
+    kept |= {"timestamp.json", f"{number}.snapshot.json", f"{number}.targets.json"}
+    kept |= {stored_name(name, file.hashes["sha256"]) for name, file in listed.items()}
+    with reporting("remove", target):
+        for folder in (target / METADATA, target / TARGETS):
+            for path in folder.iterdir():
+                if path.name not in kept and not path.is_dir():
+                    path.unlink()
+            sync_directory(folder)
+
+
+def _require_room(models: Sequence[InstalledModel], folder: Path) -> None:
+    need = sum(model.file_bytes + (model.mmproj.stat().st_size if model.mmproj else 0) for model in models)
+    disk = os.statvfs(folder)
+    free = disk.f_bavail * disk.f_frsize
+    if free < need + BLOCK:
+        raise StateError(f"{folder} has {free:,} bytes free and {need:,} are needed.", hint="Use a larger stick.")

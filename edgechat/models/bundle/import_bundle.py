@@ -1,0 +1,190 @@
+"""Taking a bundle in: nothing is believed but what trusted keys signed, nothing read twice, nothing half installed.
+
+A file from a stick goes the way a download goes (``transfer.py``): resumed, hashed while it is written, verified,
+then published by the store. Whose keys are trusted is ``trust.py``'s to say.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from typing import TYPE_CHECKING
+
+from edgechat.errors import InvalidModelFileError, TransferError
+from edgechat.models.bundle.contents import CONTENT, TARGETS, CarriedFile, CarriedModel, Content, from_json, stored_name
+from edgechat.models.bundle.trust import open_plain, read_plain, verified_targets
+from edgechat.models.catalog.licences import accept as record_acceptances
+from edgechat.models.download.partial import discard
+from edgechat.models.download.transfer import Incoming, Patience, Wanted, fetch
+from edgechat.models.gguf.header import read_header
+from edgechat.models.store.install import StagedFile, version_of
+from edgechat.models.store.installed import version_history
+from edgechat.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from tuf.api.metadata import TargetFile
+
+    from edgechat.models.store.install import Acceptor, Claim
+    from edgechat.models.store.installed import InstalledModel
+    from edgechat.models.store.store import Store
+
+BLOCK = 1 << 20
+_TARGET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,180}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_AGAIN = "Export the bundle again, perhaps onto another stick."
+
+
+def take(
+    store: Store, bundle: Path, *, progress: Progress = SILENT, accept: Acceptor = lambda _: None
+) -> tuple[str, list[InstalledModel]]:
+    """Install every model of the bundle in the directory ``bundle``; the publisher's fingerprint, and the models.
+
+    Run again after an interruption it goes on where it stopped. ``accept`` may try each new version before it replaces
+    the old one, and raise to keep that.
+
+    Raises:
+        UntrustedError: nobody here trusts whoever signed it yet.
+        TransferError: it is no bundle, an older one than was taken before, incomplete, or not what was signed.
+        StateError: the store's disk.
+    """
+    fingerprint, content, targets = inspect(store, bundle)
+    models = [_install(store, bundle, model, targets, progress=progress, accept=accept) for model in content.models]
+    if content.acceptances:
+        record_acceptances(store.paths, *content.acceptances)
+    return fingerprint, models
+
+
+def inspect(store: Store, bundle: Path) -> tuple[str, Content, dict[str, TargetFile]]:
+    """Verify a bundle's metadata and its list of models, without reading the models."""
+    fingerprint, signed = verified_targets(store.paths, bundle)
+    targets = dict(signed.targets)
+    _check_files(bundle, targets)
+    if CONTENT not in targets:
+        raise _refused(CONTENT, "the list of models is missing")
+    text = read_plain(bundle, TARGETS, stored_name(CONTENT, targets[CONTENT].hashes["sha256"]))
+    _verify(targets[CONTENT], text)
+    try:
+        content = from_json(text)
+    except ValueError as error:
+        raise _refused(CONTENT, str(error)) from error
+    for model in content.models:
+        for file in model.files:
+            _check_parts(file, targets)
+    return fingerprint, content, targets
+
+
+def _check_files(bundle: Path, targets: dict[str, TargetFile]) -> None:
+    """Every listed file is there with its size, and no other file is."""
+    expected: dict[str, int] = {}
+    for name, target in targets.items():
+        digest = target.hashes.get("sha256", "")
+        if not _TARGET.fullmatch(name) or not _SHA256.fullmatch(digest):
+            raise _refused(repr(name), "it cannot be the name of a file in a bundle")
+        expected[stored_name(name, digest)] = target.length
+    if len({name.casefold() for name in expected}) < len(expected):
+        raise _refused(TARGETS, "two files differ by upper and lower case only")
+    for name, size in expected.items():
+        handle = open_plain(bundle, TARGETS, name)
+        found = os.fstat(handle).st_size
+        os.close(handle)
+        if found != size:
+            raise _refused(f"{TARGETS}/{name}", f"it has {found} bytes and {size} were signed")
+    # Names with a dot in front are what desktops leave on sticks; they are never read.
+    extra = {entry for entry in os.listdir(bundle / TARGETS) if not entry.startswith(".")} - set(expected)  # noqa: PTH208
+    if extra:
+        raise _refused(f"{TARGETS}/{min(extra)}", "nobody signed for it")
+
+
+def _check_parts(file: CarriedFile, targets: dict[str, TargetFile]) -> None:
+    if missing := [part for part in file.parts if part not in targets]:
+        raise _refused(file.name, f"its part {missing[0]} is not in the signed list")
+    if sum(targets[part].length for part in file.parts) != file.bytes:
+        raise _refused(file.name, "its parts do not add up to its size")
+
+
+def _install(
+    store: Store,
+    bundle: Path,
+    model: CarriedModel,
+    targets: dict[str, TargetFile],
+    *,
+    progress: Progress,
+    accept: Acceptor,
+) -> InstalledModel:
+    version = version_of([file.sha256 for file in model.files])
+    waiting = f"Another command is changing {model.label}; waiting for it"
+    with store.claim(model.name, model.quant, waiting=lambda: progress.note(waiting)) as claim:
+        claim.tidy()
+        if (installed := claim.installed(version)) is not None:
+            if version_history(claim.directory)[:1] != [version]:
+                claim.accept(version, accept)
+            return installed
+        claim.recover(version, {file.name: file.sha256 for file in model.files})
+        staged = [_copy(claim, bundle, file, targets, progress) for file in model.files]
+        store.checkpoint("copied")
+        for file in staged:
+            _require_gguf(file)
+        return claim.publish(staged, model.facts, model.source, accept=accept)
+
+
+def _copy(
+    claim: Claim, bundle: Path, file: CarriedFile, targets: dict[str, TargetFile], progress: Progress
+) -> StagedFile:
+    parts = [(stored_name(name, targets[name].hashes["sha256"]), targets[name].length) for name in file.parts]
+
+    def opener(offset: int, _etag: str | None) -> AbstractContextManager[Incoming]:
+        return contextlib.nullcontext(Incoming(offset, file.bytes, None, _blocks(bundle, parts, offset)))
+
+    wanted = Wanted(file.name, str(bundle / TARGETS / parts[0][0]), file.bytes, file.sha256, advice=_AGAIN)
+    part = claim.part(file.sha256)
+    fetch(wanted, part, opener, progress=progress, patience=Patience(attempts=1), checkpoint=claim.store.checkpoint)
+    return StagedFile(file.role, part, file.name, file.bytes, file.sha256)
+
+
+def _blocks(bundle: Path, parts: list[tuple[str, int]], offset: int) -> Iterator[bytes]:
+    """The parts one after the other, from ``offset`` of the whole on."""
+    for name, size in parts:
+        if offset >= size:
+            offset -= size
+            continue
+        handle = open_plain(bundle, TARGETS, name)
+        try:
+            os.lseek(handle, offset, os.SEEK_SET)
+            offset = 0
+            while block := _read(handle, bundle / TARGETS / name):
+                yield block
+        finally:
+            os.close(handle)
+
+
+def _read(handle: int, path: Path) -> bytes:
+    try:
+        return os.read(handle, BLOCK)
+    except OSError as error:
+        raise TransferError(f"Cannot read {path}: {error.strerror}.", hint=_AGAIN) from error
+
+
+def _require_gguf(file: StagedFile) -> None:
+    try:
+        read_header(file.path)
+    except InvalidModelFileError:
+        discard(file.path)
+        raise
+
+
+def _verify(target: TargetFile, content: bytes) -> None:
+    from tuf.api.exceptions import LengthOrHashMismatchError  # noqa: PLC0415
+
+    try:
+        target.verify_length_and_hashes(content)
+    except LengthOrHashMismatchError as error:
+        raise _refused(target.path, "it is not what was signed") from error
+
+
+def _refused(name: str, reason: str) -> TransferError:
+    return TransferError(f"The bundle is refused: {name}: {reason}.", hint=f"Nothing was taken from it. {_AGAIN}")

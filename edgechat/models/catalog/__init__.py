@@ -1,0 +1,1 @@
+"""The catalog ``models.toml``: its entries, the names people write for models, and accepted licences."""

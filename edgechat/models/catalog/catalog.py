@@ -1,0 +1,124 @@
+"""The catalog ``models.toml``: models worth running on boards, with what planning and fetching need to know.
+
+Reads the file and finds entries; their schema is ``entry.py``'s. It knows nothing of boards, of what is installed, or
+of the network. Importing this costs pydantic's 0.3 s (0.9 s on a Pi): nothing on the light path of a client against a
+warm engine may import it. What is needed there stands in each installed model's manifest, and ``names.py`` parses
+references without it.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+from pydantic import Field, ValidationError, model_validator
+
+from edgechat.errors import InvalidInputError, ModelNotFoundError, StateError
+from edgechat.models.catalog.catalog_file import catalog_file
+from edgechat.models.catalog.entry import CatalogEntry, Strict
+from edgechat.models.catalog.names import nearest_hint, parse_reference
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+
+class Found(NamedTuple):
+    """What a reference names in the catalog."""
+
+    entry: CatalogEntry
+    quant: str
+    """Upper case; empty when the reference left it open."""
+
+
+class Catalog:
+    """The entries, by name. Immutable."""
+
+    def __init__(self, entries: Iterable[CatalogEntry]) -> None:
+        self._entries = {entry.name: entry for entry in entries}
+
+    def __iter__(self) -> Iterator[CatalogEntry]:
+        return iter(self._entries.values())
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name, in the file's order."""
+        return tuple(self._entries)
+
+    def find(self, reference: str) -> Found:
+        """The entry (and quantization) that ``NAME[:QUANT]`` or another tool's well-known tag names, case ignored.
+
+        Raises:
+            ModelNotFoundError: no such entry or quantization; the hint names what comes nearest.
+            UsageError: the reference cannot be understood.
+        """
+        ref = parse_reference(reference)
+        entry = self._entries.get(ref.name)
+        if ref.kind != "catalog" or entry is None:
+            raise ModelNotFoundError(
+                f"{reference} is not in the catalog.",
+                hint=nearest_hint(ref.name.rpartition("/")[2], self._entries),
+            )
+        if ref.quant:
+            entry.file(ref.quant)
+        return Found(entry, ref.quant)
+
+
+def load_catalog(path: Path | None = None) -> Catalog:
+    """Read and check ``path``, or the catalog that edgechat was installed with.
+
+    Raises:
+        StateError: the file is missing or cannot be read.
+        InvalidInputError: it is not TOML or breaks the schema; the message names every entry and field at fault.
+    """
+    path = path or catalog_file()
+    try:
+        value = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StateError(f"Cannot read the catalog {path}: {error.strerror}.", hint="Reinstall edgechat.") from error
+    except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError alike
+        raise InvalidInputError(f"{path} is not valid TOML: {error}.") from error
+    return Catalog(_checked(value, path).models)
+
+
+class _File(Strict):
+    models: Annotated[tuple[CatalogEntry, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _unique(self) -> _File:
+        names = [entry.name for entry in self.models]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"{', '.join(twice)} is there twice")
+        return self
+
+
+def _checked(value: dict[str, Any], path: Path) -> _File:
+    try:
+        # TOML has arrays only; strict mode would take tuples only.
+        return _File.model_validate(_tuples(value))
+    except ValidationError as error:
+        lines = [f"{_place(item['loc'], value)}: {item['msg']}" for item in error.errors(include_url=False)]
+        raise InvalidInputError(f"{path} breaks the catalog's schema. " + "; ".join(lines) + ".") from error
+
+
+def _place(loc: tuple[int | str, ...], value: dict[str, Any]) -> str:
+    """``smollm2-135m-instruct.files.Q4_K_M.bytes`` for where pydantic says ``models, 0, files, Q4_K_M, bytes``."""
+    if len(loc) > 1 and loc[0] == "models" and isinstance(loc[1], int):
+        entry = value["models"][loc[1]]
+        name = entry.get("name") if isinstance(entry, dict) else None
+        return ".".join([str(name or f"entry {loc[1] + 1}"), *map(str, loc[2:])])
+    return ".".join(map(str, loc)) or "the file"
+
+
+def _tuples(value: Any) -> Any:  # noqa: ANN401 - whatever TOML holds
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

@@ -1,0 +1,1 @@
+"""Which model fits this board, with which settings, how fast, and why."""

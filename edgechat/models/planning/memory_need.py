@@ -1,0 +1,242 @@
+"""Predicts the peak memory of an engine process from a model's shape and the settings it is loaded with.
+
+Pure arithmetic, no board and no choice: given the same facts it returns the same bytes. The formulas follow
+llama.cpp of llama-cpp-python 0.3.36 (``src/llama-kv-cache*.cpp``, ``src/llama-context.cpp``); what its source does not
+say was fitted to dry runs (``no_alloc``) of 14 models and to VmHWM: ``docs/fit.md``, ``scripts/check_fit.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgechat.models.gguf.header_shape import ENCODERS
+from edgechat.models.planning.plan import MemoryNeed
+
+if TYPE_CHECKING:
+    from edgechat.models.gguf.shape import ModelShape, WeightBytes
+    from edgechat.models.planning.plan import LoadSettings
+
+_CELLS_STEP = 256
+"""llama.cpp pads n_ctx and the sliding caches to this many cells."""
+_F32, _F16 = 4, 2
+_Q8_0_BLOCK, _Q8_0_BYTES = 32, 34
+_KV_BITS_PER_BYTE = {"f16": (1, _F16), "q8_0": (_Q8_0_BLOCK, _Q8_0_BYTES)}
+"""Elements in a block and bytes of a block, by KV type."""
+_WORK_BYTES = 1.14
+"""Bytes for each element of the widest activation that ggml quantizes to q8_K before a matrix product (292 / 256)."""
+_DELTA_WIDTH, _DELTA_KEYS = 7.5, 6200
+"""f32 values a token keeps alive in linear attention: in units of its value width, and for keys and queries. Dry
+runs of Qwen3.5 0.8B, 4B and 3.6 35B-A3B, whose keys are 2048 wide."""
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessCost:
+    """Memory of a process that runs llama.cpp, beside weights, KV cache and compute buffers; bytes."""
+
+    base: int
+    """Python, libraries, graph objects, allocator slack."""
+    per_token: float
+    """For each vocabulary entry, beside what llama.cpp keeps."""
+
+
+BARE = ProcessCost(base=35_000_000, per_token=0)
+"""``scripts/measure_memory.py``: Python and libllama alone; 3 MB of it stand in large pages that are not quite filled
+(``edgechat/engine/child/environment.py``)."""
+ENGINE = ProcessCost(base=BARE.base + 20_000_000, per_token=460)
+"""The engine. Measured with an 0.5B shape: plain answers 1 MB above BARE; the first answer under a schema adds numpy
+(11.2 MB), llguidance (4.5 MB) and its tokenizer (450, 434 and 459 bytes an entry for vocabularies of 49, 152 and 128
+thousand). Planned for from the start: a schema must not be what kills the engine."""
+
+CUDA_CONTEXT = 512 * MIB
+"""CUDA's own context, kernels and cuBLAS. Not measured here: contexts of 107 MiB (RTX 4060 Ti) to 555 MiB (RTX PRO
+6000) are published (llama.cpp PR 23604), and a Jetson Orin's llama-server stands 550 MB above weights and KV."""
+
+# What llama.cpp keeps for the vocabulary: 124 bytes an entry and 4.65 for each byte of the file's header, which is
+# tokens and merges for the most part. Fitted to 49k/49k (14.4 of 15.0 MB), 152k/151k and 128k/280k tokens/merges.
+_VOCAB_PER_TOKEN = 124
+_VOCAB_PER_HEADER_BYTE = 4.65
+
+
+def memory_need(
+    shape: ModelShape,
+    weights: WeightBytes,
+    settings: LoadSettings,
+    *,
+    process: ProcessCost = ENGINE,
+    device: str = "",
+    unified: bool = False,
+) -> MemoryNeed:
+    """Predict the peak memory of one way to load one file, with the context filled to the last cell.
+
+    Args:
+        shape: the model.
+        weights: its bytes, for the processor it will run on (``repackable`` depends on it).
+        settings: how it is loaded.
+        process: what the process costs beside llama.cpp's buffers.
+        device: ``cuda`` or ``metal`` when ``settings.n_gpu_layers`` counts; ``""`` for the CPU alone.
+        unified: the device takes its memory from the RAM.
+
+    Returns:
+        Bytes by cause. ``device`` of it lies in the device's own memory: 0 where that is the RAM.
+    """
+    offloaded = settings.n_gpu_layers if device else 0
+    layers = kv_by_layer(shape, settings)
+    first = max(0, shape.n_layer + 1 - offloaded)  # llama.cpp gives the device the last layers, and the output first
+    on_device = _device_weights(weights, first) if offloaded else 0
+    compute = compute_bytes(shape, settings)
+    kv = sum(layers)
+    overhead = process.base + round(process.per_token * shape.n_vocab) + _vocabulary(shape, weights)
+    if device == "cuda" and offloaded:
+        overhead += CUDA_CONTEXT
+    if device == "metal" and unified and settings.load_mode == "mmap":
+        # Metal wraps the mapped pages: nothing is copied.
+        host, on_device = weight_bytes(shape, weights, settings), 0
+    elif offloaded:
+        host = _host_weights(weights, first)
+    else:
+        host = weight_bytes(shape, weights, settings)
+    work = _work_bytes(shape, settings)
+    own = 0
+    if offloaded and not unified:
+        own = on_device + sum(layers[first:]) + compute + (CUDA_CONTEXT if device == "cuda" else 0)
+    # Loading has a peak of its own; it counts only where the caches made afterwards do not cover it.
+    compute = max(compute + work, _load_peak(weights, settings) - kv)
+    return MemoryNeed(
+        weights=host + on_device,
+        kv=kv,
+        compute=compute,
+        overhead=overhead,
+        mapped=host if settings.load_mode == "mmap" else 0,
+        device=own,
+    )
+
+
+def tensor_total(shape: ModelShape, weights: WeightBytes) -> int:
+    """Bytes of all tensors that llama.cpp loads: the file without its header and without what it skips."""
+    output = 0 if shape.tied_embeddings else weights.output
+    return weights.embedding + output + sum(weights.per_layer) + weights.other
+
+
+def weight_bytes(shape: ModelShape, weights: WeightBytes, settings: LoadSettings) -> int:
+    """Bytes of weights resident on the CPU side when nothing is offloaded.
+
+    Under mmap every repacked tensor is a second copy beside its mapped pages. Read into memory, a repacked tensor takes
+    the place of the original; only a tied output matrix, whose original is the embedding, is there twice.
+    """
+    total = tensor_total(shape, weights)
+    if not settings.repack:
+        return total
+    if settings.load_mode == "mmap":
+        return total + weights.repackable
+    return total + (weights.repackable_output if shape.tied_embeddings else 0)
+
+
+def kv_by_layer(shape: ModelShape, settings: LoadSettings) -> tuple[int, ...]:
+    """KV cache and recurrent state of each layer in bytes.
+
+    The cache is zeroed when it is made, so all of it is resident from the start. Sliding layers keep
+    ``window x n_seq_max + n_ubatch`` cells (``swa_full`` off, unified), padded to 256. The trailing
+    ``shared_kv_layers`` keep none.
+    """
+    cells = _padded(settings.n_ctx)
+    sliding = min(cells, _padded(shape.sliding_window * settings.n_seq_max + settings.n_ubatch))
+    keeps = shape.n_layer - shape.shared_kv_layers
+    recurrent = _recurrent_layers(shape)
+    state = shape.recurrent_bytes // max(1, sum(recurrent)) * settings.n_seq_max
+    result = []
+    for layer, heads in enumerate(shape.n_head_kv):
+        slides = bool(shape.sliding_layers) and shape.sliding_layers[layer]
+        key = (slides and shape.key_length_swa) or shape.key_length
+        value = (slides and shape.value_length_swa) or shape.value_length
+        own = heads and layer < keeps
+        row = _row_bytes(heads * key, settings.kv_type) + _row_bytes(heads * value, settings.kv_type) if own else 0
+        result.append(row * (sliding if slides else cells) + (state if recurrent[layer] else 0))
+    return tuple(result)
+
+
+def compute_bytes(shape: ModelShape, settings: LoadSettings) -> int:
+    """The compute buffer and the rows of logits, in bytes.
+
+    The buffer holds the attention masks and the largest of its phases, since ggml reuses what a phase has finished
+    with: the feed-forward product (gate, up and their product beside four rows of activations), attention, linear
+    attention, or the output rows. Rows of logits are there twice: in the graph and in the buffer that is read. That
+    buffer begins with a row for each sequence; the first step that asks for more replaces it, and the allocator keeps
+    what was freed (2 to 5 MB for eight rows, seen in VmHWM of three models when 9 rows followed 8).
+    """
+    tokens = min(settings.n_ubatch, settings.n_ctx)
+    rows = max(settings.n_outputs_max, settings.n_seq_max)
+    cells = _padded(settings.n_ctx)
+    windowed = min(cells, _padded(shape.sliding_window * settings.n_seq_max + settings.n_ubatch))
+    masked = cells + (windowed if shape.sliding_window else 0)
+    mask = masked * tokens * (_F16 if settings.flash_attn else _F32)
+    experts = max(1, shape.n_expert_used)
+    feed_forward = 3 * max(shape.n_ff, default=0) * experts + (5 if shape.n_expert else 4) * shape.n_embd
+    heads = max(shape.n_head, default=0)
+    attention = 0 if settings.flash_attn else heads * cells + 7 * max(shape.n_embd, heads * shape.key_length)
+    state = shape.recurrent_bytes // max(1, sum(_recurrent_layers(shape)))
+    # A linear layer's state is 128 x its value width x 4 bytes; two copies of all sequences' states are alive.
+    width = round(_DELTA_WIDTH * state / 512) + _DELTA_KEYS if state else 0
+    linear = width * tokens * _F32 + 2 * state * settings.n_seq_max
+    phases = (
+        max(feed_forward, attention) * tokens * _F32,
+        linear,
+        rows * ((0 if shape.arch in ENCODERS else shape.n_vocab) + 2 * shape.n_embd) * _F32,
+    )
+    per_layer = 3 * shape.n_embd_per_layer * shape.n_layer * tokens * _F32 // 2
+    replaced = settings.n_seq_max if rows > settings.n_seq_max else 0
+    output = (rows + replaced) * shape.n_vocab * _F32
+    return mask + max(phases) + per_layer + _rotation(shape, settings) + output
+
+
+def _rotation(shape: ModelShape, settings: LoadSettings) -> int:
+    """A quantized cache rotates its keys and values with f32 Hadamard matrices, one pair for each cache."""
+    if settings.kv_type == "f16" or shape.key_length % 64:
+        return 0
+    sides = [shape.key_length] + ([shape.key_length_swa or shape.key_length] if shape.sliding_window else [])
+    return sum(2 * side * side * _F32 for side in sides)
+
+
+def _work_bytes(shape: ModelShape, settings: LoadSettings) -> int:
+    widest = max(max(shape.n_ff, default=0) * max(1, shape.n_expert_used), shape.n_embd)
+    return round(min(settings.n_ubatch, settings.n_ctx) * widest * _WORK_BYTES)
+
+
+def _vocabulary(shape: ModelShape, weights: WeightBytes) -> int:
+    header = max(0, weights.file - tensor_total(shape, weights) - weights.unused)
+    return round(_VOCAB_PER_TOKEN * shape.n_vocab + _VOCAB_PER_HEADER_BYTE * header)
+
+
+def _load_peak(weights: WeightBytes, settings: LoadSettings) -> int:
+    """A repacked tensor is read into a buffer of its own first when the file is not mapped."""
+    if settings.load_mode == "mmap" or not settings.repack:
+        return 0
+    return max(weights.repackable_output, max(weights.per_layer, default=0) // 2)
+
+
+def _device_weights(weights: WeightBytes, first: int) -> int:
+    # A tied output matrix is copied to the device; the embedding stays with the CPU in any case.
+    return sum(weights.per_layer[first:]) + weights.output
+
+
+def _host_weights(weights: WeightBytes, first: int) -> int:
+    return weights.embedding + weights.other + sum(weights.per_layer[:first])
+
+
+def _recurrent_layers(shape: ModelShape) -> tuple[bool, ...]:
+    """Which layers keep a state: those without KV heads, or every layer where all have both (Falcon-H1)."""
+    if not shape.recurrent_bytes:
+        return (False,) * shape.n_layer
+    without = tuple(heads == 0 for heads in shape.n_head_kv)
+    return without if any(without) else (True,) * shape.n_layer
+
+
+def _row_bytes(elements: int, kv_type: str) -> int:
+    block, size = _KV_BITS_PER_BYTE[kv_type]
+    return -(-elements // block) * size
+
+
+def _padded(cells: int) -> int:
+    return -(-cells // _CELLS_STEP) * _CELLS_STEP

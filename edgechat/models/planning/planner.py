@@ -1,0 +1,137 @@
+"""Gathers what planning needs (what is installed, the catalog, accepted licences, measurements) and asks the fit.
+
+The edge between files and the pure fit. It reads headers and notes, never weights; it does not probe the board.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgechat.errors import ModelNotFoundError
+from edgechat.models.catalog.catalog import load_catalog
+from edgechat.models.catalog.licences import acceptances
+from edgechat.models.catalog.names import nearest_hint, parse_reference
+from edgechat.models.gguf import header as gguf
+from edgechat.models.planning.calibration import file_key, read_calibration
+from edgechat.models.planning.candidate_sources import from_entry, from_installed
+from edgechat.models.planning.fit import Candidate, FitWish, choose
+from edgechat.models.planning.plan import Alternative, Plan
+from edgechat.models.store.installed import InstalledModel, installed
+
+if TYPE_CHECKING:
+    from edgechat.board.board import Board
+    from edgechat.models.catalog.names import ModelRef
+    from edgechat.paths import Paths
+
+
+def plan_best(paths: Paths, board: Board, wish: FitWish, *, is_here: bool) -> Plan:
+    """The best model for a board among what is installed and what the catalog could bring.
+
+    Args:
+        paths: whose store, licences and measurements count.
+        board: the machine.
+        wish: what was asked for.
+        is_here: whether ``board`` is this machine. Another one has nothing installed and nothing measured.
+
+    Raises:
+        StateError: the store, the catalog, or a note cannot be read.
+        InvalidModelFileError: an installed file is damaged.
+    """
+    return choose(board, _all(paths, board, is_here=is_here), wish)
+
+
+def plan_model(paths: Paths, board: Board, reference: str, wish: FitWish, *, is_here: bool) -> Plan:
+    """A plan for one model: a catalog name with or without ``:QUANT``, what is installed, or the path of a GGUF file.
+
+    What :func:`plan_best` would take instead is added to the alternatives.
+
+    Raises:
+        ModelNotFoundError: nothing is called so; the hint says what comes nearest.
+        UsageError: the reference cannot be understood.
+        StateError, InvalidModelFileError: as :func:`plan_best`.
+    """
+    ref = parse_reference(reference)
+    candidates = _all(paths, board, is_here=is_here)
+    if ref.kind == "path":
+        files = [_from_path(paths, Path(ref.name).expanduser(), board, is_here=is_here)]
+    else:
+        files = [item for item in candidates if item.name == ref.name and ref.quant in ("", item.quant)]
+        if not files:
+            raise _unknown(ref, reference, candidates)
+    named = replace(wish, purpose=files[0].purpose, any_licence=True)
+    plan = choose(board, files, named)
+    best = choose(board, candidates, wish)
+    if (best.model, best.quant) == (plan.model, plan.quant) or not best.fits:
+        return plan
+    settings, total = best.settings, best.memory.total
+    other = Alternative(
+        best.model, best.quant, settings.n_ctx, settings.kv_type, total, fits=True, why_not="recommended for this board"
+    )
+    known = tuple(item for item in plan.alternatives if (item.model, item.quant) != (best.model, best.quant))
+    return replace(plan, alternatives=(*known, other))
+
+
+def plan_each(paths: Paths, board: Board, wish: FitWish, *, is_here: bool) -> list[tuple[Candidate, Plan]]:
+    """A plan for every installed file, and for the best file of every other model of the catalog.
+
+    What is installed comes first, then what fits; the better before the worse.
+
+    Raises:
+        StateError, InvalidModelFileError: as :func:`plan_best`.
+    """
+    groups: dict[tuple[str, str], list[Candidate]] = {}
+    candidates = _all(paths, board, is_here=is_here)
+    here = {item.name for item in candidates if item.is_installed}
+    for item in candidates:
+        if item.is_installed or item.name not in here:
+            groups.setdefault((item.name, item.quant if item.is_installed else ""), []).append(item)
+    planned = []
+    for files in groups.values():
+        plan = choose(board, files, replace(wish, purpose=files[0].purpose, any_licence=True))
+        planned.append((next(item for item in files if item.quant == plan.quant), plan))
+    return sorted(planned, key=lambda each: (not each[0].is_installed, not each[1].fits, -each[0].quality))
+
+
+def _all(paths: Paths, board: Board, *, is_here: bool) -> list[Candidate]:
+    """Every candidate; a file that is installed takes the place of the same file in the catalog."""
+    catalog = load_catalog()
+    features = board.cpu.features
+    accepted = acceptances(paths)
+    found = {
+        (entry.name, quant): from_entry(entry, quant, features, accepted=accepted)
+        for entry in catalog
+        for quant in entry.files
+    }
+    if is_here:
+        entries = {entry.name: entry for entry in catalog}
+        measured = read_calibration(paths, board)
+        for model in installed(paths):
+            candidate = from_installed(model, gguf.read_header(model.path), features, entries.get(model.name))
+            known = measured.get(file_key(model.name, model.quant, model.file_bytes), ())
+            found[model.name, model.quant] = replace(candidate, measured=known)
+    return list(found.values())
+
+
+def _from_path(paths: Paths, path: Path, board: Board, *, is_here: bool) -> Candidate:
+    if not path.is_file():
+        raise ModelNotFoundError(f"There is no file {path}.", hint="Name a GGUF file that exists.")
+    header = gguf.read_header(path)
+    model = InstalledModel(path.stem.lower(), header.quant, path, header.file_size, None, "", f"file:{path}")
+    measured = read_calibration(paths, board) if is_here else {}
+    known = measured.get(file_key(model.name, model.quant, model.file_bytes), ())
+    return replace(from_installed(model, header, board.cpu.features), measured=known)
+
+
+def _unknown(ref: ModelRef, reference: str, candidates: list[Candidate]) -> ModelNotFoundError:
+    quants = sorted({item.quant for item in candidates if item.name == ref.name})
+    if quants:
+        return ModelNotFoundError(f"{ref.name} has no {ref.quant}.", hint=f"It has {', '.join(quants)}.")
+    if ref.kind == "hub":
+        return ModelNotFoundError(
+            f"{reference} is not in the catalog, and planning asks no network.",
+            hint=f"Fetch it first: edgechat models pull {reference}",
+        )
+    names = {item.name for item in candidates}
+    return ModelNotFoundError(f"{reference} is not a model edgechat knows.", hint=nearest_hint(ref.name, names))

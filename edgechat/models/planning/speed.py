@@ -1,0 +1,96 @@
+"""Expected speed of a plan: measured on this board where a calibration exists, else estimated from memory bandwidth.
+
+Decoding one token reads every weight that takes part in it once, so its speed is bandwidth over bytes read. How much
+of a data sheet's bandwidth is reached comes from published runs. Prefill is bound by arithmetic and is not estimated:
+None means that nobody has measured it. Pure.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgechat.models.planning.memory_need import kv_by_layer
+from edgechat.models.planning.plan import Estimate
+
+if TYPE_CHECKING:
+    from edgechat.board.board import Accelerator, Board, Cpu
+    from edgechat.models.gguf.shape import ModelShape, WeightBytes
+    from edgechat.models.planning.calibration import Measurement
+    from edgechat.models.planning.plan import LoadSettings
+
+FILLED_TOKENS = 512
+"""Conversation length that estimates assume."""
+
+# Share of the peak bandwidth that decoding reaches. Pi 5 (17.07 GB/s): 3B Q4_K_M 5.6 tok/s x 1.93 GB = 0.63, 8B 2.2 x
+# 4.92 = 0.63, 1.5B Q8_0 5.8 x 1.65 = 0.56. Orin Nano Super (102.4 GB/s): 3B 30 x 2.02 = 0.59, 1B 62 x 0.81 = 0.49; AGX
+# Orin (204.8 GB/s): 8B 25 x 4.92 = 0.60. Cores without dot products (Cortex-A53, A57, A72) do not keep up with their
+# memory: pages about the Pi 4 (12.8 GB/s) report 5 to 7 GB/s, and contradict each other otherwise.
+_CPU, _CPU_PLAIN, _GPU = 0.60, 0.45, 0.55
+_PLAIN_BYTES_PER_CYCLE = 0.85
+"""Weights that one core without dot products unpacks and multiplies in a cycle: the Pi 4's 6 GB/s by 4 x 1.8 GHz."""
+_DOT_PRODUCTS = frozenset({"dotprod", "i8mm", "avx2"})
+
+
+ASSUMED_BANDWIDTH = 19_200_000_000
+"""What the choice of a model assumes where nothing tells: one channel of DDR4-2400, the least that industrial PCs and
+mini PCs of the last ten years have. It never appears as an estimate."""
+
+
+def estimate(
+    board: Board,
+    shape: ModelShape,
+    weights: WeightBytes,
+    settings: LoadSettings,
+    *,
+    measured: Measurement | None = None,
+    device: Accelerator | None = None,
+) -> Estimate:
+    """What to expect of one plan.
+
+    Args:
+        board: gives bandwidth and features.
+        shape: the model.
+        weights: its bytes.
+        settings: how it is loaded.
+        measured: a calibration of this model on this board, when there is one.
+        device: where ``settings.n_gpu_layers`` go.
+    """
+    if measured is not None:
+        return Estimate(measured.prefill_tps, measured.decode_tps, "calibrated")
+    bandwidth = board.memory.bandwidth
+    there, here = bytes_per_token(shape, weights, settings)
+    if there and device is not None and device.bandwidth is None:
+        return Estimate(None, None, "unknown")
+    if here and not bandwidth:
+        return Estimate(None, None, "unknown")
+    seconds = here / _reached(board.cpu, bandwidth) if here and bandwidth else 0.0
+    if there and device is not None and device.bandwidth:
+        seconds += there / (device.bandwidth * _GPU)
+    return Estimate(None, round(1 / seconds, 1) if seconds else None, "bandwidth" if seconds else "unknown")
+
+
+def _reached(cpu: Cpu, bandwidth: int) -> float:
+    """Bytes a second that this processor can decode from memory of this bandwidth."""
+    if _DOT_PRODUCTS & set(cpu.features):
+        return bandwidth * _CPU
+    plain = bandwidth * _CPU_PLAIN
+    return min(plain, cpu.n_big_cores * cpu.max_mhz * 1e6 * _PLAIN_BYTES_PER_CYCLE) if cpu.max_mhz else plain
+
+
+def bytes_per_token(shape: ModelShape, weights: WeightBytes, settings: LoadSettings) -> tuple[int, int]:
+    """Bytes that decoding one token reads on the device and on the CPU.
+
+    Of the embeddings one row is read, which is nothing; of a mixture's experts the few that are used. The KV cache
+    counts as far as ``FILLED_TOKENS`` fill it.
+    """
+    used = shape.n_expert_used / shape.n_expert if shape.n_expert else 1.0
+    layers = sum(weights.per_layer)
+    idle = weights.experts * (1 - used) / layers if layers else 0.0
+    filled = min(1.0, FILLED_TOKENS / settings.n_ctx)
+    caches = kv_by_layer(shape, settings)
+    first = max(0, shape.n_layer + 1 - settings.n_gpu_layers)
+    read = [size * (1 - idle) + cache * filled for size, cache in zip(weights.per_layer, caches, strict=True)]
+    on_device = sum(read[first:]) + (weights.output if settings.n_gpu_layers else 0)
+    on_cpu = sum(read[:first]) + (0 if settings.n_gpu_layers else weights.output)
+    on_cpu += weights.other - weights.per_layer_embedding if not settings.n_gpu_layers or first else 0
+    return round(on_device), round(on_cpu)

@@ -1,0 +1,1 @@
+"""OpenAI's request and reply formats, tools, and the OpenAPI description."""

@@ -1,0 +1,75 @@
+"""Which form an input has and an output gets, from what was said and from file names. Pure decisions."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from edgechat.errors import UsageError
+from edgechat.tasks.batch.document import RewritesDocuments
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgechat.tasks.contract import Task
+
+RECORD_FORMS = ("json", "jsonl", "csv")
+MANY = ("jsonl", "csv")
+"""Forms that hold any number of records."""
+
+_BY_SUFFIX = {
+    ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".txt": "text", ".text": "text",
+    ".md": "md", ".markdown": "md", ".srt": "srt", ".po": "po", ".pot": "po", ".xlf": "xliff", ".xliff": "xliff",
+    ".html": "html", ".htm": "html",
+}  # fmt: skip
+
+
+def takes_text(task: Task[Any, Any]) -> bool:
+    """True when a whole text can be a record of this task."""
+    return "text" in task.input_model.model_fields
+
+
+def input_form(task: Task[Any, Any], name: str | None, said: str | None) -> str:
+    """The form of an input.
+
+    Args:
+        task: what will read it.
+        name: the file's name; None for standard input.
+        said: what ``--from`` says.
+
+    Raises:
+        UsageError: this task does not read that form.
+    """
+    documents: Sequence[str] = task.document_forms if isinstance(task, RewritesDocuments) else ()
+    known = list(dict.fromkeys((*RECORD_FORMS, *(("text",) if takes_text(task) else ()), *documents)))
+    found = said or (_BY_SUFFIX.get(PurePath(name).suffix.lower()) if name else None)
+    if found is None:
+        found = "text" if takes_text(task) else "jsonl"
+    if found not in known:
+        raise UsageError(
+            f"Task {task.name} does not read {found}{f' ({name})' if name else ''}.",
+            hint=f"It reads {', '.join(known)}; say which with --from.",
+        )
+    return found
+
+
+def output_format(task: Task[Any, Any], form: str, *, said: str | None, out: str | None, is_document: bool) -> str:
+    """The format of the output: what ``--format`` says, else the output's name, else what suits the input.
+
+    Raises:
+        UsageError: this task cannot write that format.
+    """
+    found = said or (_BY_SUFFIX.get(PurePath(out).suffix.lower()) if out else None)
+    if found is None:
+        found = form if is_document else "jsonl" if form in MANY else "json"
+    if found in RECORD_FORMS or (is_document and found == form):
+        return found
+    # A task calls its plain text "text", and so do we; a document that is not written back in its own form is not
+    # converted into another.
+    if found in task.formats and not is_document:
+        return found
+    allowed = list(dict.fromkeys((*RECORD_FORMS, *((form,) if is_document else task.formats))))
+    raise UsageError(
+        f"Task {task.name} cannot write {found}{' from ' + form if is_document else ''}.",
+        hint=f"It can write {', '.join(allowed)}.",
+    )

@@ -1,0 +1,194 @@
+r"""What a batch has done so far, on disk and synced, so that a killed run goes on where it was.
+
+One line a finished record, in the order in which they finished: ``CRC32 JSON\n``. A line that was torn by a power cut
+fails its checksum and ends the journal there. Knows nothing of tasks or models.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import zlib
+from typing import TYPE_CHECKING, Any
+
+from edgechat.errors import InvalidInputError, StateError, UsageError
+from edgechat.files import PRIVATE_FILE, sync_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from typing_extensions import Self
+
+SUFFIX = ".journal"
+FORMAT = 1
+_CRC = 8
+
+
+class Journal:
+    """The journal of one run; holds its lock until it is closed.
+
+    Args:
+        path: where it lies: beside the output, under its name and :data:`SUFFIX`.
+        header: what must be the same when the run goes on (task, version, fields, …).
+        resume: go on with what is there; without it a journal that is there is refused.
+
+    Raises:
+        UsageError: there is a journal and ``resume`` was not said.
+        InvalidInputError: it belongs to another run.
+        StateError: it cannot be read or written, or another process is writing it.
+    """
+
+    def __init__(self, path: Path, header: Mapping[str, Any], *, resume: bool) -> None:
+        self.path = path
+        self._header = {"format": FORMAT, **header}
+        self._done = bytearray()
+        self.count = 0
+        """Records that are done."""
+        self.dropped_bytes = 0
+        """What a power cut had torn, and was taken off."""
+        self._replayed: dict[int, dict[str, Any]] = {}
+        self._reader: Iterator[dict[str, Any]] = iter(())
+        try:
+            existed = path.exists() and path.stat().st_size > 0
+            if existed and not resume:
+                raise UsageError(
+                    f"{path} is left from a run that was interrupted.",
+                    hint="Go on with it: add --resume. Or start anew: remove that file.",
+                )
+            self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, PRIVATE_FILE)
+        except OSError as error:
+            raise _state_error("open", path, error) from error
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._recover()
+        except BlockingIOError as error:
+            os.close(self._handle)
+            raise StateError(f"Another run is writing {path}.", hint="Wait for it, or name another --out.") from error
+        except OSError as error:
+            os.close(self._handle)
+            raise _state_error("read", path, error) from error
+        except BaseException:
+            os.close(self._handle)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __contains__(self, number: int) -> bool:
+        return number < len(self._done) and bool(self._done[number])
+
+    def append(self, entries: Iterable[tuple[int, Mapping[str, Any]]]) -> None:
+        """Write finished records and return when the disk has them.
+
+        Raises:
+            StateError: the disk is full or broken.
+        """
+        numbers, lines = [], []
+        for number, entry in entries:
+            numbers.append(number)
+            lines.append(_line({"n": number, "entry": entry}))
+        if not lines:
+            return
+        try:
+            self._write(b"".join(lines))
+        except OSError as error:
+            raise _state_error("write", self.path, error) from error
+        for number in numbers:
+            self._mark(number)
+
+    def take(self, number: int) -> dict[str, Any]:
+        """The entry of a record that is ``in`` the journal; ask in the order of the input, and once.
+
+        What lies before it in the file waits in memory, which is no more than the run had in flight when it stopped.
+        """
+        while number not in self._replayed:
+            found = next(self._reader, None)
+            if found is None:
+                raise StateError(f"{self.path} changed while it was read.", hint="Remove it and start anew.")
+            self._replayed[found["n"]] = found["entry"]
+        return self._replayed.pop(number)
+
+    def close(self) -> None:
+        """Let go; what is not finished can be resumed."""
+        with contextlib.suppress(OSError):
+            os.close(self._handle)
+
+    def discard(self) -> None:
+        """Remove the journal: its output is whole."""
+        with contextlib.suppress(FileNotFoundError):
+            self.path.unlink()
+        self.close()
+
+    def _recover(self) -> None:
+        size = os.fstat(self._handle).st_size
+        good = 0
+        header: dict[str, Any] | None = None
+        for value, end in _read(self.path):
+            if header is None:
+                header = value
+            else:
+                self._mark(int(value["n"]))
+            good = end
+        if header is None:
+            # New, or torn before anything was done.
+            os.ftruncate(self._handle, 0)
+            self._write(_line(self._header))
+            sync_directory(self.path.parent)
+        else:
+            if header != self._header:
+                changed = sorted(key for key in {*header, *self._header} if header.get(key) != self._header.get(key))
+                raise InvalidInputError(
+                    f"{self.path} belongs to another run: {', '.join(changed)} changed since.",
+                    hint="Run the same command again with --resume, or remove that file to start anew.",
+                )
+            os.ftruncate(self._handle, good)
+            self.dropped_bytes = size - good
+        self._reader = (value for value, _ in _read(self.path, skip=1, limit=max(good, 0)))
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._handle, view) :]
+        os.fsync(self._handle)
+
+    def _mark(self, number: int) -> None:
+        if number >= len(self._done):
+            self._done.extend(bytes(max(number + 1, 2 * len(self._done)) - len(self._done)))
+        self.count += not self._done[number]
+        self._done[number] = 1
+
+
+def _line(value: Mapping[str, Any]) -> bytes:
+    # ASCII: a lone surrogate, which no UTF-8 holds, may stand in a record that was refused.
+    body = json.dumps(value, separators=(",", ":")).encode("ascii")
+    return b"%08x %b\n" % (zlib.crc32(body), body)
+
+
+def _read(path: Path, *, skip: int = 0, limit: int | None = None) -> Iterator[tuple[dict[str, Any], int]]:
+    """The lines that are whole, each with the offset of its end; stops at the first that is not."""
+    end = 0
+    with path.open("rb") as stream:
+        for line in stream:
+            end += len(line)
+            if limit is not None and end > limit:
+                return
+            body = line[_CRC + 1 : -1]
+            if not line.endswith(b"\n") or line[:_CRC] != b"%08x" % zlib.crc32(body):
+                return
+            if skip:
+                skip -= 1
+                continue
+            yield json.loads(body), end
+
+
+def _state_error(doing: str, path: Path, error: OSError) -> StateError:
+    return StateError(
+        f"Cannot {doing} {path}: {error.strerror or error}.",
+        hint="Free some space or give yourself the right to write there, then go on with --resume.",
+    )

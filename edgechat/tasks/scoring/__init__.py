@@ -1,0 +1,1 @@
+"""Scores of task results against reference files."""

@@ -1,0 +1,1 @@
+"""What the terminal UI does without a widget: the chat session, the history store, running tasks, managing models."""
