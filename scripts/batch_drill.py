@@ -137,7 +137,7 @@ def drill_memory(directory: Path) -> bool:
                 scene = {"speed_kmh": 40 + i % 9000 / 100, "lane_center_offset_m": i // 9000 / 100}
                 rest = {"distance_to_car_m": 45.0, "weather": "rain", "time_of_day": "day"}
                 file.write(json.dumps({**scene, **rest}) + "\n")
-        child = [sys.executable, "-m", "tests.tasks.batch_child", source, directory / "lines.out.jsonl", "0", "1"]
+        child = [sys.executable, "-m", "tests.tasks.batch.batch_child", source, directory / "lines.out.jsonl", "0", "1"]
         began = time.monotonic()
         done = subprocess.run(
             [*map(str, child), str(directory / "questions")], cwd=ROOT, capture_output=True, check=True

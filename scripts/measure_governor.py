@@ -25,14 +25,15 @@ from edgechat.engine.child.environment import native_environment
 
 SETTLE_S = 1.0
 _UNGOVERNED = """
-from edgechat.engine import governor, host
+from edgechat.engine.process import main
+from edgechat.engine.throttle import thread_governor
 
 def planned(self, now, *, resting=False):
     return self.n_planned
 
-governor.Governor.turn = planned
-governor.Governor.begin = lambda self: None
-host.main()
+thread_governor.Governor.turn = planned
+thread_governor.Governor.begin = lambda self: None
+main.main()
 """
 
 

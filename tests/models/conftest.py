@@ -8,12 +8,13 @@ import pytest
 
 from edgechat.models.download.hub import Hub
 from edgechat.models.store.store import Store
-from edgechat.paths import Paths
 from tests.hub.server import HubServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from edgechat.paths import Paths
 
 HUB_VARIABLES = ("HF_ENDPOINT", "HF_TOKEN", "HF_HUB_OFFLINE", "HF_HOME", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE",
                  "CURL_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy",
@@ -25,11 +26,6 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for variable in HUB_VARIABLES:
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf-home"))
-
-
-@pytest.fixture
-def paths(tmp_path: Path) -> Paths:
-    return Paths.from_env({"EDGECHAT_HOME": str(tmp_path / "home")})
 
 
 @pytest.fixture

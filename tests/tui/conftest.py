@@ -6,17 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.paths import Paths
 from edgechat.tui.app import EdgechatApp, make_app
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-
-@pytest.fixture
-def paths(home: Path) -> Paths:
-    """The directories of this test's home."""
-    return Paths.from_env({"EDGECHAT_HOME": str(home)})
+    from edgechat.paths import Paths
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from edgechat.tui.screens import board, first_run, models, tasks
 from edgechat.tui.screens.task import TaskScreen
 from edgechat.tui.session.board_readings import Reading
 from tests.tui.kit import LARGE, SMALL, drive, screen_text, until
-from tests.tui.shelf import BOARD, SHELF
+from tests.tui.sample_models import BOARD, SHELF
 from tests.tui.snapshot import check, settled
 
 if TYPE_CHECKING:
