@@ -1,6 +1,7 @@
-"""Files that survive a power cut: written beside their place, synced, renamed, and their folder synced.
+"""Writing files so that a reader, or a restart after a power cut, never sees a part of one.
 
-Knows nothing of models. An error of the disk becomes a StateError that names the path and the way out.
+A file is written under a temporary name, synced, renamed, and its directory is synced. Errors of the disk become a
+StateError that names the path and what to do.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PRIVATE_DIRECTORY = 0o700
-"""Nobody else may list what runs here."""
+"""Only this user may list such a directory."""
 PRIVATE_FILE = 0o600
 
 _ADVICE = {
@@ -34,7 +35,7 @@ _ADVICE = {
 
 
 def state_error(doing: str, path: Path, error: OSError) -> StateError:
-    """Say which file could not be used, why, and what to do about it; ``doing`` is "write", "read" or "remove"."""
+    """The StateError for a file that could not be used; ``doing`` is "write", "read", "remove" or "lock"."""
     reason = error.strerror or str(error)
     advice = _ADVICE.get(error.errno or 0, "Check that disk and its permissions, or set EDGECHAT_MODELS.")
     return StateError(f"Cannot {doing} {path}: {reason}.", hint=advice)
@@ -50,7 +51,7 @@ def reporting(doing: str, path: Path) -> Iterator[None]:
 
 
 def sync_directory(path: Path) -> None:
-    """Make the names in ``path`` durable. File systems that cannot sync a folder (FAT, some networks) are let off."""
+    """Make the names in ``path`` durable; does nothing where a directory cannot be synced (FAT, some networks)."""
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
@@ -62,7 +63,7 @@ def sync_directory(path: Path) -> None:
 
 
 def make_directory(path: Path) -> None:
-    """Create ``path`` and what is missing above it, for this user alone, and make the new names durable."""
+    """Create ``path`` and missing parents, readable by this user alone, and make the new names durable."""
     missing = []
     above = path
     while not above.is_dir():
@@ -74,7 +75,7 @@ def make_directory(path: Path) -> None:
 
 
 def is_at(handle: int, path: Path) -> bool:
-    """Whether the open file ``handle`` is still the one that ``path`` names."""
+    """Whether ``path`` still names the open file ``handle``."""
     mine = os.fstat(handle)
     try:
         there = path.stat()
@@ -84,13 +85,13 @@ def is_at(handle: int, path: Path) -> bool:
 
 
 def replaceable(path: Path) -> Path:
-    """The file that a person wants replaced: where a link leads, so that the link itself stays.
+    """The path to write to when a user names ``path`` as output: the target of a symbolic link, so that the link stays.
 
-    Renaming a new file over a device or a pipe would destroy it: for root, ``/dev/null`` for everybody.
+    Renaming a new file over a device or a pipe would destroy it (for root, the ``/dev/null`` of the whole machine).
 
     Raises:
-        UsageError: something is there that is not a file.
-        StateError: nobody can say what is there.
+        UsageError: ``path`` exists and is not a regular file.
+        StateError: ``path`` cannot be examined.
     """
     try:
         if path.exists() and not path.is_file():
@@ -100,22 +101,28 @@ def replaceable(path: Path) -> Path:
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace ``path`` as a whole: a reader, or a restart after a power cut, sees the old content or the new one.
+def write_atomically(path: Path, content: bytes, *, sync: bool = True) -> None:
+    """Replace ``path`` as a whole: a reader sees the old content or the new one, never a part.
 
-    The temporary has one fixed name and writers queue for it, so that what a killed writer left is used up by the
-    next one instead of lying there for ever.
+    The temporary file has one fixed name and writers take turns (flock), so the next writer reuses what a killed one
+    left behind.
+
+    Args:
+        path: the file to replace; its directory exists.
+        content: the new bytes.
+        sync: wait until content and name are on the disk, so that the file also survives a power cut whole.
 
     Raises:
-        OSError: the disk is full, read-only or broken; nothing is left behind then.
+        OSError: the disk is full, read-only or broken; no temporary file is left behind then.
     """
     temporary = path.with_name(f".{path.name}.new")
-    handle = _claim(temporary)
+    handle = _open_locked(temporary)
     try:
         os.ftruncate(handle, 0)
         with os.fdopen(os.dup(handle), "wb") as stream:
             stream.write(content)
-        os.fsync(handle)
+        if sync:
+            os.fsync(handle)
         temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -123,10 +130,17 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
     finally:
         os.close(handle)
-    sync_directory(path.parent)
+    if sync:
+        sync_directory(path.parent)
 
 
-def _claim(temporary: Path) -> int:
+def write_json(path: Path, value: object, *, sync: bool = True) -> None:
+    """:func:`write_atomically` of a JSON value, indented; a lone surrogate is written as a JSON escape."""
+    text = json.dumps(value, ensure_ascii=False, indent=1) + "\n"
+    write_atomically(path, text.encode("utf-8", "backslashreplace"), sync=sync)
+
+
+def _open_locked(temporary: Path) -> int:
     while True:
         handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
         try:
@@ -136,16 +150,11 @@ def _claim(temporary: Path) -> int:
         except BaseException:
             os.close(handle)
             raise
-        os.close(handle)  # the writer before us has just renamed it away
+        os.close(handle)  # another writer has renamed it meanwhile
 
 
 def write_all(handle: int, block: bytes | memoryview, at: int) -> None:
-    """Write the whole block at offset ``at``; a disk that is nearly full takes a part first and refuses the rest."""
+    """Write the whole block at offset ``at``, in several calls where the disk takes only a part at first."""
     written = os.pwrite(handle, block, at)
     while written < len(block):
         written += os.pwrite(handle, memoryview(block)[written:], at + written)
-
-
-def write_json(path: Path, value: object) -> None:
-    """:func:`write_atomically` of a JSON value, readable by people too."""
-    write_atomically(path, (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode())

@@ -13,7 +13,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from edgechat.errors import StateError
+from edgechat.files import reporting, write_atomically, write_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,13 +108,11 @@ def classify(
 
 def write(state: Path, death: Death) -> None:
     """Replace the note. A full disk costs the note, not the clients: they then see cause ``unknown``."""
-    temporary = state / f"{NOTE}.new"
-    try:
-        temporary.write_text(json.dumps(asdict(death)))
-        temporary.replace(state / NOTE)
-    except OSError as error:
-        raise StateError(f"Cannot write {state / NOTE}: {error.strerror}.") from error
-    _remember(state, death)
+    with reporting("write", state / NOTE):
+        write_json(state / NOTE, asdict(death), sync=False)
+    lines = [json.dumps(asdict(each)) for each in (*history(state)[1 - KEPT :], death)]
+    with reporting("write", state / HISTORY):
+        write_atomically(state / HISTORY, ("\n".join(lines) + "\n").encode(), sync=False)
 
 
 def history(state: Path) -> list[Death]:
@@ -128,16 +126,6 @@ def history(state: Path) -> list[Death]:
         with contextlib.suppress(ValueError, TypeError):
             deaths.append(Death(**json.loads(line)))
     return deaths
-
-
-def _remember(state: Path, death: Death) -> None:
-    lines = [json.dumps(asdict(each)) for each in (*history(state)[1 - KEPT :], death)]
-    temporary = state / f"{HISTORY}.new"
-    try:
-        temporary.write_text("\n".join(lines) + "\n")
-        temporary.replace(state / HISTORY)
-    except OSError as error:
-        raise StateError(f"Cannot write {state / HISTORY}: {error.strerror}.") from error
 
 
 def read(state: Path, engine: str, warden: int = 0) -> Death | None:

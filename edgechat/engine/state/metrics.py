@@ -14,6 +14,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from edgechat.files import write_json
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
@@ -106,12 +108,10 @@ class Figures:
         if self.state is None or not self._is_changed or (now < self._next_save and not at_once):
             return
         self._next_save = now + _SAVE_EVERY_S
-        temporary = self.state / f"{FILE}.new"
         with self._lock:
-            text, self._is_changed = json.dumps(self._kept()), False
+            kept, self._is_changed = self._kept(), False
         try:
-            temporary.write_text(text)
-            temporary.replace(self.state / FILE)
+            write_json(self.state / FILE, kept, sync=False)
         except OSError:
             self._is_changed = True  # tried again in a minute
 
@@ -122,9 +122,9 @@ class Figures:
 
     def _kept(self) -> dict[str, Any]:
         return {
-            "answers": self.answers,
-            "errors": self.errors,
-            "tokens": self.tokens,
+            "answers": dict(self.answers),
+            "errors": dict(self.errors),
+            "tokens": dict(self.tokens),
             "engines": self.engines,
             "latencies": [latency.row() for latency in self.latencies],
         }

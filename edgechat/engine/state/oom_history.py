@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from edgechat.errors import StateError
+from edgechat.files import reporting, write_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,9 +74,5 @@ def record(state: Path, boot_id: str, label: str, need: int, *, room: int | None
     died = {**known.died, label: min(need, known.died.get(label, need))}
     rooms = [each for each in (known.room, room) if each is not None]
     data = {"boot_id": boot_id, "died": died, "room": min(rooms, default=None)}
-    temporary = state / f"{_FILE}.new"
-    try:
-        temporary.write_text(json.dumps(data))
-        temporary.replace(state / _FILE)
-    except OSError as error:
-        raise StateError(f"Cannot write {state / _FILE}: {error.strerror}.") from error
+    with reporting("write", state / _FILE):
+        write_json(state / _FILE, data, sync=False)

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgechat.errors import StateError
+from edgechat.files import reporting, write_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,12 +51,8 @@ def record(state: Path, n_ctx: int, reason: str = "", now: float | None = None) 
     """
     capped = max(int(n_ctx * SHARE), LEAST_N_CTX)
     data = {"n_ctx": capped, "boot_s": boot_s() if now is None else now, "reason": reason}
-    temporary = state / f"{FILE}.new"
-    try:
-        temporary.write_text(json.dumps(data))
-        temporary.replace(state / FILE)
-    except OSError as error:
-        raise StateError(f"Cannot write {state / FILE}: {error.strerror}.") from error
+    with reporting("write", state / FILE):
+        write_json(state / FILE, data, sync=False)
 
 
 def read(state: Path, now: float | None = None) -> Tightness | None:
