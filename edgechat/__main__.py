@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from edgechat.garbage_collector import look_seldom
+from edgechat.garbage_collector import collect_rarely
 
 _INTERRUPTED, _TERMINATED = 130, 143
 """As in ``errors.ExitCode``, which may be what was being imported."""
@@ -12,7 +12,7 @@ _INTERRUPTED, _TERMINATED = 130, 143
 
 def main() -> None:
     """Run the command line and exit with a documented code."""
-    look_seldom()
+    collect_rarely()
     streams = (sys.stdin, sys.stdout)  # None where the caller closed one
     if sys.argv[1:] in ([], ["tui"]) and all(stream is not None and stream.isatty() for stream in streams):
         from edgechat.cli.straight import open_ui  # noqa: PLC0415 - as below

@@ -9,17 +9,17 @@ _THRESHOLD = 20_000
 _USUAL = gc.get_threshold()
 
 
-def look_seldom() -> None:
-    """Collect after so many new objects, for the life of the process or until ``look_as_usual``."""
+def collect_rarely() -> None:
+    """Collect after so many new objects, for the life of the process or until ``collect_normally``."""
     gc.set_threshold(_THRESHOLD)
 
 
-def look_as_usual() -> None:
+def collect_normally() -> None:
     """Collect as Python does by itself: what widgets leave behind when they go is all cycles, and large."""
     gc.set_threshold(*_USUAL)
 
 
-def give_back() -> None:
+def release_memory() -> None:
     """Collect everything, and hand free pages back to the system where the C library can (glibc's malloc_trim).
 
     What many threads leave behind lies scattered over their arenas, and Python by itself seldom looks at all there is.

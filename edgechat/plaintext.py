@@ -1,4 +1,4 @@
-"""Makes text from models and files safe to show: no control characters, no invisible reordering.
+"""Text for people: control characters and invisible reordering are removed; sizes are written in MB.
 
 A terminal obeys ESC, C1 and OSC sequences wherever they come from, and bidirectional overrides make text read as what
 it is not. Every character is judged alone, so cleaning a stream piece by piece gives what cleaning the whole would.
@@ -23,3 +23,8 @@ def clean(text: str) -> str:
 def clean_line(text: str) -> str:
     """The same on one line, for names and messages: newlines and tabs become spaces."""
     return " ".join(clean(text).split())
+
+
+def megabytes(size: int) -> str:
+    """A number of bytes as ``1,234 MB`` (1 MB is 1,000,000 bytes)."""
+    return f"{size / 1e6:,.0f} MB"

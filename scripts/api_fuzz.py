@@ -80,7 +80,7 @@ def fuzz(options: argparse.Namespace, folder: Path, resident: str) -> bool:
         }
     print(f"\nWith a model of the kind {resident}:")
     for each in exit_reason.history(served.paths.state):
-        print(exit_report.said(each))
+        print(exit_report.sentence(each))
     if now != engine:
         print(f"The engine was process {engine} and is {now}; one also leaves where memory gets short.")
     print("\n".join(line for line in counted.splitlines() if line.startswith("edgechat_requests_total")))

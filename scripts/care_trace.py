@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from edgechat.board.source import Source
 from edgechat.board.vitals.vitals import read_strain
 from edgechat.engine.throttle import policy
-from edgechat.engine.throttle.policy import Stance
+from edgechat.engine.throttle.policy import Throttle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +43,7 @@ class Look:
 
     t_s: float
     vitals: Vitals
-    stance: Stance
+    throttle: Throttle
     note: str
     """What changed; ``""`` when nothing did."""
 
@@ -56,13 +56,13 @@ def replay(recording: Path) -> Iterator[Look]:
         for part in _PARTS:
             if (BOARDS / head["tree"] / part).is_dir():
                 shutil.copytree(BOARDS / head["tree"] / part, root / part)
-        source, stance = Source(root), Stance()
+        source, throttle = Source(root), Throttle()
         for line in lines:
             for name, text in line["files"].items():
                 (root / name).write_text(text)
             vitals = read_strain(source)
-            before, stance = stance, policy.decide(stance, vitals, line["t_s"], head.get("needed_bytes", 0))
-            yield Look(line["t_s"], vitals, stance, policy.note(before, stance, head["n_threads"]))
+            before, throttle = throttle, policy.decide(throttle, vitals, line["t_s"], head.get("needed_bytes", 0))
+            yield Look(line["t_s"], vitals, throttle, policy.describe_change(before, throttle, head["n_threads"]))
 
 
 def main() -> int:
@@ -94,8 +94,8 @@ def _row(look: Look, n_threads: int) -> str:
         f"{look.t_s:5.0f}s {f'{hottest.celsius:.1f} C' if hottest else '-':>8} "
         f"{f'{room.degrees:+.1f} C' if room else '-':>7} {f'{stall.worst.some10:.0f} %' if stall else '-':>7} "
         f"{f'{left / 1e9:.1f} GB' if left is not None else '-':>8} "
-        f"{', '.join(look.vitals.throttling.now)[:24] or '-':>24} {look.stance.name:>8} "
-        f"{look.stance.threads(n_threads):>7}"
+        f"{', '.join(look.vitals.throttling.now)[:24] or '-':>24} {look.throttle.name:>8} "
+        f"{look.throttle.threads(n_threads):>7}"
     )
 
 

@@ -31,8 +31,8 @@ from edgechat.engine.throttle import thread_governor
 def planned(self, now, *, resting=False):
     return self.n_planned
 
-thread_governor.Governor.turn = planned
-thread_governor.Governor.begin = lambda self: None
+thread_governor.Governor.update = planned
+thread_governor.Governor.on_answer_start = lambda self: None
 main.main()
 """
 

@@ -38,7 +38,7 @@ from edgechat.engine.client import client
 from edgechat.engine.protocol.request import Wish
 from edgechat.engine.selection.model_choice import choose
 from edgechat.engine.state import exit_reason, log, pressure_history
-from edgechat.engine.state.oom_history import SteppedDown
+from edgechat.engine.state.oom_history import OomHistory
 from edgechat.errors import EdgechatError
 from edgechat.models.store.installed import starter
 from edgechat.paths import Paths
@@ -131,9 +131,9 @@ class Run:
     kills: int = 0
     """Processes that the OOM killer took in the group."""
     engine_deaths: list[str] = field(default_factory=list)
-    """Cause, detail and stage of each, as the warden wrote them."""
+    """Cause, detail and stage of each, as the supervisor wrote them."""
     other_kills: int = 0
-    """Kills that no warden's note explains, and a client that ended by a signal."""
+    """Kills that no supervisor's note explains, and a client that ended by a signal."""
     exit: int = 0
     answered: bool = False
     plan: str = ""
@@ -206,9 +206,9 @@ class Drill:
         run.other_kills = max(run.kills - explained, 0) + (run.exit < 0)
         return run
 
-    def _watch(self, child: subprocess.Popen[bytes], group: Group, run: Run) -> list[exit_reason.Death]:
-        """Collect the wardens' notes until the client ends; bring the limit down when it is to come late."""
-        notes: dict[str, exit_reason.Death] = {}
+    def _watch(self, child: subprocess.Popen[bytes], group: Group, run: Run) -> list[exit_reason.ExitReason]:
+        """Collect the supervisors' notes until the client ends; bring the limit down when it is to come late."""
+        notes: dict[str, exit_reason.ExitReason] = {}
         seen: dict[int, str] = {}
         began = time.monotonic()
         is_limited = run.way not in {"late", "mapping"}
@@ -270,7 +270,7 @@ def _role(pid: int) -> str:
     if not line or state in "ZX":
         return ""
     if "edgechat.engine.process.main" in line:
-        return f"{'engine' if adjusted != '0' else 'warden'} {pid} ({adjusted})"
+        return f"{'engine' if adjusted != '0' else 'supervisor'} {pid} ({adjusted})"
     known = [name for name in ("edgechat.engine.text.template_check", "edgechat ask") if name in line]
     return f"{known[0] if known else line[:40].strip()} {pid} ({adjusted})"
 
@@ -287,7 +287,7 @@ def _loaded_by(state: Path) -> str:
 
 
 def _unlimited() -> dict[str, Any]:
-    return {"offload": False, "stepped_down": SteppedDown()}
+    return {"offload": False, "stepped_down": OomHistory()}
 
 
 @contextlib.contextmanager

@@ -28,11 +28,11 @@ from edgechat.engine.native.sampler import Sampler
 from edgechat.engine.protocol.events import Done, Event, Text
 from edgechat.engine.protocol.request import Message, Request, Wish
 from edgechat.engine.selection.model_choice import choose
-from edgechat.engine.state.metrics import Figures
-from edgechat.engine.state.oom_history import SteppedDown
-from edgechat.engine.state.shared_status import Vital
+from edgechat.engine.state.metrics import Metrics
+from edgechat.engine.state.oom_history import OomHistory
+from edgechat.engine.state.shared_status import SharedStatus
 from edgechat.engine.text.constraint import Constraint
-from edgechat.engine.throttle.monitor import Carer
+from edgechat.engine.throttle.monitor import ThrottleMonitor
 from edgechat.engine.throttle.thread_governor import Governor
 from edgechat.paths import Paths
 
@@ -113,7 +113,7 @@ def residence(model: Path, threads: int, home: Path) -> Residence:
         config=Config(threads=threads),
         board=probe(),
         offload=False,
-        stepped_down=SteppedDown(),
+        oom_history=OomHistory(),
     )
     return Residence(choice, _paths(home), on_progress=lambda _fraction: True)
 
@@ -125,7 +125,13 @@ def profile(home: Residence, *, sampling: dict[str, float], schema: object, answ
     governor = Governor(max(settings.n_threads, settings.n_threads_batch))
     # Without a state directory neither looks at the board nor writes anything.
     loop = DecodeLoop(
-        home, inbox, governor, Vital(), mismatch=lambda _wish, _connection: None, carer=Carer(), figures=Figures()
+        home,
+        inbox,
+        governor,
+        SharedStatus(),
+        mismatch=lambda _wish, _connection: None,
+        monitor=ThrottleMonitor(),
+        metrics=Metrics(),
     )
     reader = Reader()
     for n in range(answers):

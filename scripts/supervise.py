@@ -173,7 +173,7 @@ class Supervisor:
 
 
 def engines(paths: Paths) -> list[int]:
-    """Process ids of the engine, also when it hangs: its warden is whoever listens at the socket."""
+    """Process ids of the engine, also when it hangs: its supervisor is whoever listens at the socket."""
     peer = unix_socket.connect(paths.state)
     group = unix_socket.process_group(peer) if peer else None
     if peer:

@@ -19,7 +19,7 @@ def test_json_is_written_whole_and_nothing_else_stays(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sync", [True, False])
 def test_content_and_directory_are_synced_only_on_request(tmp_path, monkeypatch, sync: bool) -> None:
-    synced = []
+    synced: list[int] = []
     monkeypatch.setattr(os, "fsync", synced.append)
     files.write_atomically(tmp_path / "file", b"new", sync=sync)
     assert (len(synced), (tmp_path / "file").read_bytes()) == (2 if sync else 0, b"new")

@@ -7,7 +7,7 @@ import weakref
 
 import pytest
 
-from edgechat.garbage_collector import give_back, look_as_usual, look_seldom
+from edgechat.garbage_collector import collect_normally, collect_rarely, release_memory
 
 
 class Knot:
@@ -17,7 +17,7 @@ class Knot:
         self.itself = self
 
 
-@pytest.mark.parametrize("look", [look_seldom, look_as_usual])
+@pytest.mark.parametrize("look", [collect_rarely, collect_normally])
 def test_giving_back_finds_what_python_would_not_look_for_yet(look):
     before = gc.get_threshold()
     try:
@@ -26,7 +26,7 @@ def test_giving_back_finds_what_python_would_not_look_for_yet(look):
         seen = weakref.ref(knot)
         del knot
         assert seen() is not None
-        give_back()
+        release_memory()
         assert seen() is None
     finally:
         gc.set_threshold(*before)

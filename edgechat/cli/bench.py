@@ -64,7 +64,7 @@ def bench(model: str | None, *, as_json: bool) -> None:
     settings = plans[0].settings
     say(f"{found.label}, n_ctx {settings.n_ctx}, {settings.n_threads} threads")
     began = time.monotonic()
-    results = calibrate(board, candidate, found.path, settings, on_trial=_announce, on_result=_report)
+    results = calibrate(board, candidate, found.path, settings, on_start=_announce, on_result=_report)
     keep(paths, board, file_key(found.name, found.quant, found.file_bytes), results)
     chosen = best(results)
     if chosen is None:  # calibrate() raises when nothing could be measured

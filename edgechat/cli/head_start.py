@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 
 from edgechat.cli.process_exit import prepare
-from edgechat.engine.client.launch import start_ahead
+from edgechat.engine.client.launch import start_early
 from edgechat.errors import EdgechatError
 from edgechat.paths import Paths
 
@@ -17,4 +17,4 @@ def head_start() -> None:
     """Begin to start the engine, unless one is there. What stands in the way is left to the command, which meets it."""
     prepare()
     with contextlib.suppress(EdgechatError, OSError):
-        start_ahead(Paths.from_env())
+        start_early(Paths.from_env())

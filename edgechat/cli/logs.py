@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-_FILES: dict[str, Callable[[Path], Path]] = {"engine": log.path, "serve": log.served, "answers": log.answers}
+_FILES: dict[str, Callable[[Path], Path]] = {"engine": log.path, "serve": log.server_path, "answers": log.answers_path}
 _POLL_S = 0.3
 _LONGEST = 1 << 20
 """Bytes looked at for the last lines, and at once when a file is followed."""

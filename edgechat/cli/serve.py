@@ -13,7 +13,7 @@ from edgechat.cli.model_option import model_option
 from edgechat.cli.output.terminal import BEWARE, LABEL, say, say_row
 from edgechat.engine.protocol.request import Wish
 from edgechat.extras import refuse
-from edgechat.garbage_collector import look_as_usual
+from edgechat.garbage_collector import collect_normally
 from edgechat.paths import Paths
 from edgechat.version import __version__
 
@@ -98,7 +98,7 @@ def serve(host: str, port: int, **options: Any) -> None:  # noqa: ANN401 - click
     app = Application(lambda: Service(paths, wanted, journal.write), guard, Limits(), _Defects(journal.write), notifier)
 
     def on_listening(at: str, bound: int) -> None:
-        look_as_usual()  # for months from here on
+        collect_normally()  # for months from here on
         _say_where(at, bound, token.file if needs_token else None)
         journal.write(f"edgechat {__version__} listens on {at} port {bound}.")
         if journal.trouble:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edgechat.doctor.finding import Finding, advice, ok, problem
 from edgechat.engine.state import exit_reason, oom_history, pressure_history
 from edgechat.errors import ExitCode
+from edgechat.plaintext import megabytes
 from edgechat.version import __version__
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def last_death(state: Path, now: float | None = None) -> list[Finding]:
     if note is None or note.at < now - _RECENT_S:
         return [ok("engine-death", "No engine has died in the last seven days.")]
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(note.at))
-    message = f"On {when} the engine {note.words}, in stage {note.stage}."
+    message = f"On {when} the engine {note.description}, in stage {note.stage}."
     return [advice("engine-death", message, "edgechat models plan" if note.cause == "oom" else _log_command(state))]
 
 
@@ -99,12 +100,12 @@ def stepped_down(state: Path, boot_id: str) -> list[Finding]:
     found = []
     known = oom_history.read(state, boot_id)
     for label, need in sorted(known.died.items()):
-        message = f"{label} ran out of memory; until reboot it runs on plans that need less than {need / 1e6:,.0f} MB."
+        message = f"{label} ran out of memory; until reboot it runs on plans that need less than {megabytes(need)}."
         found.append(advice("stepped-down", message, "edgechat models plan"))
-    if known.room is not None:
+    if known.hidden_limit is not None:
         message = (
-            f"An engine ran out of memory at {known.room / 1e6:,.0f} MB, although more seemed to be free: something "
-            "that cannot be seen from here limits the memory. Until reboot plans stay below that."
+            f"An engine ran out of memory at {megabytes(known.hidden_limit)}, although more seemed to be free: a limit "
+            "that edgechat cannot see applies. Until reboot plans stay below that."
         )
         found.append(advice("hidden-limit", message, "edgechat board"))
     if (tight := pressure_history.read(state)) is not None:

@@ -79,8 +79,8 @@ def _in_use(paths: Paths, config: Config, board: Board, *, is_loaded: bool) -> F
             config=config,
             board=board,
             offload=False,  # what fits the memory fits with a GPU all the more
-            stepped_down=oom_history.read(paths.state, board.boot_id),
-            tight=pressure_history.read(paths.state),
+            oom_history=oom_history.read(paths.state, board.boot_id),
+            pressure=pressure_history.read(paths.state),
         )
     except EdgechatError as error:
         command = "edgechat models plan" if error.exit_code == ExitCode.NO_MODEL else "edgechat models verify"

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from edgechat.errors import EdgechatError
-from edgechat.garbage_collector import give_back
+from edgechat.garbage_collector import release_memory
 from edgechat.serve.endpoints.chat import Chat
 from edgechat.serve.endpoints.embeddings import Embeddings
 from edgechat.serve.endpoints.health import Health
@@ -133,7 +133,7 @@ class Application:
                 self._service.metrics.requests.labels(path, str(exchange.status or 499)).inc()
             self._n_handled += 1
             if self._n_handled % _TIDY_EVERY == 0:
-                give_back()
+                release_memory()
 
     @contextlib.asynccontextmanager
     async def _answering(self, exchange: Exchange) -> AsyncIterator[None]:

@@ -10,7 +10,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from edgechat.engine.state.log import served
+from edgechat.engine.state.log import server_path
 from edgechat.errors import StateError
 from edgechat.paths import private_directory
 from edgechat.tasks.result import timestamp
@@ -27,7 +27,7 @@ class Journal:
     """Appends lines, each with the time, or with the seconds since boot while the clock is unset."""
 
     def __init__(self, paths: Paths) -> None:
-        self._file = served(paths.state)
+        self._file = server_path(paths.state)
         self._since, self._count = 0.0, 0
         self.trouble = ""
         """Why nothing can be written, or ``""``."""

@@ -60,7 +60,7 @@ def make_unit(
         config=settings.load(paths.config, {}),
         board=board,
         offload=False,
-        stepped_down=oom_history.read(paths.state, board.boot_id),
+        oom_history=oom_history.read(paths.state, board.boot_id),
     )
     program = (sys.executable, "-m", "edgechat", "serve", *arguments)
     package = Path(__file__).resolve().parents[2]

@@ -22,7 +22,7 @@ SYSTEM_HOME = "/var/lib/edgechat"
 WATCHDOG_S = 120
 _MIB = 1 << 20
 _SERVER_BYTES = 160 * _MIB
-"""The HTTP server with its threads (60 MB after a day of load), the warden (12 MB) and page tables."""
+"""The HTTP server with its threads (60 MB after a day of load), the supervisor (12 MB) and page tables."""
 _ADDRESS_SPACE = 384 * _MIB
 """Address space that the engine maps and never touches (``models/planning/reserve.py``)."""
 _SLACK = 1.10

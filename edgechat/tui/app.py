@@ -16,7 +16,7 @@ from textual.screen import ModalScreen
 
 from edgechat import config as settings
 from edgechat.errors import ExitCode, StateError
-from edgechat.garbage_collector import look_as_usual
+from edgechat.garbage_collector import collect_normally
 from edgechat.plaintext import clean_line
 from edgechat.tui import markdown, preferences
 from edgechat.tui.labels import trouble
@@ -102,7 +102,7 @@ class EdgechatApp(App[None]):
             # looking through it again and again would hold up keys.
             gc.freeze()
             gc.enable()
-        look_as_usual()
+        collect_normally()
         self._look_around()
 
     @work(thread=True)

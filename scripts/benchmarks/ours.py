@@ -18,7 +18,7 @@ from edgechat.board.probe.probe import probe
 from edgechat.engine.client.client import EngineClient
 from edgechat.engine.protocol.request import Wish
 from edgechat.engine.selection.model_choice import choose
-from edgechat.engine.state.oom_history import SteppedDown
+from edgechat.engine.state.oom_history import OomHistory
 from edgechat.paths import Paths
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Edgechat:
             config=config.load(paths.config, self.environment),
             board=probe(),
             offload=False,
-            stepped_down=SteppedDown(),
+            oom_history=OomHistory(),
         )
         return choice.plan.settings
 

@@ -16,7 +16,7 @@ from edgechat.board.vitals import summary as vitals_summary
 from edgechat.board.vitals.vitals import read_vitals
 from edgechat.cli.board import _engine_lines
 from edgechat.cli.board import board as command
-from edgechat.engine.throttle.policy import Stance
+from edgechat.engine.throttle.policy import Throttle
 from edgechat.errors import UsageError
 from tests.board.trees import BOARDS
 
@@ -127,7 +127,7 @@ def test_how_a_board_feels_in_words(tree: str, says: dict[str, str]) -> None:
 
 
 def test_the_screen_says_what_the_engines_care_did() -> None:
-    care = replace(Stance(), level=2, reason="cpu-thermal 77.0 °C", is_tight=True, drops=1, pressure_reason="33 %")
+    care = replace(Throttle(), level=2, reason="cpu-thermal 77.0 °C", is_tight=True, drops=1, pressure_reason="33 %")
     engine = {
         "model": "m",
         "quant": "q4_0",

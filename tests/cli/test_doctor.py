@@ -178,7 +178,7 @@ def test_what_the_engine_left_behind_is_told(home: Path) -> None:
     state = home / "state"
     state.mkdir(parents=True)
     exit_reason.write(
-        state, exit_reason.Death("e1", "oom", "the kernel ended it because memory ran out", "load", time.time())
+        state, exit_reason.ExitReason("e1", "oom", "the kernel ended it because memory ran out", "load", time.time())
     )
     oom_history.record(state, probe().boot_id, "big-model:q4_k_m", 900_000_000)
     told = {finding["id"]: finding for finding in examine()["findings"] if finding["level"] == "advice"}

@@ -35,29 +35,29 @@ def paths(tmp_path):
 
 
 def noted(paths: Paths) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in log.answers(paths.state).read_text().splitlines()]
+    return [json.loads(line) for line in log.answers_path(paths.state).read_text().splitlines()]
 
 
 def test_answers_are_noted_without_their_text_unless_all_is_asked_for(paths):
     for mode in ("redacted", "full", "off"):
         answers = AnswerLog(paths.state, mode)
-        answers.asked(1, 7, ASKED)
-        answers.note(1, 7, Text("plover indeed", (1,)))
-        answers.gone(1)
+        answers.begin(1, 7, ASKED)
+        answers.add(1, 7, Text("plover indeed", (1,)))
+        answers.client_left(1)
     redacted, full = noted(paths)
     assert "plover" not in json.dumps(redacted)
     assert (redacted["messages"][0]["characters"], redacted["answer"]["characters"]) == (len(SECRET), 13)
     assert full["messages"] == [{"role": "user", "content": SECRET}]
     assert full["answer"]["content"] == "plover indeed"
     assert full["finish_reason"] == "client left"
-    assert stat.S_IMODE(log.answers(paths.state).stat().st_mode) == 0o600
+    assert stat.S_IMODE(log.answers_path(paths.state).stat().st_mode) == 0o600
 
 
 def test_the_log_of_answers_never_takes_more_than_twice_its_bound(paths, monkeypatch):
     monkeypatch.setattr(answer_log, "MAX_BYTES", 4000)
     answers = AnswerLog(paths.state, "full")
     for number in range(200):
-        answers.asked(1, number, ASKED)
+        answers.begin(1, number, ASKED)
         answers.failed(1, number, "ContextOverflowError")
     logs = list((paths.state / "logs").iterdir())
     assert len(logs) == 2
@@ -66,11 +66,11 @@ def test_the_log_of_answers_never_takes_more_than_twice_its_bound(paths, monkeyp
 
 
 def test_a_log_that_cannot_be_written_costs_no_answer(paths, capsys):
-    log.answers(paths.state).mkdir()
+    log.answers_path(paths.state).mkdir()
     answers = AnswerLog(paths.state, "full")
     for number in range(3):
-        answers.asked(1, number, ASKED)
-        answers.gone(1)
+        answers.begin(1, number, ASKED)
+        answers.client_left(1)
     assert capsys.readouterr().err.count("Cannot write") == 1
 
 
@@ -85,9 +85,9 @@ def test_a_client_that_leaves_just_as_its_answer_ends_is_noted_once(paths):
         try:
             for client in range(rounds):
                 for number in range(per_round):
-                    answers.asked(client, number, ASKED)
+                    answers.begin(client, number, ASKED)
                 meet.wait(20)
-                answers.gone(client)
+                answers.client_left(client)
         except (KeyError, RuntimeError) as fault:  # a broken barrier is a RuntimeError
             faults.append(fault)
             meet.abort()
@@ -100,8 +100,8 @@ def test_a_client_that_leaves_just_as_its_answer_ends_is_noted_once(paths):
         for client in range(rounds):
             meet.wait(20)
             for number in reversed(range(per_round)):
-                answers.note(client, number, Text("x", (1,)))
-                answers.note(client, number, done)
+                answers.add(client, number, Text("x", (1,)))
+                answers.add(client, number, done)
         leaving.join(20)
     finally:
         sys.setswitchinterval(interval)
@@ -112,11 +112,11 @@ def test_a_client_that_leaves_just_as_its_answer_ends_is_noted_once(paths):
 def test_while_the_clock_is_unset_no_date_is_invented(paths, monkeypatch):
     monkeypatch.setattr(time, "time", lambda: 1234.5)
     answers = AnswerLog(paths.state, "redacted")
-    answers.asked(1, 1, ASKED)
-    answers.gone(1)
+    answers.begin(1, 1, ASKED)
+    answers.client_left(1)
     assert noted(paths)[0]["at"] is None
     Journal(paths).write("Listening.")
-    assert log.served(paths.state).read_text().startswith("+")
+    assert log.server_path(paths.state).read_text().startswith("+")
 
 
 @pytest.mark.engine
@@ -145,7 +145,7 @@ def test_the_servers_log_is_rotated_and_a_flood_is_cut(paths, monkeypatch):
     logs = sorted((paths.state / "logs").iterdir())
     assert [each.name for each in logs] == ["serve.log", "serve.log.1"]
     assert sum(each.stat().st_size for each in logs) < 6000
-    assert "More in this minute is left out." in log.served(paths.state).read_text()
+    assert "More in this minute is left out." in log.server_path(paths.state).read_text()
 
 
 def test_a_read_only_state_directory_is_said_and_survived(tmp_path):

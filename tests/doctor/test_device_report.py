@@ -13,7 +13,7 @@ import pytest
 
 from edgechat.doctor.device_report import report, verdict
 from edgechat.engine.state import exit_reason
-from edgechat.engine.state.metrics import Figures, Latency
+from edgechat.engine.state.metrics import Latency, Metrics
 from edgechat.paths import Paths, private_directory
 
 if TYPE_CHECKING:
@@ -29,13 +29,13 @@ def paths(home: Path) -> Paths:
 
 def test_everything_a_fleet_wants_to_know(paths: Paths) -> None:
     state = private_directory(paths.state)
-    figures = Figures.open(state)
+    figures = Metrics.open(state)
     for number in range(1, 21):
-        figures.answered("stop", (10, 0, 5, 0), Latency(number / 10, float(number), 9.0))
-    figures.refused("SchemaError")
+        figures.count_answer("stop", (10, 0, 5, 0), Latency(number / 10, float(number), 9.0))
+    figures.count_refusal("SchemaError")
     figures.save(0.0, at_once=True)
     for cause in ("signal", "signal", "oom"):
-        exit_reason.write(state, exit_reason.Death("e", cause, "SIGSEGV", "decode", NOON - 60))
+        exit_reason.write(state, exit_reason.ExitReason("e", cause, "SIGSEGV", "decode", NOON - 60))
     said = report(paths, NOON)
     assert said["when"]["utc"].startswith("2027-01-15T08:00:00")
     assert said["counts"]["answers"] == {"stop": 20}

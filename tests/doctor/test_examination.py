@@ -199,7 +199,7 @@ def test_13_an_engine_that_keeps_dying(on) -> None:
     setup = on("pi5-8gb")
     for age in (20 * DAY, 2 * DAY, DAY, 600.0):
         exit_reason.write(
-            setup.paths.state, exit_reason.Death("e", "oom", "the kernel ended it", "decode", setup.now - age)
+            setup.paths.state, exit_reason.ExitReason("e", "oom", "the kernel ended it", "decode", setup.now - age)
         )
     found = setup.amiss()
     assert set(found) == {"engine-death", "engine-history"}

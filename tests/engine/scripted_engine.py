@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from edgechat.engine.protocol import unix_socket
 from edgechat.engine.protocol.events import Done, Started, Text, to_frame
 from edgechat.engine.protocol.framing import Decoder, encode
-from edgechat.engine.protocol.version import WHO
+from edgechat.engine.protocol.version import IDENTITY
 from edgechat.paths import private_directory
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class ScriptedEngine(threading.Thread):
         while data := peer.recv(1 << 16):
             for frame in decoder.feed(data):
                 if frame["type"] == "hello":
-                    hello = {"type": "hello", **WHO, "engine": "scripted", "pid": 1}
+                    hello = {"type": "hello", **IDENTITY, "engine": "scripted", "pid": 1}
                     peer.sendall(encode(hello))
                 elif frame["type"] == "generate":
                     self.requests.append(frame["request"])

@@ -108,9 +108,9 @@ def test_only_the_model_commands_import_the_hub_and_only_to_fetch():
 def test_only_the_engine_process_holds_llama_cpp(warm_engine):
     pid = warm_engine["pid"]
     assert "libllama" in maps(pid)
-    warden = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    assert "edgechat.engine.process.main" in Path(f"/proc/{warden}/cmdline").read_text()
-    assert "libggml" not in maps(warden)
+    supervisor = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    assert "edgechat.engine.process.main" in Path(f"/proc/{supervisor}/cmdline").read_text()
+    assert "libggml" not in maps(supervisor)
 
 
 def maps(pid: int | str) -> str:

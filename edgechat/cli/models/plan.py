@@ -15,6 +15,7 @@ import click
 
 from edgechat.cli.model_option import require_name
 from edgechat.errors import DoesNotFitError
+from edgechat.plaintext import megabytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,10 +63,6 @@ def plan(model: str | None, board_name: str | None, n_ctx: int | None, *, as_jso
     else:
         found = plan_model(paths, board, model, wish, is_here=is_here)
     file = _file(paths, found, model) if is_here else None
-    if found.fits and file is not None:
-        from edgechat.engine.selection.dry_run import confirmed  # noqa: PLC0415
-
-        found = confirmed(found, file)
     if as_json:
         click.echo(json.dumps(to_json(found), ensure_ascii=False, indent=2))
     else:
@@ -77,8 +74,8 @@ def plan(model: str | None, board_name: str | None, n_ctx: int | None, *, as_jso
         if board_name is not None:
             hint = f"See what does fit: {shlex.join(['edgechat', 'models', 'plan', '--board', board_name])}"
         raise DoesNotFitError(
-            f"{found.model} does not fit: it needs {_mb(found.memory.host)} MB at the least, "
-            f"and {_mb(max(0, found.available - found.reserve))} MB may be used.",
+            f"{found.model} does not fit: it needs {megabytes(found.memory.host)} at the least, "
+            f"and {megabytes(max(0, found.available - found.reserve))} may be used.",
             hint=hint,
         )
 
@@ -129,7 +126,7 @@ def _lines(plan: Plan, board: Board, width: int, *, is_installed: bool) -> Itera
     yield f"{click.style(f'{plan.model}:{plan.quant.lower()}', bold=True)} {verdict} on {board.name or board.model}"
     share = f"{plan.memory.host / plan.available:.0%}" if plan.available else "all"
     where = "on this disk" if is_installed else "to download"
-    yield f"{_mb(plan.file_bytes)} MB {where}, {share} of the free memory when it runs"
+    yield f"{megabytes(plan.file_bytes)} {where}, {share} of the free memory when it runs"
     yield ""
     yield _label("memory") + _bar(plan, width - _LABEL_WIDTH)
     marks = _marks()
@@ -137,8 +134,8 @@ def _lines(plan: Plan, board: Board, width: int, *, is_installed: bool) -> Itera
         f"{click.style(mark, fg=colour)} {name} {_mb(getattr(plan.memory, name))}"
         for mark, (name, colour) in zip(marks, _PARTS, strict=True)
     ]
-    yield _label("") + "  ".join(parts) + f"  = {_mb(plan.memory.total)} MB"
-    yield _label("") + f"{_free()} free {_mb(plan.available)} MB, of which {_mb(plan.reserve)} MB stay free"
+    yield _label("") + "  ".join(parts) + f"  = {megabytes(plan.memory.total)}"
+    yield _label("") + f"{_free()} free {megabytes(plan.available)}, of which {megabytes(plan.reserve)} stay free"
     settings = plan.settings
     layers = f", {settings.n_gpu_layers} layers on the GPU" if settings.n_gpu_layers else ""
     repack = "repacked" if settings.repack else "not repacked"

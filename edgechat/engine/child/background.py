@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Beside:
+class BackgroundCall:
     """A call that begins at once.
 
     Args:

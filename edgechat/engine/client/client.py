@@ -1,7 +1,7 @@
-"""The front ends' side of the engine: one connection, answers as iterators of events, recovery when the engine dies.
+"""The engine client: one connection, answers as iterators of events, recovery when the engine dies.
 
-Light by contract: no numpy, pydantic, jinja2, textual or huggingface_hub is imported here or below. Text is cleaned of
-control characters here, once, for every front end.
+An import contract keeps numpy, pydantic, jinja2, textual and huggingface_hub out of this module and those below it.
+Control characters are removed from the text here, for every front end.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgechat.engine.client import exit_report
-from edgechat.engine.client.connection import HANDSHAKE_S, EngineGoneError, Link
+from edgechat.engine.client.connection import HANDSHAKE_S, EngineConnection, EngineGoneError
 from edgechat.engine.client.launch import attach_or_start
-from edgechat.engine.client.resume import Received
+from edgechat.engine.client.resume import PartialAnswer
 from edgechat.engine.protocol import unix_socket
 from edgechat.engine.protocol.errors import to_error
 from edgechat.engine.protocol.events import Done, Event, Queued, Recovered, Text, from_frame
@@ -41,29 +41,29 @@ if TYPE_CHECKING:
     from edgechat.engine.protocol.request import Request
     from edgechat.paths import Paths
 
-_PEACEFUL = frozenset(("idle", "memory", "refused", "retired", "version"))
-"""Farewells that are nobody's fault."""
+_RETRIED_GOODBYES = frozenset(("idle", "memory", "refused", "retired", "version"))
+"""Reasons of a goodbye after which another engine is started and asked."""
 
-_MAX_FAREWELLS = 20
-"""More in a row than any race of clients explains."""
+_MAX_GOODBYES = 20
+"""In a row; races between clients cause a few."""
 
-_STOP_PATIENCE_S = 5.0
+_STOP_TIMEOUT_S = 5.0
 
-_RETURN_S = 15.0
-"""How long the machine's own engine is waited for when it died: its service looks every 5 s, and it must load."""
+_RESTART_S = 15.0
+"""How long to wait for the machine's own engine when it died: its service restarts it within 5 s, then it must load."""
 
 _DEADLINE_GRACE_S = 0.1
-"""The engine watches the deadline too and says more about it; the client steps in only when it cannot."""
+"""The engine enforces the deadline itself and reports more; the client acts only when the engine does not."""
 
 
 class EngineClient:
     """Answers from the engine of this user. Not thread-safe, but for :meth:`interrupt`; one answer at a time.
 
     Args:
-        paths: whose engine.
-        keeps: this client means to stay, so a switch of models should ask before it takes the resident one away.
-        keep_alive_s: how long the engine stays idle afterwards; None leaves it as it is.
-        may_switch: decides whether a resident model that another client keeps may be replaced; gets a sentence.
+        paths: the user's directories.
+        keeps: this client stays connected: others must confirm before they replace the model that it uses.
+        keep_alive_s: how long the engine stays idle afterwards; None changes nothing.
+        may_switch: decides whether to replace a resident model that another client keeps; gets the question as text.
     """
 
     def __init__(
@@ -78,34 +78,33 @@ class EngineClient:
         self._keeps = keeps
         self._keep_alive_s = keep_alive_s
         self._may_switch = may_switch
-        self._link: Link | None = None
+        self._link: EngineConnection | None = None
         self._shared = paths.shared
-        """Where the machine's own engine is tried first; None once it turned out not to do for this client."""
+        """Directory of the machine's own engine, tried first; None once it turned out to be unsuitable."""
         self._next_id = 0
         self._has_shared = False
         self._link_busy = False
         self._is_interrupted = False
-        self._unsaid: list[Recovered] = []
-        """Deaths of engines that had not been asked anything yet."""
+        self._unreported: list[Recovered] = []
+        """Engines that died before they got a request; reported with the next answer."""
 
     def close(self) -> None:
-        """Hang up."""
+        """Disconnect."""
         if self._link is not None:
             self._link.close()
             self._link = None
 
     def interrupt(self) -> None:
-        """Cut the running answer off, from any thread: its reader gets an EngineError. Nothing can be asked later."""
+        """Cancel the running answer from any thread: its reader gets an EngineError. The client cannot be reused."""
         self._is_interrupted = True
         if (link := self._link) is not None:
-            link.hang_up()
+            link.shut_down()
 
     def generate(self, request: Request) -> Iterator[Event]:
         """One answer. Closing the iterator cancels it.
 
-        The engine is started, replaced or brought back as needed; an answer that an engine's death interrupted goes on
-        from the tokens that had arrived: once, and again after each death of memory that leaves only smaller plans.
-        Such a request is not the one that killed; the ladder of plans ends, and with it the tries.
+        The engine is started, replaced or restarted as needed. When the engine dies, the answer continues after the
+        tokens that have arrived: once, and once more each time that it ran out of memory and a smaller plan is left.
 
         Raises:
             EngineError: the engine could not be started, or died twice over this request.
@@ -113,20 +112,20 @@ class EngineClient:
         """
         if request.overflow != "summarize":
             return self._answer(request)
-        from edgechat.engine.client.summarize import summarized  # noqa: PLC0415 - few ask for it
+        from edgechat.engine.client.summarize import answer_with_summary  # noqa: PLC0415 - rarely needed
 
-        return summarized(self._answer, request)
+        return answer_with_summary(self._answer, request)
 
     def _answer(self, request: Request) -> Iterator[Event]:
-        received = Received(request)
+        received = PartialAnswer(request)
         deaths = 0
-        farewells = 0
+        goodbyes = 0
         smallest: int | None = None
         try:
             while True:
                 try:
                     for event in self._attempt(received.remainder()):
-                        received.take(event)
+                        received.add(event)
                         if isinstance(event, Text):
                             event = replace(event, text=clean(event.text))  # noqa: PLW2901
                         yield event
@@ -135,23 +134,23 @@ class EngineClient:
                     link = self._link
                     self.close()
                     if self._is_interrupted:
-                        raise _cut_off() from gone
-                    if gone.reason in _PEACEFUL and farewells < _MAX_FAREWELLS:
-                        farewells += 1
-                        continue  # it left just as we came: the next one takes over
-                    cause = self._cause(gone.reason, link)
-                    is_smaller = 0 < cause.stepped_below < (smallest or cause.stepped_below + 1)
+                        raise _interrupted() from gone
+                    if gone.reason in _RETRIED_GOODBYES and goodbyes < _MAX_GOODBYES:
+                        goodbyes += 1
+                        continue  # it was exiting when the request came: start or find another
+                    reason = self._exit_reason(gone.reason, link)
+                    is_smaller = 0 < reason.stepped_below < (smallest or reason.stepped_below + 1)
                     if is_smaller:
-                        smallest = cause.stepped_below
+                        smallest = reason.stepped_below
                     else:
                         deaths += 1
-                    said = exit_report.said(cause, again=deaths > 1)
-                    if deaths > 1 or cause.cause == "stopped":
-                        raise EngineError(said, cause=cause.cause, hint="See `edgechat doctor`.") from gone
+                    message = exit_report.sentence(reason, again=deaths > 1)
+                    if deaths > 1 or reason.cause == "stopped":
+                        raise EngineError(message, cause=reason.cause, hint="See `edgechat doctor`.") from gone
                     note = "A smaller plan is tried." if is_smaller else "It was restarted and continued."
-                    yield Recovered(cause.cause, f"{said} {note}")
+                    yield Recovered(reason.cause, f"{message} {note}")
         finally:
-            # A half-read answer would stand in the way of the next one.
+            # The rest of an unfinished answer would precede the next one.
             if self._link is not None and self._link_busy:
                 self.close()
 
@@ -159,19 +158,19 @@ class EngineClient:
         deadline = None if request.timeout_s is None else time.monotonic() + request.timeout_s + _DEADLINE_GRACE_S
         link = self._post(request)
         while True:
-            while self._unsaid:
-                yield self._unsaid.pop(0)
+            while self._unreported:
+                yield self._unreported.pop(0)
             answer = _receive(link, deadline)
             self._link_busy = answer["type"] not in {"switch", "error", "done"}
             if link.is_shared and (answer["type"] == "switch" or _lacks_model(answer)):
-                # The machine's engine has another model; it is not ours to change.
+                # The machine's engine has another model, which this client may not change.
                 self.close()
                 self._shared = None
                 yield Queued("the machine's own engine has another model; starting one for this user")
                 link = self._post(request)
                 continue
             if answer["type"] == "switch":
-                # May come late: another client's model was still being loaded when we asked.
+                # May come late: another client's model was still being loaded when the request was sent.
                 yield from self._switch(link, answer, deadline)
                 link = self._post(request)
                 continue
@@ -184,10 +183,10 @@ class EngineClient:
             if isinstance(event, Done):
                 return
 
-    def _post(self, request: Request) -> Link:
+    def _post(self, request: Request) -> EngineConnection:
         link = self._connected()
         if self._is_interrupted:  # while there was no connection yet to hang up
-            raise _cut_off()
+            raise _interrupted()
         self._next_id += 1
         frame: Frame = {"type": "generate", "id": self._next_id, "request": request.to_dict()}
         if self._keep_alive_s is not None:
@@ -196,25 +195,25 @@ class EngineClient:
         link.send(frame)
         return link
 
-    def _connected(self) -> Link:
+    def _connected(self) -> EngineConnection:
         until = time.monotonic() + HANDSHAKE_S
         replaced = False
         if self._link is None:
             self._link = self._shared_link()
         while self._link is None:
             peer = attach_or_start(self._paths)
-            warden = unix_socket.warden(peer)
+            supervisor = unix_socket.supervisor_pid(peer)
             try:
-                link = Link(peer, keeps=self._keeps)
+                link = EngineConnection(peer, keeps=self._keeps)
             except EngineGoneError as gone:
                 if gone.reason == "busy":
                     raise EngineBusyError(
                         "The engine has as many clients as it can serve.", cause="busy", hint="Try again in a moment."
                     ) from gone
-                if gone.reason is None and (note := exit_report.find(self._paths.state, "", warden)):
-                    self._note_unasked(note)
+                if gone.reason is None and (note := exit_report.wait_for(self._paths.state, "", supervisor)):
+                    self._report_early_exit(note)
                     continue
-                # We knocked at an engine that was leaving. It takes its socket with it; ask again.
+                # The engine was exiting. It removes its socket; connect again.
                 if time.monotonic() > until:
                     raise EngineError("The engine does not answer.", hint="Run `edgechat stop`.") from None
                 time.sleep(0.02)
@@ -229,41 +228,41 @@ class EngineClient:
                     hint="Two installations share one environment: reinstall edgechat.",
                 )
             else:
-                # An engine of another version, or from before an update, finishes what it runs and makes room.
+                # An engine of another version, or from before an update, finishes its answers and exits.
                 self._retire(link)
                 replaced = True
         return self._link
 
-    def _note_unasked(self, note: exit_reason.Death) -> None:
-        """Have it said that an engine died before it greeted us.
+    def _report_early_exit(self, note: exit_reason.ExitReason) -> None:
+        """Report with the next answer that an engine died before the handshake.
 
         Raises:
-            EngineError: so did the one before it.
+            EngineError: the engine before it died in the same way.
         """
-        said = exit_report.said(note, again=bool(self._unsaid))
-        if self._unsaid:
-            self._unsaid.clear()
-            raise EngineError(said, cause=note.cause, hint="See `edgechat doctor`.")
-        self._unsaid.append(Recovered(note.cause, f"{said} It had not been asked yet. Another was started."))
+        message = exit_report.sentence(note, again=bool(self._unreported))
+        if self._unreported:
+            self._unreported.clear()
+            raise EngineError(message, cause=note.cause, hint="See `edgechat doctor`.")
+        self._unreported.append(Recovered(note.cause, f"{message} It had not been asked yet. Another was started."))
 
-    def _shared_link(self) -> Link | None:
-        """The machine's own engine, when this user may use it and it speaks as we do."""
-        until = time.monotonic() + (_RETURN_S if self._has_shared else 0)
+    def _shared_link(self) -> EngineConnection | None:
+        """A connection to the machine's own engine, where this user may use it and its version is the same."""
+        until = time.monotonic() + (_RESTART_S if self._has_shared else 0)
         while True:
             if peer := unix_socket.connect_shared(self._shared):
                 with contextlib.suppress(EngineGoneError):
-                    link = Link(peer, keeps=self._keeps)
+                    link = EngineConnection(peer, keeps=self._keeps)
                     if link.is_same_version:
                         self._has_shared = link.is_shared = True
                         return link
                     link.close()
                     self._shared = None
-            # It died under our answer: its service brings it back, and two engines would share the memory.
+            # It died during an answer: wait for its service to restart it, since two engines would share the memory.
             if self._shared is None or time.monotonic() >= until:
                 return None
             time.sleep(0.1)
 
-    def _switch(self, link: Link, answer: Frame, deadline: float | None) -> Iterator[Event]:
+    def _switch(self, link: EngineConnection, answer: Frame, deadline: float | None) -> Iterator[Event]:
         resident, wanted = answer["resident"], answer["wanted"]
         if resident == wanted:
             resident = f"{resident} with n_ctx {answer['resident_n_ctx']}"
@@ -278,7 +277,7 @@ class EngineClient:
         self._retire(link, deadline)
         self._link = None
 
-    def _retire(self, link: Link, deadline: float | None = None) -> None:
+    def _retire(self, link: EngineConnection, deadline: float | None = None) -> None:
         try:
             link.send({"type": "retire"})
             while True:
@@ -286,14 +285,14 @@ class EngineClient:
         except EngineGoneError:
             link.close()
 
-    def _cause(self, farewell: str | None, link: Link | None) -> exit_reason.Death:
+    def _exit_reason(self, farewell: str | None, link: EngineConnection | None) -> exit_reason.ExitReason:
         note = None
-        if farewell is None and link is not None and not link.is_shared:  # another user's notes are not ours to read
-            note = exit_report.find(self._paths.state, link.engine, link.warden)
-        return note or exit_reason.Death(link.engine if link else "", farewell or "unknown", "", "idle", 0.0)
+        if farewell is None and link is not None and not link.is_shared:  # another user's state directory is private
+            note = exit_report.wait_for(self._paths.state, link.engine, link.supervisor)
+        return note or exit_reason.ExitReason(link.engine if link else "", farewell or "unknown", "", "idle", 0.0)
 
 
-def _receive(link: Link, deadline: float | None) -> Frame:
+def _receive(link: EngineConnection, deadline: float | None) -> Frame:
     """The next frame of an answer.
 
     Raises:
@@ -306,7 +305,7 @@ def _receive(link: Link, deadline: float | None) -> Frame:
 
 
 def status(paths: Paths) -> list[Frame]:
-    """What the running engines are and do: this user's own, then the machine's; empty when none runs.
+    """Status frames of the running engines: this user's own, then the machine's; empty when none runs.
 
     Raises:
         StateError: the state directory cannot be read.
@@ -318,7 +317,7 @@ def _ask_status(peer: socket.socket | None) -> list[Frame]:
     if peer is None:
         return []
     try:
-        with contextlib.closing(Link(peer, keeps=False)) as link:
+        with contextlib.closing(EngineConnection(peer, keeps=False)) as link:
             link.send({"type": "status"})
             answer = link.receive(timeout_s=HANDSHAKE_S)
     except EngineGoneError:
@@ -329,7 +328,7 @@ def _ask_status(peer: socket.socket | None) -> list[Frame]:
 def stop(paths: Paths) -> list[int]:
     """Stop the running engines and return their process ids; returns when they are gone.
 
-    One that does not answer within 5 s is killed: it hangs, and its next client would wait for ever.
+    An engine that does not answer within 5 s is killed.
     """
     peer = unix_socket.connect(paths.state)
     if peer is None:
@@ -337,10 +336,10 @@ def stop(paths: Paths) -> list[int]:
     group = unix_socket.process_group(peer)
     pids: list[int] = []
     try:
-        with contextlib.closing(Link(peer, keeps=False, patience_s=_STOP_PATIENCE_S)) as link:
+        with contextlib.closing(EngineConnection(peer, keeps=False, timeout_s=_STOP_TIMEOUT_S)) as link:
             pids.append(link.pid)
             link.send({"type": "stop"})
-            until = time.monotonic() + _STOP_PATIENCE_S
+            until = time.monotonic() + _STOP_TIMEOUT_S
             while link.receive(timeout_s=max(until - time.monotonic(), 0.0)) is not None:
                 pass
     except EngineGoneError as gone:
@@ -354,13 +353,13 @@ def stop(paths: Paths) -> list[int]:
     return pids or ([group] if group else [])
 
 
-def _wait_for_lock(state: Path, patience_s: float = 5.0) -> None:
-    """Wait until the engine's lock is free: only then has it let go of the model file and its memory."""
+def _wait_for_lock(state: Path, timeout_s: float = 5.0) -> None:
+    """Wait until the engine's lock is free: only then has it released the model file and its memory."""
     import fcntl  # noqa: PLC0415
 
     lock = os.open(state / "engine.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        until = time.monotonic() + patience_s
+        until = time.monotonic() + timeout_s
         while time.monotonic() < until:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -376,5 +375,5 @@ def _lacks_model(answer: Frame) -> bool:
     return answer["type"] == "error" and isinstance(to_error(answer), NoModelError)
 
 
-def _cut_off() -> EngineError:
-    return EngineError("The answer was cut off by whoever had asked.", cause="interrupted")
+def _interrupted() -> EngineError:
+    return EngineError("The answer was cancelled by the caller.", cause="interrupted")

@@ -1,7 +1,4 @@
-"""One greeted connection to the engine, seen from a client: frames out, frames in, and the farewell.
-
-Knows the protocol and nothing of answers; light, as ``client.py`` demands.
-"""
+"""A client's connection to an engine: handshake, frames out, frames in, and the engine's goodbye."""
 
 from __future__ import annotations
 
@@ -11,61 +8,61 @@ import time
 
 from edgechat.engine.protocol import unix_socket
 from edgechat.engine.protocol.framing import Decoder, Frame, encode
-from edgechat.engine.protocol.version import WHO
+from edgechat.engine.protocol.version import IDENTITY
 
 HANDSHAKE_S = 30.0
-"""How long an engine may take to greet, or to take a frame; it may be starting from a worn SD card."""
+"""How long an engine may take for the handshake, or to accept a frame; it may be starting from a slow SD card."""
 
 
 class EngineGoneError(Exception):
-    """The connection broke. ``reason`` is the engine's farewell, or None when it said none."""
+    """The connection broke. ``reason`` is that of the engine's ``bye`` frame, or None when it sent none."""
 
     def __init__(self, reason: str | None) -> None:
         super().__init__(reason or "connection lost")
         self.reason = reason
 
 
-class Link:
-    """One open, greeted connection."""
+class EngineConnection:
+    """One open connection after the handshake."""
 
-    def __init__(self, peer: socket.socket, *, keeps: bool, patience_s: float = HANDSHAKE_S) -> None:
+    def __init__(self, peer: socket.socket, *, keeps: bool, timeout_s: float = HANDSHAKE_S) -> None:
         self._socket = peer
         self._decoder = Decoder()
         self._frames: list[Frame] = []
         try:
-            self.send({"type": "hello", **WHO, "keeps": keeps})
-            hello = self.receive(timeout_s=patience_s)
+            self.send({"type": "hello", **IDENTITY, "keeps": keeps})
+            hello = self.receive(timeout_s=timeout_s)
             if hello is None:
-                raise EngineGoneError(None)  # noqa: TRY301 - it hangs, which is as good as gone
+                raise EngineGoneError(None)  # noqa: TRY301 - it hangs
         except BaseException:
             self.close()
             raise
         self.engine = str(hello.get("engine"))
-        self.is_same_version = all(hello.get(name) == value for name, value in WHO.items())
+        self.is_same_version = all(hello.get(name) == value for name, value in IDENTITY.items())
         self.version = str(hello.get("version"))
         self.is_shared = False
         """True for the machine's own engine, which belongs to another user."""
         self.pid = int(hello.get("pid") or 0)
-        self.warden = unix_socket.warden(peer)
-        """Process id of who will write down how this engine ended; None where that is unknown."""
+        self.supervisor = unix_socket.supervisor_pid(peer)
+        """Process id of the engine's supervisor; None where that is unknown."""
 
     def send(self, frame: Frame) -> None:
         """Send one frame.
 
         Raises:
-            EngineGoneError: nobody is there any more.
+            EngineGoneError: the engine has disconnected.
         """
         try:
             self._socket.settimeout(HANDSHAKE_S)
             self._socket.sendall(encode(frame))
         except OSError as error:
-            raise EngineGoneError(self._farewell()) from error
+            raise EngineGoneError(self._goodbye()) from error
 
     def receive(self, timeout_s: float | None = None) -> Frame | None:
         """The next frame, or None when ``timeout_s`` passed without one.
 
         Raises:
-            EngineGoneError: the engine hung up.
+            EngineGoneError: the engine has disconnected.
         """
         until = None if timeout_s is None else time.monotonic() + timeout_s
         while not self._frames:
@@ -87,8 +84,8 @@ class Link:
             raise EngineGoneError(str(frame.get("reason")))
         return frame
 
-    def _farewell(self) -> str | None:
-        """The engine's last word, when a write failed because it had already said goodbye."""
+    def _goodbye(self) -> str | None:
+        """The reason of the engine's goodbye that arrived before a write failed; None where there is none."""
         try:
             while self.receive(timeout_s=0.2) is not None:
                 pass
@@ -96,11 +93,11 @@ class Link:
             return gone.reason
         return None
 
-    def hang_up(self) -> None:
-        """Hang up from another thread: whoever reads here wakes up, which closing alone would not do."""
+    def shut_down(self) -> None:
+        """Disconnect from another thread; unlike closing, this wakes a thread that reads from the connection."""
         with contextlib.suppress(OSError):  # it may just have been closed
             self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Hang up; a running answer is cancelled by it."""
+        """Disconnect; this cancels a running answer."""
         self._socket.close()

@@ -1,7 +1,4 @@
-"""How the engine behind a broken connection ended, found and said: waits for the note that its warden writes.
-
-Clients only, and light as they are. Knows neither requests nor what is done about a death.
-"""
+"""Waits for the exit reason of an engine whose connection broke, and says it in a sentence. Used by clients only."""
 
 from __future__ import annotations
 
@@ -17,55 +14,54 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-WATCHED_PATIENCE_S = 10.0
-"""For a warden that is seen to be at work: it writes to a worn SD card, or counts memory first."""
+WATCHED_TIMEOUT_S = 10.0
+"""For a supervisor that is known to run: it may write to a slow SD card, or probe the memory first."""
 
-UNWATCHED_PATIENCE_S = 3.0
-"""For one that cannot be seen (another operating system, another container)."""
+UNWATCHED_TIMEOUT_S = 3.0
+"""For one that cannot be watched (another operating system, another container)."""
 
-_LOOK_S = 0.01
+_POLL_S = 0.01
 
 
-def find(state: Path, engine: str, warden: int | None) -> exit_reason.Death | None:
-    """The note on an engine that hung up; None when its warden is gone, or too slow, and there is none.
+def wait_for(state: Path, engine: str, supervisor: int | None) -> exit_reason.ExitReason | None:
+    """The exit reason of an engine that disconnected; None when its supervisor has ended without one, or is too slow.
 
     Args:
-        state: where the note is written.
-        engine: the engine's identity, or ``""`` where it hung up before it told it.
-        warden: the process that writes the note, as :func:`edgechat.engine.protocol.unix_socket.warden` tells.
+        state: the state directory.
+        engine: the engine's identity, or ``""`` where it disconnected before the handshake.
+        supervisor: process id of the engine's supervisor (:func:`edgechat.engine.protocol.unix_socket.supervisor_pid`).
     """
-    with _watched(warden) as watch:
-        until = time.monotonic() + (UNWATCHED_PATIENCE_S if watch is None else WATCHED_PATIENCE_S)
+    with _watched(supervisor) as watch:
+        until = time.monotonic() + (UNWATCHED_TIMEOUT_S if watch is None else WATCHED_TIMEOUT_S)
         while True:
-            # The look at the warden comes first: what it wrote before it went is there then.
+            # Checked before reading: what the supervisor wrote before it ended is there then.
             is_gone = _is_gone(watch)
-            if note := exit_reason.read(state, engine, warden or 0):
+            if note := exit_reason.read(state, engine, supervisor or 0):
                 return note
             if is_gone or time.monotonic() >= until:
                 return None
 
 
-def said(note: exit_reason.Death, *, again: bool = False) -> str:
-    """The death in a sentence for a person."""
-    words = note.words
-    if note.cause == "stopped":
-        return f"The engine {words}."
-    return f"The engine {words}{' again' if again else ''} ({note.stage})."
+def sentence(reason: exit_reason.ExitReason, *, again: bool = False) -> str:
+    """The exit reason in a sentence for the user."""
+    if reason.cause == "stopped":
+        return f"The engine {reason.description}."
+    return f"The engine {reason.description}{' again' if again else ''} ({reason.stage})."
 
 
 @contextlib.contextmanager
-def _watched(warden: int | None) -> Iterator[int | None]:
-    """A descriptor that becomes readable when the process ends; None where there is no such thing."""
-    if warden is None or warden == os.getpid() or not hasattr(os, "pidfd_open"):
+def _watched(supervisor: int | None) -> Iterator[int | None]:
+    """A descriptor that becomes readable when the process ends; None where the system has none."""
+    if supervisor is None or supervisor == os.getpid() or not hasattr(os, "pidfd_open"):
         yield None
         return
     try:
-        watch = os.pidfd_open(warden)
+        watch = os.pidfd_open(supervisor)
     except ProcessLookupError:
-        watch, end = os.pipe()  # its reading end is readable once the other is closed
+        watch, end = os.pipe()  # readable, since the other end is closed at once
         os.close(end)
     except OSError:
-        yield None  # a sandbox forbids it
+        yield None  # forbidden by a sandbox
         return
     try:
         yield watch
@@ -74,10 +70,10 @@ def _watched(warden: int | None) -> Iterator[int | None]:
 
 
 def _is_gone(watch: int | None) -> bool:
-    """Whether the watched process has ended; waits a moment for it."""
+    """Whether the watched process has ended; waits up to :data:`_POLL_S` for it."""
     if watch is None:
-        time.sleep(_LOOK_S)
+        time.sleep(_POLL_S)
         return False
     poll = select.poll()  # unlike select(), for any number of open files
     poll.register(watch, select.POLLIN | select.POLLHUP)
-    return bool(poll.poll(_LOOK_S * 1000))
+    return bool(poll.poll(_POLL_S * 1000))

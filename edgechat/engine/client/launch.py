@@ -1,4 +1,4 @@
-"""Finds the running engine, or starts one. Clients only; imports ``subprocess`` when there is one to start."""
+"""Connects to the running engine, or starts one. Used by clients only."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 START_LOCK = "engine.start.lock"
-_wardens: list[int] = []
-"""Children of this process that it has not buried. A server lives for months, and starts an engine after each nap."""
+_supervisors: list[int] = []
+"""Children that are not reaped yet: a server runs for months and starts an engine after each idle time."""
 
 READY_TIMEOUT_S = 30.0
-"""Starting Python from a worn SD card can take long; loading the model is not part of it."""
+"""Starting Python from a slow SD card can take long; loading the model is not included."""
 
 
 @dataclass(slots=True)
-class _Start:
-    """An engine process on its way."""
+class _StartingEngine:
+    """An engine process that is starting."""
 
     state: Path
     ready: int
-    """A pipe in which it says that it listens."""
+    """Descriptor of a pipe to which the engine writes a byte when it listens."""
     log_start: int
-    """Where its part of the log begins, in bytes."""
+    """Offset in bytes at which its part of the log begins."""
     lock: int = -1
-    """The start lock, where it is held until somebody waits for the engine."""
+    """Descriptor of the start lock, where it is held until :func:`attach_or_start` waits for the engine."""
 
     def wait(self) -> None:
-        """Return when it listens, or when it gave way to one that still holds the engine's lock.
+        """Return when it listens, or when it exited because another engine still holds the engine's lock.
 
         Raises:
             EngineError: it ended before it listened.
@@ -54,7 +54,7 @@ class _Start:
             os.close(self.ready)
         tail = log.tail(self.state, start=self.log_start).strip()
         if not tail:
-            time.sleep(0.1)  # a dying engine still holds the lock: try again in a moment
+            time.sleep(0.1)  # an exiting engine still holds the lock: the caller tries again
             return
         raise EngineError(
             f"The engine did not start: {tail.splitlines()[-1]}",
@@ -63,15 +63,15 @@ class _Start:
         )
 
 
-_ahead: list[_Start] = []
-"""What :func:`start_ahead` began and nobody has waited for yet."""
+_started_early: list[_StartingEngine] = []
+"""The engine that :func:`start_early` started, until :func:`attach_or_start` waits for it."""
 
 
-def start_ahead(paths: Paths) -> None:
-    """Begin to start an engine where none is, and return at once; :func:`attach_or_start` waits for it.
+def start_early(paths: Paths) -> None:
+    """Start an engine if none runs, and return at once; :func:`attach_or_start` waits for it.
 
-    For the beginning of a process that will ask something: Python takes as long to start there as it does here. An
-    engine that nobody calls after all leaves after some seconds, without ever having loaded a model.
+    Called at the beginning of a process that will send a request, so that both processes start Python at the same time.
+    An engine that no client connects to exits after 10 s without loading a model.
 
     Raises:
         StateError: the state directory cannot be used.
@@ -87,13 +87,13 @@ def start_ahead(paths: Paths) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         start = _start(paths)
     except BlockingIOError:
-        os.close(lock)  # somebody else is at it
+        os.close(lock)  # another client starts one
     except BaseException:
         os.close(lock)
         raise
     else:
         start.lock = lock
-        _ahead.append(start)
+        _started_early.append(start)
 
 
 def attach_or_start(paths: Paths) -> socket.socket:
@@ -103,17 +103,17 @@ def attach_or_start(paths: Paths) -> socket.socket:
         EngineError: a new engine ended before it listened.
         StateError: the state directory cannot be used.
     """
-    if _ahead:
-        start = _ahead.pop()
+    if _started_early:
+        start = _started_early.pop()
         try:
             start.wait()
         finally:
-            os.close(start.lock)  # others wait for it, and not for an answer of ours
+            os.close(start.lock)  # other clients wait for it
     if client := unix_socket.connect(paths.state):
         return client
     lock = _start_lock(paths)
     try:
-        # One client starts the engine, the others find it when they get here.
+        # One client starts the engine; the others find it when they get the lock.
         fcntl.flock(lock, fcntl.LOCK_EX)
         until = time.monotonic() + READY_TIMEOUT_S
         while time.monotonic() < until:
@@ -138,11 +138,11 @@ def _start_lock(paths: Paths) -> int:
         ) from error
 
 
-def _start(paths: Paths) -> _Start:
-    """Start a process. Whoever calls holds the start lock, so that it is the only one."""
-    import subprocess  # noqa: PLC0415 - 10 ms that a warm client need not pay
+def _start(paths: Paths) -> _StartingEngine:
+    """Start an engine process. The caller holds the start lock."""
+    import subprocess  # noqa: PLC0415 - 10 ms that a client of a running engine does not pay
 
-    _bury()
+    _reap_supervisors()
     ready, ready_for_engine = os.pipe()
     log_descriptor = log.open_for_engine(paths.state)
     log_start = log.path(paths.state).stat().st_size
@@ -154,7 +154,7 @@ def _start(paths: Paths) -> _Start:
             stdout=log_descriptor,
             stderr=log_descriptor,
             pass_fds=(ready_for_engine,),
-            # Outlives the terminal and the login that started it, and is not hit by their Ctrl-C.
+            # The engine outlives the terminal and the login session, and does not get their Ctrl-C.
             start_new_session=True,
             cwd=paths.state,
             env=env,
@@ -165,18 +165,18 @@ def _start(paths: Paths) -> _Start:
     finally:
         os.close(ready_for_engine)
         os.close(log_descriptor)
-    # The engine is on its own from here; without this, subprocess warns about a child nobody waited for.
+    # Without this, subprocess warns about a child that was not waited for.
     process.returncode = 0
-    _wardens.append(process.pid)
-    return _Start(paths.state, ready, log_start)
+    _supervisors.append(process.pid)
+    return _StartingEngine(paths.state, ready, log_start)
 
 
-def _bury() -> None:
-    """Take the ends of earlier wardens from the kernel's list of processes. The start lock lets one thread in."""
-    for pid in tuple(_wardens):
+def _reap_supervisors() -> None:
+    """Reap finished supervisor processes. The start lock admits one thread at a time."""
+    for pid in tuple(_supervisors):
         try:
             is_over = os.waitpid(pid, os.WNOHANG)[0] == pid
         except ChildProcessError:
-            is_over = True  # somebody who waits for any child was first
+            is_over = True  # already reaped by a caller that waits for any child
         if is_over:
-            _wardens.remove(pid)
+            _supervisors.remove(pid)

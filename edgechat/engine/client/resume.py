@@ -1,7 +1,6 @@
-"""What has arrived of one answer, so that it can go on behind it when its engine has died. Knows no sockets.
+"""The part of an answer that has arrived, and the request that continues it after the engine died.
 
-Token ids mean something to the vocabulary they come from alone: once a second model has gone on with the answer, it is
-its text that is handed on.
+Token ids are valid for one vocabulary only: once a second model has continued the answer, its text is sent instead.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ if TYPE_CHECKING:
     from edgechat.engine.protocol.request import Request
 
 _SEVERAL = ""
-"""Stands for the model's name once more than one has written the answer."""
+"""In place of the model's name once more than one model has written the answer."""
 
 
-class Received:
-    """The part of an answer that is there."""
+class PartialAnswer:
+    """The part of an answer that has arrived."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
@@ -29,8 +28,8 @@ class Received:
         self._text = [request.resume_text]
         self._began = time.monotonic()
 
-    def take(self, event: Event) -> None:
-        """Remember what an event brings."""
+    def add(self, event: Event) -> None:
+        """Add the content of an event."""
         if isinstance(event, Started) and event.model != self._model:
             self._model = event.model if self._model is None else _SEVERAL
         elif isinstance(event, Text):
@@ -39,13 +38,13 @@ class Received:
                 self._text.append(event.text)
 
     def remainder(self) -> Request:
-        """The request for what is still missing, in the time that is left."""
+        """The request for the rest of the answer, with the time that is left."""
         left = self._request.timeout_s
         if left is not None:
             left = max(left - (time.monotonic() - self._began), 0.001)
         overflow = self._request.overflow
         if self._tokens and overflow == "summarize" and not self._request.summary:
-            # Refused for a summary now, the question would be asked anew: its reader has the beginning of an answer.
+            # A refusal for a summary would restart the answer, whose beginning has already been shown.
             overflow = "trim"
         return replace(
             self._request,

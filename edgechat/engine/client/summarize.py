@@ -1,7 +1,7 @@
-"""Has the model sum up what a conversation outgrew, before that is left out; without a summary where it cannot.
+"""Summarizes the earlier messages of a conversation that no longer fits the context, before they are left out.
 
-Runs at the client: two ordinary requests, of which the first reads what is in the cache already and is bounded in
-length. Light, as ``client.py`` demands.
+Two ordinary requests of the client: the first asks for the summary (its prompt is in the KV cache already, its length
+is bounded), the second for the answer. Where no summary can be made, the messages are left out without one.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from edgechat.errors import ContextOverflowError, EdgechatError
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
-WISH = (
+SUMMARY_PROMPT = (
     "Summarize our conversation so far in a few short sentences, in the language that we speak: names, numbers, what "
     "was decided and what is still open. Write nothing else."
 )
 _SHARE, _LEAST, _MOST = 16, 32, 160
-"""Tokens of a summary: this part of the context, within these bounds. It is read at every turn from then on."""
+"""Tokens of a summary: one part in 16 of the context, within 32 and 160. Every later turn reads it."""
 
 _SENTENCE_END = re.compile(r"[.!?](?=\s)|[。！？\n]")
 
 
-def summarized(answer: Callable[[Request], Iterator[Event]], request: Request) -> Iterator[Event]:
-    """The events of an answer; should earlier messages have to go, they are summed up first.
+def answer_with_summary(answer: Callable[[Request], Iterator[Event]], request: Request) -> Iterator[Event]:
+    """The events of an answer; earlier messages that no longer fit are summarized first.
 
     Args:
-        answer: asks the engine.
-        request: whose ``overflow`` is ``summarize``.
+        answer: sends a request to the engine.
+        request: its ``overflow`` is ``summarize``.
 
     Raises:
-        EdgechatError: as ``answer`` does. That no summary could be had is none: then the messages just go.
+        EdgechatError: as ``answer`` does; never for the summary itself.
     """
     began = time.monotonic()
     try:
@@ -62,8 +62,8 @@ def _summary(
 ) -> Generator[Event, None, str]:
     system, body = split(request.messages)
     asked = Request(
-        # Its beginning is what was read for the last answer.
-        messages=(*system, *body[:dropped], Message("user", WISH)),
+        # The same beginning as the last request, whose prefix is in the KV cache.
+        messages=(*system, *body[:dropped], Message("user", SUMMARY_PROMPT)),
         wish=request.wish,
         sampling={"temperature": 0, "repeat_penalty": 1.1},
         max_tokens=max(_LEAST, min(n_ctx // _SHARE, _MOST)),
@@ -77,16 +77,16 @@ def _summary(
             if isinstance(event, Text) and not event.is_thought:
                 text.append(event.text)
             elif isinstance(event, (Loading, Prefill, Recovered)):
-                yield event  # somebody waits
+                yield event
             elif isinstance(event, Done):
                 reason = event.finish_reason
     except EdgechatError:
-        # Whatever stands in the way of the answer itself, the next request says.
+        # An error that also concerns the answer is raised by the next request.
         return ""
     return "" if reason not in {"stop", "length"} else whole_sentences("".join(text), is_cut=reason == "length")
 
 
 def whole_sentences(text: str, *, is_cut: bool) -> str:
-    """A summary without the sentence that its bound cut, unless that is all there is."""
+    """The text without an unfinished last sentence, unless it has no other."""
     ends = [each.end() for each in _SENTENCE_END.finditer(text)]
     return (text[: ends[-1]] if is_cut and ends else text).strip()

@@ -11,6 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgechat.engine.child.process_memory import peak_rss
 from edgechat.engine.decoding.inbox import Mailbag
 from edgechat.engine.decoding.loop import MAX_WAITING
 from edgechat.engine.decoding.sequence import never_started
@@ -38,9 +39,9 @@ if TYPE_CHECKING:
     from edgechat.engine.protocol.framing import Frame
     from edgechat.engine.protocol.request import Request, Wish
     from edgechat.engine.selection.model_choice import Choice
-    from edgechat.engine.state.metrics import Figures
-    from edgechat.engine.state.shared_status import Vital
-    from edgechat.engine.throttle.monitor import Carer
+    from edgechat.engine.state.metrics import Metrics
+    from edgechat.engine.state.shared_status import SharedStatus
+    from edgechat.engine.throttle.monitor import ThrottleMonitor
     from edgechat.engine.throttle.thread_governor import Governor
 
 
@@ -125,14 +126,19 @@ class EmbeddingLoop:
         residence: EmbeddingResidence,
         inbox: Inbox,
         governor: Governor,
-        vital: Vital,
+        shared_status: SharedStatus,
         *,
         mismatch: Callable[[Wish, Connection], Frame | None],
-        carer: Carer,
-        figures: Figures,
+        monitor: ThrottleMonitor,
+        metrics: Metrics,
     ) -> None:
-        self._home, self._mailbag, self._governor, self._vital = residence, Mailbag(inbox), governor, vital
-        self._mismatch, self._carer, self._figures = mismatch, carer, figures
+        self._home, self._mailbag, self._governor, self._shared_status = (
+            residence,
+            Mailbag(inbox),
+            governor,
+            shared_status,
+        )
+        self._mismatch, self._monitor, self._metrics = mismatch, monitor, metrics
         settings = residence.choice.plan.settings
         self._planned_threads = (settings.n_threads, settings.n_threads_batch)
         self._jobs: deque[_Job] = deque()
@@ -151,10 +157,10 @@ class EmbeddingLoop:
             self._step()
             self.idle_since = time.monotonic()
         else:
-            self._governor.turn(time.monotonic(), resting=True)
-        if not self._jobs and self._vital.stage != "idle":
-            self._vital.stage = "idle"
-            self._governor.look_anew()
+            self._governor.update(time.monotonic(), resting=True)
+        if not self._jobs and self._shared_status.stage != "idle":
+            self._shared_status.stage = "idle"
+            self._governor.restart_window()
 
     # -- mail ----------------------------------------------------------------------------------------------------------
 
@@ -209,7 +215,7 @@ class EmbeddingLoop:
             )
 
     def _refuse(self, connection: Connection, request_id: int, error: EdgechatError) -> None:
-        self._figures.refused(type(error).__name__)
+        self._metrics.count_refusal(type(error).__name__)
         connection.send_frame(error_frame(error, request_id))
 
     def _cancel(self, matches: Callable[[_Job], bool]) -> None:
@@ -230,13 +236,13 @@ class EmbeddingLoop:
 
     def _step(self) -> None:
         """Embed the next text of the request whose turn it is."""
-        was_idle = self._vital.stage == "idle"
-        self._governor.turn(time.monotonic(), resting=was_idle)
+        was_idle = self._shared_status.stage == "idle"
+        self._governor.update(time.monotonic(), resting=was_idle)
         if was_idle:
-            self._governor.begin()
-        allowed = self._carer.threads(self._governor.n_threads)
+            self._governor.on_answer_start()
+        allowed = self._monitor.threads(self._governor.n_threads)
         self._home.embedder.set_threads(*(min(planned, allowed) for planned in self._planned_threads))
-        self._vital.stage = "prefill"
+        self._shared_status.stage = "prefill"
         job = self._jobs.popleft()
         job.began = job.began or time.monotonic()
         vector = self._home.embedder.vector(job.texts[job.n_done])
@@ -253,7 +259,7 @@ class EmbeddingLoop:
 
     def _finish(self, job: _Job) -> None:
         n_tokens, seconds = job.n_tokens, time.monotonic() - job.began
-        self._figures.answered("stop", (n_tokens, 0, 0, 0), None)
+        self._metrics.count_answer("stop", (n_tokens, 0, 0, 0), None)
         job.reader.send(
             Done(
                 finish_reason="stop",
@@ -267,7 +273,7 @@ class EmbeddingLoop:
                 },
                 seed=0,
                 is_context_full=False,
-                peak_rss_bytes=self._vital.peak_rss(),
+                peak_rss_bytes=peak_rss(),
                 load_s=self._home.load_s,
             ),
             job.request_id,

@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from edgechat.engine.child.background import Beside
+from edgechat.engine.child.background import BackgroundCall
 from edgechat.engine.kv_cache.disk_cache import Ahead, Prefixes, model_key, sampled_digest
 from edgechat.engine.native.context import Context
 from edgechat.engine.native.lib import llama
@@ -96,7 +96,7 @@ class Residence:
             self._vocabulary.begin()
         ahead = Ahead(paths.cache / "prefixes")
         # Jinja is imported (50 ms) while llama.cpp maps the file and needs no interpreter.
-        importing = Beside(importlib.import_module, "edgechat.engine.text.chat_template")
+        importing = BackgroundCall(importlib.import_module, "edgechat.engine.text.chat_template")
         self.model = Model(choice.path, settings, on_progress=on_progress)
         importing.join()
         try:
@@ -124,7 +124,7 @@ class Residence:
         source = self._template_source()
         vetting = Vetting(source, bos=self.model.bos_text, eos=self.model.eos_text, cache=self._cache)
         # Creating the context takes as long as compiling the template, and neither needs the other.
-        compiling = Beside(self._compile, source)
+        compiling = BackgroundCall(self._compile, source)
         try:
             self.context = Context(self.model, settings)
         except BaseException:

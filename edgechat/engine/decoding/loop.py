@@ -13,6 +13,7 @@ import time
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+from edgechat.engine.child.process_memory import peak_rss
 from edgechat.engine.decoding.inbox import Mailbag
 from edgechat.engine.decoding.prefill import Reading
 from edgechat.engine.decoding.pressure_response import Heed
@@ -21,12 +22,12 @@ from edgechat.engine.decoding.sequence import never_started, replay
 from edgechat.engine.decoding.speculative import Speculation
 from edgechat.engine.native import logits
 from edgechat.engine.native.context import CacheFullError
-from edgechat.engine.protocol.context_window import Budget
+from edgechat.engine.protocol.context_window import ContextWindow
 from edgechat.engine.protocol.errors import error_frame
 from edgechat.engine.protocol.events import Prefill
 from edgechat.engine.state.log import log_exception
 from edgechat.engine.text.detokenizer import Reply
-from edgechat.engine.throttle.memory_pressure import REREADING_EXIT, Rereading
+from edgechat.engine.throttle.memory_pressure import REREAD_EXIT_STATUS, RereadDetector
 from edgechat.errors import (
     AnswerError,
     ContextOverflowError,
@@ -45,9 +46,9 @@ if TYPE_CHECKING:
     from edgechat.engine.native.vision import View
     from edgechat.engine.protocol.framing import Frame
     from edgechat.engine.protocol.request import Request, Wish
-    from edgechat.engine.state.metrics import Figures
-    from edgechat.engine.state.shared_status import Vital
-    from edgechat.engine.throttle.monitor import Carer
+    from edgechat.engine.state.metrics import Metrics
+    from edgechat.engine.state.shared_status import SharedStatus
+    from edgechat.engine.throttle.monitor import ThrottleMonitor
     from edgechat.engine.throttle.thread_governor import Governor
 
 MAX_WAITING = 256
@@ -66,22 +67,22 @@ class DecodeLoop:
         residence: Residence,
         inbox: Inbox,
         governor: Governor,
-        vital: Vital,
+        shared_status: SharedStatus,
         *,
         mismatch: Callable[[Wish, Connection], Frame | None],
-        carer: Carer,
-        figures: Figures,
+        monitor: ThrottleMonitor,
+        metrics: Metrics,
     ) -> None:
         self._mismatch = mismatch
         self._home = residence
         self._context = residence.context
-        self._vital = vital
+        self._shared_status = shared_status
         self._mailbag = Mailbag(inbox)
         self._admission = Admission(residence)
         self._speculation = Speculation(self._context, is_rewindable=residence.model.is_rewindable)
-        self._carer, self._figures = carer, figures
-        self._heed = Heed(carer, figures, residence, self._admission)
-        self._budget = Budget(self._context.n_ctx)
+        self._monitor, self._metrics = monitor, metrics
+        self._heed = Heed(monitor, metrics, residence, self._admission)
+        self._budget = ContextWindow(self._context.n_ctx)
         self._running: list[Sequence] = []
         settings = residence.choice.plan.settings
         self._reading = Reading(self._context, settings.n_ubatch)
@@ -90,7 +91,7 @@ class DecodeLoop:
         """No step was computed since the last answer ended."""
         self._was_greedy = False
         """Somebody has asked for the likeliest token, and so may again."""
-        self._rereading = Rereading(residence.choice.plan.memory.mapped)
+        self._rereading = RereadDetector(residence.choice.plan.memory.mapped)
         self._planned_threads = (settings.n_threads, settings.n_threads_batch)
         self.idle_since = time.monotonic()
 
@@ -111,11 +112,11 @@ class DecodeLoop:
             self.idle_since = time.monotonic()
         else:
             # Keeps the last look fresh: the first step of the next answer must not begin with threads that collide.
-            self._governor.turn(time.monotonic(), resting=True)
-        if not self._running and self._vital.stage != "idle":
-            self._vital.stage = "idle"
+            self._governor.update(time.monotonic(), resting=True)
+        if not self._running and self._shared_status.stage != "idle":
+            self._shared_status.stage = "idle"
             self._is_resting = True
-            self._governor.look_anew()
+            self._governor.restart_window()
         if not self.n_active:
             # Nobody waits for it, and a disk may take its time: it must not look like an answer that is being decoded.
             self._admission.save_kept()
@@ -144,18 +145,18 @@ class DecodeLoop:
                 connection.send_frame({**switch, "id": request_id})
                 return
             # Memory may run out here as well: a schema brings numpy and a tokenizer of its own.
-            self._vital.stage = "prefill"
+            self._shared_status.stage = "prefill"
             request = self._home.resumed(request)
             self._home.check(request)
             constraint = self._home.constraint(request)
             # To trim it, a conversation is built several times; its pictures are decoded once.
-            build = partial(self._home.prompt, watch=self._vital.rendering, look=cache(self._home.look))
+            build = partial(self._home.prompt, watch=self._shared_status.render_limit, look=cache(self._home.look))
             prompt, trimmed = self._budget.fit(request, build)
             self._check_room(prompt.n_cells)
             reply = Reply(request.stop, prompt.open_thought)
             replay(reply, constraint, request.resume, [self._home.model.piece(token) for token in request.resume])
         except EdgechatError as error:
-            self._figures.refused(type(error).__name__)
+            self._metrics.count_refusal(type(error).__name__)
             connection.send_frame(error_frame(error, request_id))
             return
         except Exception as error:  # noqa: BLE001 - a defect in preparing one request must not end the others
@@ -232,10 +233,10 @@ class DecodeLoop:
     def _step(self) -> None:
         context = self._context
         was_resting, self._is_resting = self._is_resting, False
-        self._governor.turn(time.monotonic(), resting=was_resting)
+        self._governor.update(time.monotonic(), resting=was_resting)
         if was_resting:
-            self._governor.begin()
-        allowed = self._carer.threads(self._governor.n_threads)
+            self._governor.on_answer_start()
+        allowed = self._monitor.threads(self._governor.n_threads)
         context.set_threads(*(min(planned, allowed) for planned in self._planned_threads))
         context.clear()
         self._speculation.guess(self._running, allowed)
@@ -257,13 +258,13 @@ class DecodeLoop:
         n_held_up = n_decoding if is_watched else 0
         picture = self._reading.fill(self._running, n_held_up, began)
         n_prefilled = self._reading.n_tokens
-        self._vital.stage = "prefill" if n_prefilled else "decode"
+        self._shared_status.stage = "prefill" if n_prefilled else "decode"
         if context.room < context.n_batch:
             self._decode()
         if self._rereading.after_step():
             # As slow as the disk, for as long as it lives: a smaller plan takes over, as after the OOM killer.
-            self._vital.note(declared="oom:the model's file had to be read again for every token")
-            os._exit(REREADING_EXIT)
+            self._shared_status.set_facts(declared="oom:the model's file had to be read again for every token")
+            os._exit(REREAD_EXIT_STATUS)
         seconds = time.monotonic() - began
         if self._speculation.took(n_prefilled, seconds):
             self._reading.took(n_held_up if n_prefilled else n_decoding, seconds)
@@ -287,7 +288,7 @@ class DecodeLoop:
         """Read one piece of a picture; the encoder cannot be interrupted, so whoever else is answered waits for it."""
         if not sequence.timing.prefill_began:
             sequence.timing.prefill_began = time.monotonic()
-        self._vital.stage = "prefill"
+        self._shared_status.stage = "prefill"
         try:
             self._read(sequence, view)
         except EngineError as error:
@@ -362,13 +363,13 @@ class DecodeLoop:
         sequence.sampler.close()
         self._heed.ended(sequence, reason, time.monotonic())
         self._admission.release(sequence)
-        sequence.finish(reason, now=time.monotonic(), peak_rss=self._vital.peak_rss(), load_s=self._home.load_s)
+        sequence.finish(reason, now=time.monotonic(), peak_rss=peak_rss(), load_s=self._home.load_s)
 
     def _fail(self, sequence: Sequence, error: EdgechatError) -> None:
         """End one answer with an error; the others go on."""
         self._running.remove(sequence)
         sequence.sampler.close()
-        self._figures.refused(type(error).__name__)
+        self._metrics.count_refusal(type(error).__name__)
         self._admission.discard(sequence)
         sequence.flush(time.monotonic())
         sequence.reader.send_frame(error_frame(error, sequence.request_id))

@@ -15,7 +15,7 @@ import struct
 import time
 from typing import TYPE_CHECKING
 
-from edgechat.engine.child.background import Beside
+from edgechat.engine.child.background import BackgroundCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,7 +50,7 @@ class Ahead:
             file = max(directory.glob("*.kv"), key=lambda each: each.stat().st_mtime_ns, default=None)
             if file is not None and file.stat().st_size <= _MOST_AHEAD:
                 self._state = _state(file)
-                self._checking = Beside(self._check, file)
+                self._checking = BackgroundCall(self._check, file)
 
     def digest(self, file: Path) -> str:
         """A file's digest, which takes no time if it was computed already.

@@ -1,7 +1,7 @@
-"""The log of answers that a board's owner may ask for (``log_answers``): one JSON line each, bounded, private.
+"""The optional log of answers (``log_answers``): one JSON line for each answer, bounded, readable by the owner only.
 
-``redacted`` notes sizes, hashes and timing; only ``full`` keeps what was asked and answered. Off unless the
-configuration says otherwise. Where it cannot be written, answers go on and the engine's own log says so once.
+``redacted`` records sizes, hashes and timing; ``full`` also records questions and answers. Off by default. Where the
+file cannot be written, answers continue and the engine's log says so once.
 """
 
 from __future__ import annotations
@@ -24,33 +24,31 @@ if TYPE_CHECKING:
     from edgechat.engine.protocol.request import Request
 
 MAX_BYTES = 4 * 1024 * 1024
-"""Of the file and of the one before it; the oldest lines go."""
+"""Of the file and of the one before it; the oldest lines are dropped."""
 _LONGEST_TEXT = 64 * 1024
 """Characters kept of one message or answer."""
 CLOCK_IS_UNSET_BEFORE_S = 1_735_689_600.0
-"""2025-01-01T00:00Z: a board without a clock of its own that shows less was not told the time since it got power."""
+"""2025-01-01T00:00Z: an earlier time means that a board without a clock has not got the time from the network yet."""
 
 
 class AnswerLog:
-    """Notes each answer when it has ended.
-
-    Thread-safe: the listener hears of requests and of clients that leave, the decode loop of what was answered.
+    """Writes one line for each answer when it has ended. Thread-safe: the listener and the decode loop call it.
 
     Args:
-        state: the state directory; None where nothing is noted.
+        state: the state directory; None writes nothing.
         mode: ``off``, ``redacted`` or ``full``.
     """
 
     def __init__(self, state: Path | None, mode: str) -> None:
-        self._file = None if state is None or mode == "off" else log.answers(state)
+        self._file = None if state is None or mode == "off" else log.answers_path(state)
         self._is_full = mode == "full"
         self._open: dict[tuple[int, int], dict[str, Any]] = {}
         self._texts: dict[tuple[int, int], list[str]] = {}
         self._has_complained = False
         self._lock = threading.Lock()
 
-    def asked(self, client: int, request_id: int, request: Request) -> None:
-        """A request came."""
+    def begin(self, client: int, request_id: int, request: Request) -> None:
+        """Start the entry of a request."""
         if self._file is None:
             return
         key = (client, request_id)
@@ -67,8 +65,8 @@ class AnswerLog:
         with self._lock:
             self._open[key], self._texts[key] = entry, []
 
-    def note(self, client: int, request_id: int, event: Event) -> None:
-        """Something of the answer was sent."""
+    def add(self, client: int, request_id: int, event: Event) -> None:
+        """Add an event of the answer to its entry."""
         if self._file is None:
             return
         key = (client, request_id)
@@ -83,12 +81,12 @@ class AnswerLog:
                 self._end(key, event.finish_reason, usage=event.usage, timing=event.timing, seed=event.seed)
 
     def failed(self, client: int, request_id: int, error: str) -> None:
-        """The request was refused, by an error of this class."""
+        """Write the entry of a request that was refused with an error of this class."""
         with self._lock:
             self._end((client, request_id), "error", error=error)
 
-    def gone(self, client: int) -> None:
-        """The client has left; what it had asked for and not seen the end of is noted as such."""
+    def client_left(self, client: int) -> None:
+        """Write the entries of a client's unfinished requests."""
         with self._lock:
             for key in [key for key in self._open if key[0] == client]:
                 self._end(key, "client left")
@@ -96,7 +94,7 @@ class AnswerLog:
     def _shown(self, role: str, text: str) -> dict[str, Any]:
         if self._is_full:
             return {"role": role, "content": text[:_LONGEST_TEXT]}
-        # The hash tells the owner whether two prompts were the same; that of a short one can be guessed.
+        # The hash shows whether two prompts were the same; a short prompt can be guessed from it.
         digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
         return {"role": role, "characters": len(text), "sha256": digest}
 

@@ -1,7 +1,8 @@
-"""The engine's side of its socket: accepts clients, reads their frames, writes without ever blocking the decode loop.
+"""The server side of the engine's socket: accepts clients, reads frames, and writes without blocking the decode loop.
 
-One thread owns the selector. The decode loop calls :meth:`Connection.send` from its own thread: a frame usually goes
-out at once; what the socket does not take is kept, bounded, and written by the selector's thread.
+One thread owns the selector. The decode loop calls :meth:`Connection.send` from its own thread: a frame is usually
+written at once; the part that the socket does not accept is buffered, up to a limit, and written by the selector's
+thread.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgechat.engine.listener.answer_log import AnswerLog
 from edgechat.engine.listener.guests import FORBIDDEN, MAX_GUESTS
-from edgechat.engine.listener.limits import GUEST_BYTES, Intake
+from edgechat.engine.listener.limits import GUEST_BYTES, OpenRequests
 from edgechat.engine.protocol import events
 from edgechat.engine.protocol.framing import FIRST_FRAME, MAX_FRAME, Decoder, Frame, encode
 from edgechat.engine.state.log import log_exception
@@ -26,12 +27,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_UNREAD = 8 * 1024 * 1024
-"""Bytes kept for a client that does not read; beyond it the client is dropped, so that it costs nobody else."""
+"""Bytes buffered for a client that does not read; beyond that the client is disconnected."""
 
 MAX_CLIENTS = 64
 
 _LAST = frozenset(("done", "error", "switch"))
-"""Frames behind which nothing more comes of a request."""
+"""Types of a request's last frame."""
 
 
 class Connection:
@@ -46,16 +47,16 @@ class Connection:
         self.is_open = True
         self.is_greeted = False
         self.keeps = False
-        """True for a client that means to stay (the terminal UI, a server)."""
+        """True for a client that stays connected (the terminal UI, a server) and keeps the resident model."""
         self.is_guest = False
-        """True for another user's client: it may ask, and neither stop the engine nor change what is loaded."""
+        """True for another user's client (:mod:`edgechat.engine.listener.guests`)."""
 
     def send_frame(self, frame: Frame) -> None:
-        """Queue one frame; silently nothing once the client is gone."""
+        """Send or buffer one frame; does nothing once the client has left."""
         if frame["type"] == "error":
             self._listener.answers.failed(id(self), frame["id"], str(frame["kind"]))
         if frame["type"] in _LAST:
-            self.settle(frame["id"])
+            self.finish(frame["id"])
         data = encode(frame)
         with self._lock:
             if not self.is_open:
@@ -77,16 +78,16 @@ class Connection:
         self._listener.wake()
 
     def send(self, event: events.Event, request_id: int) -> None:
-        """Queue an event of one request."""
-        self._listener.answers.note(id(self), request_id, event)
+        """Send an event of one request."""
+        self._listener.answers.add(id(self), request_id, event)
         self.send_frame(events.to_frame(event, request_id))
 
-    def settle(self, request_id: int) -> None:
-        """Nothing more comes of a request."""
-        self._listener.intake.settle(self, request_id)
+    def finish(self, request_id: int) -> None:
+        """Close a request: no more frames of it will be sent."""
+        self._listener.open_requests.close(self, request_id)
 
     def dismiss(self, reason: str) -> None:
-        """Say goodbye and hang up, from another thread than the listener's."""
+        """Send a goodbye and disconnect; called from other threads than the listener's."""
         self.send_frame({"type": "bye", "reason": reason})
         with self._lock:
             self.is_open = False
@@ -99,7 +100,7 @@ class Connection:
     # -- only the listener's thread calls what follows ---------------------------------------------------------------
 
     def flush(self) -> bool:
-        """Write what is kept; True while something remains."""
+        """Write what is buffered; True while something remains."""
         with self._lock:
             while self._unsent and self.is_open:
                 try:
@@ -113,7 +114,7 @@ class Connection:
             return bool(self._unsent) and self.is_open
 
     def read(self) -> list[Frame] | None:
-        """Frames that have arrived, or None when the client is gone or talks nonsense."""
+        """Frames that have arrived; None when the client has left or violates the protocol."""
         try:
             data = self._socket.recv(1 << 16)
         except (BlockingIOError, InterruptedError):
@@ -124,25 +125,25 @@ class Connection:
             return None
         self._decoder.limit = MAX_FRAME if self.is_greeted else FIRST_FRAME
         try:
-            # The size is what arrived, whatever a client claims.
+            # The size that arrived replaces any that the client claims.
             return [{**frame, "n_bytes": self._decoder.n_bytes} for frame in self._decoder.feed(data)]
         except EngineProtocolError:
             return None
 
     @property
     def n_pending(self) -> int:
-        """Bytes of a frame that has not arrived as a whole."""
+        """Bytes of a frame that has not arrived completely."""
         return self._decoder.n_pending
 
     def close(self) -> None:
-        """Hang up."""
+        """Disconnect."""
         with self._lock:
             self.is_open = False
             self._socket.close()
 
 
 class Listener(threading.Thread):
-    """Accepts clients and hands their frames on.
+    """Accepts clients and passes their frames on.
 
     Args:
         server: a listening Unix socket.
@@ -173,36 +174,36 @@ class Listener(threading.Thread):
         self.connections: list[Connection] = []
         self._shared: socket.socket | None = None
         self.answers = AnswerLog(None, "off")
-        """Where answers are noted, if their owner wants that."""
-        self.intake = Intake()
-        """What is open."""
+        """The log of answers."""
+        self.open_requests = OpenRequests()
+        """The open requests of all connections."""
         self._is_closing = False
         self._closed = threading.Event()
 
-    def share(self, server: socket.socket | None) -> None:
-        """Let other users' clients in by a socket of their own. To be called before the thread starts."""
+    def add_shared_socket(self, server: socket.socket | None) -> None:
+        """Also accept clients of other users on this socket; call before the thread starts."""
         if server is not None:
             self._shared = server
             self._selector.register(server, selectors.EVENT_READ)
 
     def wake(self) -> None:
-        """Make the thread look at what is unsent."""
+        """Make the thread write what is buffered."""
         with contextlib.suppress(BlockingIOError):  # a full pipe wakes it just as well
             os.write(self._wake_in, b"x")
 
-    def close(self, farewell: Frame, *, patience_s: float = 1.0) -> None:
-        """Send every client a last frame, give slow ones a moment, hang up. Called from another thread."""
+    def close(self, farewell: Frame, *, timeout_s: float = 1.0) -> None:
+        """Send every client a last frame, wait up to ``timeout_s``, disconnect; called from other threads."""
         self._is_closing = True
         for connection in list(self.connections):
             connection.send_frame(farewell)
         self.wake()
-        self._closed.wait(patience_s)
+        self._closed.wait(timeout_s)
 
     def run(self) -> None:
-        """The thread's body. An engine that can no longer hear is of no use: it ends, and is started anew."""
+        """The thread's body. An unexpected error ends the engine process, so that a client starts a new one."""
         try:
             self._listen()
-        except Exception:  # noqa: BLE001 - there is nobody above this thread to tell
+        except Exception:  # noqa: BLE001 - no caller could handle it
             try:
                 log_exception()
             finally:
@@ -222,7 +223,7 @@ class Listener(threading.Thread):
         for connection in list(self.connections):
             connection.close()
         if self._shared is not None:
-            # A name that nobody answers at would be taken for an engine that is being restarted.
+            # Clients would take a socket without a listener for an engine that is being restarted.
             with contextlib.suppress(OSError):
                 os.unlink(self._shared.getsockname())  # noqa: PTH108 - a name as the kernel gives it
         self._closed.set()
@@ -246,12 +247,12 @@ class Listener(threading.Thread):
                 self._drop(source)
                 return
             for frame in frames:
-                self._take(source, frame)
+                self._handle_frame(source, frame)
 
     def _guests_pending(self) -> int:
         return sum(each.n_pending for each in self.connections if each.is_guest)
 
-    def _take(self, connection: Connection, frame: Frame) -> None:
+    def _handle_frame(self, connection: Connection, frame: Frame) -> None:
         if connection.is_guest:
             if frame["type"] in FORBIDDEN:
                 self._drop(connection)
@@ -259,7 +260,7 @@ class Listener(threading.Thread):
             frame.pop("keep_alive", None)
         try:
             self._on_frame(connection, frame)
-        except Exception:  # noqa: BLE001 - one client's nonsense (or our defect) must not make the engine deaf to all
+        except Exception:  # noqa: BLE001 - one client's bad frame must not end the listener
             log_exception()
             self._drop(connection)
 
@@ -267,7 +268,7 @@ class Listener(threading.Thread):
         try:
             peer, _ = server.accept()
         except OSError:
-            # The client gave up between knocking and entering; or we are out of descriptors, and must not spin.
+            # The client has given up already; or no descriptors are left, and this loop must not spin.
             time.sleep(0.01)
             return
         is_guest = server is self._shared
@@ -289,5 +290,5 @@ class Listener(threading.Thread):
         self._selector.unregister(connection)
         self.connections.remove(connection)
         connection.close()
-        self.answers.gone(id(connection))
+        self.answers.client_left(id(connection))
         self._on_gone(connection)

@@ -1,7 +1,7 @@
-"""What another user's client may ask of this engine, which belongs to its owner: answers, and nothing else.
+"""Permissions of guests: clients that belong to another user than the engine.
 
-A guest neither ends the engine nor chooses what is loaded, opens none of the owner's files, and keeps no conversation
-on the owner's disk. Knows requests, and no sockets.
+A guest gets answers. It cannot stop the engine, choose the model, open the owner's files, or keep a conversation on the
+owner's disk.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from edgechat.engine.protocol.request import Request
 
 MAX_GUESTS = 32
-"""At once: half of all clients, so that there is always room for the owner's own."""
+"""Connected at the same time: half of all clients, so that the owner's clients can always connect."""
 
 FORBIDDEN = frozenset(("stop", "retire", "keep"))
-"""Frames that a guest is hung up on for."""
+"""Frame types for which a guest is disconnected."""
 
 
-def granted(request: Request) -> Request:
-    """What of a guest's request is done.
+def restrict(request: Request) -> Request:
+    """A guest's request without what guests may not do.
 
     Raises:
-        ModelNotFoundError: it names a file. The owner's rights would be used to look whether that is there, and what
-            it holds; the guest's own engine, which its client starts at this answer, has the guest's.
+        ModelNotFoundError: it names a file, which would be opened with the owner's permissions. The client then starts
+            an engine of its own.
     """
     if request.wish.model is not None and is_path(request.wish.model):
         raise ModelNotFoundError(
@@ -38,5 +38,5 @@ def granted(request: Request) -> Request:
 
 
 def wish_to_load(request: Request, *, is_guest: bool) -> Wish:
-    """What is loaded where this request is the first: a guest's gets the owner's default, and is then compared."""
+    """The wish to load for a first request: a guest's gets the owner's default model."""
     return Wish() if is_guest else request.wish

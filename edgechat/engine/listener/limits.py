@@ -1,7 +1,7 @@
-"""How much the engine takes in: requests that are open, by number and bytes, for each client and for all together.
+"""Limits on open requests, by number and bytes, for each client and for all together.
 
-A request is open from its frame until its last frame is sent, so that what waits anywhere on the way is counted. The
-listener's thread admits, the decode loop settles. Knows no sockets and no models.
+A request is open from its frame until its last frame is sent, so that it counts wherever it waits. The listener's
+thread admits requests, the decode loop closes them.
 """
 
 from __future__ import annotations
@@ -11,19 +11,20 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edgechat.errors import EngineBusyError, EngineProtocolError, InvalidInputError
+from edgechat.plaintext import megabytes
 
 MAX_OPEN = 8
 """Requests of one connection; our own clients ask one at a time."""
 
 MAX_BYTES = 64 * 1024 * 1024
-"""Of all open requests, as they came; one alone may be as large as a frame."""
+"""Of the frames of all open requests; a single request may be as large as a frame."""
 
 GUEST_BYTES = MAX_BYTES // 2
-"""Of the open requests of all guests: the rest is the owner's."""
+"""Of the open requests of all guests; the rest is kept for the owner."""
 
 
 class Client(Protocol):
-    """Whoever asks; told apart by identity."""
+    """A connection, compared by identity."""
 
     @property
     def is_guest(self) -> bool:
@@ -36,7 +37,7 @@ class _Entry:
     is_cancelled: bool = False
 
 
-class Intake:
+class OpenRequests:
     """The open requests of one engine. Thread-safe."""
 
     def __init__(self) -> None:
@@ -44,16 +45,16 @@ class Intake:
         self._open: dict[tuple[Client, int], _Entry] = {}
 
     def admit(self, client: Client, request_id: int, n_bytes: int) -> None:
-        """Count a request that came.
+        """Count a new request.
 
         Args:
-            client: who asks.
+            client: the connection that it came from.
             request_id: the client's number for it.
-            n_bytes: of its frame.
+            n_bytes: size of its frame.
 
         Raises:
-            EngineBusyError: too much is open; the client may try again later.
-            InvalidInputError: it is too large for a guest at any time.
+            EngineBusyError: too much is open; trying again later may work.
+            InvalidInputError: it is larger than guests may ever send.
             EngineProtocolError: the number is that of another open request.
         """
         with self._lock:
@@ -62,24 +63,24 @@ class Intake:
             if sum(asking is client for asking, _ in self._open) >= MAX_OPEN:
                 raise _busy(f"{MAX_OPEN} requests of this client are open already.")
             if self._open and self._bytes() + n_bytes > MAX_BYTES:
-                raise _busy("The engine holds as much as it can take in.")
+                raise _busy("The open requests fill the engine's limit.")
             if client.is_guest and n_bytes > GUEST_BYTES:
                 raise InvalidInputError(
-                    f"A request of {n_bytes / 1e6:,.0f} MB is too large for the machine's own engine, which takes "
-                    f"{GUEST_BYTES / 1e6:,.0f} MB of other users.",
+                    f"A request of {megabytes(n_bytes)} is too large for the machine's own engine, which takes "
+                    f"{megabytes(GUEST_BYTES)} of other users.",
                     hint="Shorten the input, or make its images smaller.",
                 )
             if client.is_guest and self._bytes(guests=True) + n_bytes > GUEST_BYTES:
-                raise _busy("The engine holds as much of other users as it can take in.")
+                raise _busy("The open requests of other users fill their limit.")
             self._open[client, request_id] = _Entry(n_bytes)
 
-    def settle(self, client: Client, request_id: int) -> None:
-        """A request's last frame is sent, or nobody waits for it; nothing for one that is not open."""
+    def close(self, client: Client, request_id: int) -> None:
+        """Stop counting a request; does nothing for one that is not open."""
         with self._lock:
             self._open.pop((client, request_id), None)
 
-    def cancels(self, client: Client, request_id: object) -> bool:
-        """Whether a cancellation is news: the request is open, and was not cancelled before."""
+    def cancel(self, client: Client, request_id: object) -> bool:
+        """Mark a request as cancelled; False when it is not open or was cancelled before."""
         with self._lock:
             entry = self._open.get((client, request_id)) if isinstance(request_id, int) else None
             if entry is None or entry.is_cancelled:

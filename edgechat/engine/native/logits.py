@@ -27,14 +27,14 @@ def row(context: Context, index: int, n_vocab: int) -> NDArray[np.float32]:
     return found
 
 
-def is_at_hand() -> bool:
+def is_imported() -> bool:
     """Whether numpy is imported already."""
     return "numpy" in sys.modules
 
 
 def prepare() -> None:
     """Import numpy, while nobody waits; the plan has room for it."""
-    if not is_at_hand():
+    if not is_imported():
         import numpy as np  # noqa: F401, PLC0415
 
 

@@ -58,7 +58,7 @@ class Sampler:
 
     def sample(self, context: Context, index: int) -> int:
         """Choose the token after batch position ``index`` and remember it."""
-        if self.is_argmax and logits.is_at_hand():
+        if self.is_argmax and logits.is_imported():
             # llama.cpp first writes out a list of candidates, 12 bytes for each token of the vocabulary.
             return int(logits.row(context, index, self._n_vocab).argmax())
         token: int = llama.llama_sampler_sample(self._chain, context.handle, index)

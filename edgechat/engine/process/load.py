@@ -1,11 +1,11 @@
-"""Which residence and which loop a model gets in the engine process: those that write text, or those that embed."""
+"""Loads a chosen model and makes its loop: one pair of classes for models that write text, one for embedding models."""
 
 from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING
 
-from edgechat.engine.child.background import Beside
+from edgechat.engine.child.background import BackgroundCall
 from edgechat.engine.decoding.loaded_model import Residence
 
 if TYPE_CHECKING:
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from edgechat.engine.protocol.framing import Frame
     from edgechat.engine.protocol.request import Wish
     from edgechat.engine.selection.model_choice import Choice
-    from edgechat.engine.state.metrics import Figures
-    from edgechat.engine.state.shared_status import Vital
-    from edgechat.engine.throttle.monitor import Carer
+    from edgechat.engine.state.metrics import Metrics
+    from edgechat.engine.state.shared_status import SharedStatus
+    from edgechat.engine.throttle.monitor import ThrottleMonitor
     from edgechat.engine.throttle.thread_governor import Governor
     from edgechat.paths import Paths
 
-    Home = Residence | EmbeddingResidence
+    AnyModel = Residence | EmbeddingResidence
     Loop = DecodeLoop | EmbeddingLoop
 
 
-def move_in(choice: Choice, paths: Paths, *, on_progress: Callable[[float], bool], is_constrained: bool) -> Home:
+def load_model(choice: Choice, paths: Paths, *, on_progress: Callable[[float], bool], is_constrained: bool) -> AnyModel:
     """Load the chosen model.
 
     Raises:
@@ -38,26 +38,26 @@ def move_in(choice: Choice, paths: Paths, *, on_progress: Callable[[float], bool
         from edgechat.engine.decoding.embedding import EmbeddingResidence  # noqa: PLC0415 - few load such a model
 
         return EmbeddingResidence(choice, on_progress=on_progress)
-    # llama.cpp needs no interpreter while it loads, so what comes after can be imported meanwhile.
-    Beside(importlib.import_module, "edgechat.engine.decoding.loop")
+    # llama.cpp does not hold the interpreter lock while it loads, so the loop's modules are imported meanwhile.
+    BackgroundCall(importlib.import_module, "edgechat.engine.decoding.loop")
     return Residence(choice, paths, on_progress=on_progress, is_constrained=is_constrained)
 
 
-def loop_over(
-    home: Home,
+def make_loop(
+    model: AnyModel,
     inbox: Inbox,
     governor: Governor,
-    vital: Vital,
+    shared_status: SharedStatus,
     *,
     mismatch: Callable[[Wish, Connection], Frame | None],
-    carer: Carer,
-    figures: Figures,
+    monitor: ThrottleMonitor,
+    metrics: Metrics,
 ) -> Loop:
-    """The loop that takes a residence's requests."""
-    if isinstance(home, Residence):
+    """The loop that answers requests with this model."""
+    if isinstance(model, Residence):
         from edgechat.engine.decoding.loop import DecodeLoop  # noqa: PLC0415 - was imported while the model was loaded
 
-        return DecodeLoop(home, inbox, governor, vital, mismatch=mismatch, carer=carer, figures=figures)
+        return DecodeLoop(model, inbox, governor, shared_status, mismatch=mismatch, monitor=monitor, metrics=metrics)
     from edgechat.engine.decoding.embedding import EmbeddingLoop  # noqa: PLC0415
 
-    return EmbeddingLoop(home, inbox, governor, vital, mismatch=mismatch, carer=carer, figures=figures)
+    return EmbeddingLoop(model, inbox, governor, shared_status, mismatch=mismatch, monitor=monitor, metrics=metrics)

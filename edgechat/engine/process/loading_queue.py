@@ -1,7 +1,7 @@
-"""Where mail waits until a model is loaded: whose wish is loaded, who is told how far that is, and who is refused.
+"""The queue in front of the decode loop while a model is loaded: requests wait here, their clients get the progress.
 
-Filled by the listener's thread, read by the one that loads. Once the door to the loop is open, mail goes straight
-through. Knows no models.
+The listener's thread fills it, the loading thread reads it. Once :meth:`LoadingQueue.open` was called, messages go
+straight to the loop's inbox.
 """
 
 from __future__ import annotations
@@ -20,44 +20,44 @@ if TYPE_CHECKING:
     from edgechat.errors import EdgechatError
 
 
-class Lobby:
-    """The mail of an engine.
+class LoadingQueue:
+    """Messages of clients that wait for a model. Thread-safe.
 
     Args:
-        inbox: what the loop will take.
+        inbox: the decode loop's inbox.
     """
 
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
-        self._mail: list[tuple[str, Connection, Any]] = []
+        self._messages: list[tuple[str, Connection, Any]] = []
         self._lock = threading.Lock()
         self._has_request = threading.Event()
         self._is_closed = True
 
     def post(self, kind: str, connection: Connection, content: Any) -> None:
-        """Take mail, as :data:`edgechat.engine.decoding.loop.Inbox` describes it."""
+        """Add a message, as :data:`edgechat.engine.decoding.loop.Inbox` describes it."""
         with self._lock:
             if not self._is_closed:
                 self._inbox.put((kind, connection, content))
             elif kind == "gone":
-                # Nobody waits for it, and what it holds is not kept for as long as loading takes.
+                # The client has left: free its requests now, since loading may take long.
                 self._drop([request_id for each, request_id, _ in self._waiting() if each is connection], connection)
             else:
-                self._mail.append((kind, connection, content))
+                self._messages.append((kind, connection, content))
                 if kind == "generate":
                     self._has_request.set()
 
     def open(self) -> None:
-        """Let all in."""
+        """Pass all messages to the inbox, now and from now on."""
         with self._lock:
-            for mail in self._mail:
-                self._inbox.put(mail)
-            self._mail.clear()
+            for message in self._messages:
+                self._inbox.put(message)
+            self._messages.clear()
             self._is_closed = False
 
-    def wish(self, patience_s: float) -> Wish | None:
-        """What the first who waits wishes to have loaded; waits ``patience_s`` for one to come."""
-        self._has_request.wait(patience_s)
+    def wish(self, timeout_s: float) -> Wish | None:
+        """The wish of the first waiting request; waits up to ``timeout_s`` seconds for one, else None."""
+        self._has_request.wait(timeout_s)
         with self._lock:
             waiting = self._waiting()
             if not waiting:
@@ -68,21 +68,22 @@ class Lobby:
 
     @property
     def is_constrained(self) -> bool:
-        """Whether anybody who waits wants an answer under a schema."""
+        """Whether any waiting request has a constraint."""
         with self._lock:
             return any(request.constraint is not None for _, _, request in self._waiting())
 
-    def tell(self, event: Event) -> None:
-        """Send everybody who waits the same event."""
+    def broadcast(self, event: Event) -> None:
+        """Send an event to every waiting request."""
         with self._lock:
             waiting = self._waiting()
         for connection, request_id, _ in waiting:
             connection.send(event, request_id)
 
     def refuse(self, wish: Wish, error: EdgechatError) -> bool:
-        """Tell everybody who wished for this. True when the owner did: guests alone are sent away and change nothing.
+        """Send the error to every waiting request with this wish; requests with other wishes keep waiting.
 
-        Whoever wished for something else waits on, or tries again with a new engine.
+        Returns:
+            True when a client of the engine's owner was among them; guests are only disconnected.
         """
         with self._lock:
             refused = [
@@ -99,13 +100,13 @@ class Lobby:
         return any(not connection.is_guest for connection, _ in refused)
 
     def _waiting(self) -> list[tuple[Connection, int, Request]]:
-        return [(connection, *content) for kind, connection, content in self._mail if kind == "generate"]
+        return [(connection, *content) for kind, connection, content in self._messages if kind == "generate"]
 
     def _drop(self, request_ids: list[int], connection: Connection) -> None:
-        self._mail = [
-            mail
-            for mail in self._mail
-            if not (mail[0] == "generate" and mail[1] is connection and mail[2][0] in request_ids)
+        self._messages = [
+            message
+            for message in self._messages
+            if not (message[0] == "generate" and message[1] is connection and message[2][0] in request_ids)
         ]
         for request_id in request_ids:
-            connection.settle(request_id)
+            connection.finish(request_id)

@@ -1,4 +1,4 @@
-"""Whether the resident model is the one that a client wished for, and what the client is asked where it is not."""
+"""Whether the resident model satisfies a client's wish; if not, the ``switch`` frame for that client."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ if TYPE_CHECKING:
     from edgechat.paths import Paths
 
 
-def mismatch(wish: Wish, resident: Choice, *, paths: Paths, config: Config, others: int) -> Frame | None:
-    """What the client must decide about; None where it gets what it wished for.
+def switch_frame(wish: Wish, resident: Choice, *, paths: Paths, config: Config, others: int) -> Frame | None:
+    """The frame that asks a client whether to replace the resident model; None where the model satisfies its wish.
 
     Args:
         wish: the client's.
-        resident: what is loaded.
+        resident: the loaded model.
         paths: where models and the pin are.
-        config: settings that stand in for what the wish leaves open.
-        others: clients beside the asking one that mean to keep the resident model.
+        config: settings for what the wish leaves open.
+        others: number of other clients that keep the resident model.
 
     Raises:
-        EdgechatError: the model wished for is not there at all.
+        EdgechatError: the wished model does not exist.
     """
-    from edgechat.engine.selection.model_choice import find_models  # noqa: PLC0415 - keeps the warden's memory small
+    from edgechat.engine.selection.model_choice import find_models  # noqa: PLC0415 - keeps the supervisor's memory small
 
     wanted = find_models(wish, paths=paths, config=config)
-    # The best of what is installed was chosen when it was loaded; its own memory must not change the answer now.
+    # A default model stays: choosing again would count the memory that it occupies itself.
     is_right = resident.is_default if wanted.is_default else any(each.path == resident.path for each in wanted.models)
-    # A context that was cut to fit the board is all there is: loading again would give the same.
+    # Compared with the wished context: one that was reduced to fit the board would be reduced again.
     is_enough = wanted.n_ctx is None or wanted.n_ctx <= resident.wished_n_ctx
-    # Scripts get what was pinned, or the refusal of the engine that tries: a plan that gave way will not do.
+    # An exact wish is not satisfied by a plan that reduces what was pinned.
     is_kept = resident.is_whole or not (wish.exact and wanted.is_pinned)
     if is_right and is_enough and is_kept:
         return None

@@ -125,7 +125,7 @@ def choose(
     return points[low]
 
 
-class Budget:
+class ContextWindow:
     """Fits requests into one context, and remembers where each conversation was cut.
 
     Args:

@@ -109,10 +109,10 @@ def connect(state: Path) -> socket.socket | None:
     return client
 
 
-def warden(client: socket.socket) -> int | None:
-    """Process id of the warden of the engine behind a connection, whether or not it lives; None where that is unknown.
+def supervisor_pid(client: socket.socket) -> int | None:
+    """Process id of the supervisor of the connected engine, alive or not; None where it is unknown.
 
-    Linux notes who listened, and that was the warden before it forked.
+    Linux reports the process that called listen(): the supervisor, before it forked.
     """
     if not hasattr(socket, "SO_PEERCRED"):
         return None
@@ -123,9 +123,9 @@ def warden(client: socket.socket) -> int | None:
 def process_group(client: socket.socket) -> int | None:
     """Process group of the engine behind a connection, whether or not it still answers; None where that is unknown.
 
-    Its warden leads a group of its own.
+    Its supervisor leads a group of its own.
     """
-    pid = warden(client)
+    pid = supervisor_pid(client)
     if pid is None:
         return None
     try:

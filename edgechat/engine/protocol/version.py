@@ -22,7 +22,7 @@ def fingerprint(*kinds: type[Any]) -> str:
     return f"{binascii.crc32(' '.join(spoken).encode()):08x}"
 
 
-WHO = {
+IDENTITY = {
     "version": __version__,
     "protocol": PROTOCOL,
     "dialect": fingerprint(Request, Message, Sampling, Wish, *get_args(Event)),

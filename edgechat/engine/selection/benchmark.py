@@ -1,19 +1,19 @@
-"""Measures ways to load one model on this board, each in a child process, and says which is best.
+"""Measures several ways to load one model on this board, each in a child process (``native/measure.py``).
 
-The children may abort or be killed for memory: that way is left out and the reason told. Imports no native code.
+A child may abort or be killed when memory runs out: that way is skipped and the reason reported. Imports no native
+code.
 """
 
 from __future__ import annotations
 
 import datetime
 import json
-import signal
 import subprocess
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from edgechat.board.vitals.energy import Recording
-from edgechat.engine.child.run import run_apart
+from edgechat.engine.child.run import describe_exit, last_line, run_child
 from edgechat.errors import EngineError
 from edgechat.models.planning.calibration import Measurement, best
 from edgechat.models.planning.memory_need import BARE, memory_need, tensor_total
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
     from edgechat.models.planning.candidate import Candidate
     from edgechat.models.planning.plan import LoadSettings
 
-_PATIENCE_S = 900.0
-"""Reading 5 GB from an SD card takes two minutes; a trial itself stops after seconds."""
+_TIMEOUT_S = 900.0
+"""Reading 5 GB from an SD card takes two minutes; a measurement itself stops after seconds."""
 _WORTH_TRYING = 0.05
-"""Share of weights that repacking touches, below which it is not tried."""
+"""Repacking is tried only where it changes more than this share of the weights."""
 DISTURBED_BELOW = 0.8
-"""Less of the processor than this, and a figure says more about other programs than about the model."""
+"""With a smaller share of the processor than this, other programs distort the measurement."""
 _CLOCK_SET = 2024
-"""A board without a clock wakes in 1970 or at its image's date; years before this are not written down."""
+"""A board without a clock starts in 1970 or at its image's date; earlier years than this are not recorded."""
 
 
-def trial(path: Path, settings: LoadSettings) -> Measurement:
+def measure(path: Path, settings: LoadSettings) -> Measurement:
     """Measure one way to load a file.
 
     Raises:
@@ -46,11 +46,13 @@ def trial(path: Path, settings: LoadSettings) -> Measurement:
     recording = Recording()
     try:
         with recording:
-            done = run_apart("trial", {"path": str(path), "settings": asdict(settings)}, patience_s=_PATIENCE_S)
+            done = run_child("measure", {"path": str(path), "settings": asdict(settings)}, timeout_s=_TIMEOUT_S)
     except subprocess.TimeoutExpired as error:
-        raise EngineError(f"{path.name} was not measured within {_PATIENCE_S / 60:.0f} minutes.") from error
+        raise EngineError(f"{path.name} was not measured within {_TIMEOUT_S / 60:.0f} minutes.") from error
     if done.returncode:
-        raise _death(path, done.returncode, done.stderr)
+        cause, words = describe_exit(done.returncode, done.stderr)
+        last = last_line(done.stderr) if cause == "signal" else ""
+        raise EngineError(f"{path.name}: the measurement {words}. {last}".rstrip(), cause=cause)
     found = json.loads(done.stdout.splitlines()[-1])
     began, ended = found.pop("decode_began"), found.pop("decode_ended")
     joules = recording.between(began, ended)
@@ -76,29 +78,29 @@ def calibrate(
     path: Path,
     settings: LoadSettings,
     *,
-    on_trial: Callable[[LoadSettings], None],
+    on_start: Callable[[LoadSettings], None],
     on_result: Callable[[Measurement | EngineError], None],
 ) -> list[Measurement]:
-    """Measure the planned way, then what might beat it, keeping what is better at each step.
+    """Measure the plan's settings, then settings that may be faster, keeping the better ones at each step.
 
     Args:
-        board: the machine, whose free memory limits what is tried.
+        board: the machine; only settings that fit its free memory are tried.
         candidate: the file's shape and weights.
         path: the file.
         settings: the plan's.
-        on_trial: told before each trial.
-        on_result: told after each, also when it failed.
+        on_start: called before each measurement.
+        on_result: called after each one, also when it failed.
 
     Raises:
-        EngineError: not even the planned way could be measured.
+        EngineError: the plan's own settings could not be measured.
     """
     found: list[Measurement] = []
-    for round_of in (_loading, _batching, _threading):
+    for variants in (_load_variants, _ubatch_variants, _thread_variants):
         start = _settings(settings, best(found)) if found else settings
-        for way in ([settings] if not found else []) + list(round_of(board, candidate, start)):
+        for way in ([settings] if not found else []) + list(variants(board, candidate, start)):
             if not _fits(board, candidate, way):
                 continue
-            on_trial(way)
+            on_start(way)
             try:
                 result = _undisturbed(path, way)
             except EngineError as error:
@@ -112,15 +114,15 @@ def calibrate(
 
 
 def _undisturbed(path: Path, settings: LoadSettings) -> Measurement:
-    """A trial, repeated once when other programs took the processor; the one they took less from counts."""
-    first = trial(path, settings)
+    """Measure; once more where other programs used the processor, keeping the less disturbed result."""
+    first = measure(path, settings)
     if first.cpu_share >= DISTURBED_BELOW:
         return first
-    return max(first, trial(path, settings), key=lambda item: item.cpu_share)
+    return max(first, measure(path, settings), key=lambda item: item.cpu_share)
 
 
-def _loading(_board: Board, candidate: Candidate, start: LoadSettings) -> Iterator[LoadSettings]:
-    """The other way to bring in the weights. Mapped and repacked is not tried: as fast as read, in twice the memory."""
+def _load_variants(_board: Board, candidate: Candidate, start: LoadSettings) -> Iterator[LoadSettings]:
+    """The other way to load the weights. Mapped and repacked is not tried: as fast as read, in twice the memory."""
     if start.n_gpu_layers:
         return
     if start.repack or start.load_mode == "read":
@@ -129,14 +131,14 @@ def _loading(_board: Board, candidate: Candidate, start: LoadSettings) -> Iterat
         yield replace(start, load_mode="read", repack=True)
 
 
-def _batching(_board: Board, _candidate: Candidate, start: LoadSettings) -> Iterator[LoadSettings]:
+def _ubatch_variants(_board: Board, _candidate: Candidate, start: LoadSettings) -> Iterator[LoadSettings]:
     for size in (start.n_ubatch // 2, start.n_ubatch * 2):
         if 32 <= size <= start.n_batch:
             yield replace(start, n_ubatch=size)
 
 
-def _threading(board: Board, _candidate: Candidate, start: LoadSettings) -> Iterator[LoadSettings]:
-    """Slow cores beside the fast ones hold up every step, as a rule; hyper-threads are not tried."""
+def _thread_variants(board: Board, _candidate: Candidate, start: LoadSettings) -> Iterator[LoadSettings]:
+    """All cores, slow ones included (they usually slow every step down); hyper-threads are not tried."""
     if not start.n_gpu_layers and start.n_threads < board.cpu.n_cores:
         yield replace(start, n_threads=board.cpu.n_cores, n_threads_batch=board.cpu.n_cores)
 
@@ -165,12 +167,3 @@ def _fits(board: Board, candidate: Candidate, settings: LoadSettings) -> bool:
         unified=device.unified if device else False,
     )
     return need.host <= room(board) - reserve(board).size
-
-
-def _death(path: Path, code: int, stderr: str) -> EngineError:
-    last = next((line for line in reversed(stderr.splitlines()) if line.strip()), "")
-    if code == -signal.SIGKILL:
-        return EngineError(f"{path.name}: the kernel ended the trial, most likely for want of memory.", cause="oom")
-    if code < 0:
-        return EngineError(f"{path.name}: the trial died of {signal.Signals(-code).name}. {last}", cause="signal")
-    return EngineError(f"{path.name} could not be measured. {last}", cause="load")

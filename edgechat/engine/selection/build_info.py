@@ -1,7 +1,7 @@
 """Which kernels llama.cpp was built with, and which of those that this machine could run are missing.
 
-The build is asked in a child process, because a library that does not suit the machine takes its process down with it.
-What a missing kernel means for a person, and what mends it, is not known here.
+The library reports on itself in a child process (``native/report.py``), because one that was built for another
+processor ends its process. ``edgechat doctor`` says what a missing kernel means and how to get it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edgechat.engine.child.environment import native_environment
+from edgechat.engine.child.run import last_line, signal_name
 from edgechat.errors import EngineError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from edgechat.board.board import Accelerator, Cpu
 
-_PATIENCE_S = 120.0
+_TIMEOUT_S = 120.0
 """The first start of CUDA on a Jetson compiles for a minute; nothing else takes more than a second or two."""
 
 
@@ -106,7 +107,7 @@ class Build:
 
 @dataclass(frozen=True, slots=True)
 class Kernels:
-    """A build held against a machine. Names are the board's: ``avx2``, ``dotprod``, ``cuda``."""
+    """A build compared with a machine. Names are the board's: ``avx2``, ``dotprod``, ``cuda``."""
 
     in_use: tuple[str, ...]
     missing: tuple[str, ...]
@@ -116,7 +117,7 @@ class Kernels:
 
 
 def compare(cpu: Cpu, accelerators: Sequence[Accelerator], build: Build) -> Kernels:
-    """Hold a build against the machine. A processor whose features could not be read is not judged."""
+    """Compare a build with the machine. Where the processor's features could not be read, it is taken to have all."""
     built = {kernel.feature for kernel in CPU_KERNELS if build.has(kernel.reported)}
     here = set(cpu.features) & {kernel.feature for kernel in CPU_KERNELS} or built
     kinds = dict.fromkeys(accelerator.kind for accelerator in accelerators)
@@ -130,7 +131,7 @@ def compare(cpu: Cpu, accelerators: Sequence[Accelerator], build: Build) -> Kern
 
 
 def read_build(command: Sequence[str] = ()) -> Build:
-    """Ask llama.cpp, in a child process.
+    """Ask llama.cpp for its build, in a child process.
 
     Args:
         command: what to run instead of our own report.
@@ -138,29 +139,25 @@ def read_build(command: Sequence[str] = ()) -> Build:
     Raises:
         EngineError: the library is missing or broken, or its process ended; the message says how.
     """
-    import signal  # noqa: PLC0415 - a child is only started by who wants to know
-    import subprocess  # noqa: PLC0415
+    import subprocess  # noqa: PLC0415 - 10 ms that only callers of this function pay
 
     try:
         done = subprocess.run(
             [*command] or [sys.executable, "-m", "edgechat.engine.native.report"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=_PATIENCE_S,
+            timeout=_TIMEOUT_S,
             check=False,
             # As the engine runs it: nothing that lies in the user's current directory is imported.
             cwd="/",
             env=native_environment(),
         )
     except subprocess.TimeoutExpired as error:
-        raise EngineError(f"llama.cpp did not report within {_PATIENCE_S:.0f} s.", cause="load") from error
+        raise EngineError(f"llama.cpp did not report within {_TIMEOUT_S:.0f} s.", cause="load") from error
     if done.returncode < 0:
-        known = {number.value: number.name for number in signal.Signals}
-        name = known.get(-done.returncode, f"signal {-done.returncode}")  # most real-time signals have no name
-        raise EngineError(f"llama.cpp ended with {name}.", cause="signal")
-    said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise EngineError(f"llama.cpp was killed by {signal_name(-done.returncode)}.", cause="signal")
     if done.returncode:
-        reason = said[-1][:300] if said else f"exit status {done.returncode}"
+        reason = last_line(done.stderr.decode("utf-8", "replace")) or f"exit status {done.returncode}"
         raise EngineError(f"llama.cpp does not work: {reason}", cause="load")
     try:
         return parse(json.loads(done.stdout))

@@ -1,7 +1,7 @@
-"""Which file an engine loads and how: the wish of a client, the pin, the machine and its free memory, settled here.
+"""Chooses the model file that an engine loads, and the plan: from the client's wish, the pin and the free memory.
 
-Runs in the engine process at its start (clients stay light). Reads the file's header with our own reader before
-llama.cpp ever sees it.
+Runs in the engine process when it loads a model. The file's header is read with our own reader before llama.cpp opens
+the file.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgechat.engine.protocol.request import is_path
-from edgechat.engine.selection.gpu_probe import Grant, granted, told
-from edgechat.engine.state.oom_history import SteppedDown
+from edgechat.engine.selection.gpu_probe import GpuProbe, describe_refusal, probe_plans
+from edgechat.engine.state.oom_history import OomHistory
 from edgechat.errors import DoesNotFitError, ModelNotFoundError, NoModelError
 from edgechat.models.catalog.names import recognise
 from edgechat.models.gguf import header as gguf
@@ -24,6 +24,7 @@ from edgechat.models.planning.fit import FitWish
 from edgechat.models.planning.installed_choice import pick
 from edgechat.models.planning.step_down import DEFAULT_N_CTX
 from edgechat.models.store.installed import STARTER_NAME, InstalledModel, find, installed, read_pin
+from edgechat.plaintext import megabytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from edgechat.board.board import Board
     from edgechat.config import Config
     from edgechat.engine.protocol.request import Wish
-    from edgechat.engine.state.pressure_history import Tightness
+    from edgechat.engine.state.pressure_history import RecentPressure
     from edgechat.models.gguf.pooling import Pooling
     from edgechat.models.planning.plan import Plan
     from edgechat.paths import Paths
@@ -57,18 +58,17 @@ class Choice:
     wished_n_ctx: int = 0
     """The context that was asked for, or the plan's own when none was."""
     is_default: bool = False
-    """True when nobody named a model, and this one was the best that fits."""
+    """True when no model was named, and this one was the best that fits."""
     mmproj: Path | None = None
-    """The projector that lets the model see."""
+    """The projector file for image input."""
     pooling: Pooling | None = None
     """How it makes a text's vector; None for a model that writes text."""
     is_whole: bool = True
-    """Nothing that changes answers gave way to memory: what an exact wish asks for."""
+    """The plan reduces nothing that changes answers (KV type, context), which an exact wish requires."""
     stepped_down_from: str | None = None
-    """What would have been loaded with more memory; None where this is it."""
+    """The plan that more memory would have allowed; None where this is the best plan."""
     stepped_down_why: str = ""
-    """What happened to that one, to begin a sentence with: it died of memory, was refused by the GPU, or memory was
-    tight lately."""
+    """Why, as the beginning of a sentence: that plan ran out of memory, the GPU refused it, or memory was short."""
 
     @property
     def label(self) -> str:
@@ -83,21 +83,21 @@ def choose(
     config: Config,
     board: Board,
     offload: bool,
-    stepped_down: SteppedDown,
-    tight: Tightness | None = None,
-    ask: Callable[[Plan], Grant] | None = None,
+    oom_history: OomHistory,
+    pressure: RecentPressure | None = None,
+    probe: Callable[[Plan], GpuProbe] | None = None,
 ) -> Choice:
-    """Settle on one file and plan.
+    """Choose one file and plan.
 
     Args:
         wish: what the client asked for.
         paths: where models and the pin are.
-        config: settings that stand in for what the wish leaves open.
+        config: settings for what the wish leaves open.
         board: the machine, with the memory that is free now.
         offload: whether this llama.cpp was built to use a GPU.
-        stepped_down: what died of memory since boot.
-        tight: memory was short lately: a context that nobody asked for is not longer than this says.
-        ask: asks a GPU that shares the memory for what a plan wants of it; None takes its figures at their word.
+        oom_history: plans that ran out of memory since boot.
+        pressure: memory was short in the last hour: limits a context that was not asked for.
+        probe: tests whether a GPU that shares the memory can allocate a plan's buffers; None trusts its report.
 
     Raises:
         ModelNotFoundError: the wished model is not there.
@@ -110,31 +110,31 @@ def choose(
     fit_wish = FitWish(n_ctx=wanted.n_ctx, threads=config.threads, offload=offload, exact=is_exact)
     measured = read_calibration(paths, board)
     models = list(wanted.models)
-    lowered = stepped_down.on(board)
-    refusal: Grant | None = None
-    alive = 0  # bytes of the largest plan that has not died
+    limited = oom_history.limited(board)
+    refusal: GpuProbe | None = None
+    largest_left = 0  # bytes of the largest plan that has not run out of memory
     while True:
-        model, header, ladder = pick(lowered, models, fit_wish, measured)
+        model, header, ladder = pick(limited, models, fit_wish, measured)
         fitting = [plan for plan in ladder if plan.fits]
-        left = [plan for plan in fitting if stepped_down.allows(plan.label, plan.memory.host)]
-        alive = max(alive, left[0].memory.host if left else 0)
-        if left and ask is not None:
-            answer = granted(left, board, ask)
+        left = [plan for plan in fitting if oom_history.allows(plan.label, plan.memory.host)]
+        largest_left = max(largest_left, left[0].memory.host if left else 0)
+        if left and probe is not None:
+            answer = probe_plans(left, board, probe)
             left, refusal = list(answer.plans), answer.refusal or refusal
         if left:
             break
-        # Every plan of this file died of memory or was refused, or none fits: another quantization, then another model.
+        # No plan of this file is left: try another quantization, then another model.
         models.remove(model)
         if not models:
             raise _too_large(
-                ladder[-1], died=bool(fitting), is_hidden=lowered is not board, is_exact=is_exact, refusal=refusal
+                ladder[-1], died=bool(fitting), is_hidden=limited is not board, is_exact=is_exact, refusal=refusal
             )
     require_loadable(header)
-    if tight is not None and wanted.n_ctx is None and not is_exact:
-        left = [each for each in left if each.settings.n_ctx <= tight.n_ctx] or left[-1:]
+    if pressure is not None and wanted.n_ctx is None and not is_exact:
+        left = [each for each in left if each.settings.n_ctx <= pressure.n_ctx] or left[-1:]
     plan = left[0]
     full = plan
-    if stepped_down != SteppedDown() or tight is not None or refusal is not None:
+    if oom_history != OomHistory() or pressure is not None or refusal is not None:
         full = next(filter(_fits, pick(board, wanted.models, fit_wish, measured).ladder), plan)
     has_stepped_down = full.memory.host > plan.memory.host
     return Choice(
@@ -154,17 +154,19 @@ def choose(
         pooling=pooling_of(header),
         wished_n_ctx=max(wanted.n_ctx or 0, plan.settings.n_ctx),
         stepped_down_from=describe(full) if has_stepped_down else None,
-        stepped_down_why=_why_less(tight, refusal, has_died=alive < full.memory.host) if has_stepped_down else "",
+        stepped_down_why=_why_less(pressure, refusal, has_died=largest_left < full.memory.host)
+        if has_stepped_down
+        else "",
     )
 
 
-def _why_less(tight: Tightness | None, refusal: Grant | None, *, has_died: bool) -> str:
-    """What keeps the best plan from being loaded: the cause that came first, since the others only met what it left."""
+def _why_less(pressure: RecentPressure | None, refusal: GpuProbe | None, *, has_died: bool) -> str:
+    """Why the best plan is not loaded: the first cause in order, since later ones only saw the plans that it left."""
     if has_died:
         return "Memory ran out earlier"
     if refusal is not None:
         return "The GPU gave less memory than was wanted of it"
-    return tight.words if tight is not None else ""
+    return pressure.description if pressure is not None else ""
 
 
 def _is_whole(plan: Plan, largest: Plan, n_ctx: int | None) -> bool:
@@ -178,29 +180,29 @@ def _fits(plan: Plan) -> bool:
 
 
 def _too_large(
-    smallest: Plan, *, died: bool, is_hidden: bool, is_exact: bool, refusal: Grant | None
+    smallest: Plan, *, died: bool, is_hidden: bool, is_exact: bool, refusal: GpuProbe | None
 ) -> DoesNotFitError:
     hint = "Close other programs, ask for a smaller context with --ctx, or see `edgechat models plan`."
     if is_exact:
         hint = (
-            "Scripts get what `edgechat models use` fixed, or nothing. Close other programs, fix a smaller model or "
-            "context, or let it give way with --allow-step-down."
+            "Scripts get exactly what `edgechat models use` pinned. Close other programs, pin a smaller model or "
+            "context, or allow a smaller plan with --allow-step-down."
         )
     name = f"{smallest.model}:{smallest.quant.lower()}"
     if refusal is not None:
-        return DoesNotFitError(f"{name} wanted {told(refusal)}. No smaller plan is left.", hint=hint)
+        return DoesNotFitError(f"{name} needs {describe_refusal(refusal)}. No smaller plan is left.", hint=hint)
     if died:
         return DoesNotFitError(f"Every plan for {name} ran out of memory since the machine started.", hint=hint)
     if is_hidden:
         return DoesNotFitError(
-            f"{name} needs {_mb(smallest.memory.total)} at least; an engine ran out of memory here at "
-            f"{_mb(smallest.available)}, although more seemed to be free, and {_mb(smallest.reserve)} of them stay "
-            "reserved.",
+            f"{name} needs {megabytes(smallest.memory.total)} at least; an engine ran out of memory here at "
+            f"{megabytes(smallest.available)}, although more seemed to be free, and {megabytes(smallest.reserve)} of "
+            "them stay reserved.",
             hint=f"Raise the memory limit of this container or service. {hint}",
         )
     return DoesNotFitError(
-        f"{name} needs {_mb(smallest.memory.total)} at least; {_mb(smallest.available)} are free and "
-        f"{_mb(smallest.reserve)} of them stay reserved.",
+        f"{name} needs {megabytes(smallest.memory.total)} at least; {megabytes(smallest.available)} are free and "
+        f"{megabytes(smallest.reserve)} of them stay reserved.",
         hint=hint,
     )
 
@@ -212,7 +214,7 @@ class Wanted:
     models: tuple[InstalledModel, ...]
     n_ctx: int | None
     is_default: bool
-    """True when nobody named a model, so that any of them will do."""
+    """True when no model was named, so that any of them will do."""
     is_pinned: bool = False
     """True when ``models use`` named it."""
 
@@ -272,15 +274,15 @@ def _from_file(path: Path) -> InstalledModel:
 
 @lru_cache(maxsize=8)
 def _quant_in(path: Path, _version: tuple[int, int, int]) -> str:
-    """A file's quantization, read once for each version of it: every request that names the file asks for it again.
+    """A file's quantization, cached by inode, time and size: every request that names the file needs it.
 
-    A header with 150,000 tokens takes 20 ms, in which the engine's other answers stand still.
+    Reading a header with 150,000 tokens takes 20 ms, during which other answers wait.
     """
     return gguf.read_header(path).quant
 
 
 def _projector_beside(path: Path) -> Path | None:
-    """The projector in a model's own directory, where there is just one: that is how they are published."""
+    """The projector in a model's directory, where there is exactly one: models are published like that."""
     try:
         found = [each for each in path.parent.glob("*mmproj*.gguf") if each != path]
     except OSError:
@@ -291,7 +293,3 @@ def _projector_beside(path: Path) -> Path | None:
 def describe(plan: Plan) -> str:
     """A plan in a few words, for notes."""
     return f"{plan.label} n_ctx {plan.settings.n_ctx} KV {plan.settings.kv_type}"
-
-
-def _mb(size: int) -> str:
-    return f"{size / 1e6:,.0f} MB"

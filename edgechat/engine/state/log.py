@@ -1,7 +1,7 @@
-"""The engine's log: llama.cpp's own stderr and the engine's few lines, in one bounded file.
+"""The engine's log: what llama.cpp and the engine write to standard error, in one bounded file.
 
-Standard error of the engine process *is* this file, so that a native assertion's last words are kept. It is rotated
-when an engine starts, and cut in half when it outgrows its bound while the engine runs.
+Standard error of the engine process is this file, so that the message of a native assertion is kept. It is rotated when
+an engine starts, and cut in half when it grows beyond its bound while the engine runs.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ MAX_BYTES = 1024 * 1024
 
 
 def path(state: Path) -> Path:
-    """Where the current engine writes."""
+    """The log of the engine."""
     return state / "logs" / "engine.log"
 
 
-def served(state: Path) -> Path:
-    """Where the HTTP server writes."""
+def server_path(state: Path) -> Path:
+    """The log of the HTTP server."""
     return state / "logs" / "serve.log"
 
 
-def answers(state: Path) -> Path:
-    """Where answers are noted, if the configuration says so."""
+def answers_path(state: Path) -> Path:
+    """The log of answers, written where the configuration asks for it."""
     return state / "logs" / "answers.log"
 
 
 def open_for_engine(state: Path) -> int:
-    """Rotate if needed and return a descriptor to append to.
+    """Rotate the log if needed and return a descriptor that appends to it.
 
     Raises:
         StateError: the log cannot be opened.
@@ -52,7 +52,7 @@ def open_for_engine(state: Path) -> int:
 
 
 def keep_bounded(state: Path) -> None:
-    """Drop the older half once the file is over its bound. Appending goes on at the new end (O_APPEND)."""
+    """Drop the older half once the file is over its bound; writers append at the new end (O_APPEND)."""
     file = path(state)
     try:
         if file.stat().st_size <= MAX_BYTES:
@@ -64,11 +64,11 @@ def keep_bounded(state: Path) -> None:
             log.write(kept)
             log.truncate()
     except OSError:
-        return  # the log is what cannot be written, so there is nowhere to say so; the engine goes on
+        return  # there is no other place to report an error of the log
 
 
 def tail(state: Path, *, start: int = 0, size: int = 8192) -> str:
-    """The last ``size`` bytes, but none from before offset ``start``."""
+    """The last ``size`` bytes as text, without what stands before offset ``start``; ``""`` where it cannot be read."""
     try:
         with path(state).open("rb") as log:
             end = log.seek(0, os.SEEK_END)
@@ -81,28 +81,27 @@ def tail(state: Path, *, start: int = 0, size: int = 8192) -> str:
 class Lossy(io.TextIOWrapper):
     """A text stream that drops what cannot be written.
 
-    The log is not worth the engine: on a full disk each line of it would otherwise end the thread that wrote it, and
-    with it every answer. Whoever reads the log finds the disk full, and a gap.
+    On a full disk, each log line would otherwise raise an error and end the thread that wrote it.
     """
 
     def write(self, text: str, /) -> int:
-        """Write, or do as if."""
+        """Write; ignore errors."""
         try:
             return super().write(text)
         except OSError:
             return len(text)
 
     def flush(self) -> None:
-        """Flush, or do as if."""
+        """Flush; ignore errors."""
         try:
             super().flush()
         except OSError:
             return
 
 
-def survive_a_full_disk() -> None:
-    """Let this process's standard error be :class:`Lossy`."""
-    # The old one stays as sys.__stderr__: whoever frees it closes the descriptor.
+def ignore_write_errors() -> None:
+    """Make this process's standard error a :class:`Lossy` stream."""
+    # sys.__stderr__ keeps the old stream alive; freeing it would close the descriptor.
     sys.stderr = Lossy(sys.stderr.buffer, encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
 

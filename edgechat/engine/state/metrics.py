@@ -1,8 +1,7 @@
-"""What one engine, and all before it, did: answers, tokens, errors, latencies. Counts what it is told.
+"""Counters over all engines of this user: answers, tokens, errors, and latencies of the last 256 answers.
 
-Kept in one small file of the state directory, written once a minute at most and when the engine leaves, so that an SD
-card hardly notices; what an engine that was killed had not yet written is lost. Latencies are those of the last 256
-answers, so that percentiles are measured values of the recent past.
+One small file in the state directory, written at most once a minute and when the engine exits, to spare SD cards; a
+killed engine loses what it had not yet written. Percentiles are measured values of the last 256 answers.
 """
 
 from __future__ import annotations
@@ -31,64 +30,64 @@ class Latency:
     """One answer's times in seconds, and its speed."""
 
     ttft_s: float
-    """From arrival to the first token, the queue included."""
+    """From arrival to the first token, waiting in the queue included."""
     total_s: float
     decode_tps: float
 
     def row(self) -> list[float]:
-        """As it is kept."""
+        """The list that the file holds."""
         return [round(self.ttft_s, 4), round(self.total_s, 4), round(self.decode_tps, 2)]
 
 
 @dataclass(slots=True)
-class Figures:
-    """Counts since the file was begun."""
+class Metrics:
+    """Counters since the file was created."""
 
     state: Path | None = None
-    """Where they are kept; None keeps them in memory."""
+    """The state directory; None keeps the counters in memory only."""
     answers: dict[str, int] = field(default_factory=dict)
     """By finish reason."""
     errors: dict[str, int] = field(default_factory=dict)
-    """Requests that were refused, by the kind of error."""
+    """Refused requests by the class of the error."""
     tokens: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_COUNTS, 0))
     engines: int = 0
-    """Engines that loaded a model."""
+    """Number of engines that loaded a model."""
     latencies: deque[Latency] = field(default_factory=lambda: deque(maxlen=RECENT))
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _is_changed: bool = False
     _next_save: float = 0.0
 
     @classmethod
-    def open(cls, state: Path) -> Figures:
-        """Go on from what is kept; a damaged or missing file begins anew."""
-        figures = cls(state)
+    def open(cls, state: Path) -> Metrics:
+        """Read the counters of earlier engines; start at 0 where the file is missing or damaged."""
+        metrics = cls(state)
         kept = read(state)
-        figures.answers = dict(kept.get("answers", {}))
-        figures.errors = dict(kept.get("errors", {}))
-        figures.tokens.update(kept.get("tokens", {}))
-        figures.engines = int(kept.get("engines", 0))
-        figures.latencies.extend(Latency(*row) for row in kept.get("latencies", []))
-        return figures
+        metrics.answers = dict(kept.get("answers", {}))
+        metrics.errors = dict(kept.get("errors", {}))
+        metrics.tokens.update(kept.get("tokens", {}))
+        metrics.engines = int(kept.get("engines", 0))
+        metrics.latencies.extend(Latency(*row) for row in kept.get("latencies", []))
+        return metrics
 
-    def loaded(self) -> None:
-        """An engine has loaded a model."""
+    def count_load(self) -> None:
+        """Count an engine that has loaded a model."""
         with self._lock:
             self.engines += 1
             self._is_changed = True
 
-    def refused(self, kind: str) -> None:
-        """A request was refused with an error of this kind."""
+    def count_refusal(self, kind: str) -> None:
+        """Count a request that was refused with an error of this class."""
         with self._lock:
             self.errors[kind] = self.errors.get(kind, 0) + 1
             self._is_changed = True
 
-    def answered(self, reason: str, tokens: Sequence[int], latency: Latency | None) -> None:
-        """An answer has ended.
+    def count_answer(self, reason: str, tokens: Sequence[int], latency: Latency | None) -> None:
+        """Count an answer that has ended.
 
         Args:
             reason: ``stop``, ``length``, ``cancelled`` or ``timeout``.
             tokens: prompt, cached, completion and forced tokens.
-            latency: None when it never had a first token.
+            latency: None for an answer without a first token.
         """
         with self._lock:
             self.answers[reason] = self.answers.get(reason, 0) + 1
@@ -99,11 +98,11 @@ class Figures:
             self._is_changed = True
 
     def save(self, now: float, *, at_once: bool = False) -> None:
-        """Write what changed, once a minute at most. A full disk or a read-only one costs the figures and nothing else.
+        """Write the file if something changed, at most once a minute; an error of the disk is ignored until then.
 
         Args:
-            now: on the monotonic clock.
-            at_once: the engine is about to leave.
+            now: seconds on the monotonic clock.
+            at_once: do not wait for the minute, because the engine exits.
         """
         if self.state is None or not self._is_changed or (now < self._next_save and not at_once):
             return
@@ -116,7 +115,7 @@ class Figures:
             self._is_changed = True  # tried again in a minute
 
     def to_json(self) -> dict[str, Any]:
-        """As ``edgechat ps --json`` and the report show it."""
+        """The form in which ``edgechat ps --json`` and the device report show the counters."""
         with self._lock:
             return summary(self._kept())
 
@@ -131,7 +130,7 @@ class Figures:
 
 
 def read(state: Path) -> dict[str, Any]:
-    """What is kept; empty when there is nothing that can be read."""
+    """The content of the file; empty where it is missing or damaged."""
     try:
         kept = json.loads((state / FILE).read_text())
         rows = kept["latencies"]
@@ -143,7 +142,7 @@ def read(state: Path) -> dict[str, Any]:
 
 
 def summary(kept: dict[str, Any]) -> dict[str, Any]:
-    """Counts, and percentiles instead of single latencies."""
+    """The counters, with percentiles in place of single latencies."""
     rows = kept.get("latencies", [])
     return {
         "answers": dict(kept.get("answers", {})),
@@ -160,7 +159,7 @@ def summary(kept: dict[str, Any]) -> dict[str, Any]:
 
 
 def percentiles(values: Iterable[float]) -> dict[str, float] | None:
-    """The p50 and p95 by nearest rank: values that were measured. None of nothing."""
+    """p50 and p95 by nearest rank, so that both are measured values; None without values."""
     ordered = sorted(values)
     if not ordered:
         return None

@@ -1,7 +1,7 @@
-"""That memory was short while a model was loaded, so that the next load takes a smaller context.
+"""Records that memory was short while a model was loaded, so that the next load takes a smaller context.
 
-One small JSON file in the state directory, good for an hour of this boot; counted on the kernel's boot clock, since a
-board's wall clock may be wrong. Only a context that nobody asked for is made smaller.
+One small JSON file in the state directory, valid for an hour of this boot, measured on the kernel's boot clock because
+a board's wall clock may be wrong. A context size that the user asked for is never reduced.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ FILE = "tightness.json"
 LASTS_S = 3600.0
 SHARE = 0.5
 LEAST_N_CTX = 1024
-"""A smaller context holds no conversation; memory is then for the plan to find."""
+"""Tokens; a smaller context holds no conversation."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tightness:
-    """What was written down in the last hour."""
+class RecentPressure:
+    """Memory pressure in the last hour."""
 
     n_ctx: int
-    """The longest context to load unasked, in tokens."""
+    """The longest context to load by default, in tokens."""
     reason: str = ""
-    """By what it was seen that memory was short, in words."""
+    """What showed that memory was short, in words."""
 
     @property
-    def words(self) -> str:
-        """What happened, to begin a sentence with; true for as long as what was loaded then is there."""
+    def description(self) -> str:
+        """What happened, as the beginning of a sentence."""
         return f"Memory was tight in the hour before loading{f' ({self.reason})' if self.reason else ''}"
 
 
 def boot_s() -> float:
-    """Seconds since this machine started, or on the monotonic clock where that is not told (macOS)."""
+    """Seconds since this machine started; of the monotonic clock where the system has no boot clock (macOS)."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def record(state: Path, n_ctx: int, reason: str = "", now: float | None = None) -> None:
-    """Write down that memory became short beside a context of ``n_ctx`` tokens, and by what that was seen.
+    """Record that memory became short with a context of ``n_ctx`` tokens loaded.
 
     Raises:
-        StateError: it cannot be written down.
+        StateError: the file cannot be written.
     """
     capped = max(int(n_ctx * SHARE), LEAST_N_CTX)
     data = {"n_ctx": capped, "boot_s": boot_s() if now is None else now, "reason": reason}
@@ -55,14 +55,14 @@ def record(state: Path, n_ctx: int, reason: str = "", now: float | None = None) 
         write_json(state / FILE, data, sync=False)
 
 
-def read(state: Path, now: float | None = None) -> Tightness | None:
-    """What was written down; None when memory was not short in the last hour."""
+def read(state: Path, now: float | None = None) -> RecentPressure | None:
+    """The last hour's memory pressure, or None."""
     now = boot_s() if now is None else now
     try:
         data = json.loads((state / FILE).read_text())
-        # A moment later than now was written down before the machine started anew.
+        # A time in the future was recorded before a reboot.
         if not 0 <= now - float(data["boot_s"]) < LASTS_S:
             return None
-        return Tightness(int(data["n_ctx"]), str(data.get("reason", "")))
+        return RecentPressure(int(data["n_ctx"]), str(data.get("reason", "")))
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -15,7 +15,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgechat.engine.child.background import Beside
+from edgechat.engine.child.background import BackgroundCall
 from edgechat.engine.native.lib import llama
 from edgechat.paths import private_directory
 
@@ -62,12 +62,12 @@ class Vocabulary:
         self._bridge: _Bridge | None = None
         self._made: llguidance.LLTokenizer | None = None
         self._identity = ""
-        self._making: Beside | None = None
+        self._making: BackgroundCall | None = None
 
     def begin(self) -> None:
         """Make the tokenizer in a thread from now on, if the entries are on disk; the model is not needed yet."""
         if self._file.exists():
-            self._making = Beside(self._make_ahead)
+            self._making = BackgroundCall(self._make_ahead)
 
     def tokenizer(self, model: Model) -> llguidance.LLTokenizer:
         """The tokenizer; waits for the thread, or makes it now."""

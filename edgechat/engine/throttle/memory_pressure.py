@@ -1,7 +1,4 @@
-"""Memory pressure as the kernel tells it: how often its OOM killer struck, and whether the engine should make room.
-
-Also whether a mapped model is read from disk over and over because the memory cannot hold it. Knows no plans.
-"""
+"""Memory pressure as the kernel reports it: OOM kills, too little free memory, mapped weights that are read again."""
 
 from __future__ import annotations
 
@@ -10,23 +7,27 @@ import os
 from pathlib import Path
 
 from edgechat.board.probe import cgroup
+from edgechat.board.probe.memory import parse_meminfo
+from edgechat.board.source import Source
 
-REREADING_EXIT = 72
-"""Exit status of an engine whose weights do not stay in memory."""
+REREAD_EXIT_STATUS = 72
+"""Exit status of an engine whose mapped weights do not stay in memory."""
 
-_TIGHT_BYTES = 64 * 1024 * 1024
+_TIGHT_BYTES, _TIGHT_BYTES_IN_GROUP = 64 << 20, 16 << 20
+"""Of the whole machine, and of a memory cgroup, whose plans keep 32 MiB free at least (``models/planning/reserve``)."""
 _TIGHT_SHARE = 0.03
 _REREADS = 1.5
-"""Times the mapped weights that may be read again beside what is forgiven. One whole reading is what follows a pause in
-which the machine used its memory otherwise."""
-_FORGIVEN = 0.1
-"""Share of the mapped weights that each step may read: less hardly slows even an SD card."""
+"""Times the size of the mapped weights that may be read again. One time is normal after a pause in which the machine
+used the memory for something else."""
+_TOLERATED = 0.1
+"""Share of the mapped weights that each step may read without being counted: it slows decoding little, even on an SD
+card."""
 
 
-def kill_count() -> int:
-    """Processes that the OOM killer took since boot: in this process's own group, or machine-wide where that is unseen.
+def oom_kill_count() -> int:
+    """Processes that the OOM killer killed since boot: in this process's cgroup, else on the whole machine.
 
-    The group's own count wins, since no death elsewhere on the machine raises it.
+    The cgroup's count is preferred because kills elsewhere on the machine do not raise it.
     """
     for file in _cgroup_files():
         count = _field(file, "oom_kill")
@@ -35,23 +36,26 @@ def kill_count() -> int:
     return _field(Path("/proc/vmstat"), "oom_kill") or 0
 
 
-def volunteer(adjustment: int = 800) -> None:
-    """Ask the kernel to take this process rather than a user interface when memory runs out; 1000 is the most."""
-    with contextlib.suppress(OSError):  # absent on macOS; forbidden in some containers, where it changes nothing
-        Path("/proc/self/oom_score_adj").write_text(str(adjustment))
+def is_tight(source: Source | None = None) -> bool:
+    """True when so little memory is left, on this machine or in a memory cgroup above, that an idle engine should exit.
+
+    Args:
+        source: the machine; a recorded one in tests.
+    """
+    source = source or Source()
+    meminfo = parse_meminfo(source.text("proc/meminfo") or "")
+    available = meminfo.get("MemAvailable", 0)
+    if 0 < available < max(_TIGHT_BYTES, int(meminfo.get("MemTotal", 0) * _TIGHT_SHARE)):
+        return True
+    levels = cgroup.memory_levels(source, *cgroup.own(source))
+    return any(level.room < max(_TIGHT_BYTES_IN_GROUP, int(level.limit * _TIGHT_SHARE)) for level in levels)
 
 
-def is_tight() -> bool:
-    """True when so little memory is left that an idle engine should leave."""
-    total, available = ((_field(Path("/proc/meminfo"), name) or 0) * 1024 for name in ("MemTotal:", "MemAvailable:"))
-    return 0 < available < max(_TIGHT_BYTES, int(total * _TIGHT_SHARE))
+class RereadDetector:
+    """Detects that mapped weights do not stay in memory: the kernel drops them and every token reads them again.
 
-
-class Rereading:
-    """Notices that mapped weights do not stay in memory: the kernel drops them and every token reads them again.
-
-    Nothing is killed then and nothing fails; decoding is just as slow as the disk. Plans count mapped weights for that
-    reason, so this happens where a limit cannot be seen or somebody took the memory after the plan was made.
+    Nothing fails then, but decoding is as slow as the disk. Plans count mapped weights for that reason, so this happens
+    only under a limit that the probe cannot see, or when another process took the memory after the plan was made.
 
     Args:
         mapped: bytes of weights that are pages of the mapped file; 0 where there are none.
@@ -64,18 +68,18 @@ class Rereading:
         self._excess = 0.0
 
     def after_step(self) -> bool:
-        """Look at what this process has read from disk; True when it reads the weights again and again."""
+        """Read this process's I/O counter; True when the weights are read again and again."""
         if self._file < 0:
             return False
         with contextlib.suppress(OSError, ValueError, IndexError):  # a kernel without task I/O accounting
-            return self.took(int(os.pread(self._file, 512, 0).split(b"\nread_bytes: ")[1].split(b"\n")[0]))
+            return self.add(int(os.pread(self._file, 512, 0).split(b"\nread_bytes: ")[1].split(b"\n")[0]))
         return False
 
-    def took(self, read_bytes: int) -> bool:
-        """The decision: ``read_bytes`` is what this process has read from disk so far."""
+    def add(self, read_bytes: int) -> bool:
+        """The decision of :meth:`after_step`; ``read_bytes`` is what this process has read from disk in total."""
         if self._last is not None:
             read = read_bytes - self._last
-            self._excess = max(0.0, self._excess + read - _FORGIVEN * self._mapped)
+            self._excess = max(0.0, self._excess + read - _TOLERATED * self._mapped)
         self._last = read_bytes
         return self._excess > _REREADS * self._mapped
 
@@ -88,12 +92,8 @@ def _open(path: str) -> int:
 
 
 def _cgroup_files() -> list[Path]:
-    """Where the kernel counts the kills of this process's own memory group, by cgroup version."""
-    try:
-        mounts = cgroup.parse_mounts(Path("/proc/self/mountinfo").read_text())
-        groups = cgroup.parse_groups(Path("/proc/self/cgroup").read_text())
-    except OSError:
-        return []
+    """The files in which the kernel counts OOM kills of this process's cgroup, version 2 or 1."""
+    mounts, groups = cgroup.own(Source())
     files = []
     for mount in mounts:
         if mount.version == 2 and "" in groups:

@@ -1,7 +1,7 @@
-"""Carries the care policy out in the engine: looks at the board, keeps the stance, writes down what it did.
+"""Applies the throttle policy in the engine: reads the board's sensors, keeps the current decision, logs changes.
 
-Looks happen in the listener's thread, which has time; the decode loop reads the stance between steps. Decides nothing
-itself (:mod:`edgechat.engine.throttle.policy`).
+The sensors are read in the listener's thread; the decode loop reads the decision between steps. The decisions
+themselves are made in :mod:`edgechat.engine.throttle.policy`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from edgechat.board.source import Source
 from edgechat.engine.state import pressure_history
 from edgechat.engine.throttle import policy
-from edgechat.engine.throttle.policy import Stance
+from edgechat.engine.throttle.policy import Throttle
 from edgechat.errors import StateError
 
 if TYPE_CHECKING:
@@ -20,63 +20,63 @@ if TYPE_CHECKING:
 
     from edgechat.board.vitals.energy import Meter
 
-_SETTLED_S = 1.0
-"""From loading to the first look."""
-_LOOK_IDLE_S = 10.0
-"""Nothing computes then, so nothing heats; memory may still become short."""
+_FIRST_READING_S = 1.0
+"""From loading the model to the first reading of the sensors."""
+_IDLE_INTERVAL_S = 10.0
+"""Between two readings while no answer is computed: only memory may become short then."""
 
 
-class Carer:
-    """The stance of one engine.
+class ThrottleMonitor:
+    """The throttle of one engine.
 
     Args:
-        state: where the next load learns that memory was short; None keeps it to this process.
-        source: the machine; another root for tests.
+        state: the state directory, where memory pressure is recorded for the next load; None records nothing.
+        source: the machine; a recorded one in tests.
     """
 
     def __init__(self, state: Path | None = None, source: Source | None = None) -> None:
         self._state, self._source = state, source or Source()
-        self.stance = Stance()
+        self.throttle = Throttle()
         self.n_planned = 0
         """Threads of the plan; set when a model is loaded."""
         self.n_ctx = 0
-        """Of the loaded model; 0 while none is."""
+        """Context of the loaded model in tokens; 0 while none is loaded."""
         self.needed = 0
-        """Bytes that have to stay available for the loaded plan to hold (:func:`care.shortage`)."""
+        """Bytes that must stay available for the loaded plan (:func:`policy.shortage`)."""
         self.decisions = 0
-        """How often the stance changed what the engine does."""
+        """How often the decision changed."""
         self.last_note = ""
         self.active_joules = 0.0
-        """Energy that passed between looks while an answer was being made; 0 where no power is measured."""
+        """Energy used between readings while an answer was computed; 0 where no power is measured."""
         self._meter: Meter | None = None
         self._was_idle = True
-        self._next_look = -1.0
+        self._next_reading = -1.0
 
     def tick(self, now: float, *, is_idle: bool) -> bool:
-        """Look when it is time; True when something else is done from here on.
+        """Read the sensors when it is time; True when the decision has changed.
 
         Args:
-            now: on the monotonic clock.
-            is_idle: no answer is being made.
+            now: seconds on the monotonic clock.
+            is_idle: no answer is being computed.
         """
-        if now < self._next_look or not self.n_planned:
+        if now < self._next_reading or not self.n_planned:
             return False
-        if self._next_look < 0:
-            # The sensors' modules take 20 ms to import, which the first answer shall not wait for.
-            self._next_look = now + _SETTLED_S
+        if self._next_reading < 0:
+            # Importing the sensor modules takes 20 ms, which would delay the first answer.
+            self._next_reading = now + _FIRST_READING_S
             return False
         from edgechat.board.vitals.energy import Meter  # noqa: PLC0415
         from edgechat.board.vitals.vitals import read_strain  # noqa: PLC0415
 
         self._meter = self._meter or Meter(self._source)
-        self._next_look = now + (_LOOK_IDLE_S if is_idle else policy.LOOK_S)
+        self._next_reading = now + (_IDLE_INTERVAL_S if is_idle else policy.INTERVAL_S)
         joules = self._meter.look(now)
         if not (is_idle and self._was_idle):
             self.active_joules += joules
         self._was_idle = is_idle
-        before = self.stance
-        self.stance = after = policy.decide(before, read_strain(self._source), now, self.needed)
-        note = policy.note(before, after, self.n_planned)
+        before = self.throttle
+        self.throttle = after = policy.decide(before, read_strain(self._source), now, self.needed)
+        note = policy.describe_change(before, after, self.n_planned)
         if not note:
             return False
         self.decisions += 1
@@ -88,16 +88,16 @@ class Carer:
         return True
 
     def threads(self, governed: int) -> int:
-        """Threads to compute with, given how many the governor allows."""
-        stance = self.stance
-        return min(governed, stance.threads(self.n_planned)) if stance.level else governed
+        """Threads to use, given the number that the thread governor allows."""
+        throttle = self.throttle
+        return min(governed, throttle.threads(self.n_planned)) if throttle.level else governed
 
     def to_json(self) -> dict[str, Any]:
-        """For the engine's status."""
-        return {**self.stance.to_json(self.n_planned), "decisions": self.decisions, "last": self.last_note}
+        """The form in the engine's status."""
+        return {**self.throttle.to_json(self.n_planned), "decisions": self.decisions, "last": self.last_note}
 
     def energy(self, completion_tokens: int) -> dict[str, Any] | None:
-        """Tokens per joule of this engine so far; None where no power is measured.
+        """Energy used so far and tokens per joule; None where no power is measured.
 
         Args:
             completion_tokens: generated since the model was loaded.
@@ -115,6 +115,6 @@ class Carer:
         if self._state is None or not self.n_ctx:
             return
         try:
-            pressure_history.record(self._state, self.n_ctx, self.stance.pressure_reason)
+            pressure_history.record(self._state, self.n_ctx, self.throttle.pressure_reason)
         except StateError as error:
             sys.stderr.write(f"care: {error}\n")

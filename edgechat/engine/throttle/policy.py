@@ -1,15 +1,15 @@
-"""Slows the engine before the board slows itself, and makes room when memory is short. Decisions only: pure.
+"""Decides how far to throttle the engine before the board throttles itself, and when to free memory. Pure functions.
 
-Fewer threads at a steady clock heat less than all of them at a clock that the kernel throws up and down, and a supply
-that sags under load takes the whole board with it. So the engine steps down a little before the point at which the
-board would act, and comes back with hysteresis. What it reads is :class:`Vitals`; who carries it out is
-:class:`edgechat.engine.throttle.monitor.Carer`.
+Fewer threads at a steady clock heat less than all threads at a clock that the kernel keeps changing, and a power supply
+whose voltage drops under load can switch the board off. So the engine reduces its load a little before the board would,
+and returns with hysteresis. Input is :class:`Vitals`; :class:`edgechat.engine.throttle.monitor.ThrottleMonitor` applies
+the decisions.
 
-Where thresholds come from, the first that the board tells: its own ``passive`` trip points (the kernel's
-Documentation/driver-api/thermal/sysfs-api.rst: at those it starts to slow the machine; coretemp's TjMax likewise);
-80 °C on a Raspberry Pi, whose firmware slows the cores between 80 °C and 85 °C (Raspberry Pi documentation,
-"Frequency management and thermal control") and tells no trip point; 15 °C below a ``hot`` or ``critical`` trip, at
-which the machine is switched off; else 85 °C, the usual limit of industrial grade parts.
+The temperature limit is the first of these that the board reports: its own ``passive`` trip points (the kernel's
+Documentation/driver-api/thermal/sysfs-api.rst: there it starts to slow the machine; coretemp's TjMax likewise); 80 °C
+on a Raspberry Pi, whose firmware slows the cores between 80 °C and 85 °C (Raspberry Pi documentation, "Frequency
+management and thermal control") and has no trip point; 15 °C below a ``hot`` or ``critical`` trip, at which the machine
+is switched off; else 85 °C, the usual limit of industrial grade parts.
 """
 
 from __future__ import annotations
@@ -24,72 +24,72 @@ if TYPE_CHECKING:
     from edgechat.board.vitals.thermal import Zone
     from edgechat.board.vitals.vitals import Vitals
 
-LOOK_S = 2.0
-"""Between two looks. A small board under full load gains about half a degree a second."""
+INTERVAL_S = 2.0
+"""Between two readings. A small board under full load heats by about half a degree a second."""
 HEADROOM_C = (8.0, 4.0, 0.0)
-"""Degrees below the board's own threshold at which levels 1, 2 and 3 begin."""
+"""Degrees below the board's own limit at which levels 1, 2 and 3 begin."""
 HYSTERESIS_C = 4.0
-"""A level ends only when it is this much cooler than where it began: fewer threads cool the board at once."""
+"""A level ends only when the board is this much cooler than where the level began."""
 RESUME_S = 20.0
-"""And when it has been so for as long: a heat sink follows the chip within half a minute. One level at a time."""
+"""And has been so for this long (a heat sink follows the chip within half a minute); one level at a time."""
 THREAD_SHARE = (1.0, 0.75, 0.5, 0.25)
 """Of the planned threads, by level, rounded down, at least one."""
 PAUSE_S = (0.0, 0.5, 2.0, 5.0)
-"""Between two records of a batch, by level. A person who waits for an answer is never made to pause."""
+"""Between two records of a batch, by level. Interactive requests never pause."""
 RASPBERRY_PI_C, BELOW_CRITICAL_C, DEFAULT_C = 80.0, 15.0, 85.0
 
 TIGHT_SOME, TIGHT_FULL = 10.0, 5.0
-"""Percent of the last ten seconds in which something (everything) waited for memory. Above it whoever waited is busy
-bringing back what was just thrown out; whether that is our shortage, :func:`shortage` says."""
+"""Percent of the last ten seconds in which some (all) tasks waited for memory. Above it, tasks read back pages that the
+kernel has just evicted; :func:`shortage` says whether this process is concerned."""
 EASY_SOME = 2.0
 EASY_S = 60.0
-"""Pressure is over when it has stayed below ``EASY_SOME`` for as long; while it lasts, room is made again as often."""
+"""Pressure is over when it has stayed below ``EASY_SOME`` for this long; until then, caches are dropped this often."""
 
 
 @dataclass(frozen=True, slots=True)
 class Headroom:
-    """How far one sensor is from the point at which the board acts."""
+    """How far one sensor is from its temperature limit."""
 
     zone: str
     celsius: float
     limit: float
     basis: str
-    """Whose limit it is, in words."""
+    """Where the limit comes from, in words."""
 
     @property
     def degrees(self) -> float:
-        """Below zero: the board acts already."""
+        """Degrees below the limit; negative above it."""
         return self.limit - self.celsius
 
 
 @dataclass(frozen=True, slots=True)
 class Shortage:
-    """The memory pressure that concerns this process, and whose it is."""
+    """The memory pressure that concerns this process."""
 
     some10: float
-    """Percent of the last ten seconds in which something waited."""
+    """Percent of the last ten seconds in which some task waited."""
     some60: float
     full10: float
-    words: str
-    """In the past tense, to be quoted later."""
+    description: str
+    """In the past tense, because it is quoted later."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stance:
-    """What is being done, and why. The one value that the policy keeps from look to look."""
+class Throttle:
+    """The current decision and its reasons; the only state that the policy keeps from reading to reading."""
 
     level: int = 0
-    """0: all threads; 1 eased, 2 slowed, 3 resting."""
+    """0 all threads, 1 eased, 2 slowed, 3 resting."""
     reason: str = ""
-    """Why the level is not 0, in words."""
+    """Why the level is above 0, in words."""
     is_tight: bool = False
     """Memory is short: caches were dropped, and the next load takes a smaller context."""
     drops: int = 0
-    """How often caches were to be dropped so far."""
+    """How often caches were dropped so far."""
     since: float = 0.0
-    """When the level last changed, on the caller's clock."""
+    """When the level last changed, in seconds on the caller's clock."""
     calm_since: float | None = None
-    """Since when this level has no reason any more."""
+    """Since when a lower level would do; None where it would not."""
     easy_since: float | None = None
     dropped_at: float = 0.0
     pressure_reason: str = ""
@@ -105,11 +105,11 @@ class Stance:
         return ("normal", "eased", "slowed", "resting")[self.level]
 
     def threads(self, planned: int) -> int:
-        """How many of the planned threads compute."""
+        """How many of the planned threads to use."""
         return planned if not self.level else max(1, int(planned * THREAD_SHARE[self.level]))
 
     def to_json(self, n_planned: int) -> dict[str, Any]:
-        """What ``edgechat ps --json`` and ``board --watch`` show."""
+        """The form that ``edgechat ps --json`` and ``board --watch`` show."""
         return {
             "level": self.level,
             "name": self.name,
@@ -124,25 +124,25 @@ class Stance:
 
 
 def headroom(vitals: Vitals) -> Headroom | None:
-    """The sensor that is nearest to its limit; None where no temperature is measured."""
+    """The sensor that is closest to its limit; None where no temperature is measured."""
     zones = [zone for zone in vitals.zones if zone.is_processor] or list(vitals.zones)
-    # A sensor that tells no limit says less than another of the same chip that does (x86_pkg_temp beside coretemp).
-    telling = [zone for zone in zones if any(trip.kind != "active" for trip in zone.trips)]
-    found = [_headroom(zone, is_pi=vitals.is_raspberry_pi) for zone in telling or zones]
+    # Sensors with a limit are preferred to sensors of the same chip without one (coretemp to x86_pkg_temp).
+    limited = [zone for zone in zones if any(trip.kind != "active" for trip in zone.trips)]
+    found = [_headroom(zone, is_pi=vitals.is_raspberry_pi) for zone in limited or zones]
     return min(found, key=lambda each: each.degrees, default=None)
 
 
 def shortage(stall: MemoryStall | None, needed: int) -> Shortage | None:
-    """The pressure that means anything here; None where none is measured, zero where it is somebody else's.
+    """The memory pressure that concerns this process; None where none is measured, zero where it concerns others only.
 
-    That of the own group counts as it is: nobody else's work is in it. That of the whole machine is the sum of all
-    groups, so a neighbour that thrashes under a limit of its own raises it while everybody else has plenty. It counts
-    only while less is available than ``needed``: then what the plan was promised is gone, and room made here helps.
+    The pressure of edgechat's own cgroup always counts. The pressure of the whole machine is a sum over all cgroups,
+    and one that thrashes under a limit of its own raises it although memory is free. So it counts only while less than
+    ``needed`` is available, when freeing memory here helps.
 
     Args:
-        stall: what the kernel tells.
-        needed: bytes that must be available for memory not to be short: a loaded plan's mapped weights, whose pages
-            the kernel counts as available, and its reserve.
+        stall: the kernel's pressure stall information.
+        needed: bytes that must stay available: the loaded plan's mapped weights, whose pages the kernel counts as
+            available, and its reserve.
     """
     if stall is None:
         return None
@@ -159,20 +159,20 @@ def _shortage(pressure: Pressure, who: str, beside: str) -> Shortage:
     return Shortage(pressure.some10, pressure.some60, pressure.full10, words)
 
 
-def decide(stance: Stance, vitals: Vitals, now: float, needed: int = 0) -> Stance:
-    """What to do from here on.
+def decide(throttle: Throttle, vitals: Vitals, now: float, needed: int = 0) -> Throttle:
+    """The next decision.
 
     Args:
-        stance: what was done until now.
-        vitals: how the machine feels.
-        now: seconds on any clock that only goes forward.
+        throttle: the decision so far.
+        vitals: the sensors' values.
+        now: seconds on a monotonic clock.
         needed: see :func:`shortage`; 0 while no model is loaded.
     """
-    return _memory(_heat(stance, vitals, now), shortage(vitals.memory_stall, needed), now)
+    return _memory(_heat(throttle, vitals, now), shortage(vitals.memory_stall, needed), now)
 
 
-def note(before: Stance, after: Stance, n_planned: int) -> str:
-    """One sentence on what changed, or ``""`` when nothing did."""
+def describe_change(before: Throttle, after: Throttle, n_planned: int) -> str:
+    """What has changed between two decisions, in one sentence; ``""`` when nothing has."""
     said = []
     if after.level != before.level:
         then, now = before.threads(n_planned), after.threads(n_planned)
@@ -199,31 +199,31 @@ def _headroom(zone: Zone, *, is_pi: bool) -> Headroom:
     return Headroom(zone.name, zone.celsius, limit, basis)
 
 
-def _heat(stance: Stance, vitals: Vitals, now: float) -> Stance:
-    level, reason = _wanted(vitals, 0.0)
-    if level > stance.level:
-        return replace(stance, level=level, reason=reason, since=now, calm_since=None)
-    # To come down, even the stricter thresholds of the way back must allow it.
-    lower, still = _wanted(vitals, HYSTERESIS_C)
-    if lower >= stance.level:
-        return replace(stance, reason=still, calm_since=None)
-    if stance.calm_since is None:
-        return replace(stance, calm_since=now)
-    if now - stance.calm_since < RESUME_S:
-        return stance
-    level, room = stance.level - 1, headroom(vitals)
-    reason = f"getting better, {_where(room)}" if room is not None else "getting better"
-    return replace(stance, level=level, reason=reason if level else "", since=now, calm_since=None)
+def _heat(throttle: Throttle, vitals: Vitals, now: float) -> Throttle:
+    level, reason = _required_level(vitals, 0.0)
+    if level > throttle.level:
+        return replace(throttle, level=level, reason=reason, since=now, calm_since=None)
+    # A lower level must be allowed by the stricter thresholds too.
+    lower, still = _required_level(vitals, HYSTERESIS_C)
+    if lower >= throttle.level:
+        return replace(throttle, reason=still, calm_since=None)
+    if throttle.calm_since is None:
+        return replace(throttle, calm_since=now)
+    if now - throttle.calm_since < RESUME_S:
+        return throttle
+    level, room = throttle.level - 1, headroom(vitals)
+    reason = f"getting better, {_describe(room)}" if room is not None else "getting better"
+    return replace(throttle, level=level, reason=reason if level else "", since=now, calm_since=None)
 
 
-def _wanted(vitals: Vitals, margin: float) -> tuple[int, str]:
-    """The level that the vitals ask for, and why; with ``margin`` degrees more on every threshold."""
+def _required_level(vitals: Vitals, margin: float) -> tuple[int, str]:
+    """The level that the vitals require, and why; ``margin`` degrees are added to every threshold."""
     held = vitals.throttling
     room = headroom(vitals)
     found = [(0, "")]
     if room is not None:
         level = sum(room.degrees <= begins + margin for begins in HEADROOM_C)
-        found.append((level, _where(room)))
+        found.append((level, _describe(room)))
     if held.is_under_voltage:
         found.append((2, f"{UNDER_VOLTAGE}: the supply is too weak"))
     if NEAR_LIMIT in held.now:
@@ -234,29 +234,29 @@ def _wanted(vitals: Vitals, margin: float) -> tuple[int, str]:
     return worst, "; ".join(reason for level, reason in found if level == worst and worst)
 
 
-def _where(room: Headroom) -> str:
+def _describe(room: Headroom) -> str:
     side = "below" if room.degrees >= 0.05 else "above"
     return f"{room.zone} {room.celsius:.1f} °C, {abs(room.degrees):.1f} °C {side} {room.limit:g} °C ({room.basis})"
 
 
-def _memory(stance: Stance, pressure: Shortage | None, now: float) -> Stance:
+def _memory(throttle: Throttle, pressure: Shortage | None, now: float) -> Throttle:
     if pressure is None:
-        return stance
+        return throttle
     if pressure.some10 >= TIGHT_SOME or pressure.full10 >= TIGHT_FULL:
-        if stance.is_tight and now - stance.dropped_at < EASY_S:
-            return replace(stance, easy_since=None)
+        if throttle.is_tight and now - throttle.dropped_at < EASY_S:
+            return replace(throttle, easy_since=None)
         return replace(
-            stance,
+            throttle,
             is_tight=True,
-            drops=stance.drops + 1,
+            drops=throttle.drops + 1,
             dropped_at=now,
             easy_since=None,
-            pressure_reason=pressure.words,
+            pressure_reason=pressure.description,
         )
-    if not stance.is_tight:
-        return stance
+    if not throttle.is_tight:
+        return throttle
     if pressure.some10 >= EASY_SOME:
-        return replace(stance, easy_since=None)
-    if stance.easy_since is None:
-        return replace(stance, easy_since=now)
-    return replace(stance, is_tight=False) if now - stance.easy_since >= EASY_S else stance
+        return replace(throttle, easy_since=None)
+    if throttle.easy_since is None:
+        return replace(throttle, easy_since=now)
+    return replace(throttle, is_tight=False) if now - throttle.easy_since >= EASY_S else throttle

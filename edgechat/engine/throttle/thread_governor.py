@@ -89,7 +89,7 @@ class Governor:
         self._last = self._read()
         self._quiet = 0
 
-    def turn(self, now: float, *, resting: bool = False) -> int:
+    def update(self, now: float, *, resting: bool = False) -> int:
         """Threads to use from here on; looks at the machine only when a window has passed.
 
         Args:
@@ -115,12 +115,12 @@ class Governor:
             self.n_threads, self._quiet = wanted, 0
         return self.n_threads
 
-    def begin(self) -> None:
+    def on_answer_start(self) -> None:
         """An answer begins after an idle time: what was busy may just have ended, and must not slow its prompt down.
 
         The kernel counts what is runnable at this moment (proc_loadavg(5)): nobody but us means all threads.
         """
-        self.look_anew()
+        self.restart_window()
         if self.n_threads >= self.n_planned:
             return
         for _ in range(BEGIN_LOOKS):
@@ -137,7 +137,7 @@ class Governor:
         except (OSError, ValueError, IndexError):
             return 1 + len(self._cpus)
 
-    def look_anew(self) -> None:
+    def restart_window(self) -> None:
         """Begin a window now: one that mixes computing and resting would take a client's start for contention."""
         self._last = self._read()
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from edgechat.models.planning.reserve import reserve, room
 from edgechat.models.planning.speed import ASSUMED_BANDWIDTH
 from edgechat.models.planning.step_down import DEFAULT_N_CTX, USABLE_N_CTX
+from edgechat.plaintext import megabytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,11 +18,6 @@ if TYPE_CHECKING:
     from edgechat.models.planning.step_down import Rung
 
 _KEPT_QUANTS = ("Q4_K_M", "Q4_0", "Q4_1", "MXFP4")
-
-
-def megabytes(size: int) -> str:
-    """``1,234 MB``."""
-    return f"{size / 1e6:,.0f} MB"
 
 
 def reasons(

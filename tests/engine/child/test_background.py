@@ -6,7 +6,7 @@ import _thread
 import threading
 from typing import TYPE_CHECKING
 
-from edgechat.engine.child.background import Beside
+from edgechat.engine.child.background import BackgroundCall
 
 if TYPE_CHECKING:
     import pytest
@@ -19,7 +19,7 @@ def test_work_is_done_once_and_waited_for():
         may_end.wait(10)
         done.append(what)
 
-    beside = Beside(work, "this")
+    beside = BackgroundCall(work, "this")
     may_end.set()
     beside.join()
     beside.join()
@@ -31,7 +31,7 @@ def test_a_thread_that_dies_before_it_begins_leaves_its_work_to_who_waits(monkey
     monkeypatch.setattr(_thread, "start_new_thread", lambda *_: 1)  # as after a MemoryError in its first step
     done: list[str] = []
 
-    beside = Beside(done.append, "this")
+    beside = BackgroundCall(done.append, "this")
     beside.join()
     beside.join()
 

@@ -38,7 +38,7 @@ class MortalEngine(ScriptedEngine):
             peer.sendall(encode(to_frame(DONE, request_id)))
             return
         cause, below = self.notes.pop(0)
-        exit_reason.write(self.state, exit_reason.Death("scripted", cause, "why", "decode", time.time(), below))
+        exit_reason.write(self.state, exit_reason.ExitReason("scripted", cause, "why", "decode", time.time(), below))
         peer.shutdown(2)
 
 

@@ -1,4 +1,4 @@
-"""Whoever asked is told how the engine ended: however late its warden writes, and whatever else has died since."""
+"""Whoever asked is told how the engine ended: however late its supervisor writes, and whatever else has died since."""
 
 from __future__ import annotations
 
@@ -43,24 +43,24 @@ def until(events: Iterator[Event], kind: type[Event]) -> Event:
 
 
 def warden_of(pid: int) -> psutil.Process:
-    warden = psutil.Process(pid).parent()
-    assert warden is not None
-    return warden
+    supervisor = psutil.Process(pid).parent()
+    assert supervisor is not None
+    return supervisor
 
 
 @pytest.mark.engine
 @pytest.mark.usefixtures("stopped")
 def test_a_warden_that_is_slow_is_waited_for(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     # Whoever only counted seconds would now give up at the first look.
-    monkeypatch.setattr(exit_report, "UNWATCHED_PATIENCE_S", 0.0)
+    monkeypatch.setattr(exit_report, "UNWATCHED_TIMEOUT_S", 0.0)
     engine = EngineClient(paths)
     events = engine.generate(ENDLESS)
     until(events, Text)
     (status,) = client.status(paths)
-    warden = warden_of(status["pid"])
-    warden.send_signal(signal.SIGSTOP)
+    supervisor = warden_of(status["pid"])
+    supervisor.send_signal(signal.SIGSTOP)
     os.kill(status["pid"], signal.SIGKILL)
-    later = threading.Timer(0.3, warden.send_signal, (signal.SIGCONT,))
+    later = threading.Timer(0.3, supervisor.send_signal, (signal.SIGCONT,))
     later.start()
     try:
         recovered = until(events, Recovered)
@@ -75,7 +75,7 @@ def test_a_warden_that_is_slow_is_waited_for(paths: Paths, monkeypatch: pytest.M
 @pytest.mark.engine
 @pytest.mark.usefixtures("stopped")
 def test_nobody_waits_for_a_warden_that_is_gone(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exit_report, "WATCHED_PATIENCE_S", 1e9)
+    monkeypatch.setattr(exit_report, "WATCHED_TIMEOUT_S", 1e9)
     engine = EngineClient(paths)
     events = engine.generate(ENDLESS)
     until(events, Text)
@@ -105,7 +105,7 @@ if not engine:
     os.kill(os.getpid(), 9)
 server.close()
 os.waitpid(engine, 0)
-exit_reason.write(state, exit_reason.Death("its own", "signal", "SIGKILL", "idle", 0.0, warden=os.getpid()))
+exit_reason.write(state, exit_reason.ExitReason("its own", "signal", "SIGKILL", "idle", 0.0, supervisor=os.getpid()))
 """
 
 
@@ -145,7 +145,7 @@ def test_an_abort_is_an_abort(paths: Paths) -> None:
 
 def test_a_later_death_does_not_hide_an_earlier_one(tmp_path: Path) -> None:
     first, second = (
-        exit_reason.Death(name, "signal", "SIGKILL", "decode", 0.0, warden=7) for name in ("first", "second")
+        exit_reason.ExitReason(name, "signal", "SIGKILL", "decode", 0.0, supervisor=7) for name in ("first", "second")
     )
     exit_reason.write(tmp_path, first)
     exit_reason.write(tmp_path, second)
@@ -155,11 +155,14 @@ def test_a_later_death_does_not_hide_an_earlier_one(tmp_path: Path) -> None:
 
 def test_only_the_newest_note_is_found_by_the_number_of_a_warden(tmp_path: Path) -> None:
     """Numbers come again; and none is that of no process."""
-    for warden in (7, 8):
-        exit_reason.write(tmp_path, exit_reason.Death(f"of {warden}", "signal", "SIGKILL", "idle", 0.0, warden=warden))
+    for supervisor in (7, 8):
+        exit_reason.write(
+            tmp_path,
+            exit_reason.ExitReason(f"of {supervisor}", "signal", "SIGKILL", "idle", 0.0, supervisor=supervisor),
+        )
     assert exit_reason.read(tmp_path, "", 7) is None
     found = exit_reason.read(tmp_path, "", 8)
     assert found is not None
     assert found.engine == "of 8"
-    exit_reason.write(tmp_path, exit_reason.Death("old", "signal", "SIGKILL", "idle", 0.0))
+    exit_reason.write(tmp_path, exit_reason.ExitReason("old", "signal", "SIGKILL", "idle", 0.0))
     assert exit_reason.read(tmp_path, "", 0) is None

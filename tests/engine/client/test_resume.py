@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edgechat.engine.client.resume import Received
+from edgechat.engine.client.resume import PartialAnswer
 from edgechat.engine.protocol.events import Event, Text
 from edgechat.engine.protocol.request import Message, Request
 from tests.engine.scripted_engine import STARTED
@@ -13,9 +13,9 @@ QUESTION = Request((Message("user", "hi"),), max_tokens=9)
 
 
 def after(*events: Event) -> Request:
-    received = Received(QUESTION)
+    received = PartialAnswer(QUESTION)
     for event in events:
-        received.take(event)
+        received.add(event)
     return received.remainder()
 
 
@@ -45,7 +45,7 @@ def test_once_a_second_model_wrote_only_the_text_is_handed_on():
 
 
 def test_time_that_has_passed_is_not_given_again():
-    received = Received(replace(QUESTION, timeout_s=1000.0))
+    received = PartialAnswer(replace(QUESTION, timeout_s=1000.0))
     first, second = received.remainder().timeout_s, received.remainder().timeout_s
     assert first is not None
     assert second is not None
@@ -54,13 +54,13 @@ def test_time_that_has_passed_is_not_given_again():
 
 def test_a_conversation_that_would_be_summed_up_now_is_only_trimmed_once_its_answer_has_begun():
     talk = replace(QUESTION, overflow="summarize")
-    received = Received(talk)
+    received = PartialAnswer(talk)
     assert received.remainder().overflow == "summarize"
-    received.take(Text("Hel", (1, 2)))
+    received.add(Text("Hel", (1, 2)))
     assert received.remainder().overflow == "trim"
-    summed = Received(replace(talk, summary="They counted."))
-    summed.take(Text("Hel", (1, 2)))
+    summed = PartialAnswer(replace(talk, summary="They counted."))
+    summed.add(Text("Hel", (1, 2)))
     assert summed.remainder().overflow == "summarize"
-    asked = Received(QUESTION)
-    asked.take(Text("Hel", (1, 2)))
+    asked = PartialAnswer(QUESTION)
+    asked.add(Text("Hel", (1, 2)))
     assert asked.remainder().overflow == "refuse"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.engine.client.summarize import WISH, summarized, whole_sentences
+from edgechat.engine.client.summarize import SUMMARY_PROMPT, answer_with_summary, whole_sentences
 from edgechat.engine.protocol.events import Done, Event, Prefill, Queued, Text, Trimmed
 from edgechat.engine.protocol.request import Message, Request
 from edgechat.errors import ContextOverflowError, EngineError
@@ -39,7 +39,7 @@ class Engine:
 
     def answer(self, request: Request) -> Iterator[Event]:
         self.asked.append(request)
-        if request.messages[-1].content == WISH:
+        if request.messages[-1].content == SUMMARY_PROMPT:
             yield from self.summary
             if self.fault is not None:
                 raise self.fault
@@ -59,10 +59,10 @@ def texts(events: list[Event]) -> list[str]:
 
 def test_what_goes_is_summed_up_and_the_summary_goes_with_the_question() -> None:
     engine = Engine((Prefill(1, 2), Text("They counted.", (1,)), done()))
-    events = list(summarized(engine.answer, REQUEST))
+    events = list(answer_with_summary(engine.answer, REQUEST))
 
     _, summing, answer = engine.asked
-    assert summing.messages == (*TALK[:3], Message("user", WISH)), "read as far as it is in the cache"
+    assert summing.messages == (*TALK[:3], Message("user", SUMMARY_PROMPT)), "read as far as it is in the cache"
     assert summing.max_tokens == 160
     assert summing.keep is None
     assert summing.timeout_s == 30
@@ -83,7 +83,7 @@ def test_what_goes_is_summed_up_and_the_summary_goes_with_the_question() -> None
     ids=["died", "empty", "too slow", "thoughts only"],
 )
 def test_without_a_summary_the_messages_just_go(engine: Engine) -> None:
-    events = list(summarized(engine.answer, REQUEST))
+    events = list(answer_with_summary(engine.answer, REQUEST))
 
     assert (engine.asked[-1].overflow, engine.asked[-1].summary) == ("trim", "")
     assert texts(events) == ["fine"]
@@ -91,21 +91,21 @@ def test_without_a_summary_the_messages_just_go(engine: Engine) -> None:
 
 def test_the_time_that_the_summary_took_is_taken_from_the_answer() -> None:
     engine = Engine((Text("They counted.", (1,)), done()))
-    list(summarized(engine.answer, replace(REQUEST, timeout_s=1e-9)))
+    list(answer_with_summary(engine.answer, replace(REQUEST, timeout_s=1e-9)))
     assert engine.asked[-1].timeout_s == 0.001, "all of it"
 
-    list(summarized(engine.answer, REQUEST))
+    list(answer_with_summary(engine.answer, REQUEST))
     left = engine.asked[-1].timeout_s
     assert left is not None
     assert 0 < left < 60
-    list(summarized(engine.answer, replace(REQUEST, timeout_s=None)))
+    list(answer_with_summary(engine.answer, replace(REQUEST, timeout_s=None)))
     assert engine.asked[-1].timeout_s is None
 
 
 def test_a_question_too_long_by_itself_is_refused() -> None:
     engine = Engine((), dropped=0)
     with pytest.raises(ContextOverflowError):
-        list(summarized(engine.answer, REQUEST))
+        list(answer_with_summary(engine.answer, REQUEST))
     assert len(engine.asked) == 1
 
 

@@ -16,10 +16,10 @@ from edgechat.engine.decoding.loop import DecodeLoop, Inbox
 from edgechat.engine.native.vision import Picture, View
 from edgechat.engine.protocol.request import Message, Request, Wish
 from edgechat.engine.selection.model_choice import choose
-from edgechat.engine.state.metrics import Figures
-from edgechat.engine.state.oom_history import SteppedDown
-from edgechat.engine.state.shared_status import Vital
-from edgechat.engine.throttle.monitor import Carer
+from edgechat.engine.state.metrics import Metrics
+from edgechat.engine.state.oom_history import OomHistory
+from edgechat.engine.state.shared_status import SharedStatus
+from edgechat.engine.throttle.monitor import ThrottleMonitor
 from edgechat.engine.throttle.thread_governor import Governor
 from edgechat.paths import Paths
 
@@ -42,13 +42,17 @@ class Reader:
 
 
 PATHS = Paths.from_env(os.environ)
-CHOICE = choose(
-    Wish(n_ctx=1024), paths=PATHS, config=Config(), board=probe(), offload=False, stepped_down=SteppedDown()
-)
+CHOICE = choose(Wish(n_ctx=1024), paths=PATHS, config=Config(), board=probe(), offload=False, oom_history=OomHistory())
 HOME = Residence(CHOICE, PATHS, on_progress=lambda _fraction: True)
 INBOX: Inbox = queue.SimpleQueue()
 LOOP = DecodeLoop(
-    HOME, INBOX, Governor(1), Vital(), mismatch=lambda _wish, _connection: None, carer=Carer(), figures=Figures()
+    HOME,
+    INBOX,
+    Governor(1),
+    SharedStatus(),
+    mismatch=lambda _wish, _connection: None,
+    monitor=ThrottleMonitor(),
+    metrics=Metrics(),
 )
 READER: Any = Reader()
 

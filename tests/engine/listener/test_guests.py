@@ -13,7 +13,7 @@ import pytest
 
 from edgechat.engine.client import client
 from edgechat.engine.client.client import EngineClient
-from edgechat.engine.client.connection import EngineGoneError, Link
+from edgechat.engine.client.connection import EngineConnection, EngineGoneError
 from edgechat.engine.protocol import unix_socket
 from edgechat.engine.protocol.events import Done, Event, Started
 from edgechat.engine.protocol.request import Message, Request, Wish
@@ -66,7 +66,7 @@ def test_a_guest_can_neither_stop_it_nor_change_how_long_it_stays(machine):
     for frame in ({"type": "stop"}, {"type": "retire"}, {"type": "keep", "seconds": 0}):
         peer = unix_socket.connect_shared(guest.shared)
         assert peer is not None
-        with contextlib.closing(Link(peer, keeps=False)) as link:
+        with contextlib.closing(EngineConnection(peer, keeps=False)) as link:
             link.send(frame)
             with pytest.raises(EngineGoneError):
                 link.receive(timeout_s=20)
@@ -102,7 +102,7 @@ def test_it_leaves_no_name_behind_that_would_be_waited_for(machine):
     owner, guest = machine
     peer = unix_socket.connect(owner.state)
     assert peer is not None
-    with contextlib.closing(Link(peer, keeps=False)) as link:
+    with contextlib.closing(EngineConnection(peer, keeps=False)) as link:
         link.send({"type": "stop"})
         with pytest.raises(EngineGoneError):
             link.receive(timeout_s=20)

@@ -14,8 +14,8 @@ import pytest
 
 from edgechat.engine.listener import guests, limits
 from edgechat.engine.listener.connections import Connection, Listener
-from edgechat.engine.listener.limits import Intake
-from edgechat.engine.process.loading_queue import Lobby
+from edgechat.engine.listener.limits import OpenRequests
+from edgechat.engine.process.loading_queue import LoadingQueue
 from edgechat.engine.protocol.framing import FIRST_FRAME, Decoder, Frame, encode
 from edgechat.engine.protocol.request import Message, Request, Wish
 from edgechat.errors import EngineBusyError, EngineProtocolError, InvalidInputError, ModelNotFoundError, NoModelError
@@ -38,58 +38,58 @@ class Client:
 
 
 def test_a_connection_has_a_few_requests_open_at_most() -> None:
-    open_, greedy, other = Intake(), Client(), Client()
+    open_, greedy, other = OpenRequests(), Client(), Client()
     for number in range(limits.MAX_OPEN):
         open_.admit(greedy, number, 10)
     with pytest.raises(EngineBusyError, match="of this client"):
         open_.admit(greedy, 100, 10)
     open_.admit(other, 0, 10)
-    open_.settle(greedy, 3)
+    open_.close(greedy, 3)
     open_.admit(greedy, 100, 10)
 
 
 def test_a_number_is_not_used_twice_at_a_time() -> None:
-    open_, client = Intake(), Client()
+    open_, client = OpenRequests(), Client()
     open_.admit(client, 1, 10)
     with pytest.raises(EngineProtocolError):
         open_.admit(client, 1, 10)
-    open_.settle(client, 1)
+    open_.close(client, 1)
     open_.admit(client, 1, 10)
 
 
 def test_all_requests_together_have_a_bound_and_one_alone_may_reach_it() -> None:
-    open_, first, second = Intake(), Client(), Client()
+    open_, first, second = OpenRequests(), Client(), Client()
     open_.admit(first, 1, limits.MAX_BYTES)
     with pytest.raises(EngineBusyError):
         open_.admit(second, 1, 1)
-    open_.settle(first, 1)
+    open_.close(first, 1)
     open_.admit(second, 1, 1)
 
 
 def test_guests_leave_half_of_it_to_the_owner() -> None:
-    open_, owner = Intake(), Client()
+    open_, owner = OpenRequests(), Client()
     for _ in range(4):
         open_.admit(Client(is_guest=True), 1, limits.GUEST_BYTES // 4)
     with pytest.raises(EngineBusyError, match="of other users"):
         open_.admit(Client(is_guest=True), 1, 1)
     open_.admit(owner, 1, limits.MAX_BYTES - limits.GUEST_BYTES)
     with pytest.raises(InvalidInputError, match="too large"):
-        Intake().admit(Client(is_guest=True), 1, limits.GUEST_BYTES + 1)
+        OpenRequests().admit(Client(is_guest=True), 1, limits.GUEST_BYTES + 1)
 
 
 def test_a_cancellation_counts_once_and_only_for_what_is_open() -> None:
-    open_, client = Intake(), Client()
-    assert not open_.cancels(client, 1)
+    open_, client = OpenRequests(), Client()
+    assert not open_.cancel(client, 1)
     open_.admit(client, 1, 10)
-    assert [open_.cancels(client, each) for each in (1, 1, 2, None, "1")] == [True, False, False, False, False]
+    assert [open_.cancel(client, each) for each in (1, 1, 2, None, "1")] == [True, False, False, False, False]
 
 
 def test_a_guest_names_no_file_and_keeps_nothing() -> None:
     for model in ("/etc/shadow", "~/x.gguf", "../x", "x.GGUF"):
         with pytest.raises(ModelNotFoundError):
-            guests.granted(Request(HI.messages, Wish(model)))
+            guests.restrict(Request(HI.messages, Wish(model)))
     named = Request(HI.messages, Wish("smollm2"), keep="a conversation")
-    assert guests.granted(named) == Request(HI.messages, Wish("smollm2"))
+    assert guests.restrict(named) == Request(HI.messages, Wish("smollm2"))
     assert guests.wish_to_load(named, is_guest=True) == Wish()
     assert guests.wish_to_load(named, is_guest=False) == Wish("smollm2")
 
@@ -103,7 +103,7 @@ class House:
         self.gone: list[Connection] = []
         own, shared = (self._bound(name) for name in ("own", "shared"))
         self.listener = Listener(own, on_frame=self._on_frame, on_gone=self.gone.append, on_tick=lambda: None)
-        self.listener.share(shared)
+        self.listener.add_shared_socket(shared)
         self.listener.start()
 
     def _bound(self, name: str) -> socket.socket:
@@ -142,7 +142,7 @@ def house(tmp_path: Path) -> Iterator[House]:
     with ExitStack() as stack:
         made = House(tmp_path, stack)
         yield made
-        made.listener.close({"type": "bye", "reason": "idle"}, patience_s=20)
+        made.listener.close({"type": "bye", "reason": "idle"}, timeout_s=20)
         made.listener.join(20)
 
 
@@ -181,7 +181,7 @@ def test_frames_that_guests_never_finish_do_not_pile_up(house: House, monkeypatc
         second.sendall(half)
     with suppress(ConnectionResetError):
         assert second.recv(1) == b""
-    house.listener.close({"type": "bye", "reason": "idle"}, patience_s=20)
+    house.listener.close({"type": "bye", "reason": "idle"}, timeout_s=20)
     assert b"bye" in owner.recv(1 << 16)
     assert b"bye" in first.recv(1 << 16)
 
@@ -202,23 +202,23 @@ def test_a_guests_wish_is_not_what_is_loaded_and_its_failure_ends_nothing(house:
     house.say(owner, type="status")
     ours = house.frames[-1][0]
     inbox: Inbox = queue.SimpleQueue()
-    lobby = Lobby(inbox)
+    loading = LoadingQueue(inbox)
     wished = Request(HI.messages, Wish("enormous"))
-    house.listener.intake.admit(theirs, 1, 10)
-    lobby.post("generate", theirs, (1, wished))
-    assert lobby.wish(0.0) == Wish()
+    house.listener.open_requests.admit(theirs, 1, 10)
+    loading.post("generate", theirs, (1, wished))
+    assert loading.wish(0.0) == Wish()
 
-    assert not lobby.refuse(Wish(), NoModelError("Nothing is installed."))
-    assert house.listener.intake.cancels(theirs, 1) is False, "it is settled"
+    assert not loading.refuse(Wish(), NoModelError("Nothing is installed."))
+    assert house.listener.open_requests.cancel(theirs, 1) is False, "it is settled"
     guest_hears = b""
     while piece := guest.recv(1 << 16):
         guest_hears += piece
     assert [frame["type"] for frame in Decoder().feed(guest_hears)] == ["error", "bye"]
 
-    lobby.post("generate", ours, (7, wished))
-    assert lobby.wish(0.0) == Wish("enormous")
-    assert lobby.refuse(Wish("enormous"), NoModelError("It is not there."))
-    lobby.open()
+    loading.post("generate", ours, (7, wished))
+    assert loading.wish(0.0) == Wish("enormous")
+    assert loading.refuse(Wish("enormous"), NoModelError("It is not there."))
+    loading.open()
     assert mail(inbox) == []
 
 
@@ -227,14 +227,14 @@ def test_what_waited_goes_through_in_order_and_who_left_is_forgotten(house: Hous
         house.say(house.enter("own"), type="status")
     (stays, _), (leaves, _) = house.frames
     inbox: Inbox = queue.SimpleQueue()
-    lobby = Lobby(inbox)
+    loading = LoadingQueue(inbox)
     for connection, number in ((leaves, 1), (stays, 2), (leaves, 3)):
-        house.listener.intake.admit(connection, number, 10)
-        lobby.post("generate", connection, (number, HI))
-    lobby.post("cancel", stays, 2)
-    lobby.post("gone", leaves, None)
-    assert not house.listener.intake.cancels(leaves, 1)
-    lobby.open()
-    lobby.post("generate", stays, (4, HI))
+        house.listener.open_requests.admit(connection, number, 10)
+        loading.post("generate", connection, (number, HI))
+    loading.post("cancel", stays, 2)
+    loading.post("gone", leaves, None)
+    assert not house.listener.open_requests.cancel(leaves, 1)
+    loading.open()
+    loading.post("generate", stays, (4, HI))
     assert mail(inbox) == [("generate", (2, HI)), ("cancel", 2), ("generate", (4, HI))]
-    assert lobby.wish(0.0) is None
+    assert loading.wish(0.0) is None

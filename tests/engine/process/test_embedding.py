@@ -114,6 +114,6 @@ def test_figures_and_the_log_of_answers_count_texts(tmp_path: Path, paths: Paths
         assistant.embed(["the cat", "a mat"])
         [engine] = cli.json("ps", "--json")
     assert engine["figures"]["tokens"]["prompt_tokens"] == 8
-    [line] = map(json.loads, log.answers(paths.state).read_text().splitlines())
+    [line] = map(json.loads, log.answers_path(paths.state).read_text().splitlines())
     assert [each["characters"] for each in line["messages"]] == [7, 5]
     assert line["finish_reason"] == "stop"

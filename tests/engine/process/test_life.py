@@ -20,8 +20,8 @@ import psutil
 import pytest
 
 from edgechat.engine.client import client
-from edgechat.engine.client.connection import Link
-from edgechat.engine.client.launch import START_LOCK, attach_or_start, start_ahead
+from edgechat.engine.client.connection import EngineConnection
+from edgechat.engine.client.launch import START_LOCK, attach_or_start, start_early
 from edgechat.engine.protocol import unix_socket
 
 if TYPE_CHECKING:
@@ -80,13 +80,13 @@ def test_more_questions_than_cells_wait_their_turn(cli: Cli) -> None:
 
 
 def test_an_engine_that_was_started_ahead_is_the_one_that_answers(paths: Paths) -> None:
-    start_ahead(paths)
-    start_ahead(paths)  # one is on its way
+    start_early(paths)
+    start_early(paths)  # one is on its way
     with contextlib.closing(attach_or_start(paths)) as peer:
-        warden = unix_socket.warden(peer)
-    start_ahead(paths)  # one is there
+        supervisor = unix_socket.supervisor_pid(peer)
+    start_early(paths)  # one is there
     with contextlib.closing(attach_or_start(paths)) as peer:
-        assert unix_socket.warden(peer) == warden
+        assert unix_socket.supervisor_pid(peer) == supervisor
     # Whoever comes later is not kept waiting by a lock that the first one still holds.
     with (paths.state / START_LOCK).open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -97,9 +97,9 @@ def test_a_client_buries_the_engines_that_it_started(cli: Cli, paths: Paths) -> 
 
     def start() -> psutil.Process:
         with contextlib.closing(attach_or_start(paths)) as peer:
-            warden = unix_socket.warden(peer)
-        assert warden is not None
-        return psutil.Process(warden)
+            supervisor = unix_socket.supervisor_pid(peer)
+        assert supervisor is not None
+        return psutil.Process(supervisor)
 
     first = start()
     client.stop(paths)
@@ -169,7 +169,7 @@ def test_a_model_that_another_client_keeps_is_not_taken_away(
     other = tmp_path / "other.gguf"
     other.symlink_to(starter_file)
     cli("ask", "-n", "1", "hi")
-    with contextlib.closing(Link(attach_or_start(paths), keeps=True)):
+    with contextlib.closing(EngineConnection(attach_or_start(paths), keeps=True)):
         done = cli("ask", "-m", str(other), "--no-switch", "-n", "1", "hi")
         assert done.returncode == 3
         assert "another client keeps it" in done.stderr
@@ -223,7 +223,7 @@ def test_a_client_that_talks_nonsense_harms_nobody(cli: Cli, paths: Paths) -> No
         peer.connect(str(paths.socket))
         peer.sendall(garbage)
         peer.close()
-    with contextlib.closing(Link(attach_or_start(paths), keeps=False)) as link:
+    with contextlib.closing(EngineConnection(attach_or_start(paths), keeps=False)) as link:
         hi = [{"role": "user", "content": "hi"}]
         broken: tuple[Any, ...] = (
             "no object",
@@ -250,7 +250,10 @@ def test_a_client_that_talks_nonsense_harms_nobody(cli: Cli, paths: Paths) -> No
     [
         ("import edgechat.version; edgechat.version.__version__ = '99.0'", "is version"),
         # A checkout after a pull: its requests know a field that the running engine has never heard of.
-        ("from edgechat.engine.protocol import version; version.WHO['dialect'] = 'newer'", "another state of the code"),
+        (
+            "from edgechat.engine.protocol import version; version.IDENTITY['dialect'] = 'newer'",
+            "another state of the code",
+        ),
     ],
     ids=["version", "dialect"],
 )

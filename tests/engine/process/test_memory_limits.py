@@ -22,7 +22,7 @@ from edgechat.board.probe.probe import probe
 from edgechat.engine.client import client
 from edgechat.engine.protocol.request import Message, Request, Wish
 from edgechat.engine.state import exit_reason, oom_history
-from edgechat.engine.state.oom_history import SteppedDown
+from edgechat.engine.state.oom_history import OomHistory
 
 if TYPE_CHECKING:
     from edgechat.paths import Paths
@@ -92,8 +92,8 @@ def test_a_limit_that_nobody_can_see_costs_the_engine_once(limited, drill):
     assert run.outcome == "refused"
     assert "an engine ran out of memory here at" in run.refusal
     known = oom_history.read(drill.paths.state, probe().boot_id)
-    assert known.room is not None
-    assert known.room < run.limit
+    assert known.hidden_limit is not None
+    assert known.hidden_limit < run.limit
 
 
 def test_after_a_kill_a_smaller_plan_answers(limited):
@@ -123,7 +123,7 @@ def test_an_address_space_limit_is_planned_for_and_survived_when_it_comes_late(l
 
 
 def test_an_idle_engine_makes_room_and_keeps_its_plan(cli, paths: Paths, group, home):
-    """The hog is in the same group and does not volunteer: the kernel takes the engine, and no plan is to blame.
+    """The hog is in the same group and does not raise_oom_score: the kernel takes the engine, and no plan is to blame.
 
     Whether the hog lives is not asserted: in 18 of 90 tries the kernel took it too, after the engine (docs/fit.md).
     """
@@ -140,7 +140,7 @@ def test_an_idle_engine_makes_room_and_keeps_its_plan(cli, paths: Paths, group, 
         hog.stdout.readline()  # full, or killed as well
         note = _note(paths)
         assert (note.cause, note.stage, note.stepped_below) == ("oom", "idle", 0)
-        assert oom_history.read(paths.state, probe().boot_id) == SteppedDown()
+        assert oom_history.read(paths.state, probe().boot_id) == OomHistory()
         assert group.kills >= 1
     finally:
         hog.kill()
@@ -169,10 +169,10 @@ def test_another_model_goes_on_with_the_text(cli, paths: Paths):
     assert text.lstrip().startswith("five")
 
 
-def _note(paths: Paths) -> exit_reason.Death:
+def _note(paths: Paths) -> exit_reason.ExitReason:
     until = time.monotonic() + 10
     while time.monotonic() < until:
         if note := exit_reason.last(paths.state):
             return note
         time.sleep(0.01)
-    pytest.fail("the warden wrote nothing down")
+    pytest.fail("the supervisor wrote nothing down")

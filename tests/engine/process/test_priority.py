@@ -87,5 +87,5 @@ def test_prompts_are_read_in_large_pieces_where_nobody_watches_an_answer(paths, 
     ends = [usage["cached_tokens"], *read, usage["prompt_tokens"]]
     pieces = [b - a for a, b in itertools.pairwise(ends)]
 
-    # Beside an answer that is watched a step may take twice as long; beside one that is not, a second.
+    # BackgroundCall an answer that is watched a step may take twice as long; beside one that is not, a second.
     assert (max(pieces) >= 64) == is_batch, pieces

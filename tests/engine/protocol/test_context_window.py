@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.engine.protocol.context_window import MARK, Budget, least_tokens, longest_prompt
+from edgechat.engine.protocol.context_window import MARK, ContextWindow, least_tokens, longest_prompt
 from edgechat.engine.protocol.request import Message, Request
 from edgechat.errors import ContextOverflowError
 
@@ -46,7 +46,7 @@ def talk(turns: int, *, system: bool = True) -> tuple[Message, ...]:
     return tuple(messages[:-1])
 
 
-def ask(budget: Budget, messages: tuple[Message, ...], overflow: str = "trim", summary: str = "") -> Asked:
+def ask(budget: ContextWindow, messages: tuple[Message, ...], overflow: str = "trim", summary: str = "") -> Asked:
     request = Request(messages, max_tokens=ANSWER, overflow=overflow, summary=summary)
     return Asked(*budget.fit(request, build))
 
@@ -65,7 +65,7 @@ class Asked:
 
 
 def test_what_fits_is_read_whole() -> None:
-    asked = ask(Budget(N_CTX), talk(9))
+    asked = ask(ContextWindow(N_CTX), talk(9))
 
     assert asked.prompt.messages == talk(9)
     assert asked.trimmed is None
@@ -73,7 +73,7 @@ def test_what_fits_is_read_whole() -> None:
 
 @pytest.mark.parametrize("system", [True, False])
 def test_a_long_talk_never_fails_and_is_trimmed_in_large_steps(system: bool) -> None:
-    budget, trims, read_since, before = Budget(N_CTX), 0, [], 0
+    budget, trims, read_since, before = ContextWindow(N_CTX), 0, [], 0
     for turn in range(1, 200):
         messages = talk(turn, system=system)
         asked = ask(budget, messages)
@@ -96,7 +96,7 @@ def test_a_long_talk_never_fails_and_is_trimmed_in_large_steps(system: bool) -> 
 
 
 def test_the_turns_behind_a_trim_begin_where_it_did() -> None:
-    budget = Budget(N_CTX)
+    budget = ContextWindow(N_CTX)
     trimmed = ask(budget, talk(12))
     assert trimmed.trimmed is not None
     after = ask(budget, talk(13))
@@ -107,7 +107,7 @@ def test_the_turns_behind_a_trim_begin_where_it_did() -> None:
 
 
 def test_another_conversation_is_not_cut_where_this_one_was() -> None:
-    budget = Budget(N_CTX)
+    budget = ContextWindow(N_CTX)
     ask(budget, talk(12))
     other = (Message("system", "be kind"), *talk(3)[1:])
 
@@ -116,27 +116,27 @@ def test_another_conversation_is_not_cut_where_this_one_was() -> None:
 
 def test_a_question_that_fills_the_context_stays_alone() -> None:
     long = Message("user", "w " * 380)
-    asked = ask(Budget(N_CTX), (*talk(5), Message("assistant", "yes"), long))
+    asked = ask(ContextWindow(N_CTX), (*talk(5), Message("assistant", "yes"), long))
 
     assert asked.prompt.messages == (talk(1)[0], long)
 
 
 def test_a_question_too_long_by_itself_is_left_to_be_refused() -> None:
-    asked = ask(Budget(N_CTX), (Message("user", "w " * 500),))
+    asked = ask(ContextWindow(N_CTX), (Message("user", "w " * 500),))
 
     assert len(asked.prompt.tokens) == 502
     assert asked.trimmed is None
 
 
 def test_refused_is_what_does_not_say_otherwise() -> None:
-    asked = ask(Budget(N_CTX), talk(20), "refuse")
+    asked = ask(ContextWindow(N_CTX), talk(20), "refuse")
 
     assert asked.prompt.messages == talk(20)
     assert asked.trimmed is None
 
 
 def test_who_wants_a_summary_is_told_what_would_go() -> None:
-    budget = Budget(N_CTX)
+    budget = ContextWindow(N_CTX)
     with pytest.raises(ContextOverflowError) as caught:
         ask(budget, talk(12), "summarize")
 
@@ -153,7 +153,7 @@ def test_who_wants_a_summary_is_told_what_would_go() -> None:
 
 def test_a_summary_is_read_although_the_request_for_it_was_trimmed() -> None:
     """What is summed up may be too long as well; its cut must not stand for that of the conversation."""
-    budget, messages = Budget(N_CTX), (*talk(7), Message("assistant", "a " * 10), Message("user", "q " * 150))
+    budget, messages = ContextWindow(N_CTX), (*talk(7), Message("assistant", "a " * 10), Message("user", "q " * 150))
     with pytest.raises(ContextOverflowError) as caught:
         ask(budget, messages, "summarize")
     dropped = caught.value.dropped
@@ -168,7 +168,7 @@ def test_a_summary_is_read_although_the_request_for_it_was_trimmed() -> None:
 
 
 def test_a_conversation_taken_back_to_the_point_of_a_cut_is_read_all_the_same() -> None:
-    budget = Budget(N_CTX)
+    budget = ContextWindow(N_CTX)
     cut = ask(budget, talk(12)).trimmed
     assert cut is not None
     taken_back = talk(12)[: 1 + cut.messages]
@@ -177,7 +177,7 @@ def test_a_conversation_taken_back_to_the_point_of_a_cut_is_read_all_the_same() 
 
 
 def test_a_summary_is_counted_too() -> None:
-    budget, summary = Budget(N_CTX), "s " * 60
+    budget, summary = ContextWindow(N_CTX), "s " * 60
     asked = ask(budget, talk(12), "summarize", summary)
 
     assert len(asked.prompt.tokens) <= longest_prompt(N_CTX, ANSWER) - N_CTX // 4

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, make_dataclass
 
-from edgechat.engine.protocol.version import WHO, fingerprint
+from edgechat.engine.protocol.version import IDENTITY, fingerprint
 
 
 @dataclass
@@ -32,7 +32,7 @@ def test_a_field_more_or_renamed_or_of_another_type_is_another_dialect() -> None
 def test_every_process_of_the_same_code_finds_the_same() -> None:
     """Python's own hash() would not do."""
     told = subprocess.run(
-        [sys.executable, "-c", "from edgechat.engine.protocol.version import WHO; print(WHO)"],
+        [sys.executable, "-c", "from edgechat.engine.protocol.version import IDENTITY; print(IDENTITY)"],
         capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
-    assert told.stdout.strip() == str(WHO)
+    assert told.stdout.strip() == str(IDENTITY)

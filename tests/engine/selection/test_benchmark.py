@@ -12,7 +12,7 @@ from edgechat.board.probe.probe import probe
 from edgechat.board.source import Source
 from edgechat.cli.bench import bench
 from edgechat.cli.models.plan import plan
-from edgechat.engine.selection.benchmark import trial
+from edgechat.engine.selection.benchmark import measure
 from edgechat.errors import EngineError, ModelNotFoundError
 from edgechat.models.planning.calibration import file_key, read_calibration
 from edgechat.models.planning.plan import LoadSettings
@@ -61,7 +61,7 @@ def test_tokens_per_joule_where_the_board_measures_its_power(tmp_path, monkeypat
     model = starter()
     assert model is not None
     monkeypatch.setattr(Source.__init__, "__defaults__", (tmp_path / "board",))
-    measured = trial(model.path, LoadSettings(n_ctx=512))
+    measured = measure(model.path, LoadSettings(n_ctx=512))
 
     assert measured.joules_of == "the board's input (VDD_IN)"
     assert measured.tokens_per_joule == pytest.approx(measured.decode_tps / 5.0, rel=0.02)
@@ -72,7 +72,7 @@ def test_a_file_that_llama_cpp_refuses_costs_a_child_and_names_the_file(tmp_path
     file.write_bytes(b"GGUF" + bytes(200))
 
     with pytest.raises(EngineError, match=r"broken\.gguf"):
-        trial(file, LoadSettings(n_ctx=256))
+        measure(file, LoadSettings(n_ctx=256))
 
 
 def test_a_model_that_is_not_there_is_named():

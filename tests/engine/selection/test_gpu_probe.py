@@ -23,12 +23,12 @@ from edgechat.board.probe.known import load_board
 from edgechat.board.probe.probe import probe
 from edgechat.config import Config
 from edgechat.doctor import nvmap
-from edgechat.engine.native.allocation import answers
+from edgechat.engine.native.allocation import probe_device
 from edgechat.engine.protocol.request import Wish
-from edgechat.engine.selection.gpu_probe import Grant, ask, buffers, granted
+from edgechat.engine.selection.gpu_probe import GpuProbe, buffers, probe_gpu, probe_plans
 from edgechat.engine.selection.model_choice import choose
 from edgechat.engine.state.exit_reason import classify
-from edgechat.engine.state.oom_history import SteppedDown
+from edgechat.engine.state.oom_history import OomHistory
 from edgechat.errors import DoesNotFitError
 from edgechat.models.planning.fit import FitWish
 from edgechat.models.planning.installed_choice import pick
@@ -50,14 +50,14 @@ SCRIPTS = Path(__file__).parents[3] / "scripts"
 ASKING = """
 import json, sys
 from dataclasses import asdict
-from edgechat.engine.selection.gpu_probe import ask
+from edgechat.engine.selection.gpu_probe import probe_gpu
 from edgechat.models.planning.plan import Estimate, LoadSettings, MemoryNeed, Plan
 
 wanted, reserve = map(int, sys.argv[1:])
 need = MemoryNeed(weights=wanted // 2, kv=wanted - wanted // 2, compute=0, overhead=0)
 settings = LoadSettings(512, n_gpu_layers=99)
 plan = Plan("m", "q", 0, settings, need, 0, reserve, True, Estimate(None, None, "unknown"))
-print(json.dumps(asdict(ask(plan, device="cpu"))))
+print(json.dumps(asdict(probe_gpu(plan, device="cpu"))))
 """
 
 
@@ -77,21 +77,21 @@ class Gpu:
         self.rooms, self.largest = list(room), largest
         self.asked: list[Plan] = []
 
-    def __call__(self, plan: Plan) -> Grant:
+    def __call__(self, plan: Plan) -> GpuProbe:
         self.asked.append(plan)
         room = self.rooms[min(len(self.asked), len(self.rooms)) - 1]
         wanted = buffers(plan)
         if sum(wanted) > room:
-            return Grant(sum(wanted), room, why="it refused more")
+            return GpuProbe(sum(wanted), room, why="it refused more")
         refused = max(wanted) if max(wanted) > self.largest else 0
-        return Grant(sum(wanted), sum(wanted), refused, "it refused that in one buffer" if refused else "")
+        return GpuProbe(sum(wanted), sum(wanted), refused, "it refused that in one buffer" if refused else "")
 
 
 def test_a_gpu_that_keeps_its_promise_changes_nothing_but_the_reasons():
     plans = ladder()
     gpu = Gpu(1 << 40)
 
-    answer = granted(plans, JETSON, gpu)
+    answer = probe_plans(plans, JETSON, gpu)
 
     assert gpu.asked == [plans[0]]
     assert answer.refusal is None
@@ -104,7 +104,7 @@ def test_a_refusal_leads_to_the_largest_plan_that_wants_no_more_than_was_given()
     plans = ladder()
     gpu = Gpu(200 * MB)
 
-    answer = granted(plans, JETSON, gpu)
+    answer = probe_plans(plans, JETSON, gpu)
 
     plan = answer.plans[0]
     assert gpu.asked[0] == plans[0]
@@ -123,7 +123,7 @@ def test_a_gpu_that_gives_ever_less_is_left_alone(rooms, times):
     plans = ladder()
     gpu = Gpu(*rooms)
 
-    answer = granted(plans, JETSON, gpu)
+    answer = probe_plans(plans, JETSON, gpu)
 
     assert len(gpu.asked) == times
     assert answer.plans[0].settings == next(each.settings for each in plans if not each.settings.n_gpu_layers)
@@ -133,7 +133,7 @@ def test_one_buffer_that_is_refused_rules_out_every_plan_that_has_one_as_large()
     plans = ladder()
     kv = plans[0].memory.kv
 
-    answer = granted(plans, JETSON, Gpu(1 << 40, largest=kv - 1))
+    answer = probe_plans(plans, JETSON, Gpu(1 << 40, largest=kv - 1))
 
     assert answer.plans[0].settings.n_gpu_layers > 0
     assert max(buffers(answer.plans[0])) < kv
@@ -145,7 +145,7 @@ def test_memory_of_its_own_is_taken_at_its_word():
     plans, gpu = ladder(board), Gpu(0)
     assert plans[0].settings.n_gpu_layers
 
-    assert granted(plans, board, gpu).plans == plans
+    assert probe_plans(plans, board, gpu).plans == plans
     assert gpu.asked == []
 
 
@@ -157,9 +157,9 @@ def test_metal_is_not_asked_for_the_pages_that_it_only_wraps():
 
 
 def test_the_engine_loads_what_the_gpu_gives_and_says_what_it_would_have_loaded(paths: Paths):
-    def chosen(asking: Callable[[Plan], Grant] | None) -> Any:
+    def chosen(asking: Callable[[Plan], GpuProbe] | None) -> Any:
         return choose(
-            Wish(), paths=paths, config=Config(), board=JETSON, offload=True, stepped_down=SteppedDown(), ask=asking
+            Wish(), paths=paths, config=Config(), board=JETSON, offload=True, oom_history=OomHistory(), probe=asking
         )
 
     full, less = chosen(None), chosen(Gpu(200 * MB))
@@ -177,8 +177,8 @@ def test_where_no_smaller_plan_is_left_the_refusal_is_told(paths: Paths, tmp_pat
 
     with pytest.raises(DoesNotFitError, match="of the GPU, which gave 0 MB: it refused more"):
         choose(
-            Wish.of(str(file)), paths=paths, config=Config(), board=MAC, offload=True, stepped_down=SteppedDown(),
-            ask=Gpu(0),
+            Wish.of(str(file)), paths=paths, config=Config(), board=MAC, offload=True, oom_history=OomHistory(),
+            probe=Gpu(0),
         )  # fmt: skip
 
 
@@ -188,17 +188,17 @@ def test_a_single_gigabyte_may_be_refused_while_several_lie_free():
 
         largest = 1 << 62
 
-        def take(self, size: int, *, write: bool) -> bool:
+        def allocate(self, size: int, *, write: bool) -> bool:
             return size < 1 << 30
 
-        def give_back(self) -> None:
+        def free_all(self) -> None:
             pass
 
     device: Any = Fragmented()
-    *_, last = answers(device, [700 * MIB, 2048 * MIB], keep_free=0)
+    *_, last = probe_device(device, [700 * MIB, 2048 * MIB], keep_free=0)
 
     assert last == {"granted": 2748 * MIB, "refused": 2048 * MIB, "why": "it refused 2,147 MB in one buffer"}
-    assert [each["why"] for each in answers(device, [700 * MIB], keep_free=0)] == [""] * 3
+    assert [each["why"] for each in probe_device(device, [700 * MIB], keep_free=0)] == [""] * 3
 
 
 def test_what_the_jetsons_allocator_refused_is_logged_and_is_no_cause_of_death(monkeypatch, tmp_path, capsys):
@@ -212,7 +212,7 @@ def test_what_the_jetsons_allocator_refused_is_logged_and_is_no_cause_of_death(m
     child.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(child))
 
-    assert ask(ladder()[0]).granted == 100 * MB
+    assert probe_gpu(ladder()[0]).granted == 100 * MB
 
     said = capsys.readouterr().err
     assert any(sign in said for sign in nvmap._SIGNS)
@@ -223,13 +223,13 @@ def test_what_the_jetsons_allocator_refused_is_logged_and_is_no_cause_of_death(m
 # -- the asking itself, with the processor's memory in the device's place ----------------------------------------------
 
 
-def asked(wanted: int, *, reserve: int = 0, wrapped: list[str] | None = None, **options: Any) -> Grant:
+def asked(wanted: int, *, reserve: int = 0, wrapped: list[str] | None = None, **options: Any) -> GpuProbe:
     command = [sys.executable, "-c", ASKING, str(wanted), str(reserve)]
     done = subprocess.run(
         [*(wrapped or []), *command], capture_output=True, text=True, timeout=90, check=False, **options
     )
     assert done.returncode == 0, done.stderr
-    return Grant(**json.loads(done.stdout))
+    return GpuProbe(**json.loads(done.stdout))
 
 
 def address_space(size: int) -> None:
@@ -240,7 +240,7 @@ def address_space(size: int) -> None:
 def test_what_is_there_is_given_and_given_back():
     answer = asked(300 * MIB)
 
-    assert answer == Grant(300 * MIB, 300 * MIB)
+    assert answer == GpuProbe(300 * MIB, 300 * MIB)
     assert answer.is_whole
 
 
@@ -266,7 +266,7 @@ def test_nothing_is_taken_from_what_stays_reserved():
 def test_without_a_gpu_there_is_nothing_to_be_had():
     plan = ladder()[0]
 
-    answer = ask(plan)
+    answer = probe_gpu(plan)
 
     assert (answer.granted, answer.why) == (0, "llama.cpp finds no GPU")
 

@@ -19,8 +19,8 @@ from edgechat.engine.client import client
 from edgechat.engine.protocol.request import Wish
 from edgechat.engine.selection.model_choice import Choice, choose
 from edgechat.engine.state import oom_history
-from edgechat.engine.state.oom_history import SteppedDown
-from edgechat.engine.state.pressure_history import Tightness
+from edgechat.engine.state.oom_history import OomHistory
+from edgechat.engine.state.pressure_history import RecentPressure
 from edgechat.errors import DoesNotFitError
 from edgechat.models.store.installed import Pin, starter, write_pin
 from edgechat.paths import Paths
@@ -53,7 +53,7 @@ def chosen(paths: Paths, wish: Wish, *, available: int | None = None, **options:
         config=Config(),
         board=board,
         offload=False,
-        **{"stepped_down": SteppedDown(), **options},
+        **{"stepped_down": OomHistory(), **options},
     )
 
 
@@ -85,23 +85,25 @@ def test_where_a_person_gets_a_smaller_plan_a_script_gets_a_refusal_with_the_way
 def test_a_pin_without_a_context_has_the_default_one_in_scripts(paths):
     write_pin(paths, Pin("smollm2-135m-instruct", "Q4_1", None))
     assert chosen(paths, Wish()).plan.settings.n_ctx > 4096
-    for tight in (None, Tightness(2048)):
-        assert chosen(paths, Wish(exact=True), tight=tight).plan.settings.n_ctx == 4096
+    for tight in (None, RecentPressure(2048)):
+        assert chosen(paths, Wish(exact=True), pressure=tight).plan.settings.n_ctx == 4096
 
 
 def test_why_a_plan_is_smaller_is_said_by_its_cause(paths):
     write_pin(paths, None)
     full = chosen(paths, Wish())
     assert (full.stepped_down_from, full.stepped_down_why) == (None, "")
-    tight = chosen(paths, Wish(), tight=Tightness(2048, "work waited"))
+    tight = chosen(paths, Wish(), pressure=RecentPressure(2048, "work waited"))
     assert tight.stepped_down_from == f"{full.label} n_ctx {full.plan.settings.n_ctx} KV f16"
     assert tight.stepped_down_why == "Memory was tight in the hour before loading (work waited)"
-    died = SteppedDown({full.label: full.plan.memory.host})
-    for tightness in (None, Tightness(2048)):
-        assert chosen(paths, Wish(), stepped_down=died, tight=tightness).stepped_down_why == "Memory ran out earlier"
+    died = OomHistory({full.label: full.plan.memory.host})
+    for tightness in (None, RecentPressure(2048)):
+        assert chosen(paths, Wish(), oom_history=died, pressure=tightness).stepped_down_why == "Memory ran out earlier"
     # A death of something larger than what is wanted here changes nothing, so it is no cause.
-    other = SteppedDown({full.label: 2 * full.plan.memory.host})
-    assert chosen(paths, Wish(), stepped_down=other, tight=Tightness(2048)).stepped_down_why.startswith("Memory was")
+    other = OomHistory({full.label: 2 * full.plan.memory.host})
+    assert chosen(paths, Wish(), oom_history=other, pressure=RecentPressure(2048)).stepped_down_why.startswith(
+        "Memory was"
+    )
 
 
 def test_only_a_pin_is_exact(paths):
@@ -123,9 +125,7 @@ def run(*arguments: str, code: int) -> str:
 def test_scripts_end_with_3_where_the_pinned_plan_died_and_go_on_where_that_is_allowed(paths):
     board = probe()
     paths.state.mkdir(parents=True, exist_ok=True)
-    exact = choose(
-        Wish(exact=True), paths=paths, config=Config(), board=board, offload=False, stepped_down=SteppedDown()
-    )
+    exact = choose(Wish(exact=True), paths=paths, config=Config(), board=board, offload=False, oom_history=OomHistory())
     # As after the memory ran out under every plan that keeps the promise.
     smallest = min(plan.memory.host for plan in exact.ladder)
     oom_history.record(paths.state, board.boot_id, exact.label, smallest)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -89,9 +91,42 @@ def test_the_first_complaint_names_the_cause():
 def test_the_last_fifty_deaths_are_remembered_and_a_damaged_line_costs_that_line(tmp_path):
     assert exit_reason.history(tmp_path) == []
     for number in range(exit_reason.KEPT + 5):
-        exit_reason.write(tmp_path, exit_reason.Death(f"e{number}", "signal", "SIGSEGV", "decode", float(number)))
+        exit_reason.write(tmp_path, exit_reason.ExitReason(f"e{number}", "signal", "SIGSEGV", "decode", float(number)))
     kept = exit_reason.history(tmp_path)
     assert [each.engine for each in kept] == [f"e{number}" for number in range(5, exit_reason.KEPT + 5)]
     file = tmp_path / exit_reason.HISTORY
     file.write_text(file.read_text() + '{"engine": "e9\n')
     assert exit_reason.history(tmp_path) == kept
+
+
+WATCHED = """
+import os, sys
+from pathlib import Path
+from edgechat.engine.process import supervisor
+from edgechat.engine.state.shared_status import SharedStatus
+from edgechat.paths import Paths
+child = os.fork()
+if not child:
+    os._exit(9)
+paths = Paths.from_env({"EDGECHAT_HOME": sys.argv[1]})
+supervisor.watch(child, "e", paths, SharedStatus(), log_start=0, kills_before=0)
+"""
+
+
+def test_a_supervisor_that_cannot_write_the_exit_reason_says_so_in_one_line(tmp_path):
+    (tmp_path / "state" / exit_reason.NOTE / "in the way").mkdir(parents=True)
+    done = subprocess.run(
+        [sys.executable, "-c", WATCHED, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, len(done.stderr.splitlines())) == (0, 1)
+    assert done.stderr.startswith(f"Cannot write {tmp_path / 'state' / exit_reason.NOTE}: ")
+
+
+def test_notes_of_the_version_before_are_read_and_their_keys_are_still_written(tmp_path):
+    old = {"engine": "e", "cause": "oom", "detail": "x", "stage": "load", "at": 1.0, "stepped_below": 5, "warden": 77}
+    (tmp_path / exit_reason.NOTE).write_text(json.dumps(old))
+    note = exit_reason.read(tmp_path, "", 77)
+    assert note is not None
+    assert note.supervisor == 77
+    exit_reason.write(tmp_path, note)
+    assert json.loads((tmp_path / exit_reason.NOTE).read_text()) == old

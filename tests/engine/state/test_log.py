@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgechat.engine.client import client
-from edgechat.engine.client.connection import EngineGoneError, Link
+from edgechat.engine.client.connection import EngineConnection, EngineGoneError
 from edgechat.engine.protocol import unix_socket
 from edgechat.engine.state import log
 from edgechat.errors import StateError
@@ -79,7 +79,7 @@ DEAF = """
 import os, socket, tempfile
 from edgechat.engine.state import log
 from edgechat.engine.listener.connections import Listener
-if {survives}: log.survive_a_full_disk()
+if {survives}: log.ignore_write_errors()
 def defect(*_): raise ValueError("x" * 100_000)
 Listener(socket.socket(socket.AF_UNIX), on_frame=defect, on_gone=defect, on_tick=defect).run()
 """
@@ -113,7 +113,7 @@ def test_the_engine_answers_on_where_its_log_is_on_a_full_disk(cli, paths) -> No
     (engine,) = client.status(paths)
     peer = unix_socket.connect(paths.state)
     assert peer is not None
-    link = Link(peer, keeps=False)
+    link = EngineConnection(peer, keeps=False)
     link.send({"type": "generate", "id": "none"})  # what it thinks of that goes to the log
     with pytest.raises(EngineGoneError):
         link.receive(timeout_s=20)

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.engine.state.metrics import FILE, RECENT, Figures, Latency, percentiles, read, summary
+from edgechat.engine.state.metrics import FILE, RECENT, Latency, Metrics, percentiles, read, summary
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def used(state: Path, n: int = 3) -> Figures:
-    figures = Figures.open(state)
-    figures.loaded()
+def used(state: Path, n: int = 3) -> Metrics:
+    metrics = Metrics.open(state)
+    metrics.count_load()
     for number in range(n):
-        figures.answered("stop", (10, 4, 20, 5), Latency(0.1 * number, 1.0 + number, 40.0))
-    figures.refused("SchemaError")
-    return figures
+        metrics.count_answer("stop", (10, 4, 20, 5), Latency(0.1 * number, 1.0 + number, 40.0))
+    metrics.count_refusal("SchemaError")
+    return metrics
 
 
 def test_the_next_engine_goes_on_counting(tmp_path: Path) -> None:
@@ -38,19 +38,19 @@ def test_the_next_engine_goes_on_counting(tmp_path: Path) -> None:
 
 
 def test_an_answer_without_a_first_token_has_no_latency(tmp_path: Path) -> None:
-    figures = Figures.open(tmp_path)
-    figures.answered("cancelled", (10, 0, 0, 0), None)
-    assert figures.to_json()["latency"] == {"answers": 0, "ttft_s": None, "total_s": None, "decode_tps": None}
+    metrics = Metrics.open(tmp_path)
+    metrics.count_answer("cancelled", (10, 0, 0, 0), None)
+    assert metrics.to_json()["latency"] == {"answers": 0, "ttft_s": None, "total_s": None, "decode_tps": None}
 
 
 def test_it_is_written_once_a_minute_at_most(tmp_path: Path) -> None:
-    figures = used(tmp_path)
-    figures.save(100.0)
+    metrics = used(tmp_path)
+    metrics.save(100.0)
     written = (tmp_path / FILE).read_text()
-    figures.refused("SchemaError")
-    figures.save(130.0)
+    metrics.count_refusal("SchemaError")
+    metrics.save(130.0)
     assert (tmp_path / FILE).read_text() == written
-    figures.save(161.0)
+    metrics.save(161.0)
     assert json.loads((tmp_path / FILE).read_text())["errors"] == {"SchemaError": 2}
 
 
@@ -63,16 +63,16 @@ def test_only_recent_latencies_are_kept(tmp_path: Path) -> None:
 def test_a_damaged_file_begins_anew(tmp_path: Path, damage: str) -> None:
     (tmp_path / FILE).write_text(damage)
     assert read(tmp_path) == {}
-    assert Figures.open(tmp_path).to_json()["answers"] == {}
+    assert Metrics.open(tmp_path).to_json()["answers"] == {}
     assert summary({})["engines"] == 0
 
 
 def test_a_state_directory_that_cannot_be_written_costs_the_figures_alone(tmp_path: Path) -> None:
-    figures = used(tmp_path / "gone")
-    figures.save(0.0, at_once=True)
-    assert figures.to_json()["answers"] == {"stop": 3}
+    metrics = used(tmp_path / "gone")
+    metrics.save(0.0, at_once=True)
+    assert metrics.to_json()["answers"] == {"stop": 3}
     (tmp_path / "gone").mkdir()
-    figures.save(0.0, at_once=True)  # and they are kept as soon as it can
+    metrics.save(0.0, at_once=True)  # and they are kept as soon as it can
     assert [each.name for each in (tmp_path / "gone").iterdir()] == [FILE]
 
 

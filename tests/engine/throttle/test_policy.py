@@ -18,10 +18,10 @@ from edgechat.board.vitals.thermal import Trip, Zone
 from edgechat.board.vitals.throttling import Throttling
 from edgechat.board.vitals.vitals import Vitals, read_vitals
 from edgechat.engine.state import pressure_history
-from edgechat.engine.state.pressure_history import Tightness
+from edgechat.engine.state.pressure_history import RecentPressure
 from edgechat.engine.throttle import policy
-from edgechat.engine.throttle.monitor import Carer
-from edgechat.engine.throttle.policy import Stance
+from edgechat.engine.throttle.monitor import ThrottleMonitor
+from edgechat.engine.throttle.policy import Throttle
 from tests.board.trees import BOARDS, write
 
 if TYPE_CHECKING:
@@ -43,9 +43,9 @@ def course(name: str) -> list[tuple[float, int]]:
     """When the level changed over a recording, and to what."""
     changes, level = [], 0
     for look in replay(RAMPS / f"{name}.jsonl"):
-        if look.stance.level != level:
-            level = look.stance.level
-            assert look.note.startswith(look.stance.name)
+        if look.throttle.level != level:
+            level = look.throttle.level
+            assert look.note.startswith(look.throttle.name)
             changes.append((look.t_s, level))
     return changes
 
@@ -54,7 +54,7 @@ def test_a_temperature_ramp_is_met_before_the_board_acts_and_left_step_by_step()
     looks = list(replay(RAMPS / "pi5-heat.jsonl"))
     changes = course("pi5-heat")
     assert [level for _, level in changes] == [1, 2, 3, 2, 1, 0]
-    first = next(look for look in looks if look.stance.level)
+    first = next(look for look in looks if look.throttle.level)
     assert first.vitals.hottest is not None
     assert first.vitals.hottest.celsius < 80
     # Coming back takes at least twenty seconds a level, and begins well below where the level began.
@@ -75,20 +75,20 @@ def test_under_voltage_halves_the_load_at_once_and_for_as_long_as_it_comes_back(
 
 def test_a_board_that_slows_itself_all_the_same_gets_one_quarter_of_the_threads() -> None:
     looks = {look.t_s: look for look in replay(RAMPS / "orin-throttling.jsonl")}
-    assert looks[60.0].stance.level == 3
-    assert looks[60.0].stance.threads(4) == 1
+    assert looks[60.0].throttle.level == 3
+    assert looks[60.0].throttle.threads(4) == 1
     assert "the board slows itself" in looks[60.0].note
     assert "passive trip point" in looks[8.0].note
 
 
 def test_pressure_drops_caches_once_a_minute_and_touches_no_thread() -> None:
     looks = list(replay(RAMPS / "ipc-pressure.jsonl"))
-    assert {look.stance.level for look in looks} == {0}
+    assert {look.throttle.level for look in looks} == {0}
     drops = [look.t_s for look in looks if "caches dropped" in look.note]
     assert drops == [22.0, 82.0]
     over = next(look.t_s for look in looks if "no longer short" in look.note)
     assert over >= 110 + policy.EASY_S  # when the other program has left
-    assert not looks[-1].stance.is_tight
+    assert not looks[-1].throttle.is_tight
     assert looks[11].note.startswith("memory is short: work on this machine waited for memory for 13 % of ten seconds")
     assert "with only 422 MB available" in looks[11].note
 
@@ -97,7 +97,7 @@ def test_a_neighbour_that_thrashes_under_its_own_limit_is_no_shortage_of_ours() 
     looks = list(replay(RAMPS / "ipc-neighbour.jsonl"))
     assert max(look.vitals.memory_pressure.some10 for look in looks) == 38.0
     assert [look.note for look in looks if look.note] == []
-    assert not any(look.stance.is_tight for look in looks)
+    assert not any(look.throttle.is_tight for look in looks)
 
 
 def test_our_own_group_under_its_limit_is_short_whatever_the_machine_has_left() -> None:
@@ -110,12 +110,12 @@ def test_our_own_group_under_its_limit_is_short_whatever_the_machine_has_left() 
 @pytest.mark.parametrize(("n_threads", "ambient", "unslowed"), [(4, 30.0, 96.0), (8, 40.0, 120.0), (2, 25.0, 90.0)])
 def test_a_board_that_would_slow_itself_never_has_to(n_threads: int, ambient: float, unslowed: float) -> None:
     # A heat sink as one capacity and one resistance, heated in proportion to the threads that run.
-    tau_s, celsius, stance = 75.0, ambient, Stance()
+    tau_s, celsius, throttle = 75.0, ambient, Throttle()
     hottest, threads, changes = celsius, [], 0
     for second in range(0, 3600, 2):
-        before, stance = stance, policy.decide(stance, at(celsius), float(second))
-        changes += stance.level != before.level
-        threads.append(stance.threads(n_threads))
+        before, throttle = throttle, policy.decide(throttle, at(celsius), float(second))
+        changes += throttle.level != before.level
+        threads.append(throttle.threads(n_threads))
         aim = ambient + (unslowed - ambient) * threads[-1] / n_threads
         celsius += (aim - celsius) * 2 / tau_s
         hottest = max(hottest, celsius)
@@ -148,25 +148,25 @@ def test_the_nearest_to_its_limit_counts_not_the_hottest() -> None:
 
 
 def test_nothing_measured_nothing_done() -> None:
-    assert policy.decide(Stance(), Vitals(), 5.0) == Stance()
+    assert policy.decide(Throttle(), Vitals(), 5.0) == Throttle()
     assert policy.headroom(Vitals()) is None
 
 
 def test_a_single_thread_stays() -> None:
-    hot = policy.decide(Stance(), at(90.0), 0.0)
+    hot = policy.decide(Throttle(), at(90.0), 0.0)
     assert [hot.threads(n) for n in (1, 2, 4, 8)] == [1, 1, 1, 2]
 
 
 def test_the_firmwares_own_words_count_without_a_temperature() -> None:
     near = Vitals(throttling=Throttling(("firmware",), ("near the temperature limit",)))
     capped = Vitals(throttling=Throttling(("firmware",), ("clock capped",)))
-    assert policy.decide(Stance(), near, 0.0).level == 1
-    assert policy.decide(Stance(), capped, 0.0).level == 3
+    assert policy.decide(Throttle(), near, 0.0).level == 1
+    assert policy.decide(Throttle(), capped, 0.0).level == 3
 
 
 def test_a_moment_of_pressure_is_not_enough_and_full_stalls_count() -> None:
-    def pressed(some: float, full: float = 0.0) -> Stance:
-        return policy.decide(Stance(), Vitals(memory_stall=MemoryStall(own=Pressure(some, 0.0, full))), 0.0)
+    def pressed(some: float, full: float = 0.0) -> Throttle:
+        return policy.decide(Throttle(), Vitals(memory_stall=MemoryStall(own=Pressure(some, 0.0, full))), 0.0)
 
     assert not pressed(9.9).is_tight
     assert pressed(10.0).is_tight
@@ -178,21 +178,23 @@ def test_the_machines_pressure_counts_only_where_the_plan_no_longer_has_what_it_
     available: int | None, is_ours: bool
 ) -> None:
     stall = MemoryStall(machine=Pressure(40.0, 40.0, 20.0), available=available)
-    assert policy.decide(Stance(), Vitals(memory_stall=stall), 0.0, needed=1000).is_tight == is_ours
+    assert policy.decide(Throttle(), Vitals(memory_stall=stall), 0.0, needed=1000).is_tight == is_ours
     # The group's own pressure says more than the machine's, in either direction.
     calm = replace(stall, own=Pressure(0.0, 0.0))
-    assert policy.decide(Stance(), Vitals(memory_stall=calm), 0.0, needed=1000).is_tight == is_ours
+    assert policy.decide(Throttle(), Vitals(memory_stall=calm), 0.0, needed=1000).is_tight == is_ours
     stalled = replace(stall, own=Pressure(12.0, 3.0))
-    assert policy.decide(Stance(), Vitals(memory_stall=stalled), 0.0, needed=1000).is_tight
+    assert policy.decide(Throttle(), Vitals(memory_stall=stalled), 0.0, needed=1000).is_tight
 
 
 def test_a_shortage_ends_when_memory_is_back_though_the_neighbour_goes_on_thrashing() -> None:
     short = MemoryStall(machine=Pressure(40.0, 40.0), available=10)
-    stance = policy.decide(Stance(), Vitals(memory_stall=short), 0.0, needed=1000)
-    assert stance.is_tight
+    throttle = policy.decide(Throttle(), Vitals(memory_stall=short), 0.0, needed=1000)
+    assert throttle.is_tight
     for second in range(2, 2 + int(policy.EASY_S) + 2, 2):
-        stance = policy.decide(stance, Vitals(memory_stall=replace(short, available=5000)), float(second), needed=1000)
-    assert not stance.is_tight
+        throttle = policy.decide(
+            throttle, Vitals(memory_stall=replace(short, available=5000)), float(second), needed=1000
+        )
+    assert not throttle.is_tight
 
 
 def test_the_carer_reads_the_board_and_writes_down_what_it_did(
@@ -202,24 +204,24 @@ def test_the_carer_reads_the_board_and_writes_down_what_it_did(
     state.mkdir()
     zone = "sys/class/thermal/thermal_zone0"
     source = write(tmp_path / "root", {f"{zone}/type": "cpu-thermal\n", f"{zone}/temp": "50000\n"})
-    carer = Carer(state, source)
-    assert not carer.tick(0.0, is_idle=False)  # nothing is loaded, so nothing is looked at
-    carer.n_planned, carer.n_ctx, carer.needed = 4, 8192, 1_000_000_000
-    assert not carer.tick(1.0, is_idle=False)
-    assert carer.threads(4) == 4
+    monitor = ThrottleMonitor(state, source)
+    assert not monitor.tick(0.0, is_idle=False)  # nothing is loaded, so nothing is looked at
+    monitor.n_planned, monitor.n_ctx, monitor.needed = 4, 8192, 1_000_000_000
+    assert not monitor.tick(1.0, is_idle=False)
+    assert monitor.threads(4) == 4
     write(tmp_path / "root", {f"{zone}/temp": "83000\n", "proc/pressure/memory": "some avg10=50.00 avg60=1 total=1\n"})
     write(tmp_path / "root", {"proc/meminfo": "MemTotal: 2000000 kB\nMemAvailable: 90000 kB\n"})
-    assert not carer.tick(1.5, is_idle=False)  # not yet time to look again
-    assert carer.tick(3.0, is_idle=False)
-    assert (carer.threads(4), carer.threads(1)) == (2, 1)
-    said = carer.to_json()
+    assert not monitor.tick(1.5, is_idle=False)  # not yet time to look again
+    assert monitor.tick(3.0, is_idle=False)
+    assert (monitor.threads(4), monitor.threads(1)) == (2, 1)
+    said = monitor.to_json()
     assert (said["name"], said["n_threads"], said["memory_tight"], said["decisions"]) == ("slowed", 2, True, 1)
     assert json.dumps(said)
     assert "care: slowed: cpu-thermal 83.0 °C" in capfd.readouterr().err
     tight = pressure_history.read(state)
     assert tight is not None
     assert tight.n_ctx == 4096
-    assert tight.words == (
+    assert tight.description == (
         "Memory was tight in the hour before loading (work on this machine waited for memory for 50 % of ten seconds "
         "with only 92 MB available)"
     )
@@ -228,12 +230,12 @@ def test_the_carer_reads_the_board_and_writes_down_what_it_did(
 def test_the_next_load_is_smaller_for_an_hour_of_this_boot(tmp_path: Path) -> None:
     assert pressure_history.read(tmp_path) is None
     pressure_history.record(tmp_path, 8192, "it was", now=1000.0)
-    assert pressure_history.read(tmp_path, now=1000.0 + 3599) == Tightness(4096, "it was")
+    assert pressure_history.read(tmp_path, now=1000.0 + 3599) == RecentPressure(4096, "it was")
     assert pressure_history.read(tmp_path, now=1000.0 + 3601) is None
     assert pressure_history.read(tmp_path, now=10.0) is None  # the machine started anew
     pressure_history.record(tmp_path, 1280, now=5.0)
-    assert pressure_history.read(tmp_path, now=6.0) == Tightness(pressure_history.LEAST_N_CTX)
+    assert pressure_history.read(tmp_path, now=6.0) == RecentPressure(pressure_history.LEAST_N_CTX)
     (tmp_path / "tightness.json").write_text('{"n_ctx": 2048, "boot_s": 5.0}')
-    assert pressure_history.read(tmp_path, now=6.0) == Tightness(2048)  # of a version that kept no reason
+    assert pressure_history.read(tmp_path, now=6.0) == RecentPressure(2048)  # of a version that kept no reason
     (tmp_path / "tightness.json").write_text("{")
     assert pressure_history.read(tmp_path, now=6.0) is None

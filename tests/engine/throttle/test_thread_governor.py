@@ -128,22 +128,22 @@ class Machine:
 def test_a_thread_is_given_up_at_once_and_taken_back_after_quiet_windows(tmp_path, monkeypatch):
     machine = Machine(tmp_path, monkeypatch, 4)
     governor = Governor(4, tmp_path)
-    assert governor.turn(machine.pass_time(0.0)) == 4
-    assert governor.turn(machine.pass_time(1.0)) == 3
+    assert governor.update(machine.pass_time(0.0)) == 4
+    assert governor.update(machine.pass_time(1.0)) == 3
     for _ in range(QUIET_WINDOWS - 1):
-        assert governor.turn(machine.pass_time(0.0)) == 3
-    assert governor.turn(machine.pass_time(0.0)) == 4
+        assert governor.update(machine.pass_time(0.0)) == 3
+    assert governor.update(machine.pass_time(0.0)) == 4
 
 
 def test_between_windows_nothing_changes(tmp_path, monkeypatch):
     machine = Machine(tmp_path, monkeypatch, 4)
     governor = Governor(4, tmp_path)
-    assert governor.turn(machine.pass_time(4.0, WINDOW_S / 2)) == 4
+    assert governor.update(machine.pass_time(4.0, WINDOW_S / 2)) == 4
 
 
 def test_without_proc_stat_the_plan_stands(tmp_path):
     governor = Governor(3, tmp_path)
-    assert governor.turn(time.monotonic() + 1) == 3
+    assert governor.update(time.monotonic() + 1) == 3
 
 
 @given(st.floats(0, 3), st.integers(1, 4))
@@ -158,7 +158,7 @@ def test_an_answer_begins_with_all_threads_when_nobody_else_is_runnable_now(tmp_
     (tmp_path / "proc/loadavg").write_text(f"3.00 2.00 1.00 {runnable} 4711\n")
     governor = Governor(4, tmp_path)
     governor.n_threads = 1
-    governor.begin()
+    governor.on_answer_start()
     assert governor.n_threads == threads
 
 

@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from edgechat.board.source import Source
 from edgechat.board.vitals.vitals import Vitals, read_vitals
-from edgechat.engine.throttle.policy import Stance
+from edgechat.engine.throttle.policy import Throttle
 from edgechat.serve.endpoints.metrics import Metrics
 from tests.board.trees import BOARDS
 
@@ -38,9 +38,9 @@ def test_a_container_with_nothing_has_no_sample() -> None:
 
 
 def test_what_the_engine_does_about_it() -> None:
-    stance = replace(Stance(), level=2, is_tight=True)
+    throttle = replace(Throttle(), level=2, is_tight=True)
     engine: dict[str, object] = {
-        "care": stance.to_json(4),
+        "care": throttle.to_json(4),
         "energy": {"joules": 10.0, "basis": "the board's input (VDD_IN)", "tokens_per_joule": 3.5},
     }
     found = samples(read_vitals(Source(BOARDS / "orin-nano-8gb")), engine)
