@@ -287,7 +287,7 @@ def _loaded_by(state: Path) -> str:
 
 
 def _unlimited() -> dict[str, Any]:
-    return {"offload": False, "stepped_down": OomHistory()}
+    return {"offload": False, "oom_history": OomHistory()}
 
 
 @contextlib.contextmanager

@@ -93,13 +93,15 @@ def recipe(root: Path, version: str, settings: Settings, environ: Mapping[str, s
         cuda = build_machine.decide_cuda(settings.cuda, gpu, build_machine.find_nvcc(environ))
     except build_machine.CudaMissingError as error:
         raise SetupError(str(error)) from error
-    args = cmake_arguments(settings, cuda, native_gpu=gpu is not None and gpu.usable)
+    native_code = build_machine.native_code(environ)
+    has_amx = "__AMX_TILE__" in native_code
+    args = cmake_arguments(settings, cuda, native_gpu=gpu is not None and gpu.usable, has_amx=has_amx)
     made_of = {
         "version": version,
         "args": args,
         "include": (root / "scripts/llama-build.cmake").read_text(encoding="utf-8"),
         "packing": NOT_PACKED,
-        "native": build_machine.native_code(environ),
+        "native": native_code,
         "nvcc": str(cuda.nvcc and os.path.realpath(cuda.nvcc)),
         "flags": {name: environ.get(name, "") for name in ("CC", "CXX", "CFLAGS", "CXXFLAGS", "LDFLAGS", "CUDAFLAGS")},
         "system": [sys.platform, sys.implementation.name],
@@ -109,7 +111,9 @@ def recipe(root: Path, version: str, settings: Settings, environ: Mapping[str, s
     return Recipe(version, (include, *args), cuda, key)
 
 
-def cmake_arguments(settings: Settings, cuda: build_machine.Cuda, *, native_gpu: bool) -> list[str]:
+def cmake_arguments(
+    settings: Settings, cuda: build_machine.Cuda, *, native_gpu: bool, has_amx: bool = False
+) -> list[str]:
     """CMake's arguments; the user's own come last, so that they win."""
     args = [
         f"-DLLAVA_BUILD={'ON' if settings.vision else 'OFF'}",
@@ -119,6 +123,11 @@ def cmake_arguments(settings: Settings, cuda: build_machine.Cuda, *, native_gpu:
         # A wheel holds no symbolic links: with versioned names it would hold every library three times.
         "-DCMAKE_PLATFORM_NO_VERSIONED_SONAME=ON",
     ]
+    if has_amx:
+        # llama.cpp's AMX kernels end the process with SIGILL (tilezero) as soon as weights are repacked for them. In a
+        # native build the compiler's __AMX_INT8__ enables them, whatever GGML_AMX_INT8 says; without, AVX-512 is used.
+        flags = "-O3 -DNDEBUG -mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
+        args += [f"-DCMAKE_C_FLAGS_RELEASE={flags}", f"-DCMAKE_CXX_FLAGS_RELEASE={flags}"]
     if cuda.nvcc is not None:
         # NCCL serves several GPUs in one machine, which no board has; it would be one more library to find at run time.
         args += ["-DGGML_CUDA=ON", f"-DCMAKE_CUDA_COMPILER={cuda.nvcc}", "-DGGML_CUDA_NCCL=OFF"]

@@ -124,6 +124,17 @@ def test_cuda_arguments_name_the_compiler_and_native_only_where_a_gpu_is():
     assert not any("CUDA" in argument for argument in cmake_arguments(Settings(), Cuda(None, ""), native_gpu=True))
 
 
+def test_amx_is_switched_off_by_the_compilers_own_flags_where_the_processor_has_it():
+    plain = cmake_arguments(Settings(), Cuda(None, ""), native_gpu=False)
+    assert not any("amx" in argument for argument in plain)
+    added = set(cmake_arguments(Settings(), Cuda(None, ""), native_gpu=False, has_amx=True)) - set(plain)
+    assert {argument.partition("=")[0] for argument in added} == {
+        "-DCMAKE_C_FLAGS_RELEASE",
+        "-DCMAKE_CXX_FLAGS_RELEASE",
+    }
+    assert all(flag in argument for argument in added for flag in ("-O3", "-mno-amx-tile", "-mno-amx-int8"))
+
+
 def test_the_users_cmake_arguments_come_last():
     args = cmake_arguments(Settings(cmake_args='-DGGML_NATIVE=OFF "-DA=b c"'), Cuda(None, ""), native_gpu=False)
     assert args[-2:] == ["-DGGML_NATIVE=OFF", "-DA=b c"]

@@ -48,7 +48,6 @@ CPU_KERNELS = (
     CpuKernel("avx512vbmi", "AVX512_VBMI", "__AVX512VBMI__"),
     CpuKernel("avx512_vnni", "AVX512_VNNI", "__AVX512VNNI__"),
     CpuKernel("avx512_bf16", "AVX512_BF16", "__AVX512BF16__"),
-    CpuKernel("amx_int8", "AMX_INT8", "__AMX_INT8__"),
     CpuKernel("neon", "NEON", "__ARM_NEON"),
     CpuKernel("fp16", "FP16_VA", "__ARM_FEATURE_FP16_VECTOR_ARITHMETIC"),
     CpuKernel("dotprod", "DOTPROD", "__ARM_FEATURE_DOTPROD"),

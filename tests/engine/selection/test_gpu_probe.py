@@ -95,7 +95,7 @@ def test_a_gpu_that_keeps_its_promise_changes_nothing_but_the_reasons():
 
     assert gpu.asked == [plans[0]]
     assert answer.refusal is None
-    assert answer.plans[0].reasons[-1] == f"The GPU was asked for its {mb(plans[0])} MB before loading, and gave them."
+    assert answer.plans[0].reasons[-1] == f"The GPU allocated its {mb(plans[0])} MB in a test before loading."
     assert replace(answer.plans[0], reasons=plans[0].reasons) == plans[0]
     assert answer.plans[1:] == plans[1:]
 
@@ -113,8 +113,8 @@ def test_a_refusal_leads_to_the_largest_plan_that_wants_no_more_than_was_given()
     larger = plans[: next(n for n, each in enumerate(plans) if each.settings == plan.settings)]
     assert all(sum(buffers(each)) > 200 * MB for each in larger)
     assert plan.reasons[-2:] == (
-        f"The GPU was asked for its {mb(plan)} MB before loading, and gave them.",
-        f"A larger plan wanted {mb(plans[0])} MB of the GPU, which gave 200 MB: it refused more.",
+        f"The GPU allocated its {mb(plan)} MB in a test before loading.",
+        f"A larger plan needed {mb(plans[0])} MB of the GPU, which gave 200 MB: it refused more.",
     )
 
 
@@ -295,7 +295,7 @@ def test_under_a_hard_limit_at_most_the_asking_process_dies(group, is_hidden):
     assert 100 * MIB < answer.granted < 400 * MIB
     assert not answer.is_whole
     if is_hidden:
-        assert (group.kills, answer.why) == (1, "the kernel ended the process that asked for more")
+        assert (group.kills, answer.why) == (1, "the test was killed by the kernel, most likely because memory ran out")
     else:
         assert group.kills == 0
         assert "stay reserved" in answer.why

@@ -53,7 +53,7 @@ def chosen(paths: Paths, wish: Wish, *, available: int | None = None, **options:
         config=Config(),
         board=board,
         offload=False,
-        **{"stepped_down": OomHistory(), **options},
+        **{"oom_history": OomHistory(), **options},
     )
 
 

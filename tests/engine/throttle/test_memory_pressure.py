@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from itertools import accumulate, repeat
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from edgechat.board.source import Source
 from edgechat.engine.throttle.memory_pressure import RereadDetector, is_tight, oom_kill_count
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MAPPED = 1_000_000_000
 
