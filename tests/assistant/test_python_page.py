@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+import edgechat
 from edgechat import Assistant, errors
 from edgechat.errors import EdgechatError
 
@@ -35,3 +39,19 @@ def test_the_table_names_every_error_and_its_exit_code():
             assert int(rows[each.__name__][1]) == each.exit_code
         else:
             assert any(f"`{each.__name__}`" in row[2] and int(row[1]) == each.exit_code for row in rows.values())
+
+
+def test_every_public_name_of_the_package_can_be_imported_and_costs_nothing_before():
+    for name in edgechat.__all__:
+        assert getattr(edgechat, name) is not None
+    with pytest.raises(AttributeError):
+        _ = edgechat.nothing
+    probe = "import sys, edgechat; print(sum(name.startswith('edgechat.') for name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, timeout=60, check=True)
+    assert int(done.stdout) == 1, "edgechat.version alone"
+
+
+def test_the_import_paths_of_the_page_before_still_work():
+    assert importlib.import_module("edgechat.engine.request").Message is edgechat.Message
+    events = importlib.import_module("edgechat.engine.events")
+    assert (events.Done, events.Text) == (edgechat.Done, edgechat.Text)

@@ -18,7 +18,6 @@ from edgechat.engine.native.context import Context
 from edgechat.engine.native.lib import llama
 from edgechat.engine.native.model import Model
 from edgechat.engine.protocol.context_window import least_tokens
-from edgechat.engine.protocol.request import Request, Sampling
 from edgechat.engine.text.detokenizer import THINK_TAGS
 from edgechat.engine.text.prompt import Prompt, build
 from edgechat.engine.text.template_check import Vetting
@@ -30,6 +29,7 @@ from edgechat.errors import (
     InvalidModelFileError,
     WrongModelError,
 )
+from edgechat.sampling import Sampling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgechat.engine.native.vision import Picture, Vision
+    from edgechat.engine.protocol.request import Request
     from edgechat.engine.selection.model_choice import Choice
     from edgechat.engine.text.chat_template import ChatTemplate
     from edgechat.engine.text.constraint import Constraint, Constraints

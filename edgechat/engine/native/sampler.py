@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from edgechat.engine.native.context import Context
     from edgechat.engine.native.model import Model
-    from edgechat.engine.protocol.request import Sampling
+    from edgechat.sampling import Sampling
 
 PENALTY_LAST_N = 64
 """Tokens that the repetition penalty looks back on; llama.cpp's own default."""

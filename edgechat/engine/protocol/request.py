@@ -1,87 +1,36 @@
-"""What a client asks the engine for: plain data that travels as JSON. Imports nothing heavy."""
+"""Requests: what a client sends to the engine, as plain data that is encoded as JSON. Imports nothing heavy."""
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from edgechat.errors import InvalidInputError
+from edgechat.sampling import Sampling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 DEFAULT_MAX_TOKENS = 1024
-"""Longest answer unless the caller says otherwise; KV cells for it are reserved before the answer starts."""
+"""Default limit of an answer; KV cells for it are reserved before the answer starts."""
 
 ROLES = ("system", "user", "assistant", "tool")
 
 OVERFLOWS = ("refuse", "trim", "summarize")
-"""What may become of a conversation that has outgrown the context."""
-
-_WHOLE = ("top_k", "seed")
+"""What to do with a conversation that does not fit the context."""
 
 MAX_STOPS, MAX_STOP_LENGTH = 32, 1024
-"""Stop strings are looked for after every token of every answer: their number and length, in characters, end here."""
+"""Stop strings are searched after every token of every answer; these limit their number and length in characters."""
 
 MAX_IMAGES = 8
-"""In one request; each takes some hundred cells of the context, and seconds of encoding on a board."""
+"""In one request; each takes some hundred KV cells, and seconds of encoding on a board."""
 
 MAX_TEXTS = 2048
 """To embed in one request, as with OpenAI."""
 
 MAX_TIMEOUT_S = 1e8
-"""Three years; the kernel's own clocks do not take much more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """Sampling parameters; the defaults are edgechat's for every model without its own.
-
-    Raises:
-        InvalidInputError: a value is out of its range.
-    """
-
-    temperature: float = 0.7
-    """0 decodes greedily."""
-    top_k: int = 40
-    top_p: float = 0.95
-    min_p: float = 0.05
-    repeat_penalty: float = 1.0
-    seed: int | None = None
-    """None draws one; the result says which."""
-
-    def __post_init__(self) -> None:
-        checks = (
-            ("temperature", 0 <= self.temperature <= 5, "0 to 5"),
-            ("top_k", 0 <= self.top_k < 1 << 31, "0 or more, below 2147483648"),
-            ("top_p", 0 < self.top_p <= 1, "above 0, up to 1"),
-            ("min_p", 0 <= self.min_p < 1, "0 or more, below 1"),
-            ("repeat_penalty", 0.5 <= self.repeat_penalty <= 2, "0.5 to 2"),
-            ("seed", self.seed is None or 0 <= self.seed < 1 << 32, "0 to 4294967295"),
-        )
-        for name, is_good, allowed in checks:
-            if not is_good:
-                raise InvalidInputError(f"{name} is {getattr(self, name)}; it must be {allowed}.")
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, object]) -> Sampling:
-        """Parameters from a request or a manifest.
-
-        Raises:
-            InvalidInputError: an unknown name, or a value that is not a number.
-        """
-        for name, value in values.items():
-            if name not in cls.__slots__:
-                hint = f"Known: {', '.join(cls.__slots__)}."
-                raise InvalidInputError(f"There is no sampling parameter {name!r}.", hint=hint)
-            if not _is_number(value) or (isinstance(value, float) and not math.isfinite(value)):
-                raise InvalidInputError(f"{name} is {value!r}; it must be a number.")
-            if name in _WHOLE and value != int(value):
-                raise InvalidInputError(f"{name} is {value!r}; it must be a whole number.")
-        whole = {name: int(values[name]) for name in _WHOLE if name in values}  # type: ignore[call-overload]
-        return cls(**{**values, **whole})
+"""Three years; the kernel's clocks accept little more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,24 +47,24 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """Which model a client wants resident; None means: whatever the machine's owner chose."""
+    """The model that a client wants; None means the owner's default."""
 
     model: str | None = None
-    """A name, or the absolute path of a file: the engine does not share its client's working directory."""
+    """A name, or the absolute path of a file (the engine has another working directory than its client)."""
     n_ctx: int | None = None
     exact: bool = False
-    """The pin of ``models use`` is meant to the letter: what changes answers does not give way to memory."""
+    """Load exactly what ``models use`` pinned: nothing that changes answers is reduced to save memory."""
 
     @classmethod
     def of(cls, model: str | None, n_ctx: int | None = None, *, exact: bool = False) -> Wish:
-        """A wish as a person writes it: paths may be relative or begin with ``~``."""
+        """The wish for a model as users write it: a path may be relative or begin with ``~``."""
         if model and is_path(model):
-            model = os.path.abspath(os.path.expanduser(model))  # noqa: PTH100, PTH111 - pathlib costs a warm client 3 ms
+            model = os.path.abspath(os.path.expanduser(model))  # noqa: PTH100, PTH111 - importing pathlib takes 3 ms
         return cls(model, n_ctx, exact)
 
 
 def is_path(model: str) -> bool:
-    """True when a model is named by its file rather than by a name."""
+    """True when ``model`` is the path of a file and not a name."""
     return model.lower().endswith(".gguf") or model.startswith(("/", "./", "../", "~"))
 
 
@@ -130,39 +79,38 @@ class Request:
     messages: tuple[Message, ...]
     wish: Wish = Wish()
     sampling: dict[str, float | int] = field(default_factory=dict)
-    """Only what the caller set; the rest comes from the model's own defaults, then edgechat's."""
+    """What the caller set; the rest comes from the model's defaults, then from edgechat's."""
     max_tokens: int | None = None
     """None means :data:`DEFAULT_MAX_TOKENS`, or less where the context is nearly full."""
     stop: tuple[str, ...] = ()
     think: bool = False
-    """Let a model that can think do so; its thoughts arrive on their own channel."""
+    """Let a model that can think do so; its thoughts arrive as separate events."""
     timeout_s: float | None = None
-    """The engine gives the slot back after this long, whatever the client does."""
+    """The engine ends the answer after this many seconds, even if the client does nothing."""
     constraint: dict[str, Any] | None = None
     """``{"json_schema": {...}}``, ``{"regex": "..."}``, ``{"choices": [...]}`` or ``{"tool_call": {...}}`` (text, or a
     call by this schema): the answer satisfies it, or it is an error."""
     tools: tuple[dict[str, Any], ...] = ()
-    """What the model may call, as OpenAI describes it; the model's own template says it to the model."""
+    """Tools that the model may call, in OpenAI's format; the model's chat template inserts them."""
     keep: str | None = None
-    """Name under which the KV cells of this conversation are kept on disk when the answer is done, and found again."""
+    """Name under which the KV cells of this conversation are saved on disk after the answer, and found again."""
     overflow: str = "refuse"
-    """What happens when the messages do not fit: an error, or the oldest are left out, with or without a summary in
-    their place (:mod:`edgechat.engine.protocol.context_window`)."""
+    """When the messages do not fit: an error, or the oldest are left out, with or without a summary in their place
+    (:mod:`edgechat.engine.protocol.context_window`)."""
     summary: str = ""
-    """Stands for the messages that are left out, where a client has had them summarized."""
+    """A summary of the messages that are left out, which the client has asked for before."""
     is_batch: bool = False
-    """Nobody watches: it begins when no interactive request waits, is read after them, and leaves room for more."""
+    """Low priority: it starts when no interactive request waits, and its prompt is read after theirs."""
     speculate: bool = True
-    """Let tokens be guessed from what stands before and checked several at a time, where that is faster. It changes no
-    choice of the model's; off for measuring."""
+    """Allow speculative decoding (prompt lookup) where it is faster; it changes no answer. Off for measurements."""
     resume: tuple[int, ...] = ()
-    """Token ids already received: generation goes on behind them."""
+    """Token ids already received: generation continues after them."""
     resume_model: str | None = None
-    """The name of the model that these ids belong to; any other goes on behind ``resume_text`` instead."""
+    """The model that these ids belong to; any other model continues after ``resume_text`` instead."""
     resume_text: str = ""
     """The answer so far, without thoughts."""
     texts: tuple[str, ...] = ()
-    """In place of messages: what an embedding model makes a vector of, each."""
+    """In place of messages: texts for an embedding model, one vector each."""
 
     def __post_init__(self) -> None:
         if self.texts:
@@ -185,7 +133,7 @@ class Request:
         if len(self.stop) > MAX_STOPS or any(len(text) > MAX_STOP_LENGTH for text in self.stop):
             raise InvalidInputError(f"At most {MAX_STOPS} stop strings of {MAX_STOP_LENGTH} characters are looked for.")
         if any(not 0 <= token < 1 << 31 for token in self.resume):
-            raise InvalidInputError("An answer cannot go on behind token ids that no vocabulary has.")
+            raise InvalidInputError("The request resumes after token ids that no vocabulary has.")
 
     def _check_texts(self) -> None:
         if self.messages:
@@ -194,7 +142,7 @@ class Request:
             raise InvalidInputError(f"There are {len(self.texts)} texts; one request embeds at most {MAX_TEXTS}.")
         for number, text in enumerate(self.texts, 1):
             if not text:
-                raise InvalidInputError(f"Text {number} of {len(self.texts)} is empty; nothing can be found by it.")
+                raise InvalidInputError(f"Text {number} of {len(self.texts)} is empty; it has no vector.")
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form."""
@@ -284,4 +232,4 @@ _FIELDS: dict[str, Callable[[object], bool]] = {
     "resume_text": lambda value: isinstance(value, str),
     "texts": _each(lambda value: isinstance(value, str)),
 }
-"""What a frame may hold: another program wrote it, and a wrong type must not reach llama.cpp."""
+"""Type checks of the fields: any program can write a frame, and a wrong type must not reach llama.cpp."""

@@ -12,7 +12,8 @@ from typing import Any, get_args
 
 from edgechat.engine.protocol.events import Event
 from edgechat.engine.protocol.framing import PROTOCOL
-from edgechat.engine.protocol.request import Message, Request, Sampling, Wish
+from edgechat.engine.protocol.request import Message, Request, Wish
+from edgechat.sampling import Sampling
 from edgechat.version import __version__
 
 

@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from edgechat.errors import ModelNotFoundError
+from edgechat.errors import InvalidInputError, ModelNotFoundError
 from edgechat.models.gguf.shape import ModelShape
+from edgechat.sampling import Sampling
 
 QUANTS = ("Q3_K_M", "Q4_0", "Q4_1", "Q4_K_M", "Q8_0", "MXFP4")
 """The quantizations that catalog entries may list."""
@@ -135,16 +136,24 @@ class Chat(Strict):
         return self
 
 
-class Sampling(Strict):
-    """The author's sampling defaults."""
+class SamplingDefaults(Strict):
+    """The author's sampling defaults, within the bounds of :class:`edgechat.sampling.Sampling`."""
 
     source: Literal["card", "remembered"]
     """``card``: model card or generation config, seen. ``remembered``: believed to be in it, not checked again."""
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    top_k: Positive | None = None
-    min_p: Annotated[float, Field(ge=0, lt=1)] | None = None
-    repeat_penalty: Annotated[float, Field(ge=1, le=2)] | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    repeat_penalty: float | None = None
+
+    @model_validator(mode="after")
+    def _is_in_bounds(self) -> SamplingDefaults:
+        try:
+            Sampling.from_dict(self.values())
+        except InvalidInputError as error:
+            raise ValueError(error.message) from error
+        return self
 
     def values(self) -> dict[str, float]:
         """The settings that are given, by name, without their source."""
@@ -261,7 +270,7 @@ class CatalogEntry(Strict):
     unverified: tuple[str, ...] = ()
     """Fields, as dotted names, that no source could be found for."""
     chat: Chat
-    sampling: Sampling | None = None
+    sampling: SamplingDefaults | None = None
     prompts: dict[str, str] = {}
     """Prompts the model was trained on: ``translate`` with ``{text}`` and ``{target}``, its ``translate_system``, and
     ``translate_zh`` where either side is Chinese (``{target_zh}`` is the language's Chinese name)."""

@@ -1,8 +1,9 @@
 """Which tensors the CPU backend copies into its own SIMD layout, on which processor.
 
 Read in ``ggml/src/ggml-cpu/repack.cpp`` (``ggml_repack_get_optimal_repack_type``) and ``llama-model-loader.cpp``
-(``create_tensor``) of llama-cpp-python 0.3.36. KleidiAI and AMX, which repack other types, are not in edgechat's builds:
-KleidiAI is off by default, and ``scripts/bootstrap/llama_wheel.py`` switches AMX off on processors that have it.
+(``create_tensor``) of llama-cpp-python 0.3.36. KleidiAI and AMX, which repack other types, are not in edgechat's
+builds: KleidiAI is off by default, and ``scripts/bootstrap/llama_wheel.py`` switches AMX off on processors that have
+it.
 """
 
 from __future__ import annotations

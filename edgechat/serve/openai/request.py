@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 from edgechat.engine.protocol.images import from_data_url
 from edgechat.engine.protocol.request import MAX_STOP_LENGTH, MAX_STOPS, MAX_TEXTS, Message, Request, Wish
 from edgechat.engine.schema import ANY, prepare
+from edgechat.sampling import MAX_REPEAT_PENALTY, MAX_TEMPERATURE, MIN_REPEAT_PENALTY
 from edgechat.serve.http.errors import Fault
 from edgechat.serve.openai.tools import Call, Tool, ToolChoice, Tools, constraint
 
@@ -138,13 +139,13 @@ class _Generation(_Strict):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     max_tokens: int | None = Field(default=None, ge=1, lt=1 << 31)
-    temperature: float | None = Field(default=None, ge=0, le=5)
+    temperature: float | None = Field(default=None, ge=0, le=MAX_TEMPERATURE)
     top_p: float | None = Field(default=None, gt=0, le=1)
     top_k: int | None = Field(default=None, ge=0, lt=1 << 31)
     """Beyond OpenAI: sample among this many tokens; 0 means all."""
     min_p: float | None = Field(default=None, ge=0, lt=1)
     """Beyond OpenAI: drop tokens below this share of the best one's probability."""
-    repeat_penalty: float | None = Field(default=None, ge=0.5, le=2)
+    repeat_penalty: float | None = Field(default=None, ge=MIN_REPEAT_PENALTY, le=MAX_REPEAT_PENALTY)
     """Beyond OpenAI: above 1 discourages repetition."""
     seed: int | None = Field(default=None, ge=0, lt=_SEED_LIMIT)
     stop: (

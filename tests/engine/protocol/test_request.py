@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgechat.engine.protocol.request import MAX_STOP_LENGTH, MAX_STOPS, Message, Request, Sampling, Wish
+from edgechat.engine.protocol.request import MAX_STOP_LENGTH, MAX_STOPS, Message, Request, Wish
 from edgechat.errors import InvalidInputError
+from edgechat.sampling import Sampling
 
 HELLO = {"messages": [{"role": "user", "content": "Hi"}]}
 

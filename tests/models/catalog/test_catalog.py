@@ -17,6 +17,7 @@ from edgechat.models.gguf.header import read_header
 from edgechat.models.gguf.header_shape import shape_of
 from edgechat.models.gguf.quantized_size import METADATA_BYTES_PER_TOKEN, QUANTS, quantized_tensors
 from edgechat.models.store import installed
+from edgechat.sampling import Sampling
 
 if TYPE_CHECKING:
     from edgechat.models.catalog.entry import CatalogEntry
@@ -319,6 +320,15 @@ def test_an_entry_without_a_name_is_counted(tmp_path: Path) -> None:
 def test_two_entries_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="small-1b is there twice"):
         load_catalog(write(tmp_path, ONE + ONE))
+
+
+def test_sampling_defaults_have_the_bounds_of_requests(tmp_path: Path) -> None:
+    given = ONE.replace("[models.shape]", 'sampling = { source = "card", %s }\n[models.shape]')
+    (entry,) = load_catalog(write(tmp_path, given % "temperature = 3, repeat_penalty = 0.9, top_k = 0"))
+    assert entry.sampling is not None
+    assert Sampling.from_dict(entry.sampling.values()).repeat_penalty == 0.9
+    with pytest.raises(InvalidInputError, match=r"temperature is 5\.5; it must be 0 to 5"):
+        load_catalog(write(tmp_path, given % "temperature = 5.5"))
 
 
 @pytest.mark.parametrize("text", ["[[models]\n", "\x00", "models = 5", ""])
