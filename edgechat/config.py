@@ -1,7 +1,7 @@
-"""Settings, and where each value came from: defaults, then ``config.toml``, then ``EDGECHAT_*``, then flags.
+"""Settings and their origin: defaults, then ``config.toml``, then ``EDGECHAT_*``, then flags.
 
-A dataclass and the standard library, so that a warm ``edgechat ask`` can afford it. Unknown keys and values of the
-wrong type are refused with the nearest known name, wherever they stand.
+Standard library only, because every ``edgechat ask`` reads it. Unknown keys and values of the wrong type are refused;
+the error names the nearest known key.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 FILE = "config.toml"
 LEAST_N_CTX = 256
-"""Tokens of the smallest context that can be asked for: llama.cpp makes contexts in steps of this size."""
+"""Smallest context in tokens; llama.cpp creates contexts in steps of this size."""
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything that can be set once and for all. None means: edgechat decides."""
+    """All settings. None means that edgechat decides."""
 
     model: str | None = None
     """Model to answer with, instead of the one set by ``models use``."""
@@ -42,9 +42,9 @@ class Config:
     system: str | None = None
     """System message of ``ask``."""
     overflow: str | None = None
-    """What becomes of a conversation that has outgrown the context: ``trim``, ``summarize`` or ``refuse``."""
+    """What to do with a conversation that does not fit the context: ``trim``, ``summarize`` or ``refuse``."""
     log_answers: str = "off"
-    """Whether each answer is noted in ``logs/answers.log``: ``off``, ``redacted`` (sizes and times) or ``full``."""
+    """Whether answers are logged in ``logs/answers.log``: ``off``, ``redacted`` (sizes and times) or ``full``."""
     origins: Mapping[str, str] = field(default_factory=dict)
     """Where each value that is not a default came from."""
 
@@ -59,7 +59,7 @@ _INTEGERS = frozenset(("n_ctx", "threads", "max_tokens"))
 _FLOATS = frozenset(("temperature",))
 _LOGS = ("off", "redacted", "full")
 _OVERFLOWS = ("refuse", "trim", "summarize")
-# Not settings: they move directories or steer the set-up scripts.
+# Not settings: these move directories or configure the set-up scripts.
 _OTHER_VARIABLES = frozenset(("HOME", "MODELS", "STATE", "SHARED", "VISION", "CUDA", "BENCH_DIR"))
 
 
@@ -76,7 +76,7 @@ def load(directory: Path, env: Mapping[str, str] | None = None) -> Config:
     for name, value in _read(file).items():
         _known(name, str(file))
         if isinstance(value, str) and name in _INTEGERS | _FLOATS:
-            # In the environment everything is text; in the file a number is a number.
+            # Text is converted for the environment only.
             raise UsageError(f"{file}: {name} is {value!r}; write the number without quotation marks.")
         config = config.override(str(file), **{name: _typed(name, value, str(file))})
     for variable, text in env.items():
@@ -141,7 +141,7 @@ def _known(name: str, origin: str) -> str:
 
 def _typed(name: str, value: object, origin: str) -> str | int | float:
     if name == "keep_alive" and isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)  # `keep_alive = -1` is what anybody would write
+        value = str(value)  # `keep_alive = -1` in the file is an integer
     if name in _INTEGERS:
         number = _number(value, int)
         least = LEAST_N_CTX if name == "n_ctx" else 1
@@ -167,7 +167,7 @@ def _typed(name: str, value: object, origin: str) -> str | int | float:
 
 
 def _number(value: object, kind: type[int | float]) -> int | float | None:
-    """``value`` as a finite number, or None. In the environment everything is text."""
+    """``value`` (a number, or text from the environment) as a finite number, or None."""
     if not isinstance(value, (int, float, str)) or isinstance(value, bool):
         return None
     try:

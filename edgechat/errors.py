@@ -20,7 +20,7 @@
     ├── TransferError                   7   download or verification failed
     └── StateError                      8   state could not be read or written
 
-Every message names the thing and the way out: ``hint`` is the command or the step that mends it.
+A message names what is wrong; ``hint`` is the command or step that mends it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class ExitCode(IntEnum):
 
 
 class EdgechatError(Exception):
-    """Root of the tree: something edgechat can say in one line.
+    """Root of the tree: an error that edgechat reports in one line.
 
     Attributes:
         message: what happened, naming the thing.
@@ -80,7 +80,7 @@ class ModelNotFoundError(NoModelError):
 
 
 class DoesNotFitError(NoModelError):
-    """No plan fits the memory that is really free."""
+    """No plan fits the free memory."""
 
 
 class ModelBusyError(NoModelError):
@@ -108,7 +108,7 @@ class ContextOverflowError(InvalidInputError):
         prompt_tokens: tokens in the rendered prompt.
         n_ctx: tokens the context holds.
         is_largest: the model was trained on no larger context, so that asking for one would not help.
-        dropped: messages that would have to go for the rest to fit; 0 where none may.
+        dropped: messages that must be left out for the rest to fit; 0 where none may.
     """
 
     def __init__(
@@ -128,10 +128,10 @@ class ContextOverflowError(InvalidInputError):
 
 
 class SchemaError(InvalidInputError):
-    """A JSON schema that is not valid or uses what decoding cannot enforce.
+    """A JSON schema that is invalid, or has a keyword that decoding cannot enforce.
 
     Attributes:
-        path: JSON Pointer of the offending place inside the schema.
+        path: JSON Pointer to the place in the schema.
     """
 
     def __init__(self, message: str, *, path: str = "", hint: str = "") -> None:
@@ -172,7 +172,7 @@ class EngineBusyError(EngineError):
 
 
 class EngineProtocolError(EngineError):
-    """Client and engine sent each other something that the protocol does not allow."""
+    """Client or engine sent something that the protocol does not allow."""
 
 
 class TransferError(EdgechatError):

@@ -1,6 +1,6 @@
-"""How the optional packages of a command are installed. One place, so that every hint says the same.
+"""Hints and errors for optional packages (the extras in ``pyproject.toml``).
 
-Edgechat is installed from its checkout and stands on no package index, so the extra is named by that folder.
+edgechat is installed from its checkout and is on no package index, so a hint names the checkout's directory.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 def install_hint(extra: str) -> str:
-    """What to type for the packages of one extra in ``pyproject.toml``: ``serve``, ``web`` or ``eval``."""
+    """The commands that install the packages of an extra: ``serve``, ``web`` or ``eval``."""
     return f"From the checkout: .venv/bin/pip install -e '.[{extra}]'; with pipx: pipx install --force '.[{extra}]'"
 
 
-def refuse(error: ModuleNotFoundError, what: str, extra: str) -> NoReturn:
-    """Say which package ``what`` needs and how it is installed; a module of our own that is missing is a defect.
+def raise_missing(error: ModuleNotFoundError, what: str, extra: str) -> NoReturn:
+    """Raise an error that says which package ``what`` needs and how to install it.
 
     Raises:
         UsageError: the package of an extra is not installed.
-        ModuleNotFoundError: the error itself, for a module of edgechat.
+        ModuleNotFoundError: ``error`` itself for a module of edgechat, which is a defect.
     """
     if (error.name or "edgechat").split(".")[0] == "edgechat":
         raise error

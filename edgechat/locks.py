@@ -1,7 +1,7 @@
-"""Locks of the model store: ``flock``, so that the kernel drops them with the process, however it ends.
+"""File locks of the model store: ``flock``, which the kernel releases when the process ends.
 
-A lock file is only ever removed by the one who holds it exclusively, and whoever gets a lock checks that the file is
-still the one at that path: a lock on a file that was removed in the meantime protects nothing.
+Only the holder of an exclusive lock removes its file. After locking, the file is compared with the one at the path,
+since a lock on a removed file protects nothing.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 IN_USE = "lock"
-"""Name of the lock file beside each installed model: shared while it is loaded, exclusive while it is removed."""
+"""The lock file beside each installed model: locked shared while the model is loaded, exclusively to remove it."""
 
 
 class Lock:
-    """One held lock. Close it, or leave its ``with`` block, to let go; it goes with the process in any case."""
+    """One held lock, released by :meth:`close`, at the end of a ``with`` block, or when the process ends."""
 
     def __init__(self, handle: int, path: Path) -> None:
         self._handle = handle
         self.path = path
 
     def close(self, *, remove: bool = False) -> None:
-        """Let go; ``remove`` deletes the lock file first (only for an exclusive lock)."""
+        """Release; ``remove`` deletes the lock file first (exclusive locks only)."""
         if self._handle < 0:
             return
         if remove:
@@ -52,10 +52,10 @@ class Lock:
 
 
 def try_lock(path: Path, *, shared: bool = False) -> Lock | None:
-    """Take the lock at ``path`` if nobody is in the way, else None. An exclusive lock creates the file.
+    """The lock at ``path``, or None when another process holds it. An exclusive lock creates the file.
 
     Raises:
-        FileNotFoundError: there is no such file (shared lock only, which needs no more than the right to read).
+        FileNotFoundError: there is no such file (shared locks only, which need read permission only).
         StateError: the lock file cannot be opened.
     """
     flags = os.O_RDONLY | os.O_CLOEXEC if shared else os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
@@ -78,11 +78,11 @@ def try_lock(path: Path, *, shared: bool = False) -> Lock | None:
         except BaseException:
             os.close(handle)
             raise
-        os.close(handle)  # its last owner removed the file: open the new one
+        os.close(handle)  # its last holder has removed the file: open the new one
 
 
 def lock(path: Path, *, waiting: Callable[[], None] | None = None, poll_s: float = 0.1) -> Lock:
-    """Take the lock at ``path``, waiting for it; ``waiting`` is called once when there is somebody to wait for.
+    """Take the lock at ``path``; ``waiting`` is called once when another process holds it.
 
     Polls instead of blocking in the kernel, so that Ctrl-C works everywhere.
     """
@@ -95,10 +95,10 @@ def lock(path: Path, *, waiting: Callable[[], None] | None = None, poll_s: float
     return held
 
 
-def hold(model: Path) -> Lock:
+def lock_model(model: Path) -> Lock:
     """Keep an installed model file from being removed while it is loaded.
 
-    A file that the store did not lay out is locked itself, which harms nobody and keeps one way of doing it.
+    A file outside the store has no lock file and is locked itself.
 
     Raises:
         ModelNotFoundError: the file is not there, or is being removed at this moment.

@@ -1,8 +1,8 @@
-"""Where edgechat keeps things. The only reader of ``EDGECHAT_HOME``, ``EDGECHAT_MODELS`` and the XDG variables.
+"""The directories of edgechat. The only reader of ``EDGECHAT_HOME``, ``EDGECHAT_MODELS`` and the XDG variables.
 
 ``EDGECHAT_HOME`` moves everything below one directory; ``EDGECHAT_MODELS`` moves the models alone, ``EDGECHAT_STATE``
-(which a client hands to the engine that it starts) the state. The socket and
-the lock live in the state directory, not in the login's runtime directory, which vanishes at logout.
+(which a client passes to the engine that it starts) the state. Socket and lock are in the state directory, because the
+login's runtime directory is removed at logout.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ class Paths:
     config: Path
     """Holds ``config.toml``, keys and licence acceptances."""
     state: Path
-    """Holds the engine's socket, lock, logs and notes."""
+    """Holds the engine's socket, lock, logs and small state files."""
     data: Path
     """Holds the conversations."""
     cache: Path
-    """Holds only what can be made again."""
+    """Holds only files that can be recreated."""
     models: Path
     """Holds the model store."""
     models_moved: bool = False
-    """True when ``EDGECHAT_MODELS`` names the store, so that a missing directory means a missing disk."""
+    """True when ``EDGECHAT_MODELS`` names the store: a missing directory then means that a disk is not mounted."""
     shared: Path | None = None
-    """Where the machine's own service, if there is one, lets others use its engine. None: not looked for."""
+    """Directory of the engine of the machine's service, which other users may use; None: do not look for one."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Paths:
-        """Read the environment once; an empty variable counts as unset.
+        """Read the environment; an empty variable counts as unset.
 
         Raises:
-            StateError: nothing says where this user's files belong.
+            StateError: neither a variable nor a home directory says where this user's files belong.
         """
         env = os.environ if env is None else env
         moved = env.get("EDGECHAT_MODELS", "")
@@ -64,7 +64,7 @@ class Paths:
             models = _absolute(moved, "EDGECHAT_MODELS")
         if elsewhere := env.get("EDGECHAT_STATE", ""):
             state = _absolute(elsewhere, "EDGECHAT_STATE")
-        # Who moved everything elsewhere wants to be by themselves.
+        # With EDGECHAT_HOME, the machine's own engine is not used by default.
         shared = _absolute(given, "EDGECHAT_SHARED") if (given := env.get("EDGECHAT_SHARED", "")) else None
         if shared is None and not home:
             shared = SHARED
@@ -76,7 +76,7 @@ class Paths:
         return self.state / "engine.sock"
 
     def require_models(self) -> Path:
-        """The store's directory, or a clear word when the disk that should hold it is absent.
+        """The store's directory.
 
         Raises:
             StateError: ``EDGECHAT_MODELS`` names a directory that does not exist.
@@ -93,7 +93,7 @@ def private_directory(path: Path) -> Path:
     """Create ``path`` for this user alone and return it.
 
     Raises:
-        StateError: the directory cannot be made (read-only, full, or a file is in the way).
+        StateError: the directory cannot be created (read-only, full, or a file has its name).
     """
     try:
         path.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
@@ -120,7 +120,7 @@ def _user(env: Mapping[str, str]) -> Path:
     try:
         return Path.home()
     except RuntimeError as error:
-        # A container that runs under a number without a name.
+        # A container whose user id has no name.
         raise StateError(
             "HOME is not set, and this user has no home directory.",
             hint="Set EDGECHAT_HOME to a directory that can be written.",

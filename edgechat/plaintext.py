@@ -1,7 +1,7 @@
 """Text for people: control characters and invisible reordering are removed; sizes are written in MB.
 
-A terminal obeys ESC, C1 and OSC sequences wherever they come from, and bidirectional overrides make text read as what
-it is not. Every character is judged alone, so cleaning a stream piece by piece gives what cleaning the whole would.
+Terminals execute ESC, C1 and OSC sequences, and bidirectional overrides change the order in which text is displayed.
+Each character is handled alone, so that a stream can be cleaned piece by piece.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ _BIDI = (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C)
 _C0_AND_DEL = (*range(0x20), 0x7F)
 _C1 = range(0x80, 0xA0)
 _TABLE: dict[int, str | None] = {code: None for code in (*_C0_AND_DEL, *_C1, *_BIDI) if chr(code) not in _KEPT}
-# These break lines where a reader of lines does not expect it, and half a surrogate pair cannot be encoded at all.
+# Line and paragraph separators become newlines; a lone surrogate cannot be encoded.
 _TABLE.update({0x2028: "\n", 0x2029: "\n", **dict.fromkeys(range(0xD800, 0xE000), "\ufffd")})
 
 

@@ -1,7 +1,4 @@
-"""How long work tells what it has done: a label, a total, and amounts. Who listens decides how it looks.
-
-Knows no terminal and no widget; ``cli`` draws bars, tests count, and :data:`SILENT` says nothing.
-"""
+"""Progress of long work: a label, a total and amounts, reported to a listener (bars in ``cli``, widgets in ``tui``)."""
 
 from __future__ import annotations
 
@@ -9,19 +6,19 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """A listener to one piece of work after another. Amounts are bytes unless the label says otherwise."""
+    """A listener to one task after another. Amounts are bytes unless the label says otherwise."""
 
     def begin(self, label: str, total: int | None, done: int = 0) -> None:
-        """Work called ``label`` starts, ``done`` of ``total`` being there already (None: nobody knows how much)."""
+        """A task begins, with ``done`` of ``total`` finished already; ``total`` is None where it is unknown."""
 
     def advance(self, amount: int) -> None:
-        """``amount`` more is done; negative when work had to be thrown away."""
+        """``amount`` more is done; negative when work was discarded."""
 
     def note(self, text: str) -> None:
-        """A sentence for the person who waits: what went wrong and what happens next."""
+        """A message for the user: what went wrong and what happens next."""
 
     def end(self) -> None:
-        """The work that began last has ended, well or not."""
+        """The last task has ended, successfully or not."""
 
 
 class _Silent:
@@ -35,4 +32,4 @@ class _Silent:
 
 
 SILENT: Progress = _Silent()
-"""The listener that says nothing."""
+"""The listener that ignores everything."""

@@ -12,7 +12,7 @@ from edgechat import config as settings
 from edgechat.cli.model_option import model_option
 from edgechat.cli.output.terminal import BEWARE, LABEL, say, say_row
 from edgechat.engine.protocol.request import Wish
-from edgechat.extras import refuse
+from edgechat.extras import raise_missing
 from edgechat.garbage_collector import collect_normally
 from edgechat.paths import Paths
 from edgechat.version import __version__
@@ -65,7 +65,7 @@ def serve(host: str, port: int, **options: Any) -> None:  # noqa: ANN401 - click
         from edgechat.serve.server_log import Journal  # noqa: PLC0415
         from edgechat.service.notify import Notifier  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        refuse(error, "The server", "serve")
+        raise_missing(error, "The server", "serve")
     paths = Paths.from_env()
     token = Token(paths)
     if options["rotate_token"]:

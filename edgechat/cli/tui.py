@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import platform
 import sys
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ import click
 
 from edgechat.cli.output.terminal import BEWARE, say, say_row
 from edgechat.errors import UsageError
-from edgechat.extras import refuse
+from edgechat.extras import raise_missing
 from edgechat.paths import Paths
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def tui(*, web: bool, host: str, port: int, allowed: tuple[str, ...], needs_toke
         return
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("The terminal UI needs a terminal.", hint='In a script: edgechat ask "…"')
+    gc.disable()  # until the first frame: starting creates tens of thousands of objects and little garbage
     from edgechat.tui.app import make_app  # noqa: PLC0415 - 0.9 s that --help need not wait for
 
     app = make_app(Paths.from_env())
@@ -52,7 +54,7 @@ def _serve(host: str, port: int, allowed: tuple[str, ...], *, needs_token: bool)
         from edgechat.serve.http.token import Token  # noqa: PLC0415
         from edgechat.serve.web_ui import serve_in_browser  # noqa: PLC0415 - half a second that --help need not pay
     except ModuleNotFoundError as error:
-        refuse(error, "--web", "web")
+        raise_missing(error, "--web", "web")
     token = Token(Paths.from_env())
     needs_token = needs_token or not is_loopback(host)
     if needs_token:

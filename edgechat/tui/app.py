@@ -98,8 +98,8 @@ class EdgechatApp(App[None]):
 
     def _on_first_frame(self) -> None:
         if not gc.isenabled():
-            # Whoever opened the app held it off, see ``edgechat.cli.straight``. What lives now lives to the end:
-            # looking through it again and again would hold up keys.
+            # Switched off by ``edgechat.cli.tui`` for the start. The objects that exist now stay until the end; without
+            # freezing them, collections would delay key presses.
             gc.freeze()
             gc.enable()
         collect_normally()

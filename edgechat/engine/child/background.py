@@ -1,7 +1,7 @@
-"""Work that is done beside other work, by a thread of its own or, where that could not begin, by whoever waits for it.
+"""A call in a background thread; where the thread could not begin, :meth:`BackgroundCall.join` makes the call itself.
 
-Not :class:`threading.Thread`: its ``start`` waits until the thread has begun, and one that died for want of memory
-before its first step is waited for forever (seen under an address-space limit).
+Not :class:`threading.Thread`, whose ``start`` waits for ever for a thread that ran out of memory before its first step
+(seen under an address-space limit).
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 class BackgroundCall:
-    """A call that begins at once.
+    """Starts a call at once.
 
     Args:
-        work: what is called; it keeps its own result.
+        work: the function; its return value is ignored.
         arguments: of the call.
 
     Raises:
-        RuntimeError: no thread could be made at all.
+        RuntimeError: no thread could be created.
     """
 
     def __init__(self, work: Callable[..., object], *arguments: Any) -> None:
@@ -38,7 +38,7 @@ class BackgroundCall:
                 self._over.release()
 
     def join(self) -> None:
-        """Wait until it is done, or do it here where it has not begun. Any number of times."""
+        """Wait until the call is done, or make it here where it has not begun. May be called repeatedly."""
         self._run()
         with self._over:
             pass

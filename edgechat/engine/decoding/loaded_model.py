@@ -197,7 +197,7 @@ class Residence:
 
         data = images.decode(image)
         images.check(data, "The image")
-        picture = self.vision.look(data)
+        picture = self.vision.prepare(data)
         for view in picture.views.values():
             self.vision.check(view, self.context)
         return picture

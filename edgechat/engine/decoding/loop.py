@@ -305,7 +305,7 @@ class DecodeLoop:
         """
         vision, place = self._home.vision, (sequence.n_past, sequence.slot)
         try:
-            vision.read(view, self._context, *place)
+            vision.decode(view, self._context, *place)
         except CacheFullError:
             pass
         else:
@@ -314,7 +314,7 @@ class DecodeLoop:
         try:
             # What of the view is in the cache already must go first.
             if self._context.drop(sequence.slot, sequence.n_past):
-                vision.read(view, self._context, *place)
+                vision.decode(view, self._context, *place)
                 return
         except CacheFullError:
             pass

@@ -202,7 +202,7 @@ class Admission:
         sampling = home.sampling(request)
         seed = sampling.seed if sampling.seed is not None else int.from_bytes(os.urandom(4), "big")
         sampler = Sampler(home.model, sampling, seed)
-        sampler.remember(waiting.prompt + request.resume)
+        sampler.accept(waiting.prompt + request.resume)
         sequence = Sequence(
             request=request,
             request_id=waiting.request_id,

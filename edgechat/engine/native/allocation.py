@@ -31,8 +31,8 @@ class Device:
     """The device that llama.cpp would offload to, as ggml's backend interface shows it (``ggml-backend.h``).
 
     Args:
-        llama: the low-level module; its library handle also reaches ggml's functions, which it has no bindings for.
-        kind: ``gpu``; or ``cpu``, which stands in for it where there is none.
+        llama: the low-level module; its library handle also finds ggml's functions, for which it has no bindings.
+        kind: ``gpu``; or ``cpu``, for tests on machines without a GPU.
 
     Raises:
         ValueError: llama.cpp finds no such device.

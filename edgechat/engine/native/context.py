@@ -1,7 +1,7 @@
 """One llama.cpp context: the KV cache, and the batch that is decoded into it.
 
-Owns positions and memory calls, knows nothing of requests. One batch object is reused for every step: its arrays are
-allocated once, so that a decode step costs Python a handful of stores and one foreign call.
+One batch object is reused for every step; its arrays are allocated once, so that a decode step costs Python a few
+stores and one foreign call.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FLASH_ATTN_AUTO, _FLASH_ATTN_OFF = -1, 0  # enum llama_flash_attn_type
 
 
 class CacheFullError(Exception):
-    """llama.cpp found no free KV cells for the batch: the scheduler's reservation was wrong."""
+    """llama.cpp found no free KV cells for the batch."""
 
 
 class Context:
@@ -34,7 +34,7 @@ class Context:
 
     def __init__(self, model: Model, settings: LoadSettings, *, embeds: bool = False) -> None:
         params = llama.llama_context_default_params()
-        params.embeddings = embeds  # pooled as the file says
+        params.embeddings = embeds  # with the file's pooling
         params.n_ctx = settings.n_ctx
         params.n_batch = settings.n_batch
         params.n_ubatch = settings.n_ubatch
@@ -47,7 +47,7 @@ class Context:
         params.type_k = params.type_v = _KV_TYPES[settings.kv_type]
         # The default keeps full-length KV for sliding-window layers.
         params.swa_full = False
-        # One pool of cells: sequences share room, and copying a prefix is metadata only.
+        # One pool of cells for all sequences: copying a prefix changes metadata only.
         params.kv_unified = True
         params.no_perf = True
         self.handle = llama.llama_init_from_model(model.handle, params)
@@ -99,23 +99,23 @@ class Context:
 
     @property
     def room(self) -> int:
-        """How many more tokens the batch takes; one more than n_batch aborts the process."""
+        """How many more tokens fit the batch; llama.cpp aborts the process on more than n_batch."""
         return self.n_batch - int(self._batch.n_tokens)
 
     def add(self, tokens: list[int], position: int, sequence: int, *, want_logits: bool, n_rows: int = 1) -> int:
-        """Append consecutive tokens of one sequence; logits, if wanted, are those after the last ``n_rows`` of them.
+        """Append consecutive tokens of one sequence; logits, if wanted, are computed for the last ``n_rows`` of them.
 
-        More rows than ``n_outputs_max`` in one batch abort the process.
+        llama.cpp aborts the process on more than ``n_outputs_max`` rows in one batch.
 
         Returns:
-            The index in the batch of the first token with logits, which is what samplers take; of the last without.
+            The batch index of the first token with logits (samplers take it); of the last token without logits.
         """
         start: int = self._batch.n_tokens
         count = len(tokens)
         if count > self.n_batch - start:
             raise EngineError(f"A batch of {start + count} tokens exceeds n_batch {self.n_batch}.", cause="exit")
         end = start + count
-        if count == 1:  # the decode step's case, kept free of slices
+        if count == 1:  # the decode step: no slices
             self._tokens[start] = tokens[0]
             self._positions[start] = position
             self._sequences[start] = sequence
@@ -136,7 +136,7 @@ class Context:
 
         Raises:
             CacheFullError: no KV cells were free; the cache is as it was before the call.
-            EngineError: llama.cpp failed in a way that leaves the cache unusable.
+            EngineError: llama.cpp failed; the cache is unusable.
         """
         code = llama.llama_decode(self.handle, self._batch)
         if code == 1:
@@ -147,11 +147,11 @@ class Context:
     # -- the KV cache --------------------------------------------------------------------------------------------
 
     def drop(self, sequence: int, start: int = 0) -> bool:
-        """Remove a sequence's cells from position ``start`` on; False when the model cannot forget a tail."""
+        """Remove a sequence's cells from position ``start`` on; False when the model cannot remove a tail."""
         return bool(llama.llama_memory_seq_rm(self._memory, sequence, start, -1))
 
     def share(self, source: int, target: int, end: int) -> None:
-        """Let an empty sequence have the cells of another up to position ``end``; nothing is copied but the owner."""
+        """Share the cells of ``source`` up to position ``end`` with the empty sequence ``target``, without a copy."""
         llama.llama_memory_seq_cp(self._memory, source, target, 0, end)
 
     def set_threads(self, n_threads: int, n_threads_batch: int) -> None:

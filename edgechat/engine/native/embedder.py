@@ -1,6 +1,6 @@
-"""A llama.cpp context that makes vectors of texts instead of continuing them.
+"""A llama.cpp context that computes embedding vectors.
 
-Encoders (bert) and decoders (qwen3) both: ``llama_decode`` encodes where the model has no memory. Knows no requests.
+For encoders (bert) and decoders (qwen3) alike: ``llama_decode`` encodes where the model has no KV cache.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Embedder:
-    """Vectors of texts, pooled as the model's file says. Not thread-safe.
+    """Vectors of texts, with the pooling that the model's file names. Not thread-safe.
 
     Raises:
         EngineError: the context could not be created.
@@ -25,9 +25,9 @@ class Embedder:
 
     def __init__(self, model: Model, settings: LoadSettings) -> None:
         self._context = Context(model, settings, embeds=True)
-        # A bert has no position beyond those it was trained with; llama.cpp pads the context, and aborts on the others.
+        # A bert has no positions beyond its training context; llama.cpp pads the context, and aborts on such positions.
         self.longest = min(self._context.n_ctx, model.n_ctx_train)
-        """Tokens in one text, at most."""
+        """Maximum tokens of one text."""
         self._n_values: int = llama.llama_model_n_embd_out(model.handle)
 
     def close(self) -> None:
@@ -41,15 +41,15 @@ class Embedder:
     def vector(self, tokens: list[int]) -> list[float]:
         """The vector of one text of 1 to :attr:`longest` tokens.
 
-        One at a time, because kernels for attention differ in rounding by how many tokens they see: a text would get
-        another vector (cosine 0.9996 with a 135M llama) by what stands beside it. Eight short ones together would be
-        1.4 times as fast.
+        One text at a time, because the rounding of attention kernels depends on the number of tokens in a batch: a text
+        would get another vector beside other texts (cosine 0.9996 with a 135M llama). Eight short texts in one batch
+        would be 1.4 times as fast.
 
         Raises:
             EngineError: llama.cpp failed.
         """
         context = self._context
-        # In pieces only where the text is longer than a batch; the plan sees to it that its model can do so.
+        # Several batches only for a text longer than one; plans allow that only for models that can do it.
         for start in range(0, len(tokens), context.n_batch):
             piece = tokens[start : start + context.n_batch]
             context.clear()

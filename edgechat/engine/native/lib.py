@@ -1,8 +1,8 @@
 """Loads llama.cpp's low-level bindings, and nothing of llama-cpp-python's high-level package.
 
-``import llama_cpp`` runs a package initialiser that pulls in chat formats, numpy and jinja2 (0.5-0.75 s here, three
-times that on a Pi). The low-level module alone takes 0.08 s, so the package is registered as an empty shell first.
-This must run in the engine process only: a bad model file may take the whole process down with it.
+``import llama_cpp`` also imports chat formats, numpy and jinja2 (0.5-0.75 s on a PC, three times that on a Pi). The
+low-level module alone takes 0.08 s, so the package is first replaced by an empty module. Imported in the engine process
+and its children only, because a bad model file can end the process.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ def load() -> Any:
         spec = importlib.util.find_spec(PACKAGE)
         if spec is None or spec.submodule_search_locations is None:
             raise EngineError("llama-cpp-python is not installed.", cause="load", hint="Run scripts/setup.")
-        shell = ModuleType(PACKAGE)
-        shell.__path__ = list(spec.submodule_search_locations)
-        shell.__spec__ = spec
-        sys.modules[PACKAGE] = shell
+        empty = ModuleType(PACKAGE)
+        empty.__path__ = list(spec.submodule_search_locations)
+        empty.__spec__ = spec
+        sys.modules[PACKAGE] = empty
     try:
         return importlib.import_module(f"{PACKAGE}.llama_cpp")
     except (RuntimeError, OSError) as error:
@@ -44,19 +44,19 @@ def load() -> Any:
 
 
 llama: Any = load()
-"""The low-level API. Typed ``Any``: ctypes functions carry no types that a checker could use."""
+"""The low-level API; ``Any`` because ctypes functions have no static types."""
 
 _INFO, _CONTINUE = 2, 5  # enum ggml_log_level
 _level = _INFO
 
 
 def _write(level: int, text: bytes | None, _data: object) -> None:
-    global _level  # noqa: PLW0603 - llama.cpp's own notion: a continuation has the level of what it continues
+    global _level  # noqa: PLW0603 - a continuation has the level of the message before it
     _level = _level if level == _CONTINUE else level
     if _level >= _INFO and text:
         os.write(2, text)
 
 
 _write_reference = llama.llama_log_callback(_write)
-# Without a callback llama.cpp writes its debug lines too: 400 KB for one small model.
+# Without a callback llama.cpp also writes debug lines: 400 KB for one small model.
 llama.llama_log_set(_write_reference, None)

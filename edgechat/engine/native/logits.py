@@ -1,4 +1,4 @@
-"""A row of llama.cpp's logits as an array, in place; numpy is imported by who needs it first."""
+"""A row of llama.cpp's logits as a numpy array without a copy; numpy is imported at first use."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def row(context: Context, index: int, n_vocab: int) -> NDArray[np.float32]:
-    """The logits of a batch position, shape (n_vocab,), f32: llama.cpp's own memory, overwritten by the next decode."""
-    import numpy as np  # noqa: PLC0415 - 100 ms that plain answers need not pay
+    """The logits of a batch position, shape (n_vocab,), f32, in llama.cpp's memory: overwritten by the next decode."""
+    import numpy as np  # noqa: PLC0415 - 100 ms that plain answers do not pay
 
-    # The pointer moves with every decode, and the array must not outlive this step.
+    # The pointer changes with every decode; the array is valid for this step only.
     pointer = llama.llama_get_logits_ith(context.handle, index)
     view = memoryview(_type(n_vocab).from_address(ctypes.addressof(pointer.contents)))
     found: NDArray[np.float32] = np.frombuffer(view, dtype=np.float32)
@@ -33,7 +33,7 @@ def is_imported() -> bool:
 
 
 def prepare() -> None:
-    """Import numpy, while nobody waits; the plan has room for it."""
+    """Import numpy while the engine is idle; the plan includes its memory."""
     if not is_imported():
         import numpy as np  # noqa: F401, PLC0415
 

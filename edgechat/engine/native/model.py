@@ -1,7 +1,6 @@
-"""One loaded model file and its vocabulary.
+"""One loaded model file and its vocabulary: text to token ids and back.
 
-Knows nothing of chats, plans or memory budgets: it loads what :class:`LoadSettings` says and turns text into token
-ids and back. Token ids are plain ints; pieces are bytes, because one token may hold half a UTF-8 character.
+Token ids are ints; pieces are bytes, because a token may hold a part of a UTF-8 character.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ class Model:
     Args:
         path: a GGUF file.
         settings: how to load it.
-        on_progress: gets the share that is loaded; loading ends when it returns False.
+        on_progress: called with the loaded share, 0 to 1; loading stops when it returns False.
 
     Raises:
         EngineError: llama.cpp refused the file; the reason is in the engine's log.
@@ -48,7 +47,7 @@ class Model:
             def report(fraction: float, _data: object) -> bool:
                 return on_progress(fraction)
 
-            # Kept alive for the call: ctypes frees a callback that nobody references.
+            # Referenced during the call: ctypes frees a callback without references.
             callback = llama.llama_progress_callback(report)
             params.progress_callback = callback
         self.handle = llama.llama_model_load_from_file(str(path).encode(), params)
@@ -62,7 +61,7 @@ class Model:
             or llama.llama_model_is_hybrid(self.handle)
             or llama.llama_model_n_swa(self.handle) > 0
         )
-        """True when any tail of a sequence can be dropped from the KV cache without losing what came before."""
+        """True when the KV cache can drop any tail of a sequence and keep what came before."""
         self.has_encoder: bool = llama.llama_model_has_encoder(self.handle)
         self._pieces: dict[int, bytes] = {}
         self._buffer = ctypes.create_string_buffer(256)
@@ -76,26 +75,26 @@ class Model:
 
     @property
     def chat_template(self) -> str | None:
-        """The template the file carries, or None."""
+        """The file's chat template, or None."""
         text = llama.llama_model_chat_template(self.handle, None)
         return text.decode("utf-8", "replace") if text else None
 
     def header(self, key: str) -> str:
-        """A value of the file's header as text; ``""`` where it has none, or one of more than 255 bytes."""
+        """A value of the file's header as text; ``""`` where it is missing or longer than 255 bytes."""
         size = len(self._buffer)
         length = llama.llama_model_meta_val_str(self.handle, key.encode(), self._buffer, size)
         return self._buffer.value.decode("utf-8", "replace") if 0 <= length < size else ""
 
     def has_long_rope(self, n_ctx: int) -> bool:
-        """Whether a context is longer than the one that the header says the model was first trained with.
+        """Whether a context is longer than the header's original one, beyond which LongRoPE has other factors.
 
-        From there on LongRoPE has other factors. False where the header says nothing of it.
+        False where the header names none.
         """
         original = self.header(f"{self.header('general.architecture')}.rope.scaling.original_context_length")
         return original.isdecimal() and n_ctx > int(original)
 
     def text_of(self, token: int) -> str:
-        """The vocabulary's own name of a token; ``""`` for an absent one (-1)."""
+        """The vocabulary's text of a token; ``""`` for a missing one (-1)."""
         if token < 0:
             return ""
         text = llama.llama_vocab_get_text(self.vocab, token)
@@ -121,11 +120,11 @@ class Model:
 
         Args:
             text: any Unicode text.
-            add_special: let the vocabulary add BOS (and EOS) as the model was trained.
-            parse_special: let strings such as ``<|im_start|>`` become control tokens. Never for users' text.
+            add_special: add BOS (and EOS) as the vocabulary prescribes.
+            parse_special: turn strings such as ``<|im_start|>`` into control tokens. Never for users' text.
 
         Raises:
-            EngineError: the text is longer than llama.cpp can count.
+            EngineError: the text is too long for llama.cpp.
         """
         raw = text.encode("utf-8", "replace")
         size = len(raw) + 8
@@ -140,29 +139,29 @@ class Model:
         return tokens[:count]
 
     def is_control(self, token: int) -> bool:
-        """True for tokens that steer the model instead of standing for text."""
+        """True for control tokens, which do not stand for text."""
         return bool(llama.llama_vocab_get_attr(self.vocab, token) & (_ATTR_CONTROL | _ATTR_UNKNOWN))
 
     def may_steer(self, token: int) -> bool:
-        """True for control tokens and for those added by hand, which no person's text may become; and for no token.
+        """True for control and user-defined tokens, which user text must not become, and for ids outside the vocabulary.
 
-        A number beyond the vocabulary, out of a damaged file, would end the process.
+        llama.cpp ends the process on an id outside the vocabulary, which a damaged file may contain.
         """
         return not 0 <= token < self.n_vocab or self.is_control(token) or self.is_user_defined(token)
 
     def is_user_defined(self, token: int) -> bool:
-        """True for tokens added to the vocabulary by hand, which text may spell."""
+        """True for tokens that were added to the vocabulary by hand and that text may contain."""
         return bool(llama.llama_vocab_get_attr(self.vocab, token) & _ATTR_USER_DEFINED)
 
     def is_eog(self, token: int) -> bool:
-        """True for every token that ends a generation, not only EOS."""
+        """True for every token that ends an answer, not only EOS."""
         known = self._eog.get(token)
         if known is None:
             known = self._eog[token] = bool(llama.llama_vocab_is_eog(self.vocab, token))
         return known
 
     def piece(self, token: int, *, special: bool = False) -> bytes:
-        """The bytes that a token stands for; control tokens are empty unless ``special``."""
+        """The bytes of a token; empty for control tokens unless ``special``."""
         if special:
             return self._read_piece(token, special=True)
         known = self._pieces.get(token)
@@ -178,7 +177,7 @@ class Model:
         return self._buffer.raw[: max(length, 0)]
 
     def spell_out(self, text: str) -> None:
-        """Let :meth:`piece` spell a control token from now on, if ``text`` is one."""
+        """Make :meth:`piece` return the text of a control token from now on, if ``text`` is one."""
         tokens = self.tokenize(text, add_special=False, parse_special=True)
         if len(tokens) == 1 and self.is_control(tokens[0]):
             self._pieces[tokens[0]] = text.encode()

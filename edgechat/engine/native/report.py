@@ -1,8 +1,7 @@
 """llama.cpp's report on itself, as one JSON object: ``python -m edgechat.engine.native.report``.
 
-Always a process of its own, for the library may be missing, built for another processor, or end the process while it
-looks for a GPU. It states what is built in and judges nothing; what comes out is read by
-``engine/selection/build_info.py``.
+Runs in a process of its own, because the library may be missing, built for another processor, or end the process while
+it looks for a GPU. ``engine/selection/build_info.py`` starts it and reads its output.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ def report(llama: Any) -> dict[str, Any]:
     """What the library says: system info, backends, devices (bytes) and supported features.
 
     Args:
-        llama: the low-level module. Its library handle also reaches ggml's functions, which it has no bindings for.
+        llama: the low-level module; its library handle also finds ggml's functions, for which it has no bindings.
     """
     ggml = llama._lib
     return {

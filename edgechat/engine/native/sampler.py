@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from edgechat.sampling import Sampling
 
 PENALTY_LAST_N = 64
-"""Tokens that the repetition penalty looks back on; llama.cpp's own default."""
+"""Tokens that the repetition penalty considers; llama.cpp's default."""
 
 
 class Sampler:
-    """Penalties, top-k, top-p, min-p, temperature, seed: the order that llama.cpp's own tools use.
+    """Penalties, top-k, top-p, min-p, temperature, seed, in the order of llama.cpp's tools; temperature 0 is greedy.
 
-    A temperature of 0 is greedy decoding. Must be closed: the chain lives outside Python's heap.
+    Must be closed, since Python does not free the chain.
     """
 
     def __init__(self, model: Model, sampling: Sampling, seed: int) -> None:
@@ -31,7 +31,7 @@ class Sampler:
         self._n_vocab = model.n_vocab
         self._penalizes = sampling.repeat_penalty != 1.0
         self.is_argmax = sampling.temperature <= 0 and not self._penalizes
-        """True when :meth:`sample` takes the token of the largest logit, whatever came before."""
+        """True when :meth:`sample` returns the token with the largest logit, whatever came before."""
 
         def add(part: object) -> None:
             llama.llama_sampler_chain_add(self._chain, part)
@@ -50,16 +50,16 @@ class Sampler:
         add(llama.llama_sampler_init_temp(sampling.temperature))
         add(llama.llama_sampler_init_dist(seed & 0xFFFFFFFF))
 
-    def remember(self, tokens: Sequence[int]) -> None:
-        """Show the penalty what stands before the answer (prompt, or the tokens of a resumed answer)."""
+    def accept(self, tokens: Sequence[int]) -> None:
+        """Give the penalty the tokens before the answer (the prompt, or a resumed answer's tokens)."""
         if self._penalizes:
             for token in tokens[-PENALTY_LAST_N:]:
                 llama.llama_sampler_accept(self._chain, token)
 
     def sample(self, context: Context, index: int) -> int:
-        """Choose the token after batch position ``index`` and remember it."""
+        """Choose the token after batch position ``index``; the penalty counts it from then on."""
         if self.is_argmax and logits.is_imported():
-            # llama.cpp first writes out a list of candidates, 12 bytes for each token of the vocabulary.
+            # Faster than llama.cpp, which first writes 12 bytes for each token of the vocabulary.
             return int(logits.row(context, index, self._n_vocab).argmax())
         token: int = llama.llama_sampler_sample(self._chain, context.handle, index)
         return token

@@ -1,7 +1,7 @@
-"""KV cells of one sequence to and from a file or plain memory, by llama.cpp's own format.
+"""Copies the KV cells of one sequence to and from a file or memory, in llama.cpp's format.
 
-llama.cpp checks layout and types of such a file, not the weights, so whoever calls must know that it belongs to this
-very model. It holds no logits: at least one token must be decoded after a restore.
+llama.cpp checks layout and types of such a file but not the weights: the caller makes sure that it belongs to the same
+model. It holds no logits: at least one token must be decoded after a restore.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MAGIC = 0x67677371
 
 
 def tokens_of(file: Path) -> tuple[int, ...]:
-    """The tokens whose cells a file holds, by its head alone; none when there is no such file, or it is another."""
+    """The tokens whose cells a file holds, read from its header; empty when it does not exist or is no such file."""
     try:
         with file.open("rb") as content:
             magic, _, count = struct.unpack("=3I", content.read(12))
@@ -56,10 +56,10 @@ def size_of(context: Context, sequence: int) -> int:
 
 
 def copy_out(context: Context, sequence: int) -> bytearray | None:
-    """What the cells of a sequence hold; None when llama.cpp could not say.
+    """The content of a sequence's cells; None when llama.cpp failed.
 
     Raises:
-        MemoryError: there is no memory for it.
+        MemoryError: there is not enough memory.
     """
     size = size_of(context, sequence)
     if not size:
@@ -70,6 +70,6 @@ def copy_out(context: Context, sequence: int) -> bytearray | None:
 
 
 def copy_in(context: Context, sequence: int, data: bytearray) -> bool:
-    """Put what :func:`copy_out` returned into an empty sequence of its context; False when llama.cpp refused it."""
+    """Restore what :func:`copy_out` returned into an empty sequence; False when llama.cpp refused it."""
     source = (ctypes.c_uint8 * len(data)).from_buffer(data)
     return bool(llama.llama_state_seq_set_data_ext(context.handle, source, len(data), sequence, 0) == len(data))

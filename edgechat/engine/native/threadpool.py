@@ -1,8 +1,8 @@
-"""ggml's thread pool, kept for the life of a context.
+"""ggml's thread pool, kept as long as a context.
 
-Without one, llama.cpp makes and frees its threads for every single graph, that is for every token: 0.98 of the speed on
-a quiet machine and 0.1-0.5 on a busy one (SmolLM2-135M, 2 threads, x86-64). llama-cpp-python binds none of this, so
-the few symbols are looked up beside its library.
+Without one, llama.cpp creates and ends its threads for every graph, that is for every token: 0.98 of the speed on a
+quiet machine and 0.1-0.5 on a busy one (SmolLM2-135M, 2 threads, x86-64). llama-cpp-python has no bindings for it, so
+the symbols are looked up in the libraries beside it.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ def _library(name: str) -> ctypes.CDLL:
 
 
 class ThreadPool:
-    """Up to ``n_threads`` threads; a step may use fewer.
+    """A pool of ``n_threads`` threads; a step may use fewer.
 
     Args:
         context: handle of a llama.cpp context, which uses the pool until :meth:`close`.
-        n_threads: threads at most, the calling one included.
+        n_threads: number of threads, the calling one included.
     """
 
     def __init__(self, context: object, n_threads: int) -> None:
@@ -58,7 +58,7 @@ class ThreadPool:
         self._library.llama_attach_threadpool.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
         self._library.llama_detach_threadpool.argtypes = (ctypes.c_void_p,)
         params = base.ggml_threadpool_params_default(n_threads)
-        # Between two steps the threads sleep instead of spinning: as fast when quiet, and kinder to everybody else.
+        # Threads sleep between two steps instead of spinning: as fast on a quiet machine, and no load for others.
         params.poll = 0
         self._free = cpu.ggml_threadpool_free
         self._pool = cpu.ggml_threadpool_new(ctypes.byref(params))

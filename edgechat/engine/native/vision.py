@@ -1,9 +1,9 @@
-"""Sight: llama.cpp's image encoder (mtmd), which turns a picture into cells of the KV cache.
+"""Image input: llama.cpp's image encoder (mtmd), which turns a picture into cells of the KV cache.
 
-A picture becomes some text tokens around one or more views. A view fills ``n_cells`` cells and moves the text behind
-it by ``n_positions`` (they differ where the model gives image rows and columns positions of their own, M-RoPE). In a
-prompt it stands as that many negative ids, made from the picture's bytes: so the same picture is the same prefix.
-Encoding runs to its end once begun.
+A picture becomes text tokens around one or more views. A view fills ``n_cells`` cells and advances the position by
+``n_positions`` (the two differ where image rows and columns have positions of their own, M-RoPE). In a prompt a view is
+represented by ``n_positions`` negative ids, a hash of the picture's bytes, so that the same picture is the same prefix.
+Encoding cannot be interrupted.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ class View:
     n_cells: int
     n_positions: int
     owner: object = field(repr=False)
-    """Keeps the chunk's memory as long as anybody holds the view."""
+    """Keeps the chunk's memory alive."""
 
     @property
     def beyond(self) -> int:
-        """Cells that it fills beyond its positions."""
+        """Cells beyond its number of positions."""
         return self.n_cells - self.n_positions
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An image in the prompt: token ids, those of views negative, and each view under its first id."""
+    """An image in a prompt: token ids (negative for views), and each view by its first id."""
 
     tokens: tuple[int, ...]
     views: dict[int, View]
 
 
 class _Chunks:
-    """llama.cpp's list of chunks, freed with the last view of it."""
+    """llama.cpp's list of chunks, freed with its last view."""
 
     def __init__(self, mtmd: Any) -> None:
         self.handle = mtmd.mtmd_input_chunks_init()
@@ -75,10 +75,10 @@ class Vision:
         params.use_gpu = use_gpu
         params.print_timings = False
         params.n_threads = n_threads
-        params.warmup = False  # a whole encoding, which nobody asked for
+        params.warmup = False  # would encode a whole image
         self.handle = mtmd.mtmd_init_from_file(str(projector).encode(), model.handle, params)
         if not self.handle:
-            # mtmd says why in the log alone; a width that differs is the only mistake that a person can make.
+            # mtmd writes the reason to the log only; the usual one is a projector of another model.
             raise InvalidInputError(
                 f"{projector.name} cannot be used with this model.",
                 hint="Add the projector (mmproj) that was published with it; `edgechat logs` says what is wrong.",
@@ -94,8 +94,8 @@ class Vision:
             self._mtmd.mtmd_free(self.handle)
             self.handle = None
 
-    def look(self, data: bytes) -> Picture:
-        """Decode and cut up an image; nothing is encoded yet.
+    def prepare(self, data: bytes) -> Picture:
+        """Decode an image and split it into views; nothing is encoded yet.
 
         Raises:
             InvalidInputError: it cannot be decoded.
@@ -132,14 +132,14 @@ class Vision:
             views[ids[0]] = View(chunk, int(mtmd.mtmd_input_chunk_get_n_tokens(chunk)), n_positions, chunks)
             tokens += ids
         if not views:
-            raise InvalidInputError("The model's projector makes nothing of this image.")
+            raise InvalidInputError("The model's projector finds nothing to encode in this image.")
         return Picture(tuple(tokens), views)
 
     def check(self, view: View, context: Context) -> None:
         """Refuse a view that llama.cpp would abort on.
 
         Raises:
-            InvalidInputError: the model looks at all of it at once, and the context's ubatch is smaller.
+            InvalidInputError: the model needs the whole view in one ubatch, and the context's is smaller.
         """
         n_ubatch = llama.llama_n_ubatch(context.handle)
         if self._mtmd.mtmd_decode_use_non_causal(self.handle, view.chunk) and view.n_cells > n_ubatch:
@@ -148,12 +148,12 @@ class Vision:
                 hint="Free memory, so that the plan has room for a larger ubatch.",
             )
 
-    def read(self, view: View, context: Context, position: int, sequence: int) -> None:
-        """Encode a view and put it into the cache at ``position``; the batch's logits are gone afterwards.
+    def decode(self, view: View, context: Context, position: int, sequence: int) -> None:
+        """Encode a view and store it in the cache at ``position``; the batch's logits are lost.
 
         Raises:
-            CacheFullError: no KV cells were free, or the encoder failed: llama.cpp gives both the same code. Some of
-                the view's cells may be filled.
+            CacheFullError: no KV cells were free, or the encoder failed (llama.cpp returns the same code for both).
+                Some of the view's cells may be filled.
             EngineError: the model could not read it.
         """
         end = llama.llama_pos()
@@ -174,7 +174,7 @@ class Vision:
 
 
 def _ids(digest: bytes, index: int, count: int) -> list[int]:
-    """Negative ids that no other picture's view has: 31 bits of a hash each."""
+    """Negative ids that identify a picture's view: 31 bits of a hash each."""
     stream = hashlib.shake_256(digest + index.to_bytes(4, "big")).digest(4 * count)
     return [-1 - (int.from_bytes(stream[i : i + 4], "big") >> 1) for i in range(0, len(stream), 4)]
 
@@ -182,7 +182,7 @@ def _ids(digest: bytes, index: int, count: int) -> list[int]:
 def _library() -> Any:
     try:
         return importlib.import_module(f"{PACKAGE}.mtmd_cpp")
-    except (OSError, RuntimeError) as error:  # llama-cpp-python's loader: the library is not there, or does not load
+    except (OSError, RuntimeError) as error:  # raised by llama-cpp-python's loader
         raise EngineError(
             "llama.cpp is built here without image input.",
             cause="load",

@@ -1,9 +1,8 @@
-"""What of a conversation is read when all of it no longer fits: whole messages go, the oldest first, and seldom.
+"""Trims a conversation that no longer fits the context: whole messages are left out, the oldest first.
 
-The system message and the newest question always stay. What goes is chosen so that a quarter of the context is free
-afterwards: everything that stays has moved and is computed again, which must not happen at each turn. So the same point
-is kept for the turns that follow, which find the same beginning in the cache. Counts what it is told to count with: the
-rendered template's own tokens. Knows no model.
+The system message and the newest question always stay. Messages are left out until a quarter of the context is free:
+the rest changes its position and must be computed again, which should happen rarely. Later turns keep the same cut, so
+that they find the same prefix in the KV cache. The caller provides the function that counts tokens.
 """
 
 from __future__ import annotations
@@ -21,15 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 MARK = "[Summary of the earlier conversation, which is no longer read word for word:]"
-"""Stands before a summary, for the model and for whoever reads what was sent."""
+"""The line before a summary, for the model and for people who read the prompt."""
 
 _SPACES = "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
     map(chr, range(0x2000, 0x200B))
 )
-"""What :meth:`str.strip` takes away."""
+"""The characters that :meth:`str.strip` removes."""
 
 _REMEMBERED = 64
-"""Conversations whose point of trimming is known; the least recently asked goes."""
+"""Conversations whose cut is remembered; the least recently used one is forgotten."""
 
 
 class Sized(Protocol):
@@ -37,7 +36,7 @@ class Sized(Protocol):
 
     @property
     def n_cells(self) -> int:
-        """What of the context it takes."""
+        """KV cells that it needs."""
 
 
 Built = TypeVar("Built", bound=Sized)
@@ -45,23 +44,23 @@ Built = TypeVar("Built", bound=Sized)
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Where reading begins."""
+    """Which messages are left out, and what replaces them."""
 
     dropped: int = 0
-    """Messages behind the system message that are left out."""
+    """Number of messages after the system message that are left out."""
     summary: str = ""
-    """What the model wrote in their place."""
+    """A summary by the model that replaces them, or ``""``."""
 
 
 def longest_prompt(n_ctx: int, max_tokens: int | None) -> int:
-    """Tokens that a conversation may have before it is trimmed: its answer needs room too, a quarter at most."""
+    """Tokens that a conversation may have before it is trimmed: the answer gets at most a quarter of the context."""
     return n_ctx - min(max_tokens or DEFAULT_MAX_TOKENS, n_ctx // 4)
 
 
 def least_tokens(messages: Sequence[Message], longest_piece: int) -> int:
-    """Tokens that a conversation comes to at least; counting its characters takes no time beside tokenizing them.
+    """A lower bound of a conversation's tokens; counting characters is much faster than tokenizing them.
 
-    Templates and tokenizers may leave white space out, and templates what an assistant thought: neither is counted.
+    White space and the assistant's messages are not counted, since templates and tokenizers may drop them.
 
     Args:
         messages: the conversation.
@@ -73,7 +72,7 @@ def least_tokens(messages: Sequence[Message], longest_piece: int) -> int:
 
 
 def apply(messages: Sequence[Message], cut: Cut) -> tuple[Message, ...]:
-    """What is read: the system message, and what is behind the cut, with the summary before its first message."""
+    """The messages to read: the system message and those after the cut, with the summary in the first of them."""
     system, body = split(messages)
     kept = list(body[cut.dropped :])
     if cut.summary and kept:
@@ -82,12 +81,12 @@ def apply(messages: Sequence[Message], cut: Cut) -> tuple[Message, ...]:
 
 
 def with_summary(summary: str, text: str) -> str:
-    """A message with a marked summary before it. No message of its own: templates want roles by turns."""
+    """A message's text with the summary before it (not a message of its own: templates want alternating roles)."""
     return f"{MARK}\n{summary}\n\n{text}" if summary else text
 
 
 def split(messages: Sequence[Message]) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
-    """The system messages at the front, and the rest."""
+    """The system messages at the beginning, and the rest."""
     first = next((i for i, each in enumerate(messages) if each.role != "system"), len(messages))
     return tuple(messages[:first]), tuple(messages[first:])
 
@@ -101,20 +100,20 @@ def choose(
     known: Cut = Cut(),
     summary: str = "",
 ) -> Cut:
-    """Where reading begins: at ``known`` if that fits, else as early as leaves a quarter of the context free.
+    """The cut to use: ``known`` if that fits, else the smallest one that leaves a quarter of the context free.
 
     Args:
         messages: the whole conversation.
-        count: exact tokens of the prompt behind a cut.
+        count: exact number of the prompt's tokens with a cut.
         n_ctx: tokens of the context.
         max_tokens: longest answer.
-        known: where the turns before began.
-        summary: stands for what goes, if something must go.
+        known: the cut of the turns before.
+        summary: replaces the messages of a new cut.
     """
     limit = longest_prompt(n_ctx, max_tokens)
     if count(known) <= limit:
         return known
-    # A conversation begins with a question; templates refuse others.
+    # The first message after a cut must be the user's: templates refuse others.
     points = [Cut(i, summary) for i, each in enumerate(split(messages)[1]) if each.role == "user" and i > known.dropped]
     if not points:
         return known
@@ -126,7 +125,7 @@ def choose(
 
 
 class ContextWindow:
-    """Fits requests into one context, and remembers where each conversation was cut.
+    """Fits requests into one context, and remembers the cut of each conversation.
 
     Args:
         n_ctx: tokens of the context.
@@ -137,14 +136,14 @@ class ContextWindow:
         self._known: OrderedDict[bytes, Cut] = OrderedDict()
 
     def fit(self, request: Request, build: Callable[[Request], Built]) -> tuple[Built, Trimmed | None]:
-        """The prompt of as much of a request as fits by its policy, and what was left out of it.
+        """The prompt of a request, trimmed by its ``overflow`` policy, and what was left out.
 
         Args:
             request: with all its messages.
             build: renders and tokenizes.
 
         Raises:
-            ContextOverflowError: messages must go, and the request wants to be told first (``dropped`` says how many).
+            ContextOverflowError: messages must be left out and need a summary first (``dropped`` says how many).
             EdgechatError: as ``build`` does.
         """
         if request.overflow == "refuse":
@@ -158,7 +157,7 @@ class ContextWindow:
 
         known = self._recall(request.messages)
         if request.summary and not known.summary:
-            # The request that asked for the summary was trimmed too, perhaps, and its cut is that of no conversation.
+            # The request for the summary may have been trimmed itself; its cut does not count.
             known = Cut()
         cut = choose(
             request.messages,
@@ -179,8 +178,8 @@ class ContextWindow:
 
     def _recall(self, messages: Sequence[Message]) -> Cut:
         found, size = Cut(), len(split(messages)[1])
-        for key in _beginnings(messages):
-            # A conversation that was taken back to the very point of a cut would keep nothing.
+        for key in _prefix_digests(messages):
+            # A conversation that was shortened to the point of a cut would keep nothing.
             if (cut := self._known.get(key)) is not None and cut.dropped < size:
                 found = cut
         return found
@@ -188,15 +187,15 @@ class ContextWindow:
     def _remember(self, messages: Sequence[Message], cut: Cut) -> None:
         if not cut.dropped:
             return
-        key = next(key for i, key in enumerate(_beginnings(messages), 1) if i == cut.dropped)
+        key = next(key for i, key in enumerate(_prefix_digests(messages), 1) if i == cut.dropped)
         self._known[key] = cut
         self._known.move_to_end(key)
         while len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
 
 
-def _beginnings(messages: Sequence[Message]) -> Iterator[bytes]:
-    """What tells the conversation's first message apart, its first two, and so on."""
+def _prefix_digests(messages: Sequence[Message]) -> Iterator[bytes]:
+    """Hashes of the conversation's first message, its first two, and so on."""
     system, body = split(messages)
     digest = hashlib.sha256(repr(system).encode("utf-8", "surrogatepass"))
     for message in body:

@@ -1,4 +1,4 @@
-"""Errors across the wire: an error raised in the engine is raised again, same class, in the client."""
+"""Errors as frames: an error of the engine is raised again in the client, with the same class."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from edgechat.errors import EdgechatError
 
 
 def error_frame(error: EdgechatError, request_id: int) -> dict[str, Any]:
-    """The frame that carries an error of one request."""
+    """The frame for an error of one request."""
     data = {k: v for k, v in vars(error).items() if k not in {"message", "hint"} and isinstance(v, (str, int))}
     return {
         "type": "error",
         "id": request_id,
-        # A class that exists only in the engine travels as the nearest one that clients know.
+        # A class that exists only in the engine is sent as its nearest base class in edgechat.errors.
         "kind": next(each.__name__ for each in type(error).__mro__ if hasattr(errors, each.__name__)),
         "message": error.message,
         "hint": error.hint,
@@ -23,11 +23,11 @@ def error_frame(error: EdgechatError, request_id: int) -> dict[str, Any]:
 
 
 def to_error(frame: dict[str, Any]) -> EdgechatError:
-    """The error in such a frame."""
+    """The error in a frame of :func:`error_frame`."""
     kind = getattr(errors, str(frame.get("kind")), EdgechatError)
     if not (isinstance(kind, type) and issubclass(kind, EdgechatError)):
         kind = EdgechatError
-    # Built without the class's own constructor, which may word the message itself.
+    # Without the class's own constructor, which may build another message.
     error: EdgechatError = kind.__new__(kind)
     EdgechatError.__init__(error, str(frame.get("message", "")), hint=str(frame.get("hint", "")))
     data = frame.get("data")

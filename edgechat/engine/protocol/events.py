@@ -1,8 +1,8 @@
-"""What an answer in the making tells its reader, in order. Plain data; the client makes these from frames.
+"""The events of an answer, as plain data; the client makes them from frames.
 
-``Loading* Trimmed? Queued* Started Prefill* Text* Done`` is the normal order, with ``Embedded*`` in place of text where
-vectors were asked for. ``Recovered`` may stand anywhere after the engine died and came back. Text is already free of
-control characters.
+The normal order is ``Loading* Trimmed? Queued* Started Prefill* Text* Done``, with ``Embedded*`` in place of text for
+embedding requests. ``Recovered`` may come anywhere, after the engine died and was restarted. The client has removed
+control characters from texts.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from edgechat.errors import EngineProtocolError
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """The request waits, for the reason given."""
+    """The request waits for the given reason."""
 
     reason: str
 
@@ -41,13 +41,13 @@ class Started:
     is_starter: bool
     stepped_down_from: str | None
     n_ctx_train: int = 0
-    """The largest context that the model was trained on; 0 where nobody said."""
+    """The largest context that the model was trained on; 0 where it is unknown."""
     stepped_down_why: str = ""
-    """What keeps the plan in ``stepped_down_from`` from being used, to begin a sentence with."""
+    """Why the plan in ``stepped_down_from`` is not used, as the beginning of a sentence."""
 
     @property
     def step_down(self) -> str:
-        """What a person is told when a smaller plan is used than this board could have; else ``""``."""
+        """The message for the user when a smaller plan is used than the best one; else ``""``."""
         if not self.stepped_down_from:
             return ""
         return f"{self.stepped_down_why or 'Memory is short'}: using a smaller plan than {self.stepped_down_from}."
@@ -55,19 +55,19 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Trimmed:
-    """Earlier messages of the conversation are not read by the model: with them it would not fit."""
+    """Earlier messages of the conversation were left out because it does not fit the context."""
 
     messages: int
-    """How many, the system message not counted."""
+    """How many, without the system message."""
     n_ctx: int
     summary: str
-    """What the model reads in their place; ``""`` where it reads nothing."""
+    """The summary that the model reads in their place, or ``""``."""
     is_new: bool
-    """False where the same ones were left out before."""
+    """False where the same messages were left out in an earlier turn."""
 
     @property
     def note(self) -> str:
-        """What a person is told."""
+        """The message for the user."""
         one = self.messages == 1
         told = f"{self.messages} earlier message{' is' if one else 's are'} no longer read by the model"
         why = f": the context holds {self.n_ctx} tokens."
@@ -84,7 +84,7 @@ class Prefill:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A piece of the answer, or of the thoughts before it."""
+    """A piece of the answer, or of the model's thoughts before it."""
 
     text: str
     tokens: tuple[int, ...]
@@ -93,17 +93,17 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """The vector of one text of a request, of length 1."""
+    """The vector of one text of a request, scaled to length 1."""
 
     index: int
-    """Which text, from 0. One that an engine's death interrupted may bring vectors again that were there."""
+    """Index of the text, from 0. After a restart of the engine, a vector may come a second time."""
     vector: str
     """Little-endian 32-bit floats in base64 (:mod:`edgechat.engine.protocol.vector`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """The engine died and was brought back; the answer goes on where it stopped."""
+    """The engine died and was restarted; the answer continues where it stopped."""
 
     cause: str
     note: str
@@ -111,12 +111,12 @@ class Recovered:
 
 @dataclass(frozen=True, slots=True)
 class Slowed:
-    """The engine holds back (level 1 to 3), or no longer does (0), so that the board need not slow itself."""
+    """The engine is throttled (level 1 to 3) or no longer (0); see :mod:`edgechat.engine.throttle.policy`."""
 
     level: int
     n_threads: int
     pause_s: float
-    """Seconds that whoever has many requests, and nobody waiting for them, lets pass between two."""
+    """Seconds that a batch should wait between two requests."""
     reason: str
 
 
@@ -152,7 +152,7 @@ _BY_TYPE: dict[str, type[Any]] = {
 
 
 def to_frame(event: Event, request_id: int) -> dict[str, Any]:
-    """The frame that carries an event of one request."""
+    """The frame for an event of one request."""
     kind = type(event)
     name = next(name for name, each in _BY_TYPE.items() if each is kind)
     return {"type": name, "id": request_id, **{field: getattr(event, field) for field in kind.__slots__}}
@@ -162,7 +162,7 @@ def from_frame(frame: dict[str, Any]) -> Event | None:
     """The event in a frame, or None when the frame is not an event.
 
     Raises:
-        EngineProtocolError: it is one, but a field is missing.
+        EngineProtocolError: the event lacks a field.
     """
     kind = _BY_TYPE.get(frame["type"])
     if kind is None:

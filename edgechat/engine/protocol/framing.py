@@ -1,8 +1,7 @@
-"""The wire between front ends and the engine: length-prefixed JSON frames over a Unix socket.
+"""Frames between front ends and the engine: length-prefixed JSON over a Unix socket.
 
-A frame is a 4-byte big-endian length and that many bytes of UTF-8 JSON, always an object. The first frame each way is
-``hello``; its shape never changes, so that any two versions can at least tell each other who they are. Knows nothing
-of models or answers.
+A frame is a 4-byte big-endian length and that many bytes of UTF-8 JSON, always an object. The first frame in each
+direction is ``hello``; its form never changes, so that any two versions can identify each other.
 
 Client to engine                                 Engine to client
 ``hello   {version, protocol, dialect, keeps}``   ``hello   {version, protocol, dialect, engine, pid}``
@@ -26,13 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PROTOCOL = 1
-"""Raised whenever a frame changes meaning; client and engine must agree on it exactly."""
+"""Incremented when a frame changes its meaning; client and engine must have the same number."""
 
 MAX_FRAME = 64 * 1024 * 1024
-"""Bytes. A longer frame is a broken or hostile peer; prompts beyond this cannot fit a context anyway."""
+"""Bytes. No prompt of this size fits a context; a longer frame comes from a broken or hostile peer."""
 
 FIRST_FRAME = 64 * 1024
-"""Bytes of a client's frame before both have said hello; none that is needed then is longer."""
+"""Bytes of a client's frame before the handshake."""
 
 _LENGTH = struct.Struct(">I")
 
@@ -54,16 +53,16 @@ def encode(frame: Frame) -> bytes:
 
 
 class Decoder:
-    """Turns a stream of bytes, cut anywhere, into frames.
+    """Splits a stream of bytes into frames.
 
     Args:
-        limit: bytes of the longest frame that is taken; may be changed between frames.
+        limit: largest accepted frame in bytes; may be changed between frames.
     """
 
     def __init__(self, limit: int = MAX_FRAME) -> None:
         self.limit = limit
         self.n_bytes = 0
-        """Of the frame that was yielded last."""
+        """Bytes of the frame that was yielded last."""
         self._buffer = bytearray()
 
     @property
@@ -72,10 +71,10 @@ class Decoder:
         return len(self._buffer)
 
     def feed(self, data: bytes) -> Iterator[Frame]:
-        """Yield every frame that is complete now.
+        """Add bytes and yield every frame that is complete.
 
         Raises:
-            EngineProtocolError: the bytes are not the protocol's.
+            EngineProtocolError: the bytes violate the protocol.
         """
         self._buffer += data
         while len(self._buffer) >= _LENGTH.size:

@@ -1,7 +1,7 @@
-"""Images on their way to a model that sees: what is accepted, told from the first bytes; plain standard library.
+"""Checks images before they reach a model: format and size from the header, with the standard library only.
 
-The engine's decoder is native code and takes sizes at their word, so a file is looked at here before it gets there.
-Knows nothing of models, and does not decode.
+The engine's image decoder is native code that trusts the sizes in the file, so they are checked here first. Nothing is
+decoded here.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_BYTES = 20_000_000
-"""Of one file; a camera's largest JPEG has about as many."""
+"""Of one file; a camera's largest JPEG is about as large."""
 MAX_PIXELS = 16_000_000
-"""A decoded pixel takes 3 bytes, but 16 on the way there: the decoder unpacks a 16-bit RGBA PNG to 8 bytes a pixel and
-converts it to another 8. That is 256 MB at this bound, which a board survives; a PNG of some kilobytes can claim it."""
+"""A decoded pixel takes 3 bytes, but 16 while decoding: the decoder unpacks a 16-bit RGBA PNG to 8 bytes a pixel and
+converts it to another 8. That is 256 MB at this limit; a PNG of some kilobytes can claim so many pixels."""
 
 _DATA_URL = "data:image/"
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -39,10 +39,10 @@ class ImageSize:
 
 
 def encode(data: bytes, name: str) -> str:
-    """An image file's bytes in the form that requests carry: base64.
+    """An image file's bytes in base64, as requests contain them.
 
     Raises:
-        InvalidInputError: it is not a PNG or JPEG file, damaged at the front, or too large.
+        InvalidInputError: it is not a PNG or JPEG file, its header is damaged, or it is too large.
     """
     check(data, name)
     return base64.b64encode(data).decode("ascii")
@@ -52,7 +52,7 @@ def read(path: Path) -> str:
     """The image in a file, for a request.
 
     Raises:
-        InvalidInputError: it cannot be read, or is no image that can be taken.
+        InvalidInputError: it cannot be read or is not accepted.
     """
     try:
         with path.open("rb") as file:
@@ -69,7 +69,7 @@ def from_data_url(url: str) -> str:
     """The image in a ``data:image/…;base64,…`` address, for a request.
 
     Raises:
-        InvalidInputError: it is another kind of address, or no image that can be taken.
+        InvalidInputError: it is another kind of address, or the image is not accepted.
     """
     head, comma, body = url.partition(",")
     if not (head.startswith(_DATA_URL) and head.endswith(";base64") and comma):
@@ -80,7 +80,7 @@ def from_data_url(url: str) -> str:
 
 
 def is_data_url(text: str) -> bool:
-    """True for an image that lies in its own address."""
+    """True for an address that contains the image."""
     return text.startswith(_DATA_URL)
 
 
@@ -97,10 +97,10 @@ def decode(encoded: str) -> bytes:
 
 
 def check(data: bytes, name: str) -> ImageSize:
-    """Look at an image's header.
+    """Check an image's header and return its size.
 
     Raises:
-        InvalidInputError: it is not PNG or JPEG, has no size, or is larger than what is decoded.
+        InvalidInputError: it is not PNG or JPEG, has no size, or is too large.
     """
     if len(data) > MAX_BYTES:
         raise InvalidInputError(f"{name} is larger than {MAX_BYTES // 1_000_000} MB.", hint="Make it smaller.")

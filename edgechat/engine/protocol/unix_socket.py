@@ -1,7 +1,7 @@
-"""The Unix socket where the engine is found.
+"""The engine's Unix socket: listening and connecting.
 
-Kernel addresses hold about 107 bytes; a longer path is reached through the open directory (``/proc/self/fd``), so that
-``EDGECHAT_HOME`` may lie anywhere.
+Socket addresses hold about 107 bytes; a longer path is reached through an open directory (``/proc/self/fd``), so that
+``EDGECHAT_HOME`` may be any directory.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _address(state: Path) -> Iterator[str]:
 
 
 def listen(state: Path) -> socket.socket:
-    """Bind and listen. The caller holds the engine's lock, so a socket that lies there is a dead engine's.
+    """Bind and listen. The caller holds the engine's lock, so an existing socket belongs to a dead engine.
 
     Raises:
         StateError: the socket cannot be made.
@@ -63,9 +63,9 @@ def listen(state: Path) -> socket.socket:
 
 
 def listen_shared(shared: Path | None) -> socket.socket | None:
-    """Bind and listen for this user's group too, where this user owns the directory that is meant for it; else None.
+    """Bind and listen for this user's group too, where this user owns the shared directory; else None.
 
-    Owning it is what makes a service: systemd gives it the directory, for its group to enter.
+    Only the service owns it: systemd creates the directory for the service's user and group.
     """
     try:
         if shared is None or shared.stat().st_uid != os.geteuid():
@@ -82,7 +82,7 @@ def listen_shared(shared: Path | None) -> socket.socket | None:
 
 
 def connect_shared(shared: Path | None) -> socket.socket | None:
-    """A connection to the machine's own engine; None when there is none, or it is not for this user."""
+    """A connection to the machine's own engine; None when there is none, or this user may not use it."""
     try:
         if shared is None or shared.stat().st_uid == os.geteuid() or not os.access(shared / NAME, os.W_OK):
             return None
@@ -92,7 +92,7 @@ def connect_shared(shared: Path | None) -> socket.socket | None:
 
 
 def connect(state: Path) -> socket.socket | None:
-    """A connection to the engine, or None when none is there."""
+    """A connection to the engine, or None when none runs."""
     client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with _address(state) as path:
@@ -117,14 +117,11 @@ def supervisor_pid(client: socket.socket) -> int | None:
     if not hasattr(socket, "SO_PEERCRED"):
         return None
     pid, _, _ = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    return pid or None  # 0: it lives in another container
+    return pid or None  # 0: the process is in another container
 
 
 def process_group(client: socket.socket) -> int | None:
-    """Process group of the engine behind a connection, whether or not it still answers; None where that is unknown.
-
-    Its supervisor leads a group of its own.
-    """
+    """Process group of the connected engine, which its supervisor leads; None where it is unknown."""
     pid = supervisor_pid(client)
     if pid is None:
         return None
@@ -136,5 +133,5 @@ def process_group(client: socket.socket) -> int | None:
 
 
 def remove(state: Path) -> None:
-    """Take the socket's name away."""
+    """Remove the socket's name."""
     (state / NAME).unlink(missing_ok=True)

@@ -1,6 +1,6 @@
-"""A text's vector as numbers and as it travels: 32-bit floats, little-endian, in base64. Pure; no numpy.
+"""Vectors of texts as numbers and in frames: 32-bit floats, little-endian, in base64. No numpy.
 
-That is also the form in which OpenAI's API hands vectors out when ``encoding_format`` is ``base64``.
+OpenAI's API returns vectors in the same form when ``encoding_format`` is ``base64``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def unit(values: Sequence[float]) -> array[float]:
-    """The vector of length 1 in the same direction; one of all zeros stays so.
+    """The vector of length 1 in the same direction; a vector of zeros is returned unchanged.
 
     Raises:
         AnswerError: a value is not a number.
@@ -30,7 +30,7 @@ def unit(values: Sequence[float]) -> array[float]:
 
 
 def pack(vector: array[float]) -> str:
-    """As it travels."""
+    """A vector in base64."""
     if sys.byteorder == "big":
         vector = array("f", vector)
         vector.byteswap()
@@ -46,10 +46,10 @@ def unpack(packed: str) -> array[float]:
 
 
 def shortened(packed: str, dimensions: int | None) -> str:
-    """The first ``dimensions`` values, at length 1 again. Only models trained for it keep their sense (Matryoshka).
+    """The first ``dimensions`` values, scaled to length 1. Only for models that were trained for it (Matryoshka).
 
     Raises:
-        InvalidInputError: the vector has not so many.
+        InvalidInputError: the vector has fewer.
     """
     if dimensions is None:
         return packed

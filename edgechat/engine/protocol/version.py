@@ -1,7 +1,7 @@
-"""Who speaks: the version, and one number over the names and types of all that crosses the wire.
+"""Identity in the handshake: the version, and a checksum of the names and types of all fields in frames.
 
-Two checkouts of one version may differ: an engine started before a `git pull` would refuse fields it has not heard of.
-Knows nothing of what the fields mean: where that alone changes, ``PROTOCOL`` is raised.
+The checksum distinguishes two checkouts of one version: an engine that was started before a `git pull` would refuse new
+fields. Where only the meaning of a field changes, ``PROTOCOL`` is incremented.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from edgechat.version import __version__
 
 
 def fingerprint(*kinds: type[Any]) -> str:
-    """A number in hexadecimal that changes when a dataclass is added or renamed, or one of its fields is."""
+    """A hexadecimal checksum that changes when a dataclass or one of its fields is added, renamed or retyped."""
     spoken = (f"{kind.__name__}.{field.name}:{field.type}" for kind in kinds for field in fields(kind))
     return f"{binascii.crc32(' '.join(spoken).encode()):08x}"
 
@@ -28,4 +28,4 @@ IDENTITY = {
     "protocol": PROTOCOL,
     "dialect": fingerprint(Request, Message, Sampling, Wish, *get_args(Event)),
 }
-"""Part of either side's ``hello``; they must agree on it exactly."""
+"""Part of each side's ``hello`` frame; both must be equal."""

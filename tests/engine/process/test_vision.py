@@ -92,14 +92,14 @@ def test_several_pictures_beside_running_answers_change_nothing_in_them(cli, pat
 
 FULL = """
 import edgechat.engine.native.vision as vision
-read, times = vision.Vision.read, {times}
+read, times = vision.Vision.decode, {times}
 def fail(*arguments):
     global times
     times -= 1
     if times >= 0:
         raise vision.CacheFullError
     read(*arguments)
-vision.Vision.read = fail
+vision.Vision.decode = fail
 """
 
 

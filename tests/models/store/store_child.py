@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgechat.locks import hold
+from edgechat.locks import lock_model
 from edgechat.models.bundle.export import export
 from edgechat.models.bundle.import_bundle import take
 from edgechat.models.bundle.signing import publisher
@@ -75,7 +75,7 @@ def main(home: str, spec: str, action: str, *arguments: str) -> None:
     elif action == "import":
         take(store, Path(arguments[0]))
     elif action == "load":
-        with hold(find(paths, arguments[0]).path):
+        with lock_model(find(paths, arguments[0]).path):
             say("loaded")
             time.sleep(60)
     else:

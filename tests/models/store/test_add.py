@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgechat.errors import InvalidInputError, InvalidModelFileError, LicenceNotAcceptedError, ModelNotFoundError
-from edgechat.locks import hold
+from edgechat.locks import lock_model
 from edgechat.models.catalog.licences import Acceptance, accept, acceptances, require_accepted
 from edgechat.models.store.add import Identity, add
 from edgechat.models.store.found import found
@@ -172,7 +172,7 @@ class TestVerify:
     def test_a_loaded_model_is_reported_and_left_in_place(self, store: Store, tmp_path: Path) -> None:
         model = add(store, random_gguf(tmp_path / "0.gguf", SIZE))
         self.damage(model.path)
-        with hold(model.path):
+        with lock_model(model.path):
             (verdict,) = verify(store, name="tiny")
             assert "edgechat stop" in verdict.action
             assert model.path.exists()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgechat.errors import ModelNotFoundError, StateError, UsageError
-from edgechat.locks import hold, try_lock
+from edgechat.locks import lock_model, try_lock
 from edgechat.models.catalog.names import parse_reference
 from edgechat.models.download.pull import order_from_hub, pull
 from edgechat.models.store.add import add
@@ -63,7 +63,7 @@ class TestVersions:
 
     def test_a_loaded_old_version_stays_until_it_is_let_go(self, store: Store, tmp_path: Path) -> None:
         first = add(store, random_gguf(tmp_path / "0.gguf", SIZE, seed=0))
-        with hold(first.path):
+        with lock_model(first.path):
             for seed in (1, 2, 3):
                 add(store, random_gguf(tmp_path / f"{seed}.gguf", SIZE, seed=seed))
             assert sha256(first.path) == first.sha256
@@ -124,7 +124,7 @@ class TestWhoMayChangeWhat:
         held = try_lock(model.path.parent / "lock")
         assert held is not None
         with held, pytest.raises(ModelNotFoundError, match="has been removed"):
-            hold(model.path)
+            lock_model(model.path)
 
     def test_a_lock_file_that_a_dead_process_left_stops_nobody(
         self, store: Store, tmp_path: Path, paths: Paths
@@ -249,8 +249,8 @@ class TestStarter:
         add(store, random_gguf(tmp_path / "0.gguf", SIZE))
         script = (
             "import sys; from edgechat.paths import Paths; from edgechat.models.store.installed import find, read_pin\n"
-            "from edgechat.locks import hold\n"
-            "p = Paths.from_env(); hold(find(p, 'tiny').path); read_pin(p)\n"
+            "from edgechat.locks import lock_model\n"
+            "p = Paths.from_env(); lock_model(find(p, 'tiny').path); read_pin(p)\n"
             "print(*sorted({m.partition('.')[0] for m in sys.modules} & {'pydantic', 'huggingface_hub', 'httpx2', "
             "'rich', 'numpy', 'click', 'importlib.metadata', 'tempfile', 'ssl', 'asyncio'}))"
         )
