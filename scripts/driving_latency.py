@@ -25,7 +25,7 @@ from typing import Any
 
 from edgechat.tasks.contract import Context
 from edgechat.tasks.registry import load
-from edgechat.tasks.runner import Performance
+from edgechat.tasks.runner import TaskRun
 
 SCENE = {"lane_center_offset_m": 0.2, "weather": "rain", "time_of_day": "night", "language": "en"}
 ENDLESS = ("ask", "What is the capital of France?", "--temp", "0", "-n", "3500")
@@ -73,7 +73,7 @@ def in_process(count: int) -> tuple[list[float], list[float]]:
     gc.collect()
     for number, line in enumerate(lines):
         began, spent = time.perf_counter(), time.thread_time()
-        run: Performance[Any, Any] = Performance(task, json.loads(line), record_id=number, context=Context(live=True))
+        run: TaskRun[Any, Any] = TaskRun(task, json.loads(line), record_id=number, context=Context(live=True))
         json.dumps(run.result().to_json(), ensure_ascii=False)
         wall.append(time.perf_counter() - began)
         cpu.append(time.thread_time() - spent)

@@ -34,10 +34,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from batch_drill import drill_batch, drill_memory
 from task_records import FORMS, INJECTIONS, MAKERS, document
 
-from edgechat.tasks.batch.document import Unit
+from edgechat.tasks.batch.document import TextUnit
 from edgechat.tasks.batch.journal import SUFFIX
 from edgechat.tasks.registry import load
-from edgechat.tasks.runner import perform
+from edgechat.tasks.runner import run_task
 from edgechat.tasks.translate.formats import pieces
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def faults_of(task: str, record: dict[str, Any], done: dict[str, Any], schema: D
         if done["status"] == "ok" and not result["complete"]:
             found.append("ok but not complete")
     if task == "driving":
-        rules = perform(load(task), record, generator=None).result or {}
+        rules = run_task(load(task), record, generator=None).result or {}
         skip = {*WORDS[task], "countermeasures"}
         found += [f"number {name}" for name in rules if name not in skip and rules[name] != result[name]]
         codes = [[item["code"] for item in each["countermeasures"]] for each in (rules, result)]
@@ -236,13 +236,13 @@ def journalled(out: Path, *arguments: str) -> dict[int, dict[str, Any]]:
     return {line["n"]: line["entry"] for line in lines}
 
 
-def document_faults(before: str, after: str, form: str) -> tuple[list[str], list[tuple[Unit, str]]]:
+def document_faults(before: str, after: str, form: str) -> tuple[list[str], list[tuple[TextUnit, str]]]:
     """What changed outside the translated places, and each place with what stands there now."""
-    pairs: list[tuple[Unit, str]] = []
+    pairs: list[tuple[TextUnit, str]] = []
     at = start = 0
-    pending: Unit | None = None
+    pending: TextUnit | None = None
     for piece in _merged(pieces(before, form, ("text",) if form == "csv" else ())):
-        if isinstance(piece, Unit):
+        if isinstance(piece, TextUnit):
             pending, start = piece, at
             continue
         found = after.find(piece, at)

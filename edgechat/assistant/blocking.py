@@ -302,7 +302,7 @@ class Assistant:
         from edgechat.tasks.contract import Context  # noqa: PLC0415
         from edgechat.tasks.language import locale_language  # noqa: PLC0415
         from edgechat.tasks.registry import load  # noqa: PLC0415
-        from edgechat.tasks.runner import perform  # noqa: PLC0415
+        from edgechat.tasks.runner import run_task  # noqa: PLC0415
 
         loaded = load(task)
         with self._slots.taken(priority, until_s) as generator:
@@ -317,7 +317,7 @@ class Assistant:
                 if type(error) is not NoModelError:
                     raise  # one was named or fixed, and is not there
                 missing = error
-            done = perform(
+            done = run_task(
                 loaded,
                 record,
                 generator=None if missing else generator,

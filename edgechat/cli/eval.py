@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from edgechat.tasks.batch.job import Job
     from edgechat.tasks.contract import Generator, Task
-    from edgechat.tasks.generator import Identity
+    from edgechat.tasks.generator import ModelIdentity
     from edgechat.tasks.scoring.reference_file import Pair
     from edgechat.tasks.scoring.scores import Result
 
@@ -116,7 +116,7 @@ def results_of(
     Raises:
         EdgechatError: whatever stops a run.
     """
-    from edgechat.tasks.batch.job import Listeners, run_job  # noqa: PLC0415
+    from edgechat.tasks.batch.job import JobCallbacks, run_job  # noqa: PLC0415
     from edgechat.tasks.batch.journal import SUFFIX  # noqa: PLC0415
 
     pace = Pace()
@@ -125,11 +125,11 @@ def results_of(
         pace.clear()
         say(clean_line(text), fg="yellow")
 
-    def model(identity: Identity) -> None:
+    def model(identity: ModelIdentity) -> None:
         if identity.is_starter:
             note(STARTER_NOTE)
 
-    listeners = Listeners(
+    callbacks = JobCallbacks(
         note=note,
         begin=lambda _total, done: pace.begin(len(pairs), done),
         advance=lambda tally: pace.advance(tally.total, tally.not_ok),
@@ -137,7 +137,7 @@ def results_of(
     )
     stdin, stdout = io.BytesIO(b"".join(pair.line() for pair in pairs)), io.BytesIO()
     try:
-        run_job(job, task, paths, wish, stdin=stdin, stdout=stdout, listeners=listeners, generator=generator)
+        run_job(job, task, paths, wish, stdin=stdin, stdout=stdout, callbacks=callbacks, generator=generator)
     except BaseException:
         pace.clear()
         if job.out is not None and job.out.with_name(job.out.name + SUFFIX).exists():
@@ -153,7 +153,7 @@ def report_of(
     task: Task[Any, Any], file: Path, pairs: Sequence[Pair], results: Sequence[Result], seed: int
 ) -> dict[str, Any]:
     """Everything that is printed, as one object."""
-    from edgechat.tasks.published_schema import published_schema  # noqa: PLC0415
+    from edgechat.tasks.contract import published_schema  # noqa: PLC0415
     from edgechat.tasks.scoring import scores as scoring  # noqa: PLC0415
     from edgechat.tasks.scoring.translation import translation_scores  # noqa: PLC0415
 

@@ -9,7 +9,7 @@ from edgechat.cli.output.terminal import say
 from edgechat.errors import AnswerError
 from edgechat.models.store.installed import installed
 from edgechat.plaintext import clean_line
-from edgechat.tasks.batch.follow import Follower, Line
+from edgechat.tasks.batch.follow import Follower, StreamLine
 from edgechat.tasks.batch.output import json_text
 from edgechat.tasks.generator import EngineGenerator
 
@@ -55,7 +55,7 @@ def follow(
         )
 
 
-def _write(line: Line) -> None:
+def _write(line: StreamLine) -> None:
     sys.stdout.buffer.write(json_text(line.to_json()).encode() + b"\n")
     sys.stdout.buffer.flush()
 

@@ -21,10 +21,10 @@ from edgechat.tasks.language import LANGUAGES, locale_language
 from edgechat.tasks.registry import listed, load
 
 if TYPE_CHECKING:
-    from edgechat.tasks.batch.batch import Tally
-    from edgechat.tasks.batch.job import Job, Report
+    from edgechat.tasks.batch.batch_run import Tally
+    from edgechat.tasks.batch.job import Job, JobReport
     from edgechat.tasks.contract import Task
-    from edgechat.tasks.generator import Identity
+    from edgechat.tasks.generator import ModelIdentity
 
 _PARALLEL_NOTE = (
     "Records are decoded together (--parallel): sums are rounded by what runs beside, so an answer may differ from "
@@ -97,7 +97,7 @@ def run(task: str, source: str | None, **options: Any) -> None:  # noqa: ANN401 
     camera | edgechat run driving --follow
     """  # noqa: D301 - click looks for the backspace character itself
     from edgechat.tasks.batch.records import given_fields  # noqa: PLC0415
-    from edgechat.tasks.published_schema import published_schema  # noqa: PLC0415 - pydantic: 0.3 s that --help need not pay
+    from edgechat.tasks.contract import published_schema  # noqa: PLC0415 - pydantic: 0.3 s that --help need not pay
 
     loaded = _task(task)
     paths = Paths.from_env()
@@ -150,8 +150,8 @@ def run(task: str, source: str | None, **options: Any) -> None:  # noqa: ANN401 
     _judge(_run(job, loaded, paths, wish))
 
 
-def _run(job: Job, task: Task[Any, Any], paths: Paths, wish: Wish) -> Report:
-    from edgechat.tasks.batch.job import Listeners, run_job  # noqa: PLC0415
+def _run(job: Job, task: Task[Any, Any], paths: Paths, wish: Wish) -> JobReport:
+    from edgechat.tasks.batch.job import JobCallbacks, run_job  # noqa: PLC0415
     from edgechat.tasks.batch.journal import SUFFIX  # noqa: PLC0415
 
     pace = Pace()
@@ -162,7 +162,7 @@ def _run(job: Job, task: Task[Any, Any], paths: Paths, wish: Wish) -> Report:
 
     warning: list[str] = []
 
-    def model(identity: Identity) -> None:
+    def model(identity: ModelIdentity) -> None:
         if identity.is_starter:
             warning.append(STARTER_NOTE)
 
@@ -173,14 +173,14 @@ def _run(job: Job, task: Task[Any, Any], paths: Paths, wish: Wish) -> Report:
 
     if job.parallel > 1:
         note(_PARALLEL_NOTE)
-    listeners = Listeners(
+    callbacks = JobCallbacks(
         note=note,
         begin=pace.begin,
         advance=advance,
         model=model,
     )
     try:
-        report = run_job(job, task, paths, wish, stdin=sys.stdin.buffer, stdout=sys.stdout.buffer, listeners=listeners)
+        report = run_job(job, task, paths, wish, stdin=sys.stdin.buffer, stdout=sys.stdout.buffer, callbacks=callbacks)
     except BaseException:
         pace.clear()
         if job.out is not None and job.out.with_name(job.out.name + SUFFIX).exists() and not _is_usage():
@@ -198,7 +198,7 @@ def _is_usage() -> bool:
     return isinstance(sys.exc_info()[1], (UsageError, InvalidInputError))
 
 
-def _judge(report: Report) -> None:
+def _judge(report: JobReport) -> None:
     """Say what was not as wished, and fail when a record was not ok."""
     tally = report.tally
     if report.flags:

@@ -14,7 +14,7 @@ from edgechat.plaintext import clean_line
 from edgechat.tasks.registry import listed, load
 
 if TYPE_CHECKING:
-    from edgechat.tasks.published_schema import Side
+    from edgechat.tasks.contract import Side
 
 
 @click.group(invoke_without_command=True)
@@ -47,7 +47,7 @@ def tasks(ctx: click.Context, *, as_json: bool) -> None:
 def show(task: str, *, schema: str | None) -> None:
     """Print what TASK takes and gives, as JSON: its example, formats and schemas."""
     # pydantic takes 0.3 s to import (0.9 s on a Pi); the list above does without it.
-    from edgechat.tasks.published_schema import published_schema  # noqa: PLC0415
+    from edgechat.tasks.contract import published_schema  # noqa: PLC0415
 
     loaded = load(task)
     if schema is not None:

@@ -1,8 +1,9 @@
-"""The plugin contract: what a task is, what it asks of a model, and what it gets back.
+"""The plugin contract: what a task is, what it asks of a model, and which answers it gets.
 
-A task is an input model, an output model, rules before, a prompt with its own schema, checks after, and rendering.
-Its ``steps`` is a plain generator that yields questions and receives answers, so it can be driven by anything: one
-record at a time, many decoded together, or a script of fixed answers. It knows no engine, no clock and no file.
+A task has an input model, an output model, rules that run before the model, prompts with a schema, checks of the
+answer, and rendering. :meth:`Task.steps` is a generator that yields questions and receives answers. The caller may
+therefore run one record at a time, decode many together, or feed fixed answers in a test. This module uses no engine,
+no clock and no file.
 """
 
 from __future__ import annotations
@@ -10,22 +11,28 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Generator as Coroutine
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from edgechat.errors import UsageError
+from edgechat.tasks.result import Problem, Status, TaskResult
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from edgechat.engine.protocol.request import Message
     from edgechat.tasks.language import Language
-    from edgechat.tasks.result import TaskResult
 
-Status = Literal["ok", "invalid_input", "truncated", "failed", "stale"]
+__all__ = [
+    "Ask", "Context", "FinishReason", "GeneratedJson", "Generator", "In", "Out", "Outcome", "Problem", "Schema", "Side",
+    "Status", "Steps", "Task", "published_schema",
+]  # fmt: skip
+
 FinishReason = Literal["stop", "length", "timeout", "cancelled", "failed", "no_model"]
 Schema = dict[str, Any]
+Side = Literal["input", "output"]
+"""Which of a task's two schemas."""
 
 In = TypeVar("In", bound="BaseModel")
 Out = TypeVar("Out", bound="BaseModel")
@@ -33,25 +40,16 @@ Out_co = TypeVar("Out_co", bound="BaseModel", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that is wrong with a record or its answer."""
-
-    path: str
-    """JSON Pointer of the place (``/history/3/t_s``); ``""`` is the record itself."""
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
 class GeneratedJson:
-    """What came back for one question.
+    """The answer to one question.
 
-    Anything but ``finish_reason == "stop"`` carries no value: a constraint does not survive truncation.
+    There is a value only when ``finish_reason`` is ``"stop"``: an answer that was cut off need not fit its schema.
     """
 
     value: Any = None
-    """The parsed answer, which fits the schema that was asked for; None when there is none."""
+    """The parsed answer, which fits the schema of the question; None when there is none."""
     text: str = ""
-    """What was decoded, also when it was cut off."""
+    """The decoded text, also when it was cut off."""
     finish_reason: FinishReason = "stop"
     error: str = ""
     """Why there is no value, in one sentence."""
@@ -60,51 +58,28 @@ class GeneratedJson:
     model_sha256: str | None = None
     seed: int | None = None
     timing: Mapping[str, float] = field(default_factory=dict)
-    """Seconds and rates that the engine measured, under its own names."""
-
-
-class Generator(Protocol):
-    """Whoever can turn messages and a schema into JSON: the engine's client, or a script in a test."""
-
-    def generate(
-        self,
-        messages: Sequence[Message],
-        *,
-        schema: Schema,
-        max_tokens: int,
-        timeout_s: float | None,
-        seed: int | None,
-        images: Sequence[str] = (),
-    ) -> GeneratedJson:
-        """Answer ``messages`` with JSON that fits ``schema``.
-
-        A deadline or token limit that is reached ends in a :class:`GeneratedJson` without a value, not in an error.
-
-        Raises:
-            EdgechatError: the engine, the model or the schema does not allow an answer.
-        """
-        ...
+    """Seconds and rates measured by the engine, under the engine's names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What surrounds one record."""
+    """The conditions under which one record runs."""
 
     language: Language = "en"
-    """Used where the record names none."""
+    """Used when the record names no language."""
     now_s: float = 0.0
-    """A monotonic clock's reading when the record arrived."""
+    """Reading of a monotonic clock when the record arrived."""
     live: bool = False
-    """True when records are moments of one stream: only then may a task remember the ones before."""
+    """True when the records are moments of one stream. Only then may a task keep state between records."""
     vision: bool = False
-    """True when the model can look at images."""
+    """True when the model can read images."""
     prompts: Mapping[str, str] = field(default_factory=dict)
-    """What the model was trained to be asked, by job (``translate``), as the catalog has it."""
+    """The prompts that the model was trained on, by job (``translate``), from the catalog."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[Out_co]):
-    """How a record ended, or stands."""
+    """The result of a record so far, or at its end."""
 
     result: Out_co | None
     status: Status = "ok"
@@ -119,30 +94,44 @@ class Ask(Generic[Out_co]):
     schema: Schema
     max_tokens: int
     so_far: Outcome[Out_co]
-    """The outcome if no answer ever comes: what rules alone could say. It can be shown at once."""
+    """The outcome from the rules alone, used when no answer comes. It can be shown at once."""
     images: tuple[str, ...] = ()
 
 
 Steps = Coroutine[Ask[Out], GeneratedJson, Outcome[Out]]
 
 
+class Generator(Protocol):
+    """Answers questions with JSON: the client of the engine, or a script in a test."""
+
+    def generate(self, ask: Ask[Any], *, timeout_s: float | None, seed: int | None) -> GeneratedJson:
+        """Answer ``ask`` with JSON that fits its schema.
+
+        When the deadline or the token limit is reached, return a :class:`GeneratedJson` without a value; do not raise.
+
+        Raises:
+            EdgechatError: the engine, the model or the schema does not allow an answer.
+        """
+        ...
+
+
 class Task(ABC, Generic[In, Out]):
     """Base class of every task; an entry point in the group ``edgechat.tasks`` names the subclass.
 
-    One instance serves one stream of records: what it remembers between them (a latch, a cool-down) is its own, and
-    only :attr:`Context.live` records may use it. Steps of live records start in the order of the stream.
+    One instance serves one stream of records. Only records with :attr:`Context.live` may use or change state that the
+    instance keeps between records; their steps start in the order of the stream.
     """
 
     name: ClassVar[str]
-    """The entry point's name."""
+    """The name of the entry point."""
     version: ClassVar[str]
-    """Raised whenever prompt, schemas or rules change what a result means; part of every result."""
+    """Raise it when a change of prompt, schemas or rules changes what a result means; every result carries it."""
     example: ClassVar[Mapping[str, Any]]
     """A valid input."""
     formats: ClassVar[tuple[str, ...]] = ("json",)
-    """What :meth:`render` can write."""
+    """The formats of :meth:`render`."""
     budget_s: ClassVar[float | None] = None
-    """Seconds a live record may take unless the caller says otherwise."""
+    """Seconds for a live record when the caller gives no timeout."""
     input_model: type[In]
     """Validates records. Names of measured fields end in their unit."""
     output_model: type[Out]
@@ -150,19 +139,29 @@ class Task(ABC, Generic[In, Out]):
 
     @abstractmethod
     def steps(self, record: In, context: Context) -> Steps[Out]:
-        """Yield what to ask, receive the answers, return the outcome.
+        """Yield the questions, receive the answers, return the outcome.
 
-        An answer may lack a value (time-out, no model, cut off): the outcome must then still be a whole one.
+        An answer may have no value (time-out, no model, cut off). The outcome must be complete even then.
         """
 
     def render(self, done: TaskResult, fmt: str) -> str:
-        """``done`` for people, in one of :attr:`formats`.
+        """``done`` as text in one of :attr:`formats`.
 
         Raises:
-            UsageError: this task has no such format.
+            UsageError: this task does not have the format ``fmt``.
         """
         if fmt == "json":
             return json.dumps(done.to_json(), ensure_ascii=False, indent=2) + "\n"
         raise UsageError(
             f"Task {self.name} cannot be written as {fmt}.", hint=f"Its formats: {', '.join(self.formats)}."
         )
+
+
+def published_schema(task: Task[Any, Any], side: Side) -> Schema:
+    """JSON Schema (2020-12) of the input or the result of ``task``; its ``$id`` carries the task's version."""
+    model = task.input_model if side == "input" else task.output_model
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:edgechat:task:{task.name}:{task.version}:{side}",
+        **model.model_json_schema(mode="validation" if side == "input" else "serialization"),
+    }

@@ -1,7 +1,7 @@
-"""The generator that asks the real engine, and what is known about the model that answers.
+"""The generator that asks the engine, and the identity of the model that answers.
 
-One object is one connection: not thread-safe, one question at a time. Decodes greedily, so that only the engine's
-rounding can make two runs differ.
+One object is one connection: not thread-safe, one question at a time. Decoding is greedy, so two runs can differ only
+by rounding in the engine.
 """
 
 from __future__ import annotations
@@ -19,45 +19,46 @@ from edgechat.engine.protocol.request import Message, Request, Wish, is_path
 from edgechat.engine.selection.model_choice import find_models
 from edgechat.errors import DeadlineError, EdgechatError, InvalidInputError, ModelNotFoundError
 from edgechat.models.store.installed import InstalledModel, find
-from edgechat.tasks.contract import FinishReason, GeneratedJson, Schema
+from edgechat.tasks.contract import FinishReason, GeneratedJson
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from edgechat.engine.protocol.events import Event
     from edgechat.paths import Paths
+    from edgechat.tasks.contract import Ask
 
 _FINISH: dict[str, FinishReason] = {"stop": "stop", "length": "length", "timeout": "timeout", "cancelled": "cancelled"}
 _MIN_TIMEOUT_S = 0.001
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
-    """The model behind the answers."""
+class ModelIdentity:
+    """The model that answers."""
 
     model: str
     quant: str
     sha256: str | None
-    """Of the file; hashed here for a file that is not in the store."""
+    """SHA-256 of the file; computed here when the file is not in the store."""
     languages: tuple[str, ...] = ()
     prompts: Mapping[str, str] = field(default_factory=dict)
-    """What the model was trained to be asked, by job."""
+    """The prompts that the model was trained on, by job."""
     is_starter: bool = False
     vision: bool = False
-    """It can look at images."""
+    """True when the model can read images."""
 
 
 class EngineGenerator:
-    """Turns messages and a schema into JSON through the engine of this user.
+    """Answers questions with JSON through this user's engine.
 
     Args:
-        paths: whose engine.
-        wish: the model, and the context, to answer with.
-        known: the model that will answer, when an earlier generator has already learned it.
-        on_note: gets a sentence when the engine died and came back.
-        keep_alive_s: how long the engine stays idle afterwards; None leaves it as it is.
+        paths: the directories of the user, which select the engine.
+        wish: the model and context length to use.
+        known: the identity of the model, when an earlier generator has found it out.
+        on_note: called with a sentence when the engine crashed and was restarted.
+        keep_alive_s: seconds that the engine stays loaded when idle; None leaves its setting unchanged.
         reads_files: whether a record may name an image by its path.
-        is_batch: whether the answers are work that nobody watches, and interactive ones go first.
+        is_batch: whether the requests have batch priority, behind interactive ones.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class EngineGenerator:
         paths: Paths,
         wish: Wish | None = None,
         *,
-        known: Identity | None = None,
+        known: ModelIdentity | None = None,
         on_note: Callable[[str], None] = lambda _note: None,
         keep_alive_s: float | None = None,
         reads_files: bool = True,
@@ -79,18 +80,18 @@ class EngineGenerator:
         self._client = EngineClient(paths, keep_alive_s=keep_alive_s)
         self.identity = known
         self.pause_s = 0.0
-        """Seconds to let pass before the next of many requests: the engine spares the board."""
+        """Seconds to wait before the next batch request; set by the engine while it throttles."""
 
     def close(self) -> None:
-        """Hang up; a running answer is cancelled by it."""
+        """Close the connection; this cancels a running answer."""
         self._client.close()
 
     def interrupt(self) -> None:
-        """Cut a running answer off from another thread; see :meth:`EngineClient.interrupt`."""
+        """Cancel a running answer from another thread; see :meth:`EngineClient.interrupt`."""
         self._client.interrupt()
 
-    def identify(self, timeout_s: float | None = None) -> Identity:
-        """The model that answers; loads it where nothing but loading can tell.
+    def identify(self, timeout_s: float | None = None) -> ModelIdentity:
+        """The model that answers; loads it when several are installed and only loading shows which one fits.
 
         Raises:
             EdgechatError: no model is installed or fits, or the engine cannot be started.
@@ -100,38 +101,29 @@ class EngineGenerator:
             if len(wanted.models) == 1:
                 self.identity = _identity(wanted.models[0])
             else:
-                # Which of them fits is the engine's to decide. One token makes it load, which the first record needs.
-                ask = Request((Message("user", "Hi"),), wish=self._wish, max_tokens=1, timeout_s=timeout_s)
-                for event in self._client.generate(ask):
+                # The engine decides which of them fits. A request for one token makes it load the model.
+                probe = Request((Message("user", "Hi"),), wish=self._wish, max_tokens=1, timeout_s=timeout_s)
+                for event in self._client.generate(probe):
                     if isinstance(event, Started):
-                        self._learn(event)
+                        self._update_identity(event)
         if self.identity is None:
-            raise EdgechatError("The engine answered without saying which model it runs.")
+            raise EdgechatError("The engine answered without naming its model.")
         return self.identity
 
-    def generate(
-        self,
-        messages: Sequence[Message],
-        *,
-        schema: Schema,
-        max_tokens: int,
-        timeout_s: float | None,
-        seed: int | None,
-        images: Sequence[str] = (),
-    ) -> GeneratedJson:
-        """Answer with JSON that fits ``schema``; see :class:`edgechat.tasks.contract.Generator`.
+    def generate(self, ask: Ask[Any], *, timeout_s: float | None, seed: int | None) -> GeneratedJson:
+        """Answer with JSON that fits the schema of ``ask``; see :class:`edgechat.tasks.contract.Generator`.
 
         Raises:
-            InvalidInputError: an image cannot be taken, or the engine refused the request.
-            EdgechatError: no model, or an engine that did not come back.
+            InvalidInputError: an image cannot be used, or the engine refused the request.
+            EdgechatError: there is no model, or the engine could not be restarted.
         """
         request = Request(
-            messages=self._with_images(messages, images),
+            messages=self._messages(ask),
             wish=self._wish,
             sampling={"temperature": 0.0, **({} if seed is None else {"seed": seed})},
-            max_tokens=max_tokens,
+            max_tokens=ask.max_tokens,
             timeout_s=None if timeout_s is None else max(timeout_s, _MIN_TIMEOUT_S),
-            constraint={"json_schema": schema},
+            constraint={"json_schema": ask.schema},
             is_batch=self._is_batch,
         )
         began_s = time.monotonic()
@@ -148,34 +140,34 @@ class EngineGenerator:
         except DeadlineError as late:
             return self._answer("".join(pieces), "timeout", str(late))
         if done is None:
-            raise EdgechatError("The engine ended an answer without saying so.")
-        return self._whole("".join(pieces), done, {"ttft_s": ttft_s} if ttft_s else {})
+            raise EdgechatError("The engine's answer ended without its final event.")
+        return self._finished("".join(pieces), done, {"ttft_s": ttft_s} if ttft_s else {})
 
-    def _with_images(self, messages: Sequence[Message], images: Sequence[str]) -> tuple[Message, ...]:
-        """The messages, the last of them with the images: each a path here, or the image itself as a data address."""
-        if not images:
-            return tuple(messages)
+    def _messages(self, ask: Ask[Any]) -> tuple[Message, ...]:
+        """The messages of ``ask``; its images (paths or data URLs) are attached to the last one."""
+        if not ask.images:
+            return ask.messages
         from edgechat.engine.protocol.images import from_data_url, is_data_url, read  # noqa: PLC0415 - most records have none
 
-        if not self._reads_files and not all(map(is_data_url, images)):
-            # A name that another machine sends means nothing here, and must not open the files of this one.
+        if not self._reads_files and not all(map(is_data_url, ask.images)):
+            # A path sent by another machine must not open files of this one.
             raise InvalidInputError("An image must come with the record, as a data:image/…;base64 address.")
-        shown = tuple(from_data_url(image) if is_data_url(image) else read(Path(image)) for image in images)
-        return (*messages[:-1], replace(messages[-1], images=shown))
+        images = tuple(from_data_url(image) if is_data_url(image) else read(Path(image)) for image in ask.images)
+        return (*ask.messages[:-1], replace(ask.messages[-1], images=images))
 
     def events(self, request: Request) -> Iterator[Event]:
-        """The events of one answer, as the client gives them; closing the iterator cancels it."""
+        """The client's events of one answer; closing the iterator cancels the answer."""
         for event in self._client.generate(request):
             if isinstance(event, Started):
-                self._learn(event)
-                self.pause_s = 0.0  # said anew, right after, where it still holds
+                self._update_identity(event)
+                self.pause_s = 0.0  # a Slowed event follows if the engine still throttles
             elif isinstance(event, Slowed):
                 self.pause_s = event.pause_s
             elif isinstance(event, Recovered):
                 self._on_note(event.note)
             yield event
 
-    def _whole(self, text: str, done: Done, timing: dict[str, float]) -> GeneratedJson:
+    def _finished(self, text: str, done: Done, timing: dict[str, float]) -> GeneratedJson:
         measured = {**done.timing, **timing, **{name: float(count) for name, count in done.usage.items()}}
         finish = _FINISH.get(done.finish_reason, "failed")
         if finish != "stop":
@@ -198,8 +190,8 @@ class EngineGenerator:
             model_sha256=known.sha256 if known else None,
         )
 
-    def _learn(self, started: Started) -> None:
-        """Take down which file really answers: the plan may have stepped down since the last answer."""
+    def _update_identity(self, started: Started) -> None:
+        """Record which file answers now: the plan may have stepped down since the last answer."""
         known = self.identity
         if known is not None and (known.model, known.quant.lower()) == (started.model, started.quant.lower()):
             return
@@ -223,15 +215,15 @@ def _installed(paths: Paths, started: Started) -> InstalledModel:
     try:
         return find(paths, started.model, started.quant)
     except ModelNotFoundError:
-        # A model set by its path in the configuration: the engine names it after the file.
+        # The configuration names the model by its path; the engine then uses the file's name.
         named = settings.load(paths.config).model
         if named and is_path(named):
             return find_models(Wish.of(named), paths=paths, config=settings.load(paths.config)).models[0]
         raise
 
 
-def _identity(model: InstalledModel) -> Identity:
-    return Identity(
+def _identity(model: InstalledModel) -> ModelIdentity:
+    return ModelIdentity(
         model=model.name,
         quant=model.quant,
         sha256=model.sha256 or _hashed(model.path),
@@ -243,7 +235,7 @@ def _identity(model: InstalledModel) -> Identity:
 
 
 def _hashed(path: Path) -> str:
-    # A file outside the store carries no record of its hash, and an auditor asks for it: 2 s a gigabyte, once a run.
+    # The store has no hash of a file outside it; results must carry one. 2 s per gigabyte, once per run.
     from edgechat.models.store.verify import file_sha256  # noqa: PLC0415 - pulls in the store
 
     return file_sha256(path)

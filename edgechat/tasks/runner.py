@@ -1,7 +1,7 @@
-"""Takes one record through a task: validate, run the rules, ask, check, and fill in the record of what happened.
+"""Runs one record through a task: validate it, run the rules, ask the model, check the answer, build the result.
 
-:class:`Performance` does no input or output and waits for nobody, so a scheduler may hold hundreds of them;
-:func:`stages` drives one with a generator, and :func:`perform` folds that into the final result.
+:class:`TaskRun` does no input or output and never blocks, so a scheduler may hold hundreds of them.
+:func:`run_in_stages` drives one with a generator; :func:`run_task` returns its final result.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import Any, Generic
 from pydantic import BaseModel, ValidationError
 
 from edgechat.errors import EdgechatError
-from edgechat.tasks.contract import Ask, Context, GeneratedJson, Generator, In, Out, Outcome, Problem, Steps, Task
-from edgechat.tasks.result import TaskResult, timestamp
+from edgechat.tasks.contract import Ask, Context, GeneratedJson, Generator, In, Out, Outcome, Steps, Task
+from edgechat.tasks.result import Problem, Status, TaskResult, timestamp
 
 _SHOWN_VALUE = 60
-"""Characters of a refused value that an error repeats."""
+"""Characters of a refused value that its error message quotes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Where time comes from."""
+    """The two clocks; tests replace them."""
 
     monotonic: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
@@ -34,16 +34,16 @@ class Clock:
 SYSTEM_CLOCK = Clock()
 
 
-class Performance(Generic[In, Out]):
-    """One record on its way through one task.
+class TaskRun(Generic[In, Out]):
+    """The state of one record that runs through one task.
 
     Args:
-        task: the task; live records need the same instance from first to last.
-        raw: the record as it came; its ``id`` is taken off unless the task's input has one.
-        record_id: used where the record has no id of its own.
-        context: what surrounds the record.
-        seed: what the model is asked to sample with.
-        clock: where time comes from.
+        task: the task; all records of a live stream need the same instance.
+        raw: the record as read; its ``id`` is removed unless the task's input has that field.
+        record_id: the id of the result when the record has none.
+        context: the conditions of the record.
+        seed: the sampling seed for the model.
+        clock: replaces the system clocks.
     """
 
     def __init__(
@@ -59,15 +59,15 @@ class Performance(Generic[In, Out]):
         self._task, self._seed, self._clock = task, seed, clock
         self._began_s = clock.monotonic()
         self._model_s = 0.0
-        self._asked_s = 0.0
+        self._question_s = 0.0
         self._answer: GeneratedJson | None = None
         self._cause: EdgechatError | None = None
         self._is_repeatable = True
         self._steps: Steps[Out] | None = None
         self._outcome: Outcome[Out] = Outcome(None, "failed")
         self.ask: Ask[Out] | None = None
-        """The question that waits for :meth:`receive`; None at the end."""
-        payload, self._id = _without_id(raw, task, record_id)
+        """The open question, to be answered with :meth:`receive`; None at the end."""
+        payload, self._id = split_id(raw, task, record_id)
         self._sha256 = input_sha256(payload)
         try:
             record = payload if isinstance(payload, task.input_model) else task.input_model.model_validate(payload)
@@ -78,10 +78,10 @@ class Performance(Generic[In, Out]):
         self._advance(next)
 
     def receive(self, answer: GeneratedJson, cause: EdgechatError | None = None) -> None:
-        """Hand over the answer to :attr:`ask`; ``cause`` is the error when there is none."""
+        """Answer :attr:`ask`; ``cause`` is the error when there is no answer."""
         if self.ask is None:
-            raise EdgechatError("An answer arrived that no task had asked for.")
-        self._model_s += self._clock.monotonic() - self._asked_s
+            raise EdgechatError("TaskRun.receive was called without an open question.")
+        self._model_s += self._clock.monotonic() - self._question_s
         if cause is not None:
             self._cause = cause
         self._is_repeatable &= answer.finish_reason in {"stop", "length"}
@@ -90,7 +90,7 @@ class Performance(Generic[In, Out]):
         self._advance(lambda steps: steps.send(answer))
 
     def result(self) -> TaskResult:
-        """The record as it stands: final once :attr:`ask` is None."""
+        """The result so far; final once :attr:`ask` is None."""
         outcome = self._outcome if self.ask is None else self.ask.so_far
         total_s = self._clock.monotonic() - self._began_s
         answer = self._answer
@@ -103,7 +103,7 @@ class Performance(Generic[In, Out]):
             errors=outcome.problems,
             timing={
                 **(answer.timing if answer else {}),
-                "rules_s": total_s - self._model_s if self.ask is None else self._asked_s - self._began_s,
+                "rules_s": total_s - self._model_s if self.ask is None else self._question_s - self._began_s,
                 "model_s": self._model_s,
                 "total_s": total_s,
             },
@@ -118,17 +118,17 @@ class Performance(Generic[In, Out]):
             is_repeatable=self._is_repeatable,
         )
 
-    def _advance(self, move: Callable[[Steps[Out]], Ask[Out]]) -> None:
-        assert self._steps is not None  # noqa: S101 - set before the first move
+    def _advance(self, resume: Callable[[Steps[Out]], Ask[Out]]) -> None:
+        assert self._steps is not None  # noqa: S101 - set before the first call
         try:
-            self.ask = move(self._steps)
-            self._asked_s = self._clock.monotonic()
+            self.ask = resume(self._steps)
+            self._question_s = self._clock.monotonic()
         except StopIteration as end:
             self.ask = None
             self._outcome = end.value
 
 
-def stages(
+def run_in_stages(
     task: Task[In, Out],
     raw: object,
     *,
@@ -139,30 +139,30 @@ def stages(
     timeout_s: float | None = None,
     clock: Clock = SYSTEM_CLOCK,
 ) -> Iterator[TaskResult]:
-    """Yield what rules alone can say as soon as they have said it, and last the final result.
+    """Yield the result of the rules before each question to the model, and at the end the final result.
 
     Args:
         task: the task.
-        raw: the record as it came.
-        generator: the model; None when there is none, and then rules speak alone.
-        record_id: used where the record has no id of its own.
-        context: what surrounds the record.
-        seed: what the model is asked to sample with.
-        timeout_s: seconds for the whole record. A live record without it gets the task's own budget.
-        clock: where time comes from.
+        raw: the record as read.
+        generator: the model; None runs the rules only.
+        record_id: the id of the result when the record has none.
+        context: the conditions of the record.
+        seed: the sampling seed for the model.
+        timeout_s: seconds for the whole record; None gives a live record the task's own budget.
+        clock: replaces the system clocks.
     """
     if timeout_s is None and context is not None and context.live:
         timeout_s = task.budget_s
     began_s = clock.monotonic()
-    run = Performance(task, raw, record_id=record_id, context=context, seed=seed, clock=clock)
+    run = TaskRun(task, raw, record_id=record_id, context=context, seed=seed, clock=clock)
     while run.ask is not None:
         yield run.result()
         left_s = None if timeout_s is None else timeout_s - (clock.monotonic() - began_s)
-        run.receive(*_answer(run.ask, generator, left_s, seed))
+        run.receive(*generate_answer(run.ask, generator, timeout_s=left_s, seed=seed))
     yield run.result()
 
 
-def perform(
+def run_task(
     task: Task[In, Out],
     raw: object,
     *,
@@ -173,8 +173,8 @@ def perform(
     timeout_s: float | None = None,
     clock: Clock = SYSTEM_CLOCK,
 ) -> TaskResult:
-    """The final result of one record; arguments as in :func:`stages`."""
-    *_, last = stages(
+    """The final result of one record; arguments as in :func:`run_in_stages`."""
+    *_, last = run_in_stages(
         task,
         raw,
         generator=generator,
@@ -188,8 +188,8 @@ def perform(
 
 
 def problems(task: Task[In, Out], raw: object) -> tuple[Problem, ...]:
-    """What is wrong with a record; empty when it can be run. Runs no rule and asks no model."""
-    payload, _ = _without_id(raw, task, 1)
+    """The validation errors of a record; empty when it can run. Runs no rule and asks no model."""
+    payload, _ = split_id(raw, task, 1)
     try:
         task.input_model.model_validate(payload)
     except ValidationError as error:
@@ -197,22 +197,24 @@ def problems(task: Task[In, Out], raw: object) -> tuple[Problem, ...]:
     return ()
 
 
-def stale(task: Task[In, Out], *, record_id: str | int, silent_s: float, clock: Clock = SYSTEM_CLOCK) -> TaskResult:
-    """What a live stream says while its input is silent: no result at all, for silence must not look safe."""
-    problem = Problem("", f"No input for {silent_s:.1f} s: what was said before no longer holds.")
+def empty_result(
+    task: Task[In, Out], status: Status, message: str, *, record_id: str | int, input_sha256: str = ""
+) -> TaskResult:
+    """The result of a record that no rule and no model has seen; ``message`` says why."""
     return TaskResult(
         id=record_id,
         task=task.name,
         task_version=task.version,
-        status="stale",
+        status=status,
         result=None,
-        errors=(problem,),
-        created_at=timestamp(clock.wall()),
+        errors=(Problem("", message),),
+        input_sha256=input_sha256,
+        created_at=timestamp(time.time()),
     )
 
 
 def input_sha256(payload: object) -> str:
-    """SHA-256 of an input as canonical JSON. What JSON cannot hold is hashed by its Python representation."""
+    """SHA-256 of an input as canonical JSON. A value that JSON cannot hold is hashed by its Python ``repr``."""
     if isinstance(payload, BaseModel):
         payload = payload.model_dump(mode="json")
     try:
@@ -222,37 +224,37 @@ def input_sha256(payload: object) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _answer(
-    ask: Ask[Out], generator: Generator | None, left_s: float | None, seed: int | None
+def generate_answer(
+    ask: Ask[Out], generator: Generator | None, *, timeout_s: float | None, seed: int | None = None
 ) -> tuple[GeneratedJson, EdgechatError | None]:
+    """The answer of ``generator`` to ``ask``, and the error when it raised one. None as generator: no model."""
     if generator is None:
         return GeneratedJson(finish_reason="no_model", error="There is no model to ask."), None
-    if left_s is not None and left_s <= 0:
+    if timeout_s is not None and timeout_s <= 0:
         return GeneratedJson(
             finish_reason="timeout", error="The time allowed ran out before the model was asked."
         ), None
     try:
-        # Images are passed only where there are some, so that a generator without sight need not know the word.
-        sight = {"images": ask.images} if ask.images else {}
-        answer = generator.generate(
-            ask.messages, schema=ask.schema, max_tokens=ask.max_tokens, timeout_s=left_s, seed=seed, **sight
-        )
+        return generator.generate(ask, timeout_s=timeout_s, seed=seed), None
     except EdgechatError as error:
-        # The rules' part of the result outlives the engine; the caller finds the error in `cause`.
+        # The result keeps the rules' part when the engine fails; the caller finds the error in `cause`.
         return GeneratedJson(finish_reason="failed", error=str(error)), error
-    return answer, None
 
 
-def _without_id(raw: object, task: Task[In, Out], default: str | int) -> tuple[object, str | int]:
+def split_id(raw: object, task: Task[In, Out], default: str | int) -> tuple[object, str | int]:
+    """A record without its ``id``, and that id; ``default`` when there is none or the task has its own ``id`` field."""
     if not isinstance(raw, Mapping) or "id" in task.input_model.model_fields:
         return raw, default
-    payload = dict(raw)
-    own = payload.pop("id", None)
-    return payload, own if isinstance(own, (str, int)) and not isinstance(own, bool) else default
+    return {name: value for name, value in raw.items() if name != "id"}, id_of(raw.get("id"), default)
+
+
+def id_of(value: object, default: str | int) -> str | int:
+    """``value`` when it may be an id (a string or an integer), else ``default``."""
+    return value if isinstance(value, (str, int)) and not isinstance(value, bool) else default
 
 
 def _problems(error: ValidationError) -> tuple[Problem, ...]:
-    """What pydantic found, with JSON Pointers, the words a person needs, and the value that was refused."""
+    """Pydantic's errors with JSON Pointers, readable messages, and the refused values."""
     found = []
     for detail in error.errors(include_url=False, include_context=True):
         kind, place = detail["type"], tuple(detail["loc"])

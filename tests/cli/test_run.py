@@ -20,7 +20,7 @@ from edgechat.cli.output.batch_progress import pace_line
 from edgechat.engine.client import client
 from edgechat.errors import AnswerError, DeadlineError, UsageError
 from edgechat.paths import Paths
-from edgechat.tasks.published_schema import published_schema
+from edgechat.tasks.contract import published_schema
 from edgechat.tasks.registry import load
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""A generator that reads from a script, and the check that every result owes its published schema."""
+"""A generator with scripted answers, a clock set by hand, and the check of results against the published schema."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator
 
-from edgechat.tasks.contract import FinishReason, GeneratedJson, Schema, Task
-from edgechat.tasks.published_schema import published_schema
+from edgechat.tasks.contract import FinishReason, GeneratedJson, Schema, Task, published_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from edgechat.engine.protocol.request import Message
     from edgechat.errors import EdgechatError
+    from edgechat.tasks.contract import Ask
     from edgechat.tasks.result import TaskResult
 
 
@@ -42,17 +42,8 @@ class ScriptedGenerator:
     on_call: Callable[[], None] = lambda: None
     calls: list[Call] = field(default_factory=list)
 
-    def generate(
-        self,
-        messages: Sequence[Message],
-        *,
-        schema: Schema,
-        max_tokens: int,
-        timeout_s: float | None,
-        seed: int | None,
-        images: Sequence[str] = (),
-    ) -> GeneratedJson:
-        self.calls.append(Call(messages, schema, max_tokens, timeout_s, seed))
+    def generate(self, ask: Ask[Any], *, timeout_s: float | None, seed: int | None) -> GeneratedJson:
+        self.calls.append(Call(ask.messages, ask.schema, ask.max_tokens, timeout_s, seed))
         self.on_call()
         if self.raises is not None:
             raise self.raises
@@ -69,8 +60,8 @@ class ScriptedGenerator:
         )
 
 
-class Hand:
-    """A clock that is moved by hand."""
+class ManualClock:
+    """A clock that the test sets."""
 
     def __init__(self, monotonic_s: float = 100.0, wall_s: float = 1_790_000_000.0) -> None:
         self.monotonic_s, self.wall_s = monotonic_s, wall_s

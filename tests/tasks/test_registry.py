@@ -162,16 +162,16 @@ def test_an_installed_package_runs_like_a_built_in(installed):
     code = """
 import json
 from edgechat.tasks.contract import GeneratedJson
-from edgechat.tasks.runner import perform
+from edgechat.tasks.runner import run_task
 from edgechat.tasks.registry import load
 class Scripted:
-    def generate(self, messages, **_):
+    def generate(self, ask, **_):
         return GeneratedJson({"title": "Motor smoke"})
 task = load("triage")
-done = perform(task, task.example, generator=Scripted())
+done = run_task(task, task.example, generator=Scripted())
 print(json.dumps(done.to_json()))
 print(task.render(done, "text"))
-print(perform(task, {"note": 3}, generator=None).status)
+print(run_task(task, {"note": 3}, generator=None).status)
 """
     record, text, _, status = python(code, installed).splitlines()
     assert json.loads(record)["result"] == {"urgent": True, "title": "Motor smoke"}

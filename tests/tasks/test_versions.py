@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from edgechat.tasks.contract import Ask, Context
-from edgechat.tasks.published_schema import published_schema
+from edgechat.tasks.contract import Ask, Context, published_schema
 from edgechat.tasks.registry import load
 
 PINNED: dict[str, dict[str, str]] = json.loads((Path(__file__).parent / "versions.json").read_text(encoding="utf-8"))

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 from edgechat.errors import EdgechatError, NoModelError, UsageError
 from edgechat.serve.http.errors import Fault, fault_of
 from edgechat.tasks import registry
-from edgechat.tasks.batch.batch import Batch
+from edgechat.tasks.batch.batch_run import BatchRun
 from edgechat.tasks.batch.output import json_text
 from edgechat.tasks.batch.records import Record, json_line_records
-from edgechat.tasks.contract import Context
-from edgechat.tasks.generator import EngineGenerator, Identity
+from edgechat.tasks.contract import Context, published_schema
+from edgechat.tasks.generator import EngineGenerator, ModelIdentity
 from edgechat.tasks.language import locale_language
-from edgechat.tasks.published_schema import published_schema
-from edgechat.tasks.runner import perform
+from edgechat.tasks.runner import run_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +37,7 @@ class TaskRuns:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._known: Identity | None = None
+        self._known: ModelIdentity | None = None
 
     async def listed(self, exchange: Exchange) -> None:
         """``GET /v1/tasks``: names, help and schemas' places."""
@@ -123,7 +122,7 @@ class TaskRuns:
         with contextlib.closing(generator):
             with contextlib.suppress(EdgechatError):  # met again with the record, and reported there
                 self._known = generator.identify(self._service.settings.timeout_s)
-            yield perform(
+            yield run_task(
                 task,
                 record.raw,
                 generator=generator,
@@ -143,7 +142,7 @@ class TaskRuns:
 
         with contextlib.closing(self._generator()) as first, contextlib.suppress(EdgechatError):
             self._known = first.identify(self._service.settings.timeout_s)
-        batch = Batch(
+        batch = BatchRun(
             task,
             connect,
             context=self._context(),

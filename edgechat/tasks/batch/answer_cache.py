@@ -1,7 +1,7 @@
-"""Answers that were given before, on disk: the same input to the same model and task is answered once.
+"""A cache of task results on disk, keyed by model, task and input.
 
-Bounded by bytes; what was not used for longest goes first. Holds nothing that cannot be made again, so a damaged file
-is replaced by an empty one.
+Its size is limited in bytes; the least recently used answers are evicted first. Every answer can be generated again, so
+a damaged file is replaced by an empty one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 FILE = "answers.sqlite"
 DEFAULT_BYTES = 100_000_000
 _OVERHEAD = 120
-"""Bytes a row costs beside its answer: key, counters, page slack (measured on 10,000 rows of 1 KB)."""
+"""Bytes per row besides the answer: key, counters, unused page space (measured on 10,000 rows of 1 KB)."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS answer (key BLOB PRIMARY KEY, used INTEGER NOT NULL, value BLOB NOT NULL) WITHOUT ROWID;
@@ -34,11 +34,11 @@ INSERT INTO total SELECT 0, 0 WHERE NOT EXISTS (SELECT 1 FROM total);
 """
 
 
-class Answers:
-    """The store of answers in a directory. For one thread; other processes may use the same file.
+class AnswerCache:
+    """The answer cache in a directory. Not thread-safe; other processes may use the same file.
 
     Raises:
-        StateError: the directory cannot be made or the file cannot be opened.
+        StateError: the directory cannot be created or the file cannot be opened.
     """
 
     def __init__(self, directory: Path, limit_bytes: int = DEFAULT_BYTES) -> None:
@@ -63,7 +63,7 @@ class Answers:
         self.close()
 
     def get(self, key: bytes) -> dict[str, Any] | None:
-        """The answer under ``key``, which counts as used now."""
+        """The answer under ``key``, or None; marks it as just used."""
         try:
             row = self._db.execute("SELECT value FROM answer WHERE key = ?", (key,)).fetchone()
             if row is None:
@@ -71,11 +71,11 @@ class Answers:
             self._db.execute("UPDATE answer SET used = ? WHERE key = ?", (self._tick(), key))
         except sqlite3.Error as error:
             raise _state_error(self._path, error) from error
-        found: dict[str, Any] = json.loads(row[0])
-        return found
+        answer: dict[str, Any] = json.loads(row[0])
+        return answer
 
     def put(self, key: bytes, answer: Mapping[str, Any]) -> None:
-        """Keep an answer, and drop old ones until all fit; one that is larger than everything is not kept."""
+        """Store an answer and evict old ones until all fit. An answer larger than the limit is not stored."""
         value = json.dumps(answer, separators=(",", ":")).encode("ascii")
         if len(value) + _OVERHEAD > self._limit:
             return
@@ -96,16 +96,16 @@ class Answers:
 
     @property
     def size_bytes(self) -> int:
-        """What all answers take, about."""
+        """Approximate size of all answers."""
         return int(self._db.execute("SELECT bytes FROM total").fetchone()[0])
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         with contextlib.suppress(sqlite3.Error):
             self._db.close()
 
     def _open(self) -> sqlite3.Connection:
-        # Autocommit: transactions are opened where they are needed. Nothing is synced, for all can be made again.
+        # Autocommit; put() opens its own transaction. Nothing is synced, since every answer can be generated again.
         db = sqlite3.connect(self._path, isolation_level=None, timeout=10.0)
         try:
             db.execute("PRAGMA journal_mode = WAL")
@@ -127,12 +127,12 @@ class Answers:
 
 
 def answer_key(**parts: object) -> bytes:
-    """The key of one question: everything that the answer depends on (model, task, version, input, …)."""
+    """The cache key: SHA-256 of everything that the answer depends on (model, task, version, input, …)."""
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode("ascii")).digest()
 
 
 def _state_error(path: Path, error: Exception) -> StateError:
     return StateError(
-        f"Cannot use {path}: {error}.", hint="Remove that file, or run with --no-cache; it holds nothing of its own."
+        f"Cannot use {path}: {error}.", hint="Remove that file (it is only a cache), or run with --no-cache."
     )

@@ -1,7 +1,8 @@
-"""A live stream: what the rules say about each line goes out at once, what the model says about it when it comes.
+"""Runs a task over a live stream: the rules' result of each line is written at once, the model's answer later.
 
-The model gets the newest line when it is free; an alert waits for it unless a newer alert comes. What it never got to
-is counted. Silence is said, because it must not look safe.
+The model gets the newest line when it is free. A line with an alert keeps its place in the queue of one until a newer
+alert replaces it. Lines that the model never gets are counted. A pause of the input is reported as ``stale``, because
+an old result without an alert must not look current.
 """
 
 from __future__ import annotations
@@ -13,52 +14,51 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgechat.errors import EdgechatError
-from edgechat.tasks.contract import Ask, Context, GeneratedJson, Problem
-from edgechat.tasks.result import TaskResult, timestamp
-from edgechat.tasks.runner import Performance, input_sha256, stale
+from edgechat.tasks.contract import Ask, Context
+from edgechat.tasks.runner import TaskRun, empty_result, generate_answer, input_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from edgechat.tasks.contract import Generator, Task
     from edgechat.tasks.language import Language
+    from edgechat.tasks.result import TaskResult
 
 SILENT_S = 0.5
-"""Input that pauses for longer no longer describes the present."""
+"""A result is stale when no input has come for longer."""
 MAX_LINE = 1 << 20
-"""Bytes of one line; a stream that sends more without a line's end is cut there."""
+"""Maximum bytes of one line; a longer line is split here."""
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """What to write: a record's result as it stands, and how many were never explained so far."""
+class StreamLine:
+    """One line of output: a result, and how many records the model has skipped so far."""
 
     result: TaskResult
     dropped: int
 
     def to_json(self) -> dict[str, Any]:
-        """The line's object: the result, whether it is the last word on its record, and the count."""
+        """The result with ``final`` (no later line for this record) and ``dropped``."""
         return {**self.result.to_json(), "final": self.result.is_final, "dropped": self.dropped}
 
 
 class Follower:
-    """Takes one stream through one task.
+    """Runs one task over one stream.
 
     Args:
-        task: this stream's own instance.
-        generator: asked in a thread of its own; None lets rules speak alone.
-        write: gets every line at once, from two threads but never from both together.
-        language: used where a record names none.
-        timeout_s: seconds for one explanation; the task's own budget when None.
-        fields: what every record has over its own.
+        task: the task; an instance for this stream only.
+        generator: asked in a second thread; None runs the rules only.
+        write: receives every line at once; called from two threads, one at a time.
+        language: used when a record names no language.
+        timeout_s: seconds for one answer; None takes the task's own budget.
+        fields: fields that replace those of every record.
     """
 
     def __init__(
         self,
         task: Task[Any, Any],
         generator: Generator | None,
-        write: Callable[[Line], None],
+        write: Callable[[StreamLine], None],
         *,
         language: Language = "en",
         timeout_s: float | None = None,
@@ -69,37 +69,37 @@ class Follower:
         self._timeout_s = task.budget_s if timeout_s is None else timeout_s
         self._lock = threading.Lock()
         self._changed = threading.Condition(threading.Lock())
-        self._waiting: tuple[Performance[Any, Any], Ask[Any], bool] | None = None
+        self._queued: tuple[TaskRun[Any, Any], Ask[Any], bool] | None = None
         self._is_over = False
         self._failure: BaseException | None = None
         self.lines = self.explained = self.dropped = self.not_ok = self.silences = 0
 
     def run(self, descriptor: int) -> None:
-        """Follow the stream behind a file descriptor to its end, then wait for the explanation that is being made.
+        """Follow the stream behind a file descriptor to its end, then wait for the running answer.
 
         Raises:
-            EdgechatError: what ``write`` raised in the explaining thread.
+            EdgechatError: raised by ``write`` in the second thread.
         """
-        explainer = threading.Thread(target=self._explain, name="explain", daemon=True)
-        explainer.start()
+        answering = threading.Thread(target=self._answer_queued, name="answers", daemon=True)
+        answering.start()
         try:
             for line in timed_lines(descriptor, SILENT_S):
                 if line is None:
-                    self._say_silence()
+                    self._report_silence()
                 elif line.strip():
-                    self.take(line)
+                    self.process_line(line)
                 if self._failure is not None:
                     break
         finally:
             with self._changed:
                 self._is_over = True
                 self._changed.notify()
-        explainer.join()
+        answering.join()
         if self._failure is not None:
             raise self._failure
 
-    def take(self, line: bytes) -> None:
-        """One line: its numbers out at once, its question to the model when that is free."""
+    def process_line(self, line: bytes) -> None:
+        """Write the rules' result of one line, and queue its question to the model."""
         import json  # noqa: PLC0415
 
         now_s = time.monotonic()
@@ -107,88 +107,75 @@ class Follower:
         try:
             raw = json.loads(line.decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:
-            self._emit(self._refused(line, error))
+            message = f"The line is not JSON in UTF-8: {error}."
+            sha256 = input_sha256(line.decode("utf-8", "replace"))
+            self._emit(empty_result(self._task, "invalid_input", message, record_id=self.lines, input_sha256=sha256))
             return
         if self._fields and isinstance(raw, dict):
             raw = {**raw, **self._fields}
         context = Context(language=self._language, now_s=now_s, live=True)
-        run: Performance[Any, Any] = Performance(self._task, raw, record_id=self.lines, context=context)
+        run: TaskRun[Any, Any] = TaskRun(self._task, raw, record_id=self.lines, context=context)
         self._emit(run.result())
         if run.ask is None:
             return
         if self._generator is None:
-            run.receive(GeneratedJson(finish_reason="no_model", error="There is no model to ask."))
+            run.receive(*generate_answer(run.ask, None, timeout_s=None))
             return
-        self._offer(run, run.ask, is_alert=bool((run.result().result or {}).get("alert")))
+        self._queue(run, run.ask, is_alert=bool((run.result().result or {}).get("alert")))
 
-    def _offer(self, run: Performance[Any, Any], ask: Ask[Any], *, is_alert: bool) -> None:
+    def _queue(self, run: TaskRun[Any, Any], ask: Ask[Any], *, is_alert: bool) -> None:
+        """Put a question into the queue of one; a queued alert is replaced only by an alert."""
         with self._changed:
-            if self._waiting is not None:
+            if self._queued is not None:
                 self.dropped += 1
-                if self._waiting[2] and not is_alert:
+                if self._queued[2] and not is_alert:
                     return
-            self._waiting = (run, ask, is_alert)
+            self._queued = (run, ask, is_alert)
             self._changed.notify()
 
-    def _explain(self) -> None:
+    def _answer_queued(self) -> None:
         try:
             while True:
                 with self._changed:
-                    while self._waiting is None and not self._is_over:
+                    while self._queued is None and not self._is_over:
                         self._changed.wait()
-                    if self._waiting is None:
+                    if self._queued is None:
                         return
-                    run, ask, _ = self._waiting
-                    self._waiting = None
-                run.receive(*self._ask(ask))
+                    run, ask, _ = self._queued
+                    self._queued = None
+                run.receive(*generate_answer(ask, self._generator, timeout_s=self._timeout_s))
                 self.explained += 1
                 self._emit(run.result())
-        except BaseException as error:  # noqa: BLE001 - handed to the thread that reads
+        except BaseException as error:  # noqa: BLE001 - raised again by run()
             self._failure = error
-
-    def _ask(self, ask: Ask[Any]) -> tuple[GeneratedJson, EdgechatError | None]:
-        assert self._generator is not None  # noqa: S101 - nothing is offered without one
-        try:
-            answer = self._generator.generate(
-                ask.messages, schema=ask.schema, max_tokens=ask.max_tokens, timeout_s=self._timeout_s, seed=None
-            )
-        except EdgechatError as error:
-            return GeneratedJson(finish_reason="failed", error=str(error)), error
-        return answer, None
 
     def _emit(self, result: TaskResult) -> None:
         if result.is_final and result.status not in {"ok", "stale"}:
             self.not_ok += 1
         with self._lock:
-            self._write(Line(result, self.dropped))
+            self._write(StreamLine(result, self.dropped))
 
-    def _say_silence(self) -> None:
+    def _report_silence(self) -> None:
         self.silences += 1
         with self._lock:
-            self._write(Line(stale(self._task, record_id=self.lines, silent_s=SILENT_S), self.dropped))
+            self._write(StreamLine(stale_result(self._task, self.lines, SILENT_S), self.dropped))
 
-    def _refused(self, line: bytes, error: Exception) -> TaskResult:
-        return TaskResult(
-            id=self.lines,
-            task=self._task.name,
-            task_version=self._task.version,
-            status="invalid_input",
-            result=None,
-            errors=(Problem("", f"The line is not JSON in UTF-8: {error}."),),
-            input_sha256=input_sha256(line.decode("utf-8", "replace")),
-            created_at=timestamp(time.time()),
-        )
+
+def stale_result(task: Task[Any, Any], record_id: int, silent_s: float) -> TaskResult:
+    """The result of a stream whose input has paused: status ``stale`` and no ``result``."""
+    message = f"No input for {silent_s:.1f} s: the last result no longer describes the present."
+    return empty_result(task, "stale", message, record_id=record_id)
 
 
 def timed_lines(descriptor: int, silent_s: float) -> Iterator[bytes | None]:
-    """Lines as they arrive, and one None for each pause longer than ``silent_s``; half a line ends no pause."""
+    """Lines as they arrive, and one None for each pause longer than ``silent_s``; half a line does not end a pause."""
     held = b""
     last_s = time.monotonic()
-    was_told = False
+    is_reported = False
     while True:
-        patience_s = None if was_told else max(last_s + silent_s - time.monotonic(), 0.0)
-        if not select.select([descriptor], [], [], patience_s)[0]:
-            was_told = True
+        wait_s = None if is_reported else max(last_s + silent_s - time.monotonic(), 0.0)
+        if not select.select([descriptor], [], [], wait_s)[0]:
+            is_reported = True
             yield None
             continue
         data = os.read(descriptor, 1 << 16)
@@ -198,9 +185,9 @@ def timed_lines(descriptor: int, silent_s: float) -> Iterator[bytes | None]:
         if len(held) > MAX_LINE:
             whole, held = [*whole, held], b""
         if whole:
-            last_s, was_told = time.monotonic(), False
-        elif not was_told and time.monotonic() - last_s > silent_s:
-            was_told = True
+            last_s, is_reported = time.monotonic(), False
+        elif not is_reported and time.monotonic() - last_s > silent_s:
+            is_reported = True
             yield None
         yield from whole
     if held:

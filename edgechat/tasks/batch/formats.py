@@ -1,4 +1,4 @@
-"""Which form an input has and an output gets, from what was said and from file names. Pure decisions."""
+"""Chooses the format of a run's input and output from the options and the file names. Pure functions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 RECORD_FORMS = ("json", "jsonl", "csv")
 MANY = ("jsonl", "csv")
-"""Forms that hold any number of records."""
+"""Record formats that hold any number of records."""
 
 _BY_SUFFIX = {
     ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".txt": "text", ".text": "text",
@@ -25,20 +25,20 @@ _BY_SUFFIX = {
 
 
 def takes_text(task: Task[Any, Any]) -> bool:
-    """True when a whole text can be a record of this task."""
+    """True when a plain text file can be one record of this task."""
     return "text" in task.input_model.model_fields
 
 
 def input_form(task: Task[Any, Any], name: str | None, said: str | None) -> str:
-    """The form of an input.
+    """The format of an input.
 
     Args:
-        task: what will read it.
+        task: the task that reads it.
         name: the file's name; None for standard input.
-        said: what ``--from`` says.
+        said: the value of ``--from``.
 
     Raises:
-        UsageError: this task does not read that form.
+        UsageError: this task does not read that format.
     """
     documents: Sequence[str] = task.document_forms if isinstance(task, RewritesDocuments) else ()
     known = list(dict.fromkeys((*RECORD_FORMS, *(("text",) if takes_text(task) else ()), *documents)))
@@ -54,7 +54,7 @@ def input_form(task: Task[Any, Any], name: str | None, said: str | None) -> str:
 
 
 def output_format(task: Task[Any, Any], form: str, *, said: str | None, out: str | None, is_document: bool) -> str:
-    """The format of the output: what ``--format`` says, else the output's name, else what suits the input.
+    """The format of the output, from ``--format``, else the output's name, else the input's format.
 
     Raises:
         UsageError: this task cannot write that format.
@@ -64,8 +64,7 @@ def output_format(task: Task[Any, Any], form: str, *, said: str | None, out: str
         found = form if is_document else "jsonl" if form in MANY else "json"
     if found in RECORD_FORMS or (is_document and found == form):
         return found
-    # A task calls its plain text "text", and so do we; a document that is not written back in its own form is not
-    # converted into another.
+    # A document is written back in its own format only; it is never converted into another.
     if found in task.formats and not is_document:
         return found
     allowed = list(dict.fromkeys((*RECORD_FORMS, *((form,) if is_document else task.formats))))

@@ -1,6 +1,6 @@
-"""One ``edgechat run`` from input to output: forms, journal, kept answers, batch and writer, put together.
+"""One ``edgechat run`` from input to output: joins formats, journal, answer cache, batch run and writer.
 
-Knows files and streams, and no command line and no terminal.
+This module reads and writes files and streams; it uses no command line and no terminal.
 """
 
 from __future__ import annotations
@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, cast
 from edgechat.errors import InvalidInputError, NoModelError, UsageError
 from edgechat.files import replaceable
 from edgechat.tasks.batch import output, records
-from edgechat.tasks.batch.answer_cache import Answers
-from edgechat.tasks.batch.batch import Batch, Tally
-from edgechat.tasks.batch.document import RewritesDocuments, Units
+from edgechat.tasks.batch.answer_cache import AnswerCache
+from edgechat.tasks.batch.batch_run import BatchRun, Tally
+from edgechat.tasks.batch.document import RewritesDocuments
 from edgechat.tasks.batch.formats import MANY, input_form, output_format
-from edgechat.tasks.batch.journal import SUFFIX, Journal
+from edgechat.tasks.batch.journal import SUFFIX, BatchJournal
 from edgechat.tasks.batch.text_encoding import chunks, decoded, require_encoding
-from edgechat.tasks.contract import Context
+from edgechat.tasks.contract import Context, published_schema
 from edgechat.tasks.generator import EngineGenerator
-from edgechat.tasks.published_schema import published_schema
 
 if TYPE_CHECKING:
     import threading
@@ -30,45 +29,45 @@ if TYPE_CHECKING:
 
     from edgechat.engine.protocol.request import Wish
     from edgechat.paths import Paths
-    from edgechat.tasks.batch.records import Record
+    from edgechat.tasks.batch.records import Record, UnitRecords
     from edgechat.tasks.contract import Generator, Task
-    from edgechat.tasks.generator import Identity
+    from edgechat.tasks.generator import ModelIdentity
     from edgechat.tasks.language import Language
     from edgechat.tasks.result import TaskResult
 
 MAX_FAULTS = 10
-_SAYS_WHY = frozenset(("json", "jsonl", "csv"))
-"""Outputs whose records carry their ``errors``."""
+_FORMATS_WITH_ERRORS = frozenset(("json", "jsonl", "csv"))
+"""Output formats whose records carry their ``errors``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is to be run over what.
+    """The input, output and settings of one run.
 
     Raises:
-        UsageError: ``out`` is no file that could be replaced.
+        UsageError: ``out`` exists and is not a regular file.
     """
 
     source: str | None
-    """A file, ``-`` for standard input, one JSON object as text, or None: the fields are the record."""
+    """A file, ``-`` for standard input, one JSON object as text, or None: ``fields`` are then the only record."""
     fields: Mapping[str, Any] = field(default_factory=dict)
-    """Over each record's own."""
+    """Fields that replace those of every record."""
     out: Path | None = None
-    """None writes to standard output, and then nothing can be resumed. Where a link leads, once it is made."""
+    """The output file, with symbolic links resolved; None writes to standard output, which cannot be resumed."""
     form: str | None = None
-    """The input's form; None goes by its name."""
+    """The format of the input; None derives it from the file's name."""
     format: str | None = None
-    """The output's; None goes by its name, then by the input."""
+    """The format of the output; None derives it from the file's name, then from the input."""
     encoding: str = "utf-8"
-    """Of the input, and of a document that is written back."""
+    """The encoding of the input, and of a document that is written back."""
     columns: tuple[str, ...] = ()
-    """Which columns or keys of a table to rewrite; with them CSV and JSON lines are documents."""
+    """The columns or keys of a table to rewrite; a CSV or JSON lines file is then a document."""
     resume: bool = False
     parallel: int = 1
     timeout_s: float | None = None
     """Seconds for each record."""
     began_s: float | None = None
-    """When the command began (monotonic clock): the deadline of a single record counts from there."""
+    """Start of the command (monotonic clock); the timeout of a single record counts from here."""
     seed: int | None = None
     language: Language = "en"
     keeps_answers: bool = True
@@ -79,41 +78,42 @@ class Job:
 
 
 @dataclass(slots=True)
-class Report:
-    """How a job went."""
+class JobReport:
+    """The counts and errors of a finished job."""
 
     tally: Tally
     flags: Mapping[str, int] = field(default_factory=dict)
-    """In documents: how often each flag was raised."""
+    """For a document: how often each flag was raised."""
     unwritable: int = 0
+    """For a document: units whose new text the file's encoding cannot spell."""
     faults: list[str] = field(default_factory=list)
-    """Which records are not ok and why, where the output has no place for it: the first few."""
+    """The first :data:`MAX_FAULTS` records that are not ok, with the reason, when the output does not hold errors."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Input:
     records: Iterator[Record]
     count: int | None
-    """About how many; None when nobody knows."""
+    """Approximate number of records; None when unknown."""
     form: str
     many: bool = True
     is_document: bool = False
-    units: Units | None = None
+    units: UnitRecords | None = None
     encoding: str = "utf-8"
 
 
 @dataclass(frozen=True, slots=True)
-class Listeners:
-    """Who hears how a job goes."""
+class JobCallbacks:
+    """Functions that a job calls to report its progress."""
 
     note: Callable[[str], None] = lambda _text: None
-    """A sentence for the person who waits."""
+    """Receives a sentence for the user."""
     begin: Callable[[int | None, int], None] = lambda _total, _done: None
-    """How many records there are, about, and how many are done already."""
+    """Receives the approximate number of records (None: unknown) and the number already finished."""
     advance: Callable[[Tally], None] = lambda _tally: None
-    """One more record is done."""
-    model: Callable[[Identity], None] = lambda _identity: None
-    """Which model will answer."""
+    """Called after each finished record."""
+    model: Callable[[ModelIdentity], None] = lambda _identity: None
+    """Receives the model that will answer."""
 
 
 def run_job(
@@ -124,27 +124,27 @@ def run_job(
     *,
     stdin: BinaryIO,
     stdout: BinaryIO,
-    listeners: Listeners | None = None,
+    callbacks: JobCallbacks | None = None,
     generator: Callable[[], Generator] | None = None,
     stop: threading.Event | None = None,
-) -> Report:
-    """Run it.
+) -> JobReport:
+    """Run a job.
 
     Args:
-        job: what to do.
+        job: the input, output and settings.
         task: the task.
-        paths: whose engine and caches.
+        paths: the user's directories, which select the engine and the caches.
         wish: the model to answer with.
-        stdin: read when the job says so.
+        stdin: read when the job's source is ``-``.
         stdout: written when there is no output file; left open.
-        listeners: who hears how it goes.
-        generator: makes what answers instead of the engine, for one thread at a time.
-        stop: set by another thread to end the run with a ``StoppedError``; the journal then says how far it came.
+        callbacks: called with the progress.
+        generator: makes a generator that replaces the engine, once per thread.
+        stop: set by another thread to end the run with a ``StoppedError``; the journal keeps the finished records.
 
     Raises:
-        EdgechatError: whatever stopped the run; the journal then says how far it came.
+        EdgechatError: the run ended early; the journal keeps the finished records.
     """
-    tell = listeners or Listeners()
+    callbacks = callbacks or JobCallbacks()
     with contextlib.ExitStack() as stack:
         source = _input(job, task, stdin, stack)
         fmt = output_format(
@@ -155,22 +155,22 @@ def run_job(
                 "An HTML page holds one record.", hint="Run one record, or write --format jsonl, csv or md."
             )
         if job.resume and job.out is None:
-            raise UsageError("--resume needs --out: the journal lies beside the output file.")
+            raise UsageError("--resume needs --out: the journal is beside the output file.")
         journal = _journal(job, task, source, wish)
         if journal is not None:
             stack.enter_context(journal)
-            _tell_resumed(journal, job, tell)
-        identity, missing = _identity(paths, wish, tell) if generator is None else (None, None)
-        answers = stack.enter_context(Answers(paths.cache)) if job.keeps_answers else None
+            _note_resume(journal, job, callbacks)
+        identity, missing = _identity(paths, wish, callbacks) if generator is None else (None, None)
+        answers = stack.enter_context(AnswerCache(paths.cache)) if job.keeps_answers else None
 
         def connect() -> Generator | None:
             if generator is not None:
                 return generator()
             if identity is None:
                 return None
-            return EngineGenerator(paths, wish, known=identity, on_note=tell.note, is_batch=source.many)
+            return EngineGenerator(paths, wish, known=identity, on_note=callbacks.note, is_batch=source.many)
 
-        batch = Batch(
+        batch = BatchRun(
             task,
             connect,
             context=Context(
@@ -188,81 +188,81 @@ def run_job(
             no_model=missing,
             stop=stop,
         )
-        tell.begin(source.count, journal.count if journal else 0)
-        report = Report(batch.tally)
+        callbacks.begin(source.count, journal.count if journal else 0)
+        report = JobReport(batch.tally)
         encoding = source.encoding if source.is_document and fmt == source.form else "utf-8"
         with output.sink(job.out, stdout, encoding) as stream:
             writer = _writer(stream, task, source, fmt)
-            fields = {} if source.is_document else job.fields  # a document's units have them already
+            fields = {} if source.is_document else job.fields  # the units of a document have them already
             for record, done in batch.run(records.with_fields(source.records, fields)):
                 writer.write(record, done)
-                if done.status != "ok" and fmt not in _SAYS_WHY and len(report.faults) < MAX_FAULTS:
+                if done.status != "ok" and fmt not in _FORMATS_WITH_ERRORS and len(report.faults) < MAX_FAULTS:
                     report.faults.append(_fault(done))
-                tell.advance(batch.tally)
+                callbacks.advance(batch.tally)
             if not batch.tally.total and not source.is_document:
                 name = "Standard input" if job.source == "-" else job.source
                 raise InvalidInputError(f"{name} holds no record.", hint=f"See: edgechat tasks show {task.name}")
             writer.finish()
-        if isinstance(writer, output.Rewritten):
+        if isinstance(writer, output.RewrittenDocument):
             report.flags, report.unwritable = writer.flags, writer.unwritable
         if journal is not None:
             journal.discard()
         return report
 
 
-def _variant(job: Job, identity: Identity | None) -> str:
-    """What an answer depends on besides model, task and record: the model's prompts, and whether others ran beside it.
+def _variant(job: Job, identity: ModelIdentity | None) -> str:
+    """What an answer depends on besides model, task and record: the model's prompts, and parallel decoding.
 
-    What was decoded together is rounded otherwise, so ``--parallel 1``, which repeats exactly, must not be given it.
+    Records that are decoded together round differently. ``--parallel 1`` repeats exactly, so it must not get their
+    answers from the cache.
     """
     prompts = repr(sorted(identity.prompts.items())) if identity else ""
     return f"{prompts} together" if job.parallel > 1 else prompts
 
 
 def _fault(done: TaskResult) -> str:
-    why = "; ".join(
-        f"{problem.path}: {problem.message}" if problem.path else problem.message for problem in done.errors
-    )
-    return f"Record {done.id}: {why or done.status}"
+    reasons = (f"{each.path}: {each.message}" if each.path else each.message for each in done.errors)
+    return f"Record {done.id}: {'; '.join(reasons) or done.status}"
 
 
 def _timeout_s(job: Job, source: _Input) -> float | None:
-    """Seconds for each record; of a single one, what the start of the command has left of them."""
+    """Seconds for each record; for a single record, less the time since the start of the command."""
     if job.timeout_s is None or job.began_s is None or source.many:
         return job.timeout_s
     return max(job.timeout_s - (time.monotonic() - job.began_s), 0.0)
 
 
-def _identity(paths: Paths, wish: Wish, tell: Listeners) -> tuple[Identity | None, NoModelError | None]:
-    probe = EngineGenerator(paths, wish, on_note=tell.note)
+def _identity(paths: Paths, wish: Wish, callbacks: JobCallbacks) -> tuple[ModelIdentity | None, NoModelError | None]:
+    """The model that will answer, or the error when no model is installed."""
+    probe = EngineGenerator(paths, wish, on_note=callbacks.note)
     try:
         identity = probe.identify()
     except NoModelError as error:
         if type(error) is not NoModelError:
-            raise  # one was named or fixed, and is not there
-        # Nothing is installed. Rules may have enough to say by themselves; the batch stops where they do not.
+            raise  # a named or pinned model is missing
+        # No model is installed. The rules may suffice; the batch run stops where they do not.
         return None, error
     finally:
         probe.close()
-    tell.model(identity)
+    callbacks.model(identity)
     return identity, None
 
 
-def _tell_resumed(journal: Journal, job: Job, tell: Listeners) -> None:
+def _note_resume(journal: BatchJournal, job: Job, callbacks: JobCallbacks) -> None:
     if not job.resume:
         return
     if journal.count:
-        tell.note(
+        callbacks.note(
             f"Resuming: {journal.count} records are done and will not be asked again. Those that were in flight when "
             f"the run stopped are: at most {job.parallel} being answered and what was not yet on the disk."
         )
     else:
-        tell.note("There is no journal to resume: starting from the first record.")
+        callbacks.note("There is no journal to resume: starting from the first record.")
     if journal.dropped_bytes:
-        tell.note(f"The journal's last {journal.dropped_bytes} bytes were torn, and were dropped.")
+        callbacks.note(f"The last {journal.dropped_bytes} bytes of the journal were damaged and have been removed.")
 
 
-def _journal(job: Job, task: Task[Any, Any], source: _Input, wish: Wish) -> Journal | None:
+def _journal(job: Job, task: Task[Any, Any], source: _Input, wish: Wish) -> BatchJournal | None:
     if job.out is None or not source.many:
         return None
     header = {
@@ -277,7 +277,7 @@ def _journal(job: Job, task: Task[Any, Any], source: _Input, wish: Wish) -> Jour
         "seed": job.seed,
     }
     path = job.out.with_name(job.out.name + SUFFIX)
-    return Journal(path, header, resume=job.resume)
+    return BatchJournal(path, header, resume=job.resume)
 
 
 def _input(job: Job, task: Task[Any, Any], stdin: BinaryIO, stack: contextlib.ExitStack) -> _Input:
@@ -293,7 +293,7 @@ def _input(job: Job, task: Task[Any, Any], stdin: BinaryIO, stack: contextlib.Ex
     count = None if is_pipe else _checked(Path(job.source), encoding, form)
     is_table = form in {"csv", "jsonl"}
     if job.columns and not (is_table and isinstance(task, RewritesDocuments)):
-        hint = "It names what `edgechat run translate` rewrites in a CSV or JSON lines file."
+        hint = "It names a column or key for `edgechat run translate` to rewrite in a CSV or JSON lines file."
         raise UsageError(f"--column does not go with task {task.name} and {form}.", hint=hint)
     if isinstance(task, RewritesDocuments) and form in task.document_forms and _is_document(job, form, is_table):
         return _document(stream.read(), task, job, name=name, form=form, encoding=encoding)
@@ -317,7 +317,7 @@ def _json(text: str, name: str) -> _Input:
 
 
 def _is_document(job: Job, form: str, is_table: bool) -> bool:
-    """Whether the input is written back in its own form, or becomes results."""
+    """True when the input is written back in its own format; False when its output is a list of results."""
     if is_table:
         wanted = job.format or ("csv" if job.out and job.out.suffix.lower() == ".csv" else None)
         return bool(job.columns) or (form == "csv" and wanted == "csv")
@@ -329,17 +329,17 @@ def _document(data: bytes, task: RewritesDocuments, job: Job, *, name: str, form
     text = "".join(decoded([data], encoding, name))
     if text.encode(encoding) != data:
         raise InvalidInputError(
-            f"{name} cannot be written back byte for byte in {encoding}: it spells a character in two ways.",
+            f"{name} cannot be written back byte for byte in {encoding}: it encodes one character in two ways.",
             hint="Convert it to UTF-8 first, for example: iconv -f cp932 -t utf-8 FILE",
         )
     pieces = list(task.document(text, form, job.columns))
     texts = [piece.text for piece in pieces if not isinstance(piece, str)]
-    units = Units(pieces, {**job.fields, **task.document_fields(texts, job.fields)})
+    units = records.UnitRecords(pieces, {**job.fields, **task.document_fields(texts, job.fields)})
     return _Input(iter(units), len(texts), form, is_document=True, units=units, encoding=encoding)
 
 
 def _exact(encoding: str, data: bytes) -> str:
-    """The same encoding with the byte order that this file has, so that its mark is kept as a character."""
+    """The encoding with this file's byte order, so that decoding keeps its byte-order mark as a character."""
     for mark, order in ((b"\xff\xfe\x00\x00", "utf-32"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
         if encoding == order and data.startswith(mark):
             return f"{order}-{'le' if mark[0] == 0xFF else 'be'}"
@@ -358,7 +358,10 @@ def _opened(path: Path) -> BinaryIO:
 
 
 def _checked(path: Path, encoding: str, form: str) -> int | None:
-    """Read a file once before anything is asked, so that a bad byte at its end is found now and not after hours."""
+    """Decode a file before the run, so that a bad byte at its end is found now and not after hours.
+
+    Returns its approximate number of records, or None for a single record or a pipe.
+    """
     if form not in MANY or not path.is_file():
         return None
     with _opened(path) as stream:
@@ -371,7 +374,7 @@ def _checked(path: Path, encoding: str, form: str) -> int | None:
 
 def _writer(stream: TextIO, task: Task[Any, Any], source: _Input, fmt: str) -> output.Writer:
     if source.units is not None and fmt == source.form:
-        return output.Rewritten(stream, cast("RewritesDocuments", task), source.units)
+        return output.RewrittenDocument(stream, cast("RewritesDocuments", task), source.units)
     if fmt == "jsonl":
         return output.JsonLines(stream)
     if fmt == "csv":

@@ -1,7 +1,7 @@
-r"""What a batch has done so far, on disk and synced, so that a killed run goes on where it was.
+r"""The journal of a batch run: finished records, synced to disk, so that a killed run can be resumed.
 
-One line a finished record, in the order in which they finished: ``CRC32 JSON\n``. A line that was torn by a power cut
-fails its checksum and ends the journal there. Knows nothing of tasks or models.
+One line ``CRC32 JSON\n`` per finished record, in the order in which they finished. A line that a power cut damaged
+fails its checksum; the journal ends before it. This module uses no task and no model.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ FORMAT = 1
 _CRC = 8
 
 
-class Journal:
-    """The journal of one run; holds its lock until it is closed.
+class BatchJournal:
+    """The journal of one run; holds a file lock until it is closed.
 
     Args:
-        path: where it lies: beside the output, under its name and :data:`SUFFIX`.
-        header: what must be the same when the run goes on (task, version, fields, …).
-        resume: go on with what is there; without it a journal that is there is refused.
+        path: the file, beside the output, named after it with :data:`SUFFIX`.
+        header: the settings that a resumed run must share (task, version, fields, …).
+        resume: continue an existing journal; without it an existing journal is an error.
 
     Raises:
-        UsageError: there is a journal and ``resume`` was not said.
-        InvalidInputError: it belongs to another run.
-        StateError: it cannot be read or written, or another process is writing it.
+        UsageError: there is a journal and ``resume`` is false.
+        InvalidInputError: the journal belongs to a run with other settings.
+        StateError: it cannot be read or written, or another process has it open.
     """
 
     def __init__(self, path: Path, header: Mapping[str, Any], *, resume: bool) -> None:
@@ -46,9 +46,9 @@ class Journal:
         self._header = {"format": FORMAT, **header}
         self._done = bytearray()
         self.count = 0
-        """Records that are done."""
+        """Number of finished records."""
         self.dropped_bytes = 0
-        """What a power cut had torn, and was taken off."""
+        """Bytes of damaged lines that were removed from the end."""
         self._replayed: dict[int, dict[str, Any]] = {}
         self._reader: Iterator[dict[str, Any]] = iter(())
         try:
@@ -56,7 +56,7 @@ class Journal:
             if existed and not resume:
                 raise UsageError(
                     f"{path} is left from a run that was interrupted.",
-                    hint="Go on with it: add --resume. Or start anew: remove that file.",
+                    hint="Continue it with --resume, or remove that file to start again.",
                 )
             self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, PRIVATE_FILE)
         except OSError as error:
@@ -84,10 +84,10 @@ class Journal:
         return number < len(self._done) and bool(self._done[number])
 
     def append(self, entries: Iterable[tuple[int, Mapping[str, Any]]]) -> None:
-        """Write finished records and return when the disk has them.
+        """Write finished records and sync them to disk; ``entries`` are pairs of record number and result.
 
         Raises:
-            StateError: the disk is full or broken.
+            StateError: the write failed, for example because the disk is full.
         """
         numbers, lines = [], []
         for number, entry in entries:
@@ -102,25 +102,25 @@ class Journal:
         for number in numbers:
             self._mark(number)
 
-    def take(self, number: int) -> dict[str, Any]:
-        """The entry of a record that is ``in`` the journal; ask in the order of the input, and once.
+    def read_entry(self, number: int) -> dict[str, Any]:
+        """The entry of a finished record. Call once per record, in input order.
 
-        What lies before it in the file waits in memory, which is no more than the run had in flight when it stopped.
+        Entries that stand before it in the file stay in memory: at most as many as were running when the run stopped.
         """
         while number not in self._replayed:
             found = next(self._reader, None)
             if found is None:
-                raise StateError(f"{self.path} changed while it was read.", hint="Remove it and start anew.")
+                raise StateError(f"{self.path} changed while it was read.", hint="Remove it and start again.")
             self._replayed[found["n"]] = found["entry"]
         return self._replayed.pop(number)
 
     def close(self) -> None:
-        """Let go; what is not finished can be resumed."""
+        """Close the file and release the lock; the run can be resumed later."""
         with contextlib.suppress(OSError):
             os.close(self._handle)
 
     def discard(self) -> None:
-        """Remove the journal: its output is whole."""
+        """Remove the journal of a completed run."""
         with contextlib.suppress(FileNotFoundError):
             self.path.unlink()
         self.close()
@@ -136,7 +136,7 @@ class Journal:
                 self._mark(int(value["n"]))
             good = end
         if header is None:
-            # New, or torn before anything was done.
+            # A new file, or one damaged in its first line.
             os.ftruncate(self._handle, 0)
             self._write(_line(self._header))
             sync_directory(self.path.parent)
@@ -145,7 +145,7 @@ class Journal:
                 changed = sorted(key for key in {*header, *self._header} if header.get(key) != self._header.get(key))
                 raise InvalidInputError(
                     f"{self.path} belongs to another run: {', '.join(changed)} changed since.",
-                    hint="Run the same command again with --resume, or remove that file to start anew.",
+                    hint="Run the same command again with --resume, or remove that file to start again.",
                 )
             os.ftruncate(self._handle, good)
             self.dropped_bytes = size - good
@@ -165,13 +165,13 @@ class Journal:
 
 
 def _line(value: Mapping[str, Any]) -> bytes:
-    # ASCII: a lone surrogate, which no UTF-8 holds, may stand in a record that was refused.
+    # ASCII, because a refused record may hold a lone surrogate, which UTF-8 cannot encode.
     body = json.dumps(value, separators=(",", ":")).encode("ascii")
     return b"%08x %b\n" % (zlib.crc32(body), body)
 
 
 def _read(path: Path, *, skip: int = 0, limit: int | None = None) -> Iterator[tuple[dict[str, Any], int]]:
-    """The lines that are whole, each with the offset of its end; stops at the first that is not."""
+    """The entries up to the first damaged line, each with the offset of its end."""
     end = 0
     with path.open("rb") as stream:
         for line in stream:
@@ -190,5 +190,5 @@ def _read(path: Path, *, skip: int = 0, limit: int | None = None) -> Iterator[tu
 def _state_error(doing: str, path: Path, error: OSError) -> StateError:
     return StateError(
         f"Cannot {doing} {path}: {error.strerror or error}.",
-        hint="Free some space or give yourself the right to write there, then go on with --resume.",
+        hint="Free some space or get write permission there, then continue with --resume.",
     )

@@ -1,6 +1,6 @@
-"""How results are written: JSON, JSON lines, CSV, what a task renders for people, or a document with new text in it.
+"""Writes results as JSON, JSON lines, CSV, a format that the task renders, or a document with rewritten units.
 
-Writers get results in order and keep none of them.
+Writers get the results in order and keep none in memory.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO, TextIO
 
-    from edgechat.tasks.batch.document import RewritesDocuments, Units
-    from edgechat.tasks.batch.records import Record
+    from edgechat.tasks.batch.document import RewritesDocuments
+    from edgechat.tasks.batch.records import Record, UnitRecords
     from edgechat.tasks.contract import Task
     from edgechat.tasks.result import TaskResult
 
@@ -35,12 +35,12 @@ _PART = ".part"
 
 @contextlib.contextmanager
 def sink(out: Path | None, stdout: BinaryIO, encoding: str) -> Iterator[TextIO]:
-    """Where results go: standard output, left open, or a file that gets its name when it is whole.
+    """The stream for results: standard output, left open, or a temporary file that is renamed when it is complete.
 
     Raises:
-        StateError: the file cannot be written; nothing of it is left behind.
+        StateError: the file cannot be written; the temporary file is removed.
     """
-    # Of UTF-8 all that cannot be written is half a surrogate pair, which JSON can bring in as an id.
+    # UTF-8 cannot encode a lone surrogate, which JSON input may contain as an id.
     errors = "backslashreplace" if encoding == "utf-8" else "strict"
     if out is None:
         stream = io.TextIOWrapper(stdout, encoding=encoding, errors=errors, newline="", write_through=True)
@@ -70,28 +70,28 @@ def sink(out: Path | None, stdout: BinaryIO, encoding: str) -> Iterator[TextIO]:
 
 
 class Writer(Protocol):
-    """Takes one result after another."""
+    """Writes one result after another."""
 
     def write(self, record: Record, done: TaskResult) -> None:
-        """One result."""
+        """Write one result."""
 
     def finish(self) -> None:
-        """There are no more."""
+        """Write what follows the last result."""
 
 
 class JsonLines:
-    """One object a line."""
+    """One JSON object per line."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, _record: Record, done: TaskResult) -> None:
-        """One line."""
+        """Write one line."""
         self._stream.write(json_text(done.to_json()) + "\n")
         self._stream.flush()
 
     def finish(self) -> None:
-        """Nothing more to write."""
+        """Write nothing."""
 
 
 class Json:
@@ -102,7 +102,7 @@ class Json:
         self._count = 0
 
     def write(self, _record: Record, done: TaskResult) -> None:
-        """The object, or the next element."""
+        """Write the object, or the next element of the list."""
         body = _encodable(self._task.render(done, "json"))
         if self._many:
             self._stream.write(("[\n" if not self._count else ",\n") + body.rstrip("\n"))
@@ -117,17 +117,17 @@ class Json:
 
 
 class Csv:
-    """One row a record; each field of the result is a column, and what is no plain value stands there as JSON."""
+    """One row per record, one column per field of the result; lists and objects are written as JSON."""
 
     def __init__(self, stream: TextIO, task: Task[Any, Any]) -> None:
         self._rows = csv.writer(stream, lineterminator="\n")
-        # A result field that is called like a column of ours keeps its name behind a prefix.
+        # A result field with the name of a fixed column gets a prefix.
         taken = {*_BEFORE, *_AFTER}
         self._fields = {name: f"result.{name}" if name in taken else name for name in task.output_model.model_fields}
         self._rows.writerow([*_BEFORE, *self._fields.values(), *_AFTER])
 
     def write(self, _record: Record, done: TaskResult) -> None:
-        """One row."""
+        """Write one row."""
         record = done.to_json()
         result = record["result"] or {}
         self._rows.writerow(
@@ -139,40 +139,39 @@ class Csv:
         )
 
     def finish(self) -> None:
-        """Nothing more to write."""
+        """Write nothing."""
 
 
 class Rendered:
-    """What the task writes for people, one record after the other."""
+    """Records in a format that the task renders."""
 
     def __init__(self, stream: TextIO, task: Task[Any, Any], fmt: str) -> None:
         self._stream, self._task, self._format = stream, task, fmt
         self._is_first = True
 
     def write(self, _record: Record, done: TaskResult) -> None:
-        """The next record, after an empty line."""
+        """Write the next record, after an empty line."""
         self._stream.write(("" if self._is_first else "\n") + self._task.render(done, self._format))
         self._stream.flush()
         self._is_first = False
 
     def finish(self) -> None:
-        """Nothing more to write."""
+        """Write nothing."""
 
 
-class Rewritten:
-    """A document, with what became of its units."""
+class RewrittenDocument:
+    """A document with its units rewritten."""
 
-    def __init__(self, stream: TextIO, task: RewritesDocuments, units: Units) -> None:
+    def __init__(self, stream: TextIO, task: RewritesDocuments, units: UnitRecords) -> None:
         self._stream, self._task, self._units = stream, task, units
         self.flags: dict[str, int] = {}
         """How often each flag was raised."""
         self.unwritable = 0
-        """Units kept because the file's encoding has no sign for something in their new text."""
+        """Number of units left unchanged because the file's encoding cannot spell their new text."""
 
     def write(self, record: Record, done: TaskResult) -> None:
-        """The next unit; one whose record is not ok stays as it is."""
-        assert record.unit is not None  # noqa: S101 - documents are made of units
-        # What failed, was cut off or did not pass --strict is no new text.
+        """Write the next unit; it stays unchanged when its record is not ``ok``."""
+        assert record.unit is not None  # noqa: S101 - the records of a document have units
         new = self._task.replacement(done.result) if done.result is not None and done.status == "ok" else None
         text = record.unit.rewritten(new)
         try:
@@ -190,7 +189,7 @@ class Rewritten:
 
 
 def json_text(value: object) -> str:
-    """``value`` as one line of JSON that UTF-8 can hold."""
+    """``value`` as one line of JSON that UTF-8 can encode."""
     return _encodable(json.dumps(value, ensure_ascii=False))
 
 
@@ -201,7 +200,7 @@ def _cell(value: Any) -> Any:  # noqa: ANN401 - whatever a result holds
 
 
 def _encodable(text: str) -> str:
-    """JSON text in which half a surrogate pair, which JSON can escape and UTF-8 cannot hold, is escaped again."""
+    """JSON text with lone surrogates escaped, which UTF-8 cannot encode."""
     return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 

@@ -1,7 +1,7 @@
-"""Where the records of a run come from: JSON, JSON lines, CSV, fields given by hand.
+"""Reads the records of a run from JSON, JSON lines, CSV, ``--field`` options or the units of a document.
 
-Streams: a million lines take no more memory than ten. A line that is no record is handed on as such and costs only
-itself; bytes that are no text end the run, because everything behind them would be a guess.
+The readers stream, so memory does not grow with the number of lines. A line that is not a record becomes a record with
+a ``fault``, and the run goes on. Bytes that cannot be decoded end the run, because the text after them is uncertain.
 """
 
 from __future__ import annotations
@@ -14,39 +14,71 @@ from typing import TYPE_CHECKING, Any
 
 from edgechat.errors import InvalidInputError, UsageError
 from edgechat.tasks.batch.text_encoding import decoded, lines
+from edgechat.tasks.runner import id_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from edgechat.tasks.batch.document import Unit
-    from edgechat.tasks.contract import Schema, Task
+    from edgechat.tasks.batch.document import Piece, TextUnit
+    from edgechat.tasks.contract import Schema
 
 BOM = "\ufeff"
 _SHOWN = 80
+"""Characters of a faulty line that its error message quotes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record as it was read."""
+    """One record as read from the input."""
 
     number: int
-    """Its place in the input, from 1."""
-    id: str | int
-    """Used where the record has none of its own: its line number."""
+    """Position in the input, from 1."""
+    line: int
+    """Line number; the id of a record that has none."""
     raw: object
     fault: str = ""
-    """Why this is no record; then ``raw`` is the text that was found."""
-    unit: Unit | None = None
-    """The place in a document that the record was cut from."""
+    """Why this is not a record; ``raw`` is then the text that was found."""
+    unit: TextUnit | None = None
+    """The unit of the document that the record stands for."""
     before: str = ""
-    """The document's text between the unit before and this one."""
+    """The document's text between the previous unit and this one."""
+
+    @property
+    def id(self) -> str | int:
+        """The id for the record's result: its own, else its line number."""
+        return id_of(self.raw.get("id"), self.line) if isinstance(self.raw, dict) else self.line
 
 
-_JSON_HINT = "Mend it there, or say what it is with --from: jsonl, csv, text."
+class UnitRecords:
+    """The units of a document as records; each holds the text before its unit, :attr:`tail` the text after the last.
+
+    Args:
+        pieces: the document.
+        fields: the fields of each record besides ``text``.
+    """
+
+    def __init__(self, pieces: Iterable[Piece], fields: Mapping[str, Any]) -> None:
+        self._pieces, self._fields = pieces, fields
+        self.tail = ""
+        """The text after the last unit; set when the iteration has ended."""
+
+    def __iter__(self) -> Iterator[Record]:
+        number, before = 0, ""
+        for piece in self._pieces:
+            if isinstance(piece, str):
+                before += piece
+            else:
+                number += 1
+                yield Record(number, number, {"text": piece.text, **self._fields}, unit=piece, before=before)
+                before = ""
+        self.tail = before
+
+
+_JSON_HINT = "Correct the file, or name its format with --from: jsonl, csv, text."
 
 
 def json_value(text: str, name: str) -> Any:  # noqa: ANN401 - whatever JSON holds
-    """The value of a JSON text.
+    """Parse a JSON text; ``name`` names the input in an error.
 
     Raises:
         InvalidInputError: the text is not JSON.
@@ -60,12 +92,12 @@ def json_value(text: str, name: str) -> Any:  # noqa: ANN401 - whatever JSON hol
 
 
 def value_records(values: Iterable[object]) -> Iterator[Record]:
-    """Values that were read at once, as records."""
+    """Parsed values as records; numbers and ids count from 1."""
     return (Record(number, number, value) for number, value in enumerate(values, 1))
 
 
 def json_stream_records(pieces: Iterable[bytes], encoding: str, name: str) -> Iterator[Record]:
-    """Lines of JSON from a pipe, or one value over several lines: what the first line says decides."""
+    """Records from a pipe: JSON lines, or one JSON value over several lines. The first line decides which."""
     stream = lines(_without_bom(decoded(pieces, encoding, name)), name)
     first = next(stream, "")
     try:
@@ -80,13 +112,13 @@ def json_stream_records(pieces: Iterable[bytes], encoding: str, name: str) -> It
 
 
 def json_line_records(pieces: Iterable[bytes], encoding: str, name: str) -> Iterator[Record]:
-    """One record a line; empty lines count as lines and are no records."""
+    """One record per line; empty lines are skipped but counted in line numbers."""
     return _line_records(lines(_without_bom(decoded(pieces, encoding, name)), name))
 
 
-def _line_records(found: Iterable[str]) -> Iterator[Record]:
+def _line_records(texts: Iterable[str]) -> Iterator[Record]:
     number = 0
-    for at, line in enumerate(found, 1):
+    for at, line in enumerate(texts, 1):
         if not line.strip():
             continue
         number += 1
@@ -98,10 +130,10 @@ def _line_records(found: Iterable[str]) -> Iterator[Record]:
 
 
 def csv_records(pieces: Iterable[bytes], encoding: str, name: str, *, schema: Schema) -> Iterator[Record]:
-    """One record a row; the first row names the fields, and cells are read by the types in ``schema``.
+    """One record per row. The first row names the fields; cells are converted to the types in ``schema``.
 
     Raises:
-        InvalidInputError: there is no header, or it names a field twice.
+        InvalidInputError: the file is not CSV, has no header, or the header repeats a name.
     """
     reader = csv.reader(lines(_without_bom(decoded(pieces, encoding, name)), name), strict=True)
     header: list[str] | None = None
@@ -132,25 +164,25 @@ def csv_records(pieces: Iterable[bytes], encoding: str, name: str, *, schema: Sc
 
 
 def typed(cells: Mapping[str, str], schema: Schema) -> dict[str, Any]:
-    """Text as it stands in a table or after ``--field``, turned into what the input schema asks for.
+    """Convert the texts of a table row or of ``--field`` to the types in the input schema.
 
-    An empty cell of a field that is no text is null where null is allowed, as ``null`` is, else it counts as left out.
-    What does not convert stays text, so that the task itself says what is wrong with it.
+    An empty cell of an optional field is left out. Otherwise it becomes null where null is allowed, as does ``null``.
+    A cell that cannot be converted stays a string, so that the task's validation reports it.
     """
-    found = {}
+    values = {}
     for name, cell in cells.items():
         kinds = _kinds(schema.get("properties", {}).get(name, {}), schema)
         if cell == "" and name not in schema.get("required", ()):
             continue
-        found[name] = _value(cell, kinds)
-    return found
+        values[name] = _value(cell, kinds)
+    return values
 
 
 def given_fields(pairs: Iterable[str], schema: Schema) -> dict[str, Any]:
     """The values of ``--field NAME=VALUE``.
 
     Raises:
-        UsageError: not of that form.
+        UsageError: a pair does not have that form.
     """
     cells = {}
     for pair in pairs:
@@ -162,25 +194,12 @@ def given_fields(pairs: Iterable[str], schema: Schema) -> dict[str, Any]:
 
 
 def with_fields(records: Iterable[Record], fields: Mapping[str, Any]) -> Iterator[Record]:
-    """The records with the given fields over their own."""
+    """The records with ``fields`` in place of their own fields of the same name."""
     for record in records:
         if fields and isinstance(record.raw, dict) and not record.fault:
             yield replace(record, raw={**record.raw, **fields})
         else:
             yield record
-
-
-def payload(record: Record, task: Task[Any, Any]) -> object:
-    """What of the record the task sees: all but the id, unless the task has one itself."""
-    if isinstance(record.raw, dict) and "id" not in task.input_model.model_fields:
-        return {name: value for name, value in record.raw.items() if name != "id"}
-    return record.raw
-
-
-def own_id(record: Record) -> str | int:
-    """The id that the record's result carries."""
-    own = record.raw.get("id") if isinstance(record.raw, dict) else None
-    return own if isinstance(own, (str, int)) and not isinstance(own, bool) else record.id
 
 
 def _without_bom(texts: Iterable[str]) -> Iterator[str]:
@@ -196,7 +215,7 @@ def _shown(line: str) -> str:
 
 
 def _kinds(field: Schema, schema: Schema) -> set[str]:
-    """The JSON types that a field's schema allows."""
+    """The JSON types that the schema of a field allows."""
     if "$ref" in field:
         field = schema.get("$defs", {}).get(str(field["$ref"]).rpartition("/")[2], {})
     kinds: set[str] = set()

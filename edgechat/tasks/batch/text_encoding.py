@@ -1,6 +1,6 @@
-"""Bytes to text, a chunk at a time, with the exact place of a byte that does not belong.
+"""Decodes bytes to text chunk by chunk, and reports the exact place of an invalid byte.
 
-Guesses nothing: what cannot be decoded is refused with its offset, its line and the flag that would read it.
+Never guesses an encoding: the error for an invalid byte gives its offset, its line and an ``--encoding`` to try.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 16
 MAX_LINE = 16 << 20
-"""Characters in one line; more is no record but a file of another kind."""
+"""Maximum characters of one line; a longer one shows that the file does not hold records."""
 UTF8 = "utf-8"
 
-# What plants and offices in Japan and China have, in the order in which a wrong guess is least likely.
+# Encodings that are common in Japan and China, ordered so that a wrong suggestion is least likely.
 _CANDIDATES = (UTF8, "cp932", "euc_jp", "gb18030", "cp1252")
 _NAMES = {UTF8: "utf-8", "euc_jp": "euc-jp"}
 
 
 def require_encoding(name: str) -> str:
-    """Python's own name of an encoding.
+    """Python's canonical name of an encoding.
 
     Raises:
-        UsageError: there is none of that name, or it does not make text of bytes.
+        UsageError: the name is unknown, or is not a text encoding.
     """
     try:
         found = codecs.lookup(name)
-        "a".encode(found.name)  # refuses what is no text encoding, such as hex
+        "a".encode(found.name)  # raises for codecs that are not text encodings, such as hex
     except (LookupError, ValueError, TypeError) as error:
         raise UsageError(
             f"There is no encoding {name!r}.", hint="For example: utf-8, cp932, euc-jp, utf-16, gb18030."
@@ -41,19 +41,19 @@ def require_encoding(name: str) -> str:
 
 
 def chunks(stream: BinaryIO) -> Iterator[bytes]:
-    """The stream in pieces, as they come: a pipe is not waited on until it fills a buffer."""
+    """The stream's bytes as they arrive, without waiting for a pipe to fill a buffer."""
     read = getattr(stream, "read1", stream.read)
     while data := read(CHUNK):
         yield data
 
 
 def decoded(pieces: Iterable[bytes], encoding: str, name: str) -> Iterator[str]:
-    """Text of ``pieces``. A byte-order mark of UTF-8 stays as U+FEFF.
+    """Decode ``pieces``. A byte-order mark of UTF-8 stays in the text as U+FEFF.
 
     Args:
         pieces: the bytes in order.
-        encoding: as :func:`require_encoding` gave it.
-        name: what to call the input in an error.
+        encoding: a name from :func:`require_encoding`.
+        name: names the input in an error.
 
     Raises:
         InvalidInputError: a byte cannot be decoded.
@@ -62,7 +62,7 @@ def decoded(pieces: Iterable[bytes], encoding: str, name: str) -> Iterator[str]:
     fed, held, line = 0, 0, 1
     try:
         for piece in pieces:
-            # A character may have begun in the piece before; the decoder counts from its beginning.
+            # The decoder holds the bytes of a character that began in the previous piece; error offsets include them.
             held = len(decoder.getstate()[0])
             text = decoder.decode(piece)
             fed += len(piece)
@@ -83,7 +83,7 @@ def decoded(pieces: Iterable[bytes], encoding: str, name: str) -> Iterator[str]:
 
 
 def lines(texts: Iterable[str], name: str) -> Iterator[str]:
-    r"""Lines with their ``\n``; nothing else ends a line, whatever Unicode thinks.
+    r"""Lines with their ``\n``. Only ``\n`` ends a line; other Unicode line separators do not.
 
     Raises:
         InvalidInputError: a line is longer than :data:`MAX_LINE`.

@@ -15,7 +15,7 @@ from edgechat.tasks.driving.countermeasures import Code
 from edgechat.tasks.driving.risk import DEFAULT_THRESHOLD, Factor, Level
 from edgechat.tasks.driving.scene import MAX_FRAMES, Assumption, Basis, Frame, Scene
 from edgechat.tasks.language import Language
-from edgechat.tasks.strict_model import Strict
+from edgechat.tasks.strict import Strict
 
 LANE_WIDTH_M = 3.5
 VEHICLE_WIDTH_M = 1.8

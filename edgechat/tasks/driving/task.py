@@ -84,7 +84,7 @@ class Driving(Task[DrivingInput, DrivingResult]):
         if fmt != "text":
             return super().render(done, fmt)
         if done.result is None:
-            return "".join(f"{problem.path or '/'}: {problem.message}\n" for problem in done.errors)
+            return "\n".join(done.error_lines) + "\n"
         result = DrivingResult.model_validate(done.result)
         head = f"{'!! ' if result.alert else ''}{result.risk:.2f} {texts.LEVELS[result.level][result.language]}"
         lines = [f"{head}: {result.reason}", *(f"- {item.text}" for item in result.countermeasures)]

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from edgechat.tasks.grounding import Kind
 from edgechat.tasks.language import Language
-from edgechat.tasks.strict_model import Strict
+from edgechat.tasks.strict import Strict
 
 Category = Literal["man", "machine", "material", "method", "measurement", "environment", "unknown"]
 """Ishikawa's 6M, and ``unknown``."""

@@ -54,7 +54,7 @@ def document(done: TaskResult) -> Document:
     """The document of one record. One without a result says why."""
     if done.result is None:
         language: Language = "en"
-        rows = tuple((f"{problem.path or '/'}: {problem.message}",) for problem in done.errors)
+        rows = tuple((line,) for line in done.error_lines)
         sections: tuple[Section, ...] = (Section(done.status, rows),)
         return Document(
             label("title", language), language, _provenance(done, language), (), sections, "", (),

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from edgechat.tasks.strict_model import Strict
+from edgechat.tasks.strict import Strict
 from edgechat.tasks.translate.languages import AUTO, LANGUAGES
 
 MAX_TEXT = 1_000_000

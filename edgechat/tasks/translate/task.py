@@ -124,7 +124,7 @@ class Translate(Task[TranslateInput, TranslateResult]):
         if fmt != "text":
             return super().render(done, fmt)
         if done.result is None:
-            return "".join(f"{problem.path or '/'}: {problem.message}\n" for problem in done.errors)
+            return "\n".join(done.error_lines) + "\n"
         return str(done.result["translation"]) + "\n"
 
     def document(self, text: str, form: str, columns: Sequence[str]) -> Iterator[Piece]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from edgechat.config import Config
     from edgechat.paths import Paths
-    from edgechat.tasks.batch.job import Report
+    from edgechat.tasks.batch.job import JobReport
     from edgechat.tasks.contract import Task
 
 _BAR = 30
@@ -159,7 +159,7 @@ class TaskFileScreen(Screen[None]):
 
     @work(thread=True, group="batch")
     def _run(self, batch: Batch, order: Order) -> None:
-        report: Report | None = None
+        report: JobReport | None = None
         fault: EdgechatError | None = None
         try:
             report = batch.run(self.of, order)
@@ -178,7 +178,7 @@ class TaskFileScreen(Screen[None]):
             words = f"{pace.done:,} done{failed} · Esc stops"
         self._bar.update(Content(words))
 
-    def _ran(self, order: Order, report: Report | None, fault: EdgechatError | None) -> None:
+    def _ran(self, order: Order, report: JobReport | None, fault: EdgechatError | None) -> None:
         self.running = None
         if fault is not None:
             self.banner.say(trouble(fault), is_trouble=True)

@@ -16,17 +16,16 @@ from typing import TYPE_CHECKING, Any
 from edgechat.engine.protocol.events import Loading, Prefill, Queued, Text
 from edgechat.engine.protocol.request import Wish
 from edgechat.errors import EdgechatError, NoModelError, StateError, UsageError
-from edgechat.tasks.batch.batch import StoppedError
+from edgechat.tasks.batch.batch_run import StoppedError
 from edgechat.tasks.batch.formats import output_format
-from edgechat.tasks.batch.job import Job, Listeners, run_job
+from edgechat.tasks.batch.job import Job, JobCallbacks, run_job
 from edgechat.tasks.batch.journal import SUFFIX
 from edgechat.tasks.batch.output import Csv, json_text
 from edgechat.tasks.batch.records import Record, given_fields
-from edgechat.tasks.contract import Context
+from edgechat.tasks.contract import Context, published_schema
 from edgechat.tasks.generator import EngineGenerator
 from edgechat.tasks.language import locale_language
-from edgechat.tasks.published_schema import published_schema
-from edgechat.tasks.runner import stages
+from edgechat.tasks.runner import run_in_stages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,8 +35,8 @@ if TYPE_CHECKING:
     from edgechat.engine.protocol.events import Event
     from edgechat.engine.protocol.request import Request
     from edgechat.paths import Paths
-    from edgechat.tasks.batch.batch import Tally
-    from edgechat.tasks.batch.job import Report
+    from edgechat.tasks.batch.batch_run import Tally
+    from edgechat.tasks.batch.job import JobReport
     from edgechat.tasks.contract import Task
     from edgechat.tasks.result import TaskResult
 
@@ -109,7 +108,7 @@ class Errand:
                 generator = None
                 self._tell(str(error))
             context = Context(language=locale_language(), prompts=prompts)
-            for last in stages(task, record, generator=generator, context=context):
+            for last in run_in_stages(task, record, generator=generator, context=context):
                 if self.is_cancelled:
                     return None
                 if not last.is_final:
@@ -166,7 +165,7 @@ class Batch:
         self._total: int | None = None
         self._told_at = 0.0
 
-    def run(self, task: Task[Any, Any], order: Order) -> Report | None:
+    def run(self, task: Task[Any, Any], order: Order) -> JobReport | None:
         """Run it to its end; None when it was stopped, and then it can be resumed.
 
         Raises:
@@ -179,11 +178,11 @@ class Batch:
             resume=order.is_resumed,
             language=locale_language(),
         )
-        listeners = Listeners(note=self._note, begin=self._begin, advance=self._advance)
+        callbacks = JobCallbacks(note=self._note, begin=self._begin, advance=self._advance)
         nothing = io.BytesIO()
         try:
             return run_job(
-                job, task, self._paths, self._wish, stdin=nothing, stdout=nothing, listeners=listeners, stop=self._stop
+                job, task, self._paths, self._wish, stdin=nothing, stdout=nothing, callbacks=callbacks, stop=self._stop
             )
         except StoppedError:
             return None
@@ -215,7 +214,7 @@ def save(task: Task[Any, Any], done: TaskResult, path: Path) -> None:
         text = json_text(done.to_json()) + "\n"
     elif fmt == "csv":
         stream = io.StringIO(newline="")
-        Csv(stream, task).write(Record(1, done.id, {}), done)
+        Csv(stream, task).write(Record(1, 1, {}), done)
         text = stream.getvalue()
     else:
         text = task.render(done, fmt)

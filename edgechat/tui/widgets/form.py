@@ -9,7 +9,7 @@ from textual.message import Message
 from textual.widgets import Collapsible
 
 from edgechat.plaintext import clean_line
-from edgechat.tasks.published_schema import published_schema
+from edgechat.tasks.contract import published_schema
 from edgechat.tasks.runner import problems
 from edgechat.tui.form_fields import LEFT_OUT, fields_of
 from edgechat.tui.widgets.field_view import FieldView, field_view, record_of

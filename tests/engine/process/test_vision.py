@@ -15,6 +15,7 @@ from edgechat.assistant.blocking import Assistant
 from edgechat.engine.client import client
 from edgechat.engine.protocol.request import Message
 from edgechat.errors import InvalidInputError
+from edgechat.tasks.contract import Ask, Outcome
 from edgechat.tasks.generator import EngineGenerator
 from tests.engine.image_files import png
 
@@ -180,9 +181,9 @@ def test_a_defect_report_takes_a_picture(cli, seeing, pictures, tmp_path):
 
 def test_a_record_from_another_machine_cannot_name_a_file_of_this_one(paths, seeing, pictures):
     generator = EngineGenerator(paths, reads_files=False)
-    question: dict[str, Any] = {"schema": {"type": "object"}, "max_tokens": 8, "timeout_s": 30, "seed": 0}
+    ask: Ask[Any] = Ask((Message("user", "?"),), {"type": "object"}, 8, Outcome(None), (str(pictures[0]),))
     with pytest.raises(InvalidInputError, match="must come with the record"):
-        generator.generate([Message("user", "?")], images=[str(pictures[0])], **question)
+        generator.generate(ask, timeout_s=30, seed=0)
     generator.close()
 
 

@@ -28,8 +28,8 @@ class Writing:
         self._file = questions.open("a", encoding="utf-8")
         self._pause_s = pause_s
 
-    def generate(self, messages: Any, **_: Any) -> GeneratedJson:
-        digest = hashlib.sha256(messages[-1].content.encode()).hexdigest()
+    def generate(self, ask: Any, **_: Any) -> GeneratedJson:
+        digest = hashlib.sha256(ask.messages[-1].content.encode()).hexdigest()
         self._file.write(digest + "\n")
         self._file.flush()
         time.sleep(self._pause_s * (int(digest[:2], 16) / 128))

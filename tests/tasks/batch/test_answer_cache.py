@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgechat.errors import StateError
-from edgechat.tasks.batch.answer_cache import FILE, Answers, answer_key
+from edgechat.tasks.batch.answer_cache import FILE, AnswerCache, answer_key
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def test_the_least_recently_used_goes_first(tmp_path: Path):
-    with Answers(tmp_path, limit_bytes=3500) as answers:
+    with AnswerCache(tmp_path, limit_bytes=3500) as answers:
         for name in "abc":
             answers.put(name.encode(), {"text": name * 1000})
         assert answers.get(b"a") is not None
@@ -25,7 +25,7 @@ def test_the_least_recently_used_goes_first(tmp_path: Path):
 
 
 def test_it_stays_below_its_limit_whatever_is_put(tmp_path: Path):
-    with Answers(tmp_path, limit_bytes=10_000) as answers:
+    with AnswerCache(tmp_path, limit_bytes=10_000) as answers:
         for number in range(200):
             answers.put(answer_key(n=number % 70), {"text": "x" * (number * 37 % 4000)})
             assert answers.size_bytes <= 10_000
@@ -34,15 +34,15 @@ def test_it_stays_below_its_limit_whatever_is_put(tmp_path: Path):
 
 
 def test_another_process_finds_what_was_kept(tmp_path: Path):
-    with Answers(tmp_path) as answers:
+    with AnswerCache(tmp_path) as answers:
         answers.put(b"key", {"text": "漢字 \ud800"})
-    with Answers(tmp_path) as answers:
+    with AnswerCache(tmp_path) as answers:
         assert answers.get(b"key") == {"text": "漢字 \ud800"}
 
 
 def test_a_damaged_file_is_replaced(tmp_path: Path):
     (tmp_path / FILE).write_bytes(b"no database " * 1000)
-    with Answers(tmp_path) as answers:
+    with AnswerCache(tmp_path) as answers:
         assert answers.get(b"key") is None
         answers.put(b"key", {})
         assert answers.get(b"key") == {}
@@ -51,7 +51,7 @@ def test_a_damaged_file_is_replaced(tmp_path: Path):
 def test_a_place_that_cannot_be_used_is_named(tmp_path: Path):
     (tmp_path / FILE).mkdir()
     with pytest.raises(StateError, match=FILE):
-        Answers(tmp_path)
+        AnswerCache(tmp_path)
 
 
 @pytest.mark.parametrize("other", [{"model": "b"}, {"version": "2"}, {"input": "y"}, {"language": "ja"}])

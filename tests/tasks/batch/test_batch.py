@@ -18,9 +18,9 @@ import pytest
 from edgechat.engine.protocol.request import Wish
 from edgechat.errors import EngineError, InvalidInputError, NoModelError, StateError, UsageError
 from edgechat.paths import Paths
-from edgechat.tasks.batch.batch import Batch
-from edgechat.tasks.batch.job import Job, Listeners, _variant, run_job
-from edgechat.tasks.batch.journal import Journal
+from edgechat.tasks.batch.batch_run import BatchRun
+from edgechat.tasks.batch.job import Job, JobCallbacks, _variant, run_job
+from edgechat.tasks.batch.journal import BatchJournal
 from edgechat.tasks.batch.records import Record
 from edgechat.tasks.registry import load
 from tests.tasks.scripted import ScriptedGenerator
@@ -59,9 +59,9 @@ def run(source: Path, out: Path | None = None, *, generator: Any = None, **optio
 class Jittery(ScriptedGenerator):
     """Takes a little time, longer for some, so that answers overtake each other."""
 
-    def generate(self, *args: Any, **options: Any) -> Any:
-        time.sleep(random.Random(args[0][-1].content).random() / 100)
-        return super().generate(*args, **options)
+    def generate(self, ask: Any, **options: Any) -> Any:
+        time.sleep(random.Random(ask.messages[-1].content).random() / 100)
+        return super().generate(ask, **options)
 
 
 @pytest.mark.parametrize("parallel", [1, 8])
@@ -106,34 +106,34 @@ def test_equal_inputs_are_asked_once_within_a_run_and_in_the_next(tmp_path):
 
 def test_equal_inputs_are_asked_once_when_the_model_is_known():
     generator = ScriptedGenerator(SAID)
-    from edgechat.tasks.batch.answer_cache import Answers
+    from edgechat.tasks.batch.answer_cache import AnswerCache
 
-    with Answers(Paths.from_env().cache) as answers:
+    with AnswerCache(Paths.from_env().cache) as answers:
         for _ in range(2):
-            batch = Batch(load("driving"), lambda: generator, parallel=4, answers=answers, model_sha256="0" * 64)
+            batch = BatchRun(load("driving"), lambda: generator, parallel=4, answers=answers, model_sha256="0" * 64)
             done = list(batch.run(Record(i, i, scenes(3)[i % 3]) for i in range(1, 61)))
             assert [result.id for _, result in done] == list(range(1, 61))
     assert len(generator.calls) == 3
 
 
 def test_another_model_is_asked_again():
-    from edgechat.tasks.batch.answer_cache import Answers
+    from edgechat.tasks.batch.answer_cache import AnswerCache
 
     generator = ScriptedGenerator(SAID)
-    with Answers(Paths.from_env().cache) as answers:
+    with AnswerCache(Paths.from_env().cache) as answers:
         for sha256 in ("0" * 64, "f" * 64):
-            batch = Batch(load("driving"), lambda: generator, answers=answers, model_sha256=sha256)
+            batch = BatchRun(load("driving"), lambda: generator, answers=answers, model_sha256=sha256)
             list(batch.run(iter([Record(1, 1, scenes(1)[0])])))
     assert len(generator.calls) == 2
 
 
 def test_what_the_time_allowed_cut_off_is_asked_again_and_what_was_said_in_full_is_not():
-    from edgechat.tasks.batch.answer_cache import Answers
+    from edgechat.tasks.batch.answer_cache import AnswerCache
 
     late, whole = ScriptedGenerator(SAID, finish_reason="timeout"), ScriptedGenerator(SAID)
-    with Answers(Paths.from_env().cache) as answers:
+    with AnswerCache(Paths.from_env().cache) as answers:
         for generator, said in ((late, "timeout"), (whole, "ok"), (whole, "ok")):
-            batch = Batch(load("driving"), lambda: generator, answers=answers, model_sha256="0" * 64)  # noqa: B023
+            batch = BatchRun(load("driving"), lambda: generator, answers=answers, model_sha256="0" * 64)  # noqa: B023
             ((_, done),) = batch.run(iter([Record(1, 1, scenes(1)[0])]))
             assert done.status == "ok"
             assert done.result is not None
@@ -155,13 +155,13 @@ def test_an_input_that_cannot_be_used_is_never_remembered(tmp_path):
 
 def test_what_needs_a_model_stops_without_one_and_what_does_not_goes_on():
     missing = NoModelError("No model is installed.")
-    driving = Batch(load("driving"), lambda: None, no_model=missing)
+    driving = BatchRun(load("driving"), lambda: None, no_model=missing)
     ((_, done),) = driving.run(iter([Record(1, 1, scenes(1)[0])]))
     assert done.result is not None
     assert (done.status, done.result["explanation_status"]) == ("ok", "no_model")
     task = load("rootcause")
     with pytest.raises(NoModelError):
-        list(Batch(task, lambda: None, no_model=missing).run(iter([Record(1, 1, dict(task.example))])))
+        list(BatchRun(task, lambda: None, no_model=missing).run(iter([Record(1, 1, dict(task.example))])))
 
 
 def test_an_engine_that_dies_over_every_record_stops_the_run_and_its_records_are_asked_again(tmp_path):
@@ -203,7 +203,7 @@ def test_a_journal_is_gone_after_a_whole_run_and_asks_for_resume_after_half(tmp_
 
 def test_a_journal_of_another_run_is_refused(tmp_path):
     out = tmp_path / "out.jsonl"
-    Journal(tmp_path / "out.jsonl.journal", {"task": "rootcause"}, resume=False).close()
+    BatchJournal(tmp_path / "out.jsonl.journal", {"task": "rootcause"}, resume=False).close()
     with pytest.raises(InvalidInputError, match="task"):
         run(write_lines(tmp_path / "in.jsonl", scenes(1)), out, resume=True)
 
@@ -218,8 +218,8 @@ def test_an_input_that_changed_since_is_refused(tmp_path):
 
 def test_two_runs_cannot_write_one_journal(tmp_path):
     path = tmp_path / "out.jsonl.journal"
-    with Journal(path, {}, resume=True), pytest.raises(StateError, match="Another run"):
-        Journal(path, {}, resume=True)
+    with BatchJournal(path, {}, resume=True), pytest.raises(StateError, match="Another run"):
+        BatchJournal(path, {}, resume=True)
 
 
 def kill_after(source: Path, out: Path, *, answers: int, parallel: int = 1, flags: tuple[str, ...] = ()) -> int:
@@ -282,10 +282,10 @@ def test_a_journal_torn_by_a_power_cut_is_taken_as_far_as_it_is_whole(tmp_path):
         Wish(),
         stdin=io.BytesIO(),
         stdout=io.BytesIO(),
-        listeners=Listeners(note=notes.append),
+        callbacks=JobCallbacks(note=notes.append),
         generator=lambda: generator,
     )
-    assert any("torn" in note for note in notes)
+    assert any("damaged" in note for note in notes)
     assert any(note.startswith("Resuming:") for note in notes)
     assert [json.loads(line)["id"] for line in out.read_text().splitlines()] == list(range(1, 41))
     assert len(generator.calls) < 40
@@ -317,12 +317,12 @@ def test_a_full_window_of_slow_records_does_not_hold_back_the_first(tmp_path):
     release, seen = threading.Event(), threading.Event()
 
     class Gate(ScriptedGenerator):
-        def generate(self, *args: Any, **options: Any) -> Any:
-            if '"speed": "50.02 km/h"' in args[0][-1].content:
+        def generate(self, ask: Any, **options: Any) -> Any:
+            if '"speed": "50.02 km/h"' in ask.messages[-1].content:
                 release.wait(30)
-            return super().generate(*args, **options)
+            return super().generate(ask, **options)
 
-    results = Batch(load("driving"), lambda: Gate(SAID), parallel=2).run(
+    results = BatchRun(load("driving"), lambda: Gate(SAID), parallel=2).run(
         Record(i, i, scene) for i, scene in enumerate(scenes(3), 1)
     )
     assert [next(results)[1].id, next(results)[1].id] == [1, 2]

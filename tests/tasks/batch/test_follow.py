@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from edgechat.errors import EdgechatError, EngineError
-from edgechat.tasks.batch.follow import Follower, Line, timed_lines
+from edgechat.tasks.batch.follow import Follower, StreamLine, timed_lines
 from edgechat.tasks.registry import load
 from tests.tasks.scripted import ScriptedGenerator
 
@@ -23,7 +23,7 @@ class Stream:
     """A pipe that a test writes into while a follower reads it."""
 
     def __init__(self, generator: Any, **options: Any) -> None:
-        self.lines: list[Line] = []
+        self.lines: list[StreamLine] = []
         self._changed = threading.Condition()
         self.follower = Follower(load("driving"), generator, self._write, **options)
         self._read, self._end = os.pipe()
@@ -53,7 +53,7 @@ class Stream:
         except EdgechatError as error:
             self.error = error
 
-    def _write(self, line: Line) -> None:
+    def _write(self, line: StreamLine) -> None:
         with self._changed:
             self.lines.append(line)
             self._changed.notify_all()
@@ -66,13 +66,13 @@ class Held(ScriptedGenerator):
         super().__init__(SAID)
         self.gate = threading.Semaphore(0)
 
-    def generate(self, *args: Any, **options: Any) -> Any:
-        answer = super().generate(*args, **options)
+    def generate(self, ask: Any, **options: Any) -> Any:
+        answer = super().generate(ask, **options)
         assert self.gate.acquire(timeout=20)
         return answer
 
 
-def finals(lines: list[Line]) -> list[Any]:
+def finals(lines: list[StreamLine]) -> list[Any]:
     return [line.result.id for line in lines if line.result.is_final and line.result.status == "ok"]
 
 

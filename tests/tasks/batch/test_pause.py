@@ -21,9 +21,9 @@ class Sparing(ScriptedGenerator):
         self.pause_s = 0.0
         self.asked: list[float] = []
 
-    def generate(self, *args: Any, **options: Any) -> Any:
+    def generate(self, ask: Any, **options: Any) -> Any:
         self.asked.append(time.monotonic())
-        answer = super().generate(*args, **options)
+        answer = super().generate(ask, **options)
         self.pause_s = 0.1
         return answer
 

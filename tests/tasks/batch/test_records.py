@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from edgechat.errors import InvalidInputError, UsageError
 from edgechat.tasks.batch import records, text_encoding
 from edgechat.tasks.batch.formats import input_form, output_format
-from edgechat.tasks.published_schema import published_schema
+from edgechat.tasks.contract import published_schema
 from edgechat.tasks.registry import load
 
 DRIVING = published_schema(load("driving"), "input")

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from edgechat.tasks.contract import published_schema
 from edgechat.tasks.driving.task import Driving
-from edgechat.tasks.published_schema import published_schema
-from edgechat.tasks.runner import perform
+from edgechat.tasks.runner import run_task
 
 GOOD: dict[str, Any] = dict(Driving.example)
 NAN, INFINITY = float("nan"), float("inf")
@@ -21,7 +21,7 @@ def frames(*times: float) -> list[dict[str, Any]]:
 
 
 def refused(record: object) -> list[dict[str, str]]:
-    done = perform(Driving(), record, generator=None).to_json()
+    done = run_task(Driving(), record, generator=None).to_json()
     assert done["status"] == "invalid_input"
     assert done["result"] is None
     errors: list[dict[str, str]] = done["errors"]

@@ -16,8 +16,8 @@ from edgechat.tasks.driving.record import ExplanationStatus
 from edgechat.tasks.driving.task import Driving
 from edgechat.tasks.driving.texts import ASSUMPTIONS, COUNTERMEASURES, UNEXPLAINED
 from edgechat.tasks.driving.wording import LENGTH, wording_fault
-from edgechat.tasks.runner import perform, stages
-from tests.tasks.scripted import Hand, ScriptedGenerator, assert_fits
+from edgechat.tasks.runner import run_in_stages, run_task
+from tests.tasks.scripted import ManualClock, ScriptedGenerator, assert_fits
 
 GOOD: dict[str, Any] = dict(Driving.example)
 EXPLAINED = ("explanation", "explanation_status", "countermeasures")
@@ -37,15 +37,15 @@ def test_the_alert_stands_before_the_model_is_asked():
     task, generator = Driving(), says("The gap is too short.")
     seen = [
         (done.is_final, len(generator.calls), assert_fits(task, done)["alert"])
-        for done in stages(task, GOOD, generator=generator)
+        for done in run_in_stages(task, GOOD, generator=generator)
     ]
     assert seen == [(False, 0, True), (True, 1, True)]
 
 
 def test_an_explanation_is_taken_over_and_changes_nothing_else():
     task = Driving()
-    alone = assert_fits(task, perform(task, GOOD, generator=None))
-    done = perform(task, GOOD, generator=says("The gap of 45 m is short of the 200 m recommended in rain."))
+    alone = assert_fits(task, run_task(task, GOOD, generator=None))
+    done = run_task(task, GOOD, generator=says("The gap of 45 m is short of the 200 m recommended in rain."))
     result = assert_fits(task, done)
     assert (done.status, result["explanation_status"]) == ("ok", "ok")
     assert result["explanation"] == "The gap of 45 m is short of the 200 m recommended in rain."
@@ -70,7 +70,7 @@ def test_an_explanation_is_taken_over_and_changes_nothing_else():
 )
 def test_without_a_usable_answer_the_result_is_whole_but_for_the_explanation(generator, status):
     task = Driving()
-    done = perform(task, GOOD, generator=generator)
+    done = run_task(task, GOOD, generator=generator)
     result = assert_fits(task, done)
     assert (done.status, result["risk"], result["alert"]) == ("ok", 0.75, True)
     assert (result["explanation"], result["explanation_status"]) == (None, status)
@@ -88,8 +88,8 @@ def test_countermeasures_are_worded_by_the_model_and_chosen_by_rules():
         "lights_on": "Switch on the headlights.",
         "brake_now": "Brake now.",
     }
-    alone = assert_fits(task, perform(task, fog, generator=None))
-    done = perform(task, fog, generator=says("The gap is short.", **words))
+    alone = assert_fits(task, run_task(task, fog, generator=None))
+    done = run_task(task, fog, generator=says("The gap is short.", **words))
     result = assert_fits(task, done)
     assert without_words(result) == without_words(alone)
     assert [(item["text"], item["worded_by"]) for item in result["countermeasures"]] == [
@@ -113,7 +113,7 @@ def test_countermeasures_are_worded_by_the_model_and_chosen_by_rules():
 )  # fmt: skip
 def test_a_wording_that_says_something_else_leaves_the_rules_text_and_says_so(text):
     task = Driving()
-    done = perform(task, GOOD, generator=says("The gap is short.", increase_gap=text))
+    done = run_task(task, GOOD, generator=says("The gap is short.", increase_gap=text))
     result = assert_fits(task, done)
     first = result["countermeasures"][0]
     assert first == {
@@ -153,18 +153,18 @@ def test_advice_turned_round_is_seen_in_every_language(language, code, text):
 
 def test_sentences_said_again_and_one_never_finished_are_dropped():
     said = "The gap of 45 m is short. The gap of 45 m is short. The road is wet. The gap of"
-    result = assert_fits(Driving(), perform(Driving(), GOOD, generator=says(said)))
+    result = assert_fits(Driving(), run_task(Driving(), GOOD, generator=says(said)))
     assert result["explanation"] == "The gap of 45 m is short. The road is wet."
 
 
 def test_the_error_behind_a_missing_explanation_is_kept_for_the_caller():
     error = EngineError("The engine died.", cause="oom")
-    assert perform(Driving(), GOOD, generator=ScriptedGenerator(raises=error)).cause is error
+    assert run_task(Driving(), GOOD, generator=ScriptedGenerator(raises=error)).cause is error
 
 
 def test_a_time_that_has_run_out_is_not_spent_on_the_model():
-    clock, generator = Hand(), says("late")
-    steps = stages(Driving(), GOOD, generator=generator, timeout_s=0.5, clock=clock)  # type: ignore[arg-type]
+    clock, generator = ManualClock(), says("late")
+    steps = run_in_stages(Driving(), GOOD, generator=generator, timeout_s=0.5, clock=clock)  # type: ignore[arg-type]
     assert next(steps).status == "ok"
     clock.monotonic_s += 0.6
     last = next(steps)
@@ -175,7 +175,7 @@ def test_a_time_that_has_run_out_is_not_spent_on_the_model():
 
 def test_the_model_is_given_no_field_that_it_could_set_but_its_words():
     generator = says("x")
-    perform(Driving(), GOOD, generator=generator, seed=3, timeout_s=2.0)
+    run_task(Driving(), GOOD, generator=generator, seed=3, timeout_s=2.0)
     (call,) = generator.calls
     assert list(call.schema["properties"]) == ["explanation", "countermeasures"]
     assert call.schema["additionalProperties"] is False
@@ -192,7 +192,7 @@ def test_the_model_is_given_no_field_that_it_could_set_but_its_words():
 def test_the_system_message_is_the_same_for_every_moment():
     generator = says("x")
     for speed in (30.0, 90.0):
-        perform(Driving(), {**GOOD, "speed_kmh": speed}, generator=generator)
+        run_task(Driving(), {**GOOD, "speed_kmh": speed}, generator=generator)
     first, second = generator.calls
     assert first.messages[0] == second.messages[0]
     assert first.messages[1] != second.messages[1]
@@ -201,8 +201,8 @@ def test_the_system_message_is_the_same_for_every_moment():
 @pytest.mark.parametrize("language", ["ja", "en", "zh"])
 def test_texts_follow_the_records_language_and_numbers_do_not(language):
     task = Driving()
-    result = assert_fits(task, perform(task, {**GOOD, "language": language}, generator=None))
-    english = assert_fits(task, perform(task, GOOD, generator=None))
+    result = assert_fits(task, run_task(task, {**GOOD, "language": language}, generator=None))
+    english = assert_fits(task, run_task(task, GOOD, generator=None))
     assert result["risk"] == english["risk"]
     assert [item["code"] for item in result["countermeasures"]] == [item["code"] for item in english["countermeasures"]]
     assert result["countermeasures"][0]["text"] == COUNTERMEASURES["increase_gap"][language]
@@ -212,7 +212,7 @@ def test_texts_follow_the_records_language_and_numbers_do_not(language):
 def test_the_contexts_language_is_used_where_the_record_names_none():
     task = Driving()
     record = {name: value for name, value in GOOD.items() if name != "language"}
-    done = perform(task, record, generator=None, context=Context(language="ja"))
+    done = run_task(task, record, generator=None, context=Context(language="ja"))
     assert assert_fits(task, done)["language"] == "ja"
 
 
@@ -226,13 +226,13 @@ def test_every_text_exists_in_every_language_and_differs():
 @pytest.mark.parametrize("language", ["en", "ja", "zh"])
 def test_the_text_form_says_why_there_is_no_explanation(language):
     task, record = Driving(), {**GOOD, "language": language}
-    rejected = task.render(perform(task, record, generator=says("You are perfectly safe at 777 m.")), "text")
+    rejected = task.render(run_task(task, record, generator=says("You are perfectly safe at 777 m.")), "text")
     assert f"[{UNEXPLAINED['rejected'][language]} The explanation reassures" in rejected
-    alone = task.render(perform(task, record, generator=None), "text")
+    alone = task.render(run_task(task, record, generator=None), "text")
     assert f"[{UNEXPLAINED['no_model'][language]}]" in alone
-    late = task.render(perform(task, record, generator=ScriptedGenerator(finish_reason="timeout")), "text")
+    late = task.render(run_task(task, record, generator=ScriptedGenerator(finish_reason="timeout")), "text")
     assert f"[{UNEXPLAINED['timeout'][language]}]" in late
-    explained = task.render(perform(task, GOOD, generator=says("The gap is short.")), "text")
+    explained = task.render(run_task(task, GOOD, generator=says("The gap is short.")), "text")
     assert "[" not in explained
 
 
@@ -245,10 +245,10 @@ def test_every_end_of_an_explanation_has_its_words():
 
 def test_the_text_form_leads_with_the_alert_and_ends_with_what_this_is_not():
     task = Driving()
-    text = task.render(perform(task, GOOD, generator=None), "text")
+    text = task.render(run_task(task, GOOD, generator=None), "text")
     assert text.startswith("!! 0.75 high")
     assert text.rstrip().endswith("The driver stays responsible.")
-    refused = task.render(perform(task, {**GOOD, "weather": "hail"}, generator=None), "text")
+    refused = task.render(run_task(task, {**GOOD, "weather": "hail"}, generator=None), "text")
     assert refused.startswith("/weather")
 
 
@@ -265,7 +265,7 @@ LIVE = Context(live=True)
 
 def test_a_live_stream_of_single_frames_learns_the_closing_speed():
     task = Driving()
-    done = [perform(task, frame, generator=None, context=LIVE) for frame in frames(20, closing=10.0, start_m=70.0)]
+    done = [run_task(task, frame, generator=None, context=LIVE) for frame in frames(20, closing=10.0, start_m=70.0)]
     first, last = assert_fits(task, done[0]), assert_fits(task, done[-1])
     assert (first["basis"], first["ttc_s"]) == ("gap_only", None)
     assert last["basis"] == "history"
@@ -274,25 +274,25 @@ def test_a_live_stream_of_single_frames_learns_the_closing_speed():
 
 def test_records_of_a_file_know_nothing_of_each_other():
     task = Driving()
-    done = [perform(task, frame, generator=None) for frame in frames(20, closing=10.0, start_m=70.0)]
+    done = [run_task(task, frame, generator=None) for frame in frames(20, closing=10.0, start_m=70.0)]
     assert {assert_fits(task, one)["basis"] for one in done} == {"gap_only"}
 
 
 def test_a_live_frame_out_of_order_is_refused_and_the_stream_goes_on():
     task = Driving()
     a, b, c = frames(3, closing=1.0, start_m=60.0)
-    status = [perform(task, frame, generator=None, context=LIVE).status for frame in (a, c, b, c)]
+    status = [run_task(task, frame, generator=None, context=LIVE).status for frame in (a, c, b, c)]
     assert status == ["ok", "ok", "invalid_input", "invalid_input"]
     later = {**c, "t_s": 0.3}
-    assert perform(task, later, generator=None, context=LIVE).status == "ok"
+    assert run_task(task, later, generator=None, context=LIVE).status == "ok"
 
 
 def test_a_live_stream_has_one_clock():
     task = Driving()
     with_time = frames(1, closing=0.0, start_m=60.0)[0]
     without = {name: value for name, value in with_time.items() if name != "t_s"}
-    assert perform(task, without, generator=None, context=LIVE).status == "ok"
-    assert perform(task, with_time, generator=None, context=LIVE).status == "invalid_input"
+    assert run_task(task, without, generator=None, context=LIVE).status == "ok"
+    assert run_task(task, with_time, generator=None, context=LIVE).status == "invalid_input"
 
 
 def test_frames_without_time_take_the_contexts_and_two_within_one_tick_do_no_harm():
@@ -300,19 +300,19 @@ def test_frames_without_time_take_the_contexts_and_two_within_one_tick_do_no_har
     moments = [(0.0, 50.0), (0.1, 49.0), (0.1, 49.0), (0.2, 48.0), (0.3, 47.0)]
     for now_s, distance in moments:
         record = {**GOOD, "distance_to_car_m": distance}
-        done = perform(task, record, generator=None, context=Context(live=True, now_s=now_s))
+        done = run_task(task, record, generator=None, context=Context(live=True, now_s=now_s))
     assert assert_fits(task, done)["closing_speed_mps"] == pytest.approx(10.0)
 
 
 def test_a_pause_in_the_stream_forgets_what_came_before():
     task = Driving()
     for frame in frames(10, closing=10.0, start_m=70.0):
-        perform(task, frame, generator=None, context=LIVE)
+        run_task(task, frame, generator=None, context=LIVE)
     late = {**frames(1, closing=0.0, start_m=50.0)[0], "t_s": 2.0}
-    result = assert_fits(task, perform(task, late, generator=None, context=LIVE))
+    result = assert_fits(task, run_task(task, late, generator=None, context=LIVE))
     assert (result["basis"], result["ttc_s"]) == ("gap_only", None)
     second = {**late, "t_s": 2.1, "distance_to_car_m": 50.2}
-    result = assert_fits(task, perform(task, second, generator=None, context=LIVE))
+    result = assert_fits(task, run_task(task, second, generator=None, context=LIVE))
     assert result["closing_speed_mps"] == pytest.approx(-2.0)
     assert result["closing_estimate"]["frames"] == 2
 
@@ -323,7 +323,7 @@ def test_the_live_alert_has_hysteresis_and_the_risk_has_not():
     done = []
     for i, gap in enumerate(gaps):
         record = {**GOOD, "weather": "clear", "distance_to_car_m": gap, "history": []}
-        done.append(perform(task, record, generator=None, context=Context(live=True, now_s=i * 0.3)))
+        done.append(run_task(task, record, generator=None, context=Context(live=True, now_s=i * 0.3)))
     results = [assert_fits(task, one) for one in done]
     assert [result["alert"] for result in results[:4]] == [True] * 4
     assert results[3]["risk"] < 0.7
@@ -355,8 +355,8 @@ def test_the_live_alert_has_hysteresis_and_the_risk_has_not():
 )
 def test_every_valid_record_gives_a_result_that_fits_its_schema_whatever_the_model_says(record, words):
     task = Driving()
-    alone = assert_fits(task, perform(task, record, generator=None))
-    done = perform(task, record, generator=says(words, **{item["code"]: words for item in alone["countermeasures"]}))
+    alone = assert_fits(task, run_task(task, record, generator=None))
+    done = run_task(task, record, generator=says(words, **{item["code"]: words for item in alone["countermeasures"]}))
     result = assert_fits(task, done)
     assert done.status == "ok"
     assert without_words(result) == without_words(alone)

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from edgechat.tasks.contract import Context
-from edgechat.tasks.published_schema import published_schema
+from edgechat.tasks.contract import Context, published_schema
 from edgechat.tasks.rootcause.task import RootCause
-from edgechat.tasks.runner import perform
+from edgechat.tasks.runner import run_task
 from tests.tasks.rootcause.records import answer, record
 from tests.tasks.scripted import ScriptedGenerator, assert_fits
 
@@ -19,7 +18,7 @@ NAN = float("nan")
 
 
 def refused(raw: object) -> list[dict[str, str]]:
-    done = perform(RootCause(), raw, generator=None).to_json()
+    done = run_task(RootCause(), raw, generator=None).to_json()
     assert (done["status"], done["result"]) == ("invalid_input", None)
     errors: list[dict[str, str]] = done["errors"]
     return errors
@@ -96,18 +95,18 @@ def test_an_image_needs_a_model_that_can_see():
     seen: list[Any] = []
 
     class Seeing(ScriptedGenerator):
-        def generate(self, messages: Any, **wanted: Any) -> Any:
-            seen.append(wanted.get("images"))
-            return super().generate(messages, **wanted)
+        def generate(self, ask: Any, **options: Any) -> Any:
+            seen.append(ask.images)
+            return super().generate(ask, **options)
 
-    done = perform(RootCause(), raw, generator=Seeing(answer()), context=Context(vision=True))
+    done = run_task(RootCause(), raw, generator=Seeing(answer()), context=Context(vision=True))
     assert assert_fits(RootCause(), done)["complete"]
     assert seen == [("board.png",)]
 
 
 @pytest.mark.parametrize("severity", ["major", "A", 1, 10])
 def test_the_plants_own_severities_are_taken(severity):
-    done = perform(RootCause(), record(severity=severity), generator=ScriptedGenerator(answer()))
+    done = run_task(RootCause(), record(severity=severity), generator=ScriptedGenerator(answer()))
     assert str(severity) in assert_fits(RootCause(), done)["observed_facts"][0]["statement"]
 
 

@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 
 from edgechat.tasks.rootcause.task import RootCause
 from edgechat.tasks.rootcause.texts import CATEGORIES, CONFIDENCES, FACTS, LABELS, NOTICE, UNKNOWNS
-from edgechat.tasks.runner import perform
+from edgechat.tasks.runner import run_task
 from tests.tasks.rootcause.records import answer, hypothesis, record
 from tests.tasks.scripted import ScriptedGenerator
 
@@ -37,7 +37,7 @@ HOSTILE = [
 
 
 def done(value: Any = None, **changes: Any) -> TaskResult:
-    return perform(RootCause(), record(**changes), generator=ScriptedGenerator(value or answer()), record_id="r-1")
+    return run_task(RootCause(), record(**changes), generator=ScriptedGenerator(value or answer()), record_id="r-1")
 
 
 def page(of: TaskResult) -> str:
@@ -132,7 +132,7 @@ def test_what_is_cited_can_be_looked_up_notes_as_well_as_log_lines():
 
 
 def test_an_incomplete_report_says_so_at_its_head():
-    of = perform(RootCause(), record(), generator=ScriptedGenerator(text="", finish_reason="timeout"))
+    of = run_task(RootCause(), record(), generator=ScriptedGenerator(text="", finish_reason="timeout"))
     assert "**Incomplete: the model's part is missing or was cut off.**" in markdown(of)
     assert Seen(page(of)).tags.index("p") < Seen(page(of)).tags.index("h2")
 
@@ -156,7 +156,7 @@ def test_d5_to_d8_are_left_for_people():
 
 
 def test_a_refused_record_is_a_report_of_why():
-    of = perform(RootCause(), record(confidence=2), generator=None)
+    of = run_task(RootCause(), record(confidence=2), generator=None)
     assert "/confidence" in markdown(of)
     assert "/confidence" in Seen(page(of)).text
 

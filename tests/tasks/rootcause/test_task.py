@@ -17,7 +17,7 @@ from edgechat.tasks.rootcause.facts import reports_trouble
 from edgechat.tasks.rootcause.question import answer_messages, answer_schema
 from edgechat.tasks.rootcause.record import RootCauseInput
 from edgechat.tasks.rootcause.task import RootCause
-from edgechat.tasks.runner import perform, stages
+from edgechat.tasks.runner import run_in_stages, run_task
 from tests.tasks.rootcause.records import answer, hypothesis, record
 from tests.tasks.scripted import ScriptedGenerator, assert_fits
 
@@ -26,12 +26,12 @@ RULES = ("observed_facts", "alert", "alert_state", "product_id", "defect_type", 
 
 def run(raw: dict[str, Any], value: Any, **more: Any) -> dict[str, Any]:
     task = RootCause()
-    return assert_fits(task, perform(task, raw, generator=ScriptedGenerator(value), **more))
+    return assert_fits(task, run_task(task, raw, generator=ScriptedGenerator(value), **more))
 
 
 def test_the_skeleton_stands_before_the_model_is_asked():
     task, generator = RootCause(), ScriptedGenerator(answer())
-    first, last = stages(task, record(), generator=generator)
+    first, last = run_in_stages(task, record(), generator=generator)
     skeleton, report = assert_fits(task, first), assert_fits(task, last)
     assert (first.is_final, first.status, skeleton["complete"]) == (False, "truncated", False)
     assert (last.is_final, last.status, report["complete"]) == (True, "ok", True)
@@ -115,7 +115,7 @@ def test_the_model_must_not_emit_what_one_detection_cannot_give():
 def test_a_false_citation_never_reaches_a_report():
     task = RootCause()
     value = answer(hypotheses=[hypothesis(evidence_ids=["L1", "L99"]), hypothesis()])
-    done = perform(task, record(), generator=ScriptedGenerator(value))
+    done = run_task(task, record(), generator=ScriptedGenerator(value))
     report = assert_fits(task, done)
     assert (done.status, report["complete"]) == ("failed", False)
     assert [item["evidence_ids"] for item in report["hypotheses"]] == [["L1"]]
@@ -143,8 +143,8 @@ def test_text_that_gives_orders_changes_nothing_but_evidence():
     plain, attacked = ScriptedGenerator(answer()), ScriptedGenerator(answer())
     lines = record()["log_lines"]
     task = RootCause()
-    perform(task, record(), generator=plain)
-    done = perform(task, record(log_lines=[*lines, {"id": "L3", "text": order}]), generator=attacked)
+    run_task(task, record(), generator=plain)
+    done = run_task(task, record(log_lines=[*lines, {"id": "L3", "text": order}]), generator=attacked)
     report = assert_fits(task, done)
     before, after = plain.calls[0], attacked.calls[0]
     assert [message.role for message in after.messages] == ["system", "user"]
@@ -162,7 +162,7 @@ def test_control_characters_in_evidence_reach_neither_the_model_nor_the_report()
     raw = record(log_lines=[{"id": "L1", "text": "ERROR \x1b]0;x\x07 \u202egnp.exe"}])
     generator = ScriptedGenerator(answer(hypotheses=[hypothesis(statement="a\x1b[2Jb\u202ec")]))
     task = RootCause()
-    report = assert_fits(task, perform(task, raw, generator=generator))
+    report = assert_fits(task, run_task(task, raw, generator=generator))
     for text in (json.dumps(report, ensure_ascii=False), generator.calls[0].messages[1].content):
         assert not set(text) & {"\x1b", "\x07", "\u202e"}
         assert "\\u001b" not in text
@@ -172,7 +172,7 @@ def test_control_characters_in_evidence_reach_neither_the_model_nor_the_report()
 def test_without_evidence_no_model_is_asked_and_the_report_says_so(language):
     task, generator = RootCause(), ScriptedGenerator(answer())
     raw = record(process_notes=[], log_lines=[], language=language)
-    done = perform(task, raw, generator=generator)
+    done = run_task(task, raw, generator=generator)
     report = assert_fits(task, done)
     assert generator.calls == []
     assert (done.status, done.model) == ("ok", None)
@@ -189,7 +189,7 @@ def test_a_model_that_finds_no_support_may_say_so():
 @pytest.mark.parametrize(("confidence", "passes"), [(0.7, False), (0.70001, True), (0.0, False), (1.0, True)])
 def test_the_gate_is_above_seven_tenths(confidence, passes):
     task, generator = RootCause(), ScriptedGenerator(answer())
-    report = assert_fits(task, perform(task, record(confidence=confidence), generator=generator))
+    report = assert_fits(task, run_task(task, record(confidence=confidence), generator=generator))
     assert (report["alert"], len(generator.calls)) == (passes, int(passes))
     assert report["alert_state"] == ("raised" if passes else "below_gate")
     assert report["observed_facts"]
@@ -200,7 +200,7 @@ def test_the_cool_down_suppresses_the_alert_and_never_the_record():
 
     def at(now_s: float, **changes: Any) -> tuple[str, bool, int]:
         context = Context(live=True, now_s=now_s)
-        done = perform(task, record(**changes), generator=ScriptedGenerator(answer()), context=context)
+        done = run_task(task, record(**changes), generator=ScriptedGenerator(answer()), context=context)
         report = assert_fits(task, done)
         return report["alert_state"], report["alert"], len(report["hypotheses"])
 
@@ -213,7 +213,7 @@ def test_the_cool_down_suppresses_the_alert_and_never_the_record():
 
 def test_records_of_a_file_alert_each_for_itself():
     task = RootCause()
-    done = [perform(task, record(), generator=ScriptedGenerator(answer())) for _ in range(3)]
+    done = [run_task(task, record(), generator=ScriptedGenerator(answer())) for _ in range(3)]
     assert [assert_fits(task, one)["alert"] for one in done] == [True] * 3
 
 
@@ -246,7 +246,7 @@ def test_the_memory_of_alerts_is_bounded():
 )
 def test_without_a_whole_answer_the_report_says_that_it_is_incomplete(generator, status):
     task = RootCause()
-    done = perform(task, record(), generator=generator)
+    done = run_task(task, record(), generator=generator)
     report = assert_fits(task, done)
     assert (done.status, report["complete"], report["insufficient_evidence"]) == (status, False, False)
     assert done.errors[0].message
@@ -259,7 +259,7 @@ def test_an_answer_cut_at_any_character_keeps_its_finished_parts_and_nothing_els
     most = 0
     for end in range(len(text)):
         generator = ScriptedGenerator(text=text[:end], finish_reason="timeout")
-        done = perform(task, record(), generator=generator)
+        done = run_task(task, record(), generator=generator)
         report = assert_fits(task, done)
         assert (done.status, report["complete"]) == ("truncated", False)
         kept = report["hypotheses"]
@@ -309,7 +309,7 @@ def test_every_answer_that_fits_the_request_gives_a_report_that_fits_the_publish
     task = RootCause()
     schema = answer_schema(RootCauseInput.model_validate(record()), "en")
     Draft202012Validator(schema).validate(value)
-    done = perform(task, record(), generator=ScriptedGenerator(value))
+    done = run_task(task, record(), generator=ScriptedGenerator(value))
     report = assert_fits(task, done)
     assert (done.status, report["complete"]) == ("ok", True)
     cited = [name for item in report["hypotheses"] for name in item["evidence_ids"]]
@@ -331,7 +331,7 @@ def test_whatever_a_faulty_generator_returns_the_result_fits_its_schema(value):
     task = RootCause()
     for finish in ("stop", "timeout"):
         generator = ScriptedGenerator(value, finish_reason=finish)
-        done = perform(task, record(), generator=generator)
+        done = run_task(task, record(), generator=generator)
         assert_fits(task, done)
         assert done.status != "ok"
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from edgechat.engine.protocol.request import Wish
 from edgechat.errors import InvalidInputError, UsageError
 from edgechat.paths import Paths
-from edgechat.tasks.batch.document import Unit
+from edgechat.tasks.batch.document import TextUnit
 from edgechat.tasks.batch.job import Job, run_job
 from edgechat.tasks.registry import load
 from edgechat.tasks.translate.formats import FORMS, pieces
@@ -34,11 +34,11 @@ def read(form: str) -> str:
     return (SAMPLES / FILES[form]).read_bytes().decode("utf-8")
 
 
-def cut(text: str, form: str, *columns: str) -> list[Unit]:
+def cut(text: str, form: str, *columns: str) -> list[TextUnit]:
     """The units; that nothing was lost is checked on the way."""
     found = list(pieces(text, form, columns))
     assert "".join(piece if isinstance(piece, str) else piece.raw for piece in found) == text
-    return [piece for piece in found if isinstance(piece, Unit)]
+    return [piece for piece in found if isinstance(piece, TextUnit)]
 
 
 def texts(form: str, *columns: str) -> list[str]:
@@ -114,12 +114,12 @@ def test_a_file_of_another_form_is_refused(form, text):
 class Shouting(ScriptedGenerator):
     """Answers with the text it was asked for, in capitals: a translation that a test can undo."""
 
-    def generate(self, messages: Any, **options: Any) -> Any:
-        text = messages[-1].content.partition(":\n\n")[2]
+    def generate(self, ask: Any, **options: Any) -> Any:
+        text = ask.messages[-1].content.partition(":\n\n")[2]
         self.value = {
             "translation": "".join(part if part[:1] == "⟦" else part.upper() for part in re.split("(⟦.*?⟧)", text))
         }
-        return super().generate(messages, **options)
+        return super().generate(ask, **options)
 
 
 def translated(source: Path, out: Path, **options: Any) -> bytes:
@@ -143,7 +143,9 @@ def test_a_translated_document_differs_in_its_text_alone(form, tmp_path):
     options = {"columns": ("text",)} if form == "jsonl" else {}
     data = translated(source, tmp_path / source.name, **options).decode("utf-8")
     # Between the translated places stands what stood there, to the last byte and with nothing added.
-    outside = re.escape("".join("\0" if isinstance(piece, Unit) else piece for piece in pieces(read(form), form, ())))
+    outside = re.escape(
+        "".join("\0" if isinstance(piece, TextUnit) else piece for piece in pieces(read(form), form, ()))
+    )
     assert re.fullmatch(outside.replace("\0", "(?s:.+?)"), data)
     assert data != read(form)
     assert len(cut(data, form)) == (0 if form in {"po", "xliff"} else len(cut(read(form), form)))

@@ -18,7 +18,7 @@ from edgechat.paths import Paths
 from edgechat.tasks.batch.job import Job, run_job
 from edgechat.tasks.contract import Ask, Context, GeneratedJson
 from edgechat.tasks.registry import load
-from edgechat.tasks.runner import perform
+from edgechat.tasks.runner import run_task
 from edgechat.tasks.translate.question import answer_schema, answer_tokens, messages
 from tests.tasks.scripted import ScriptedGenerator, assert_fits
 
@@ -38,19 +38,19 @@ class Replies(ScriptedGenerator):
         super().__init__()
         self.texts = list(texts)
 
-    def generate(self, messages: Any, **options: Any) -> GeneratedJson:
+    def generate(self, ask: Any, **options: Any) -> GeneratedJson:
         next_one = self.texts.pop(0)
         if isinstance(next_one, GeneratedJson):
-            super().generate(messages, **options)
+            super().generate(ask, **options)
             return next_one
-        is_bare = options["schema"]["type"] == "string"
+        is_bare = ask.schema["type"] == "string"
         self.value = next_one if is_bare else {"translation": next_one}
-        return super().generate(messages, **options)
+        return super().generate(ask, **options)
 
 
 def run(record: dict[str, Any], *texts: str | GeneratedJson, context: Context | None = None) -> tuple[Any, Replies]:
     generator = Replies(*texts)
-    done = perform(TASK, record, generator=generator, context=context)
+    done = run_task(TASK, record, generator=generator, context=context)
     if done.result is not None:
         assert_fits(TASK, done)
     assert generator.texts == [], "an answer was never asked for"
@@ -180,11 +180,11 @@ def test_whatever_the_model_says_placeholders_and_numbers_are_those_of_the_sourc
     )
 
     class Babble(ScriptedGenerator):
-        def generate(self, messages: Any, **options: Any) -> GeneratedJson:
+        def generate(self, ask: Any, **options: Any) -> GeneratedJson:
             self.value = {"translation": next(said, "を停止⟦1⟧")}
-            return super().generate(messages, **options)
+            return super().generate(ask, **options)
 
-    done = perform(TASK, {"text": text, **EN_JA}, generator=Babble())
+    done = run_task(TASK, {"text": text, **EN_JA}, generator=Babble())
     for segment in assert_fits(TASK, done)["segments"]:
         if segment["flags"]:
             continue
@@ -344,15 +344,15 @@ def test_three_hundred_segments_keep_placeholders_and_numbers_or_say_so():
     turn = iter(range(10_000))
 
     class Careless(ScriptedGenerator):
-        def generate(self, messages: Any, **options: Any) -> GeneratedJson:
-            text = messages[-1].content.rpartition(":\n\n")[2]
+        def generate(self, ask: Any, **options: Any) -> GeneratedJson:
+            text = ask.messages[-1].content.rpartition(":\n\n")[2]
             marks = re.findall("⟦.*?⟧", text)
             how = next(turn) % 5
             chosen = [marks, marks[1:], [*marks, marks[0]], marks[::-1], marks][how]
             self.value = {"translation": "これは" + "と".join(chosen) + ("です。" if how != 4 else "と77です。")}
-            return super().generate(messages, **options)
+            return super().generate(ask, **options)
 
-    done = perform(TASK, {"text": "\n".join(lines), **EN_JA}, generator=Careless())
+    done = run_task(TASK, {"text": "\n".join(lines), **EN_JA}, generator=Careless())
     assert done.result is not None
     assert len(done.result["segments"]) == 300
     protect = re.compile(r"\{b\d+\}|https://x\.y/\d+|E-\d+|\d+")

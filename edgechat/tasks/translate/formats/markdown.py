@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from edgechat.tasks.batch.document import Piece, Unit
+from edgechat.tasks.batch.document import Piece, TextUnit
 from edgechat.tasks.translate.languages import scripts_of
 
 if TYPE_CHECKING:
@@ -201,6 +201,6 @@ def _table(lines: list[str], at: int) -> Generator[Piece, None, int]:
 def _unit(raw: str, text: str | None = None) -> Iterator[Piece]:
     text = raw if text is None else text
     if any(sign.isalpha() for sign in text):
-        yield Unit(text, raw)
+        yield TextUnit(text, raw)
     else:
         yield raw

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from edgechat.tasks.batch.document import Piece, Unit
+from edgechat.tasks.batch.document import Piece, TextUnit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,5 +26,5 @@ def line_pieces(line: str) -> Iterator[Piece]:
         return
     start = line.index(core)
     yield line[:start]
-    yield Unit(core, core)
+    yield TextUnit(core, core)
     yield line[start + len(core) :]

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from edgechat.errors import InvalidInputError
-from edgechat.tasks.batch.document import Piece, Unit
+from edgechat.tasks.batch.document import Piece, TextUnit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +50,7 @@ def pieces(text: str) -> Iterator[Piece]:
         elif msgid and not _value(body):
             source = plural if plural and (field["form"] or "0") != "0" else msgid
             yield text[at : field.start("body")]
-            yield Unit(source, body, partial(_spelled, end=end))
+            yield TextUnit(source, body, partial(_spelled, end=end))
             at = field.end("body")
     yield text[at:]
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from edgechat.errors import InvalidInputError
-from edgechat.tasks.batch.document import Piece, Unit
+from edgechat.tasks.batch.document import Piece, TextUnit
 from edgechat.tasks.translate.languages import scripts_of
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _cue(lines: list[str]) -> Iterator[Piece]:
         parts = [part.strip() for part in re.split(r"\r\n|\n|\r", body)]
         end = re.search(r"\r\n|\n|\r", raw)
         yield head
-        yield Unit(_joined(parts), body, partial(_wrapped, count=len(parts), end=end[0] if end else "\n"))
+        yield TextUnit(_joined(parts), body, partial(_wrapped, count=len(parts), end=end[0] if end else "\n"))
         yield raw[len(head) + len(body) :]
 
 

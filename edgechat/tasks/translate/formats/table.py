@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from edgechat.errors import InvalidInputError
-from edgechat.tasks.batch.document import Piece, Unit
+from edgechat.tasks.batch.document import Piece, TextUnit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,7 +33,7 @@ def csv_pieces(text: str, columns: Sequence[str]) -> Iterator[Piece]:
             yield before
             value = raw[1:-1].replace('""', '"') if is_quoted else raw
             if index in wanted and value.strip():
-                yield Unit(value, raw, partial(_quoted, always=is_quoted))
+                yield TextUnit(value, raw, partial(_quoted, always=is_quoted))
             else:
                 yield raw
 
@@ -134,7 +134,7 @@ def _members(line: str, keys: set[str]) -> Iterator[Piece]:
         value, at = _DECODER.raw_decode(line, start)
         if key in keys and isinstance(value, str) and value.strip():
             yield line[written:start]
-            yield Unit(value, line[start:at], partial(_string, is_ascii="\\u" in line))
+            yield TextUnit(value, line[start:at], partial(_string, is_ascii="\\u" in line))
             written = at
         at = _skip(line, at)
         if line[at] == ",":

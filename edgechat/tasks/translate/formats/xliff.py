@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from edgechat.errors import InvalidInputError
-from edgechat.tasks.batch.document import Piece, Unit
+from edgechat.tasks.batch.document import Piece, TextUnit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +57,7 @@ def pieces(text: str) -> Iterator[Piece]:
     yield text[at:]
 
 
-def _place(text: str, body: str, offset: int) -> tuple[int, int, Unit] | None:
+def _place(text: str, body: str, offset: int) -> tuple[int, int, TextUnit] | None:
     """Where the unit's target belongs, and what goes there; None when there is nothing to do."""
     source = _SOURCE.search(body)
     if source is None:
@@ -74,12 +74,12 @@ def _place(text: str, body: str, offset: int) -> tuple[int, int, Unit] | None:
         indent = re.search(r"(\r?\n[ \t]*)$", body[: source.start()])
         end = offset + source.end()
         tag = f"{source[1]}target"
-        return end, end, Unit(words, "", _Element(indent[1] if indent else "", tag, "", write))
+        return end, end, TextUnit(words, "", _Element(indent[1] if indent else "", tag, "", write))
     if (target["body"] or "").strip():
         return None
     start, end = offset + target.start(), offset + target.end()
     element = _Element("", target["name"], target["attributes"].rstrip(), write)
-    return start, end, Unit(words, text[start:end], element)
+    return start, end, TextUnit(words, text[start:end], element)
 
 
 class _Element:

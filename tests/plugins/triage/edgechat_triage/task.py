@@ -12,7 +12,7 @@ from pydantic import Field
 from edgechat.engine.protocol.request import Message
 from edgechat.tasks.budget import answer_tokens
 from edgechat.tasks.contract import Ask, Context, Outcome, Steps, Task
-from edgechat.tasks.strict_model import Strict
+from edgechat.tasks.strict import Strict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

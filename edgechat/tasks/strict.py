@@ -1,4 +1,4 @@
-"""The base of every model in a task: nothing is converted, guessed or passed over."""
+"""The pydantic base class for the input and output models of tasks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Strict(BaseModel):
-    """Refuses unknown fields, strings for numbers, booleans for numbers, NaN and infinity. Immutable."""
+    """Immutable; refuses unknown fields, strings or booleans in place of numbers, NaN and infinity."""
 
     model_config = ConfigDict(
         strict=True, extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
