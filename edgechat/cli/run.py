@@ -18,7 +18,7 @@ from edgechat.errors import AnswerError, InvalidInputError, ModelNotFoundError, 
 from edgechat.paths import Paths
 from edgechat.plaintext import clean_line
 from edgechat.tasks.language import LANGUAGES, locale_language
-from edgechat.tasks.registry import listed, load
+from edgechat.tasks.registry import installed_tasks, load
 
 if TYPE_CHECKING:
     from edgechat.tasks.batch.batch_run import Tally
@@ -37,7 +37,7 @@ class _TaskList(click.Command):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Tasks"):
-            formatter.write_dl([(clean_line(task.name), clean_line(task.help)) for task in listed()])
+            formatter.write_dl([(clean_line(task.name), clean_line(task.help)) for task in installed_tasks()])
         super().format_epilog(ctx, formatter)
 
 
@@ -221,7 +221,7 @@ def _task(name: str) -> Task[Any, Any]:
     try:
         return load(name)
     except UsageError as unknown:
-        if any(task.name == name for task in listed()):
+        if any(task.name == name for task in installed_tasks()):
             raise
         if (command := _model_command(name)) is not None:
             raise UsageError(f"{name} is a model, not a task.", hint=command) from unknown

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from edgechat.plaintext import clean_line
-from edgechat.tasks.registry import listed, load
+from edgechat.tasks.registry import installed_tasks, load
 
 if TYPE_CHECKING:
     from edgechat.tasks.contract import Side
@@ -26,7 +26,7 @@ def tasks(ctx: click.Context, *, as_json: bool) -> None:
         if as_json:
             raise click.UsageError("--json belongs to the list alone: `edgechat tasks show` prints JSON already.")
         return
-    found = listed()
+    found = installed_tasks()
     if as_json:
         click.echo(json.dumps([asdict(task) for task in found], ensure_ascii=False))
         return

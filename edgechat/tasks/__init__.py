@@ -1,1 +1,1 @@
-"""Task plugins: JSON in, JSON that fits its schema out."""
+"""Tasks: a plugin takes a JSON record and returns JSON that fits its schema; batch runs, scoring, built-in tasks."""

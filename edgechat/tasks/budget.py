@@ -1,4 +1,4 @@
-"""How many tokens an answer to a bounded schema may take. Pure arithmetic over the schema."""
+"""The token limit of an answer, computed from its schema. Pure arithmetic."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ if TYPE_CHECKING:
     from edgechat.tasks.contract import Schema
     from edgechat.tasks.language import Language
 
-# Tokens per character of text, generously: English runs near 0.25 with any vocabulary; Japanese and Chinese near 0.8
-# with a multilingual one. A vocabulary that spells kanji in bytes needs more and may be cut off: every token allowed
-# here is a KV cell reserved before the answer starts, so a bound for the worst vocabulary would keep others waiting.
+# Tokens per character, with a margin: English needs about 0.25 with any vocabulary; Japanese and Chinese need about 0.8
+# with a multilingual one. An answer in a vocabulary that spells kanji as bytes may be cut off: every token of the limit
+# reserves a KV cell before the answer starts, so a limit for the worst vocabulary would make other requests wait.
 _TOKENS_PER_CHARACTER: dict[Language, float] = {"en": 0.4, "ja": 1.2, "zh": 1.2}
 _PER_STRING = 3
-"""Quotes and the comma or colon that follows."""
+"""Quotes, and the comma or colon after them."""
 _PER_KEY_CHARACTER = 0.5
 
 
 def answer_tokens(schema: Schema, language: Language) -> int:
-    """Upper estimate of the tokens in the longest answer that ``schema`` allows.
+    """An upper estimate of the tokens in the longest answer that ``schema`` allows.
 
     Raises:
-        SchemaError: a string or an array has no bound, so that no budget could follow.
+        SchemaError: a string has no ``maxLength`` or an array no ``maxItems``.
     """
     return round(_tokens(schema, _TOKENS_PER_CHARACTER[language], "")) + 2
 

@@ -1,6 +1,6 @@
-"""Finds numbers and identifiers in a model's sentences that its input does not hold.
+"""Finds numbers and identifiers in a model's text that do not occur in its input.
 
-A small model invents plausible figures. What can be checked exactly is checked here; meaning is not.
+Small models invent plausible figures. This check is exact for tokens; it does not check meaning.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["number", "identifier"]
 
-# Letters here are ASCII on purpose: 温度180度 holds the number 180, not an identifier.
+# Only ASCII letters, so that 温度180度 contains the number 180 and not an identifier.
 _WORD = re.compile(r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[A-Za-z0-9])[A-Za-z0-9._:/#-]*")
 _NUMBER = re.compile(r"(?<![0-9.])[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?")
 _QUANTITY = re.compile(r"([0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?)(?:[A-Za-zµμ°%]+(?:/[A-Za-z]+[0-9]?)?)")
@@ -35,8 +35,8 @@ class Ungrounded:
     token: str
 
 
-class Ground:
-    """Everything a statement may cite: the numbers and identifiers of some texts."""
+class GroundingTexts:
+    """The numbers and identifiers of the input texts; a statement may cite only these."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         self._numbers: set[Decimal] = set()
@@ -45,15 +45,15 @@ class Ground:
             identifiers, numbers = _tokens(text)
             self._numbers.update(numbers.values())
             for identifier in identifiers:
-                # Whole parts may be cited alone: S3 of S3/line-2, 401 of E-401. Fragments of a word may not.
+                # A part between separators may be cited alone (S3 of S3/line-2, 401 of E-401); a piece of a word not.
                 parts = (*_COARSE.split(identifier), *_FINE.split(identifier))
                 self._identifiers.update(part.casefold() for part in (identifier, *parts))
                 self._numbers.update(_value(part) for part in _NUMBER.findall(identifier))
-        # 0.91 in the input may be told as 91 %.
+        # 0.91 in the input may be cited as 91 %.
         self._numbers |= {number * 100 for number in self._numbers if 0 < number < 1}
 
     def missing(self, statement: str) -> list[Ungrounded]:
-        """What ``statement`` cites and the texts do not hold: identifiers, then numbers, each once."""
+        """The tokens of ``statement`` that the texts do not contain: identifiers, then numbers, each once."""
         identifiers, numbers = _tokens(statement)
         unknown = dict.fromkeys(name for name in identifiers if name.casefold() not in self._identifiers)
         return [
@@ -63,7 +63,7 @@ class Ground:
 
 
 def _tokens(text: str) -> tuple[list[str], dict[str, Decimal]]:
-    """Identifiers, and numbers by how they are written (both after NFKC, which also narrows full-width digits)."""
+    """Identifiers, and numbers by their spelling, both after NFKC (which also makes full-width digits ASCII)."""
     plain = unicodedata.normalize("NFKC", text)
     plain = _KANJI_RUN.sub(lambda run: run[0].translate(_KANJI_DIGITS), plain)
     identifiers: list[str] = []

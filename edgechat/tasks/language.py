@@ -1,4 +1,4 @@
-"""The languages that tasks write in, and the one that a machine's locale asks for."""
+"""The languages of task results, texts in all of them, and the language of the locale."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ if TYPE_CHECKING:
 
 Language = Literal["ja", "en", "zh"]
 LANGUAGES: tuple[Language, ...] = ("ja", "en", "zh")
+Translations = dict[Language, str]
+"""One fixed text in every language."""
 
 # POSIX precedence for messages.
 _VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG")
 
 
 def locale_language(env: Mapping[str, str] | None = None) -> Language:
-    """The language of the locale that the environment names; English where it is another one or none."""
+    """The language of the locale in ``env`` (default: the environment); English for any other locale or none."""
     env = os.environ if env is None else env
     for variable in _VARIABLES:
         if value := env.get(variable, ""):

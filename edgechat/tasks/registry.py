@@ -1,7 +1,7 @@
-"""Finds tasks through the entry points of the group ``edgechat.tasks``; the built-ins come through the same door.
+"""Finds tasks, built-in ones too, through the entry points of the group ``edgechat.tasks``.
 
-Listing reads package metadata and the first line of each module's docstring, and imports nothing: a broken plugin
-cannot break the list, and a heavy one costs nothing until it is run.
+Listing reads package metadata and the first line of each module's docstring, and imports no task. A broken plugin
+therefore cannot break the list, and a slow import costs nothing until the task runs.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ GROUP = "edgechat.tasks"
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """One task, as far as it can be known without importing it."""
+class InstalledTask:
+    """One installed task, described without importing it."""
 
     name: str
     help: str
-    """One line: the first of its module's docstring, else its package's summary."""
+    """The first line of its module's docstring, else the summary of its package."""
     package: str
-    """The distribution that brings it."""
+    """The distribution that contains it."""
     package_version: str
     target: str
     """``module:Class``."""
 
 
-def listed() -> list[Listed]:
-    """Every task that is installed, by name. Imports none of them."""
+def installed_tasks() -> list[InstalledTask]:
+    """Every installed task, sorted by name. Imports none of them."""
     return sorted((_describe(entry) for entry in entry_points(group=GROUP)), key=lambda task: (task.name, task.package))
 
 
@@ -47,15 +47,15 @@ def load(name: str) -> Task[Any, Any]:
     """A fresh instance of the task ``name``.
 
     Raises:
-        UsageError: there is no such task, or two packages claim the name.
-        InvalidInputError: the package that brings it cannot be imported, or what it names is not a task.
+        UsageError: there is no such task, or two packages have a task of that name.
+        InvalidInputError: the task's package cannot be imported, or its entry point does not name a task.
     """
     from edgechat.tasks.contract import Task  # noqa: PLC0415 - listing must not need it
 
     entry = _only(name)
     try:
         found = entry.load()
-    except Exception as error:  # whatever a stranger's module raises while it is imported
+    except Exception as error:  # a plugin may raise anything while it is imported
         raise InvalidInputError(
             f"Task {name} of package {_package(entry)} cannot be loaded: {type(error).__name__}: {error}.",
             hint=f"Mend or remove that package: pip uninstall {_package(entry)}",
@@ -89,9 +89,9 @@ def _only(name: str) -> EntryPoint:
     return entries[0]
 
 
-def _describe(entry: EntryPoint) -> Listed:
+def _describe(entry: EntryPoint) -> InstalledTask:
     dist = entry.dist
-    return Listed(
+    return InstalledTask(
         name=entry.name,
         help=_first_line(entry.module) or (dist.metadata["Summary"] or "" if dist else ""),
         package=_package(entry),
@@ -116,7 +116,7 @@ def _first_line(module: str) -> str:
 
 
 def _source(module: str) -> Path | None:
-    """The file a module would come from. Unlike ``importlib.util.find_spec`` this imports no parent package."""
+    """The source file of a module. Unlike ``importlib.util.find_spec``, this imports no parent package."""
     path: Sequence[str] | None = None
     origin = None
     parts = module.split(".")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from edgechat.tasks.grounding import Ground
+from edgechat.tasks.grounding import GroundingTexts
 
-GROUND = Ground(
+GROUND = GroundingTexts(
     ["09:02:11 WARN zone 4 temperature 262 C, limit 255.0 C", "PCB-2210 lot A77/3", "0.93", "圧力は1,250kPa、二五〇度"]
 )
 
@@ -55,4 +55,4 @@ def test_each_invention_is_named_once():
 
 def test_a_long_run_of_punctuation_costs_no_time():
     # Quadratic matching would take minutes here; the suite's own time limit would end it.
-    assert Ground(["a-" * 200_000]).missing("#/" * 200_000 + "a" * 200_000) == []
+    assert GroundingTexts(["a-" * 200_000]).missing("#/" * 200_000 + "a" * 200_000) == []

@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 
 from edgechat.cli.tasks import tasks as command
 from edgechat.errors import InvalidInputError, UsageError
-from edgechat.tasks.registry import GROUP, listed, load
+from edgechat.tasks.registry import GROUP, installed_tasks, load
 
 PLUGIN = Path(__file__).resolve().parents[1] / "plugins" / "triage"
 BUILT_IN = {"driving", "rootcause"}
@@ -48,7 +48,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_built_ins_come_through_the_public_door_with_a_line_of_help():
-    found = {task.name: task for task in listed()}
+    found = {task.name: task for task in installed_tasks()}
     assert set(found) >= BUILT_IN
     for name in BUILT_IN:
         assert found[name].package == "edgechat"
@@ -58,7 +58,7 @@ def test_the_built_ins_come_through_the_public_door_with_a_line_of_help():
 
 def test_listing_imports_no_task_and_nothing_heavy():
     code = (
-        "import sys; from edgechat.tasks.registry import listed; listed();"
+        "import sys; from edgechat.tasks.registry import installed_tasks; installed_tasks();"
         "print([name for name in sys.modules if name.startswith(('edgechat.tasks.', 'pydantic', 'jsonschema'))])"
     )
     assert python(code).strip() == "['edgechat.tasks.registry']"
@@ -103,14 +103,14 @@ def test_an_unknown_task_is_refused_with_what_comes_nearest():
 
 def test_a_broken_package_stays_in_the_list_and_is_named_when_it_is_used(site):
     plant(site, "bad-pkg", "bad = bad_module:Bad", "bad_module", '"""Breaks."""\nraise RuntimeError("no camera")\n')
-    assert [task.help for task in listed() if task.name == "bad"] == ["Breaks."]
+    assert [task.help for task in installed_tasks() if task.name == "bad"] == ["Breaks."]
     with pytest.raises(InvalidInputError, match=r"bad-pkg cannot be loaded: RuntimeError: no camera.*pip uninstall"):
         load("bad")
 
 
 def test_a_module_that_is_not_there_is_listed_by_its_packages_summary(site):
     plant(site, "gone-pkg", "gone = not_there.at_all:Task")
-    assert [task.help for task in listed() if task.name == "gone"] == ["Made by hand."]
+    assert [task.help for task in installed_tasks() if task.name == "gone"] == ["Made by hand."]
     with pytest.raises(InvalidInputError, match="gone-pkg cannot be loaded: ModuleNotFoundError"):
         load("gone")
 

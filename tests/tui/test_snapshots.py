@@ -8,7 +8,7 @@ import pytest
 
 from edgechat.chat.history import History
 from edgechat.paths import Paths
-from edgechat.tasks.registry import Listed
+from edgechat.tasks.registry import InstalledTask
 from edgechat.tui import preferences
 from edgechat.tui.app import make_app
 from edgechat.tui.preferences import Preferences
@@ -40,8 +40,8 @@ READING = Reading(
     4.9,
 )  # fmt: skip
 TASKS = [
-    Listed("driving", "Driving-scene risk from speed, gap and lane position.", "edgechat", "1", "x:Y"),
-    Listed("rootcause", "Root causes of a defect, as hypotheses with evidence.", "edgechat", "1", "x:Y"),
+    InstalledTask("driving", "Driving-scene risk from speed, gap and lane position.", "edgechat", "1", "x:Y"),
+    InstalledTask("rootcause", "Root causes of a defect, as hypotheses with evidence.", "edgechat", "1", "x:Y"),
 ]
 
 

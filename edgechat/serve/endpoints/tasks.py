@@ -41,7 +41,7 @@ class TaskRuns:
 
     async def listed(self, exchange: Exchange) -> None:
         """``GET /v1/tasks``: names, help and schemas' places."""
-        data = [{"id": each.name, "object": "task", "help": each.help} for each in registry.listed()]
+        data = [{"id": each.name, "object": "task", "help": each.help} for each in registry.installed_tasks()]
         await exchange.answer(200, {"object": "list", "data": data})
 
     async def shown(self, exchange: Exchange) -> None:

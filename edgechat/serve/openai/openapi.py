@@ -39,7 +39,7 @@ def description() -> dict[str, Any]:
         "name": "task",
         "in": "path",
         "required": True,
-        "schema": {"enum": [each.name for each in registry.listed()]},
+        "schema": {"enum": [each.name for each in registry.installed_tasks()]},
     }
     model = {"name": "model", "in": "path", "required": True, "schema": {**_TEXT, "examples": ["default"]}}
     stream = {"text/event-stream": {"schema": {"description": "Each event's data is a chunk; the last one is [DONE]."}}}

@@ -1,1 +1,1 @@
-"""Driving-scene risk: arithmetic decides, a model may explain. Not a certified safety system."""
+"""The task driving: rules compute the risk of a scene, a model may explain it. Not a certified safety system."""

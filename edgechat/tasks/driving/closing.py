@@ -1,7 +1,7 @@
-"""Closing speed from a short history of distances: a slope that outliers cannot pull, with its confidence.
+"""Estimates the closing speed from a short history of distances, robust against outliers, with a confidence.
 
-Theil-Sen: the median of the slopes of all pairs (Sen 1968, also for the confidence interval from Kendall's score). Up
-to 29 % of the distances may be arbitrarily wrong. Knows nothing of risk.
+Theil-Sen estimator: the median of the slopes of all pairs (Sen 1968, also for the confidence interval from Kendall's
+score). Up to 29 % of the distances may be arbitrarily wrong.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ Confidence = Literal["low", "medium", "high"]
 
 _Z_95 = 1.96
 _RECENT_S = 0.7
-"""Length of the window that watches for a lead that has just begun to brake."""
+"""Length of the window that detects a lead vehicle which has just begun to brake."""
 _RECENT_FRAMES = 5
 _HIGH = (10, 1.0)
 _MEDIUM = (5, 3.0)
-"""Frames needed, and half-width of the 95 % interval allowed in m/s, for each confidence."""
+"""For each confidence: minimum number of frames, and maximum half-width of the 95 % interval in m/s."""
 
 
 @dataclass(frozen=True, slots=True)
-class Closing:
-    """How fast the gap shrinks; negative while it grows. m/s."""
+class ClosingSpeed:
+    """Closing speed in m/s; negative while the gap grows."""
 
     speed_mps: float
     low_mps: float
@@ -36,12 +36,12 @@ class Closing:
     frames: int
 
 
-def closing_speed(points: Sequence[tuple[float, float]]) -> Closing | None:
-    """Estimate from (seconds, metres) in ascending time; None from fewer than two points.
+def closing_speed(points: Sequence[tuple[float, float]]) -> ClosingSpeed | None:
+    """Estimate from points (seconds, metres) in ascending time; None for fewer than two points.
 
-    A slope over seconds lags behind a lead that has just begun to brake. So the newest 0.7 s are also fitted alone,
-    and where even the *lower* bound of that fit exceeds the long slope, the lower bound is taken. Both are order
-    statistics, so the result moves continuously with every distance.
+    The slope over all points lags behind a lead vehicle that has just begun to brake. The newest 0.7 s are therefore
+    fitted alone too; if the *lower* bound of that fit exceeds the long slope, the lower bound is returned. Both are
+    order statistics, so the result changes continuously with every distance.
     """
     if len(points) < 2:
         return None
@@ -51,7 +51,7 @@ def closing_speed(points: Sequence[tuple[float, float]]) -> Closing | None:
     recent = [point for point in points if point[0] >= points[-1][0] - _RECENT_S]
     if _RECENT_FRAMES <= len(recent) < len(points):
         speed = max(speed, _interval(_closing_slopes(recent), len(recent))[0])
-    return Closing(speed, low, high, _confidence(len(points), (high - low) / 2), len(points))
+    return ClosingSpeed(speed, low, high, _confidence(len(points), (high - low) / 2), len(points))
 
 
 def _closing_slopes(points: Sequence[tuple[float, float]]) -> list[float]:

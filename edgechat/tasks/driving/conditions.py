@@ -1,8 +1,8 @@
-"""What weather and light mean for friction and reaction time.
+"""Friction and reaction time from the labels of weather and light.
 
-Labels are those a person would write and those of the BDD100K driving data set, so that a detector's output can be
-passed on as it is. Friction: dry 0.7, wet asphalt 0.45-0.6, packed snow 0.15, ice 0.07 (published ranges). The
-additions to reaction time are uncalibrated and deliberately moderate; results name them.
+The labels are plain words and those of the BDD100K driving data set, so that a detector's labels can be used unchanged.
+Friction: dry 0.7, wet asphalt 0.45-0.6, packed snow 0.15, ice 0.07 (published ranges). The additions to the reaction
+time are not calibrated and are kept moderate; results list them among the assumptions.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _LIGHT_DELAY_S: dict[Light, float] = {"day": 0.0, "twilight": 0.1, "night": 0.25
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """Road and sight at one moment."""
+    """Road and visibility at one moment."""
 
     sky: Sky
     light: Light
@@ -52,12 +52,12 @@ class Conditions:
 
     @property
     def delay_s(self) -> float:
-        """Seconds of reaction beyond those of a clear day."""
+        """Seconds of reaction time above that of a clear day."""
         return self.reaction_s - REACTION_S
 
 
 def conditions(weather: Weather, time_of_day: TimeOfDay) -> Conditions:
-    """Friction and reaction time for a pair of labels."""
+    """The conditions for a pair of labels."""
     return _TABLE[weather, time_of_day]
 
 

@@ -1,4 +1,4 @@
-"""Which countermeasures a moment calls for, most urgent first. Codes only; words are in ``texts.py`` and a model's."""
+"""Chooses the countermeasures for a moment, most urgent first. Codes only; their texts are in ``texts.py``."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _SLIPPERY_KMH = 30.0
 
 
 def countermeasures(scene: Scene, found: Assessment) -> tuple[Code, ...]:
-    """The codes for one assessed moment; never empty."""
+    """The codes for one moment with its assessment; never empty."""
     parts, road = found.components, scene.conditions
-    # From BTN 1 on; at contact BTN is unbounded and published as null, but its score is 1.
+    # BTN of 1 or more. At contact BTN is infinite and published as null; its score is then 1.
     is_too_late = (found.btn or 0.0) >= 1 or (found.btn is None and parts.btn >= 1)
     wanted: tuple[tuple[bool, Code], ...] = (
         (is_too_late, "brake_fully"),

@@ -1,7 +1,6 @@
-"""What the model is asked about an assessed moment, and the check of what it answers.
+"""The question to the model about an assessed moment, and the check of its explanation.
 
-It gets the finished numbers and the chosen countermeasures, and may put them into words. It never sees a field that it
-could set.
+The model gets the computed numbers and the chosen countermeasures and puts them into words. It cannot set any of them.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from edgechat.engine.protocol.request import Message
 from edgechat.plaintext import clean_line
 from edgechat.tasks.driving import texts
 from edgechat.tasks.driving.wording import MAX_WORDED, wording_schema
-from edgechat.tasks.grounding import Ground
+from edgechat.tasks.grounding import GroundingTexts
 
 if TYPE_CHECKING:
     from edgechat.tasks.contract import Schema
@@ -41,7 +40,7 @@ _SYSTEM: dict[Language, str] = {
 }
 _LENGTH: dict[Language, int] = {"en": 200, "ja": 100, "zh": 90}
 
-# Nothing here is ever called safe; a model that does so contradicts what it was given.
+# The rules never call a scene safe, so an answer that does so contradicts them.
 _REASSURANCES = (
     "no risk", "no danger", "not dangerous", "perfectly safe", "is safe", "are safe", "safe to",
     "安全です", "危険はありません", "危険はない", "問題ありません", "没有危险", "没有风险", "是安全的", "很安全",
@@ -49,12 +48,12 @@ _REASSURANCES = (
 
 
 _ENDS = (".", "!", "?", "。", "！", "？")
-# A point inside 45.0 ends nothing.
+# The point in 45.0 does not end a sentence.
 _SENTENCE = re.compile(r".+?(?:[.!?](?=\s|$)|[。！？]|$)\s*", re.DOTALL)
 
 
 def answer_schema(result: DrivingResult) -> Schema:
-    """All that the model can say: one bounded string, and one for each of the most urgent countermeasures."""
+    """Schema of the answer: the explanation, and a wording for each of the most urgent countermeasures; all bounded."""
     codes = [item.code for item in result.countermeasures[:MAX_WORDED]]
     return {
         "type": "object",
@@ -68,7 +67,7 @@ def answer_schema(result: DrivingResult) -> Schema:
 
 
 def answer_messages(record: DrivingInput, result: DrivingResult) -> tuple[Message, ...]:
-    """The same first message for every moment, so that its prefix is computed once; then the facts."""
+    """A system message that is the same for every moment, so that its prefix is reused; then the facts as JSON."""
     return (
         Message("system", _SYSTEM[result.language]),
         Message("user", json.dumps(_facts(record, result), ensure_ascii=False)),
@@ -76,12 +75,12 @@ def answer_messages(record: DrivingInput, result: DrivingResult) -> tuple[Messag
 
 
 def explanation_fault(text: str, record: DrivingInput, result: DrivingResult) -> str:
-    """Why a model's explanation may not be shown, or ``""``."""
+    """Why a model's explanation is rejected, or ``""``."""
     if not clean_line(text):
         return "The explanation is empty."
     if promise := reassurance(text):
         return f"The explanation reassures ({promise!r}); nothing here is called safe."
-    ground = Ground(str(fact) for name, fact in _facts(record, result).items() if name != "countermeasures")
+    ground = GroundingTexts(str(fact) for name, fact in _facts(record, result).items() if name != "countermeasures")
     if missing := ground.missing(text):
         cited = ", ".join(found.token for found in missing)
         return f"The explanation cites what the rules did not say: {cited}."
@@ -89,14 +88,14 @@ def explanation_fault(text: str, record: DrivingInput, result: DrivingResult) ->
 
 
 def reassurance(text: str) -> str:
-    """The words in ``text`` that call something safe, or ``""``."""
+    """The first words in ``text`` that call something safe, or ``""``."""
     return next((words for words in _REASSURANCES if words in text.lower()), "")
 
 
 def unrepeated(text: str, language: Language) -> str:
-    """``text`` without sentences that it has said before, and without a last one that was never finished.
+    """``text`` without repeated sentences and without an unfinished last one.
 
-    Small models repeat themselves until the string is full; what a driver reads is the first of equals.
+    Small models repeat themselves until the string is full.
     """
     sentences = [part.strip() for part in _SENTENCE.findall(text) if part.strip()]
     kept = list(dict.fromkeys(sentences))

@@ -1,7 +1,7 @@
-"""Criticality measures between a vehicle and the one ahead, in SI units. Pure functions, no opinions.
+"""Criticality measures between a vehicle and the one ahead, in SI units. Pure functions.
 
 Formulas: criticality-metrics.readthedocs.io (TTC, THW, DRAC, BTN), the RSS paper and ad-rss-lib (safe distance), and
-the Japanese following-distance rule. Distances are metres bumper to bumper, speeds m/s unless a name says ``kmh``.
+the Japanese following-distance rule. Distances are in metres, bumper to bumper; speeds in m/s unless named ``kmh``.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ RSS_RESPONSE_S = 1.0
 
 Nodes = Sequence[tuple[float, float]]
 
-# The rule says km/h − 15 from 30 to 60 km/h and km/h above 60. It is undefined below 30 and jumps by 15 m at 60. The
-# jump is bridged from 50 up, on the cautious side: nowhere does this ask for less than the rule. Below 30 it runs to
-# the 2 m that drivers leave when they stand.
+# The rule: speed in km/h − 15 from 30 to 60 km/h, speed in km/h above 60. It is undefined below 30 and jumps by 15 m at
+# 60. The nodes replace the jump by a slope from 50 to 60 that is never below the rule. Below 30 they fall to 2 m, the
+# distance that drivers keep at standstill.
 _RECOMMENDED_GAP: Nodes = ((0.0, 2.0), (30.0, 15.0), (50.0, 35.0), (60.0, 60.0))
 
-# Twice the gap on wet roads is the published rule; from dry to wet asphalt it rises evenly. It stays there until
-# braking distances (which go with 1/µ) have doubled as well, and grows with them on snow and ice.
+# The published rule doubles the gap on wet roads. The factor rises linearly from dry to wet asphalt, stays at 2 until
+# the braking distance (proportional to 1/µ) has doubled too, and grows with it on snow and ice.
 _WET_FRICTION = 0.5
 _WET_FACTOR = 2.0
 
 
 def piecewise(x: float, nodes: Nodes) -> float:
-    """Linear interpolation through ``nodes`` (ascending in x), constant beyond both ends; exact at every node."""
+    """Linear interpolation through ``nodes`` (ascending in x); constant beyond both ends, exact at every node."""
     x0, y0 = nodes[0]
     if x <= x0:
         return y0
@@ -55,10 +55,10 @@ def time_headway(distance_m: float, speed_mps: float) -> float:
 
 
 def deceleration_to_avoid_crash(distance_m: float, closing_mps: float, lead_acceleration_mps2: float = 0.0) -> float:
-    """DRAC in m/s², positive for braking: Δv²/2d − a₂, and Δv²/2d with the lead at constant speed.
+    """DRAC = Δv²/2d − a₂ in m/s², positive for braking; a₂ is ``lead_acceleration_mps2``.
 
-    ``lead_acceleration_mps2`` is negative when the lead brakes, which asks for more. (The acceleration that the
-    vehicle needs is a₂ − Δv²/2d; DRAC is its negative.) 0 where the gap does not close.
+    a₂ is 0 at constant speed and negative when the lead brakes, which raises DRAC. 0 where the gap does not close;
+    infinite at contact.
     """
     if closing_mps <= 0:
         return 0.0
@@ -68,12 +68,12 @@ def deceleration_to_avoid_crash(distance_m: float, closing_mps: float, lead_acce
 
 
 def brake_threat_number(drac_mps2: float, friction: float) -> float:
-    """BTN = DRAC/(µg): from 1 on, braking alone cannot avoid the crash."""
+    """BTN = DRAC/(µg); at 1 or more, braking alone cannot avoid the crash."""
     return drac_mps2 / (friction * GRAVITY_MPS2)
 
 
 def stopping_distance(speed_mps: float, friction: float, reaction_s: float = REACTION_S) -> float:
-    """Metres to stand: t·v + v²/(2·9.8·µ)."""
+    """Stopping distance in metres: t·v + v²/(2·9.8·µ)."""
     return reaction_s * speed_mps + speed_mps**2 / (2 * GRAVITY_MPS2 * friction)
 
 
@@ -88,8 +88,8 @@ def rss_safe_distance(
 ) -> float:
     """RSS longitudinal safe distance, same direction: vρ + ½aρ² + (v+aρ)²/2b_min − v_lead²/2b_max, at least 0.
 
-    The lead may brake to a stop at ``brake_max_mps2`` while the vehicle accelerates for its response time and only
-    then brakes at ``brake_min_mps2``.
+    Worst case: the lead brakes at ``brake_max_mps2`` while the vehicle accelerates during its response time and then
+    brakes at ``brake_min_mps2``.
     """
     after_response = speed_mps + acceleration_mps2 * response_s
     return max(
@@ -102,17 +102,17 @@ def rss_safe_distance(
 
 
 def recommended_gap(speed_kmh: float) -> float:
-    """The Japanese following-distance rule for dry roads, in metres, made continuous (see above)."""
+    """The Japanese following-distance rule for dry roads, in metres, made continuous (see the nodes)."""
     return speed_kmh if speed_kmh >= 60 else piecewise(speed_kmh, _RECOMMENDED_GAP)
 
 
 def gap_factor(friction: float) -> float:
-    """How many times the dry gap a road of this friction asks for: 1 dry, 2 wet, then as braking distance."""
+    """Factor on the gap for dry roads: 1 dry, 2 wet, below that proportional to the braking distance."""
     if friction >= _WET_FRICTION:
         return piecewise(friction, ((_WET_FRICTION, _WET_FACTOR), (DRY_FRICTION, 1.0)))
     return max(_WET_FACTOR, DRY_FRICTION / friction)
 
 
 def wheel_to_line(offset_m: float, lane_width_m: float, vehicle_width_m: float) -> float:
-    """Metres from the outer wheel to the nearer lane line; negative beyond it."""
+    """Metres from the outer wheel to the nearer lane line; negative when the wheel is beyond it."""
     return (lane_width_m - vehicle_width_m) / 2 - abs(offset_m)

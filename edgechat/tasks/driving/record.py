@@ -1,6 +1,6 @@
-"""What people write and read for the driving task: validated input with units, and the result.
+"""Input and result of the driving task as pydantic models, and the conversion of the input to a :class:`Scene`.
 
-pydantic stops here; what lies behind computes on plain dataclasses.
+The rules compute on plain dataclasses.
 """
 
 from __future__ import annotations
@@ -26,8 +26,6 @@ OffsetM = Annotated[float, Field(ge=-10, le=10)]
 Score = Annotated[float, Field(ge=0, le=1)]
 
 ExplanationStatus = Literal["ok", "pending", "timeout", "truncated", "rejected", "failed", "cancelled", "no_model"]
-
-
 WordedBy = Literal["rule", "model"]
 
 
@@ -166,8 +164,8 @@ class DrivingResult(Strict):
     notice: str
 
 
-def scene_of(record: DrivingInput) -> tuple[Scene, tuple[Assumption, ...]]:
-    """The record in SI units, and which widths had to be assumed."""
+def to_scene(record: DrivingInput) -> tuple[Scene, tuple[Assumption, ...]]:
+    """The record in SI units, and the widths that had to be assumed."""
     assumed: list[Assumption] = []
     if record.lane_width_m is None:
         assumed.append("lane_width_default")

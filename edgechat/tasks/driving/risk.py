@@ -1,7 +1,7 @@
-"""Fuses the measures into one risk between 0 and 1. Pure arithmetic, far below a millisecond; no model is involved.
+"""Combines the measures into one risk between 0 and 1. Pure arithmetic, well below a millisecond; no model.
 
-Each score is piecewise linear, continuous and monotone, so a small error of a sensor makes a small error of the risk.
-The nodes are uncalibrated. Where this differs from the plainest form, the reason stands beside it.
+Each score is piecewise linear, continuous and monotone, so a small sensor error causes a small error of the risk. The
+nodes are not calibrated.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Literal
 
 from edgechat.tasks.driving import measures
 from edgechat.tasks.driving.measures import Nodes, piecewise
-from edgechat.tasks.driving.scene import Assumption, Lead, Scene, lead_of
+from edgechat.tasks.driving.scene import Assumption, Lead, Scene, lead_vehicle
 
 DEFAULT_THRESHOLD = 0.7
 
@@ -24,40 +24,39 @@ TTC_NODES: Nodes = ((1.5, 1.0), (3.0, 0.7), (6.0, 0.0))
 BTN_NODES: Nodes = ((0.1, 0.0), (0.5, 0.7), (1.0, 1.0))
 LANE_NODES: Nodes = ((-0.3, 1.0), (0.0, 0.6), (0.5, 0.0))
 
-# Lane departure counts in full from 60 km/h. A switch there would let the risk jump when the speedometer moves by
-# one, so it fades in over the 10 km/h before.
+# Lane departure has full weight from 60 km/h and fades in from 50 km/h, so that the risk does not jump at one speed.
 _LANE_SPEED_KMH: Nodes = ((50.0, 0.0), (60.0, 1.0))
-# Vehicles in a queue stand two metres apart and nobody is in danger: the gap alone fades out below walking pace. TTC
-# and BTN do not, so rolling into the one ahead still counts.
+# Queued vehicles stand two metres apart without danger, so the gap score fades out below 10 km/h. TTC and BTN do not,
+# so rolling into the vehicle ahead still counts.
 _CREEP_KMH: Nodes = ((0.0, 0.0), (10.0, 1.0))
 
 _LEVELS: tuple[tuple[float, Level], ...] = ((0.9, "critical"), (0.7, "high"), (0.4, "moderate"))
 _DECIMALS = 4
-"""Risk and alert are both taken from the rounded value: exactly 0.70 is 0.70, whatever binary fractions make of it."""
+"""Risk and alert use the rounded value, so that binary fractions cannot move a risk of 0.70 across the threshold."""
 _LONGEST_TTC_S = 1000.0
-"""A gap that would take longer to close is published as one that does not close."""
+"""A longer TTC is published as null, like a gap that does not close."""
 
 
 @dataclass(frozen=True, slots=True)
-class Components:
-    """The scores, each 0 to 1."""
+class RiskScores:
+    """The scores of the measures, each 0 to 1."""
 
     gap: float
     ttc: float
     btn: float
     longitudinal: float
-    """The largest of the three: they correlate, so adding them would count one danger twice."""
+    """The largest of gap, ttc and btn. They correlate, so a sum would count one danger twice."""
     lane: float
 
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """Everything that arithmetic says about one moment. SI units; None where something is unknown or unbounded."""
+    """All computed values of one moment in SI units; None where a value is unknown or infinite."""
 
     risk: float
     level: Level
     alert: bool
-    components: Components
+    components: RiskScores
     limiting_factor: Factor
     lead: Lead
     ttc_s: float | None
@@ -72,13 +71,12 @@ class Assessment:
 
 
 def assess(scene: Scene, threshold: float = DEFAULT_THRESHOLD) -> Assessment:
-    """Risk of one validated moment, with its parts and what was assumed.
+    """Assess the risk of one validated moment; the alert is ``risk > threshold``.
 
-    Darkness, fog and snow lengthen the reaction time. That shortens the time and the room left for braking in the
-    TTC and BTN *scores*; the published measures themselves stay the textbook's, and so does the following-distance
-    rule, which knows no light.
+    Darkness, fog and snow lengthen the reaction time, which shortens the time and distance left for braking in the TTC
+    and BTN *scores*. The published measures keep their textbook formulas, as does the following-distance rule.
     """
-    lead, road = lead_of(scene), scene.conditions
+    lead, road = lead_vehicle(scene), scene.conditions
     speed_kmh = scene.speed_mps * 3.6
     wanted_m = measures.recommended_gap(speed_kmh) * measures.gap_factor(road.friction)
     line_m = measures.wheel_to_line(scene.offset_m, scene.lane_width_m, scene.vehicle_width_m)
@@ -101,7 +99,7 @@ def assess(scene: Scene, threshold: float = DEFAULT_THRESHOLD) -> Assessment:
         risk=risk,
         level=level_of(risk),
         alert=risk > threshold,
-        components=Components(gap, ttc_score, btn_score, longitudinal, lane),
+        components=RiskScores(gap, ttc_score, btn_score, longitudinal, lane),
         limiting_factor=_limiting(gap, ttc_score, btn_score, lane),
         lead=lead,
         ttc_s=ttc,
@@ -117,7 +115,7 @@ def assess(scene: Scene, threshold: float = DEFAULT_THRESHOLD) -> Assessment:
 
 
 def level_of(risk: float) -> Level:
-    """The word for a risk. The lowest one is ``low``: no level is called safe."""
+    """The level of a risk. The lowest is ``low``: no level is called safe."""
     return next((level for floor, level in _LEVELS if risk > floor), "low")
 
 
@@ -129,13 +127,13 @@ def _closing_scores(distance_m: float, closing_mps: float, friction: float, dela
 
 
 def _rss(scene: Scene, closing_mps: float) -> float:
-    # No tyre brakes harder than µg, and a lead on the same ice does not either.
-    grip = scene.conditions.friction * measures.GRAVITY_MPS2
+    # Neither vehicle can brake harder than µg.
+    max_braking_mps2 = scene.conditions.friction * measures.GRAVITY_MPS2
     return measures.rss_safe_distance(
         scene.speed_mps,
         max(0.0, scene.speed_mps - closing_mps),
         response_s=measures.RSS_RESPONSE_S + scene.conditions.delay_s,
-        brake_min_mps2=min(measures.RSS_BRAKE_MIN_MPS2, grip),
+        brake_min_mps2=min(measures.RSS_BRAKE_MIN_MPS2, max_braking_mps2),
         brake_max_mps2=measures.RSS_BRAKE_MAX_MPS2 * min(1.0, scene.conditions.friction / measures.DRY_FRICTION),
     )
 
@@ -147,10 +145,10 @@ def _limiting(gap: float, ttc: float, btn: float, lane: float) -> Factor:
 
 
 def _assumptions(lead: Lead, scene: Scene) -> tuple[Assumption, ...]:
-    said: list[Assumption] = [*lead.assumptions, "friction_from_weather"]
+    assumptions: list[Assumption] = [*lead.assumptions, "friction_from_weather"]
     if scene.conditions.delay_s:
-        said.append("reaction_from_light")
-    return (*said, "uncalibrated")
+        assumptions.append("reaction_from_light")
+    return (*assumptions, "uncalibrated")
 
 
 def _bounded(value: float, longest: float) -> float | None:

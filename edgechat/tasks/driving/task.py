@@ -1,7 +1,7 @@
 """Driving-scene risk from speed, gap, lane position and weather: alert and numbers by rules, explanation by a model.
 
-The alert is arithmetic and stands before the model is asked. With no answer in time the result is complete but for
-its explanation, and the countermeasures stand in the rules' own words.
+The rules compute the alert before the model is asked. Without an answer in time the result lacks only the explanation,
+and the countermeasures keep the rules' texts.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from edgechat.tasks.driving.record import (
     DrivingInput,
     DrivingResult,
     ExplanationStatus,
-    scene_of,
+    to_scene,
 )
 from edgechat.tasks.driving.risk import Assessment, assess
-from edgechat.tasks.driving.stream import Stream
+from edgechat.tasks.driving.stream import DrivingStream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,8 +42,8 @@ _STATUS_OF_END: dict[str, ExplanationStatus] = {
 class Driving(Task[DrivingInput, DrivingResult]):
     """The built-in task ``driving``."""
 
-    name: ClassVar[str] = "driving"
-    version: ClassVar[str] = "2"
+    name = "driving"
+    version = "2"
     example: ClassVar[Mapping[str, Any]] = {
         "speed_kmh": 100.0,
         "distance_to_car_m": 45.0,
@@ -52,24 +52,24 @@ class Driving(Task[DrivingInput, DrivingResult]):
         "time_of_day": "day",
         "language": "en",
     }
-    formats: ClassVar[tuple[str, ...]] = ("json", "text")
+    formats = ("json", "text")
     input_model = DrivingInput
     output_model = DrivingResult
 
     def __init__(self) -> None:
-        self._stream = Stream()
+        self._stream = DrivingStream()
 
     def steps(self, record: DrivingInput, context: Context) -> Steps[DrivingResult]:
-        """Assess, offer the finished numbers, ask for an explanation and words, check them."""
-        scene, assumed = scene_of(record)
+        """Assess the scene, ask the model for an explanation and wordings, check its answer."""
+        scene, assumed = to_scene(record)
         if context.live:
             if fault := self._stream.fault(record.t_s):
                 return Outcome(None, "invalid_input", (Problem("/t_s", fault),))
-            scene = self._stream.take(scene, context.now_s)
+            scene = self._stream.add_frame(scene, context.now_s)
         found = assess(scene, record.threshold)
         if context.live:
             found = replace(found, alert=self._stream.alert(found, record.threshold))
-        result = result_of(scene, found, assumed, record.threshold, record.language or context.language)
+        result = rules_result(scene, found, assumed, record.threshold, record.language or context.language)
         schema = explanation.answer_schema(result)
         answer = yield Ask(
             messages=explanation.answer_messages(record, result),
@@ -80,7 +80,7 @@ class Driving(Task[DrivingInput, DrivingResult]):
         return _explained(record, result, answer)
 
     def render(self, done: TaskResult, fmt: str) -> str:
-        """JSON, or a few lines of text in the record's language."""
+        """JSON, or a few lines of plain text in the record's language."""
         if fmt != "text":
             return super().render(done, fmt)
         if done.result is None:
@@ -92,10 +92,10 @@ class Driving(Task[DrivingInput, DrivingResult]):
         return "\n".join([*lines, result.notice]) + "\n"
 
 
-def result_of(
+def rules_result(
     scene: Scene, found: Assessment, assumed: tuple[Assumption, ...], threshold: float, language: Language
 ) -> DrivingResult:
-    """The rules' part of the result, rounded to what a reader can use; the explanation is still awaited."""
+    """The result of the rules, with rounded numbers; the explanation is still pending."""
     parts, estimate = found.components, found.lead.closing
     return DrivingResult(
         risk=found.risk,
@@ -146,7 +146,7 @@ def result_of(
 
 
 def _explained(record: DrivingInput, result: DrivingResult, answer: GeneratedJson) -> Outcome[DrivingResult]:
-    """The result with the model's words where they hold, and with the reason where not. Nothing else of it changes."""
+    """The result with the model's texts where they pass the checks; the problems say why others were rejected."""
     value = answer.value if answer.finish_reason == "stop" and isinstance(answer.value, dict) else {}
     words: str | None = None
     if answer.finish_reason != "stop":
@@ -167,7 +167,7 @@ def _explained(record: DrivingInput, result: DrivingResult, answer: GeneratedJso
 
 
 def _worded(result: DrivingResult, said: object) -> tuple[list[Countermeasure], list[Problem]]:
-    """The countermeasures in the model's words where these still say the same; codes and order stay."""
+    """The countermeasures in the model's words where these pass the check; codes and order do not change."""
     measures, faults = list(result.countermeasures), []
     for i, item in enumerate(measures[: wording.MAX_WORDED] if isinstance(said, dict) else ()):
         text = said.get(item.code) if isinstance(said, dict) else None
@@ -179,13 +179,13 @@ def _worded(result: DrivingResult, said: object) -> tuple[list[Countermeasure], 
             fault = f"The wording reassures ({promise!r})."
         if fault:
             faults.append(Problem(f"/countermeasures/{i}/text", f"{fault} The rule's text stands."))
-        elif text != item.text:  # a copy of the rule's text is the rule's
+        elif text != item.text:  # a copy of the rule's text stays ``worded_by: rule``
             measures[i] = item.model_copy(update={"text": text, "worded_by": "model"})
     return measures, faults
 
 
 def _unexplained(result: DrivingResult, problems: Sequence[Problem]) -> str:
-    """Why there is no explanation, in the record's language; of a rejected one also what was found, in English."""
+    """Why there is no explanation, in the record's language; for a rejected one also the fault, in English."""
     said = texts.UNEXPLAINED[result.explanation_status][result.language]
     found = next((problem.message for problem in problems if problem.path == "/explanation"), "")
     return f"[{said} {found}]" if found and result.explanation_status == "rejected" else f"[{said}]"

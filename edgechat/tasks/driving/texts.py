@@ -1,4 +1,4 @@
-"""The fixed words of the driving task in three languages. Rules choose them; what a model words anew goes beside."""
+"""The fixed texts of the driving task in three languages."""
 
 from __future__ import annotations
 
@@ -9,17 +9,15 @@ if TYPE_CHECKING:
     from edgechat.tasks.driving.record import ExplanationStatus
     from edgechat.tasks.driving.risk import Assessment, Factor, Level
     from edgechat.tasks.driving.scene import Assumption
-    from edgechat.tasks.language import Language
+    from edgechat.tasks.language import Language, Translations
 
-Words = dict["Language", str]
-
-NOTICE: Words = {
+NOTICE: Translations = {
     "en": "Not a certified safety system. The driver stays responsible.",
     "ja": "本機能は認証された安全装置ではありません。運転の責任は運転者にあります。",
     "zh": "本功能不是经过认证的安全系统。驾驶责任由驾驶员承担。",
 }
 
-COUNTERMEASURES: dict[Code, Words] = {
+COUNTERMEASURES: dict[Code, Translations] = {
     "brake_fully": {
         "en": "Brake fully now; braking alone may not be enough, so look for a free path.",
         "ja": "直ちに全力で制動してください。制動だけでは間に合わない恐れがあり、回避できる空間も確認してください。",
@@ -67,7 +65,7 @@ COUNTERMEASURES: dict[Code, Words] = {
     },
 }
 
-ASSUMPTIONS: dict[Assumption, Words] = {
+ASSUMPTIONS: dict[Assumption, Translations] = {
     "no_lead_reported": {
         "en": "No vehicle ahead was reported; that none is there is not known.",
         "ja": "前方車両は報告されていません。存在しないことが確認されたわけではありません。",
@@ -140,14 +138,14 @@ ASSUMPTIONS: dict[Assumption, Words] = {
     },
 }
 
-LEVELS: dict[Level, Words] = {
+LEVELS: dict[Level, Translations] = {
     "low": {"en": "low", "ja": "低", "zh": "低"},
     "moderate": {"en": "moderate", "ja": "中", "zh": "中"},
     "high": {"en": "high", "ja": "高", "zh": "高"},
     "critical": {"en": "critical", "ja": "重大", "zh": "严重"},
 }
 
-UNEXPLAINED: dict[ExplanationStatus, Words] = {
+UNEXPLAINED: dict[ExplanationStatus, Translations] = {
     "pending": {
         "en": "The model's explanation is still awaited.",
         "ja": "モデルの説明を待っています。",
@@ -184,9 +182,9 @@ UNEXPLAINED: dict[ExplanationStatus, Words] = {
         "zh": "没有说明：没有模型。",
     },
 }
-"""What stands in the place of an explanation, by why there is none."""
+"""Shown in place of an explanation, by the reason why there is none."""
 
-_REASONS: dict[Factor, Words] = {
+_REASONS: dict[Factor, Translations] = {
     "gap": {
         "en": "The gap of {gap} m is short of the {wanted} m recommended here.",
         "ja": "車間距離{gap} mは、この条件での推奨{wanted} mに足りません。",
@@ -213,7 +211,7 @@ _REASONS: dict[Factor, Words] = {
         "zh": "没有指标达到计入风险的范围。",
     },
 }
-_CONTACT: Words = {
+_CONTACT: Translations = {
     "en": "The gap is closed or about to close.",
     "ja": "車間距離がほとんどありません。",
     "zh": "车距几乎为零。",
@@ -221,7 +219,7 @@ _CONTACT: Words = {
 
 
 def reason(found: Assessment, language: Language) -> str:
-    """One sentence on the limiting factor, with its numbers."""
+    """One sentence about the limiting factor, with its numbers."""
     factor = found.limiting_factor
     if factor == "btn" and found.drac_mps2 is None:
         return _CONTACT[language]

@@ -1,7 +1,7 @@
-"""The words a model gives to countermeasures whose codes rules chose, and the check that they still say the same.
+"""The model's wordings of the countermeasures, and the check that each keeps the meaning of its code.
 
-Small models turn advice round as easily as they repeat it. So a wording must name what its code is about, must not
-forbid or reverse it, and must add no number; otherwise the rule's own text stands. No code is ever added or taken away.
+Small models may reverse advice. A wording must therefore name the action of its code, must not forbid or reverse it,
+and must contain no number; otherwise the rule's text is kept. The codes never change.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from edgechat.tasks.language import Language
 
 MAX_WORDED = 3
-"""The most urgent countermeasures are worded; the others keep the rule's text, for every word costs a board time."""
+"""Number of countermeasures that the model words, most urgent first; the others keep the rule's text, to save time."""
 LENGTH: dict[Language, int] = {"en": 90, "ja": 55, "zh": 45}
-"""Characters of one wording."""
+"""Maximum characters of one wording."""
 
 _Patterns = dict["Language", "re.Pattern[str]"]
 
@@ -45,7 +45,7 @@ _ABOUT: dict[Code, _Patterns] = {
                              "(?:观察|注意|留意).*前方|前方.*(?:观察|注意|留意)"),
     "keep_observing": _compiled(r"\b(?:observ|watch|attent|alert|look)", "注意|確認|観察", "观察|注意|留意"),
 }  # fmt: skip
-# What turns the advice round: a ban, the opposite deed, or leave to do nothing.
+# Words that reverse the advice: a ban, the opposite action, or permission to do nothing.
 _REVERSED = _compiled(
     r"\b(?:do(?:es)? not|don't|never|no need|needn't|unnecessary|avoid|stop (?!and)|release|instead|without"
     r"|off the brake|accelerat(?:e|es|ing)\b|speed up|faster|overtake|pass the|swerve|close the (?:gap|distance)"
@@ -53,13 +53,13 @@ _REVERSED = _compiled(
     "しないで|せずに|するな|ないでください|必要はあ|不要|やめ|加速し|速度を上げ|追い越|詰め|消灯|消して",
     "不要|不必|不用|无需|请勿|切勿|避免|停止|加速|提速|超车|缩短|关闭|关灯",
 )
-# Here a ban, or leave to do nothing, is the advice itself.
+# For these codes a ban, or permission to do nothing, is the advice itself.
 _BANS: frozenset[Code] = frozenset(("no_sudden_inputs", "keep_observing"))
 _OPPOSITE_OF_BAN = _compiled(r"\bspeed up\b|\bfaster\b|\bovertake\b", "追い越|速度を上げ", "超车|提速")
 
 
 def wording_schema(codes: Sequence[Code], language: Language) -> Schema:
-    """One bounded string for each code; the codes are the schema's own and cannot be chosen."""
+    """Schema of an object with one bounded string for each code."""
     text = {"type": "string", "minLength": 1, "maxLength": LENGTH[language]}
     return {
         "type": "object",
@@ -70,7 +70,7 @@ def wording_schema(codes: Sequence[Code], language: Language) -> Schema:
 
 
 def wording_fault(code: Code, text: str, language: Language) -> str:
-    """Why ``text`` may not stand for ``code``, or ``""``."""
+    """Why ``text`` is rejected as a wording of ``code``, or ``""``."""
     if not clean_line(text):
         return "The wording is empty."
     if not _ABOUT[code][language].search(text):

@@ -1,1 +1,1 @@
-"""Defect reports: facts by rules, hypotheses by a model that can cite only evidence it was given."""
+"""The task rootcause: rules state the facts of a defect, a model adds hypotheses that cite only given evidence."""

@@ -1,6 +1,6 @@
-"""What is done with a model's answer before it becomes a report: salvage, clean, check against the input.
+"""Turns the model's answer into the parts of a report: parse, clean, check against the input.
 
-An answer that was cut off keeps its finished parts. Nothing here adds words of its own.
+The complete parts of an answer that was cut off are kept. No text is added.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from pydantic_core import from_json
 
 from edgechat.plaintext import clean_line
-from edgechat.tasks.grounding import Ground
+from edgechat.tasks.grounding import GroundingTexts
 from edgechat.tasks.rootcause.record import CitedEvidence, EscapeHypothesis, Flag, Hypothesis
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """The usable part of an answer."""
+class CheckedAnswer:
+    """The valid parts of an answer."""
 
     hypotheses: tuple[Hypothesis, ...] = ()
     escape_hypothesis: EscapeHypothesis | None = None
@@ -32,19 +32,19 @@ class Said:
     unknowns: tuple[str, ...] = ()
     summary: str = ""
     is_whole: bool = False
-    """True when the answer fits its schema from first to last."""
+    """True when the whole answer fits its schema."""
 
 
-def usable(answer: GeneratedJson, schema: Schema) -> Said:
-    """What of ``answer`` fits ``schema``; each part is judged for itself when the whole was cut off."""
+def checked_answer(answer: GeneratedJson, schema: Schema) -> CheckedAnswer:
+    """The parts of ``answer`` that fit ``schema``; each part is validated alone, in case the rest was cut off."""
     value = answer.value if answer.finish_reason == "stop" else _partial(answer.text)
     if not isinstance(value, dict):
-        return Said()
+        return CheckedAnswer()
     is_whole = answer.finish_reason == "stop" and _fits(value, schema)
     parts: dict[str, Any] = schema["properties"]
     each = parts["hypotheses"]["items"]
     escape = value.get("escape_hypothesis")
-    return Said(
+    return CheckedAnswer(
         hypotheses=_merged(
             Hypothesis(**_cleaned(item))
             for item in _list(value, "hypotheses")[: parts["hypotheses"]["maxItems"]]
@@ -60,19 +60,19 @@ def usable(answer: GeneratedJson, schema: Schema) -> Said:
     )
 
 
-def cited(record: RootCauseInput, facts: Sequence[Fact], said: Said) -> list[CitedEvidence]:
-    """The evidence that facts and hypotheses cite, once each, in the input's order: a reader can look an id up."""
-    claims = (*facts, *said.hypotheses, *((said.escape_hypothesis,) if said.escape_hypothesis else ()))
+def cited_evidence(record: RootCauseInput, facts: Sequence[Fact], answer: CheckedAnswer) -> list[CitedEvidence]:
+    """The evidence that facts and hypotheses cite, each once, in input order."""
+    claims = (*facts, *answer.hypotheses, *((answer.escape_hypothesis,) if answer.escape_hypothesis else ()))
     ids = {evidence_id for claim in claims for evidence_id in claim.evidence_ids}
     return [CitedEvidence(id=item.id, text=clean_line(item.text)) for item in record.evidence if item.id in ids]
 
 
-def ungrounded(said: Said, record: RootCauseInput) -> list[Flag]:
-    """Numbers and identifiers in the model's words that the input does not hold, with their places."""
-    ground = Ground(_input_texts(record))
+def ungrounded_flags(answer: CheckedAnswer, record: RootCauseInput) -> list[Flag]:
+    """Numbers and identifiers in the model's text that do not occur in the input, with their JSON Pointers."""
+    ground = GroundingTexts(_input_texts(record))
     return [
         Flag(path=path, kind=missing.kind, token=missing.token)
-        for path, text in _sentences(said)
+        for path, text in _sentences(answer)
         for missing in ground.missing(text)
     ]
 
@@ -86,21 +86,21 @@ def _input_texts(record: RootCauseInput) -> Iterator[str]:
         yield item.text
 
 
-def _sentences(said: Said) -> Iterator[tuple[str, str]]:
-    for i, item in enumerate(said.hypotheses):
+def _sentences(answer: CheckedAnswer) -> Iterator[tuple[str, str]]:
+    for i, item in enumerate(answer.hypotheses):
         yield f"/hypotheses/{i}/statement", item.statement
         yield f"/hypotheses/{i}/check_to_do", item.check_to_do
-    if said.escape_hypothesis is not None:
-        yield "/escape_hypothesis/statement", said.escape_hypothesis.statement
-        yield "/escape_hypothesis/check_to_do", said.escape_hypothesis.check_to_do
-    yield from ((f"/containment/{i}", text) for i, text in enumerate(said.containment))
-    yield from ((f"/unknowns/{i}", text) for i, text in enumerate(said.unknowns))
-    yield "/summary", said.summary
+    if answer.escape_hypothesis is not None:
+        yield "/escape_hypothesis/statement", answer.escape_hypothesis.statement
+        yield "/escape_hypothesis/check_to_do", answer.escape_hypothesis.check_to_do
+    yield from ((f"/containment/{i}", text) for i, text in enumerate(answer.containment))
+    yield from ((f"/unknowns/{i}", text) for i, text in enumerate(answer.unknowns))
+    yield "/summary", answer.summary
 
 
 def _partial(text: str) -> Any:  # noqa: ANN401 - whatever JSON holds
     try:
-        # A string that was cut off is dropped, not kept: half a sentence may say the opposite of the whole.
+        # A string that was cut off is dropped: half a sentence may mean the opposite of the whole.
         return from_json(text, allow_partial=True)
     except ValueError:
         return None
@@ -122,7 +122,7 @@ def _strings(value: dict[str, Any], name: str, parts: dict[str, Any]) -> tuple[s
 
 
 def _merged(hypotheses: Iterable[Hypothesis]) -> tuple[Hypothesis, ...]:
-    """One of those that say the same: a small model fills its list with repetitions. It keeps the evidence of all."""
+    """Merge hypotheses with the same category and statement, which small models repeat; the evidence of all is kept."""
     found: dict[tuple[str, str], Hypothesis] = {}
     for item in hypotheses:
         key = item.category, item.statement.casefold()
@@ -135,6 +135,6 @@ def _merged(hypotheses: Iterable[Hypothesis]) -> tuple[Hypothesis, ...]:
 
 
 def _cleaned(item: dict[str, Any]) -> dict[str, Any]:
-    """Control characters gone, and each id cited once: decoding cannot forbid repeats."""
+    """The item without control characters and repeated ids, which the schema cannot forbid."""
     kept = {name: clean_line(value) if isinstance(value, str) else value for name, value in item.items()}
     return {**kept, "evidence_ids": list(dict.fromkeys(item["evidence_ids"]))}

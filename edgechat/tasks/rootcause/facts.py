@@ -1,4 +1,4 @@
-"""The part of the report that rules can write: what the input says, in fixed words."""
+"""The observed facts of a report: the input stated in fixed texts."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ if TYPE_CHECKING:
     from edgechat.tasks.rootcause.record import RootCauseInput
 
 MAX_ALARMS = 5
-"""Log lines repeated among the facts; all of them are evidence."""
+"""Maximum number of log lines quoted among the facts; all log lines are evidence."""
 _MAX_QUOTE = 200
 _PLACES = ("detected_at", "line", "station", "lot")
 
-# Levels and words that controllers print when something is wrong. A word inside another (`terror`) is none; neither is
-# a line that counts them to zero.
+# Log levels and words that controllers print on a fault. Whole words only (not `terror`), and not a count of zero.
 _ALARM = re.compile(
     r"\b(?:error|err|alarm|fault|fail(?:ed|ure)?|warn(?:ing)?|critical|fatal|abnormal|out of range|timeout)\b"
     r"|異常|警報|警告|エラー|アラーム|故障|不良|失敗|超過|报警|告警|错误|异常|失败|超限",
@@ -31,30 +30,30 @@ _NEGATED = re.compile(
 
 
 def observed_facts(record: RootCauseInput, language: Language) -> list[Fact]:
-    """The detection, its place and time, and the first log lines that report trouble, word for word."""
+    """The detection, its place and time, and the first log lines that report a fault, quoted."""
 
-    def say(name: str, ids: list[str] | None = None, **values: object) -> Fact:
+    def fact(name: str, ids: list[str] | None = None, **values: object) -> Fact:
         return Fact(statement=FACTS[name][language].format(**values), evidence_ids=ids or [])
 
     facts = [
-        say(
+        fact(
             "detected",
             defect=clean_line(record.defect_type),
             location=clean_line(record.location),
             product=clean_line(record.product_id),
             severity=clean_line(str(record.severity)),
         ),
-        say("confidence", confidence=f"{record.confidence:g}"),
+        fact("confidence", confidence=f"{record.confidence:g}"),
     ]
     places = ((name, getattr(record, name)) for name in _PLACES)
-    facts += [say(name, value=clean_line(value)) for name, value in places if value]
-    alarms = [item for item in record.log_lines if reports_trouble(item.text)]
-    facts += [say("alarm", [item.id], id=item.id, text=_quote(item.text)) for item in alarms[:MAX_ALARMS]]
+    facts += [fact(name, value=clean_line(value)) for name, value in places if value]
+    alarms = [item for item in record.log_lines if reports_fault(item.text)]
+    facts += [fact("alarm", [item.id], id=item.id, text=_quote(item.text)) for item in alarms[:MAX_ALARMS]]
     return facts
 
 
-def reports_trouble(text: str) -> bool:
-    """True for a log line that names an error, alarm or limit that was broken."""
+def reports_fault(text: str) -> bool:
+    """True for a log line that reports an error, an alarm or an exceeded limit."""
     return bool(_ALARM.search(_NEGATED.sub(" ", text)))
 
 

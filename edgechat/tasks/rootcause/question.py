@@ -1,7 +1,7 @@
-"""What the model is asked about a defect: messages, and a schema made for this very input.
+"""The question to the model about a defect: messages, and a schema built for this input.
 
-Evidence ids are an enum of those present, so a false citation cannot be decoded. Notes and logs travel as JSON
-strings in one message and are data: nothing in them is an instruction.
+The schema lists the evidence ids of the input as an enum, so the model cannot cite others. Notes and logs are JSON
+strings in one message; they are data, not instructions.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MAX_CITED = 3
 MAX_CONTAINMENT = 3
 MAX_UNKNOWNS = 3
-# Characters. Japanese and Chinese say the same in half as many.
+# Maximum characters. Japanese and Chinese need half as many.
 _STATEMENT: dict[Language, int] = {"en": 160, "ja": 80, "zh": 70}
 _CHECK: dict[Language, int] = {"en": 100, "ja": 50, "zh": 45}
 _ITEM: dict[Language, int] = {"en": 90, "ja": 45, "zh": 40}
@@ -58,7 +58,7 @@ _SYSTEM: dict[Language, str] = {
 
 
 def answer_schema(record: RootCauseInput, language: Language) -> Schema:
-    """The schema of the model's part. Its order is the order of thought: hypotheses before the summary."""
+    """Schema of the answer. The order of its fields is the order of decoding: hypotheses before the summary."""
     ids = [item.id for item in record.evidence]
     cited = {"type": "array", "items": {"enum": ids}, "minItems": 1, "maxItems": min(MAX_CITED, len(ids))}
     claim = {
@@ -80,9 +80,9 @@ def answer_schema(record: RootCauseInput, language: Language) -> Schema:
 
 
 def answer_messages(record: RootCauseInput, facts: list[Fact], language: Language) -> tuple[Message, ...]:
-    """The same first message for every defect, so that its prefix is computed once; then the data."""
+    """A system message that is the same for every defect, so that its prefix is reused; then the data as JSON."""
     data = {
-        # Facts that quote a log line would only be read twice.
+        # Without the facts that quote a log line, which is in the data already.
         "facts": [fact.statement for fact in facts if not fact.evidence_ids],
         "process_notes": {item.id: clean_line(item.text) for item in record.process_notes},
         "log_lines": {item.id: clean_line(item.text) for item in record.log_lines},

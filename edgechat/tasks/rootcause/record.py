@@ -1,6 +1,6 @@
-"""What people write and read for the defect report: validated input, and the report itself.
+"""Input and result of the rootcause task as pydantic models.
 
-Statements are a model's and say so; facts, gate, flags and completeness are the rules'.
+The model writes the hypotheses and the summary; the rules set facts, alert, flags and completeness.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ MAX_NOTES = 50
 MAX_LOG_LINES = 200
 MAX_TEXT = 2000
 _MAX_IMAGE = 27_000_000
-"""Characters: a path, or the largest image that is taken (20 MB) in base64."""
+"""Maximum characters: a path, or the largest accepted image (20 MB) in base64."""
 
 Short = Annotated[str, Field(min_length=1, max_length=200)]
 EvidenceId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,39}$")]
-"""ASCII, no spaces, so that it can stand in a sentence and be told from one."""
+"""ASCII without spaces, so that an id in a sentence can be recognised."""
 
 
 class Evidence(Strict):

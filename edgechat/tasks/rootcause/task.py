@@ -1,7 +1,7 @@
 """Defect report (8D, 6M) from a detection, notes and logs: facts by rules, root-cause hypotheses by a model.
 
-The rule-made skeleton stands at once; the model's text fills the time that is left. What comes too late or is cut off
-leaves ``complete: false``.
+The rules' part of the report is ready at once; the model's part follows. When that is late or cut off, the report has
+``complete: false``.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgechat.tasks.budget import answer_tokens
 from edgechat.tasks.contract import Ask, Context, GeneratedJson, Outcome, Problem, Status, Steps, Task
-from edgechat.tasks.rootcause import page, report
-from edgechat.tasks.rootcause.alert import GATE, Alerts, passes_gate
-from edgechat.tasks.rootcause.checks import Said, cited, ungrounded, usable
+from edgechat.tasks.rootcause import report
+from edgechat.tasks.rootcause.alert import GATE, AlertLimiter, passes_gate
+from edgechat.tasks.rootcause.checks import CheckedAnswer, checked_answer, cited_evidence, ungrounded_flags
 from edgechat.tasks.rootcause.facts import observed_facts
 from edgechat.tasks.rootcause.question import answer_messages, answer_schema
 from edgechat.tasks.rootcause.record import AlertState, Fact, RootCauseInput, RootCauseResult
@@ -28,14 +28,14 @@ _STATUS_OF_END: dict[str, Status] = {
     "stop": "failed", "length": "truncated", "timeout": "truncated", "cancelled": "truncated", "failed": "failed",
     "no_model": "failed",
 }  # fmt: skip
-"""How a record ends whose answer is not whole; ``stop`` here is an answer that broke its schema."""
+"""Status of a record with an incomplete answer; ``stop`` stands for an answer that does not fit its schema."""
 
 
 class RootCause(Task[RootCauseInput, RootCauseResult]):
     """The built-in task ``rootcause``."""
 
-    name: ClassVar[str] = "rootcause"
-    version: ClassVar[str] = "3"
+    name = "rootcause"
+    version = "3"
     example: ClassVar[Mapping[str, Any]] = {
         "product_id": "PCB-2210",
         "defect_type": "solder bridge",
@@ -51,62 +51,54 @@ class RootCause(Task[RootCauseInput, RootCauseResult]):
         ],
         "language": "en",
     }
-    formats: ClassVar[tuple[str, ...]] = ("json", "md", "html")
-    budget_s: ClassVar[float | None] = 3.0
+    formats = ("json", "md", "html")
+    budget_s = 3.0
     input_model = RootCauseInput
     output_model = RootCauseResult
 
     def __init__(self) -> None:
-        self._alerts = Alerts()
+        self._alerts = AlertLimiter()
 
     def steps(self, record: RootCauseInput, context: Context) -> Steps[RootCauseResult]:
-        """Write the facts, ask for hypotheses where there is evidence, check what comes back."""
+        """State the facts, ask for hypotheses when there is evidence, check the answer."""
         if record.image is not None and not context.vision:
-            return Outcome(
-                None,
-                "invalid_input",
-                (
-                    Problem(
-                        "/image", "This model cannot look at images: leave the image out, or choose a vision model."
-                    ),
-                ),
-            )
+            message = "This model cannot look at images: leave the image out, or choose a vision model."
+            return Outcome(None, "invalid_input", (Problem("/image", message),))
         language = record.language or context.language
         facts = observed_facts(record, language)
         alert = self._alert(record, context)
-        silence = _why_not_asked(record, language)
-        if silence:
-            return Outcome(_result(record, facts, Said(unknowns=(silence,), is_whole=True), alert, language))
+        if reason := _why_not_asked(record, language):
+            return Outcome(_result(record, facts, CheckedAnswer(unknowns=(reason,), is_whole=True), alert, language))
         schema = answer_schema(record, language)
         answer = yield Ask(
             messages=answer_messages(record, facts, language),
             schema=schema,
             max_tokens=answer_tokens(schema, language),
-            so_far=Outcome(_result(record, facts, Said(), alert, language), "truncated"),
+            so_far=Outcome(_result(record, facts, CheckedAnswer(), alert, language), "truncated"),
             images=(record.image,) if record.image else (),
         )
-        said = usable(answer, schema)
-        result = _result(record, facts, said, alert, language)
-        if said.is_whole:
+        checked = checked_answer(answer, schema)
+        result = _result(record, facts, checked, alert, language)
+        if checked.is_whole:
             return Outcome(result)
         return Outcome(result, _STATUS_OF_END[answer.finish_reason], (Problem("", _why_incomplete(answer)),))
 
     def render(self, done: TaskResult, fmt: str) -> str:
-        """JSON, Markdown, or one HTML page that needs nothing else and prints on A4."""
+        """JSON, Markdown, or one self-contained HTML page."""
         if fmt == "md":
             return report.markdown(report.document(done))
         if fmt == "html":
-            return page.html(report.document(done))
+            return report.html(report.document(done))
         return super().render(done, fmt)
 
     def _alert(self, record: RootCauseInput, context: Context) -> AlertState:
-        # Records of a file are not moments: how fast they are worked through must not decide which of them alert.
-        alerts = self._alerts if context.live else Alerts()
+        # In a file the processing speed must not decide which records raise an alert, so each gets a new limiter.
+        alerts = self._alerts if context.live else AlertLimiter()
         return alerts.decide(record.confidence, (record.line, record.station, record.defect_type), context.now_s)
 
 
 def _why_not_asked(record: RootCauseInput, language: Language) -> str:
-    """Why rules alone write this report, or ``""``. Without evidence a model could only invent."""
+    """Why the model is not asked, or ``""``. Without evidence a model could only invent causes."""
     if not passes_gate(record.confidence):
         return UNKNOWNS["below_gate"][language].format(gate=GATE)
     return "" if record.evidence else UNKNOWNS["no_evidence"][language]
@@ -119,21 +111,21 @@ def _why_incomplete(answer: GeneratedJson) -> str:
 
 
 def _result(
-    record: RootCauseInput, facts: list[Fact], said: Said, alert: AlertState, language: Language
+    record: RootCauseInput, facts: list[Fact], checked: CheckedAnswer, alert: AlertState, language: Language
 ) -> RootCauseResult:
     return RootCauseResult(
         observed_facts=facts,
-        hypotheses=list(said.hypotheses),
-        escape_hypothesis=said.escape_hypothesis,
-        cited_evidence=cited(record, facts, said),
-        containment=list(said.containment),
-        unknowns=list(said.unknowns),
-        summary=said.summary,
-        insufficient_evidence=said.is_whole and not said.hypotheses,
-        complete=said.is_whole,
+        hypotheses=list(checked.hypotheses),
+        escape_hypothesis=checked.escape_hypothesis,
+        cited_evidence=cited_evidence(record, facts, checked),
+        containment=list(checked.containment),
+        unknowns=list(checked.unknowns),
+        summary=checked.summary,
+        insufficient_evidence=checked.is_whole and not checked.hypotheses,
+        complete=checked.is_whole,
         alert=alert == "raised",
         alert_state=alert,
-        flags=ungrounded(said, record) if said.is_whole or said.hypotheses or said.summary else [],
+        flags=ungrounded_flags(checked, record) if checked.is_whole or checked.hypotheses or checked.summary else [],
         product_id=record.product_id,
         defect_type=record.defect_type,
         language=language,

@@ -1,21 +1,19 @@
-"""The fixed words of the defect report in three languages: facts, labels, notices. No model writes or changes them."""
+"""The fixed texts of the defect report in three languages: facts, labels, notices."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgechat.tasks.language import Language
+    from edgechat.tasks.language import Language, Translations
 
-Words = dict["Language", str]
-
-NOTICE: Words = {
+NOTICE: Translations = {
     "en": "The hypotheses in this report were written by a language model and are unverified.",
     "ja": "本報告書の仮説は言語モデルが作成したもので、検証されていません。",
     "zh": "本报告中的假设由语言模型生成，未经验证。",
 }
 
-LABELS: dict[str, Words] = {
+LABELS: dict[str, Translations] = {
     "title": {"en": "Defect report", "ja": "不良解析報告書", "zh": "缺陷分析报告"},
     "product": {"en": "Product", "ja": "製品", "zh": "产品"},
     "defect": {"en": "Defect", "ja": "不良", "zh": "缺陷"},
@@ -77,7 +75,7 @@ LABELS: dict[str, Words] = {
     },
 }
 
-CATEGORIES: dict[str, Words] = {
+CATEGORIES: dict[str, Translations] = {
     "man": {"en": "man", "ja": "人", "zh": "人"},
     "machine": {"en": "machine", "ja": "設備", "zh": "机器"},
     "material": {"en": "material", "ja": "材料", "zh": "材料"},
@@ -87,13 +85,13 @@ CATEGORIES: dict[str, Words] = {
     "unknown": {"en": "unknown", "ja": "不明", "zh": "未知"},
 }
 
-CONFIDENCES: dict[str, Words] = {
+CONFIDENCES: dict[str, Translations] = {
     "low": {"en": "low", "ja": "低", "zh": "低"},
     "medium": {"en": "medium", "ja": "中", "zh": "中"},
     "high": {"en": "high", "ja": "高", "zh": "高"},
 }
 
-FACTS: dict[str, Words] = {
+FACTS: dict[str, Translations] = {
     "detected": {
         "en": "Defect {defect} at {location} on product {product}, severity {severity}.",
         "ja": "製品{product}の{location}に不良「{defect}」、重大度{severity}。",
@@ -111,7 +109,7 @@ FACTS: dict[str, Words] = {
     "alarm": {"en": "Log {id} reports: {text}", "ja": "ログ{id}の記録: {text}", "zh": "日志{id}记录: {text}"},
 }
 
-UNKNOWNS: dict[str, Words] = {
+UNKNOWNS: dict[str, Translations] = {
     "no_evidence": {
         "en": "No process notes and no log lines were given.",
         "ja": "工程メモもログも与えられていません。",
@@ -126,5 +124,5 @@ UNKNOWNS: dict[str, Words] = {
 
 
 def label(name: str, language: Language) -> str:
-    """One label of the report."""
+    """The label ``name`` of the report."""
     return LABELS[name][language]

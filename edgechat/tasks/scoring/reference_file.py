@@ -1,6 +1,6 @@
-"""Reference files: records with what a good answer would say, ``{"input": {...}, "reference": {...}}`` a line.
+"""Reads reference files: one record with its expected answer per line, ``{"input": {...}, "reference": {...}}``.
 
-Everything is read and checked before the first question: a mistake in line 900 must not be found after an hour.
+The whole file is checked before the first question, so that a mistake in line 900 is not found after an hour.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from edgechat.errors import InvalidInputError
 from edgechat.tasks.batch.records import BOM
 from edgechat.tasks.batch.text_encoding import decoded, lines
+from edgechat.tasks.runner import id_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One input, and what is known about its right answer."""
+    """One input with its expected answer."""
 
     id: str | int
     """The input's own id, else its line number."""
@@ -30,7 +31,7 @@ class Pair:
     reference: dict[str, Any]
 
     def line(self) -> bytes:
-        """The input as one line for a batch, under this pair's id."""
+        """The input as one JSON line for a batch run, with this pair's id."""
         return json.dumps({**self.input, "id": self.id}).encode("ascii") + b"\n"
 
 
@@ -39,18 +40,17 @@ def read_pairs(pieces: Iterable[bytes], name: str, task: Task[Any, Any], *, limi
 
     Args:
         pieces: the file's bytes.
-        name: what to call it in an error.
-        task: whose inputs these are; its references are checked by
-            :func:`edgechat.tasks.scoring.scores.reference_fault`.
-        limit: take the first so many.
+        name: names the file in an error.
+        task: validates the inputs; :func:`edgechat.tasks.scoring.scores.reference_fault` checks the references.
+        limit: maximum number of pairs; None reads all.
 
     Raises:
-        InvalidInputError: a line is no pair, or there is none.
+        InvalidInputError: a line is not a pair, or the file has none.
     """
     pairs = list(islice(_pairs(pieces, name), limit))
     if not pairs:
         raise InvalidInputError(
-            f"{name} holds no pair.", hint='One a line: {"input": {…}, "reference": {…}}; see docs/eval.md.'
+            f"{name} holds no pair.", hint='One per line: {"input": {…}, "reference": {…}}; see docs/eval.md.'
         )
     _require_inputs(pairs, name, task)
     return pairs
@@ -70,13 +70,12 @@ def _pairs(pieces: Iterable[bytes], name: str) -> Iterable[Pair]:
                 f"{name}, line {number} is no pair.",
                 hint='It needs {"input": {…}, "reference": {…}}; see docs/eval.md.',
             )
-        own = value.get("id", value["input"].get("id"))
-        identity = own if isinstance(own, (str, int)) and not isinstance(own, bool) else number
+        identity = id_of(value.get("id", value["input"].get("id")), number)
         yield Pair(identity, {key: item for key, item in value["input"].items() if key != "id"}, value["reference"])
 
 
 def _require_inputs(pairs: Sequence[Pair], name: str, task: Task[Any, Any]) -> None:
-    from pydantic import ValidationError  # noqa: PLC0415 - there already: the task's models are made with it
+    from pydantic import ValidationError  # noqa: PLC0415 - loaded already by the task's models
 
     for pair in pairs:
         try:

@@ -1,7 +1,7 @@
-"""Scores results against references: what of a task can be judged by arithmetic. Pure; data in, numbers out.
+"""Scores results against references by exact comparison. Pure functions.
 
-Shares are of all records, so that an answer which did not come counts as wrong. How good a sentence is, nobody here
-pretends to know; translation is compared by ``scoring_translation.py``.
+Every share is of all records, so a missing answer counts as wrong. The quality of sentences is not scored, except for
+translations, in ``translation.py``.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ Result = dict[str, Any]
 Scores = dict[str, Any]
 
 _REPORT_KEYS = {"evidence_ids": list, "category": str, "insufficient_evidence": bool}
-_FIXED = frozenset(("explanation", "explanation_status", "notice", "language", "reason", "assumptions"))
-"""Fields of a driving result that are words, or follow from the words' language."""
+_NOT_COMPARED = frozenset(("explanation", "explanation_status", "notice", "language", "reason", "assumptions"))
+"""Fields of a driving result that are texts or depend on the language; they are not compared."""
 
 
 def reference_fault(task: str, reference: Mapping[str, Any], fields: Iterable[str]) -> str:
     """Why ``reference`` cannot be scored for ``task``, or ``""``.
 
     Args:
-        task: its name.
-        reference: what a good answer would say.
+        task: the task's name.
+        reference: the expected answer.
         fields: the fields of the task's results.
     """
     if not reference:
@@ -45,20 +45,20 @@ def reference_fault(task: str, reference: Mapping[str, Any], fields: Iterable[st
             return f"{unknown[0]} is not one of {', '.join(_REPORT_KEYS)}"
         wrong = [key for key, value in reference.items() if not isinstance(value, _REPORT_KEYS[key])]
         return f"{wrong[0]} is not of the right type" if wrong else ""
-    allowed = set(fields) - (_FIXED if task == "driving" else set())
+    allowed = set(fields) - (_NOT_COMPARED if task == "driving" else set())
     unknown = sorted(set(reference) - allowed)
     return f"{unknown[0]} cannot be compared; known: {', '.join(sorted(allowed))}" if unknown else ""
 
 
 def schema_scores(results: Sequence[Result], schema: Schema) -> Scores:
-    """How many results satisfy the task's published schema, by a validator that is not ours."""
+    """The share of results that fit the task's published schema, checked by the jsonschema package."""
     validator = Draft202012Validator(schema)
     valid = sum(1 for done in results if done["result"] is not None and validator.is_valid(done["result"]))
     return {"schema_valid": share(valid, len(results))}
 
 
 def field_scores(pairs: Sequence[Pair], results: Sequence[Result]) -> Scores:
-    """For every field that references name: in how many records the result says exactly the same (tolerance 0)."""
+    """For every field in the references: the share of records with exactly that value (tolerance 0)."""
     named: Counter[str] = Counter()
     same: Counter[str] = Counter()
     for pair, done in zip(pairs, results, strict=True):
@@ -72,7 +72,7 @@ def field_scores(pairs: Sequence[Pair], results: Sequence[Result]) -> Scores:
 
 
 def driving_scores(pairs: Sequence[Pair], results: Sequence[Result]) -> Scores:
-    """Agreement of the rules' numbers, precision and recall of alerts, and how explanations ended."""
+    """Agreement of the rules' fields, precision and recall of alerts, statuses of the explanations."""
     alerts = [
         (bool(done["result"] and done["result"]["alert"]), bool(pair.reference["alert"]))
         for pair, done in zip(pairs, results, strict=True)
@@ -95,7 +95,7 @@ def driving_scores(pairs: Sequence[Pair], results: Sequence[Result]) -> Scores:
 
 
 def rootcause_scores(pairs: Sequence[Pair], results: Sequence[Result]) -> Scores:
-    """Evidence precision and recall (ids over all records), agreement of category and of insufficiency."""
+    """Precision and recall of cited evidence (ids over all records), agreement of category and insufficiency."""
     right = said = wanted = outside = 0
     category: list[tuple[bool, bool]] = []
     insufficient: list[bool] = []
@@ -125,7 +125,7 @@ def rootcause_scores(pairs: Sequence[Pair], results: Sequence[Result]) -> Scores
 
 
 def flag_scores(results: Sequence[Result]) -> Scores:
-    """What translation's own checks saw: segments with any flag, and how often each was raised."""
+    """The share of translated segments without flags, and how often each flag was raised."""
     segments = [part for done in results if done["result"] for part in done["result"]["segments"]]
     flags = Counter(flag for part in segments for flag in part["flags"])
     return {
@@ -139,7 +139,7 @@ def speed_scores(results: Sequence[Result]) -> Scores:
     """Seconds over all records, and decoded tokens a second where the engine measured them."""
     timings = [done["timing"] for done in results]
     decode_s = sum(timing.get("decode_s", 0.0) for timing in timings)
-    # The first token of an answer comes out of prefill.
+    # The first token of an answer comes from prefill.
     tokens = sum(max(timing.get("completion_tokens", 0.0) - 1, 0.0) for timing in timings if "decode_s" in timing)
     seconds = sum(timing.get("total_s", 0.0) for timing in timings)
     return {
@@ -150,7 +150,7 @@ def speed_scores(results: Sequence[Result]) -> Scores:
 
 
 def share(count: int, of: int) -> float | None:
-    """``count`` of ``of`` as a number from 0 to 1; None where there was nothing to count."""
+    """``count / of`` from 0 to 1, rounded; None when ``of`` is 0."""
     return round(count / of, 4) if of else None
 
 
@@ -159,7 +159,7 @@ def _precision_recall(right: int, said: int, wanted: int) -> Scores:
 
 
 def _comparable(value: Any) -> Any:  # noqa: ANN401 - whatever a result holds
-    """Countermeasures compare by their codes: the words are a model's."""
+    """The value to compare: countermeasures by their codes only, since a model may word them."""
     if isinstance(value, list) and value and all(isinstance(item, dict) and "code" in item for item in value):
         return [item["code"] for item in value]
     return value

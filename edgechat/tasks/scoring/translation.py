@@ -1,7 +1,7 @@
-"""Scores translations against references with sacrebleu: chrF first, BLEU second, a group for each direction.
+"""Scores translations against references with sacrebleu: chrF and BLEU for each direction.
 
-The only module that knows sacrebleu. Tokenizers are those that need neither a download nor a dictionary: ``13a``,
-``zh``, and single characters for Japanese, Thai and Korean; the signature says which.
+The only module that imports sacrebleu. The tokenizers need no download and no dictionary: ``13a``, ``zh``, and single
+characters for Japanese, Thai and Korean; the signature names the one used.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _TOKENIZERS = {"zh": "zh", "ja": "char", "th": "char", "ko": "char"}
 
 
 def require_sacrebleu() -> None:
-    """Find out before the first question whether there is something to score with.
+    """Check before the first question that sacrebleu is installed.
 
     Raises:
         UsageError: sacrebleu is not installed.
@@ -32,7 +32,7 @@ def require_sacrebleu() -> None:
 
 
 def translation_scores(pairs: Sequence[Pair], results: Sequence[Result]) -> Scores:
-    """Score every direction by chrF and BLEU. A record that is not ok gave no translation, and counts as empty."""
+    """ChrF and BLEU of every direction. A record that is not ``ok`` counts as an empty translation."""
     groups: dict[str, list[tuple[str, str]]] = {}
     for pair, done in zip(pairs, results, strict=True):
         result = done["result"] or {}

@@ -1,1 +1,1 @@
-"""Translation: nothing lost, nothing invented that a rule can see, and flags where a reader should look."""
+"""The task translate: translates texts and documents by segments, checks each, and flags visible faults."""

@@ -1,4 +1,4 @@
-"""What can be seen to be wrong with a translation without knowing what it means. Pure; text in, flags out."""
+"""Checks a translation for faults that rules can detect without its meaning. Pure functions: text in, flags out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from edgechat.tasks.translate.languages import LANGUAGES, UNDETERMINED, is_clearly_other, scripts_of
-from edgechat.tasks.translate.numerals import disagreement
+from edgechat.tasks.translate.numerals import number_differences
 
 if TYPE_CHECKING:
     from edgechat.tasks.translate.record import Flag
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 FATAL: frozenset[Flag] = frozenset(
     ("placeholder", "empty", "repetition", "wrong_language", "preamble", "prompt_echo", "truncated")
 )
-"""With one of these the answer is not a translation at all, and the source is the better text."""
+"""With one of these flags the answer is not a translation, and the source is kept."""
 
 _PAIRS = {"(": ")", "[": "]", "{": "}", "「": "」", "『": "』", "【": "】", "〈": "〉", "《": "》"}
 _CLOSING = {close: opening for opening, close in _PAIRS.items()}
@@ -37,16 +37,16 @@ _INSTRUCTION = re.compile(
     r"|只(?:写|输出|回答|回复)",
     re.IGNORECASE | re.DOTALL,
 )
-# Characters of a translation for one of its source, by scripts; texts of manuals, both ways.
+# Width of a character in Latin letters, by script; measured on manuals in both directions.
 _WIDTH = {"kana": 2.2, "han": 2.8, "hangul": 1.9, "thai": 1.1}
 _LENGTH_SPREAD = 3.0
 _LENGTH_FROM = 12
 _MAX_REPEATED = 0.4
-"""Share of an answer that may consist of repeats its source does not have."""
+"""Maximum share of an answer that may be repetition."""
 
 
 def flags_of(source: str, target: str, *, source_language: str, target_language: str) -> list[Flag]:
-    """Everything to be seen at one finished segment; the marks, the glossary and our own words apart."""
+    """All flags of one finished segment, except those for marks, glossary and prompt echo."""
     found: list[Flag] = []
     if not target.strip():
         return ["empty"]
@@ -58,7 +58,7 @@ def flags_of(source: str, target: str, *, source_language: str, target_language:
         found.append("repetition")
     if is_wrong_language(source, target, target_language):
         found.append("wrong_language")
-    missing, extra = disagreement(source, target)
+    missing, extra = number_differences(source, target)
     if missing:
         found.append("number_missing")
     if extra:
@@ -73,17 +73,17 @@ def flags_of(source: str, target: str, *, source_language: str, target_language:
 
 
 def looks_like_instruction(text: str) -> bool:
-    """Whether a text seems to talk to a model. It is translated like any other, and flagged so that people look."""
+    """Whether a text looks like an instruction to a model. It is translated like any other, and flagged for review."""
     return _INSTRUCTION.search(text) is not None
 
 
 def repeats(text: str) -> float:
-    """The share of a text, 0 to 1, that says again what it said before: the mark of a decoding loop."""
+    """The share of a text, 0 to 1, that repeats earlier text, as in a decoding loop."""
     plain = re.sub(r"\s+", " ", text)
     scripts = scripts_of(plain)
     size = 6 if scripts.get("kana", 0) + scripts.get("han", 0) > scripts.get("latin", 0) else 12
     if len(plain) < 2 * size:
-        # Too short for n-grams; one sign, or two in turn, over and over is a loop all the same.
+        # Too short for n-grams; one to three characters repeated five times are a loop too.
         return 1.0 if re.fullmatch(r"(.{1,3}?)\1{4,}.{0,2}", plain) else 0.0
     seen: set[str] = set()
     covered = bytearray(len(plain))
@@ -98,7 +98,7 @@ def repeats(text: str) -> float:
 
 
 def is_wrong_language(source: str, target: str, code: str) -> bool:
-    """Whether an answer is visibly not in the language asked for. Names and codes alone prove nothing."""
+    """Whether an answer is clearly not in the requested language. Names and codes alone are not evidence."""
     language = LANGUAGES[code]
     scripts = scripts_of(target)
     own = sum(scripts.get(script, 0) for script in language.scripts)
@@ -108,9 +108,9 @@ def is_wrong_language(source: str, target: str, code: str) -> bool:
     if code == "zh" and scripts.get("kana", 0) > 1:
         return True
     if code == "ja" and not scripts.get("kana", 0) and own >= 12:
-        return True  # Japanese sentences have kana; only titles do without
+        return True  # Japanese sentences contain kana; only titles do not
     if own == 0:
-        # Product names and units may be all there is to say; a sentence for a name is none.
+        # A name may stay as it is; a sentence may not.
         return scripts_of(source) != {} and not (_is_name(source) and _is_name(target))
     if "latin" not in language.scripts:
         words = len(re.findall(r"[A-Za-z]{3,}", target))
@@ -120,7 +120,7 @@ def is_wrong_language(source: str, target: str, code: str) -> bool:
 
 
 def is_odd_length(source: str, target: str) -> bool:
-    """Whether a translation is far longer or shorter than its kind; short texts may be anything."""
+    """Whether the length of a translation is implausible; short texts are not checked."""
     there, here = _width(source), _width(target)
     if max(there, here) < _LENGTH_FROM:
         return False
@@ -128,18 +128,18 @@ def is_odd_length(source: str, target: str) -> bool:
 
 
 def _width(text: str) -> float:
-    """Length in letters of an alphabet."""
+    """Length of a text in Latin letters."""
     scripts = scripts_of(text)
     return len(text) + sum(count * (_WIDTH[script] - 1) for script, count in scripts.items() if script in _WIDTH)
 
 
 def _same(source: str, target: str) -> bool:
-    """Whether two texts are the same words; a point that was left out translates nothing."""
+    """Whether two texts have the same words, ignoring punctuation."""
     return _plain(source) == _plain(target) or _bare(source) == _bare(target) != ""
 
 
 def _may_stay(source: str, source_language: str, target_language: str) -> bool:
-    """Names, codes and the like are the same in both; so may be a few kanji in Japanese and Chinese."""
+    """Whether a text may be equal in both languages: names, codes, and short kanji text in Japanese and Chinese."""
     if {source_language, target_language} <= {"ja", "zh", UNDETERMINED}:
         return set(scripts_of(source)) <= {"han"} and len(source) <= 8
     return _is_name(source)
@@ -168,7 +168,7 @@ def _bare(text: str) -> str:
     return re.sub(r"[\W_]+", " ", _plain(text)).strip()
 
 
-def worst(flags: list[Flag]) -> int:
-    """How bad a list of flags is, to choose between two attempts: fatal ones first, then their number."""
+def severity(flags: list[Flag]) -> int:
+    """The weight of a list of flags, to choose between two attempts: 100 for each fatal flag, 1 for each other."""
     counted = Counter(flag in FATAL for flag in flags if flag != "instruction_in_text")
     return 100 * counted[True] + counted[False]

@@ -1,7 +1,6 @@
-"""Whether an answer repeats what the model was told, the words around the text, instead of translating. Pure.
+"""Detects answers that repeat the prompt's instructions instead of a translation. Pure functions.
 
-Knows nothing of prompts: it gets our words, the source and the answer, and compares runs of words. Case, width and
-punctuation do not count.
+Compares runs of words of the instructions, the source and the answer; ignores case, width and punctuation.
 """
 
 from __future__ import annotations
@@ -14,26 +13,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 _RUN = 4
-"""Words in a row of ours that a translation into another language than ours has no reason to hold."""
+"""Words in a row of the instructions that a translation into another language than theirs would not contain."""
 _RUN_SAME = 6
-"""The same where ours are in the target language, in which four (`exactly as they are`) come about by themselves."""
+"""The same when the instructions are in the target language, where four words (`exactly as they are`) are common."""
 _LEAST = 3
-"""Words of a line of ours, or of an answer, that is shorter than a run and then counts as a whole."""
+"""Minimum words of an instruction line or answer that is shorter than a run and is then compared as a whole."""
 _SIGNS = 2
-"""Characters of Japanese or Chinese, which put no spaces between words, for one word."""
+"""Characters of Japanese or Chinese that count as one word."""
 
 _EAST = re.compile(r"[\u3041-\u3096\u30a1-\u30fa\u30fc\u3400-\u9fff\uf900-\ufaff]")
 _WORD = re.compile(r"[^\W_]+")
 
 
 def is_echo(answer: str, source: str, told: Iterable[str], *, target_language: str) -> bool:
-    """Whether ``answer`` holds a run of words that the model was told and that the source does not have.
+    """Whether ``answer`` contains a run of words of the instructions that is not in the source.
 
     Args:
-        answer: what came back for one segment.
+        answer: the answer for one segment.
         source: that segment.
-        told: what else the model was given to read, a line each: instructions, and what was said of an answer before.
-            What a good translation may hold, such as the terms of a glossary, does not belong here.
+        told: the other lines of the prompt: instructions and the complaint about an earlier answer, without texts that
+            a good translation may contain, such as glossary terms.
         target_language: the code of the language that ``answer`` should be in.
     """
     lines = list(told)
@@ -55,7 +54,7 @@ def _repeats(
     for line in told:
         ours = split(line)
         if is_same:
-            # A short answer is an echo only when all of it is ours.
+            # A short answer is an echo only when all of it is in the instructions.
             size = min(_RUN_SAME * per_word, max(_RUN * per_word, len(said)))
         else:
             size = min(_RUN * per_word, max(_LEAST * per_word, min(len(ours), len(said))))
@@ -77,5 +76,5 @@ def _signs(text: str) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    # An apostrophe stands inside a word, however it is written.
+    # An apostrophe inside a word, straight or curly, is removed.
     return re.sub(r"(?<=\w)['’](?=\w)", "", unicodedata.normalize("NFKC", text).casefold())

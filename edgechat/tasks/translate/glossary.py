@@ -1,4 +1,4 @@
-"""Terms that have one right translation: read from a table, found in a segment, looked for in its translation."""
+"""Glossary terms with a fixed translation: read from a file, found in a segment, checked in its translation."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _LATIN = re.compile(r"[A-Za-z0-9À-ɏ]")
 
 
 def read_glossary(text: str, name: str) -> list[Term]:
-    """The terms of a CSV or TSV file: source, target. A first line that says so is a header; ``#`` begins a comment.
+    """The terms of a CSV or TSV file with the columns source and target; a header line and ``#`` comments are skipped.
 
     Raises:
-        InvalidInputError: a line has not two columns, or gives a term twice with different translations.
+        InvalidInputError: a line does not have two columns, or a term has two different translations.
     """
     lines = [line for line in text.removeprefix("\ufeff").splitlines() if line.strip() and not line.startswith("#")]
     rows = list(csv.reader(lines, delimiter="\t" if any("\t" in line for line in lines) else ","))
@@ -39,7 +39,7 @@ def read_glossary(text: str, name: str) -> list[Term]:
 
 
 def occurring(terms: Iterable[Term], text: str) -> list[Term]:
-    """The terms that stand in ``text``, longest first; one inside a longer one that also occurs is left out."""
+    """The terms that occur in ``text``, longest first; a term inside a longer occurring term is left out."""
     rest = _plain(text)
     found = []
     for term in sorted(terms, key=lambda each: -len(each.source)):
@@ -51,14 +51,14 @@ def occurring(terms: Iterable[Term], text: str) -> list[Term]:
 
 
 def missing(terms: Sequence[Term], translation: str) -> list[Term]:
-    """The terms whose translation does not stand in ``translation``; case does not count."""
+    """The terms whose target does not occur in ``translation``, ignoring case."""
     plain = _plain(translation)
     return [term for term in terms if _plain(term.target) not in plain]
 
 
 def _pattern(term: str) -> re.Pattern[str]:
     plain = _plain(term)
-    # Alphabets have word ends (and a plural); Japanese and Chinese have none to look for.
+    # Latin terms must match whole words, with a plural ending; Japanese and Chinese have no word boundaries.
     before = r"(?<![a-z0-9])" if _LATIN.match(plain[0]) else ""
     after = r"(?:e?s)?(?![a-z0-9])" if _LATIN.match(plain[-1]) else ""
     return re.compile(before + re.escape(plain) + after)

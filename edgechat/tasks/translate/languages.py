@@ -1,6 +1,6 @@
-"""The languages that can be named, the scripts they are written in, and which one a text is in.
+"""The supported languages, their scripts, and the detection of a text's language.
 
-Detection answers ``und`` (BCP 47: undetermined) rather than guess: 東京 alone is Japanese as well as Chinese.
+Detection returns ``und`` (BCP 47: undetermined) instead of a guess: 東京 alone may be Japanese or Chinese.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Script = Literal["latin", "kana", "han", "hangul", "cyrillic", "greek", "arabic"
 UNDETERMINED = "und"
 AUTO = "auto"
 
-# Written as code points: some of these signs turn into others when an editor normalizes the file.
+# Written as code points, because an editor that normalizes the file would change some of these characters.
 _RANGES: dict[Script, str] = {
     "latin": r"A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u1e00-\u1eff\uff21-\uff3a\uff41-\uff5a",
     "kana": r"\u3041-\u3096\u309d\u309e\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\uff66-\uff9d",
@@ -36,74 +36,74 @@ _PATTERNS = {script: re.compile(f"[{ranges}]") for script, ranges in _RANGES.ite
 
 _CERTAIN = 0.9
 _ENOUGH_LETTERS = 20
-"""Letters below which a statistical guess between languages of one script is a coin's."""
+"""With fewer letters, statistical detection between languages of one script is no better than chance."""
 _ENOUGH_HAN = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Language:
-    """One language."""
+class LanguageInfo:
+    """One supported language."""
 
     code: str
     name: str
-    """English, as prompts say it."""
+    """The English name, used in prompts."""
     name_zh: str
-    """Chinese, for models that are asked in Chinese."""
+    """The Chinese name, for models with Chinese prompts."""
     scripts: tuple[Script, ...]
-    """Any of these shows that a text is in it; the first is its own."""
+    """The scripts of the language, its main script first."""
     spaces: bool = True
     """Whether sentences are separated by spaces."""
 
 
 _LATIN: tuple[Script, ...] = ("latin",)
 _ALL = (
-    Language("en", "English", "英语", _LATIN),
-    Language("ja", "Japanese", "日语", ("kana", "han"), spaces=False),
-    Language("zh", "Chinese", "中文", ("han",), spaces=False),
-    Language("ko", "Korean", "韩语", ("hangul",)),
-    Language("de", "German", "德语", _LATIN),
-    Language("fr", "French", "法语", _LATIN),
-    Language("es", "Spanish", "西班牙语", _LATIN),
-    Language("it", "Italian", "意大利语", _LATIN),
-    Language("pt", "Portuguese", "葡萄牙语", _LATIN),
-    Language("nl", "Dutch", "荷兰语", _LATIN),
-    Language("sv", "Swedish", "瑞典语", _LATIN),
-    Language("da", "Danish", "丹麦语", _LATIN),
-    Language("fi", "Finnish", "芬兰语", _LATIN),
-    Language("pl", "Polish", "波兰语", _LATIN),
-    Language("cs", "Czech", "捷克语", _LATIN),
-    Language("tr", "Turkish", "土耳其语", _LATIN),
-    Language("vi", "Vietnamese", "越南语", _LATIN),
-    Language("id", "Indonesian", "印尼语", _LATIN),
-    Language("ms", "Malay", "马来语", _LATIN),
-    Language("ru", "Russian", "俄语", ("cyrillic",)),
-    Language("uk", "Ukrainian", "乌克兰语", ("cyrillic",)),
-    Language("el", "Greek", "希腊语", ("greek",)),
-    Language("ar", "Arabic", "阿拉伯语", ("arabic",)),
-    Language("fa", "Persian", "波斯语", ("arabic",)),
-    Language("he", "Hebrew", "希伯来语", ("hebrew",)),
-    Language("th", "Thai", "泰语", ("thai",), spaces=False),
-    Language("hi", "Hindi", "印地语", ("devanagari",)),
+    LanguageInfo("en", "English", "英语", _LATIN),
+    LanguageInfo("ja", "Japanese", "日语", ("kana", "han"), spaces=False),
+    LanguageInfo("zh", "Chinese", "中文", ("han",), spaces=False),
+    LanguageInfo("ko", "Korean", "韩语", ("hangul",)),
+    LanguageInfo("de", "German", "德语", _LATIN),
+    LanguageInfo("fr", "French", "法语", _LATIN),
+    LanguageInfo("es", "Spanish", "西班牙语", _LATIN),
+    LanguageInfo("it", "Italian", "意大利语", _LATIN),
+    LanguageInfo("pt", "Portuguese", "葡萄牙语", _LATIN),
+    LanguageInfo("nl", "Dutch", "荷兰语", _LATIN),
+    LanguageInfo("sv", "Swedish", "瑞典语", _LATIN),
+    LanguageInfo("da", "Danish", "丹麦语", _LATIN),
+    LanguageInfo("fi", "Finnish", "芬兰语", _LATIN),
+    LanguageInfo("pl", "Polish", "波兰语", _LATIN),
+    LanguageInfo("cs", "Czech", "捷克语", _LATIN),
+    LanguageInfo("tr", "Turkish", "土耳其语", _LATIN),
+    LanguageInfo("vi", "Vietnamese", "越南语", _LATIN),
+    LanguageInfo("id", "Indonesian", "印尼语", _LATIN),
+    LanguageInfo("ms", "Malay", "马来语", _LATIN),
+    LanguageInfo("ru", "Russian", "俄语", ("cyrillic",)),
+    LanguageInfo("uk", "Ukrainian", "乌克兰语", ("cyrillic",)),
+    LanguageInfo("el", "Greek", "希腊语", ("greek",)),
+    LanguageInfo("ar", "Arabic", "阿拉伯语", ("arabic",)),
+    LanguageInfo("fa", "Persian", "波斯语", ("arabic",)),
+    LanguageInfo("he", "Hebrew", "希伯来语", ("hebrew",)),
+    LanguageInfo("th", "Thai", "泰语", ("thai",), spaces=False),
+    LanguageInfo("hi", "Hindi", "印地语", ("devanagari",)),
 )
-LANGUAGES: dict[str, Language] = {language.code: language for language in _ALL}
+LANGUAGES: dict[str, LanguageInfo] = {language.code: language for language in _ALL}
 
 _lock = threading.Lock()
 
 
 def scripts_of(text: str) -> dict[Script, int]:
-    """How many letters of each script a text has; scripts without any are left out."""
+    """The number of letters of each script in a text; scripts without letters are left out."""
     counts = {script: len(pattern.findall(text)) for script, pattern in _PATTERNS.items()}
     return {script: count for script, count in counts.items() if count}
 
 
 def detect(text: str) -> str:
-    """The code of the language that ``text`` is in, or ``und``."""
+    """The code of the language of ``text``, or ``und``."""
     scripts = scripts_of(text)
     if not scripts:
         return UNDETERMINED
     main = max(scripts, key=lambda script: scripts[script])
     east = sum(scripts.get(script, 0) for script in ("kana", "han"))
-    # A few kana decide, even among many Latin product names: nothing else is written with them.
+    # Only Japanese uses kana, so a few decide, even among many Latin product names.
     if scripts.get("kana", 0) and east >= 0.2 * sum(scripts.values()):
         return "ja"
     if main == "han":
@@ -115,7 +115,7 @@ def detect(text: str) -> str:
 
 
 def is_clearly_other(text: str, code: str) -> bool:
-    """True when a text is long enough to tell, and is in another language of the same script than ``code``."""
+    """True when a text is long enough for detection and is in another language with the same script as ``code``."""
     script = LANGUAGES[code].scripts[0]
     alike = tuple(language.code for language in _ALL if script in language.scripts)
     if script in {"kana", "han"} or len(alike) < 2 or scripts_of(text).get(script, 0) < 2 * _ENOUGH_LETTERS:
@@ -124,7 +124,7 @@ def is_clearly_other(text: str, code: str) -> bool:
 
 
 def _short(script: Script) -> str:
-    # Short Latin text is taken for English: the boards' own words (OK, ERROR, Start) are.
+    # Short Latin text counts as English, like the messages of machines (OK, ERROR, Start).
     return "en" if script == "latin" else UNDETERMINED
 
 
@@ -136,7 +136,7 @@ def _guess(text: str, among: tuple[str, ...]) -> str:
 
 @lru_cache(maxsize=8)
 def _identifier(among: tuple[str, ...]) -> LanguageIdentifier:
-    # 0.4 s and 30 MB, paid only where scripts do not decide.
+    # 0.4 s and 30 MB, needed only when the scripts do not decide.
     from py3langid.langid import MODEL_FILE, LanguageIdentifier  # noqa: PLC0415
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

@@ -1,6 +1,6 @@
-"""The numbers in a text, however they are written: full-width, with separators, with 万 or million, in 漢数字.
+"""Reads the numbers in a text in any notation: full-width, with separators, with 万 or million, in kanji (漢数字).
 
-Values only; whether two texts agree is decided by comparing multisets of them.
+Two texts are compared by the multisets of their values.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ _EAST = re.compile(rf"(?:(?:{_PLAIN})[十百千]*[{''.join(_LARGE)}]?)*(?:{_PLAI
 _WEST = re.compile(rf"({_PLAIN})[ -]({'|'.join(_SCALES)})s?\b", re.IGNORECASE)
 _PART = re.compile(rf"({_PLAIN})([{''.join((*_SMALL, *_LARGE))}]*)")
 _KANJI_RUN = re.compile(f"[{_KANJI}]+")
-# What is counted in Japanese and Chinese; behind a number in kanji it tells that it is one.
+# Counters and units of Japanese and Chinese; one after kanji numerals shows that they are a number.
 _UNITS = "秒分時时日天月年週周度個个本枚张台人名回次件点円元歳岁号階层倍割条行ヶか箇"
 _WORD = re.compile(r"[a-z]+(?:-[a-z]+)?", re.IGNORECASE)
 _COUNTED = re.compile(r"(?<![0-9.,])([0-9]+)(?=[^\W\d_A-Za-z\u00c0-\u024fをとがのにはでもへや])")
-"""Digits with a counter behind them, that is a letter neither Latin nor a particle: 1本, 5月, 2番目."""
+"""Digits followed by a counter, that is, a letter that is neither Latin nor a particle: 1本, 5月, 2番目."""
 
 _UP_TO_TWENTY = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
@@ -51,8 +51,8 @@ _TENS = {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "ei
 _WORDS.update(_TENS)
 _WORDS.update({f"{ten}-{one}": tens + _WORDS[one] for ten, tens in _TENS.items() for one in list(_WORDS)[1:10]})
 _WORDS.update({"dozen": 12, **_SCALES})
-# What English has no number for, or one that is mostly none (wait a second, you may, do it first): Japanese, Chinese
-# and Korean count it, with a counter behind the digits.
+# English words that are mostly not numbers (wait a second, you may, do it first), but that Japanese, Chinese and Korean
+# write as digits with a counter.
 _COUNTABLE = {
     "first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8,
     "ninth": 9, "tenth": 10, "once": 1, "twice": 2, "half": 2, "a": 1, "an": 1,
@@ -62,32 +62,32 @@ _COUNTABLE = {
 }  # fmt: skip
 
 
-def written(text: str) -> Numbers:
-    """Numbers that stand there in digits, each with the scale behind it (150万 and 1.5 million are the same)."""
+def written_numbers(text: str) -> Numbers:
+    """Numbers written in digits, each with its scale (150万 equals 1.5 million)."""
     return _written(unicodedata.normalize("NFKC", text))[0]
 
 
-def spoken(text: str) -> Numbers:
-    """Numbers that may stand there in words or kanji. A reading, not a certainty: 一般 has a 一."""
+def possible_numbers(text: str) -> Numbers:
+    """Possible numbers in words or kanji. Not certain: 一般 (general) contains 一."""
     _, rest = _written(unicodedata.normalize("NFKC", text))
     found: Numbers = Counter(Decimal(value) for run in _KANJI_RUN.findall(rest) for value in _readings(run))
     found.update(_words(rest, _WORDS))
     return found
 
 
-def disagreement(source: str, target: str) -> tuple[list[str], list[str]]:
-    """The numbers of ``source`` that ``target`` lacks, and those of ``target`` that ``source`` never had."""
-    there, here = written(source), written(target)
-    kanji = _certain(source) - _words(unicodedata.normalize("NFKC", target), _COUNTABLE)
-    missing = (there + kanji) - (here + spoken(target)) - _counted(source, target)
-    extra = here - (there + spoken(source)) - _counted(target, source)
-    return _shown(missing), _shown(extra)
+def number_differences(source: str, target: str) -> tuple[list[str], list[str]]:
+    """The numbers of ``source`` missing in ``target``, and the numbers of ``target`` that ``source`` does not have."""
+    there, here = written_numbers(source), written_numbers(target)
+    kanji = _certain_kanji(source) - _words(unicodedata.normalize("NFKC", target), _COUNTABLE)
+    missing = (there + kanji) - (here + possible_numbers(target)) - _counted(source, target)
+    extra = here - (there + possible_numbers(source)) - _counted(target, source)
+    return _as_text(missing), _as_text(extra)
 
 
-def _certain(text: str) -> Numbers:
-    """Numbers in kanji that are nothing else: several signs with a unit behind them.
+def _certain_kanji(text: str) -> Numbers:
+    """Numbers in kanji that cannot be anything else: several numerals followed by a unit.
 
-    三十秒 is one; 一般 (general), 五十嵐 (a name) and 二三日 (a few days) are none.
+    三十秒 is a number; 一般 (general), 五十嵐 (a name) and 二三日 (a few days) are not.
     """
     _, rest = _written(unicodedata.normalize("NFKC", text))
     return Counter(
@@ -103,7 +103,7 @@ def _is_compound(run: str) -> bool:
 
 
 def _counted(digits: str, words: str) -> Numbers:
-    """Numbers with a counter in ``digits`` that ``words`` may have as an article, an ordinal or a month."""
+    """Numbers with a counter in ``digits`` that ``words`` may express as an article, an ordinal or a month."""
     counted = Counter(_decimal(each) for each in _COUNTED.findall(unicodedata.normalize("NFKC", digits)))
     return counted & _words(unicodedata.normalize("NFKC", words), _COUNTABLE)
 
@@ -134,12 +134,12 @@ def _written(plain: str) -> tuple[Numbers, str]:
 
 
 def _readings(run: str) -> set[int]:
-    """What a run of kanji numerals may mean: as a whole, or its signs one by one."""
+    """The possible values of a run of kanji numerals: of the whole run, and of each digit alone."""
     return {*(_KANJI_DIGITS[sign] for sign in run if sign in _KANJI_DIGITS), _value(run)}
 
 
 def _value(run: str) -> int:
-    """A run of kanji numerals as one number: by place (二〇二六) or by unit (二十六)."""
+    """The value of a run of kanji numerals, in positional (二〇二六) or in unit notation (二十六)."""
     if all(sign in _KANJI_DIGITS for sign in run):
         return int("".join(str(_KANJI_DIGITS[sign]) for sign in run))
     total = section = digit = 0
@@ -160,5 +160,5 @@ def _decimal(digits: str) -> Decimal:
         return Decimal(0)
 
 
-def _shown(numbers: Numbers) -> list[str]:
+def _as_text(numbers: Numbers) -> list[str]:
     return [f"{value:f}" for value in sorted(numbers.elements())]

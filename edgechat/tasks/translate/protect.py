@@ -1,6 +1,6 @@
-"""Takes out of a segment what must come through untouched, and puts it back: ⟦1⟧ stands for a URL, a tag, a number.
+"""Replaces the parts of a segment that must not change (URLs, tags, numbers) with marks such as ⟦1⟧, and restores them.
 
-A mark that was lost or doubled is seen by comparing multisets; nothing is guessed back into place.
+Lost and repeated marks are found by comparing multisets; a missing mark is never inserted.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ MARK = re.compile(r"⟦\s*([0-9]{1,3})\s*⟧")
 
 _PROTECTED = re.compile(
     r"""
-    (?P<mark>[⟦⟧])                                         # signs of ours that the text itself uses
+    (?P<mark>[⟦⟧])                                         # our own mark characters, when the text uses them
   | (?P<code>`+[^`\n]+`+)
   | (?P<link>!?\[(?=[^\[\]\n]+\](?:\(|\[))|\]\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)|\]\[[^\[\]\n]*\])
   | (?P<url>\b(?:https?|ftp|file|mailto|ssh|git)://?[^\s<>"'`「」（）、。]+[^\s<>"'`「」（）、。.,;:!?)\]}]
@@ -38,15 +38,15 @@ _PROTECTED = re.compile(
     """,
     re.VERBOSE,
 )
-# Two things with only this between them travel as one: fewer marks are easier to keep.
+# Two protected parts with only this between them share one mark: a model keeps fewer marks more easily.
 _GLUE = re.compile(r"[\s\-/:.,~+=()−–]{0,3}")
 _LETTER = re.compile(r"[^\W\d_]")
 _QUANTITY = re.compile(r"[0-9]+(?:[.,][0-9]+)*(?:st|nd|rd|th)")
 
 
 @dataclass(frozen=True, slots=True)
-class Masked:
-    """A segment with marks in it, and what they stand for."""
+class MaskedText:
+    """A segment with marks, and the originals that they stand for."""
 
     text: str
     originals: tuple[str, ...]
@@ -54,11 +54,11 @@ class Masked:
 
     @property
     def has_words(self) -> bool:
-        """Whether anything is left that a translator could change."""
+        """Whether letters remain outside the marks."""
         return _LETTER.search(MARK.sub("", self.text)) is not None
 
     def faults(self, answer: str) -> list[str]:
-        """The marks that ``answer`` lost, doubled or made up."""
+        """The marks that ``answer`` lost, repeated or invented."""
         wanted = Counter(range(1, len(self.originals) + 1))
         got = Counter(int(number) for number in MARK.findall(answer))
         stray = MARK.sub("", answer)
@@ -69,11 +69,11 @@ class Masked:
         ]
 
     def restored(self, answer: str, *, narrow: bool) -> str:
-        """``answer`` with the originals in place of the marks; only where :meth:`faults` found none.
+        """``answer`` with the originals in place of the marks. Call only when :meth:`faults` is empty.
 
         Args:
-            answer: with marks.
-            narrow: write full-width digits as ASCII, for a language that has no others.
+            answer: the model's answer, with marks.
+            narrow: write full-width digits as ASCII, for languages without them.
         """
 
         def original(match: re.Match[str]) -> str:
@@ -83,13 +83,13 @@ class Masked:
         return MARK.sub(original, answer)
 
 
-def protected(text: str) -> list[tuple[int, int]]:
-    """Where in ``text`` something stands that must not be cut."""
+def protected_spans(text: str) -> list[tuple[int, int]]:
+    """The spans (start, end) of ``text`` that must not be cut."""
     return [match.span() for match in _PROTECTED.finditer(text)]
 
 
-def masked(text: str) -> Masked:
-    """``text`` with marks for what must not change."""
+def mask(text: str) -> MaskedText:
+    """``text`` with marks in place of the parts that must not change."""
     spans: list[list[int]] = []
     for match in _PROTECTED.finditer(text):
         if match.lastgroup == "name" and _QUANTITY.fullmatch(match[0]):
@@ -104,7 +104,7 @@ def masked(text: str) -> Masked:
         originals.append(text[start:end])
         pieces += [text[at:start], f"{OPEN}{len(originals)}{CLOSE}"]
         at = end
-    return Masked("".join(pieces) + text[at:], tuple(originals))
+    return MaskedText("".join(pieces) + text[at:], tuple(originals))
 
 
 def _is_wide_number(text: str) -> bool:

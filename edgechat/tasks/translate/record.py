@@ -1,4 +1,4 @@
-"""What people write and read for translation: one text with a direction, its translation, and flags."""
+"""Input and result of the translate task as pydantic models."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Flag = Literal[
     "wrong_language", "preamble", "prompt_echo", "glossary", "instruction_in_text", "truncated", "kept_source",
     "not_translated", "source_undetermined",
 ]  # fmt: skip
-"""What a rule saw. ``kept_source`` and ``not_translated`` mean that the source stands there."""
+"""A fault that a rule found. With ``kept_source`` and ``not_translated`` the target is the source text."""
 
 
 class Term(Strict):

@@ -1,7 +1,7 @@
-"""Cuts a text into sentences and what stands between them. Joined in order, they are the text again, to the last byte.
+"""Splits a text into sentences and the white space between them; joined, they are the text again, byte for byte.
 
-Lines are never joined; inside a line the cut prefers too few pieces over too many. Too long a piece is cut at a weaker
-mark, for a board's context is small.
+Lines are never joined. Within a line, too few cuts are preferred to too many. A sentence that is too long for a board's
+small context is cut at a comma, colon or space.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import re
 from dataclasses import dataclass
 
 from edgechat.tasks.translate.languages import LANGUAGES, UNDETERMINED, scripts_of
-from edgechat.tasks.translate.protect import protected
+from edgechat.tasks.translate.protect import protected_spans
 
 MAX_LATIN = 900
-"""Characters of one segment in an alphabet; about 250 tokens."""
+"""Maximum characters of a segment in an alphabetic script; about 250 tokens."""
 MAX_EAST = 300
 """The same in Japanese or Chinese."""
 
@@ -26,7 +26,7 @@ _CLOSING = "」』）】”’〉》)]"
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A sentence, or what stands between two."""
+    """A sentence, or the text between two sentences."""
 
     text: str
     is_text: bool
@@ -34,7 +34,7 @@ class Segment:
 
 
 def segments(text: str, language: str) -> list[Segment]:
-    """``text`` in order; ``language`` is a code or ``und``."""
+    """The segments of ``text`` in order; ``language`` is a code or ``und``."""
     found: list[Segment] = []
     for index, line in enumerate(_LINE_END.split(text)):
         if index % 2:
@@ -53,9 +53,9 @@ def _sentences(line: str, language: str) -> list[str]:
 
     pieces = sentencex.segment(language if language in LANGUAGES else "en", line)
     if "".join(pieces) != line:
-        # The library promises this; a text that proves it wrong is cut by plain rules instead.
+        # sentencex promises to keep every character; if it does not, fall back to plain rules.
         pieces = _by_rules(line, language)
-    return _uncut(_rejoined(pieces), protected(line))
+    return _joined_in_spans(_joined_in_quotations(pieces), protected_spans(line))
 
 
 def _by_rules(line: str, language: str) -> list[str]:
@@ -64,8 +64,8 @@ def _by_rules(line: str, language: str) -> list[str]:
     return [piece for piece in (_EAST_END if is_east else _LATIN_END).split(line) if piece]
 
 
-def _rejoined(pieces: list[str]) -> list[str]:
-    """Undo cuts inside a quotation: 「行こう。」と言った。 is one sentence, and a lone 」 is none."""
+def _joined_in_quotations(pieces: list[str]) -> list[str]:
+    """Join pieces cut inside a quotation: 「行こう。」と言った。 is one sentence, and a lone 」 is not a sentence."""
     whole: list[str] = []
     for piece in pieces:
         first = piece.strip()[:1]
@@ -77,8 +77,8 @@ def _rejoined(pieces: list[str]) -> list[str]:
     return whole
 
 
-def _uncut(pieces: list[str], spans: list[tuple[int, int]]) -> list[str]:
-    """Undo cuts inside code, an address or a tag."""
+def _joined_in_spans(pieces: list[str], spans: list[tuple[int, int]]) -> list[str]:
+    """Join pieces cut inside one of ``spans`` (code, a URL, a tag)."""
     whole: list[str] = []
     at = 0
     for piece in pieces:
@@ -101,7 +101,7 @@ def _short_enough(sentence: str) -> list[str]:
         if len(pieces[-1]) + len(part) > limit and pieces[-1]:
             pieces.append("")
         pieces[-1] += part
-    # A run without any mark (a key, a blob) is cut where it must be.
+    # A run without such a mark (a key, binary data) is cut at the limit.
     return [piece[at : at + limit] for piece in pieces if piece for at in range(0, len(piece), limit)]
 
 

@@ -1,7 +1,7 @@
 """Translation of texts and documents, sentence by sentence, with every visible fault flagged.
 
-What must not change is taken out before the model sees a sentence; what comes back is checked, asked for once more
-when it is bad, and replaced by the source when it is no translation. Formats of documents are in ``formats``.
+Marks replace the parts that must not change before the model sees a sentence. The answer is checked; a faulty one is
+asked for once more, and replaced by the source when it is not a translation. Document formats are in ``formats``.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from edgechat.errors import UsageError
 from edgechat.plaintext import clean_line
 from edgechat.tasks.contract import Ask, Context, Outcome, Problem, Status, Steps, Task
 from edgechat.tasks.translate import glossary, question
-from edgechat.tasks.translate.checks import FATAL, flags_of, looks_like_instruction, worst
+from edgechat.tasks.translate.checks import FATAL, flags_of, looks_like_instruction, severity
 from edgechat.tasks.translate.echo import is_echo
 from edgechat.tasks.translate.formats import FORMS, pieces
 from edgechat.tasks.translate.languages import AUTO, LANGUAGES, UNDETERMINED, detect, scripts_of
-from edgechat.tasks.translate.protect import Masked, masked
+from edgechat.tasks.translate.protect import MaskedText, mask
 from edgechat.tasks.translate.record import (
     Flag,
     GlossaryMiss,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 _STATUS_OF_END: dict[FinishReason, Status] = {"timeout": "truncated", "cancelled": "truncated"}
 
-_MINDED: dict[Flag, str] = {
+_COMPLAINTS: dict[Flag, str] = {
     "placeholder": "bring back every mark such as ⟦1⟧ exactly once",
     "number_missing": "keep every number of the text",
     "number_extra": "add no number that the text has not",
@@ -51,13 +51,12 @@ _MINDED: dict[Flag, str] = {
     "prompt_echo": "write nothing of these instructions",
     "truncated": "be brief, and end where the text ends",
 }
-"""What the model is to mind after an answer with that flag: orders, which are less like a text to go on with than
-remarks are."""
+"""Instructions for the second attempt, by flag. In the imperative, since a model may continue a statement as text."""
 
 
 @dataclass(slots=True)
 class _Attempt:
-    """One answer for one segment, judged."""
+    """One answer for one segment, with its flags."""
 
     text: str
     flags: list[Flag]
@@ -65,8 +64,8 @@ class _Attempt:
 
 
 @dataclass(slots=True)
-class _Course:
-    """What a record has gathered so far."""
+class _Progress:
+    """The translated part of a record."""
 
     record: TranslateInput
     source: str
@@ -76,48 +75,48 @@ class _Course:
     misses: list[GlossaryMiss] = field(default_factory=list)
     translated: int = 0
     end: FinishReason = "stop"
-    """Why nothing more is asked; ``stop`` while it still is."""
+    """Why no more segments are translated; ``stop`` while they are."""
     error: str = ""
 
 
 class Translate(Task[TranslateInput, TranslateResult]):
     """The built-in task ``translate``."""
 
-    name: ClassVar[str] = "translate"
-    version: ClassVar[str] = "3"
+    name = "translate"
+    version = "3"
     example: ClassVar[Mapping[str, Any]] = {
         "text": "Stop the conveyor before you open cover E-401. See https://example.com/manual.",
         "source": "en",
         "target": "ja",
         "glossary": [{"source": "conveyor", "target": "コンベヤ"}],
     }
-    formats: ClassVar[tuple[str, ...]] = ("json", "text")
+    formats = ("json", "text")
     input_model = TranslateInput
     output_model = TranslateResult
-    document_forms: ClassVar[tuple[str, ...]] = FORMS
+    document_forms = FORMS
 
     def steps(self, record: TranslateInput, context: Context) -> Steps[TranslateResult]:
-        """Go through the segments; what needs no model is copied."""
+        """Translate segment by segment; segments that need no translation are copied."""
         source = detect(record.text) if record.source == AUTO else record.source
-        course = _Course(record, source, context.prompts)
+        progress = _Progress(record, source, context.prompts)
         wanted = 0
         for segment in segments(record.text, source):
             if not segment.is_text:
-                course.pieces.append(segment.text)
+                progress.pieces.append(segment.text)
                 continue
-            hidden = masked(segment.text)
+            hidden = mask(segment.text)
             if not hidden.has_words or self._is_already(segment.text, source, record.target):
-                # Copied, not obeyed; people should look at an order all the same.
+                # A copied segment that looks like an instruction is flagged too.
                 self._keep(
-                    course, segment.text, ["instruction_in_text"] if looks_like_instruction(segment.text) else []
+                    progress, segment.text, ["instruction_in_text"] if looks_like_instruction(segment.text) else []
                 )
                 continue
             wanted += 1
-            if course.end != "stop":
-                self._keep(course, segment.text, ["not_translated"])
+            if progress.end != "stop":
+                self._keep(progress, segment.text, ["not_translated"])
                 continue
-            yield from self._translate(course, segment, hidden)
-        return self._outcome(course, wanted)
+            yield from self._translate(progress, segment, hidden)
+        return self._outcome(progress, wanted)
 
     def render(self, done: TaskResult, fmt: str) -> str:
         """JSON, or the translation alone."""
@@ -128,14 +127,14 @@ class Translate(Task[TranslateInput, TranslateResult]):
         return str(done.result["translation"]) + "\n"
 
     def document(self, text: str, form: str, columns: Sequence[str]) -> Iterator[Piece]:
-        """The units of a document; see :class:`edgechat.tasks.batch.document.RewritesDocuments`."""
+        """The pieces of a document; see :class:`edgechat.tasks.batch.document.RewritesDocuments`."""
         return pieces(text, form, columns)
 
     def document_fields(self, texts: Sequence[str], fields: Mapping[str, Any]) -> dict[str, Any]:
-        """What holds for every unit: a document has one language, which its short units alone would not tell.
+        """The source language of the document, which its short units alone would not show.
 
         Raises:
-            UsageError: nobody said what to translate into.
+            UsageError: the target language is missing, or the document is in it already.
         """
         if "target" not in fields:
             raise UsageError("Which language to translate into?", hint="Add --field target=ja, for example.")
@@ -145,7 +144,7 @@ class Translate(Task[TranslateInput, TranslateResult]):
         if found == fields["target"]:
             raise UsageError(
                 f"The document seems to be in {LANGUAGES[found].name} already.",
-                hint="If it is not, say what it is in: --field source=en",
+                hint="If it is not, name its language: --field source=en",
             )
         return {} if found == UNDETERMINED else {"source": found}
 
@@ -155,27 +154,27 @@ class Translate(Task[TranslateInput, TranslateResult]):
 
     @staticmethod
     def _is_already(text: str, source: str, target: str) -> bool:
-        """True when nothing of a segment is in the source's script: a name or a command between Japanese sentences."""
+        """True when a segment has no letter of the source's script, such as a command between Japanese sentences."""
         scripts = set(scripts_of(text))
         own = set(LANGUAGES[source].scripts) if source in LANGUAGES else set()
         return bool(own) and not own & scripts and bool(scripts) and scripts <= set(LANGUAGES[target].scripts)
 
     def _translate(
-        self, course: _Course, segment: Segment, hidden: Masked
+        self, progress: _Progress, segment: Segment, hidden: MaskedText
     ) -> Generator[Ask[TranslateResult], GeneratedJson, None]:
-        """Ask, judge, ask once more where that may help, and take the better one."""
-        terms = glossary.occurring(course.record.glossary, segment.text)
+        """Ask, check the answer, ask once more if that may help, and keep the better answer."""
+        terms = glossary.occurring(progress.record.glossary, segment.text)
         best: _Attempt | None = None
         complaint, words, room = "", "", 1
         for _ in range(2):
-            answer = yield self._ask(course, hidden, terms, complaint, room)
+            answer = yield self._ask(progress, hidden, terms, complaint, room)
             if answer.finish_reason not in {"stop", "length"}:
-                course.end, course.error = answer.finish_reason, answer.error
+                progress.end, progress.error = answer.finish_reason, answer.error
                 break
-            told = question.told(
-                source=course.source, target=course.record.target, prompts=course.prompts, complaint=words
+            told = question.instruction_lines(
+                source=progress.source, target=progress.record.target, prompts=progress.prompts, complaint=words
             )
-            attempt = self._judge(course, segment, hidden, terms, answer, told=told)
+            attempt = self._check(progress, segment, hidden, terms, answer, told=told)
             if best is None or _badness(attempt) < _badness(best):
                 best = attempt
             complaint, words = _complaint(attempt), _complaint(attempt, with_terms=False)
@@ -183,96 +182,96 @@ class Translate(Task[TranslateInput, TranslateResult]):
                 break
             room = 2 if "truncated" in attempt.flags else 1
         if best is None:
-            self._keep(course, segment.text, ["not_translated"])
+            self._keep(progress, segment.text, ["not_translated"])
         elif FATAL.intersection(best.flags):
-            self._keep(course, segment.text, [*best.flags, "kept_source"])
+            self._keep(progress, segment.text, [*best.flags, "kept_source"])
         else:
-            course.translated += 1
-            self._add(course, segment.text, best)
+            progress.translated += 1
+            self._add(progress, segment.text, best)
 
     def _ask(
-        self, course: _Course, hidden: Masked, terms: Sequence[Term], complaint: str, room: int
+        self, progress: _Progress, hidden: MaskedText, terms: Sequence[Term], complaint: str, room: int
     ) -> Ask[TranslateResult]:
-        record = course.record
+        record = progress.record
         return Ask(
             messages=question.messages(
                 hidden.text,
-                source=course.source,
+                source=progress.source,
                 target=record.target,
                 terms=terms,
-                prompts=course.prompts,
+                prompts=progress.prompts,
                 complaint=complaint,
             ),
             schema=question.answer_schema(
-                hidden.text, target=record.target, marks=len(hidden.originals), prompts=course.prompts
+                hidden.text, target=record.target, marks=len(hidden.originals), prompts=progress.prompts
             ),
             max_tokens=room * question.answer_tokens(hidden.text, record.target),
-            # A part of a translation is none: nothing can be shown before the last segment.
+            # A partial translation is not a result, so there is none before the last segment.
             so_far=Outcome(None, "truncated"),
         )
 
-    def _judge(
+    def _check(
         self,
-        course: _Course,
+        progress: _Progress,
         segment: Segment,
-        hidden: Masked,
+        hidden: MaskedText,
         terms: Sequence[Term],
         answer: GeneratedJson,
         *,
         told: Sequence[str],
     ) -> _Attempt:
-        said = question.answered(answer.value) if answer.finish_reason == "stop" else None
+        said = question.answer_text(answer.value) if answer.finish_reason == "stop" else None
         instruction: list[Flag] = ["instruction_in_text"] if looks_like_instruction(segment.text) else []
         if said is None:
             return _Attempt("", ["truncated", *instruction])
         said = clean_line(said)
         if hidden.faults(said):
             return _Attempt("", ["placeholder", *instruction])
-        target = course.record.target
+        target = progress.record.target
         narrow = not {"kana", "han"} & set(LANGUAGES[target].scripts)
         text = hidden.restored(said, narrow=narrow)
-        flags = flags_of(segment.text, text, source_language=course.source, target_language=target)
+        flags = flags_of(segment.text, text, source_language=progress.source, target_language=target)
         if is_echo(text, segment.text, told, target_language=target):
             flags.append("prompt_echo")
         lost = glossary.missing(terms, text)
         return _Attempt(text, [*flags, *(["glossary"] if lost else [])], lost)  # type: ignore[list-item]
 
-    def _add(self, course: _Course, source: str, attempt: _Attempt) -> None:
-        course.misses += [
-            GlossaryMiss(segment=len(course.done), source=term.source, target=term.target) for term in attempt.missing
+    def _add(self, progress: _Progress, source: str, attempt: _Attempt) -> None:
+        progress.misses += [
+            GlossaryMiss(segment=len(progress.done), source=term.source, target=term.target) for term in attempt.missing
         ]
-        spaces, from_spaces = LANGUAGES[course.record.target].spaces, _has_spaces(course.source)
-        if course.pieces and course.done and from_spaces is not None and spaces != from_spaces:
-            # Between two sentences of one line, as the target language has it.
-            if spaces and not course.pieces[-1][-1:].isspace():
-                course.pieces.append(" ")
-            elif not spaces and course.pieces[-1] == " ":
-                course.pieces.pop()
-        course.pieces.append(attempt.text)
-        course.done.append(TranslatedSegment(source=source, target=attempt.text, flags=attempt.flags))
+        spaces, from_spaces = LANGUAGES[progress.record.target].spaces, _has_spaces(progress.source)
+        if progress.pieces and progress.done and from_spaces is not None and spaces != from_spaces:
+            # Space between two sentences of one line, as the target language writes it.
+            if spaces and not progress.pieces[-1][-1:].isspace():
+                progress.pieces.append(" ")
+            elif not spaces and progress.pieces[-1] == " ":
+                progress.pieces.pop()
+        progress.pieces.append(attempt.text)
+        progress.done.append(TranslatedSegment(source=source, target=attempt.text, flags=attempt.flags))
 
     @staticmethod
-    def _keep(course: _Course, source: str, flags: list[Flag]) -> None:
-        course.pieces.append(source)
-        course.done.append(TranslatedSegment(source=source, target=source, flags=flags))
+    def _keep(progress: _Progress, source: str, flags: list[Flag]) -> None:
+        progress.pieces.append(source)
+        progress.done.append(TranslatedSegment(source=source, target=source, flags=flags))
 
     @staticmethod
-    def _outcome(course: _Course, wanted: int) -> Outcome[TranslateResult]:
-        record = course.record
-        own: list[Flag] = ["source_undetermined"] if wanted and course.source == UNDETERMINED else []
-        flags = list(dict.fromkeys([*own, *(flag for segment in course.done for flag in segment.flags)]))
+    def _outcome(progress: _Progress, wanted: int) -> Outcome[TranslateResult]:
+        record = progress.record
+        own: list[Flag] = ["source_undetermined"] if wanted and progress.source == UNDETERMINED else []
+        flags = list(dict.fromkeys([*own, *(flag for segment in progress.done for flag in segment.flags)]))
         result = TranslateResult(
-            translation="".join(course.pieces),
-            source=course.source,
+            translation="".join(progress.pieces),
+            source=progress.source,
             target=record.target,
-            segments=course.done,
+            segments=progress.done,
             flags=flags,
-            glossary_misses=course.misses,
+            glossary_misses=progress.misses,
         )
-        if course.end != "stop":
-            why = course.error or f"The model gave no answer ({course.end})."
-            return Outcome(result, _STATUS_OF_END.get(course.end, "failed"), (Problem("", why),))
-        if wanted and not course.translated:
+        if progress.end != "stop":
+            why = progress.error or f"The model gave no answer ({progress.end})."
+            return Outcome(result, _STATUS_OF_END.get(progress.end, "failed"), (Problem("", why),))
+        if wanted and not progress.translated:
             problem = Problem("/segments", "No segment could be translated: the source stands in the place of each.")
             return Outcome(result, "failed", (problem,))
         if record.strict and flags:
@@ -290,12 +289,12 @@ def _flagged(result: TranslateResult) -> tuple[Problem, ...]:
 
 
 def _badness(attempt: _Attempt) -> int:
-    return worst(attempt.flags) + len(attempt.missing)
+    return severity(attempt.flags) + len(attempt.missing)
 
 
 def _complaint(attempt: _Attempt, *, with_terms: bool = True) -> str:
-    """What to tell the model after its answer; empty when another try would not help."""
-    said = [_MINDED[flag] for flag in attempt.flags if flag in _MINDED]
+    """The instruction for a second attempt; empty when one would not help."""
+    said = [_COMPLAINTS[flag] for flag in attempt.flags if flag in _COMPLAINTS]
     if attempt.missing:
         terms = ", ".join(f"{term.source} must be {term.target}" for term in attempt.missing)
         said.append(f"use the given terms ({terms})" if with_terms else "use the given terms")

@@ -13,7 +13,7 @@ from textual.widgets.option_list import Option
 
 from edgechat.errors import EdgechatError
 from edgechat.plaintext import clean_line
-from edgechat.tasks.registry import Listed, listed, load
+from edgechat.tasks.registry import InstalledTask, installed_tasks, load
 from edgechat.tui.labels import trouble
 from edgechat.tui.screens.task import TaskScreen
 from edgechat.tui.widgets.banner import Banner
@@ -53,7 +53,7 @@ class TasksScreen(Screen[None]):
         super().__init__()
         self._paths, self._config, self._model = paths, config, model
         self.list = OptionList(markup=False, compact=True)
-        self.tasks: list[Listed] = []
+        self.tasks: list[InstalledTask] = []
         self.banner = Banner()
 
     def compose(self) -> ComposeResult:
@@ -65,7 +65,7 @@ class TasksScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """List them; nothing is imported for that."""
-        self.tasks = listed()
+        self.tasks = installed_tasks()
         self.list.add_options([Option(_line(task)) for task in self.tasks])
         if not self.tasks:
             self.banner.say("No task is installed, not even edgechat's own: reinstall edgechat.", is_trouble=True)
@@ -90,6 +90,6 @@ class TasksScreen(Screen[None]):
         self.app.call_from_thread(self.app.push_screen, screen)
 
 
-def _line(task: Listed) -> Content:
+def _line(task: InstalledTask) -> Content:
     origin = "" if task.package == "edgechat" else f" ({task.package} {task.package_version})"
     return Content.assemble((clean_line(task.name), "bold"), "\n  ", clean_line(task.help + origin), "\n")

@@ -22,7 +22,7 @@ SAFE = {
 
 def test_the_list_and_the_schemas_are_those_of_the_command_line(server: Server) -> None:
     listed = [each["id"] for each in server.http.get("/v1/tasks").json()["data"]]
-    assert listed == [each.name for each in registry.listed()]
+    assert listed == [each.name for each in registry.installed_tasks()]
     shown = server.http.get("/v1/tasks/driving").json()
     jsonschema.validate(shown["example"], shown["input"])
 

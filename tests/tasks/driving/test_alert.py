@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from edgechat.tasks.driving.alert import AlertState, next_alert
+from edgechat.tasks.driving.alert import HysteresisState, next_alert
 
 
 def trace(risks: list[float], step_s: float = 0.1, threshold: float = 0.7) -> list[bool]:
-    state, shown = AlertState(), []
+    state, shown = HysteresisState(), []
     for i, risk in enumerate(risks):
         state = next_alert(state, risk, i * step_s, threshold)
         shown.append(state.is_on)

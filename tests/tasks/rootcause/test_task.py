@@ -12,8 +12,8 @@ from jsonschema import Draft202012Validator
 
 from edgechat.errors import EngineError
 from edgechat.tasks.contract import Context
-from edgechat.tasks.rootcause.alert import Alerts
-from edgechat.tasks.rootcause.facts import reports_trouble
+from edgechat.tasks.rootcause.alert import AlertLimiter
+from edgechat.tasks.rootcause.facts import reports_fault
 from edgechat.tasks.rootcause.question import answer_messages, answer_schema
 from edgechat.tasks.rootcause.record import RootCauseInput
 from edgechat.tasks.rootcause.task import RootCause
@@ -72,7 +72,7 @@ def test_facts_come_from_the_input_word_for_word_and_cite_their_line():
     ],
 )
 def test_log_lines_that_report_trouble_are_told_from_those_that_do_not(line, is_trouble):
-    assert reports_trouble(line) is is_trouble
+    assert reports_fault(line) is is_trouble
 
 
 @pytest.mark.parametrize("evidence", [["L1"], ["N1", "L1", "L2"], ["a.b:c-d_e"]])
@@ -218,13 +218,13 @@ def test_records_of_a_file_alert_each_for_itself():
 
 
 def test_a_suppressed_alert_does_not_prolong_the_pause():
-    alerts = Alerts()
+    alerts = AlertLimiter()
     states = [alerts.decide(0.9, ("L1",), now_s) for now_s in (0.0, 4.0, 5.0, 9.0, 10.0)]
     assert states == ["raised", "cooling_down", "raised", "cooling_down", "raised"]
 
 
 def test_the_memory_of_alerts_is_bounded():
-    alerts = Alerts()
+    alerts = AlertLimiter()
     for place in range(5000):
         alerts.decide(0.9, (str(place),), 0.0)
     assert alerts.decide(0.9, ("4999",), 1.0) == "cooling_down"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from edgechat.errors import InvalidInputError
 from edgechat.tasks.translate.checks import flags_of, repeats
 from edgechat.tasks.translate.glossary import missing, occurring, read_glossary
-from edgechat.tasks.translate.numerals import disagreement, spoken, written
+from edgechat.tasks.translate.numerals import number_differences, possible_numbers, written_numbers
 from edgechat.tasks.translate.record import Term
 
 
@@ -36,7 +36,7 @@ from edgechat.tasks.translate.record import Term
     ],
 )
 def test_numbers_agree_however_they_are_written(source, target):
-    assert disagreement(source, target) == ([], [])
+    assert number_differences(source, target) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_numbers_agree_however_they_are_written(source, target):
     ],
 )
 def test_numbers_that_were_lost_or_added_are_named(source, target, lost, extra):
-    assert disagreement(source, target) == (lost, extra)
+    assert number_differences(source, target) == (lost, extra)
 
 
 @given(st.integers(0, 10**12), st.sampled_from(["plain", "wide", "commas"]))
@@ -65,14 +65,14 @@ def test_a_number_is_itself_in_every_spelling(number, spelling):
     text = f"{number:,}" if spelling == "commas" else str(number)
     if spelling == "wide":
         text = text.translate(str.maketrans("0123456789", "０１２３４５６７８９"))
-    assert disagreement(f"about {number} parts", f"約{text}個") == ([], [])
+    assert number_differences(f"about {number} parts", f"約{text}個") == ([], [])
 
 
 @given(st.text(max_size=60))
 def test_any_text_can_be_read_for_numbers(text):
-    assert disagreement(text, text) == ([], [])
-    written(text)
-    spoken(text)
+    assert number_differences(text, text) == ([], [])
+    written_numbers(text)
+    possible_numbers(text)
 
 
 EN_JA = {"source_language": "en", "target_language": "ja"}

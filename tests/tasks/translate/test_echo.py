@@ -5,14 +5,16 @@ from __future__ import annotations
 import pytest
 
 from edgechat.tasks.translate.echo import is_echo
-from edgechat.tasks.translate.question import told
+from edgechat.tasks.translate.question import instruction_lines
 
-ENGLISH = told(source="en", target="ja", prompts={}, complaint="be brief, and end where the text ends")
-INTO_ENGLISH = told(source="ja", target="en", prompts={}, complaint="be brief, and end where the text ends")
+ENGLISH = instruction_lines(source="en", target="ja", prompts={}, complaint="be brief, and end where the text ends")
+INTO_ENGLISH = instruction_lines(
+    source="ja", target="en", prompts={}, complaint="be brief, and end where the text ends"
+)
 HUNYUAN = {"translate_zh": "将以下文本翻译为{target_zh}，注意只需要输出翻译后的结果，不要额外解释：\n\n{text}"}
 HUNYUAN["translate"] = "Translate the following segment into {target}, without additional explanation.\n\n{text}"
-CHINESE = told(source="zh", target="ja", prompts=HUNYUAN)
-INTO_CHINESE = told(source="en", target="zh", prompts=HUNYUAN)
+CHINESE = instruction_lines(source="zh", target="ja", prompts=HUNYUAN)
+INTO_CHINESE = instruction_lines(source="en", target="zh", prompts=HUNYUAN)
 
 
 @pytest.mark.parametrize(

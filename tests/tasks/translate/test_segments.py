@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgechat.tasks.translate.languages import detect
-from edgechat.tasks.translate.protect import masked
+from edgechat.tasks.translate.protect import mask
 from edgechat.tasks.translate.segments import MAX_EAST, MAX_LATIN, segments
 
 LANGUAGES = ["en", "ja", "zh", "de", "und"]
@@ -62,7 +62,7 @@ def test_no_segment_is_longer_than_a_small_context_takes():
 
 @given(MIXED)
 def test_what_was_taken_out_comes_back(text):
-    hidden = masked(text)
+    hidden = mask(text)
     assert hidden.faults(hidden.text) == []
     assert hidden.restored(hidden.text, narrow=False) == text
 
@@ -86,13 +86,13 @@ def test_what_was_taken_out_comes_back(text):
     ],
 )
 def test_what_must_not_change_is_taken_out(text, kept):
-    assert any(kept in original for original in masked(text).originals)
+    assert any(kept in original for original in mask(text).originals)
 
 
 @pytest.mark.parametrize("answer", ["", "⟦1⟧", "⟦1⟧ ⟦2⟧ ⟦2⟧", "⟦1⟧ ⟦3⟧", "⟦1⟧ ⟦2⟧ ⟧", "1 2"])
 def test_marks_that_were_lost_doubled_or_made_up_are_seen(answer):
-    assert masked("{a} and {b}").faults(answer)
-    assert not masked("{a} and {b}").faults("⟦2⟧ と ⟦ 1 ⟧")
+    assert mask("{a} and {b}").faults(answer)
+    assert not mask("{a} and {b}").faults("⟦2⟧ と ⟦ 1 ⟧")
 
 
 @pytest.mark.parametrize(

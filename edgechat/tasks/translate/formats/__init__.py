@@ -1,6 +1,6 @@
-"""The document formats that translation reads and writes back, each in a module of its own.
+"""The document formats that translate reads and writes back, one module each.
 
-All promise one thing: the pieces in order, with every unit as it stands, are the file again.
+Every format keeps this rule: the pieces joined in order, with unchanged units, are the file byte for byte.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ FORMS = ("text", "md", "srt", "po", "xliff", "csv", "jsonl")
 
 
 def pieces(text: str, form: str, columns: Sequence[str]) -> Iterator[Piece]:
-    """Cut a document of one of :data:`FORMS` up.
+    """Split a document in one of :data:`FORMS` into pieces.
 
     Raises:
-        InvalidInputError: the text is not of that form, or a column is not there.
+        InvalidInputError: the text does not have that format, or a column is missing.
     """
     if form == "csv":
         return table.csv_pieces(text, columns)

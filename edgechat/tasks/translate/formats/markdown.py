@@ -1,7 +1,7 @@
-"""Markdown: headings, paragraphs, list items, quotations and table cells; code, HTML and front matter stay.
+"""Markdown: units are headings, paragraphs, list items, quotations and table cells; code, HTML and front matter stay.
 
-Follows CommonMark's block structure as far as it decides what is text. Where in doubt a line stays as it is: an
-untranslated line is seen at once, a broken code block is not.
+Follows CommonMark's block structure as far as it decides what is text. A doubtful line stays unchanged: a reader sees
+an untranslated line at once, but not a broken code block.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _HTML_RAW = re.compile(r"[ \t]{0,3}<(script|style|pre|textarea)\b", re.IGNORECAS
 _MATH = re.compile(r"[ \t]*\$\$")
 _DIRECTIVE = re.compile(r"[ \t]*(?::::|\{%.*%\}|!!!|\[TOC\])", re.IGNORECASE)
 _DELIMITER = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*\r?\n?\Z")
-# What a line may begin with before its text: quotation marks, list bullets, boxes to tick, footnotes.
+# The start of a line before its text: quotation marks, list bullets, check boxes, footnotes.
 _QUOTED = r"(?:[ \t]*>[ \t]?)*"
 _LEAD = re.compile(
     _QUOTED
@@ -40,11 +40,11 @@ _HARD_BREAK = re.compile(r"(?:[ ]{2,}|\\)\r?\n\Z")
 
 
 def pieces(text: str) -> Iterator[Piece]:
-    """Blocks in order."""
+    """The pieces of a Markdown document."""
     lines = _LINE.findall(text)
     at = _front_matter(lines)
     yield "".join(lines[:at])
-    offset = 0  # where the text of the list item begins that we are in; 0 outside of lists
+    offset = 0  # column of the current list item's text; 0 outside lists
     was_text = False
     paragraph: list[str] = []
     while at < len(lines):
@@ -60,7 +60,7 @@ def pieces(text: str) -> Iterator[Piece]:
             yield "".join(lines[at:end])
             at = end
             continue
-        # A list goes on over blank lines as long as what follows is indented.
+        # A list continues after blank lines while the next lines are indented.
         if item := _ITEM.match(line):
             offset = len(item[0].expandtabs(4))
         elif not was_text and line[:1] not in " \t":
@@ -91,7 +91,7 @@ def _front_matter(lines: list[str]) -> int:
 
 
 def _untouched(lines: list[str], at: int, *, offset: int, after_text: bool) -> int:
-    """Where the block that begins at ``at`` ends when it must stay as it is; ``at`` itself when it is text."""
+    """End of the block at ``at`` if it must stay unchanged; ``at`` itself if it is text."""
     line = lines[at]
     if fence := _FENCE.match(line):
         return _fenced(lines, at, fence)
@@ -117,7 +117,7 @@ def _untouched(lines: list[str], at: int, *, offset: int, after_text: bool) -> i
 def _fenced(lines: list[str], at: int, fence: re.Match[str]) -> int:
     sign, length = fence["fence"][0], len(fence["fence"])
     if sign == "`" and "`" in fence["info"]:
-        return at  # a code span that happens to begin the line
+        return at  # a code span at the start of a line
     close = re.compile(rf"[ \t]*(?:>[ \t]?)*[ \t]*{re.escape(sign)}{{{length},}}[ \t]*\r?\n?\Z")
     return _until(lines, at, lambda each: close.match(each) is not None, ends_here=False)
 
@@ -132,7 +132,7 @@ def _until(lines: list[str], at: int, is_end: Callable[[str], bool], *, ends_her
 
 
 def _paragraph(lines: list[str]) -> Iterator[Piece]:
-    """The lines of a paragraph as one text: an author's line ends are no sentence ends."""
+    """The lines of a paragraph as one unit, because a line break does not end a sentence."""
     if not lines:
         return
     whole = "".join(lines)
@@ -161,7 +161,7 @@ def _is_east(sign: str) -> bool:
 
 
 def _is_new(first: str, line: str) -> bool:
-    """Whether a line begins a block of its own rather than go on with the paragraph that began with ``first``."""
+    """Whether a line begins a new block instead of continuing the paragraph that began with ``first``."""
     lead = _LEAD.match(line)
     own = lead[0].replace(">", "").strip() if lead else ""
     depth = line[: len(lead[0])].count(">") if lead else 0
@@ -184,7 +184,7 @@ def _table(lines: list[str], at: int) -> Generator[Piece, None, int]:
         if at == begin + 1:
             yield lines[at]
         else:
-            # A bar inside code or behind a backslash divides nothing.
+            # A bar inside code or after a backslash does not separate cells.
             for cell in re.split(r"((?<!\\)\|(?=(?:[^`]*`[^`]*`)*[^`]*$))", lines[at]):
                 core = cell.strip()
                 if core in {"", "|"}:

@@ -1,4 +1,4 @@
-"""Plain text: each line is a unit, without the white space around it."""
+"""Plain text: each line without its surrounding white space is a unit."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 def pieces(text: str) -> Iterator[Piece]:
-    """Lines and what stands between them."""
+    """The pieces of a plain text."""
     for line in re.split(r"(?<=\n)|(?<=\r)(?!\n)", text):
         yield from line_pieces(line)
 
 
 def line_pieces(line: str) -> Iterator[Piece]:
-    """One line: its indent, its text if it has any, and its end."""
-    # A byte-order mark is no letter of the first word.
+    """The pieces of one line: indent, text if any, line end."""
+    # A byte-order mark is not part of the text.
     core = line.strip(" \t\r\n\v\f\u3000\ufeff")
     if not core:
         yield line

@@ -1,4 +1,4 @@
-"""Gettext PO: fills empty ``msgstr``, and leaves what is translated, obsolete or the header as it is.
+"""Gettext PO: fills each empty ``msgstr``; translated and obsolete entries and the header stay unchanged.
 
 Format: the GNU gettext manual, "The Format of PO Files".
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _QUOTED = r'"(?:[^"\\\r\n]|\\.)*"'
-# A keyword and its strings, which may go on over lines.
+# A keyword and its strings, which may span lines.
 _FIELD = re.compile(
     rf"^(?P<head>[ \t]*(?P<word>msgctxt|msgid_plural|msgid|msgstr(?:\[(?P<form>\d+)\])?)[ \t]*)"
     rf"(?P<body>{_QUOTED}(?:[ \t]*\r?\n[ \t]*{_QUOTED})*)",
@@ -29,10 +29,10 @@ _SPELLED = {sign: f"\\{letter}" for letter, sign in _ESCAPES.items()}
 
 
 def pieces(text: str) -> Iterator[Piece]:
-    """The entries' empty translations.
+    """The pieces of a PO file; its units are the empty translations.
 
     Raises:
-        InvalidInputError: there is text, and no ``msgid`` in it.
+        InvalidInputError: the text has no ``msgid``.
     """
     if text.strip("\ufeff \t\r\n") and not _FIELD.search(text):
         raise InvalidInputError("This is no PO file: it has no msgid.")
@@ -69,5 +69,5 @@ def _meant(match: re.Match[str]) -> str:
 
 def _spelled(text: str, *, end: str) -> str:
     lines = [f'"{"".join(_SPELLED.get(sign, sign) for sign in line)}"' for line in re.split(r"(?<=\n)", text) if line]
-    # As gettext writes it: several lines begin with an empty string.
+    # Like gettext: a text of several lines begins with an empty string.
     return lines[0] if len(lines) == 1 else end.join(['""', *lines])

@@ -1,4 +1,4 @@
-"""SubRip subtitles: numbers and timing stay; the lines of a cue are one text, unless each has its own speaker."""
+"""SubRip subtitles: numbers and timing stay; the lines of a cue are one unit, unless each line has its own speaker."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _SPEAKER = re.compile(r"\s*[-‐–—－]\s*\S")
 
 
 def pieces(text: str) -> Iterator[Piece]:
-    """Cues.
+    """The pieces of an SRT file.
 
     Raises:
-        InvalidInputError: no line looks like the timing of a cue.
+        InvalidInputError: no line is the timing of a cue.
     """
     lines = _LINE.findall(text)
     if lines and not any(_TIMING.match(line) for line in lines):
@@ -71,7 +71,7 @@ def _joined(parts: list[str]) -> str:
 
 
 def _wrapped(text: str, *, count: int, end: str) -> str:
-    """``text`` on at most ``count`` lines of about equal length, cut where reading may pause."""
+    """``text`` on at most ``count`` lines of about equal length, broken at spaces or punctuation."""
     lines: list[str] = []
     for left in range(count, 1, -1):
         middle = len(text) / left

@@ -1,4 +1,4 @@
-"""CSV columns and JSON-lines keys that are rewritten in place: quoting, order, spacing and other cells stay."""
+"""CSV and JSON lines: some columns or keys are rewritten in place; quoting, order, spacing and other cells stay."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _BLANK = " \t\r\n"
 
 
 def csv_pieces(text: str, columns: Sequence[str]) -> Iterator[Piece]:
-    """The cells of some columns; without any named, of the one called ``text``.
+    """The pieces of a CSV file; its units are the cells of ``columns`` (default: ``text``).
 
     Raises:
-        InvalidInputError: there is no such column, or a quotation has no end.
+        InvalidInputError: a column is missing, or a quoted cell does not end.
     """
     wanted: set[int] | None = None
     for row in _rows(text):
@@ -39,10 +39,10 @@ def csv_pieces(text: str, columns: Sequence[str]) -> Iterator[Piece]:
 
 
 def json_pieces(text: str, columns: Sequence[str]) -> Iterator[Piece]:
-    """The strings under some keys of each line's object; other lines and keys stay.
+    """The pieces of a JSON lines file; its units are the strings under the keys ``columns`` (default: ``text``).
 
     Raises:
-        InvalidInputError: a line is no JSON object.
+        InvalidInputError: a line is not a JSON object, or no line has such a key.
     """
     keys = set(columns or (DEFAULT_COLUMN,))
     found = False
@@ -63,7 +63,7 @@ def json_pieces(text: str, columns: Sequence[str]) -> Iterator[Piece]:
 
 
 def _rows(text: str) -> Iterator[list[tuple[str, str, bool]]]:
-    """Rows of cells: the separator before, the cell as it stands, whether it is quoted (RFC 4180)."""
+    """Rows of cells (RFC 4180): the separator before the cell, its raw text, whether it is quoted."""
     at = 1 if text.startswith("\ufeff") else 0
     row: list[tuple[str, str, bool]] = []
     before = text[:at]
@@ -74,7 +74,7 @@ def _rows(text: str) -> Iterator[list[tuple[str, str, bool]]]:
         at = end
         while at < len(text) and text[at] not in ",\r\n":
             at += 1
-        # Anything behind a closing quote makes the cell one that is not quoted.
+        # A cell with text after its closing quote counts as not quoted.
         row.append((before, text[start:at], is_quoted and at == end))
         if at < len(text) and text[at] == ",":
             before = ","

@@ -1,7 +1,7 @@
-"""XLIFF 1.2 and 2: gives each unit that has none, or an empty one, its ``target``; all other bytes stay.
+"""XLIFF 1.2 and 2: adds or fills the ``target`` of each unit that has none or an empty one; all other bytes stay.
 
-The file is cut with patterns rather than parsed and written again, because no XML library gives back the same bytes.
-Inline elements and entities travel through as they are; what a translation adds is escaped.
+The file is split with regular expressions, because no XML library writes back the same bytes. Inline elements and
+entities of the source stay; other markup characters in a translation are escaped.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _ATTRIBUTES = r"""(?:\s+[^\s=<>/]+\s*=\s*(?:"[^"]*"|'[^']*'))*\s*"""
 _NAME = r"(?:[A-Za-z_][\w.-]*:)?"
 _SKIPPED = re.compile(r"<!--.*?-->|<\?.*?\?>", re.DOTALL)
-# 1.2 calls it trans-unit; in 2 a unit has segments, and ignorables that nobody translates.
+# Version 1.2 has trans-unit elements. In version 2 a unit has segments, and ignorables, which are not translated.
 _UNIT = re.compile(rf"<({_NAME}(?:trans-unit|segment))({_ATTRIBUTES})>(.*?)</\1\s*>", re.DOTALL)
 _OUTER = re.compile(rf"<({_NAME}(?:unit|group|file|body))({_ATTRIBUTES})(/?)>|</({_NAME}(?:unit|group|file|body))\s*>")
 _SOURCE = re.compile(rf"<({_NAME})source({_ATTRIBUTES})>(.*?)</\1source\s*>", re.DOTALL)
@@ -33,14 +33,14 @@ _CDATA = re.compile(r"\s*<!\[CDATA\[(.*?)\]\]>\s*", re.DOTALL)
 
 
 def pieces(text: str) -> Iterator[Piece]:
-    """The units that still want a target.
+    """The pieces of an XLIFF file; its units are the sources without a target.
 
     Raises:
-        InvalidInputError: this is no XLIFF.
+        InvalidInputError: the text is not XLIFF.
     """
     if not re.search(rf"<{_NAME}xliff\b", text):
         raise InvalidInputError("This is no XLIFF file: it has no element <xliff>.")
-    # Comments and the like become blanks of the same length: what is found in the copy has its place in the file.
+    # Comments become blanks of the same length, so that positions in the copy are positions in the file.
     visible = _SKIPPED.sub(lambda found: " " * len(found[0]), text)
     at = 0
     for unit in _UNIT.finditer(visible):
@@ -58,7 +58,7 @@ def pieces(text: str) -> Iterator[Piece]:
 
 
 def _place(text: str, body: str, offset: int) -> tuple[int, int, TextUnit] | None:
-    """Where the unit's target belongs, and what goes there; None when there is nothing to do."""
+    """Start and end of the unit's target in the file, and its text unit; None when it needs no translation."""
     source = _SOURCE.search(body)
     if source is None:
         return None
@@ -93,7 +93,7 @@ class _Element:
 
 
 def _escaped(text: str, *, allowed: frozenset[str]) -> str:
-    """``text`` as XML; the source's own tags and entities stay what they are."""
+    """``text`` as XML; tags and entities of the source (``allowed``) stay unescaped."""
     out, at = [], 0
     for token in _TOKEN.finditer(text):
         out.append(text[at : token.start()])
@@ -111,7 +111,7 @@ def _in_cdata(text: str) -> str:
 
 
 def _is_held(text: str, at: int) -> bool:
-    """Whether an element around this place says that nothing in it is translated; the nearest word counts."""
+    """Whether the nearest enclosing element with a ``translate`` attribute has the value ``no``."""
     held: list[tuple[str, bool]] = []
     for tag in _OUTER.finditer(text, 0, at):
         if tag[4]:
