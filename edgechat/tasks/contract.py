@@ -15,18 +15,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
+from edgechat.engine.protocol.request import Message
 from edgechat.errors import UsageError
 from edgechat.tasks.result import Problem, Status, TaskResult
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from edgechat.engine.protocol.request import Message
     from edgechat.tasks.language import Language
 
 __all__ = [
-    "Ask", "Context", "FinishReason", "GeneratedJson", "Generator", "In", "Out", "Outcome", "Problem", "Schema", "Side",
-    "Status", "Steps", "Task", "published_schema",
+    "Ask", "Context", "FinishReason", "GeneratedJson", "Generator", "In", "Message", "Out", "Outcome", "Problem",
+    "Schema", "Side", "Status", "Steps", "Task", "TaskResult", "published_schema",
 ]  # fmt: skip
 
 FinishReason = Literal["stop", "length", "timeout", "cancelled", "failed", "no_model"]

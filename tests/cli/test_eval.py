@@ -55,7 +55,7 @@ def test_three_records_on_the_real_model_say_who_answered_and_how_well(tmp_path)
     [
         (["drivin", "a.jsonl"], 2, "Did you mean driving?"),
         (["driving", "nowhere.jsonl"], 4, "Cannot read nowhere.jsonl"),
-        (["driving", "bad.jsonl"], 4, "line 2 is no pair"),
+        (["driving", "bad.jsonl"], 4, "line 2 is not a pair"),
         (["driving", "unknown.jsonl"], 4, "risc cannot be compared"),
         (["driving", "unknown.jsonl", "--resume"], 2, "--out"),
     ],

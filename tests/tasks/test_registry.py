@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -156,6 +157,14 @@ def test_an_installed_package_is_listed_beside_the_built_ins(installed):
     assert {row["name"] for row in rows} >= BUILT_IN
     text = python("from edgechat.cli.tasks import tasks; tasks([])", installed)
     assert "(edgechat-triage 0.3.0)" in " ".join(text.split())
+
+
+def test_the_imports_that_the_documentation_names_work():
+    text = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert {"Task", "Strict", "Message", "answer_tokens"} <= set(names)
 
 
 def test_an_installed_package_runs_like_a_built_in(installed):

@@ -253,8 +253,8 @@ def _note_resume(journal: BatchJournal, job: Job, callbacks: JobCallbacks) -> No
         return
     if journal.count:
         callbacks.note(
-            f"Resuming: {journal.count} records are done and will not be asked again. Those that were in flight when "
-            f"the run stopped are: at most {job.parallel} being answered and what was not yet on the disk."
+            f"Resuming: {journal.count} records are done and will not be asked again. Records not yet on disk when "
+            f"the run stopped are asked again, among them at most {job.parallel} that were being answered."
         )
     else:
         callbacks.note("There is no journal to resume: starting from the first record.")

@@ -178,7 +178,7 @@ def _worded(result: DrivingResult, said: object) -> tuple[list[Countermeasure], 
         if not fault and (promise := explanation.reassurance(text)):
             fault = f"The wording reassures ({promise!r})."
         if fault:
-            faults.append(Problem(f"/countermeasures/{i}/text", f"{fault} The rule's text stands."))
+            faults.append(Problem(f"/countermeasures/{i}/text", f"{fault} The rule's text is used."))
         elif text != item.text:  # a copy of the rule's text stays ``worded_by: rule``
             measures[i] = item.model_copy(update={"text": text, "worded_by": "model"})
     return measures, faults

@@ -67,7 +67,7 @@ def _pairs(pieces: Iterable[bytes], name: str) -> Iterable[Pair]:
             raise InvalidInputError(f"{name}, line {number} is not JSON: {error}.") from error
         if not isinstance(value, dict) or not all(isinstance(value.get(key), dict) for key in ("input", "reference")):
             raise InvalidInputError(
-                f"{name}, line {number} is no pair.",
+                f"{name}, line {number} is not a pair.",
                 hint='It needs {"input": {…}, "reference": {…}}; see docs/eval.md.',
             )
         identity = id_of(value.get("id", value["input"].get("id")), number)

@@ -77,7 +77,7 @@ class TranslateResult(Strict):
 
     translation: str
     source: str
-    """Language code as given or detected; ``und`` when nobody can tell."""
+    """Language code as given or detected; ``und`` when it cannot be detected."""
     target: str
     segments: list[TranslatedSegment]
     flags: list[Flag]

@@ -272,7 +272,7 @@ class Translate(Task[TranslateInput, TranslateResult]):
             why = progress.error or f"The model gave no answer ({progress.end})."
             return Outcome(result, _STATUS_OF_END.get(progress.end, "failed"), (Problem("", why),))
         if wanted and not progress.translated:
-            problem = Problem("/segments", "No segment could be translated: the source stands in the place of each.")
+            problem = Problem("/segments", "No segment could be translated: the source text was kept.")
             return Outcome(result, "failed", (problem,))
         if record.strict and flags:
             return Outcome(result, "failed", _flagged(result))

@@ -120,7 +120,7 @@ def test_a_wording_that_says_something_else_leaves_the_rules_text_and_says_so(te
         "code": "increase_gap", "text": COUNTERMEASURES["increase_gap"]["en"], "worded_by": "rule"
     }  # fmt: skip
     assert [problem.path for problem in done.errors] == ["/countermeasures/0/text"]
-    assert "rule's text stands" in done.errors[0].message
+    assert "rule's text is used" in done.errors[0].message
     assert (done.status, result["explanation_status"]) == ("ok", "ok")
 
 

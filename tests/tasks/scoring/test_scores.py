@@ -132,7 +132,7 @@ def test_pairs_are_read_in_order_with_their_ids():
     [
         ("", "holds no pair"),
         ("{", "line 1 is not JSON"),
-        ('{"input": {}}\n', "line 1 is no pair"),
+        ('{"input": {}}\n', "line 1 is not a pair"),
         ('{"input": {"speed_kmh": -1}, "reference": {"risk": 1}}\n', "edgechat tasks show driving"),
     ],
 )

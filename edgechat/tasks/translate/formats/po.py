@@ -35,7 +35,7 @@ def pieces(text: str) -> Iterator[Piece]:
         InvalidInputError: the text has no ``msgid``.
     """
     if text.strip("\ufeff \t\r\n") and not _FIELD.search(text):
-        raise InvalidInputError("This is no PO file: it has no msgid.")
+        raise InvalidInputError("This is not a PO file: it has no msgid.")
     at = 0
     msgid = plural = ""
     end = "\r\n" if "\r\n" in text else "\n"

@@ -28,7 +28,7 @@ def pieces(text: str) -> Iterator[Piece]:
     """
     lines = _LINE.findall(text)
     if lines and not any(_TIMING.match(line) for line in lines):
-        raise InvalidInputError("This is no SRT file: no line is like 00:00:01,000 --> 00:00:02,000.")
+        raise InvalidInputError("This is not an SRT file: no line is like 00:00:01,000 --> 00:00:02,000.")
     at = 0
     while at < len(lines):
         yield lines[at]

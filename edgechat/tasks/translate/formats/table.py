@@ -95,7 +95,7 @@ def _quote_end(text: str, at: int) -> int:
         at = text.find('"', at + 1)
         if at < 0:
             line = text.count("\n", 0, start) + 1
-            raise InvalidInputError(f"The quotation that begins in line {line} of the CSV has no end.")
+            raise InvalidInputError(f"The quoted cell that begins in line {line} of the CSV does not end.")
         if not text.startswith('"', at + 1):
             return at + 1
         at += 1

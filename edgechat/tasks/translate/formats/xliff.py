@@ -39,7 +39,7 @@ def pieces(text: str) -> Iterator[Piece]:
         InvalidInputError: the text is not XLIFF.
     """
     if not re.search(rf"<{_NAME}xliff\b", text):
-        raise InvalidInputError("This is no XLIFF file: it has no element <xliff>.")
+        raise InvalidInputError("This is not an XLIFF file: it has no element <xliff>.")
     # Comments become blanks of the same length, so that positions in the copy are positions in the file.
     visible = _SKIPPED.sub(lambda found: " " * len(found[0]), text)
     at = 0

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from edgechat.engine.protocol.request import Message
 from edgechat.tasks.budget import answer_tokens
-from edgechat.tasks.contract import Ask, Context, Outcome, Steps, Task
+from edgechat.tasks.contract import Ask, Context, Message, Outcome, Steps, Task
 from edgechat.tasks.strict import Strict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from edgechat.tasks.result import TaskResult
+    from edgechat.tasks.contract import TaskResult
 
 _URGENT = ("smoke", "leak", "burning", "stopped")
 _SCHEMA = {
