@@ -29,20 +29,20 @@ def takes_text(task: Task[Any, Any]) -> bool:
     return "text" in task.input_model.model_fields
 
 
-def input_form(task: Task[Any, Any], name: str | None, said: str | None) -> str:
+def input_form(task: Task[Any, Any], name: str | None, option: str | None) -> str:
     """The format of an input.
 
     Args:
         task: the task that reads it.
         name: the file's name; None for standard input.
-        said: the value of ``--from``.
+        option: the value of ``--from``.
 
     Raises:
         UsageError: this task does not read that format.
     """
     documents: Sequence[str] = task.document_forms if isinstance(task, RewritesDocuments) else ()
     known = list(dict.fromkeys((*RECORD_FORMS, *(("text",) if takes_text(task) else ()), *documents)))
-    found = said or (_BY_SUFFIX.get(PurePath(name).suffix.lower()) if name else None)
+    found = option or (_BY_SUFFIX.get(PurePath(name).suffix.lower()) if name else None)
     if found is None:
         found = "text" if takes_text(task) else "jsonl"
     if found not in known:
@@ -53,13 +53,13 @@ def input_form(task: Task[Any, Any], name: str | None, said: str | None) -> str:
     return found
 
 
-def output_format(task: Task[Any, Any], form: str, *, said: str | None, out: str | None, is_document: bool) -> str:
+def output_format(task: Task[Any, Any], form: str, *, option: str | None, out: str | None, is_document: bool) -> str:
     """The format of the output, from ``--format``, else the output's name, else the input's format.
 
     Raises:
         UsageError: this task cannot write that format.
     """
-    found = said or (_BY_SUFFIX.get(PurePath(out).suffix.lower()) if out else None)
+    found = option or (_BY_SUFFIX.get(PurePath(out).suffix.lower()) if out else None)
     if found is None:
         found = form if is_document else "jsonl" if form in MANY else "json"
     if found in RECORD_FORMS or (is_document and found == form):

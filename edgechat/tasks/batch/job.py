@@ -148,7 +148,7 @@ def run_job(
     with contextlib.ExitStack() as stack:
         source = _input(job, task, stdin, stack)
         fmt = output_format(
-            task, source.form, said=job.format, out=str(job.out) if job.out else None, is_document=source.is_document
+            task, source.form, option=job.format, out=str(job.out) if job.out else None, is_document=source.is_document
         )
         if fmt == "html" and source.many:
             raise UsageError(

@@ -152,8 +152,8 @@ def _explained(record: DrivingInput, result: DrivingResult, answer: GeneratedJso
     if answer.finish_reason != "stop":
         status, fault = _STATUS_OF_END[answer.finish_reason], answer.error
     else:
-        said = value.get("explanation")
-        words = explanation.unrepeated(clean_line(said), result.language) if isinstance(said, str) else None
+        text = value.get("explanation")
+        words = explanation.unrepeated(clean_line(text), result.language) if isinstance(text, str) else None
         fault = explanation.explanation_fault(words or "", record, result)
         status = "rejected" if fault else "ok"
     problems = [Problem("/explanation", fault or f"No explanation: {status}.")] if status != "ok" else []
@@ -166,11 +166,11 @@ def _explained(record: DrivingInput, result: DrivingResult, answer: GeneratedJso
     return Outcome(result.model_copy(update=update), "ok", (*problems, *faults))
 
 
-def _worded(result: DrivingResult, said: object) -> tuple[list[Countermeasure], list[Problem]]:
+def _worded(result: DrivingResult, wordings: object) -> tuple[list[Countermeasure], list[Problem]]:
     """The countermeasures in the model's words where these pass the check; codes and order do not change."""
     measures, faults = list(result.countermeasures), []
-    for i, item in enumerate(measures[: wording.MAX_WORDED] if isinstance(said, dict) else ()):
-        text = said.get(item.code) if isinstance(said, dict) else None
+    for i, item in enumerate(measures[: wording.MAX_WORDED] if isinstance(wordings, dict) else ()):
+        text = wordings.get(item.code) if isinstance(wordings, dict) else None
         if not isinstance(text, str):
             continue
         text = clean_line(text)
@@ -186,9 +186,9 @@ def _worded(result: DrivingResult, said: object) -> tuple[list[Countermeasure], 
 
 def _unexplained(result: DrivingResult, problems: Sequence[Problem]) -> str:
     """Why there is no explanation, in the record's language; for a rejected one also the fault, in English."""
-    said = texts.UNEXPLAINED[result.explanation_status][result.language]
+    reason = texts.UNEXPLAINED[result.explanation_status][result.language]
     found = next((problem.message for problem in problems if problem.path == "/explanation"), "")
-    return f"[{said} {found}]" if found and result.explanation_status == "rejected" else f"[{said}]"
+    return f"[{reason} {found}]" if found and result.explanation_status == "rejected" else f"[{reason}]"
 
 
 def _rounded(value: float | None) -> float | None:

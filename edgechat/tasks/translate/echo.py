@@ -25,40 +25,40 @@ _EAST = re.compile(r"[\u3041-\u3096\u30a1-\u30fa\u30fc\u3400-\u9fff\uf900-\ufaff
 _WORD = re.compile(r"[^\W_]+")
 
 
-def is_echo(answer: str, source: str, told: Iterable[str], *, target_language: str) -> bool:
+def is_echo(answer: str, source: str, instructions: Iterable[str], *, target_language: str) -> bool:
     """Whether ``answer`` contains a run of words of the instructions that is not in the source.
 
     Args:
         answer: the answer for one segment.
         source: that segment.
-        told: the other lines of the prompt: instructions and the complaint about an earlier answer, without texts that
+        instructions: the other lines of the prompt, with the complaint about an earlier answer, but without texts that
             a good translation may contain, such as glossary terms.
         target_language: the code of the language that ``answer`` should be in.
     """
-    lines = list(told)
+    lines = list(instructions)
     return _repeats(answer, source, lines, _words, 1, is_same=target_language == "en") or _repeats(
-        answer, source, lines, _signs, _SIGNS, is_same=target_language == "zh"
+        answer, source, lines, _east_characters, _SIGNS, is_same=target_language == "zh"
     )
 
 
 def _repeats(
     answer: str,
     source: str,
-    told: Sequence[str],
+    instructions: Sequence[str],
     split: Callable[[str], list[str]],
     per_word: int,
     *,
     is_same: bool,
 ) -> bool:
     said, given = split(answer), split(source)
-    for line in told:
-        ours = split(line)
+    for line in instructions:
+        instruction = split(line)
         if is_same:
             # A short answer is an echo only when all of it is in the instructions.
             size = min(_RUN_SAME * per_word, max(_RUN * per_word, len(said)))
         else:
-            size = min(_RUN * per_word, max(_LEAST * per_word, min(len(ours), len(said))))
-        if (_runs(said, size) & _runs(ours, size)) - _runs(given, size):
+            size = min(_RUN * per_word, max(_LEAST * per_word, min(len(instruction), len(said))))
+        if (_runs(said, size) & _runs(instruction, size)) - _runs(given, size):
             return True
     return False
 
@@ -71,7 +71,7 @@ def _words(text: str) -> list[str]:
     return _WORD.findall(_EAST.sub(" ", _plain(text)))
 
 
-def _signs(text: str) -> list[str]:
+def _east_characters(text: str) -> list[str]:
     return _EAST.findall(_plain(text))
 
 

@@ -104,8 +104,8 @@ class Translate(Task[TranslateInput, TranslateResult]):
             if not segment.is_text:
                 progress.pieces.append(segment.text)
                 continue
-            hidden = mask(segment.text)
-            if not hidden.has_words or self._is_already(segment.text, source, record.target):
+            masked = mask(segment.text)
+            if not masked.has_words or self._is_already(segment.text, source, record.target):
                 # A copied segment that looks like an instruction is flagged too.
                 self._keep(
                     progress, segment.text, ["instruction_in_text"] if looks_like_instruction(segment.text) else []
@@ -115,7 +115,7 @@ class Translate(Task[TranslateInput, TranslateResult]):
             if progress.end != "stop":
                 self._keep(progress, segment.text, ["not_translated"])
                 continue
-            yield from self._translate(progress, segment, hidden)
+            yield from self._translate(progress, segment, masked)
         return self._outcome(progress, wanted)
 
     def render(self, done: TaskResult, fmt: str) -> str:
@@ -160,27 +160,30 @@ class Translate(Task[TranslateInput, TranslateResult]):
         return bool(own) and not own & scripts and bool(scripts) and scripts <= set(LANGUAGES[target].scripts)
 
     def _translate(
-        self, progress: _Progress, segment: Segment, hidden: MaskedText
+        self, progress: _Progress, segment: Segment, masked: MaskedText
     ) -> Generator[Ask[TranslateResult], GeneratedJson, None]:
         """Ask, check the answer, ask once more if that may help, and keep the better answer."""
         terms = glossary.occurring(progress.record.glossary, segment.text)
         best: _Attempt | None = None
-        complaint, words, room = "", "", 1
+        complaint, bare_complaint, limit_factor = "", "", 1
         for _ in range(2):
-            answer = yield self._ask(progress, hidden, terms, complaint, room)
+            answer = yield self._ask(progress, masked, terms, complaint, limit_factor)
             if answer.finish_reason not in {"stop", "length"}:
                 progress.end, progress.error = answer.finish_reason, answer.error
                 break
-            told = question.instruction_lines(
-                source=progress.source, target=progress.record.target, prompts=progress.prompts, complaint=words
+            instructions = question.instruction_lines(
+                source=progress.source,
+                target=progress.record.target,
+                prompts=progress.prompts,
+                complaint=bare_complaint,
             )
-            attempt = self._check(progress, segment, hidden, terms, answer, told=told)
+            attempt = self._check(progress, segment, masked, terms, answer, instructions=instructions)
             if best is None or _badness(attempt) < _badness(best):
                 best = attempt
-            complaint, words = _complaint(attempt), _complaint(attempt, with_terms=False)
+            complaint, bare_complaint = _complaint(attempt), _complaint(attempt, with_terms=False)
             if not complaint:
                 break
-            room = 2 if "truncated" in attempt.flags else 1
+            limit_factor = 2 if "truncated" in attempt.flags else 1
         if best is None:
             self._keep(progress, segment.text, ["not_translated"])
         elif FATAL.intersection(best.flags):
@@ -190,12 +193,12 @@ class Translate(Task[TranslateInput, TranslateResult]):
             self._add(progress, segment.text, best)
 
     def _ask(
-        self, progress: _Progress, hidden: MaskedText, terms: Sequence[Term], complaint: str, room: int
+        self, progress: _Progress, masked: MaskedText, terms: Sequence[Term], complaint: str, limit_factor: int
     ) -> Ask[TranslateResult]:
         record = progress.record
         return Ask(
             messages=question.messages(
-                hidden.text,
+                masked.text,
                 source=progress.source,
                 target=record.target,
                 terms=terms,
@@ -203,9 +206,9 @@ class Translate(Task[TranslateInput, TranslateResult]):
                 complaint=complaint,
             ),
             schema=question.answer_schema(
-                hidden.text, target=record.target, marks=len(hidden.originals), prompts=progress.prompts
+                masked.text, target=record.target, marks=len(masked.originals), prompts=progress.prompts
             ),
-            max_tokens=room * question.answer_tokens(hidden.text, record.target),
+            max_tokens=limit_factor * question.answer_tokens(masked.text, record.target),
             # A partial translation is not a result, so there is none before the last segment.
             so_far=Outcome(None, "truncated"),
         )
@@ -214,24 +217,24 @@ class Translate(Task[TranslateInput, TranslateResult]):
         self,
         progress: _Progress,
         segment: Segment,
-        hidden: MaskedText,
+        masked: MaskedText,
         terms: Sequence[Term],
         answer: GeneratedJson,
         *,
-        told: Sequence[str],
+        instructions: Sequence[str],
     ) -> _Attempt:
         said = question.answer_text(answer.value) if answer.finish_reason == "stop" else None
         instruction: list[Flag] = ["instruction_in_text"] if looks_like_instruction(segment.text) else []
         if said is None:
             return _Attempt("", ["truncated", *instruction])
         said = clean_line(said)
-        if hidden.faults(said):
+        if masked.faults(said):
             return _Attempt("", ["placeholder", *instruction])
         target = progress.record.target
         narrow = not {"kana", "han"} & set(LANGUAGES[target].scripts)
-        text = hidden.restored(said, narrow=narrow)
+        text = masked.restored(said, narrow=narrow)
         flags = flags_of(segment.text, text, source_language=progress.source, target_language=target)
-        if is_echo(text, segment.text, told, target_language=target):
+        if is_echo(text, segment.text, instructions, target_language=target):
             flags.append("prompt_echo")
         lost = glossary.missing(terms, text)
         return _Attempt(text, [*flags, *(["glossary"] if lost else [])], lost)  # type: ignore[list-item]

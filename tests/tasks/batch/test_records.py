@@ -147,11 +147,11 @@ def test_forms_follow_names_and_what_was_said():
 
 def test_formats_follow_the_output_then_the_input():
     driving, rootcause = load("driving"), load("rootcause")
-    assert output_format(driving, "csv", said=None, out=None, is_document=False) == "jsonl"
-    assert output_format(driving, "json", said=None, out="a.csv", is_document=False) == "csv"
-    assert output_format(rootcause, "json", said=None, out="a.html", is_document=False) == "html"
+    assert output_format(driving, "csv", option=None, out=None, is_document=False) == "jsonl"
+    assert output_format(driving, "json", option=None, out="a.csv", is_document=False) == "csv"
+    assert output_format(rootcause, "json", option=None, out="a.html", is_document=False) == "html"
     with pytest.raises(UsageError, match="cannot write html"):
-        output_format(driving, "json", said="html", out=None, is_document=False)
+        output_format(driving, "json", option="html", out=None, is_document=False)
 
 
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists, max_leaves=5))
