@@ -85,8 +85,8 @@ def driving_scores(pairs: Sequence[Pair], results: Sequence[Result]) -> Scores:
     return {
         **field_scores(pairs, results),
         "alert": _precision_recall(
-            sum(1 for said, right in alerts if said and right),
-            sum(1 for said, _ in alerts if said),
+            sum(1 for predicted, right in alerts if predicted and right),
+            sum(1 for predicted, _ in alerts if predicted),
             sum(1 for _, right in alerts if right),
         ),
         "explanation_status": {name: share(count, len(results)) for name, count in sorted(statuses.items())},
@@ -96,7 +96,7 @@ def driving_scores(pairs: Sequence[Pair], results: Sequence[Result]) -> Scores:
 
 def rootcause_scores(pairs: Sequence[Pair], results: Sequence[Result]) -> Scores:
     """Precision and recall of cited evidence (ids over all records), agreement of category and insufficiency."""
-    right = said = wanted = outside = 0
+    right = predicted = wanted = outside = 0
     category: list[tuple[bool, bool]] = []
     insufficient: list[bool] = []
     for pair, done in zip(pairs, results, strict=True):
@@ -107,14 +107,14 @@ def rootcause_scores(pairs: Sequence[Pair], results: Sequence[Result]) -> Scores
         outside += len(cited - known)
         if "evidence_ids" in pair.reference:
             expected = set(pair.reference["evidence_ids"])
-            right, said, wanted = right + len(cited & expected), said + len(cited), wanted + len(expected)
+            right, predicted, wanted = right + len(cited & expected), predicted + len(cited), wanted + len(expected)
         if "category" in pair.reference:
             found = [item["category"] for item in hypotheses]
             category.append((found[:1] == [pair.reference["category"]], pair.reference["category"] in found))
         if "insufficient_evidence" in pair.reference:
             insufficient.append(result.get("insufficient_evidence") is pair.reference["insufficient_evidence"])
     return {
-        "evidence": _precision_recall(right, said, wanted),
+        "evidence": _precision_recall(right, predicted, wanted),
         "evidence_ids_outside_the_input": outside,
         "category_first": share(sum(first for first, _ in category), len(category)),
         "category_any": share(sum(anywhere for _, anywhere in category), len(category)),
@@ -154,8 +154,8 @@ def share(count: int, of: int) -> float | None:
     return round(count / of, 4) if of else None
 
 
-def _precision_recall(right: int, said: int, wanted: int) -> Scores:
-    return {"precision": share(right, said), "recall": share(right, wanted), "said": said, "wanted": wanted}
+def _precision_recall(right: int, predicted: int, wanted: int) -> Scores:
+    return {"precision": share(right, predicted), "recall": share(right, wanted), "said": predicted, "wanted": wanted}
 
 
 def _comparable(value: Any) -> Any:  # noqa: ANN401 - whatever a result holds

@@ -38,8 +38,8 @@ def translation_scores(pairs: Sequence[Pair], results: Sequence[Result]) -> Scor
         result = done["result"] or {}
         source = pair.input.get("source", "auto")
         source = result.get("source", source) if source == "auto" else source
-        said = result["translation"] if result and done["status"] == "ok" else ""
-        groups.setdefault(f"{source}-{pair.input['target']}", []).append((said, pair.reference["translation"]))
+        translated = result["translation"] if result and done["status"] == "ok" else ""
+        groups.setdefault(f"{source}-{pair.input['target']}", []).append((translated, pair.reference["translation"]))
     return {"directions": {direction: _scores(direction, texts) for direction, texts in sorted(groups.items())}}
 
 
@@ -47,9 +47,9 @@ def _scores(direction: str, texts: Sequence[tuple[str, str]]) -> dict[str, Any]:
     from sacrebleu.metrics.bleu import BLEU  # noqa: PLC0415 - 0.3 s, and an optional package
     from sacrebleu.metrics.chrf import CHRF  # noqa: PLC0415
 
-    said, right = [one for one, _ in texts], [[other for _, other in texts]]
+    translated, right = [one for one, _ in texts], [[other for _, other in texts]]
     bleu, chrf = BLEU(tokenize=_TOKENIZERS.get(direction.rpartition("-")[2], "13a")), CHRF()
-    scores = {"chrf": chrf.corpus_score(said, right), "bleu": bleu.corpus_score(said, right)}
+    scores = {"chrf": chrf.corpus_score(translated, right), "bleu": bleu.corpus_score(translated, right)}
     return {
         "records": len(texts),
         **{name: round(float(found.score), 2) for name, found in scores.items()},

@@ -50,15 +50,15 @@ def _repeats(
     *,
     is_same: bool,
 ) -> bool:
-    said, given = split(answer), split(source)
+    answered, given = split(answer), split(source)
     for line in instructions:
         instruction = split(line)
         if is_same:
             # A short answer is an echo only when all of it is in the instructions.
-            size = min(_RUN_SAME * per_word, max(_RUN * per_word, len(said)))
+            size = min(_RUN_SAME * per_word, max(_RUN * per_word, len(answered)))
         else:
-            size = min(_RUN * per_word, max(_LEAST * per_word, min(len(instruction), len(said))))
-        if (_runs(said, size) & _runs(instruction, size)) - _runs(given, size):
+            size = min(_RUN * per_word, max(_LEAST * per_word, min(len(instruction), len(answered))))
+        if (_runs(answered, size) & _runs(instruction, size)) - _runs(given, size):
             return True
     return False
 

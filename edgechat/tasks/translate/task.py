@@ -223,16 +223,16 @@ class Translate(Task[TranslateInput, TranslateResult]):
         *,
         instructions: Sequence[str],
     ) -> _Attempt:
-        said = question.answer_text(answer.value) if answer.finish_reason == "stop" else None
+        answered = question.answer_text(answer.value) if answer.finish_reason == "stop" else None
         instruction: list[Flag] = ["instruction_in_text"] if looks_like_instruction(segment.text) else []
-        if said is None:
+        if answered is None:
             return _Attempt("", ["truncated", *instruction])
-        said = clean_line(said)
-        if masked.faults(said):
+        answered = clean_line(answered)
+        if masked.faults(answered):
             return _Attempt("", ["placeholder", *instruction])
         target = progress.record.target
         narrow = not {"kana", "han"} & set(LANGUAGES[target].scripts)
-        text = masked.restored(said, narrow=narrow)
+        text = masked.restored(answered, narrow=narrow)
         flags = flags_of(segment.text, text, source_language=progress.source, target_language=target)
         if is_echo(text, segment.text, instructions, target_language=target):
             flags.append("prompt_echo")
@@ -297,11 +297,11 @@ def _badness(attempt: _Attempt) -> int:
 
 def _complaint(attempt: _Attempt, *, with_terms: bool = True) -> str:
     """The instruction for a second attempt; empty when one would not help."""
-    said = [_COMPLAINTS[flag] for flag in attempt.flags if flag in _COMPLAINTS]
+    orders = [_COMPLAINTS[flag] for flag in attempt.flags if flag in _COMPLAINTS]
     if attempt.missing:
         terms = ", ".join(f"{term.source} must be {term.target}" for term in attempt.missing)
-        said.append(f"use the given terms ({terms})" if with_terms else "use the given terms")
-    return "; ".join(said)
+        orders.append(f"use the given terms ({terms})" if with_terms else "use the given terms")
+    return "; ".join(orders)
 
 
 def _has_spaces(code: str) -> bool | None:
