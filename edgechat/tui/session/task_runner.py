@@ -209,7 +209,7 @@ def save(task: Task[Any, Any], done: TaskResult, path: Path) -> None:
         UsageError: this task has no such format, or there is such a file.
         StateError: the disk refuses.
     """
-    fmt = output_format(task, "json", said=None, out=path.name, is_document=False)
+    fmt = output_format(task, "json", option=None, out=path.name, is_document=False)
     if fmt == "jsonl":
         text = json_text(done.to_json()) + "\n"
     elif fmt == "csv":
