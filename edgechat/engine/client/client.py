@@ -185,7 +185,7 @@ class EngineClient:
 
     def _post(self, request: Request) -> EngineConnection:
         link = self._connected()
-        if self._is_interrupted:  # while there was no connection yet to hang up
+        if self._is_interrupted:  # while there was no connection to close yet
             raise _interrupted()
         self._next_id += 1
         frame: Frame = {"type": "generate", "id": self._next_id, "request": request.to_dict()}
@@ -285,11 +285,11 @@ class EngineClient:
         except EngineGoneError:
             link.close()
 
-    def _exit_reason(self, farewell: str | None, link: EngineConnection | None) -> exit_reason.ExitReason:
+    def _exit_reason(self, goodbye: str | None, link: EngineConnection | None) -> exit_reason.ExitReason:
         note = None
-        if farewell is None and link is not None and not link.is_shared:  # another user's state directory is private
+        if goodbye is None and link is not None and not link.is_shared:  # another user's state directory is private
             note = exit_report.wait_for(self._paths.state, link.engine, link.supervisor)
-        return note or exit_reason.ExitReason(link.engine if link else "", farewell or "unknown", "", "idle", 0.0)
+        return note or exit_reason.ExitReason(link.engine if link else "", goodbye or "unknown", "", "idle", 0.0)
 
 
 def _receive(link: EngineConnection, deadline: float | None) -> Frame:

@@ -191,11 +191,11 @@ class Listener(threading.Thread):
         with contextlib.suppress(BlockingIOError):  # a full pipe wakes it just as well
             os.write(self._wake_in, b"x")
 
-    def close(self, farewell: Frame, *, timeout_s: float = 1.0) -> None:
+    def close(self, goodbye: Frame, *, timeout_s: float = 1.0) -> None:
         """Send every client a last frame, wait up to ``timeout_s``, disconnect; called from other threads."""
         self._is_closing = True
         for connection in list(self.connections):
-            connection.send_frame(farewell)
+            connection.send_frame(goodbye)
         self.wake()
         self._closed.wait(timeout_s)
 

@@ -80,7 +80,7 @@ class EngineProcess:
         self._loop: Loop | None = None
         self._model: AnyModel | None = None
         self._choice: Choice | None = None
-        self._farewell: str | None = None
+        self._goodbye: str | None = None
         """Why the engine exits: ``stopped``, ``idle``, ``memory``, ``retired`` or ``refused``; None while it runs."""
         self._retiring = False
         self._next_progress = 0.0
@@ -95,7 +95,7 @@ class EngineProcess:
                 loop = self._load(wish)
             except EdgechatError as error:
                 self._shared_status.stage = "idle"
-                if self._farewell is None and self._waiting.refuse(wish, error):  # else `stop` interrupted the load
+                if self._goodbye is None and self._waiting.refuse(wish, error):  # else `stop` interrupted the load
                     self._exit_because("refused")
             else:
                 self._serve(loop)
@@ -105,14 +105,14 @@ class EngineProcess:
         unix_socket.remove(self._paths.state)
         if self._model is not None:
             self._model.close()
-        self._listener.close({"type": "bye", "reason": self._farewell or "idle"})
+        self._listener.close({"type": "bye", "reason": self._goodbye or "idle"})
 
     # -- loading -------------------------------------------------------------------------------------------------------
 
     def _wait_for_wish(self) -> Wish | None:
         """The wish of the first request; None when it is time to exit before one came."""
         until = time.monotonic() + _FIRST_CLIENT_S
-        while self._farewell is None:
+        while self._goodbye is None:
             if (wish := self._waiting.wish(0.2)) is not None:
                 return wish
             if self._retiring:
@@ -163,7 +163,7 @@ class EngineProcess:
                 self._on_progress(1.0)
                 break
             except EngineError as error:
-                if self._farewell is not None:
+                if self._goodbye is not None:
                     raise
                 self._after_failed_load(error, choice, board)
         plan = self._model.choice.plan
@@ -213,12 +213,12 @@ class EngineProcess:
             self._next_progress = now + _PROGRESS_S
             name = self._choice.name if self._choice else ""
             self._waiting.broadcast(Loading(round(fraction, 3), name))
-        return self._farewell is None
+        return self._goodbye is None
 
     # -- serving -------------------------------------------------------------------------------------------------------
 
     def _serve(self, loop: Loop) -> None:
-        while self._farewell is None:
+        while self._goodbye is None:
             loop.turn(_IDLE_STEP_S)
             if loop.n_active == 0 and (reason := self._reason_to_exit_because(time.monotonic() - loop.idle_since)):
                 self._exit_because(reason)
@@ -239,8 +239,8 @@ class EngineProcess:
 
     def _exit_because(self, reason: str) -> None:
         # Set by both threads; the first reason stays.
-        if self._farewell is None:
-            self._farewell = reason
+        if self._goodbye is None:
+            self._goodbye = reason
 
     # -- the listener's thread ----------------------------------------------------------------------------------------
 

@@ -69,9 +69,9 @@ class Trimmed:
     def note(self) -> str:
         """The message for the user."""
         one = self.messages == 1
-        told = f"{self.messages} earlier message{' is' if one else 's are'} no longer read by the model"
+        start = f"{self.messages} earlier message{' is' if one else 's are'} no longer read by the model"
         why = f": the context holds {self.n_ctx} tokens."
-        return told + why + (f" It reads a summary of {'it' if one else 'them'}." if self.summary else "")
+        return start + why + (f" It reads a summary of {'it' if one else 'them'}." if self.summary else "")
 
 
 @dataclass(frozen=True, slots=True)

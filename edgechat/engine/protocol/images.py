@@ -115,7 +115,7 @@ def check(data: bytes, name: str) -> ImageSize:
     if size.width * size.height > MAX_PIXELS:
         raise InvalidInputError(
             f"{name} has {size.width} x {size.height} pixels; {MAX_PIXELS // 1_000_000} million are decoded at most.",
-            hint="Make it smaller: models look at some hundred pixels a side.",
+            hint="Make it smaller: models use some hundred pixels a side.",
         )
     return size
 

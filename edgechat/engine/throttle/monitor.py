@@ -45,7 +45,7 @@ class ThrottleMonitor:
         """Bytes that must stay available for the loaded plan (:func:`policy.shortage`)."""
         self.decisions = 0
         """How often the decision changed."""
-        self.last_note = ""
+        self.last_change = ""
         self.active_joules = 0.0
         """Energy used between readings while an answer was computed; 0 where no power is measured."""
         self._meter: Meter | None = None
@@ -76,13 +76,13 @@ class ThrottleMonitor:
         self._was_idle = is_idle
         before = self.throttle
         self.throttle = after = policy.decide(before, read_strain(self._source), now, self.needed)
-        note = policy.describe_change(before, after, self.n_planned)
-        if not note:
+        change = policy.describe_change(before, after, self.n_planned)
+        if not change:
             return False
         self.decisions += 1
-        self.last_note = note
+        self.last_change = change
         # Standard error is the engine's log.
-        sys.stderr.write(f"care: {note}\n")
+        sys.stderr.write(f"care: {change}\n")
         if after.drops != before.drops:
             self._shrink_next_load()
         return True
@@ -94,7 +94,7 @@ class ThrottleMonitor:
 
     def to_json(self) -> dict[str, Any]:
         """The form in the engine's status."""
-        return {**self.throttle.to_json(self.n_planned), "decisions": self.decisions, "last": self.last_note}
+        return {**self.throttle.to_json(self.n_planned), "decisions": self.decisions, "last": self.last_change}
 
     def energy(self, completion_tokens: int) -> dict[str, Any] | None:
         """Energy used so far and tokens per joule; None where no power is measured.

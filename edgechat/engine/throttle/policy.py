@@ -154,9 +154,9 @@ def shortage(stall: MemoryStall | None, needed: int) -> Shortage | None:
     return max(found, key=lambda each: (each.some10, each.full10))
 
 
-def _shortage(pressure: Pressure, who: str, beside: str) -> Shortage:
-    words = f"{who} waited for memory for {pressure.some10:.0f} % of ten seconds{beside}"
-    return Shortage(pressure.some10, pressure.some60, pressure.full10, words)
+def _shortage(pressure: Pressure, who: str, addition: str) -> Shortage:
+    description = f"{who} waited for memory for {pressure.some10:.0f} % of ten seconds{addition}"
+    return Shortage(pressure.some10, pressure.some60, pressure.full10, description)
 
 
 def decide(throttle: Throttle, vitals: Vitals, now: float, needed: int = 0) -> Throttle:
@@ -195,7 +195,7 @@ def _headroom(zone: Zone, *, is_pi: bool) -> Headroom:
     elif fatal := points["hot"] + points["critical"]:
         limit, basis = min(fatal) - BELOW_CRITICAL_C, f"{BELOW_CRITICAL_C:g} °C below its critical trip point"
     else:
-        limit, basis = DEFAULT_C, "the usual limit; this board tells none"
+        limit, basis = DEFAULT_C, "the usual limit; this board reports none"
     return Headroom(zone.name, zone.celsius, limit, basis)
 
 

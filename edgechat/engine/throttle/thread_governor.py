@@ -1,11 +1,11 @@
-"""Gives threads back while somebody else needs the cores, and takes them again when it is quiet.
+"""Reduces the number of threads while other processes need the cores, and restores it when they are idle.
 
-llama.cpp's threads wait for each other in a spin. Alone that is fastest; beside one busy process a single preempted
-thread holds up all others, and decoding falls to a quarter, while one thread fewer would double it. So the thread
-count follows what the *other* processes take of the cores we may use: measured, not guessed, a few times a second.
+llama.cpp's threads wait for each other in a spin loop. That is fastest on an idle machine; next to one busy process, a
+single preempted thread delays all others and decoding falls to a quarter of its speed, while one thread fewer would
+double that. So the number of threads follows the processor time of *other* processes, measured four times a second.
 
-The decision is pure (:func:`threads_for`); :class:`Governor` reads ``/proc/stat`` and remembers. Where there is no
-``/proc/stat`` the planned count stays.
+:func:`threads_for` is the decision, a pure function; :class:`Governor` reads ``/proc/stat`` and keeps the state.
+Without ``/proc/stat`` the planned number stays.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 WINDOW_S = 0.25
-"""In less, a process that starts looks like one that stays; a longer window lets a collapse last."""
+"""A shorter window reacts to processes that only start; a longer one reacts late to a busy process."""
 
 YIELD_ABOVE = 0.5
-"""Cores' worth of other work that costs us more through one preempted thread than giving that thread up would. A busy
-process gets two thirds of a core or more beside two spinning threads on two cores; our own client takes a tenth."""
+"""Cores of other work above which a preempted thread costs more than one thread fewer. A busy process gets two thirds
+of a core or more next to two spinning threads on two cores; edgechat's client takes a tenth."""
 
 YIELD_ABOVE_RESTING = 0.75
-"""The same while this process hardly computed. Then nothing hides what others want: work that lasts takes a whole core,
-and less is a passing burst, such as the very client that is about to ask (0.1 s of starting Python)."""
+"""The same while this process was idle. Lasting work then takes a whole core; less is a short burst, such as a client
+that starts Python (0.1 s)."""
 
 RETURN_BELOW = 0.20
-"""Less than this of other work lets the thread come back. Well below ``YIELD_ABOVE``, so that it does not flutter."""
+"""Cores of other work below which a thread is restored; well below ``YIELD_ABOVE``, against oscillation."""
 
-BEGIN_LOOKS = 5
-"""Looks, a millisecond apart, for a moment when nobody else is runnable."""
+START_CHECKS = 5
+"""Checks at the start of an answer, a millisecond apart, whether no other thread is runnable."""
 
 QUIET_WINDOWS = 2
-"""Windows in a row that must be quiet before a thread comes back: returning too early costs more than waiting."""
+"""Idle windows in a row before a thread is restored: restoring too early costs more than waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,41 +43,41 @@ class Ticks:
 
     at: float
     busy: float
-    """All processes, on the cores we may use."""
+    """All processes, on the cores that this process may use."""
     own: float
     """This process."""
 
 
 def threads_for(n_now: int, n_planned: int, n_cores: int, others: float, *, resting: bool = False) -> int:
-    """How many threads should compute, given what other processes take.
+    """The number of threads to use, given the load of other processes.
 
     Args:
-        n_now: threads computing now.
-        n_planned: threads that the plan gives us when it is quiet.
-        n_cores: cores we may use.
-        others: cores' worth of time that other processes took lately.
-        resting: this process hardly computed in that time.
+        n_now: threads in use.
+        n_planned: threads of the plan.
+        n_cores: cores that this process may use.
+        others: cores that other processes used in the last window.
+        resting: this process was idle in that window.
     """
     limit = YIELD_ABOVE_RESTING if resting else YIELD_ABOVE
     spare = n_cores - n_planned
-    """Cores that nobody decodes on: other work there disturbs nobody."""
+    """Cores without a decoding thread: other work there does no harm."""
     pressing = others - spare
-    # How many of our threads that work displaces: part of a core still preempts one whole thread.
+    # A part of a core preempts one whole thread.
     yielded = 0 if pressing <= limit else 1 + int(max(pressing - limit - 1e-9, 0.0))
     wanted = max(n_planned - yielded, 1)
     if wanted > n_now:
-        # Only as far up as leaves the work that is there undisturbed.
+        # Restore only as many threads as do not disturb the other work.
         comfortable = 0 if pressing <= RETURN_BELOW else 1 + int(max(pressing - RETURN_BELOW, 0.0))
         return max(min(wanted, n_planned - comfortable), n_now)
     return wanted
 
 
 class Governor:
-    """Watches the machine and says how many threads to use.
+    """Measures the load of other processes and decides how many threads to use.
 
     Args:
-        n_planned: threads when it is quiet; may be set later, before the first turn.
-        root: where ``proc`` lies; for tests.
+        n_planned: threads of the plan; may be set later, before the first :meth:`update`.
+        root: parent directory of ``proc``; for tests.
     """
 
     def __init__(self, n_planned: int = 0, root: Path = Path("/")) -> None:
@@ -90,11 +90,11 @@ class Governor:
         self._quiet = 0
 
     def update(self, now: float, *, resting: bool = False) -> int:
-        """Threads to use from here on; looks at the machine only when a window has passed.
+        """The number of threads to use; measures only when a window has passed.
 
         Args:
-            now: on the monotonic clock.
-            resting: no step was computed since the last look.
+            now: seconds on the monotonic clock.
+            resting: no step was computed since the last measurement.
         """
         if not self.n_threads:
             self.n_threads = self.n_planned
@@ -116,29 +116,29 @@ class Governor:
         return self.n_threads
 
     def on_answer_start(self) -> None:
-        """An answer begins after an idle time: what was busy may just have ended, and must not slow its prompt down.
+        """An answer begins after idle time: use all threads at once where the other work has just ended.
 
-        The kernel counts what is runnable at this moment (proc_loadavg(5)): nobody but us means all threads.
+        The kernel counts the threads that are runnable at this moment (proc_loadavg(5)).
         """
         self.restart_window()
         if self.n_threads >= self.n_planned:
             return
-        for _ in range(BEGIN_LOOKS):
+        for _ in range(START_CHECKS):
             if self._runnable() <= 1:
                 self.n_threads, self._quiet = self.n_planned, 0
                 return
-            # The client that asked, or our own listener, may still be on its way back to sleep.
+            # The client or the listener thread may not be asleep again yet.
             time.sleep(0.001)
 
     def _runnable(self) -> int:
-        """Threads of the whole machine that run or could run at this moment, this one included."""
+        """Runnable threads of the whole machine at this moment, this one included."""
         try:
             return int(self._loadavg.read_text().split()[3].partition("/")[0])
         except (OSError, ValueError, IndexError):
             return 1 + len(self._cpus)
 
     def restart_window(self) -> None:
-        """Begin a window now: one that mixes computing and resting would take a client's start for contention."""
+        """Start a new window, so that no window mixes computing and idle time."""
         self._last = self._read()
 
     def _read(self) -> Ticks | None:
@@ -150,7 +150,7 @@ class Governor:
 
 
 def others_share(before: Ticks, after: Ticks) -> float:
-    """Cores' worth of time that processes other than this one took between two readings."""
+    """Cores that other processes used between two readings."""
     wall = max(after.at - before.at, 1e-6)
     return max((after.busy - before.busy) - (after.own - before.own), 0.0) / wall
 
@@ -162,9 +162,9 @@ _NO_COLUMNS = (0,) * 8
 def parse_busy(stat: str, cpus: set[str]) -> float:
     """Seconds that the named cores (``cpu0`` …) were busy since boot, by ``/proc/stat`` (proc(5)).
 
-    Work of lower priority counts in full: Linux weighs it by that only within its own session or service (sched(7),
-    autogroup), and the engine is in a session of its own.
-    Steal counts as busy: a hypervisor that runs somebody else preempts a spinning thread all the same.
+    Work of lower priority counts in full: Linux applies niceness only within a session or service (sched(7),
+    autogroup), and the engine has a session of its own. Steal counts as busy, since the hypervisor preempts threads
+    then.
     """
     tick = os.sysconf("SC_CLK_TCK")
     busy = 0
