@@ -1,4 +1,4 @@
-"""``python -m edgechat`` and the ``edgechat`` command."""
+"""The entry point of ``python -m edgechat`` and of the ``edgechat`` command."""
 
 from __future__ import annotations
 
@@ -7,20 +7,25 @@ import sys
 from edgechat.garbage_collector import collect_rarely
 
 _INTERRUPTED, _TERMINATED = 130, 143
-"""As in ``errors.ExitCode``, which may be what was being imported."""
+"""As in ``errors.ExitCode``, whose import may be what was interrupted."""
 
 
 def main() -> None:
     """Run the command line and exit with a documented code."""
-    collect_rarely()
+    look_seldom()
+    streams = (sys.stdin, sys.stdout)  # None if the caller closed it
+    if sys.argv[1:] in ([], ["tui"]) and all(stream is not None and stream.isatty() for stream in streams):
+        from edgechat.cli.straight import open_ui  # noqa: PLC0415 - as below
+
+        open_ui()
     from edgechat.cli.process_exit import Terminated, leave  # noqa: PLC0415 - as below
 
     try:
         if sys.argv[1:2] == ["ask"] and not {"-h", "--help"}.intersection(sys.argv):
             from edgechat.cli.early_start import start_engine  # noqa: PLC0415 - as below
 
-            start_engine()
-        from edgechat.cli.main import run  # noqa: PLC0415 - an interrupt during imports should be ours to report
+            head_start()
+        from edgechat.cli.main import run  # noqa: PLC0415 - Ctrl-C during imports must not print a traceback
     except KeyboardInterrupt:
         leave(_INTERRUPTED)
     except Terminated:

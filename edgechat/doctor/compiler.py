@@ -1,4 +1,4 @@
-"""What this machine's C++ compiler can emit for this very processor: a rebuild helps only as far as that goes."""
+"""The processor features that this machine's C++ compiler supports: a rebuild of llama.cpp can use no others."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def native_features(env: Mapping[str, str] | None = None) -> frozenset[str] | None:
-    """The features (as the board names them) that a native build would get, or None when no compiler can be asked.
+    """The features, named as in the board's, that a native build would use; None without a working compiler.
 
     Args:
-        env: where ``CXX`` and ``PATH`` are looked up; the process's own environment by default.
+        env: for ``CXX`` and ``PATH``; by default the process's environment.
     """
     import subprocess  # noqa: PLC0415
 
@@ -26,10 +26,10 @@ def native_features(env: Mapping[str, str] | None = None) -> frozenset[str] | No
     compiler = shutil.which(words[0], path=env.get("PATH"))
     if compiler is None:
         return None
-    # The flag is -march on x86 and -mcpu on ARM, where Clang knows only the latter.
+    # The flag is -march on x86 and -mcpu on ARM, where Clang accepts only the latter.
     for flag in ("-mcpu=native", "-march=native"):
         try:
-            asked = subprocess.run(
+            result = subprocess.run(
                 [compiler, *words[1:], flag, "-dM", "-E", "-x", "c++", os.devnull],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -40,8 +40,8 @@ def native_features(env: Mapping[str, str] | None = None) -> frozenset[str] | No
             )
         except (OSError, subprocess.TimeoutExpired):
             return None
-        # GCC for x86 takes -mcpu as an old name of -mtune, and warns.
-        if asked.returncode == 0 and "deprecated" not in asked.stderr:
-            macros = {line.split(maxsplit=2)[1] for line in asked.stdout.splitlines() if line.startswith("#define ")}
+        # GCC for x86 accepts -mcpu as a deprecated name of -mtune, with a warning.
+        if result.returncode == 0 and "deprecated" not in result.stderr:
+            macros = {line.split(maxsplit=2)[1] for line in result.stdout.splitlines() if line.startswith("#define ")}
             return frozenset(kernel.feature for kernel in CPU_KERNELS if kernel.macro in macros)
     return None

@@ -1,8 +1,8 @@
-"""Jetson's memory allocator refusing what is free: told by the engine's log, since nothing else records it.
+"""Findings about refused allocations of the Jetson's memory allocator (NvMap), read from the engine's log.
 
 Since L4T 36.4.7 (the fix of CVE-2025-33177) NvMap refuses large allocations that the page cache could make room for,
-and CUDA then reports being out of memory; fragmentation does the same on older releases until the board starts anew.
-The lines looked for are the library's own (``NvMapMemAllocInternalTagged: … error 12``).
+and CUDA then reports being out of memory. On older releases fragmentation has the same effect until a reboot.
+The lines looked for are the library's (``NvMapMemAllocInternalTagged: … error 12``).
 """
 
 from __future__ import annotations
@@ -19,35 +19,37 @@ if TYPE_CHECKING:
     from edgechat.board.board import Board
     from edgechat.board.source import Source
 
-_SIGNS = ("NvMapMemAllocInternalTagged", "NvMapMemHandleAlloc", "NVMAP_IOC")
+_LOG_SIGNS = ("NvMapMemAllocInternalTagged", "NvMapMemHandleAlloc", "NVMAP_IOC")
 _STRICT_SINCE = (36, 4, 7)
 
 
 def findings(board: Board, source: Source, state: Path) -> list[Finding]:
-    """Look for refusals in the engine's log; boards without NvMap get no finding.
+    """Search the engine's log for refusals; boards without NvMap get no finding.
 
     Args:
         board: the machine.
-        source: where its release is read.
-        state: whose engine's log.
+        source: for the release of its system.
+        state: the state directory with the log.
     """
     if board.kind != "jetson":
         return []
-    refusals = [line for line in log.tail(state, size=1 << 20).splitlines() if any(sign in line for sign in _SIGNS)]
+    refusals = [line for line in log.tail(state, size=1 << 20).splitlines() if any(sign in line for sign in _LOG_SIGNS)]
     if not refusals:
-        return [ok("nvmap", "The Jetson's memory allocator (NvMap) has refused nothing that the log still knows.")]
+        return [
+            ok("nvmap", "The Jetson's memory allocator (NvMap) has refused nothing, according to the engine's log.")
+        ]
     release = parse_release(source.text("etc/nv_tegra_release") or "")
     name = f" L4T {'.'.join(map(str, release))}" if release else ""
     message = (
-        f"The Jetson's memory allocator (NvMap) refused {len(refusals)} times ({refusals[-1].strip()[:80]}). "
-        "It counts the page cache as taken, or is fragmented: emptying the cache helps, starting anew always does."
+        f"The Jetson's memory allocator (NvMap) refused memory {len(refusals)} times ({refusals[-1].strip()[:80]}). "
+        "It counts the page cache as used, or is fragmented. Emptying the cache may help; a reboot always helps."
     )
     if release is not None and release >= _STRICT_SINCE:
-        message += f" This release ({name.strip()}) is known for it."
+        message += f" This release ({name.strip()}) has this known fault."
     return [advice("nvmap", message, "edgechat stop; sync; echo 3 | sudo tee /proc/sys/vm/drop_caches")]
 
 
 def parse_release(text: str) -> tuple[int, int, int] | None:
-    """The numbers in ``# R36 (release), REVISION: 4.7, …`` (``/etc/nv_tegra_release``)."""
+    """Parse the numbers in ``# R36 (release), REVISION: 4.7, …`` (``/etc/nv_tegra_release``)."""
     found = re.search(r"R(\d+) \(release\), REVISION: (\d+)\.(\d+)", text)
     return (int(found[1]), int(found[2]), int(found[3])) if found else None

@@ -63,7 +63,10 @@ class Setup:
         held = compare(board.cpu, board.accelerators, build)
         _, found = settings.load(self.paths, {})
         found += [*directories.findings(self.paths), *caches.findings(self.paths, self.now)]
-        found += [*engines.last_death(self.paths.state, self.now), *engines.habit(self.paths.state, self.now)]
+        found += [
+            *engines.last_crash(self.paths.state, self.now),
+            *engines.repeated_crashes(self.paths.state, self.now),
+        ]
         found += engines.stepped_down(self.paths.state, board.boot_id)
         found += models.findings(self.paths, Config(), probe(), HERE, is_loaded=False)[0]
         found += llama_build.kernels(held, build, board, None, HERE)

@@ -1,4 +1,4 @@
-"""Tells on a terminal how far a run over many records has come: one line that is rewritten. Elsewhere it is silent."""
+"""Progress of a run over many records: one line on a terminal's standard error that is rewritten."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import sys
 import time
 
 REDRAW_S = 0.2
-_SMOOTH_S = 30.0
-"""The rate is that of about the last half minute: records differ, and boards grow hot."""
+_SMOOTHING_S = 30.0
+"""The rate is averaged over about half a minute, because records differ and a hot board gets slower."""
 
 
-class Pace:
-    """Rate and remaining time on standard error."""
+class BatchProgress:
+    """Shows count, rate and remaining time; nothing if standard error is not a terminal."""
 
     def __init__(self) -> None:
         self._is_terminal = sys.stderr.isatty()
@@ -22,34 +22,34 @@ class Pace:
         self._is_shown = False
 
     def begin(self, total: int | None, done: int) -> None:
-        """There are ``total`` records, about; the first ``done`` cost nothing."""
+        """Start with about ``total`` records, of which ``done`` are finished already."""
         self._total, self._skip = total, done
         self._drawn_s = self._began_s = time.monotonic()
 
     def advance(self, done: int, not_ok: int) -> None:
-        """``done`` records are done by now."""
+        """Show that ``done`` records are finished."""
         self._done = done
         now = time.monotonic()
         passed_s = now - self._drawn_s
         if not self._is_terminal or passed_s < REDRAW_S:
             return
-        fresh = max(done - max(self._shown_done, self._skip), 0)
-        weight = min(passed_s / min(_SMOOTH_S, now - self._began_s), 1.0)
-        self._rate += (fresh / passed_s - self._rate) * weight
+        new = max(done - max(self._shown_done, self._skip), 0)
+        weight = min(passed_s / min(_SMOOTHING_S, now - self._began_s), 1.0)
+        self._rate += (new / passed_s - self._rate) * weight
         self._drawn_s, self._shown_done = now, done
-        sys.stderr.write(f"\r\x1b[K{pace_line(done, self._total, self._rate, not_ok)}")
+        sys.stderr.write(f"\r\x1b[K{progress_line(done, self._total, self._rate, not_ok)}")
         sys.stderr.flush()
         self._is_shown = True
 
     def clear(self) -> None:
-        """Leave no trace."""
+        """Remove the line."""
         if self._is_shown:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
             self._is_shown = False
 
 
-def pace_line(done: int, total: int | None, rate: float, not_ok: int) -> str:
+def progress_line(done: int, total: int | None, rate: float, not_ok: int) -> str:
     """``812 of 2,000 records, 3.1/s, 6 min 23 s left, 2 not ok``."""
     parts = [f"{done:,} of {total:,} records" if total is not None and total >= done else f"{done:,} records"]
     if rate > 0:

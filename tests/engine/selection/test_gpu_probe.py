@@ -215,7 +215,7 @@ def test_what_the_jetsons_allocator_refused_is_logged_and_is_no_cause_of_death(m
     assert probe_gpu(ladder()[0]).granted == 100 * MB
 
     said = capsys.readouterr().err
-    assert any(sign in said for sign in nvmap._SIGNS)
+    assert any(sign in said for sign in nvmap._LOG_SIGNS)
     death = classify("e", status=-9, log_tail=said, oom_kills=0, stage="load")
     assert death.cause == "signal"
 
