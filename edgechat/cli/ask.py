@@ -13,9 +13,10 @@ import click
 from edgechat import config as settings
 from edgechat.cli.model_option import model_option
 from edgechat.cli.output.answer import AnswerView
+from edgechat.cli.text_input import read_text
 from edgechat.engine.client.client import EngineClient
 from edgechat.engine.protocol.request import OVERFLOWS, Message, Request, Wish, is_path
-from edgechat.errors import AnswerError, InvalidInputError, UsageError
+from edgechat.errors import AnswerError, UsageError
 from edgechat.paths import Paths
 
 if TYPE_CHECKING:
@@ -193,9 +194,9 @@ def _schema(given: str | None) -> tuple[dict[str, Any] | None, Callable[[str, st
 def _question(prompt: str | None, files: tuple[Path, ...]) -> str:
     """The user's message: the prompt, each file with its name, then the text from standard input."""
     parts = [prompt] if prompt and prompt.strip() else []
-    parts += [f"{file.name}:\n{_read_text(file)}" for file in files]
+    parts += [f"{file.name}:\n{read_text(file)}" for file in files]
     if sys.stdin is not None and not sys.stdin.isatty():
-        piped = _decode(sys.stdin.buffer.read(), "Standard input")
+        piped = read_text("-")
         if piped.strip():
             parts.append(piped)
     if not parts:
@@ -209,27 +210,6 @@ def _images(files: tuple[Path, ...]) -> tuple[str, ...]:
     from edgechat.engine.protocol.images import read  # noqa: PLC0415 - needed for images only
 
     return tuple(map(read, files))
-
-
-def _read_text(file: Path) -> str:
-    try:
-        return _decode(file.read_bytes(), str(file))
-    except OSError as error:
-        raise InvalidInputError(
-            f"Cannot read {file}: {error.strerror}.",
-            hint="Name a text file that exists, or pipe it in: … | edgechat ask",
-        ) from error
-
-
-def _decode(data: bytes, name: str) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise InvalidInputError(
-            f"{name} is not UTF-8 text: byte 0x{data[error.start]:02x} at offset {error.start} (line {line}).",
-            hint="Convert it first, for example: iconv -f cp932 -t utf-8 FILE",
-        ) from error
 
 
 def _may_switch(question: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from edgechat.chat import import_conversations
 from edgechat.chat.export import conversation_facts, ending, message_facts, safe_json, to_json, to_markdown
 from edgechat.chat.history import History
 from edgechat.cli.output.terminal import say
+from edgechat.cli.text_input import read_text
 from edgechat.errors import InvalidInputError, StateError, UsageError
 from edgechat.files import replaceable, write_atomically
 from edgechat.paths import Paths
@@ -128,7 +128,7 @@ def export(conversations: tuple[str, ...], form: str | None, out: Path | None) -
 def import_command(file: str) -> None:
     """Import conversations: an export of edgechat, or messages with role and content (JSON or JSONL)."""
     name = "Standard input" if file == "-" else file
-    found = import_conversations.read(_read(file, name), name)
+    found = import_conversations.read(read_text(file), name)
     with History.open(Paths.from_env()) as store:
         added, known = store.add(found.transcripts)
     for note in found.notes:
@@ -219,15 +219,3 @@ def _ranges(numbers: list[int]) -> str:
         else:
             parts.append([number])
     return ", ".join("-".join(map(str, part)) for part in parts)
-
-
-def _read(file: str, name: str) -> str:
-    try:
-        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-        return data.decode("utf-8-sig")
-    except OSError as error:
-        raise InvalidInputError(
-            f"Cannot read {name}: {error.strerror}.", hint="Name a file that exists, or - for standard input."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise InvalidInputError(f"{name} is not UTF-8 text (byte {error.start}).") from error

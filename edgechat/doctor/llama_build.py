@@ -97,7 +97,7 @@ def _accelerators(found: Kernels, build: Build, board: Board, installation: Inst
             yield advice("gpu", message, installation.rebuild_for(kind))
         elif not build.has_gpu:
             # The engine then runs on the CPU. CUDA's reason is in the engine's log.
-            message = f"{what} is not used: llama.cpp is built with {kind.upper()}, but finds no usable device."
+            message = f"{what} is not used: llama.cpp is built with {kind.upper()}, but finds no device to use."
             command = "nvidia-smi" if kind == "cuda" and board.kind != "jetson" else None
             yield advice("gpu", message, command)
         else:

@@ -159,7 +159,7 @@ def test_9_a_jetson_whose_allocator_refuses(on, revision: str, is_known: bool) -
     os.close(log.open_for_engine(setup.paths.state))
     log.path(setup.paths.state).write_text(LOG_LINES)
     finding = only(setup.amiss(), "nvmap", "drop_caches")
-    assert ("known for it" in finding.message) is is_known
+    assert ("has this known fault" in finding.message) is is_known
 
 
 def test_10_a_gpu_that_stays_unused_and_kernels_that_are_missing(on) -> None:

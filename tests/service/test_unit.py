@@ -153,7 +153,7 @@ def test_options_of_serve_are_checked_before_a_unit_holds_them(tmp_path):
 def test_a_program_that_the_services_user_cannot_reach_is_refused(tmp_path):
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
-    with pytest.raises(StateError, match="closed to it") as refused:
+    with pytest.raises(StateError, match="closed to other users") as refused:
         install._require_readable_by_all((closed / "python",))
     assert "/opt/edgechat" in refused.value.hint
 
@@ -202,7 +202,7 @@ def test_what_systemd_refuses_is_said_with_the_way_to_its_log(manager):
 
 
 def test_without_systemd_installing_is_refused_and_says_what_else_to_do(tmp_path):
-    with pytest.raises(StateError, match="does not run here") as refused:
+    with pytest.raises(StateError, match="does not run on this machine") as refused:
         Systemd(True, tmp_path).require(booted=tmp_path / "nothing")
     assert "--dry-run" in refused.value.hint
 
