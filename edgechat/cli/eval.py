@@ -12,9 +12,7 @@ import click
 
 from edgechat import config as settings
 from edgechat.cli.model_option import model_option
-from edgechat.cli.output.answer import STARTER_NOTE
-from edgechat.cli.output.batch_progress import BatchProgress
-from edgechat.cli.output.terminal import say
+from edgechat.cli.output.batch_progress import run_with_progress
 from edgechat.engine.protocol.request import Wish
 from edgechat.errors import InvalidInputError, UsageError
 from edgechat.paths import Paths
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
 
     from edgechat.tasks.batch.job import Job
     from edgechat.tasks.contract import Generator, Task
-    from edgechat.tasks.generator import ModelIdentity
     from edgechat.tasks.scoring.reference_file import Pair
     from edgechat.tasks.scoring.scores import Result
 
@@ -125,35 +122,8 @@ def results_of(
     Raises:
         EdgechatError: the run was stopped by an error.
     """
-    from edgechat.tasks.batch.job import JobCallbacks, run_job  # noqa: PLC0415
-    from edgechat.tasks.batch.journal import SUFFIX  # noqa: PLC0415
-
-    progress = BatchProgress()
-
-    def note(text: str) -> None:
-        progress.clear()
-        say(clean_line(text), fg="yellow")
-
-    def model(identity: ModelIdentity) -> None:
-        if identity.is_starter:
-            note(STARTER_NOTE)
-
-    callbacks = JobCallbacks(
-        note=note,
-        begin=lambda _total, done: progress.begin(len(pairs), done),
-        advance=lambda tally: progress.advance(tally.total, tally.not_ok),
-        model=model,
-    )
     stdin, stdout = io.BytesIO(b"".join(pair.line() for pair in pairs)), io.BytesIO()
-    try:
-        run_job(job, task, paths, wish, stdin=stdin, stdout=stdout, callbacks=callbacks, generator=generator)
-    except BaseException:
-        progress.clear()
-        if job.out is not None and job.out.with_name(job.out.name + SUFFIX).exists():
-            say("The finished records are saved. To continue, repeat the command with --resume.")
-        raise
-    finally:
-        progress.clear()
+    run_with_progress(job, task, paths, wish, stdin=stdin, stdout=stdout, total=len(pairs), generator=generator)
     text = job.out.read_bytes() if job.out is not None else stdout.getvalue()
     return [json.loads(line) for line in text.split(b"\n") if line]
 

@@ -11,8 +11,7 @@ import click
 from edgechat import config as settings
 from edgechat.cli import BEGAN_S
 from edgechat.cli.model_option import model_option
-from edgechat.cli.output.answer import STARTER_NOTE
-from edgechat.cli.output.batch_progress import BatchProgress
+from edgechat.cli.output.batch_progress import run_with_progress
 from edgechat.cli.output.terminal import say
 from edgechat.engine.protocol.request import Wish
 from edgechat.errors import AnswerError, InvalidInputError, ModelNotFoundError, UsageError
@@ -24,11 +23,9 @@ from edgechat.tasks.registry import installed_tasks, load
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from edgechat.tasks.batch.batch import Tally
     from edgechat.tasks.batch.follow import Line
-    from edgechat.tasks.batch.job import Job, Report
+    from edgechat.tasks.batch.job import Report
     from edgechat.tasks.contract import Task
-    from edgechat.tasks.generator import Identity
     from edgechat.tasks.language import Language
 
 _PARALLEL_NOTE = (
@@ -153,7 +150,16 @@ def run(task: str, source: str | None, **options: Any) -> None:  # noqa: ANN401 
         language=language,
         keeps_answers=not options["no_cache"],
     )
-    _report(_run(job, loaded, paths, wish))
+    report = run_with_progress(
+        job,
+        loaded,
+        paths,
+        wish,
+        stdin=sys.stdin.buffer,
+        stdout=sys.stdout.buffer,
+        first_note=_PARALLEL_NOTE if job.parallel > 1 else "",
+    )
+    _report(report)
 
 
 def _follow(
@@ -202,50 +208,6 @@ def _write_line(line: Line) -> None:
 
 def _warn(text: str) -> None:
     say(clean_line(text), fg="yellow")
-
-
-def _run(job: Job, task: Task[Any, Any], paths: Paths, wish: Wish) -> JobReport:
-    from edgechat.tasks.batch.job import JobCallbacks, run_job  # noqa: PLC0415
-    from edgechat.tasks.batch.journal import SUFFIX  # noqa: PLC0415
-
-    progress = BatchProgress()
-
-    def note(text: str) -> None:
-        progress.clear()
-        click.secho(clean_line(text), err=True, fg="yellow")
-
-    warning: list[str] = []
-
-    def model(identity: ModelIdentity) -> None:
-        if identity.is_starter:
-            warning.append(STARTER_NOTE)
-
-    def advance(tally: Tally) -> None:
-        if tally.answered and warning:  # not for results of rules or of the cache
-            note(warning.pop())
-        progress.advance(tally.total, tally.not_ok)
-
-    if job.parallel > 1:
-        note(_PARALLEL_NOTE)
-    listeners = Listeners(note=note, begin=progress.begin, advance=advance, model=model)
-    try:
-        report = run_job(job, task, paths, wish, stdin=sys.stdin.buffer, stdout=sys.stdout.buffer, callbacks=callbacks)
-    except BaseException:
-        progress.clear()
-        if job.out is not None and job.out.with_name(job.out.name + SUFFIX).exists() and not _names_the_remedy():
-            click.echo(
-                f"The finished records are in {job.out.name}{SUFFIX}. To continue, repeat the command with --resume.",
-                err=True,
-            )
-        raise
-    finally:
-        progress.clear()
-    return report
-
-
-def _names_the_remedy() -> bool:
-    """Whether the current error already says what to do about the journal."""
-    return isinstance(sys.exc_info()[1], (UsageError, InvalidInputError))
 
 
 def _report(report: Report) -> None:

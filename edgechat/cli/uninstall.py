@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgechat.board.probe.summary import size
 from edgechat.cli.output.terminal import say
 from edgechat.errors import StateError, UsageError
 from edgechat.paths import Paths
@@ -55,7 +56,7 @@ def uninstall(*, keep_models: bool, yes: bool) -> None:
         for text in failures:
             say(f"not removed: {text}", indent="  ")
         raise StateError(f"{len(failures)} files could not be removed.", hint="They are listed above.")
-    click.echo(f"Removed. {_size(sum(each.freed for _, each in found))} are free again.")
+    click.echo(f"Removed. {size(sum(each.freed for _, each in found))} are free again.")
     _print_pip_command()
 
 
@@ -98,7 +99,7 @@ def _print_list(services: list[Systemd], found: list[OwnedFiles], kept: Paths | 
     for manager in services:
         click.echo(f"{'service':22} {'':>9}  {manager.file}")
     for each in found:
-        click.echo(f"{each.what:22} {_size(each.freed):>9}  {each.path} ({each.n_files} files)")
+        click.echo(f"{each.what:22} {size(each.freed):>9}  {each.path} ({each.n_files} files)")
         for path in each.foreign[:_MAX_SHOWN]:
             click.echo(f"{'':22} {'stays':>9}  {path} (not edgechat's)")
         if len(each.foreign) > _MAX_SHOWN:
@@ -106,7 +107,7 @@ def _print_list(services: list[Systemd], found: list[OwnedFiles], kept: Paths | 
     if kept is not None and kept.models.is_dir():
         click.echo(f"{'models':22} {'stay':>9}  {kept.models}")
     if found:
-        click.echo(f"{'in all':22} {_size(sum(each.freed for each in found)):>9}")
+        click.echo(f"{'in all':22} {size(sum(each.freed for each in found)):>9}")
 
 
 def _print_pip_command() -> None:
@@ -118,10 +119,3 @@ def _remove_if_empty(directory: os.PathLike[str]) -> None:
         os.rmdir(directory)  # noqa: PTH106 - it may be any kind of path
     except OSError:
         return  # not empty
-
-
-def _size(n_bytes: int) -> str:
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if n_bytes >= size:
-            return f"{n_bytes / size:.1f} {unit}"
-    return f"{n_bytes} B"

@@ -13,13 +13,11 @@ from edgechat.board.source import Source
 from edgechat.board.vitals.vitals import read_vitals
 from edgechat.doctor import (
     caches,
-    compiler,
     directories,
     engines,
     llama_build,
     machine,
     models,
-    nvmap,
     settings,
     vitals,
 )
@@ -86,7 +84,7 @@ def examine(paths: Paths) -> Examination:
     found += model_findings
     build_findings, kernels, build = _llama_build(board, installation, installed)
     found += [*build_findings, *machine.notes(board, source), *machine.swap(source)]
-    found += [*vitals.findings(read_vitals(source), board), *nvmap.findings(board, source, paths.state)]
+    found += [*vitals.findings(read_vitals(source), board), *machine.nvmap(board, source, paths.state)]
     return Examination(
         findings=tuple(found),
         kernels=kernels,
@@ -120,7 +118,7 @@ def _llama_build(
         return [*llama_build.broken(error, installation), *versions], None, None
     kernels = build_info.compare(board.cpu, board.accelerators, build)
     # The compiler runs only when its answer matters.
-    native = compiler.native_features() if kernels.missing else None
+    native = llama_build.native_features() if kernels.missing else None
     found = [
         ok("llama-library", f"llama.cpp loads (ggml {build.ggml_version}, {', '.join(build.backends)})."),
         *versions,

@@ -15,7 +15,7 @@ from edgechat.board.probe.probe import probe
 from edgechat.board.source import Source
 from edgechat.board.vitals.vitals import read_vitals
 from edgechat.config import Config
-from edgechat.doctor import caches, directories, engines, llama_build, machine, models, nvmap, settings, vitals
+from edgechat.doctor import caches, directories, engines, llama_build, machine, models, settings, vitals
 from edgechat.doctor.finding import Finding, Level
 from edgechat.doctor.installation import Installation
 from edgechat.engine.selection.build_info import CPU_KERNELS, Build, Device, compare
@@ -72,7 +72,7 @@ class Setup:
         found += llama_build.kernels(held, build, board, None, HERE)
         found += llama_build.flags(build, board, HERE, wants_vision=False)
         found += [*llama_build.versions(HERE), *machine.notes(board, source), *machine.swap(source)]
-        return [*found, *vitals.findings(read_vitals(source), board), *nvmap.findings(board, source, self.paths.state)]
+        return [*found, *vitals.findings(read_vitals(source), board), *machine.nvmap(board, source, self.paths.state)]
 
     def amiss(self, build: Build | None = None) -> dict[str, Finding]:
         """What is not well, without the word that the starter model is all there is."""
@@ -260,5 +260,5 @@ def test_18_another_version_of_the_library_and_a_build_for_another_processor() -
 
 
 def test_the_release_of_a_jetson() -> None:
-    assert nvmap.parse_release("# R36 (release), REVISION: 4.7, GCID: 1, BOARD: generic") == (36, 4, 7)
-    assert nvmap.parse_release("something else") is None
+    assert machine.parse_l4t_release("# R36 (release), REVISION: 4.7, GCID: 1, BOARD: generic") == (36, 4, 7)
+    assert machine.parse_l4t_release("something else") is None

@@ -15,7 +15,7 @@ from edgechat.board.probe.known import known_names, load_board
 from edgechat.board.probe.probe import probe
 from edgechat.board.source import Source
 from edgechat.config import Config
-from edgechat.doctor import compiler, directories, engines, llama_build, machine
+from edgechat.doctor import directories, engines, llama_build, machine
 from edgechat.doctor import models as inventory
 from edgechat.doctor.finding import Finding, Level, advice, exit_code, ok, problem
 from edgechat.doctor.installation import Installation
@@ -71,11 +71,11 @@ def test_a_rebuild_is_not_advised_for_what_the_compiler_cannot_build() -> None:
 
 
 def test_this_machines_compiler_is_asked_and_need_not_be_there(tmp_path: Path) -> None:
-    assert compiler.native_features({"PATH": str(tmp_path)}) is None
+    assert llama_build.native_features({"PATH": str(tmp_path)}) is None
     fake = tmp_path / "cc-for-arm"
     fake.write_text('#!/bin/sh\necho "#define __ARM_NEON 1"\necho "#define __ARM_FEATURE_DOTPROD 1"\n')
     fake.chmod(0o755)
-    asked = compiler.native_features({"PATH": f"{tmp_path}:{os.environ['PATH']}", "CXX": "cc-for-arm -O2"})
+    asked = llama_build.native_features({"PATH": f"{tmp_path}:{os.environ['PATH']}", "CXX": "cc-for-arm -O2"})
     assert asked == frozenset({"neon", "dotprod"})
 
 

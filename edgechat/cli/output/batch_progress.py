@@ -4,6 +4,22 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from edgechat.cli.output.answer import STARTER_NOTE
+from edgechat.cli.output.terminal import say
+from edgechat.errors import InvalidInputError, UsageError
+from edgechat.plaintext import clean_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgechat.engine.protocol.request import Wish
+    from edgechat.paths import Paths
+    from edgechat.tasks.batch.batch import Tally
+    from edgechat.tasks.batch.job import Job, Report
+    from edgechat.tasks.contract import Generator, Task
+    from edgechat.tasks.generator import Identity
 
 REDRAW_S = 0.2
 _SMOOTHING_S = 30.0
@@ -66,3 +82,68 @@ def _duration(seconds: float) -> str:
     if whole >= 3600:
         return f"{whole // 3600} h {whole % 3600 // 60} min"
     return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{whole} s"
+
+
+def run_with_progress(
+    job: Job,
+    task: Task[Any, Any],
+    paths: Paths,
+    wish: Wish,
+    *,
+    stdin: BinaryIO,
+    stdout: BinaryIO,
+    total: int | None = None,
+    first_note: str = "",
+    generator: Callable[[], Generator] | None = None,
+) -> Report:
+    """Run a task over many records, with progress and notes on standard error.
+
+    Args:
+        job: the settings of the run.
+        task: the task.
+        paths: of the user.
+        wish: for the model.
+        stdin: the records, if the job reads standard input.
+        stdout: for the results, if the job writes no file.
+        total: the number of records, where the job cannot estimate it.
+        first_note: a note to print first.
+        generator: makes the generator that answers in place of the engine.
+    """
+    from edgechat.tasks.batch.job import Listeners, run_job  # noqa: PLC0415 - 0.3 s of imports
+    from edgechat.tasks.batch.journal import SUFFIX  # noqa: PLC0415
+
+    progress = BatchProgress()
+    notes_at_first_answer: list[str] = []
+
+    def note(text: str) -> None:
+        progress.clear()
+        say(clean_line(text), fg="yellow")
+
+    def model(identity: Identity) -> None:
+        if identity.is_starter:
+            notes_at_first_answer.append(STARTER_NOTE)
+
+    def advance(tally: Tally) -> None:
+        if tally.answered and notes_at_first_answer:  # not for results of rules or of the cache
+            note(notes_at_first_answer.pop())
+        progress.advance(tally.total, tally.not_ok)
+
+    if first_note:
+        note(first_note)
+    listeners = Listeners(
+        note=note,
+        begin=lambda estimate, done: progress.begin(estimate if total is None else total, done),
+        advance=advance,
+        model=model,
+    )
+    try:
+        return run_job(job, task, paths, wish, stdin=stdin, stdout=stdout, listeners=listeners, generator=generator)
+    except BaseException as error:
+        progress.clear()
+        # These errors already say what to do about the journal.
+        says_what_to_do = isinstance(error, (UsageError, InvalidInputError))
+        if job.out is not None and job.out.with_name(job.out.name + SUFFIX).exists() and not says_what_to_do:
+            say(f"The finished records are in {job.out.name}{SUFFIX}. To continue, repeat the command with --resume.")
+        raise
+    finally:
+        progress.clear()
