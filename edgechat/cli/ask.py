@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgechat import config as settings
-from edgechat.cli.model_option import model_option
+from edgechat.cli.model_options import context_option, keep_alive_option, model_option
 from edgechat.cli.output.answer import AnswerView
 from edgechat.cli.text_input import read_text
 from edgechat.engine.client.client import EngineClient
@@ -61,9 +61,7 @@ if TYPE_CHECKING:
 @click.option("--min-p", type=float, help="Drop tokens below this share of the best token's probability.")
 @click.option("--repeat-penalty", type=float, help="A value above 1 reduces repetition.")
 @click.option("--seed", type=int, help="Seed for repeatable sampling.")
-@click.option(
-    "--ctx", "n_ctx", type=click.IntRange(min=settings.LEAST_N_CTX), metavar="N", help="Context size in tokens."
-)
+@context_option
 @click.option(
     "--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Stop after this many seconds."
 )
@@ -84,9 +82,7 @@ if TYPE_CHECKING:
     type=click.Choice(["text", "json"]),
     help="Print speed and memory to standard error; --stats=json as one JSON line.",
 )
-@click.option(
-    "--keep-alive", help="How long the idle engine keeps running: 30m, 2h, 0 (stop at once), -1 (never stop)."
-)
+@keep_alive_option
 @click.option(
     "--no-speculate", is_flag=True, help="Switch off speculative decoding, for measurements; the answer stays the same."
 )

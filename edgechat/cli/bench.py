@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgechat.cli.model_option import require_name
+from edgechat.cli.model_options import require_name
 from edgechat.cli.output.terminal import say
 from edgechat.errors import DoesNotFitError, EngineError, ModelBusyError, WrongModelError
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgechat import config as settings
-from edgechat.cli.model_option import model_option
+from edgechat.cli.model_options import allow_step_down_option, model_option
 from edgechat.cli.output.batch_progress import run_with_progress
 from edgechat.engine.protocol.request import Wish
 from edgechat.errors import InvalidInputError, UsageError
@@ -37,9 +37,7 @@ _SHOWN_SHA = 12
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @model_option
-@click.option(
-    "--allow-step-down", is_flag=True, help="Allow a smaller plan than `models use` fixed when memory is short."
-)
+@allow_step_down_option
 @click.option("--limit", type=click.IntRange(min=1), help="Score only the first N records.")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Seconds for each record.")
 @click.option(

@@ -10,7 +10,7 @@ import click
 
 from edgechat import config as settings
 from edgechat.cli import BEGAN_S
-from edgechat.cli.model_option import model_option
+from edgechat.cli.model_options import allow_step_down_option, model_option
 from edgechat.cli.output.batch_progress import run_with_progress
 from edgechat.cli.output.terminal import say
 from edgechat.engine.protocol.request import Wish
@@ -88,9 +88,7 @@ class _TaskList(click.Command):
 )
 @click.option("--language", type=click.Choice(LANGUAGES), help="Language of the texts; by default the locale's.")
 @click.option("--no-cache", is_flag=True, help="Do not use answers of earlier runs for the same input.")
-@click.option(
-    "--allow-step-down", is_flag=True, help="Allow a smaller plan than `models use` fixed when memory is short."
-)
+@allow_step_down_option
 @model_option
 def run(task: str, source: str | None, **options: Any) -> None:  # noqa: ANN401 - click's
     """Run TASK over INPUT: one record (.json), many (.jsonl, .csv), or text if the task takes text.

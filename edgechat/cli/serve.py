@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgechat import config as settings
-from edgechat.cli.model_option import model_option
+from edgechat.cli.model_options import allow_step_down_option, context_option, keep_alive_option, model_option
 from edgechat.cli.output.terminal import LABEL, say, say_row
 from edgechat.cli.server_options import allow_host_option, say_access, server_access, server_url, token_option
 from edgechat.engine.protocol.request import Wish
@@ -25,24 +25,18 @@ _DEFECTS_PER_MINUTE = 3
 
 
 @click.command()
-@click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; any but loopback needs a token."
-)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address; any but loopback needs a token.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 chooses a free port.")
 @model_option
-@click.option(
-    "--ctx", "n_ctx", type=click.IntRange(min=settings.LEAST_N_CTX), metavar="N", help="Context size in tokens."
-)
-@click.option(
-    "--allow-step-down", is_flag=True, help="Allow a smaller plan than `models use` fixed when memory is short."
-)
+@context_option
+@allow_step_down_option
 @click.option("--parallel", type=click.IntRange(1, 32), default=8, show_default=True, help="Requests answered at once.")
 @click.option(
     "--queue",
     type=click.IntRange(0, 1000),
     default=32,
     show_default=True,
-    help="Requests that may wait; more get status 503.",
+    help="Requests that may wait.",
 )
 @click.option(
     "--timeout",
@@ -55,9 +49,7 @@ _DEFECTS_PER_MINUTE = 3
 @allow_host_option
 @token_option
 @click.option("--rotate-token", is_flag=True, help="Make a new token, print its path, and exit.")
-@click.option(
-    "--keep-alive", help="How long the idle engine keeps running: 30m, 2h, 0 (stop at once), -1 (never stop)."
-)
+@keep_alive_option
 def serve(host: str, port: int, **options: Any) -> None:  # noqa: ANN401 - click's
     """Serve OpenAI's API on this machine: chat, completions, tasks, health and metrics.
 

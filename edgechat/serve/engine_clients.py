@@ -54,7 +54,7 @@ class DifferentModelError(ModelNotFoundError):
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """The settings of one server; their defaults are those of ``edgechat serve``."""
+    """The settings of one server; ``edgechat serve`` has their defaults."""
 
     wish: Wish
     parallel: int

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from edgechat.board.probe.summary import size
-from edgechat.cli.model_option import installed_reference
+from edgechat.cli.model_options import installed_reference
 from edgechat.cli.output.progress_bars import ProgressBars
 from edgechat.cli.output.terminal import say
 from edgechat.models.store.installed import InstalledModel, find

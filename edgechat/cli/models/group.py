@@ -10,7 +10,7 @@ _COMMANDS = {
     "add": ("edgechat.cli.models.add:add", "Add GGUF files that are already on this machine."),
     "export": ("edgechat.cli.models.export:export", "Write models to a directory, for example on a USB stick."),
     "import": ("edgechat.cli.models.import_:import_", "Install the models of an exported directory."),
-    "keys": ("edgechat.cli.models.keys:keys", "The keys that sign exports, and the publishers that are trusted."),
+    "keys": ("edgechat.cli.models.keys:keys", "Manage the keys that sign exports, and the trusted publishers."),
     "list": ("edgechat.cli.models.list:list_", "Show the installed models and their size on disk."),
     "plan": ("edgechat.cli.models.plan:plan", "Show which model fits this board, how fast it is, and why."),
     "pull": ("edgechat.cli.models.pull:pull", "Download a model from the hub and verify it."),

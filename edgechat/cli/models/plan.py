@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgechat.cli.model_option import require_name
+from edgechat.cli.model_options import require_name
 from edgechat.cli.output.terminal import text_width
 from edgechat.errors import DoesNotFitError
 from edgechat.plaintext import megabytes
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 _LABEL_WIDTH = 10
 _SMALLEST_CTX = 256
 _PARTS = (("weights", "blue"), ("kv", "magenta"), ("compute", "cyan"), ("overhead", "yellow"))
-_BLOCKS, _ASCII = "█▓▒░", "#=+:"
-_RESERVE, _FREE = "▚", "·"
+_BLOCKS, _ASCII = "█▓▒░▚·", "#=+:x."
 
 
 @click.command()
@@ -129,10 +128,10 @@ def _lines(plan: Plan, board: Board, width: int, *, is_installed: bool) -> Itera
     marks = _marks()
     parts = [
         f"{click.style(mark, fg=colour)} {name} {_mb(getattr(plan.memory, name))}"
-        for mark, (name, colour) in zip(marks, _PARTS, strict=True)
+        for mark, (name, colour) in zip(marks, _PARTS, strict=False)
     ]
     yield _label("") + "  ".join(parts) + f"  = {_mb(plan.memory.total)} MB"
-    yield _label("") + f"{_free_mark()} free {_mb(plan.available)} MB, of which {_mb(plan.reserve)} MB stay free"
+    yield _label("") + f"{marks[-1]} free {_mb(plan.available)} MB, of which {_mb(plan.reserve)} MB stay free"
     settings = plan.settings
     layers = f", {settings.n_gpu_layers} layers on the GPU" if settings.n_gpu_layers else ""
     repack = "repacked" if settings.repack else "not repacked"
@@ -155,15 +154,15 @@ def _memory_bar(plan: Plan, width: int) -> str:
     """A bar of the free memory: the parts of the plan, then what is left, then the reserve."""
     whole = max(plan.available, plan.memory.host)
     cells = width - 2
-    text, used, taken = "", 0, 0.0
-    for mark, (name, colour) in zip(_marks(), _PARTS, strict=True):
+    text, used, taken, marks = "", 0, 0.0, _marks()
+    for mark, (name, colour) in zip(marks, _PARTS, strict=False):
         taken += _in_ram(plan.memory, name)
         end = round(cells * taken / whole) if whole else 0
         text += click.style(mark * (end - used), fg=colour)
         used = end
     kept = min(cells - used, round(cells * plan.reserve / whole)) if whole else 0
     left = cells - used - kept
-    return f"[{text}{_free_mark() * left}{_reserve_mark() * kept}]"
+    return f"[{text}{marks[-1] * left}{marks[-2] * kept}]"
 
 
 def _in_ram(memory: MemoryNeed, name: str) -> float:
@@ -205,21 +204,9 @@ def _mb(size: int) -> str:
 
 
 def _marks() -> str:
-    return _BLOCKS if _can_print(_BLOCKS) else _ASCII
-
-
-def _reserve_mark() -> str:
-    return _RESERVE if _can_print(_RESERVE) else "x"
-
-
-def _free_mark() -> str:
-    return _FREE if _can_print(_FREE) else "."
-
-
-def _can_print(text: str) -> bool:
-    """Whether standard output's encoding has these characters."""
+    """The characters of the memory bar: one for each part of the plan, then reserve and free; ASCII if needed."""
     try:
-        text.encode(sys.stdout.encoding or "ascii")
+        _BLOCKS.encode(sys.stdout.encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
-        return False
-    return True
+        return _ASCII
+    return _BLOCKS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from edgechat.board.probe.summary import size
-from edgechat.cli.model_option import installed_reference
+from edgechat.cli.model_options import installed_reference
 from edgechat.cli.output.terminal import say
 from edgechat.errors import ModelNotFoundError
 from edgechat.models.store.installed import STARTER_NAME, read_pin

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from edgechat.cli.model_option import installed_reference
+from edgechat.cli.model_options import installed_reference
 from edgechat.cli.output.terminal import say
 from edgechat.models.store.installed import find
 from edgechat.models.store.store import Store

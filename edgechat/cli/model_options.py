@@ -1,4 +1,4 @@
-"""How commands take the name of a model: ``-m MODEL``, and names of installed models as arguments."""
+"""Options that name a model and say how it is loaded: ``-m``, ``--ctx``, ``--allow-step-down``, ``--keep-alive``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgechat.config import LEAST_N_CTX
 from edgechat.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +34,16 @@ model_option: Callable[[Any], Any] = click.option(
     metavar="MODEL",
     callback=require_name,
     help="A model's name, NAME:QUANT, or the path of a GGUF file.",
+)
+context_option: Callable[[Any], Any] = click.option(
+    "--ctx", "n_ctx", type=click.IntRange(min=LEAST_N_CTX), metavar="N", help="Context size in tokens."
+)
+allow_step_down_option: Callable[[Any], Any] = click.option(
+    "--allow-step-down", is_flag=True, help="Allow a smaller plan than `models use` fixed when memory is short."
+)
+keep_alive_option: Callable[[Any], Any] = click.option(
+    "--keep-alive",
+    help="How long the idle engine keeps running: 30m, 2h, 0 (stop with its last client), -1 (never stop).",
 )
 
 
