@@ -1,6 +1,6 @@
 """The page of ``edgechat doctor --proof`` for IT security: sockets, files and contents, each shown by a command.
 
-Each statement stands above a shell command and its output on this machine, so that a reader can repeat it without this
+Below each statement are a shell command and its output on this machine, so that a reader can repeat it without this
 module.
 """
 

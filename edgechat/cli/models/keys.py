@@ -20,7 +20,7 @@ def keys() -> None:
 
 @keys.command("list")
 def list_keys() -> None:
-    """Show the fingerprint of the own keys and of each trusted publisher."""
+    """Show the fingerprint of this machine's keys and of each trusted publisher."""
     from edgechat.models.bundle.signing import has_publisher, publisher  # noqa: PLC0415
     from edgechat.models.bundle.trust import trusted  # noqa: PLC0415
 
