@@ -12,19 +12,14 @@ _INTERRUPTED, _TERMINATED = 130, 143
 
 def main() -> None:
     """Run the command line and exit with a documented code."""
-    look_seldom()
-    streams = (sys.stdin, sys.stdout)  # None if the caller closed it
-    if sys.argv[1:] in ([], ["tui"]) and all(stream is not None and stream.isatty() for stream in streams):
-        from edgechat.cli.straight import open_ui  # noqa: PLC0415 - as below
-
-        open_ui()
+    collect_rarely()
     from edgechat.cli.process_exit import Terminated, leave  # noqa: PLC0415 - as below
 
     try:
         if sys.argv[1:2] == ["ask"] and not {"-h", "--help"}.intersection(sys.argv):
             from edgechat.cli.early_start import start_engine  # noqa: PLC0415 - as below
 
-            head_start()
+            start_engine()
         from edgechat.cli.main import run  # noqa: PLC0415 - Ctrl-C during imports must not print a traceback
     except KeyboardInterrupt:
         leave(_INTERRUPTED)

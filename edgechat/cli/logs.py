@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-_FILES: dict[str, Callable[[Path], Path]] = {"engine": log.path, "serve": log.served, "answers": log.answers}
+_FILES: dict[str, Callable[[Path], Path]] = {"engine": log.path, "serve": log.server_path, "answers": log.answers_path}
 _POLL_INTERVAL_S = 0.3
 _MAX_READ_BYTES = 1 << 20
 """Bytes read for the last lines, and per step when a file is followed."""

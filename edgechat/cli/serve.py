@@ -95,7 +95,7 @@ def serve(host: str, port: int, **options: Any) -> None:  # noqa: ANN401 - click
     )
 
     def on_listening(at: str, bound: int) -> None:
-        look_as_usual()  # the server runs for months
+        collect_normally()  # the server runs for months
         _say_address(at, bound, token_file)
         log.write(f"edgechat {__version__} listens on {at} port {bound}.")
         if log.error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,7 @@ def tui(*, web: bool, host: str, port: int, allowed_hosts: tuple[str, ...], need
         return
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("The terminal UI needs a terminal.", hint='In a script: edgechat ask "…"')
+    gc.disable()  # until the first frame: starting creates tens of thousands of objects and little garbage
     from edgechat.tui.app import make_app  # noqa: PLC0415 - 0.9 s of imports
 
     app = make_app(Paths.from_env())
@@ -51,7 +53,7 @@ def _serve(host: str, port: int, allowed_hosts: tuple[str, ...], *, needs_token:
     try:
         from edgechat.serve.web_ui import serve_in_browser  # noqa: PLC0415 - 0.5 s of imports
     except ModuleNotFoundError as error:
-        refuse(error, "--web", "web")
+        raise_missing(error, "--web", "web")
     access, token_file = server_access(Paths.from_env(), host, allowed_hosts, needs_token=needs_token)
     signal_number = serve_in_browser(host, port, access, lambda at, bound: _say_address(at, bound, token_file))
     if signal_number is not None:

@@ -105,12 +105,12 @@ def stepped_down(state: Path, boot_id: str) -> list[Finding]:
     known = oom_history.read(state, boot_id)
     for label, need in sorted(known.died.items()):
         message = (
-            f"{label} ran out of memory; until the next reboot it uses plans that need less than {need / 1e6:,.0f} MB."
+            f"{label} ran out of memory; until the next reboot it uses plans that need less than {megabytes(need)}."
         )
         found.append(advice("stepped-down", message, "edgechat models plan"))
     if known.hidden_limit is not None:
         message = (
-            f"An engine ran out of memory at {known.room / 1e6:,.0f} MB, although more seemed to be free: a limit "
+            f"An engine ran out of memory at {megabytes(known.hidden_limit)}, although more seemed to be free: a limit "
             "that edgechat cannot read applies. Until the next reboot, plans stay below that."
         )
         found.append(advice("hidden-limit", message, "edgechat board"))

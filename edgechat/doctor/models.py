@@ -82,8 +82,8 @@ def _chosen_model(paths: Paths, config: Config, board: Board, *, is_loaded: bool
             config=config,
             board=board,
             offload=False,  # a plan that fits without a GPU fits with one
-            stepped_down=oom_history.read(paths.state, board.boot_id),
-            tight=pressure_history.read(paths.state),
+            oom_history=oom_history.read(paths.state, board.boot_id),
+            pressure=pressure_history.read(paths.state),
         )
     except EdgechatError as error:
         command = "edgechat models plan" if error.exit_code == ExitCode.NO_MODEL else "edgechat models verify"

@@ -135,7 +135,7 @@ class Application:
                 self._clients.metrics.requests.labels(path, str(exchange.status or 499)).inc()
             self._n_handled += 1
             if self._n_handled % _TRIM_MEMORY_EVERY == 0:
-                give_back()
+                release_memory()
 
     @contextlib.asynccontextmanager
     async def _errors_as_responses(self, exchange: Exchange) -> AsyncIterator[None]:

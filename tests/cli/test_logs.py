@@ -116,7 +116,7 @@ def test_while_the_clock_is_unset_no_date_is_invented(paths, monkeypatch):
     answers.client_left(1)
     assert noted(paths)[0]["at"] is None
     ServerLog(paths).write("Listening.")
-    assert log.served(paths.state).read_text().startswith("+")
+    assert log.server_path(paths.state).read_text().startswith("+")
 
 
 @pytest.mark.engine
@@ -145,7 +145,7 @@ def test_the_servers_log_is_rotated_and_a_flood_is_cut(paths, monkeypatch):
     logs = sorted((paths.state / "logs").iterdir())
     assert [each.name for each in logs] == ["serve.log", "serve.log.1"]
     assert sum(each.stat().st_size for each in logs) < 6000
-    assert "Further lines of this minute are left out." in log.served(paths.state).read_text()
+    assert "Further lines of this minute are left out." in log.server_path(paths.state).read_text()
 
 
 def test_a_read_only_state_directory_is_said_and_survived(tmp_path):

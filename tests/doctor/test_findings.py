@@ -272,7 +272,9 @@ def test_an_engine_of_another_version(tmp_path: Path) -> None:
 
 def test_a_death_is_told_for_seven_days(tmp_path: Path) -> None:
     assert amiss(engines.last_crash(tmp_path)) == []
-    exit_reason.write(tmp_path, exit_reason.Death("e1", "assert", "GGML_ASSERT(n > 0) failed", "decode", 1_000_000.0))
+    exit_reason.write(
+        tmp_path, exit_reason.ExitReason("e1", "assert", "GGML_ASSERT(n > 0) failed", "decode", 1_000_000.0)
+    )
     (found,) = amiss(engines.last_crash(tmp_path, now=1_000_000.0 + 6 * 86_400))
     assert "GGML_ASSERT(n > 0) failed" in found.message
     assert found.command == f"less {tmp_path}/logs/engine.log"

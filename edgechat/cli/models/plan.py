@@ -70,8 +70,8 @@ def plan(model: str | None, board_name: str | None, n_ctx: int | None, *, as_jso
         if board_name is not None:
             hint = f"See what fits: {shlex.join(['edgechat', 'models', 'plan', '--board', board_name])}"
         raise DoesNotFitError(
-            f"{found.model} does not fit: it needs at least {_mb(found.memory.host)} MB, "
-            f"and {_mb(max(0, found.available - found.reserve))} MB may be used.",
+            f"{found.model} does not fit: it needs at least {megabytes(found.memory.host)}, "
+            f"and {megabytes(max(0, found.available - found.reserve))} may be used.",
             hint=hint,
         )
 
@@ -130,8 +130,8 @@ def _lines(plan: Plan, board: Board, width: int, *, is_installed: bool) -> Itera
         f"{click.style(mark, fg=colour)} {name} {_mb(getattr(plan.memory, name))}"
         for mark, (name, colour) in zip(marks, _PARTS, strict=False)
     ]
-    yield _label("") + "  ".join(parts) + f"  = {_mb(plan.memory.total)} MB"
-    yield _label("") + f"{marks[-1]} free {_mb(plan.available)} MB, of which {_mb(plan.reserve)} MB stay free"
+    yield _label("") + "  ".join(parts) + f"  = {megabytes(plan.memory.total)}"
+    yield _label("") + f"{marks[-1]} free {megabytes(plan.available)}, of which {megabytes(plan.reserve)} stay free"
     settings = plan.settings
     layers = f", {settings.n_gpu_layers} layers on the GPU" if settings.n_gpu_layers else ""
     repack = "repacked" if settings.repack else "not repacked"

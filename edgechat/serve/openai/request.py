@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 from edgechat.engine.protocol.images import from_data_url
 from edgechat.engine.protocol.request import MAX_STOP_LENGTH, MAX_STOPS, MAX_TEXTS, Message, Request, Wish
 from edgechat.engine.schema import ANY, prepare
+from edgechat.sampling import MAX_REPEAT_PENALTY, MAX_TEMPERATURE, MIN_REPEAT_PENALTY
 from edgechat.serve.http.errors import ApiError
 from edgechat.serve.openai.tools import Call, Tool, ToolChoice, Tools, constraint
 
@@ -146,7 +147,7 @@ class _Generation(_Strict):
     """Not in OpenAI's API: sample from this many tokens; 0 means all."""
     min_p: float | None = Field(default=None, ge=0, lt=1)
     """Not in OpenAI's API: drop tokens below this share of the best token's probability."""
-    repeat_penalty: float | None = Field(default=None, ge=0.5, le=2)
+    repeat_penalty: float | None = Field(default=None, ge=MIN_REPEAT_PENALTY, le=MAX_REPEAT_PENALTY)
     """Not in OpenAI's API: a value above 1 reduces repetition."""
     seed: int | None = Field(default=None, ge=0, lt=_SEED_LIMIT)
     stop: (

@@ -23,7 +23,7 @@ from edgechat.board.probe.known import load_board
 from edgechat.board.probe.probe import probe
 from edgechat.config import Config
 from edgechat.doctor import machine
-from edgechat.engine.native.allocation import answers
+from edgechat.engine.native.allocation import probe_device
 from edgechat.engine.protocol.request import Wish
 from edgechat.engine.selection.gpu_probe import GpuProbe, buffers, probe_gpu, probe_plans
 from edgechat.engine.selection.model_choice import choose
