@@ -130,7 +130,7 @@ def report_of(
     task: Task[Any, Any], file: Path, pairs: Sequence[Pair], results: Sequence[Result], seed: int
 ) -> dict[str, Any]:
     """The report, as ``--json`` prints it."""
-    from edgechat.tasks.published_schema import published_schema  # noqa: PLC0415
+    from edgechat.tasks.contract import published_schema  # noqa: PLC0415
     from edgechat.tasks.scoring import scores as scoring  # noqa: PLC0415
     from edgechat.tasks.scoring.translation import translation_scores  # noqa: PLC0415
 

@@ -23,8 +23,8 @@ from edgechat.tasks.registry import installed_tasks, load
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from edgechat.tasks.batch.follow import Line
-    from edgechat.tasks.batch.job import Report
+    from edgechat.tasks.batch.follow import StreamLine
+    from edgechat.tasks.batch.job import JobReport
     from edgechat.tasks.contract import Task
     from edgechat.tasks.language import Language
 
@@ -100,7 +100,7 @@ def run(task: str, source: str | None, **options: Any) -> None:  # noqa: ANN401 
     camera | edgechat run driving --follow
     """  # noqa: D301 - click needs the backspace character
     from edgechat.tasks.batch.records import given_fields  # noqa: PLC0415
-    from edgechat.tasks.published_schema import published_schema  # noqa: PLC0415 - pydantic: 0.3 s
+    from edgechat.tasks.contract import published_schema  # noqa: PLC0415 - pydantic: 0.3 s
 
     loaded = _task(task)
     paths = Paths.from_env()
@@ -197,7 +197,7 @@ def _follow(
         )
 
 
-def _write_line(line: Line) -> None:
+def _write_line(line: StreamLine) -> None:
     from edgechat.tasks.batch.output import json_text  # noqa: PLC0415
 
     sys.stdout.buffer.write(json_text(line.to_json()).encode() + b"\n")
@@ -208,7 +208,7 @@ def _warn(text: str) -> None:
     say(clean_line(text), fg="yellow")
 
 
-def _report(report: Report) -> None:
+def _report(report: JobReport) -> None:
     """Print flags and faults, and fail if a record is not ok.
 
     Raises:

@@ -47,7 +47,7 @@ def tasks(ctx: click.Context, *, as_json: bool) -> None:
 def show(task: str, *, schema: str | None) -> None:
     """Print the example, formats and schemas of TASK, as JSON."""
     # pydantic takes 0.3 s to import (0.9 s on a Pi), and the list does not need it.
-    from edgechat.tasks.published_schema import published_schema  # noqa: PLC0415
+    from edgechat.tasks.contract import published_schema  # noqa: PLC0415
 
     loaded = load(task)
     if schema is not None:

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from edgechat.engine.protocol.request import Wish
     from edgechat.paths import Paths
-    from edgechat.tasks.batch.batch import Tally
-    from edgechat.tasks.batch.job import Job, Report
+    from edgechat.tasks.batch.batch_run import Tally
+    from edgechat.tasks.batch.job import Job, JobReport
     from edgechat.tasks.contract import Generator, Task
-    from edgechat.tasks.generator import Identity
+    from edgechat.tasks.generator import ModelIdentity
 
 REDRAW_S = 0.2
 _SMOOTHING_S = 30.0
@@ -95,7 +95,7 @@ def run_with_progress(
     total: int | None = None,
     first_note: str = "",
     generator: Callable[[], Generator] | None = None,
-) -> Report:
+) -> JobReport:
     """Run a task over many records, with progress and notes on standard error.
 
     Args:
@@ -109,7 +109,7 @@ def run_with_progress(
         first_note: a note to print first.
         generator: makes the generator that answers in place of the engine.
     """
-    from edgechat.tasks.batch.job import Listeners, run_job  # noqa: PLC0415 - 0.3 s of imports
+    from edgechat.tasks.batch.job import JobCallbacks, run_job  # noqa: PLC0415 - 0.3 s of imports
     from edgechat.tasks.batch.journal import SUFFIX  # noqa: PLC0415
 
     progress = BatchProgress()
@@ -119,7 +119,7 @@ def run_with_progress(
         progress.clear()
         say(clean_line(text), fg="yellow")
 
-    def model(identity: Identity) -> None:
+    def model(identity: ModelIdentity) -> None:
         if identity.is_starter:
             notes_at_first_answer.append(STARTER_NOTE)
 
@@ -130,14 +130,14 @@ def run_with_progress(
 
     if first_note:
         note(first_note)
-    listeners = Listeners(
+    callbacks = JobCallbacks(
         note=note,
         begin=lambda estimate, done: progress.begin(estimate if total is None else total, done),
         advance=advance,
         model=model,
     )
     try:
-        return run_job(job, task, paths, wish, stdin=stdin, stdout=stdout, listeners=listeners, generator=generator)
+        return run_job(job, task, paths, wish, stdin=stdin, stdout=stdout, callbacks=callbacks, generator=generator)
     except BaseException as error:
         progress.clear()
         # These errors already say what to do about the journal.

@@ -37,11 +37,11 @@ class Tasks:
 
     def __init__(self, clients: EngineClients) -> None:
         self._clients = clients
-        self._identity: Identity | None = None
+        self._identity: ModelIdentity | None = None
 
     async def list_tasks(self, exchange: Exchange) -> None:
         """``GET /v1/tasks``: name and help of each task."""
-        data = [{"id": each.name, "object": "task", "help": each.help} for each in registry.listed()]
+        data = [{"id": each.name, "object": "task", "help": each.help} for each in registry.installed_tasks()]
         await exchange.send_json(200, {"object": "list", "data": data})
 
     async def describe(self, exchange: Exchange) -> None:
@@ -122,7 +122,7 @@ class Tasks:
         with contextlib.closing(generator):
             with contextlib.suppress(EdgechatError):  # the same error follows with the record and is reported there
                 self._identity = generator.identify(self._clients.settings.timeout_s)
-            yield perform(
+            yield run_task(
                 task,
                 record.raw,
                 generator=generator,
@@ -144,7 +144,7 @@ class Tasks:
 
         with contextlib.closing(self._generator()) as first, contextlib.suppress(EdgechatError):
             self._identity = first.identify(self._clients.settings.timeout_s)
-        batch = Batch(
+        batch = BatchRun(
             task,
             connect,
             context=self._context(),
