@@ -65,9 +65,7 @@ def _models_to_update(paths: Paths, what: str | None) -> list[InstalledModel]:
     if what is None:
         models = [model for model in installed(paths) if not model.source.startswith("package:")]
         if not models:
-            problem = (
-                "Only the starter model is installed; pip updates it." if installed(paths) else "No model is installed."
-            )
+            problem = "Only the starter is installed; pip updates it." if installed(paths) else "No model is installed."
             raise ModelNotFoundError(problem, hint="Fetch a model: edgechat models pull")
         return models
     ref = parse_reference(what)
