@@ -1,4 +1,4 @@
-"""``python -m edgechat`` and the ``edgechat`` command."""
+"""The entry point of ``python -m edgechat`` and of the ``edgechat`` command."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from edgechat.garbage_collector import collect_rarely
 
 _INTERRUPTED, _TERMINATED = 130, 143
-"""As in ``errors.ExitCode``, which may be what was being imported."""
+"""As in ``errors.ExitCode``, whose import may be what was interrupted."""
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
             from edgechat.cli.early_start import start_engine  # noqa: PLC0415 - as below
 
             start_engine()
-        from edgechat.cli.main import run  # noqa: PLC0415 - an interrupt during imports should be ours to report
+        from edgechat.cli.main import run  # noqa: PLC0415 - Ctrl-C during imports must not print a traceback
     except KeyboardInterrupt:
         leave(_INTERRUPTED)
     except Terminated:

@@ -1,7 +1,7 @@
-"""The commands: stdout is data, everything else goes to stderr."""
+"""The command line: one module for each command. Standard output is data; everything else goes to standard error."""
 
 import time
 
 BEGAN_S = time.monotonic()
-"""When this process began, but for the interpreter's own start: what a person who sets a deadline counts from. Taken
-here, before the rest is imported: that alone took 0.2 s on a busy machine."""
+"""Start time of this process, from which ``run --timeout`` counts. Read before other imports, which took 0.2 s on
+a busy machine."""

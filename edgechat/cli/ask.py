@@ -1,4 +1,4 @@
-"""``edgechat ask``: one answer to standard output. Everything that is not the answer goes to standard error."""
+"""``edgechat ask``: print one answer to standard output. Everything else goes to standard error."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgechat import config as settings
-from edgechat.cli.model_option import model_option
+from edgechat.cli.model_options import context_option, keep_alive_option, model_option
 from edgechat.cli.output.answer import AnswerView
+from edgechat.cli.text_input import read_text
 from edgechat.engine.client.client import EngineClient
 from edgechat.engine.protocol.request import OVERFLOWS, Message, Request, Wish, is_path
-from edgechat.errors import AnswerError, InvalidInputError, UsageError
+from edgechat.errors import AnswerError, UsageError
 from edgechat.paths import Paths
 
 if TYPE_CHECKING:
@@ -37,45 +38,57 @@ if TYPE_CHECKING:
     "images",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Show the model a PNG or JPEG file; needs a vision model. Repeatable.",
+    help="Attach a PNG or JPEG file; needs a vision model. Repeatable.",
 )
-@click.option("-c", "--continue", "is_kept", is_flag=True, help="Continue the last -c conversation, and keep this.")
-@click.option("--new", "is_new", is_flag=True, help="With -c: begin a new conversation.")
+@click.option(
+    "-c",
+    "--continue",
+    "is_kept",
+    is_flag=True,
+    help="Continue the last -c conversation, and save this question and its answer.",
+)
+@click.option("--new", "is_new", is_flag=True, help="With -c: start a new conversation.")
 @click.option(
     "--overflow",
     type=click.Choice(OVERFLOWS),
-    help="When the conversation outgrows the context: fail, or leave the oldest messages out of what the model reads "
-    "(default with -c), or have them summarized first. All of it stays in the history.",
+    help="When the conversation is longer than the context: fail, or leave out the oldest messages (default with -c), "
+    "or summarize them first. The history keeps everything.",
 )
 @click.option("-n", "--max-tokens", type=click.IntRange(min=1), help="Longest answer in tokens (default 1024).")
 @click.option("--temp", "temperature", type=float, help="Sampling temperature; 0 is greedy.")
-@click.option("--top-k", type=int, help="Sample among this many tokens; 0 means all.")
+@click.option("--top-k", type=int, help="Sample from this many tokens; 0 means all.")
 @click.option("--top-p", type=float, help="Sample within this probability mass.")
-@click.option("--min-p", type=float, help="Drop tokens below this share of the best one's probability.")
-@click.option("--repeat-penalty", type=float, help="Above 1 discourages repetition.")
-@click.option("--seed", type=int, help="Makes sampling repeatable.")
+@click.option("--min-p", type=float, help="Drop tokens below this share of the best token's probability.")
+@click.option("--repeat-penalty", type=float, help="A value above 1 reduces repetition.")
+@click.option("--seed", type=int, help="Seed for repeatable sampling.")
+@context_option
 @click.option(
-    "--ctx", "n_ctx", type=click.IntRange(min=settings.LEAST_N_CTX), metavar="N", help="Context size in tokens."
+    "--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Stop after this many seconds."
 )
-@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Give up after S seconds.")
 @click.option(
     "--schema",
     metavar="FILE|INLINE|any",
     help="Answer with JSON that satisfies this JSON schema (any: any object).",
 )
-@click.option("--think", is_flag=True, help="Let a thinking model think, and show its thoughts on standard error.")
-@click.option("--no-stream", is_flag=True, help="Print the answer when it is complete.")
+@click.option(
+    "--think", is_flag=True, help="Let a thinking model think first, and print its thoughts to standard error."
+)
+@click.option("--no-stream", is_flag=True, help="Print the answer only when it is complete.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 @click.option(
     "--stats",
     is_flag=False,
     flag_value="text",
     type=click.Choice(["text", "json"]),
-    help="Speed and memory on standard error; --stats=json for one JSON line.",
+    help="Print speed and memory to standard error; --stats=json as one JSON line.",
 )
-@click.option("--keep-alive", help="How long the engine stays afterwards: 30m, 2h, 0 (leave), -1 (stay).")
-@click.option("--no-speculate", is_flag=True, help="Decode token by token, for measuring; the answer is the same.")
-@click.option("--no-switch", is_flag=True, help="Never replace a model that another client keeps; exit 3 instead.")
+@keep_alive_option
+@click.option(
+    "--no-speculate", is_flag=True, help="Switch off speculative decoding, for measurements; the answer stays the same."
+)
+@click.option(
+    "--no-switch", is_flag=True, help="Never replace a model that another client uses; exit with code 3 instead."
+)
 def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  # noqa: ANN401 - click's
     """Answer PROMPT. Text piped to standard input is appended to it.
 
@@ -88,13 +101,13 @@ def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  #
     paths = Paths.from_env()
     config = settings.load(paths.config)
     if options["is_new"] and not options["is_kept"]:
-        raise UsageError("--new begins a new conversation of -c.", hint="Write edgechat ask -c --new.")
+        raise UsageError("--new needs -c.", hint="Write: edgechat ask -c --new")
     model = options["model"] or config.model
     if paths.models_moved and not (model and is_path(model)):
-        paths.require_models()  # an engine that runs already would answer as if the disk were there
+        paths.require_models()  # otherwise a running engine would answer even though the disk is missing
     images = _images(options["images"])
     if images and options["is_kept"]:
-        raise UsageError("-c keeps words only, no images.", hint="Ask about an image without -c.")
+        raise UsageError("-c saves text only, no images.", hint="Ask about an image without -c.")
     schema, check = _schema(options["schema"])
     text = _question(prompt, files)
     system = options["system"] if options["system"] is not None else config.system
@@ -122,7 +135,7 @@ def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  #
     )
     view = AnswerView(
         question=text,
-        # A script that reads JSON wants all of it or none.
+        # A script that reads JSON needs all of it or nothing.
         is_streaming=not (options["no_stream"] or options["as_json"] or schema),
         check=check,
         as_json=options["as_json"],
@@ -130,7 +143,7 @@ def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  #
         shows_thoughts=options["think"],
         n_ctx=options["n_ctx"],
     )
-    turn = _begin_turn(paths, text, options, config.system) if options["is_kept"] else None
+    turn = _save_question(paths, text, options, config.system) if options["is_kept"] else None
     try:
         if turn is None:
             view.show(client.generate(request))
@@ -146,12 +159,12 @@ def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  #
     if turn is not None and turn.fault is not None:
         raise turn.fault
     if view.finish_reason == "timeout":
-        raise AnswerError("The time allowed for the answer ran out.", hint="Allow more with --timeout.")
+        raise AnswerError("The answer took longer than --timeout allows.", hint="Give it more seconds with --timeout.")
 
 
-def _begin_turn(paths: Paths, question: str, options: dict[str, Any], system: str | None) -> Turn:
-    """Keep the question before anything is asked."""
-    # 15 ms that only a kept answer pays.
+def _save_question(paths: Paths, question: str, options: dict[str, Any], system: str | None) -> Turn:
+    """Save the question before it goes to the engine."""
+    # 15 ms of imports, needed with -c only.
     from edgechat.chat.history import History  # noqa: PLC0415
     from edgechat.chat.turn import Turn  # noqa: PLC0415
 
@@ -165,55 +178,34 @@ def _begin_turn(paths: Paths, question: str, options: dict[str, Any], system: st
 
 
 def _schema(given: str | None) -> tuple[dict[str, Any] | None, Callable[[str, str], EdgechatError | None] | None]:
-    """The schema, and what looks at the answer once more."""
+    """The schema, and the check of the answer against it."""
     if given is None:
         return None, None
-    from edgechat.cli.schema_option import check_answer, read_schema  # noqa: PLC0415 - 20 ms that a plain answer need not pay
+    from edgechat.cli.schema_option import check_answer, read_schema  # noqa: PLC0415 - 20 ms
 
     schema = read_schema(given)
     return schema, partial(check_answer, schema=schema)
 
 
 def _question(prompt: str | None, files: tuple[Path, ...]) -> str:
-    """The user's message: the prompt, each file under its name, then what was piped in."""
+    """The user's message: the prompt, each file with its name, then the text from standard input."""
     parts = [prompt] if prompt and prompt.strip() else []
-    parts += [f"{file.name}:\n{_read_text(file)}" for file in files]
+    parts += [f"{file.name}:\n{read_text(file)}" for file in files]
     if sys.stdin is not None and not sys.stdin.isatty():
-        piped = _decode(sys.stdin.buffer.read(), "Standard input")
+        piped = read_text("-")
         if piped.strip():
             parts.append(piped)
     if not parts:
-        raise UsageError("There is no question.", hint='Write edgechat ask "…", or pipe text into it.')
+        raise UsageError("There is no question.", hint='Write: edgechat ask "…", or pipe text into it.')
     return "\n\n".join(parts)
 
 
 def _images(files: tuple[Path, ...]) -> tuple[str, ...]:
     if not files:
         return ()
-    from edgechat.engine.protocol.images import read  # noqa: PLC0415 - a plain question shows none
+    from edgechat.engine.protocol.images import read  # noqa: PLC0415 - needed for images only
 
     return tuple(map(read, files))
-
-
-def _read_text(file: Path) -> str:
-    try:
-        return _decode(file.read_bytes(), str(file))
-    except OSError as error:
-        raise InvalidInputError(
-            f"Cannot read {file}: {error.strerror}.",
-            hint="Name a text file that exists, or pipe it in: … | edgechat ask",
-        ) from error
-
-
-def _decode(data: bytes, name: str) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise InvalidInputError(
-            f"{name} is not UTF-8 text: byte 0x{data[error.start]:02x} at offset {error.start} (line {line}).",
-            hint="Convert it first, for example: iconv -f cp932 -t utf-8 FILE",
-        ) from error
 
 
 def _may_switch(question: str) -> bool:

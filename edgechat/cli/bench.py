@@ -1,4 +1,4 @@
-"""``edgechat bench``: speed and memory of one model on this board, measured and kept for later plans."""
+"""``edgechat bench``: measure speed and memory of a model on this board, and save the results for later plans."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgechat.cli.model_option import require_name
+from edgechat.cli.model_options import require_name
 from edgechat.cli.output.terminal import say
 from edgechat.errors import DoesNotFitError, EngineError, ModelBusyError, WrongModelError
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 @click.argument("model", required=False, callback=require_name)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def bench(model: str | None, *, as_json: bool) -> None:
-    """Measure prefill, decode and peak memory here, and keep it for `models plan` and the engine.
+    """Measure prefill, decode and peak memory on this board, and save them for `models plan` and the engine.
 
-    MODEL is an installed model or a GGUF file; without it, the one that would answer now. Takes from seconds to a few
-    minutes. Measure on a quiet board: what else runs is measured with it.
+    MODEL is an installed model or a GGUF file; without it, the model that would answer now. Takes from seconds to a few
+    minutes. Other running programs make the results worse.
     """
-    # Imported here: the header reader and the plan are not needed for `--help`.
+    # Imported here, because `--help` does not need them.
     from edgechat.board.probe.probe import probe  # noqa: PLC0415
     from edgechat.config import load  # noqa: PLC0415
     from edgechat.engine.client.client import status  # noqa: PLC0415
@@ -45,7 +45,7 @@ def bench(model: str | None, *, as_json: bool) -> None:
 
     paths = Paths.from_env()
     if status(paths):
-        raise ModelBusyError("An engine is running: it would share cores and memory.", hint="Stop it: edgechat stop")
+        raise ModelBusyError("An engine is running and would share cores and memory.", hint="Stop it: edgechat stop")
     config = load(paths.config)
     wanted = find_models(Wish.of(model), paths=paths, config=config)
     n_ctx = wanted.n_ctx
@@ -53,7 +53,7 @@ def bench(model: str | None, *, as_json: bool) -> None:
     found = pick(board, wanted.models, FitWish(n_ctx=n_ctx, threads=config.threads, offload=False)).model
     candidate = from_installed(found, header.read_header(found.path), board.cpu.features)
     if candidate.purpose == "embedding":
-        raise WrongModelError(f"{found.label} makes embeddings; what is measured here is how fast a model writes.")
+        raise WrongModelError(f"{found.label} is an embedding model; bench measures models that write text.")
     plans = [
         plan
         for plan in ladder(board, candidate, FitWish(n_ctx=n_ctx, threads=config.threads, offload=False))
@@ -90,13 +90,13 @@ def bench(model: str | None, *, as_json: bool) -> None:
     if any(item.cpu_share < DISTURBED_BELOW for item in results):
         least = min(item.cpu_share for item in results)
         say(
-            f"Other programs took up to {1 - least:.0%} of the processor meanwhile, so these figures are too low. "
-            "Measure again when the board is quiet."
+            f"Other programs used up to {1 - least:.0%} of the processor, so these results are too low. "
+            "Measure again when no other program is busy."
         )
 
 
 def _announce(settings: LoadSettings) -> None:
-    click.echo(f"  {_way(settings.load_mode, repack=settings.repack)}, ubatch {settings.n_ubatch}, "
+    click.echo(f"  {_load_mode_text(settings.load_mode, repack=settings.repack)}, ubatch {settings.n_ubatch}, "
                f"{settings.n_threads} threads: ", nl=False, err=True)  # fmt: skip
 
 
@@ -115,12 +115,12 @@ def _table(results: list[Measurement], chosen: Measurement) -> list[str]:
         )
     ]
     for item in results:
-        way = _way(item.load_mode, repack=item.repack)
+        way = _load_mode_text(item.load_mode, repack=item.repack)
         row = (
             f"{way:<18} {item.n_ubatch:>6} {item.n_threads:>7} {item.load_s:>7.2f} {item.prefill_tps:>8.1f} "
             f"{item.decode_tps:>7.1f} {item.peak_rss_bytes / 1e6:>8,.0f}"
         )
-        lines.append(click.style(f"{row}  taken", fg="green") if item is chosen else row)
+        lines.append(click.style(f"{row}  chosen", fg="green") if item is chosen else row)
     return lines
 
 
@@ -128,12 +128,12 @@ def _verdict(chosen: Measurement, predicted: MemoryNeed) -> str:
     error = predicted.total / chosen.peak_rss_bytes - 1
     power = ""
     if chosen.tokens_per_joule is not None:
-        power = f" Decoding makes {chosen.tokens_per_joule:.2f} tokens per joule of {chosen.joules_of}."
+        power = f" Decoding gives {chosen.tokens_per_joule:.2f} tokens per joule of {chosen.joules_of}."
     return (
-        f"Kept: plans on this board use these figures from now on. Peak memory {chosen.peak_rss_bytes / 1e6:,.0f} MB, "
+        f"Saved: plans on this board use these results from now on. Peak memory {chosen.peak_rss_bytes / 1e6:,.0f} MB, "
         f"predicted {predicted.total / 1e6:,.0f} MB ({error:+.1%}).{power}"
     )
 
 
-def _way(load_mode: str, *, repack: bool) -> str:
+def _load_mode_text(load_mode: str, *, repack: bool) -> str:
     return {"mmap": "mapped", "read": "read"}[load_mode] + (" and repacked" if repack else "")

@@ -1,4 +1,4 @@
-"""``edgechat eval``: scores a file of references on this board, so that a model can be chosen by its work."""
+"""``edgechat eval``: score a model on a file of reference answers, on this board."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgechat import config as settings
-from edgechat.cli.model_option import model_option
-from edgechat.cli.output.answer import STARTER_NOTE
-from edgechat.cli.output.batch_progress import Pace
-from edgechat.cli.output.terminal import say
+from edgechat.cli.model_options import allow_step_down_option, model_option
+from edgechat.cli.output.batch_progress import run_with_progress
 from edgechat.engine.protocol.request import Wish
 from edgechat.errors import InvalidInputError, UsageError
 from edgechat.paths import Paths
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
 
     from edgechat.tasks.batch.job import Job
     from edgechat.tasks.contract import Generator, Task
-    from edgechat.tasks.generator import ModelIdentity
     from edgechat.tasks.scoring.reference_file import Pair
     from edgechat.tasks.scoring.scores import Result
 
@@ -40,34 +37,33 @@ _SHOWN_SHA = 12
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @model_option
-@click.option("--allow-step-down", is_flag=True, help="Let what `models use` fixed give way when memory is short.")
-@click.option("--limit", type=click.IntRange(min=1), help="Take the first so many records.")
+@allow_step_down_option
+@click.option("--limit", type=click.IntRange(min=1), help="Score only the first N records.")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Seconds for each record.")
 @click.option(
     "--seed",
     type=click.IntRange(0, (1 << 32) - 1),
     default=0,
     show_default=True,
-    help="Kept with the scores and handed to the model; decoding is greedy, so it changes nothing.",
+    help="Saved with the scores and passed to the model; decoding is greedy, so it changes nothing.",
 )
 @click.option(
-    "--out", metavar="FILE", type=click.Path(path_type=Path), help="Keep the results there (JSON lines), and a journal."
+    "--out", metavar="FILE", type=click.Path(path_type=Path), help="Save the results (JSON lines) and a journal there."
 )
-@click.option("--resume", is_flag=True, help="Go on with an interrupted run to the same --out.")
+@click.option("--resume", is_flag=True, help="Continue an interrupted run with the same --out.")
 def evaluate(task: str, file: Path, *, as_json: bool, **options: Any) -> None:  # noqa: ANN401 - click's
     """Score TASK over FILE: JSON lines of {"input": {...}, "reference": {...}}.
 
-    Answers are made one after the other and never taken from earlier runs. What a reference says, and what each score
-    means: docs/eval.md.
+    Answers are made one after the other, never taken from the cache. References and scores: docs/eval.md.
     """
     from edgechat.tasks.batch.job import Job  # noqa: PLC0415
-    from edgechat.tasks.batch.text_encoding import chunks  # noqa: PLC0415 - half a second of imports that --help need not pay
+    from edgechat.tasks.batch.text_encoding import chunks  # noqa: PLC0415 - 0.5 s of imports
     from edgechat.tasks.scoring.reference_file import read_pairs  # noqa: PLC0415
     from edgechat.tasks.scoring.scores import reference_fault  # noqa: PLC0415
     from edgechat.tasks.scoring.translation import require_sacrebleu  # noqa: PLC0415
 
     if options["resume"] and options["out"] is None:
-        raise UsageError("--resume needs --out: the journal lies beside the output file.")
+        raise UsageError("--resume needs --out: the journal is next to the output file.")
     loaded = load(task)
     if task == "translate":
         require_sacrebleu()
@@ -111,40 +107,21 @@ def results_of(
     *,
     generator: Callable[[], Generator] | None = None,
 ) -> list[Result]:
-    """What the model makes of each input, in order; ``generator`` answers in place of the engine.
+    """Run the task over each input, in order.
+
+    Args:
+        job: the settings of the run.
+        task: the task.
+        pairs: inputs with their references.
+        paths: of the user.
+        wish: for the model.
+        generator: makes the generator that answers in place of the engine.
 
     Raises:
-        EdgechatError: whatever stops a run.
+        EdgechatError: the run was stopped by an error.
     """
-    from edgechat.tasks.batch.job import JobCallbacks, run_job  # noqa: PLC0415
-    from edgechat.tasks.batch.journal import SUFFIX  # noqa: PLC0415
-
-    pace = Pace()
-
-    def note(text: str) -> None:
-        pace.clear()
-        say(clean_line(text), fg="yellow")
-
-    def model(identity: ModelIdentity) -> None:
-        if identity.is_starter:
-            note(STARTER_NOTE)
-
-    callbacks = JobCallbacks(
-        note=note,
-        begin=lambda _total, done: pace.begin(len(pairs), done),
-        advance=lambda tally: pace.advance(tally.total, tally.not_ok),
-        model=model,
-    )
     stdin, stdout = io.BytesIO(b"".join(pair.line() for pair in pairs)), io.BytesIO()
-    try:
-        run_job(job, task, paths, wish, stdin=stdin, stdout=stdout, callbacks=callbacks, generator=generator)
-    except BaseException:
-        pace.clear()
-        if job.out is not None and job.out.with_name(job.out.name + SUFFIX).exists():
-            say("What is done is kept: go on with the same command and --resume.")
-        raise
-    finally:
-        pace.clear()
+    run_with_progress(job, task, paths, wish, stdin=stdin, stdout=stdout, total=len(pairs), generator=generator)
     text = job.out.read_bytes() if job.out is not None else stdout.getvalue()
     return [json.loads(line) for line in text.split(b"\n") if line]
 
@@ -152,7 +129,7 @@ def results_of(
 def report_of(
     task: Task[Any, Any], file: Path, pairs: Sequence[Pair], results: Sequence[Result], seed: int
 ) -> dict[str, Any]:
-    """Everything that is printed, as one object."""
+    """The report, as ``--json`` prints it."""
     from edgechat.tasks.contract import published_schema  # noqa: PLC0415
     from edgechat.tasks.scoring import scores as scoring  # noqa: PLC0415
     from edgechat.tasks.scoring.translation import translation_scores  # noqa: PLC0415
@@ -175,7 +152,7 @@ def report_of(
         "records": len(results),
         "status": {name: counts[name] for name in ("ok", "truncated", "failed", "invalid_input")},
         **scoring.speed_scores(results),
-        # Several only where the plan stepped down in the middle, and then a score is of none of them alone.
+        # Several if the engine changed to a smaller plan during the run; then a score mixes them.
         "models": sorted({f"{done['model']}:{done['quant']}" for done in answered}),
         "model": answered[-1]["model"] if answered else None,
         "quant": answered[-1]["quant"] if answered else None,
@@ -187,9 +164,9 @@ def report_of(
 
 
 def report_text(report: dict[str, Any]) -> str:
-    """The report for people: one fact a line, scores below."""
+    """The report as text: one fact per line, then the scores."""
     counts = ", ".join(f"{count} {name}" for name, count in report["status"].items() if count) or "none"
-    model = f"{report['model']}:{report['quant']}" if report["model"] else "no model: rules alone spoke"
+    model = f"{report['model']}:{report['quant']}" if report["model"] else "no model: results come from rules alone"
     speed = f", {report['decode_tps']} tok/s decoded" if report["decode_tps"] is not None else ""
     sha256 = f" (sha256 {report['model_sha256'][:_SHOWN_SHA]}…)" if report["model_sha256"] else ""
     what = f"{report['task']} version {report['task_version']} over {report['file']}"

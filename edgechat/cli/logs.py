@@ -1,4 +1,4 @@
-"""``edgechat logs``: the last lines of what engine and server have written, and what they write from now on."""
+"""``edgechat logs``: print the last lines of the logs of engine and server, and follow them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _FILES: dict[str, Callable[[Path], Path]] = {"engine": log.path, "serve": log.server_path, "answers": log.answers_path}
-_POLL_S = 0.3
-_LONGEST = 1 << 20
-"""Bytes looked at for the last lines, and at once when a file is followed."""
+_POLL_INTERVAL_S = 0.3
+_MAX_READ_BYTES = 1 << 20
+"""Bytes read for the last lines, and per step when a file is followed."""
 
 
 @click.command()
-@click.option("-f", "--follow", is_flag=True, help="Go on with what is written from now on.")
+@click.option("-f", "--follow", is_flag=True, help="Also print new lines as they are written.")
 @click.option(
     "-n",
     "--lines",
@@ -34,13 +34,13 @@ _LONGEST = 1 << 20
     type=click.IntRange(0, 100_000),
     default=50,
     show_default=True,
-    help="How many of the last lines of each log to show; 0 shows none (with -f: only what is new).",
+    help="How many of the last lines of each log to print; 0 prints none (with -f: only new lines).",
 )
 @click.argument("which", nargs=-1, type=click.Choice(list(_FILES)))
 def logs(which: tuple[str, ...], *, follow: bool, n_lines: int) -> None:
-    """Print the last lines of each log: engine, serve, and answers where they are logged.
+    """Print the last lines of each log: engine, serve, and answers if they are logged.
 
-    All are bounded: the newest MiB or two is kept. Control characters are taken out.
+    The size of each log is bounded. Control characters are removed.
     """
     state = Paths.from_env().state
     files = {name: _FILES[name](state) for name in which or _FILES}
@@ -48,81 +48,80 @@ def logs(which: tuple[str, ...], *, follow: bool, n_lines: int) -> None:
     for name, file in files.items():
         lines, end = last_lines(file, n_lines)
         for line in lines:
-            _say(name, line)
-        followed.append(Followed(name, file, end))
+            _print_line(name, line)
+        followed.append(FollowedFile(name, file, end))
     if not any(each.end for each in followed) and not follow:
-        say(f"Nothing has been written yet in {log.path(state).parent}.")
+        say(f"There are no logs yet in {log.path(state).parent}.")
     while follow:
         for each in followed:
-            for line in each.news():
-                _say(each.name, line)
-        time.sleep(_POLL_S)
+            for line in each.new_lines():
+                _print_line(each.name, line)
+        time.sleep(_POLL_INTERVAL_S)
 
 
-def _say(name: str, line: str) -> None:
+def _print_line(name: str, line: str) -> None:
     click.echo(f"{name}: {clean_line(line)}")
 
 
 def last_lines(file: Path, n_lines: int) -> tuple[list[str], int]:
-    """The last lines of a file and of the one that was rotated away before it, and where the file ends.
+    """The last lines of a log, with those of its rotated file, and the size of the log.
 
     Raises:
-        StateError: it is there and cannot be read.
+        StateError: a file exists but cannot be read.
     """
-    text, end = _read(file, -_LONGEST)
+    text, end = _read(file, -_MAX_READ_BYTES)
     lines = text.splitlines()
     if len(lines) < n_lines:
         older = file.with_name(f"{file.name}.1")
-        lines = [*_read(older, -_LONGEST)[0].splitlines(), *lines]
+        lines = [*_read(older, -_MAX_READ_BYTES)[0].splitlines(), *lines]
     return (lines[-n_lines:] if n_lines else []), end
 
 
 @dataclass(slots=True)
-class Followed:
-    """A file, and how far it was shown."""
+class FollowedFile:
+    """A log file, and the offset up to which it was printed."""
 
     name: str
     file: Path
     end: int
-    rest: str = ""
+    partial_line: str = ""
     """The beginning of a line that is still being written."""
-    number: int = 0
-    """Of the file's inode."""
+    inode: int = 0
 
     def __post_init__(self) -> None:
         if self.file.exists():
-            self.number = self.file.stat().st_ino
+            self.inode = self.file.stat().st_ino
 
-    def news(self) -> Iterator[str]:
-        """Whole lines that were written since the last look; a new file from its start, one cut in place from its end.
+    def new_lines(self) -> Iterator[str]:
+        """Complete lines written since the last call: from the start of a new file, from the end of a truncated one.
 
         Raises:
-            StateError: it cannot be read.
+            StateError: the file cannot be read.
         """
         try:
-            facts = self.file.stat()
+            status = self.file.stat()
         except FileNotFoundError:
             return
         except OSError as error:
             raise StateError(f"Cannot read {self.file}: {error.strerror}.") from error
-        if facts.st_ino != self.number:
-            self.end, self.rest, self.number = 0, "", facts.st_ino
-        elif facts.st_size < self.end:
-            self.end, self.rest = facts.st_size, ""
-        if facts.st_size == self.end:
+        if status.st_ino != self.inode:
+            self.end, self.partial_line, self.inode = 0, "", status.st_ino
+        elif status.st_size < self.end:
+            self.end, self.partial_line = status.st_size, ""
+        if status.st_size == self.end:
             return
         text, self.end = _read(self.file, self.end)
-        *whole, self.rest = (self.rest + text).split("\n")
+        *whole, self.partial_line = (self.partial_line + text).split("\n")
         yield from whole
 
 
 def _read(file: Path, start: int) -> tuple[str, int]:
-    """Text from an offset on, from the end if it is negative, and the file's size; nothing when there is no file."""
+    """Text from an offset (from the end if negative), and the offset after it; ``""`` and 0 without a file."""
     try:
         with file.open("rb") as stream:
             size = stream.seek(0, os.SEEK_END)
             stream.seek(max(size + start, 0) if start < 0 else start)
-            text = stream.read(_LONGEST)
+            text = stream.read(_MAX_READ_BYTES)
             return text.decode("utf-8", "replace"), stream.tell()
     except FileNotFoundError:
         return "", 0

@@ -1,4 +1,4 @@
-"""The root command: finds subcommands without importing them, and turns every error into one line and one exit code."""
+"""The command ``edgechat``: the table of its commands, and errors turned into a message and an exit code."""
 
 from __future__ import annotations
 
@@ -10,30 +10,31 @@ from typing import NoReturn
 
 import click
 
+from edgechat.cli.lazy_group import LazyGroup
 from edgechat.cli.output.terminal import say
 from edgechat.cli.process_exit import Terminated, leave, prepare
 from edgechat.errors import EdgechatError, ExitCode, StateError
 from edgechat.version import __version__
 
 _COMMANDS = {
-    "ask": ("edgechat.cli.ask:ask", "One answer to standard output."),
-    "bench": ("edgechat.cli.bench:bench", "Speed and memory on this board; keeps the calibration."),
-    "board": ("edgechat.cli.board:board", "What this machine is and how it feels; --watch, --report."),
-    "doctor": ("edgechat.cli.doctor:doctor", "What is wrong or slow here, and what mends it."),
-    "eval": ("edgechat.cli.eval:evaluate", "Score a reference file with the model of this board."),
+    "ask": ("edgechat.cli.ask:ask", "Print one answer to standard output."),
+    "bench": ("edgechat.cli.bench:bench", "Measure speed and memory on this board, for later plans."),
+    "board": ("edgechat.cli.board:board", "Show this machine's hardware and its sensors; --watch, --report."),
+    "doctor": ("edgechat.cli.doctor:doctor", "Find what is wrong or slow here, and the command that fixes it."),
+    "eval": ("edgechat.cli.eval:evaluate", "Score a model on a file of reference answers."),
     "history": ("edgechat.cli.history:history", "List, show, search, export, import and remove conversations."),
-    "logs": ("edgechat.cli.logs:logs", "What engine and server have written; -f follows."),
-    "models": ("edgechat.cli.models.models:models", "List, fetch, add, choose and remove models."),
-    "ps": ("edgechat.cli.engines:ps", "The engine processes."),
-    "run": ("edgechat.cli.run:run", "A task over one record, a file of records, a document or a live stream."),
-    "serve": ("edgechat.cli.serve:serve", "OpenAI's API over HTTP: chat, completions, tasks, health, metrics."),
-    "service": ("edgechat.cli.service:service", "The server as a systemd service: install, remove, status."),
-    "stop": ("edgechat.cli.engines:stop", "Stop the engine."),
-    "tasks": ("edgechat.cli.tasks:tasks", "Which tasks there are, and what each takes and gives."),
-    "uninstall": ("edgechat.cli.uninstall:uninstall", "Take edgechat off this machine, saying what that frees."),
-    "tui": ("edgechat.cli.tui:tui", "The terminal UI, also opened by `edgechat` alone."),
+    "logs": ("edgechat.cli.logs:logs", "Print the logs of engine and server; -f follows them."),
+    "models": ("edgechat.cli.models.group:models", "List, download, add, choose and remove models."),
+    "ps": ("edgechat.cli.ps:ps", "Show the engine process: model, memory, clients, idle time."),
+    "run": ("edgechat.cli.run:run", "Run a task over one record, a file, a document or a live stream."),
+    "serve": ("edgechat.cli.serve:serve", "Serve OpenAI's API over HTTP: chat, completions, tasks, health, metrics."),
+    "service": ("edgechat.cli.service:service", "Install, remove or inspect the server as a systemd service."),
+    "stop": ("edgechat.cli.stop:stop", "Stop the engine."),
+    "tasks": ("edgechat.cli.tasks:tasks", "List the tasks, and show what each takes and returns."),
+    "uninstall": ("edgechat.cli.uninstall:uninstall", "Remove edgechat's files from this machine, after listing them."),
+    "tui": ("edgechat.cli.tui:tui", "Open the terminal UI, as `edgechat` alone does."),
 }
-"""Name -> (where it lives, the line ``--help`` shows). Help text stands here so that listing imports nothing."""
+"""Name -> (``module:attribute``, the line in ``--help``). The rest of a command's help is in its module."""
 
 
 _SYNONYMS = {
@@ -50,54 +51,18 @@ _SYNONYMS = {
     "server": "serve",
     "ui": "tui",
 }
-"""What people type who know other tools."""
+"""Command names of other tools -> the command to suggest."""
 
 _UNWRITABLE = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO))
-"""What a stream without a name says that cannot take more: files of ours are named by whoever writes them."""
+"""Errors of a full or broken output stream. Only errors without a file name count: other writers name their file."""
 
 
 _HANGING = " " * len("edgechat: ")
 
 
-class LazyGroup(click.Group):
-    """A group whose subcommands are imported when they are run."""
-
-    def list_commands(self, _ctx: click.Context) -> list[str]:
-        """Names, in alphabetical order."""
-        return sorted(_COMMANDS)
-
-    def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
-        """Import one command."""
-        if name not in _COMMANDS:
-            return None
-        module, _, attribute = _COMMANDS[name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
-
-    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of commands, from the table above."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, help_line) for name, (_, help_line) in sorted(_COMMANDS.items())])
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or say which one was probably meant."""
-        if args and not args[0].startswith("-") and args[0] not in _COMMANDS:
-            import difflib  # noqa: PLC0415 - only on the way to an error
-
-            given = args[0].lower()
-            near = [_SYNONYMS[given]] if given in _SYNONYMS else []
-            near = near or [name for name in _COMMANDS if sorted(name) == sorted(given)]  # `aks`
-            near = near or difflib.get_close_matches(given, _COMMANDS, n=1)
-            hint = f" Did you mean `edgechat {near[0]}`?" if near else " See `edgechat --help`."
-            ctx.fail(f"There is no command {args[0]!r}.{hint}")
-        return super().resolve_command(ctx, args)
-
-
 _EPILOG = (
     "Exit codes: 0 done, 1 a defect in edgechat, 2 wrong usage, 3 no model or none that fits, 4 invalid input, "
-    "5 no complete answer (for run: any record that is not ok, an invalid one too), "
+    "5 no complete answer (for run: any record that is not ok, invalid ones too), "
     "6 the engine died, 7 download or verification failed, 8 state cannot be read or written, "
     "130 interrupted, 143 terminated."
 )
@@ -105,6 +70,8 @@ _EPILOG = (
 
 @click.group(
     cls=LazyGroup,
+    commands_by_name=_COMMANDS,
+    synonyms=_SYNONYMS,
     epilog=_EPILOG,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -112,7 +79,7 @@ _EPILOG = (
 @click.version_option(__version__, prog_name="edgechat")
 @click.pass_context
 def root(ctx: click.Context) -> None:
-    """An offline LLM assistant for edge boards. Alone, on a terminal: the terminal UI."""
+    """An offline LLM assistant for edge boards. Without a command, on a terminal: the terminal UI."""
     if ctx.invoked_subcommand is not None:
         return
     if sys.stdin.isatty() and sys.stdout.isatty():
@@ -122,21 +89,21 @@ def root(ctx: click.Context) -> None:
 
 
 def run(arguments: list[str] | None = None) -> NoReturn:
-    """Run the command line and leave with one of the documented exit codes; no traceback for what was foreseen."""
+    """Run the command line and exit with a documented code. Expected errors print a message, never a traceback."""
     prepare()
     code: int = ExitCode.OK
     try:
-        # click's own main() turns a closed pipe and ctx.exit(8) into other codes than the documented ones.
+        # click's own main() would map a closed pipe and ctx.exit(8) to undocumented exit codes.
         with root.make_context("edgechat", sys.argv[1:] if arguments is None else arguments, color=_color()) as context:
             root.invoke(context)
-        sys.stdout.flush()  # what cannot be written must not end as if it were
-    except BaseException as error:  # noqa: BLE001 - the last line of defence: a defect must not look like a crash
-        code = _explained(error)
+        sys.stdout.flush()  # so that a full disk is reported as an error
+    except BaseException as error:  # noqa: BLE001 - a defect must end with exit code 1 and a message
+        code = _explain_safely(error)
     leave(code)
 
 
-def _explained(error: BaseException) -> int:
-    """The exit code, said where somebody hears it: standard error may be as full as standard output."""
+def _explain_safely(error: BaseException) -> int:
+    """As :func:`explain`; code 8 when standard error cannot be written either."""
     try:
         return explain(error)
     except OSError:
@@ -144,7 +111,7 @@ def _explained(error: BaseException) -> int:
 
 
 def explain(error: BaseException) -> int:
-    """Say what ended a command, where there is something to say; its exit code."""
+    """Print what ended a command, if the user needs to know, and return the exit code."""
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
     if isinstance(error, click.ClickException):
@@ -155,7 +122,7 @@ def explain(error: BaseException) -> int:
     if isinstance(error, Terminated):
         return ExitCode.TERMINATED
     if isinstance(error, BrokenPipeError):
-        return ExitCode.OK  # whoever read us has seen enough
+        return ExitCode.OK  # the reader closed the pipe, as `head` does
     if isinstance(error, OSError) and error.errno in _UNWRITABLE and error.filename is None:
         error = StateError(f"Cannot write the output: {error.strerror}.", hint="Make room there, or write elsewhere.")
     if isinstance(error, EdgechatError):
@@ -168,7 +135,7 @@ def explain(error: BaseException) -> int:
 
 
 def _show_usage(error: click.ClickException) -> None:
-    """What click says of wrong arguments, its long lines wrapped as ours are."""
+    """Print click's message about wrong arguments, wrapped to the terminal."""
     from io import StringIO  # noqa: PLC0415
 
     shown = StringIO()
@@ -178,7 +145,7 @@ def _show_usage(error: click.ClickException) -> None:
 
 
 def report(error: EdgechatError) -> None:
-    """One error on standard error: what happened, then what to do."""
+    """Print an error and its hint to standard error."""
     from edgechat.plaintext import clean_line  # noqa: PLC0415
 
     say(f"edgechat: {clean_line(error.message)}", hanging=_HANGING, fg="red", color=_color())
@@ -203,5 +170,5 @@ def _report_defect(error: Exception) -> None:
 
 
 def _color() -> bool | None:
-    """False where NO_COLOR (no-color.org) is set; None lets click look whether the stream is a terminal."""
+    """False when NO_COLOR (no-color.org) is set; None lets click decide by whether the stream is a terminal."""
     return False if os.environ.get("NO_COLOR") else None

@@ -1,4 +1,4 @@
-"""How a process of ours begins and ends: signals, streams, and the exit without ceremony. Knows no command."""
+"""Process start and exit: SIGTERM, closed standard streams, encoding errors, and a fast exit."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Terminated(BaseException):
 
 
 def prepare() -> None:
-    """Take SIGTERM as a wish to leave, and let streams show what they can."""
+    """Turn SIGTERM into an exception, and make the standard streams usable."""
     _open_missing_streams()
     signal.signal(signal.SIGTERM, _on_sigterm)
-    # A model may answer in any script; a terminal that cannot show a character gets a question mark, not an error.
+    # A model may answer in any script. A character that the terminal cannot show becomes a question mark.
     for stream in (sys.stdout, sys.stderr):
         reconfigure: Any = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
@@ -29,21 +29,21 @@ def prepare() -> None:
 
 
 def leave(code: int) -> NoReturn:
-    """Flush and exit at once, without waiting for the interpreter to take itself apart."""
+    """Flush the streams and exit at once, without the interpreter's shutdown."""
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):  # a reader that left is no fault of the answer
+        with contextlib.suppress(OSError, ValueError):  # the reader has closed the pipe
             stream.flush()
     os._exit(int(code))
 
 
 def _open_missing_streams() -> None:
-    """Let a stream that the caller closed (``<&-``, ``>&-``) read or write nothing; Python leaves None in its place.
+    """Open the null device for each stream that the caller closed (``<&-``, ``>&-``), where Python has None.
 
-    In this order each takes the descriptor of its own, so that no socket is opened there and written to by others.
+    In this order each gets its own descriptor 0, 1 or 2, so that no socket gets it and receives output.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - for life
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - open until the process ends
 
 
 def _on_sigterm(_number: int, _frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""``edgechat run``: a task over one record, a file of records, a document or a live stream. Results go to stdout."""
+"""``edgechat run``: run a task over one record, a file of records, a document or a live stream."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import click
 
 from edgechat import config as settings
 from edgechat.cli import BEGAN_S
-from edgechat.cli.model_option import model_option
-from edgechat.cli.output.answer import STARTER_NOTE
-from edgechat.cli.output.batch_progress import Pace
+from edgechat.cli.model_options import allow_step_down_option, model_option
+from edgechat.cli.output.batch_progress import run_with_progress
+from edgechat.cli.output.terminal import say
 from edgechat.engine.protocol.request import Wish
 from edgechat.errors import AnswerError, InvalidInputError, ModelNotFoundError, UsageError
 from edgechat.paths import Paths
@@ -21,19 +21,21 @@ from edgechat.tasks.language import LANGUAGES, locale_language
 from edgechat.tasks.registry import installed_tasks, load
 
 if TYPE_CHECKING:
-    from edgechat.tasks.batch.batch_run import Tally
-    from edgechat.tasks.batch.job import Job, JobReport
+    from collections.abc import Mapping
+
+    from edgechat.tasks.batch.follow import StreamLine
+    from edgechat.tasks.batch.job import JobReport
     from edgechat.tasks.contract import Task
-    from edgechat.tasks.generator import ModelIdentity
+    from edgechat.tasks.language import Language
 
 _PARALLEL_NOTE = (
-    "Records are decoded together (--parallel): sums are rounded by what runs beside, so an answer may differ from "
-    "that of --parallel 1, which asks one after the other."
+    "Records are decoded together (--parallel). Sums are rounded differently in a batch, so an answer may differ from "
+    "that of --parallel 1."
 )
 
 
 class _TaskList(click.Command):
-    """Names the installed tasks below the options; reading package metadata imports none of them."""
+    """Lists the installed tasks below the options, from package metadata, without importing them."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Tasks"):
@@ -43,7 +45,7 @@ class _TaskList(click.Command):
 
 @click.command(
     cls=_TaskList,
-    epilog="What a task takes and gives: edgechat tasks show TASK. Exit code 5 when any record is not ok.",
+    epilog="Input and output of a task: edgechat tasks show TASK. Exit code 5 when any record is not ok.",
 )
 @click.argument("task")
 @click.argument("source", metavar="[INPUT|-]", required=False)
@@ -52,52 +54,53 @@ class _TaskList(click.Command):
     "--out",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Write there, keeping a journal so it can be resumed.",
+    help="Write the results there, with a journal for --resume.",
 )
-@click.option("--format", "fmt", help="json, jsonl, csv, or what the task renders (md, html, text).")
-@click.option("--from", "form", help="Form of INPUT where its name does not say: json, jsonl, csv, text, md, srt, …")
+@click.option("--format", "fmt", help="json, jsonl, csv, or a format of the task (md, html, text).")
+@click.option(
+    "--from", "form", help="Format of INPUT, if its name does not show it: json, jsonl, csv, text, md, srt, …"
+)
 @click.option("--encoding", default="utf-8", show_default=True, help="Encoding of INPUT, for example cp932.")
 @click.option("--column", "columns", multiple=True, help="Rewrite this column of a CSV or JSONL file. Repeatable.")
 @click.option(
     "--glossary", type=click.Path(path_type=Path), help="translate: a CSV or TSV file of source and target terms."
 )
 @click.option("--strict", is_flag=True, help="translate: a segment with any flag fails its record.")
-@click.option("--resume", is_flag=True, help="Go on with an interrupted run to the same --out.")
+@click.option("--resume", is_flag=True, help="Continue an interrupted run with the same --out.")
 @click.option(
     "--parallel",
     type=click.IntRange(1, 64),
     default=1,
     show_default=True,
-    help="Records at once. 1 asks them one after the other, which repeats exactly; more is faster, and answers can "
-    "differ in rounding.",
+    help="Records decoded at once. With 1, results repeat exactly; more is faster, but rounding can change answers.",
 )
 @click.option(
     "--timeout",
     "timeout_s",
     type=click.FloatRange(min=0, min_open=True),
-    help="Seconds for each record; a single one's count from the start of the command.",
+    help="Seconds for each record; for a single record, counted from the start of the command.",
 )
-@click.option("--follow", is_flag=True, help="Read a live stream of JSON lines; alerts go out at once.")
+@click.option("--follow", is_flag=True, help="Read a live stream of JSON lines; alerts are printed at once.")
 @click.option(
     "--seed",
     type=click.IntRange(0, (1 << 32) - 1),
-    help="Kept with every result and handed to the model; tasks decode greedily, so answers stay the same.",
+    help="Saved with every result and passed to the model; tasks decode greedily, so answers stay the same.",
 )
-@click.option("--language", type=click.Choice(LANGUAGES), help="Language of texts; the locale's otherwise.")
-@click.option("--no-cache", is_flag=True, help="Ask again even where the same input was answered before.")
-@click.option("--allow-step-down", is_flag=True, help="Let what `models use` fixed give way when memory is short.")
+@click.option("--language", type=click.Choice(LANGUAGES), help="Language of the texts; by default the locale's.")
+@click.option("--no-cache", is_flag=True, help="Do not use answers of earlier runs for the same input.")
+@allow_step_down_option
 @model_option
 def run(task: str, source: str | None, **options: Any) -> None:  # noqa: ANN401 - click's
-    """Run TASK over INPUT: .json one record; .jsonl or .csv many; text where the task takes text.
+    """Run TASK over INPUT: one record (.json), many (.jsonl, .csv), or text if the task takes text.
 
     \b
     edgechat run driving --field speed_kmh=80 --field distance_to_car_m=30 …
     edgechat run rootcause defects.jsonl --out reports.jsonl --resume
     edgechat run translate README.md --field target=ja --glossary terms.csv --out README.ja.md
     camera | edgechat run driving --follow
-    """  # noqa: D301 - click looks for the backspace character itself
+    """  # noqa: D301 - click needs the backspace character
     from edgechat.tasks.batch.records import given_fields  # noqa: PLC0415
-    from edgechat.tasks.contract import published_schema  # noqa: PLC0415 - pydantic: 0.3 s that --help need not pay
+    from edgechat.tasks.contract import published_schema  # noqa: PLC0415 - pydantic: 0.3 s
 
     loaded = _task(task)
     paths = Paths.from_env()
@@ -107,7 +110,7 @@ def run(task: str, source: str | None, **options: Any) -> None:  # noqa: ANN401 
     fields = given_fields(pairs, published_schema(loaded, "input"))
     for flag in ("strict", "glossary"):
         if options[flag] and flag not in loaded.input_model.model_fields:
-            raise UsageError(f"Task {task} knows no --{flag}.", hint="It belongs to translate.")
+            raise UsageError(f"Task {task} has no option --{flag}.", hint="It is an option of translate.")
     if options["glossary"]:
         fields["glossary"] = _glossary(options["glossary"], options["encoding"])
     language = options["language"] or locale_language()
@@ -118,10 +121,8 @@ def run(task: str, source: str | None, **options: Any) -> None:  # noqa: ANN401 
                 hint="For example: tail -f FILE | edgechat run driving --follow",
             )
         if options["out"] is not None or options["resume"]:
-            raise UsageError("--follow writes to standard output and is never resumed.", hint="Redirect it: > FILE")
-        from edgechat.cli.follow import follow  # noqa: PLC0415
-
-        follow(loaded, paths, wish, fields=fields, language=language, timeout_s=options["timeout_s"])
+            raise UsageError("--follow writes to standard output and cannot be resumed.", hint="Redirect it: > FILE")
+        _follow(loaded, paths, wish, fields=fields, language=language, timeout_s=options["timeout_s"])
         return
     if source is None and not pairs:
         if sys.stdin.isatty():
@@ -147,65 +148,81 @@ def run(task: str, source: str | None, **options: Any) -> None:  # noqa: ANN401 
         language=language,
         keeps_answers=not options["no_cache"],
     )
-    _judge(_run(job, loaded, paths, wish))
-
-
-def _run(job: Job, task: Task[Any, Any], paths: Paths, wish: Wish) -> JobReport:
-    from edgechat.tasks.batch.job import JobCallbacks, run_job  # noqa: PLC0415
-    from edgechat.tasks.batch.journal import SUFFIX  # noqa: PLC0415
-
-    pace = Pace()
-
-    def note(text: str) -> None:
-        pace.clear()
-        click.secho(clean_line(text), err=True, fg="yellow")
-
-    warning: list[str] = []
-
-    def model(identity: ModelIdentity) -> None:
-        if identity.is_starter:
-            warning.append(STARTER_NOTE)
-
-    def advance(tally: Tally) -> None:
-        if tally.answered and warning:  # not for what the rules or an earlier run said
-            note(warning.pop())
-        pace.advance(tally.total, tally.not_ok)
-
-    if job.parallel > 1:
-        note(_PARALLEL_NOTE)
-    callbacks = JobCallbacks(
-        note=note,
-        begin=pace.begin,
-        advance=advance,
-        model=model,
+    report = run_with_progress(
+        job,
+        loaded,
+        paths,
+        wish,
+        stdin=sys.stdin.buffer,
+        stdout=sys.stdout.buffer,
+        first_note=_PARALLEL_NOTE if job.parallel > 1 else "",
     )
+    _report(report)
+
+
+def _follow(
+    task: Task[Any, Any],
+    paths: Paths,
+    wish: Wish,
+    *,
+    fields: Mapping[str, Any],
+    language: Language,
+    timeout_s: float | None,
+) -> None:
+    """Run a task over each line of standard input until it ends, one JSON line out per change; then print counts.
+
+    Raises:
+        AnswerError: a line was not a valid record.
+    """
+    from edgechat.models.store.installed import installed  # noqa: PLC0415
+    from edgechat.tasks.batch.follow import Follower  # noqa: PLC0415
+    from edgechat.tasks.generator import EngineGenerator  # noqa: PLC0415
+
+    generator = EngineGenerator(paths, wish, on_note=_warn) if wish.model or installed(paths) else None
+    if generator is None:
+        _warn("No model is installed, so results come from rules alone. Fetch one: edgechat models pull")
+    follower = Follower(task, generator, _write_line, language=language, timeout_s=timeout_s, fields=fields)
     try:
-        report = run_job(job, task, paths, wish, stdin=sys.stdin.buffer, stdout=sys.stdout.buffer, callbacks=callbacks)
-    except BaseException:
-        pace.clear()
-        if job.out is not None and job.out.with_name(job.out.name + SUFFIX).exists() and not _is_usage():
-            click.echo(
-                f"What is done is in {job.out.name}{SUFFIX}: go on with the same command and --resume.", err=True
-            )
-        raise
+        follower.run(sys.stdin.fileno())
     finally:
-        pace.clear()
-    return report
+        if generator is not None:
+            generator.close()
+        say(
+            f"{follower.lines} lines, {follower.explained} answered by the model, {follower.dropped} dropped, "
+            f"{follower.silences} silences, {follower.not_ok} not ok."
+        )
+    if follower.not_ok:
+        raise AnswerError(
+            f"{follower.not_ok} of {follower.lines} records are not ok.", hint="Each says why in its `errors`."
+        )
 
 
-def _is_usage() -> bool:
-    """Whether the error on its way out already says what to do about the journal."""
-    return isinstance(sys.exc_info()[1], (UsageError, InvalidInputError))
+def _write_line(line: StreamLine) -> None:
+    from edgechat.tasks.batch.output import json_text  # noqa: PLC0415
+
+    sys.stdout.buffer.write(json_text(line.to_json()).encode() + b"\n")
+    sys.stdout.buffer.flush()
 
 
-def _judge(report: JobReport) -> None:
-    """Say what was not as wished, and fail when a record was not ok."""
+def _warn(text: str) -> None:
+    say(clean_line(text), fg="yellow")
+
+
+def _report(report: JobReport) -> None:
+    """Print flags and faults, and fail if a record is not ok.
+
+    Raises:
+        AnswerError: a record is not ok.
+    """
     tally = report.tally
     if report.flags:
         flags = ", ".join(f"{name} {count}" for name, count in sorted(report.flags.items()))
         click.echo(f"Flags: {flags}.", err=True)
     if report.unwritable:
-        click.echo(f"{report.unwritable} kept as they were: the file's encoding cannot write their new text.", err=True)
+        click.echo(
+            f"{report.unwritable} records were not changed: the file's encoding cannot represent their new text.",
+            err=True,
+        )
     if tally.not_ok:
         counts = ", ".join(f"{count} {name}" for name, count in sorted(tally.by_status.items()) if name != "ok")
         for fault in report.faults:
@@ -217,7 +234,7 @@ def _judge(report: JobReport) -> None:
 
 
 def _task(name: str) -> Task[Any, Any]:
-    """The task, or the right command for somebody who named a model."""
+    """Load a task; if the name is a model's, the error names the right command."""
     try:
         return load(name)
     except UsageError as unknown:
@@ -241,7 +258,7 @@ def _glossary(path: Path, encoding: str) -> list[dict[str, str]]:
 
 
 def _model_command(name: str) -> str | None:
-    """What to type for a model called ``name``; None when it is none."""
+    """The command for a model called ``name``; None if there is no such model."""
     from edgechat.models.catalog.catalog import load_catalog  # noqa: PLC0415
     from edgechat.models.catalog.names import parse_reference  # noqa: PLC0415
     from edgechat.models.store.installed import installed  # noqa: PLC0415

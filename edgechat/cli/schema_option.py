@@ -1,4 +1,4 @@
-"""``--schema``: reads it, and looks at the answer once more before a script gets it."""
+"""``--schema``: read the schema, and check the complete answer against it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from edgechat.errors import AnswerError, EdgechatError, SchemaError
 
 
 def read_schema(given: str) -> dict[str, Any]:
-    """The schema behind ``FILE``, inline JSON, or the word ``any``.
+    """Read a schema from a file, inline JSON, or the word ``any``.
 
     Raises:
-        SchemaError: it cannot be read, is not JSON, or cannot be honoured; nothing was generated yet.
+        SchemaError: it cannot be read, is not JSON, or cannot be enforced.
     """
     if given == "any":
         return ANY
@@ -40,15 +40,12 @@ def read_schema(given: str) -> dict[str, Any]:
 
 
 def check_answer(text: str, finish_reason: str, *, schema: dict[str, Any]) -> EdgechatError | None:
-    """What is wrong with a constrained answer, or None.
-
-    Decoding makes violations impossible but for one: an answer that was cut off.
-    """
+    """The error of a constrained answer, or None. Only an answer that was cut off can violate its schema."""
     if finish_reason == "length":
         return AnswerError("The answer was cut before the JSON was complete.", hint="Allow more tokens with -n N.")
     if finish_reason != "stop":
         return AnswerError(f"The answer is not complete ({finish_reason}).", hint="Allow more time with --timeout.")
-    # jsonschema costs 60 ms that only a constrained answer pays.
+    # 60 ms to import, needed for constrained answers only.
     from edgechat.engine.schema.validity import violations  # noqa: PLC0415
 
     try:

@@ -1,4 +1,4 @@
-"""``edgechat service install|remove|status``: the server as a systemd service, for one user or for the machine."""
+"""``edgechat service``: install, remove and inspect the server as a systemd service of a user or of the system."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ if TYPE_CHECKING:
     from edgechat.service.unit import Unit
 
 _SYSUSERS = Path("/etc/sysusers.d/edgechat.conf")
-_SYSTEM = click.option("--system", "is_system", is_flag=True, help="A service of the machine, with a user of its own.")
+_SYSTEM = click.option("--system", "is_system", is_flag=True, help="A system service with its own user.")
 
 
 @click.group()
 def service() -> None:
-    """Serve unattended: start at boot, restart on failure, stay within limits.
+    """Run the server as a systemd service: it starts at boot, restarts after failures, and has a memory limit.
 
     \b
     edgechat service install
     edgechat service install --system -- --host 0.0.0.0 --port 8080
     edgechat service status
     edgechat service remove
-    """  # noqa: D301 - click looks for the backspace character itself
+    """  # noqa: D301 - click needs the backspace character
 
 
 @service.command()
 @_SYSTEM
-@click.option("--dry-run", is_flag=True, help="Print the unit; change nothing.")
+@click.option("--dry-run", is_flag=True, help="Print the unit and change nothing.")
 @click.argument("arguments", nargs=-1, metavar="[-- SERVE-OPTIONS]")
 def install(arguments: tuple[str, ...], *, is_system: bool, dry_run: bool) -> None:
-    """Write a hardened unit for systemd and start it.
+    """Write a hardened systemd unit and start it.
 
-    What stands behind -- goes to `edgechat serve`. Run it again after another model was chosen: the memory limit is
-    made for one plan.
+    The arguments after -- go to `edgechat serve`. Run it again after you choose another model, because the memory limit
+    is computed for one plan.
     """
     from edgechat.service.systemd import Systemd  # noqa: PLC0415
 
@@ -62,19 +62,19 @@ def install(arguments: tuple[str, ...], *, is_system: bool, dry_run: bool) -> No
     else:
         for each in unit.writable:
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
-    manager.put(unit.text())
+    manager.install(unit.text())
     if not is_system:
-        _linger()
+        _enable_linger()
     _explain(unit, choice, board)
-    say(f"It runs, and starts at every boot. The unit is {manager.file}; see `edgechat service status`.")
+    say(f"The service runs, and starts at every boot. Its unit is {manager.file}; see `edgechat service status`.")
     if is_system:
-        say("Who is in the group edgechat uses its engine too: sudo usermod -aG edgechat NAME, then log in anew.")
+        say("To let a user share its engine: sudo usermod -aG edgechat NAME, then log in again.")
 
 
 @service.command()
 @_SYSTEM
 def remove(*, is_system: bool) -> None:
-    """Stop the service and remove its unit; models and conversations stay."""
+    """Stop the service and remove its unit. Models and conversations are kept."""
     from edgechat.service.systemd import Systemd  # noqa: PLC0415
     from edgechat.service.systemd import remove as remove_file  # noqa: PLC0415
 
@@ -85,19 +85,19 @@ def remove(*, is_system: bool) -> None:
     if is_system:
         _require_root()
     manager.require()
-    manager.take_away()
+    manager.uninstall()
     if is_system:
         remove_file(_SYSUSERS)
-        say("The user edgechat and /var/lib/edgechat stay; `edgechat uninstall` says how to remove them.")
+        say("The user edgechat and /var/lib/edgechat are kept; see: edgechat uninstall")
     say("The service is removed.")
 
 
 @service.command()
 @_SYSTEM
 def status(*, is_system: bool) -> None:
-    """Say whether the service is installed, how it runs, and whether its memory limit still fits the plan.
+    """Print the state of the service, and whether its memory limit still fits the plan.
 
-    Exit code 8 when it is not installed, or is not active.
+    Exit code 8 when it is not installed or not active.
     """
     from edgechat.service.systemd import Systemd  # noqa: PLC0415
 
@@ -119,7 +119,7 @@ def status(*, is_system: bool) -> None:
     limit, used = found.get("MemoryMax", ""), found.get("MemoryCurrent", "")
     click.echo(f"memory     {_mb(used)} of {_mb(limit)}")
     try:
-        _say_when_outgrown(limit, manager.file.read_text(), is_system=is_system)
+        _warn_if_limit_is_small(limit, manager.file.read_text(), is_system=is_system)
     except (EdgechatError, click.ClickException, OSError, ValueError) as error:
         click.echo(f"plan       {error}")
     if found.get("ActiveState") != "active":
@@ -127,20 +127,20 @@ def status(*, is_system: bool) -> None:
 
 
 def _unit(arguments: Sequence[str], *, is_system: bool) -> tuple[Unit, Choice, Board]:
-    """The unit of ``edgechat serve ARGUMENTS``, and what its memory is made for.
+    """Make the unit of ``edgechat serve ARGUMENTS``; also return the model for its memory limit, and the board.
 
     Raises:
-        EdgechatError: as ``make_unit``; or these arguments serve nothing.
-        click.ClickException: ``edgechat serve`` does not know them.
+        EdgechatError: as ``make_unit``; or ``--rotate-token`` is among the arguments.
+        click.ClickException: ``edgechat serve`` refuses the arguments.
     """
-    from edgechat.cli.serve import serve  # noqa: PLC0415 - it knows its own options
+    from edgechat.cli.serve import serve  # noqa: PLC0415 - for its options
     from edgechat.engine.protocol.request import Wish  # noqa: PLC0415
-    from edgechat.serve.http.listener import is_loopback  # noqa: PLC0415
+    from edgechat.serve.http.authentication import is_loopback  # noqa: PLC0415
     from edgechat.service.install import make_unit  # noqa: PLC0415
 
     options = serve.make_context("edgechat serve", list(arguments)).params
     if options["rotate_token"]:
-        raise UsageError("--rotate-token ends at once; a service cannot do that.")
+        raise UsageError("--rotate-token cannot be used for a service.")
     return make_unit(
         arguments,
         Wish.of(options["model"], options["n_ctx"], exact=not options["allow_step_down"]),
@@ -149,41 +149,43 @@ def _unit(arguments: Sequence[str], *, is_system: bool) -> tuple[Unit, Choice, B
     )
 
 
-def _say_when_outgrown(limit: str, text: str, *, is_system: bool) -> None:
-    """Compare the limit with what the unit's own command needs now; ``text`` is the unit's."""
+def _warn_if_limit_is_small(limit: str, text: str, *, is_system: bool) -> None:
+    """Compare the memory limit with what the unit's command needs now; ``text`` is the unit file."""
     from edgechat.service.unit import serve_arguments  # noqa: PLC0415
 
     arguments = serve_arguments(text)
     unit, choice, _ = _unit(arguments, is_system=is_system)
     if limit.isdigit() and unit.memory_max > int(limit):
-        again = shlex.join(
+        command = shlex.join(
             ["edgechat", "service", "install", *["--system"] * is_system, *(["--", *arguments] if arguments else [])]
         )
         needs = f"{choice.label} needs {_mb(str(unit.memory_max))}"
-        click.echo(f"plan       {needs}, more than the unit allows: run `{again}` again")
+        click.echo(f"plan       {needs}, more than the unit allows: run `{command}` again")
 
 
 def _explain(unit: Unit, choice: Choice, board: Board) -> None:
-    """What the memory limit was made for, on standard error."""
+    """Print how the memory limit was computed, to standard error."""
     need = choice.plan.memory.host
     if unit.has_memory_cgroup:
         say(
-            f"{choice.label} needs {need / 1e6:.0f} MB; the service may use {unit.memory_max / 1e6:.0f} MB, server and "
-            "reserve included."
+            f"{choice.label} needs {need / 1e6:.0f} MB; the service may use {unit.memory_max / 1e6:.0f} MB, including "
+            "the server and a reserve."
         )
         return
     for note in board.notes:
         if "memory cgroup" in note:
             say(note)
     say(
-        f"Instead each process is limited to {unit.address_space / 1e6:.0f} MB of address space (LimitAS), which its "
-        f"plans respect; {choice.label} needs {need / 1e6:.0f} MB."
+        f"Instead each process is limited to {unit.address_space / 1e6:.0f} MB of address space (LimitAS), which "
+        f"plans take into account; {choice.label} needs {need / 1e6:.0f} MB."
     )
 
 
 def _require_root() -> None:
     if os.geteuid() != 0:
-        raise UsageError("A system service needs root.", hint="Use sudo, or leave --system out for one of your own.")
+        raise UsageError(
+            "A system service needs root.", hint="Use sudo, or leave out --system for a service of your own user."
+        )
 
 
 def _make_user(manager: Systemd) -> None:
@@ -197,8 +199,8 @@ def _make_user(manager: Systemd) -> None:
         raise EdgechatError(f"systemd-sysusers failed: {done.stderr.strip()}")
 
 
-def _linger() -> None:
-    """Without it a user's services end at logout and start at login."""
+def _enable_linger() -> None:
+    """Enable lingering: without it a user's services end at logout and start at login."""
     done = subprocess.run(["loginctl", "enable-linger"], capture_output=True, text=True, check=False)
     say("loginctl enable-linger", indent="  ")
     if done.returncode:

@@ -1,4 +1,4 @@
-"""Findings about caches and unfinished downloads that nobody comes back to. Looks at names, sizes and ages only."""
+"""Findings about stale caches and abandoned downloads, by the names, sizes and ages of files."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from edgechat.paths import Paths
 
 _UNUSED_DAYS = 90
-"""Kept prefixes are touched whenever they are used."""
+"""A prefix's file gets a new modification time at each use."""
 _LEFTOVER_MINUTES = 60
-"""Nothing takes an hour to write into the cache."""
+"""No write to the cache takes an hour."""
 _ABANDONED_DAYS = 7
 _MIN_BYTES = 1_000_000
-"""Less is not worth a word."""
+"""Less is not reported."""
 
 
 def findings(paths: Paths, now: float | None = None) -> list[Finding]:
-    """Look for what can go.
+    """Find files that can be deleted.
 
     Args:
-        paths: whose caches and store.
-        now: seconds since the epoch; the clock by default.
+        paths: of the user.
+        now: seconds since the epoch; by default the clock's.
     """
     now = time.time() if now is None else now
     found = [*_leftovers(paths.cache, now), *_unused(paths.cache, now), *_abandoned(paths.models, now)]
@@ -37,10 +37,10 @@ def findings(paths: Paths, now: float | None = None) -> list[Finding]:
 
 
 def _leftovers(cache: Path, now: float) -> Iterator[Finding]:
-    """Temporary files of processes that died while they wrote."""
+    """Temporary files of processes that ended while they wrote."""
     files = [f for f in _files(cache) if f.name.endswith(".new") and _age_s(f, now) > _LEFTOVER_MINUTES * 60]
     if files:
-        message = f"{_count(files)} in the cache were never finished: whoever wrote them died."
+        message = f"{_count(files)} in the cache are incomplete, because the process that wrote them ended."
         yield advice("caches", message, f"find {_quote(cache)} -name '*.new' -mmin +{_LEFTOVER_MINUTES} -delete")
 
 
@@ -54,20 +54,20 @@ def _unused(cache: Path, now: float) -> Iterator[Finding]:
 def _abandoned(models: Path, now: float) -> Iterator[Finding]:
     parts = [f for f in _files(models) if f.name.endswith(".part") and _age_s(f, now) > _ABANDONED_DAYS * 86_400]
     if parts:
-        message = f"{_count(parts)} of downloads that were begun and left more than {_ABANDONED_DAYS} days ago."
+        message = f"{_count(parts)} belong to downloads that were interrupted more than {_ABANDONED_DAYS} days ago."
         command = f"find {_quote(models)} -name '*.part*' -mtime +{_ABANDONED_DAYS} -delete"
-        yield advice("abandoned-download", f"{message} Pulling the model again goes on with them.", command)
+        yield advice("abandoned-download", f"{message} To continue, pull the model again.", command)
 
 
 def _files(directory: Path) -> list[Path]:
-    # A directory that cannot be read is a finding of its own (places.py).
+    # A directory that cannot be read is reported by directories.py.
     return [found for found in directory.rglob("*") if found.is_file()] if os.access(directory, os.R_OK) else []
 
 
 def _age_s(file: Path, now: float) -> float:
     try:
         return now - file.stat().st_mtime
-    except OSError:  # gone meanwhile
+    except OSError:  # deleted meanwhile
         return 0.0
 
 

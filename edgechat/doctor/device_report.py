@@ -1,7 +1,7 @@
-"""The device report: one JSON object that says what a board is, how it is and what it did, for whoever keeps a fleet.
+"""The device report of ``edgechat board --report``: one JSON object with a board's hardware, health and counters.
 
-Reads and never writes, so a read-only root, a full disk or a home that is not there cost the part they touch and
-nothing else: each part that cannot be read says why in ``unread``.
+Nothing is written, so the report works with a read-only root or a full disk. A part that cannot be read is null, and
+``unread`` says why.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ _PACKAGES = ("llama-cpp-python", "llguidance", "numpy", "textual")
 
 
 def report(paths: Paths, now: float | None = None) -> dict[str, Any]:
-    """Everything worth knowing from afar.
+    """Make the report.
 
     Args:
-        paths: whose engine and figures.
-        now: seconds since the epoch; the clock by default.
+        paths: of the user whose engine and counters are reported.
+        now: seconds since the epoch; by default the clock's.
     """
     now = time.time() if now is None else now
     unread: dict[str, str] = {}
@@ -55,9 +55,9 @@ def report(paths: Paths, now: float | None = None) -> dict[str, Any]:
     engines: list[Frame] = part("engine", lambda: status(paths)) or []
     engine = engines[0] if engines else None
     vitals = read_vitals()
-    counted = _figures(engine, paths)
+    metrics_summary = _metrics(engine, paths)
     models = part("models", lambda: [_model(model) for model in installed(paths)])
-    free = part("disk_free_bytes", lambda: _free(paths))
+    free = part("disk_free_bytes", lambda: _free_disk(paths))
     return {
         "format": FORMAT,
         "what": board_to_json(probe()),
@@ -70,15 +70,15 @@ def report(paths: Paths, now: float | None = None) -> dict[str, Any]:
         },
         "versions": versions(),
         "models": models,
-        "counts": {name: counted[name] for name in ("answers", "tokens", "engines")},
-        "errors": _errors(paths, counted),
-        "latency": counted["latency"],
+        "counts": {name: metrics_summary[name] for name in ("answers", "tokens", "engines")},
+        "errors": _errors(paths, metrics_summary),
+        "latency": metrics_summary["latency"],
         "unread": unread,
     }
 
 
 def versions() -> dict[str, str | None]:
-    """What runs here."""
+    """Versions of edgechat, Python and the most important packages; None for a missing one."""
     found: dict[str, str | None] = {"edgechat": __version__, "python": python_version()}
     for name in _PACKAGES:
         try:
@@ -88,9 +88,9 @@ def versions() -> dict[str, str | None]:
     return found
 
 
-def verdict(engine: Frame | None, held: tuple[str, ...], unread: dict[str, str]) -> dict[str, Any]:
-    """``ok`` or ``degraded``, and why."""
-    reasons = [f"the board is held back: {', '.join(held)}"] if held else []
+def verdict(engine: Frame | None, throttling: tuple[str, ...], unread: dict[str, str]) -> dict[str, Any]:
+    """``ok`` or ``degraded``, with the reasons."""
+    reasons = [f"the board is throttled: {', '.join(throttling)}"] if throttling else []
     care = (engine or {}).get("care") or {}
     if care.get("level"):
         reasons.append(f"the engine is {care['name']}: {care['reason']}")
@@ -106,20 +106,20 @@ def _engine(engine: Frame | None) -> Frame | None:
     return {name: value for name, value in engine.items() if name != "figures"}
 
 
-def _figures(engine: Frame | None, paths: Paths) -> dict[str, Any]:
-    """The running engine's own, which are newer than the file's; without one the file's."""
+def _metrics(engine: Frame | None, paths: Paths) -> dict[str, Any]:
+    """The metrics of the running engine, which are the newest; without an engine those of the file."""
     live: dict[str, Any] | None = (engine or {}).get("figures")
     return live or metrics.summary(metrics.read(paths.state))
 
 
-def _errors(paths: Paths, counted: dict[str, Any]) -> dict[str, Any]:
-    deaths = exit_reason.history(paths.state)
+def _errors(paths: Paths, metrics_summary: dict[str, Any]) -> dict[str, Any]:
+    exits = exit_reason.history(paths.state)
     by_cause: dict[str, int] = {}
-    for each in deaths:
+    for each in exits:
         by_cause[each.cause] = by_cause.get(each.cause, 0) + 1
-    last = deaths[-1] if deaths else None
+    last = exits[-1] if exits else None
     return {
-        "refused": counted["errors"],
+        "refused": metrics_summary["errors"],
         "engine_deaths": by_cause,
         "last_death": {**asdict(last), "at": timestamp(last.at)} if last else None,
     }
@@ -135,9 +135,9 @@ def _model(model: InstalledModel) -> dict[str, Any]:
     }
 
 
-def _free(paths: Paths) -> int:
-    there = paths.state
-    while not there.exists() and there != there.parent:
-        there = there.parent
-    disk = os.statvfs(there)
+def _free_disk(paths: Paths) -> int:
+    directory = paths.state
+    while not directory.exists() and directory != directory.parent:
+        directory = directory.parent
+    disk = os.statvfs(directory)
     return disk.f_bavail * disk.f_frsize

@@ -1,4 +1,4 @@
-"""Findings about the engine process: the one that runs, how the last one died, which plans have stepped down."""
+"""Findings about engine processes: the running one, crashes of earlier ones, and smaller plans because of memory."""
 
 from __future__ import annotations
 
@@ -17,32 +17,36 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _RECENT_S = 7 * 24 * 3600
-"""A death longer ago says nothing about now."""
+"""Older crashes are not reported."""
 
-_HABIT = 3
-"""Deaths in that time that are no accident any more."""
+_REPEATED = 3
+"""So many crashes in that time count as repeated."""
 
-_AGAINST = {"oom": "edgechat models plan", "load": "edgechat models verify", "template": "edgechat models update"}
-"""What to try, by the cause that engines keep dying of."""
+_COMMAND_BY_CAUSE = {
+    "oom": "edgechat models plan",
+    "load": "edgechat models verify",
+    "template": "edgechat models update",
+}
+"""What to try, by the most frequent cause of crashes."""
 
 
 def running(engines: Sequence[Mapping[str, Any]], *, is_silent: bool, state: Path) -> list[Finding]:
-    """The engine that runs now.
+    """Findings about the running engine.
 
     Args:
-        engines: what ``edgechat ps`` shows.
-        is_silent: something accepts connections at the socket and tells nothing.
+        engines: status frames, as ``edgechat ps`` shows them.
+        is_silent: a process accepts connections at the socket but does not answer.
         state: the state directory.
     """
     if is_silent:
-        message = "An engine runs and does not answer: it is stopped or hangs."
+        message = "An engine runs but does not answer: it is stopped or hangs."
         return [problem("engine", message, f"fuser -k {shlex.quote(str(state / 'engine.lock'))}", ExitCode.ENGINE)]
     found = []
     for engine in engines:
         if engine.get("version") != __version__:
             message = (
                 f"The running engine (pid {engine.get('pid')}) is version {engine.get('version') or 'unknown'} and "
-                f"this is {__version__}; it makes room at the next question."
+                f"this is {__version__}; it will be replaced at the next question."
             )
             found.append(advice("engine-version", message, "edgechat stop"))
         else:
@@ -51,12 +55,12 @@ def running(engines: Sequence[Mapping[str, Any]], *, is_silent: bool, state: Pat
     return found or [ok("engine", "No engine is running; the next question starts one.")]
 
 
-def last_death(state: Path, now: float | None = None) -> list[Finding]:
-    """How an engine ended that did not leave of its own accord, in the last seven days.
+def last_crash(state: Path, now: float | None = None) -> list[Finding]:
+    """How the last engine crashed, if that was within seven days.
 
     Args:
         state: the state directory.
-        now: seconds since the epoch; the clock by default.
+        now: seconds since the epoch; by default the clock's.
     """
     note = exit_reason.last(state)
     now = time.time() if now is None else now
@@ -71,50 +75,52 @@ def _log_command(state: Path) -> str:
     return f"less {shlex.quote(str(state / 'logs' / 'engine.log'))}"
 
 
-def habit(state: Path, now: float | None = None) -> list[Finding]:
-    """Engines that keep dying: three or more in seven days, with what they have in common.
+def repeated_crashes(state: Path, now: float | None = None) -> list[Finding]:
+    """Three or more crashes within seven days, with their most frequent cause.
 
     Args:
         state: the state directory.
-        now: seconds since the epoch; the clock by default.
+        now: seconds since the epoch; by default the clock's.
     """
     now = time.time() if now is None else now
     recent = [each for each in exit_reason.history(state) if now - _RECENT_S <= each.at <= now + _RECENT_S]
-    if len(recent) < _HABIT:
-        return []  # single deaths are said by last_death
+    if len(recent) < _REPEATED:
+        return []  # last_crash reports the last one
     causes: dict[str, int] = {}
     for each in recent:
         causes[each.cause] = causes.get(each.cause, 0) + 1
-    commonest = max(causes, key=lambda cause: causes[cause])
-    said = ", ".join(f"{count} by {cause}" for cause, count in sorted(causes.items(), key=lambda item: -item[1]))
-    last = next(each for each in reversed(recent) if each.cause == commonest)
+    most_frequent = max(causes, key=lambda cause: causes[cause])
+    counts = ", ".join(f"{count} by {cause}" for cause, count in sorted(causes.items(), key=lambda item: -item[1]))
+    last = next(each for each in reversed(recent) if each.cause == most_frequent)
     message = (
-        f"{len(recent)} engines died in the last seven days ({said}); the last by {commonest} in stage {last.stage}: "
-        f"{last.detail}."
+        f"{len(recent)} engines died in the last seven days ({counts}); the last by {most_frequent} "
+        f"in stage {last.stage}: {last.detail}."
     )
-    return [advice("engine-history", message, _AGAINST.get(commonest) or _log_command(state))]
+    return [advice("engine-history", message, _COMMAND_BY_CAUSE.get(most_frequent) or _log_command(state))]
 
 
 def stepped_down(state: Path, boot_id: str) -> list[Finding]:
-    """Models that run on a smaller plan until the next boot, because memory ran out."""
+    """Models that run with a smaller plan until the next boot, because memory ran out."""
     found = []
     known = oom_history.read(state, boot_id)
     for label, need in sorted(known.died.items()):
-        message = f"{label} ran out of memory; until reboot it runs on plans that need less than {megabytes(need)}."
+        message = (
+            f"{label} ran out of memory; until the next reboot it uses plans that need less than {megabytes(need)}."
+        )
         found.append(advice("stepped-down", message, "edgechat models plan"))
     if known.hidden_limit is not None:
         message = (
             f"An engine ran out of memory at {megabytes(known.hidden_limit)}, although more seemed to be free: a limit "
-            "that edgechat cannot see applies. Until reboot plans stay below that."
+            "that edgechat cannot read applies. Until the next reboot, plans stay below that."
         )
         found.append(advice("hidden-limit", message, "edgechat board"))
     if (tight := pressure_history.read(state)) is not None:
         why = f" ({tight.reason})" if tight.reason else ""
         message = (
-            f"Memory was short in the last hour{why}, so models load with a context of {tight.n_ctx} tokens at most "
-            "where none is asked for."
+            f"Memory was short in the last hour{why}, so models load with a context of at most {tight.n_ctx} tokens "
+            "unless a request sets its size."
         )
         found.append(
             advice("short-memory", message, f"rm {shlex.quote(str(state / pressure_history.FILE))} && edgechat stop")
         )
-    return found or [ok("stepped-down", "Every model runs on its full plan.")]
+    return found or [ok("stepped-down", "Every model runs with its full plan.")]

@@ -1,6 +1,6 @@
-"""The whole examination: looks at the machine, the build, the state and the models once, and collects the findings.
+"""The whole examination: reads the machine, the llama.cpp build, the state and the models, and collects all findings.
 
-The one place of this room where everything is read; each judgement stands in the module of its subject.
+The other modules of this package judge what is read here, each for its subject.
 """
 
 from __future__ import annotations
@@ -11,14 +11,21 @@ from typing import TYPE_CHECKING, Any
 from edgechat.board.probe.probe import probe
 from edgechat.board.source import Source
 from edgechat.board.vitals.vitals import read_vitals
-from edgechat.doctor import caches, compiler, engines, llama_build, machine, nvmap, settings, vitals
-from edgechat.doctor import directories as places
-from edgechat.doctor import models as inventory
+from edgechat.doctor import (
+    caches,
+    directories,
+    engines,
+    llama_build,
+    machine,
+    models,
+    settings,
+    vitals,
+)
 from edgechat.doctor.finding import Finding, exit_code, ok, problem
 from edgechat.doctor.installation import Installation
 from edgechat.engine.client.client import status
 from edgechat.engine.protocol import unix_socket
-from edgechat.engine.selection import build_info as engine_kernels
+from edgechat.engine.selection import build_info
 from edgechat.errors import EngineError, ExitCode, StateError
 from edgechat.version import __version__
 
@@ -32,23 +39,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """Everything that was found."""
+    """All findings, and the facts printed beside them."""
 
     findings: tuple[Finding, ...]
     kernels: Kernels | None
-    """None when llama.cpp could not be asked."""
+    """None when llama.cpp does not load."""
     build: Build | None
     settings: tuple[Setting, ...]
     directories: tuple[Setting, ...]
 
     @property
     def exit_code(self) -> ExitCode:
-        """0, or the code of the gravest problem."""
+        """0, or the code of the most serious problem."""
         return exit_code(self.findings)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, in the shape that ``edgechat doctor --json`` prints."""
-        held = self.kernels
+        """The object that ``edgechat doctor --json`` prints."""
+        kernels = self.kernels
         return {
             "edgechat_version": __version__,
             "exit_code": int(self.exit_code),
@@ -56,8 +63,8 @@ class Examination:
                 {"id": f.id, "level": f.level.value, "message": f.message, "command": f.command} for f in self.findings
             ],
             "kernels": {
-                "in_use": list(held.in_use) if held else [],
-                "missing": list(held.missing) if held else [],
+                "in_use": list(kernels.in_use) if kernels else [],
+                "missing": list(kernels.missing) if kernels else [],
                 "build": self.build.to_json() if self.build else None,
             },
             "config": [asdict(setting) for setting in self.settings],
@@ -66,18 +73,18 @@ class Examination:
 
 
 def examine(paths: Paths) -> Examination:
-    """Look at everything. Takes about a second, most of it for loading llama.cpp in its child."""
+    """Examine everything. Takes about a second, most of it to load llama.cpp in a child process."""
     board, source, installation = probe(), Source(), Installation.here()
     config, found = settings.load(paths)
-    found += places.findings(paths)
-    on_engine, is_loaded = _engine(paths)
-    found += [*on_engine, *engines.last_death(paths.state), *engines.habit(paths.state)]
+    found += directories.findings(paths)
+    engine_findings, is_loaded = _engine(paths)
+    found += [*engine_findings, *engines.last_crash(paths.state), *engines.repeated_crashes(paths.state)]
     found += [*engines.stepped_down(paths.state, board.boot_id), *caches.findings(paths)]
-    on_models, models = inventory.findings(paths, config, board, installation, is_loaded=is_loaded)
-    found += on_models
-    on_library, kernels, build = _library(board, installation, models)
-    found += [*on_library, *machine.notes(board, source), *machine.swap(source)]
-    found += [*vitals.findings(read_vitals(source), board), *nvmap.findings(board, source, paths.state)]
+    model_findings, installed = models.findings(paths, config, board, installation, is_loaded=is_loaded)
+    found += model_findings
+    build_findings, kernels, build = _llama_build(board, installation, installed)
+    found += [*build_findings, *machine.notes(board, source), *machine.swap(source)]
+    found += [*vitals.findings(read_vitals(source), board), *machine.nvmap(board, source, paths.state)]
     return Examination(
         findings=tuple(found),
         kernels=kernels,
@@ -88,12 +95,12 @@ def examine(paths: Paths) -> Examination:
 
 
 def _engine(paths: Paths) -> tuple[list[Finding], bool]:
-    """Findings on the running engine, and whether it holds a model."""
+    """Findings about the running engine, and whether it has loaded a model."""
     try:
         running = status(paths)
         is_silent = False
-        if not running and (knock := unix_socket.connect(paths.state)) is not None:
-            knock.close()
+        if not running and (connection := unix_socket.connect(paths.state)) is not None:
+            connection.close()
             is_silent = True
     except StateError as error:
         return [problem("engine", str(error), "edgechat stop", ExitCode.STATE)], False
@@ -101,21 +108,21 @@ def _engine(paths: Paths) -> tuple[list[Finding], bool]:
     return found, any(engine.get("model") for engine in running)
 
 
-def _library(
-    board: Board, installation: Installation, models: list[InstalledModel]
+def _llama_build(
+    board: Board, installation: Installation, installed: list[InstalledModel]
 ) -> tuple[list[Finding], Kernels | None, Build | None]:
     versions = llama_build.versions(installation)
     try:
-        build = engine_kernels.read_build()
+        build = build_info.read_build()
     except EngineError as error:
         return [*llama_build.broken(error, installation), *versions], None, None
-    held = engine_kernels.compare(board.cpu, board.accelerators, build)
-    # The compiler is asked only when its answer matters.
-    native = compiler.native_features() if held.missing else None
+    kernels = build_info.compare(board.cpu, board.accelerators, build)
+    # The compiler runs only when its answer matters.
+    native = llama_build.native_features() if kernels.missing else None
     found = [
         ok("llama-library", f"llama.cpp loads (ggml {build.ggml_version}, {', '.join(build.backends)})."),
         *versions,
-        *llama_build.kernels(held, build, board, native, installation),
-        *llama_build.flags(build, board, installation, wants_vision=any(model.mmproj for model in models)),
+        *llama_build.kernels(kernels, build, board, native, installation),
+        *llama_build.flags(build, board, installation, wants_vision=any(model.mmproj for model in installed)),
     ]
-    return found, held, build
+    return found, kernels, build

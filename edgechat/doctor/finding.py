@@ -1,4 +1,4 @@
-"""One thing that was looked at, and how grave it is. Plain data: no looking, no printing."""
+"""A finding: what was checked, how serious the result is, and the command that fixes it. Plain data."""
 
 from __future__ import annotations
 
@@ -13,53 +13,53 @@ if TYPE_CHECKING:
 
 
 class Level(str, Enum):
-    """How grave a finding is."""
+    """How serious a finding is."""
 
     OK = "ok"
     ADVICE = "advice"
-    """It works; it could be faster, safer or more."""
+    """It works, but could be faster or safer."""
     PROBLEM = "problem"
-    """Something that edgechat is for does not work."""
+    """A function of edgechat does not work."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found at one place."""
+    """One result of the examination."""
 
     id: str
-    """Stable, for scripts: ``cpu-kernels``. One id may be found several times."""
+    """Stable, for scripts: ``cpu-kernels``. Several findings may have the same id."""
     level: Level
     message: str
-    """Sentences for a person, naming the thing."""
+    """Sentences for the user, with the name of the file, model or setting."""
     command: str | None = None
-    """The shell command that mends it; None when all is well, or when no command can."""
+    """The shell command that fixes it; None when nothing is wrong, or no command can."""
     exit_code: ExitCode = ExitCode.OK
-    """For a problem, the code that other commands end with because of it."""
+    """For a problem: the code that other commands exit with because of it."""
 
 
 def ok(id_: str, message: str) -> Finding:
-    """All is well there."""
+    """Make a finding that nothing is wrong."""
     return Finding(id_, Level.OK, message)
 
 
 def advice(id_: str, message: str, command: str | None = None) -> Finding:
-    """It works and could be better."""
+    """Make a finding that something could be better."""
     return Finding(id_, Level.ADVICE, message, command)
 
 
 def problem(id_: str, message: str, command: str | None, exit_code: ExitCode) -> Finding:
-    """It does not work."""
+    """Make a finding that something does not work."""
     return Finding(id_, Level.PROBLEM, message, command, exit_code)
 
 
-_GRAVEST_FIRST = (ExitCode.STATE, ExitCode.USAGE, ExitCode.ENGINE, ExitCode.NO_MODEL)
-"""In the order in which they stand in the way of every other command."""
+_MOST_SERIOUS_FIRST = (ExitCode.STATE, ExitCode.USAGE, ExitCode.ENGINE, ExitCode.NO_MODEL)
+"""A problem with an earlier code makes more commands fail."""
 
 
 def exit_code(findings: Iterable[Finding]) -> ExitCode:
-    """0, or the code of the gravest problem: state, configuration, engine, model, then any other."""
+    """0, or the code of the most serious problem: state, configuration, engine, model, then others."""
     codes = {finding.exit_code for finding in findings if finding.level is Level.PROBLEM}
-    for code in (*_GRAVEST_FIRST, *sorted(codes)):
+    for code in (*_MOST_SERIOUS_FIRST, *sorted(codes)):
         if code in codes:
             return code
     return ExitCode.OK

@@ -1,6 +1,6 @@
-"""How this edgechat was installed, and so which commands mend it: scripts/setup in a checkout, pip elsewhere.
+"""How edgechat was installed, and the commands that rebuild or add packages: scripts/setup in a checkout, else pip.
 
-Writes commands; runs none.
+Commands are made here, and never run.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ _CPU_BUILD = "-DGGML_NATIVE=ON -DGGML_OPENMP=OFF"
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """Where edgechat runs from, and the versions that belong together."""
+    """Where edgechat runs from, and the package versions that it requires."""
 
     python: str
-    """The interpreter."""
+    """Path of the interpreter."""
     checkout: Path | None = None
-    """The folder of a checkout whose scripts/setup made this environment, or None."""
+    """The checkout whose scripts/setup made this environment, or None."""
     pins: tuple[tuple[str, str, str | None], ...] = ()
-    """Package, the exact version edgechat asks for, and the one installed (None: not there)."""
+    """Package, the exact version that edgechat requires, and the installed one (None: not installed)."""
 
     @classmethod
     def here(cls) -> Installation:
-        """Look at the running interpreter and its packages."""
+        """Describe the running interpreter and its packages."""
         root = Path(sys.prefix).parent
         is_checkout = Path(sys.prefix).name == ".venv" and (root / "scripts/setup").is_file()
         try:
@@ -41,23 +41,23 @@ class Installation:
         return cls(sys.executable, root if is_checkout else None, pins)
 
     def rebuild(self) -> str:
-        """Build llama.cpp anew, for this very processor."""
-        # A build is kept as long as its recipe holds: forgetting the stamp, and CMAKE_ARGS that an earlier run was
-        # given, makes the setup look again.
+        """The command that builds llama.cpp again for this processor."""
+        # scripts/setup keeps a build while its options stay the same. Removing the stamp and CMAKE_ARGS of an earlier
+        # run makes it build again.
         return self._setup("rm -f .venv/.edgechat/llama && CMAKE_ARGS= ./scripts/setup", _CPU_BUILD)
 
     def rebuild_for(self, kind: str) -> str:
-        """Build llama.cpp with the backend of an accelerator (``cuda``, ``metal``)."""
-        if kind == "metal":  # what llama.cpp builds by default on Apple silicon
+        """The command that builds llama.cpp with the backend of an accelerator (``cuda``, ``metal``)."""
+        if kind == "metal":  # the default of llama.cpp on Apple silicon
             return self.rebuild()
         return self._setup("EDGECHAT_CUDA=1 ./scripts/setup", f"{_CPU_BUILD} -DGGML_CUDA=ON")
 
     def add_vision(self) -> str:
-        """Build llama.cpp with image input."""
+        """The command that builds llama.cpp with image input."""
         return self._setup("EDGECHAT_VISION=1 ./scripts/setup", f"{_CPU_BUILD} -DLLAVA_BUILD=ON")
 
     def install(self, package: str, version: str | None = None) -> str:
-        """Install one package, without what it depends on."""
+        """The command that installs one package without its dependencies."""
         pin = f"=={version}" if version else ""
         constraint = f" --constraint {shlex.quote(str(self.checkout / 'constraints.txt'))}" if self.checkout else ""
         return f"{self._pip()} install --no-deps{constraint} {package}{pin}"

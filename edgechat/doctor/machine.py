@@ -1,4 +1,4 @@
-"""Findings about the machine itself: what the probe noted, the memory cgroup, swap that wears out an SD card."""
+"""Findings about the machine: notes of the probe, the memory cgroup, swap on an SD card, and a Jetson's allocator."""
 
 from __future__ import annotations
 
@@ -7,45 +7,52 @@ import shlex
 from typing import TYPE_CHECKING
 
 from edgechat.doctor.finding import Finding, advice, ok
+from edgechat.engine.state import log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from edgechat.board.board import Board
     from edgechat.board.source import Source
 
 _MMC_MAJOR = "179"  # block devices of the MMC/SD host, Documentation/admin-guide/devices.txt
+NVMAP_LOG_SIGNS = ("NvMapMemAllocInternalTagged", "NvMapMemHandleAlloc", "NVMAP_IOC")
+_NVMAP_STRICT_SINCE = (36, 4, 7)
+"""Since L4T 36.4.7 (the fix of CVE-2025-33177) NvMap refuses large allocations that the page cache could make room for,
+and CUDA then reports being out of memory. On older releases fragmentation has the same effect until a reboot. The
+lines looked for are the library's (``NvMapMemAllocInternalTagged: … error 12``)."""
 
 
 def notes(board: Board, source: Source) -> list[Finding]:
-    """What the probe found worth a note, and whether services can be given a memory limit."""
+    """The notes of the probe, and whether services can have a memory limit."""
     found = []
     for note in board.notes:
         if "memory cgroup" in note:
             found.append(advice("memory-cgroup", note, _cgroup_command(source) if "cmdline.txt" in note else None))
         else:
             found.append(advice("board", note))
-    return found or [ok("board", "Everything that plans depend on can be read from this machine.")]
+    return found or [ok("board", "Everything that plans need can be read from this machine.")]
 
 
 def _cgroup_command(source: Source) -> str:
-    # Raspberry Pi OS moved it with Debian 12.
+    # Raspberry Pi OS moved the file with Debian 12.
     old = not source.exists("boot/firmware/cmdline.txt") and source.exists("boot/cmdline.txt")
     file = "/boot/cmdline.txt" if old else "/boot/firmware/cmdline.txt"
     return f"sudo sed -i '1s/$/ cgroup_enable=memory/' {file} && sudo reboot"
 
 
 def swap(source: Source) -> list[Finding]:
-    """Swap that lies on an SD card: slow, and it wears the card out."""
+    """Swap on an SD card, which is slow and wears the card out."""
     areas = list(_swap_areas(source))
-    found = [_on_card(area, source) for area in areas if _lies_on_sd_card(area, source)]
+    found = [_on_card(area, source) for area in areas if _is_on_sd_card(area, source)]
     if found:
         return found
-    return [ok("swap", "No swap lies on an SD card." if areas else "There is no swap on a disk.")]
+    return [ok("swap", "No swap is on an SD card." if areas else "There is no swap on a disk.")]
 
 
 def _on_card(area: str, source: Source) -> Finding:
-    message = f"Swap lies on the SD card ({area}): when memory is short everything stalls, and the card wears out."
+    message = f"Swap is on the SD card ({area}): when memory is short, everything stalls, and the card wears out."
     if source.exists("etc/dphys-swapfile"):
         command = "sudo systemctl disable --now dphys-swapfile"
     else:
@@ -54,22 +61,22 @@ def _on_card(area: str, source: Source) -> Finding:
 
 
 def _swap_areas(source: Source) -> Iterator[str]:
-    """Paths in ``/proc/swaps`` (proc_swaps(5)) that are not compressed memory."""
+    """Paths in ``/proc/swaps`` (proc_swaps(5)), without compressed memory (zram)."""
     for line in (source.text("proc/swaps") or "").splitlines()[1:]:
         words = line.split()
         if words and not re.match(r"/dev/zram\d", words[0]):
             yield words[0].replace("\\040", " ")
 
 
-def _lies_on_sd_card(area: str, source: Source) -> bool:
+def _is_on_sd_card(area: str, source: Source) -> bool:
     device = area.removeprefix("/dev/") if area.startswith("/dev/") else _device_below(area, source)
     disk = re.match(r"mmcblk\d+", device)
-    # eMMC has the same name; it is soldered flash that was made for this.
+    # eMMC has the same device name, but endures swap.
     return disk is not None and source.text(f"sys/block/{disk[0]}/device/type") == "SD"
 
 
 def _device_below(file: str, source: Source) -> str:
-    """The name of the block device that holds a file, from ``/proc/self/mountinfo``, or ``""``."""
+    """The block device of a file, from ``/proc/self/mountinfo``; ``""`` when unknown."""
     best, device = "", ""
     for line in (source.text("proc/self/mountinfo") or "").splitlines():
         words = line.split()
@@ -82,3 +89,37 @@ def _device_below(file: str, source: Source) -> str:
         return ""
     uevent = source.text(f"sys/dev/block/{device}/uevent") or ""
     return next((line.removeprefix("DEVNAME=") for line in uevent.splitlines() if line.startswith("DEVNAME=")), "")
+
+
+def nvmap(board: Board, source: Source, state: Path) -> list[Finding]:
+    """Search the engine's log for refusals; boards without NvMap get no finding.
+
+    Args:
+        board: the machine.
+        source: for the release of its system.
+        state: the state directory with the log.
+    """
+    if board.kind != "jetson":
+        return []
+    refusals = [
+        line for line in log.tail(state, size=1 << 20).splitlines() if any(sign in line for sign in NVMAP_LOG_SIGNS)
+    ]
+    if not refusals:
+        return [
+            ok("nvmap", "The Jetson's memory allocator (NvMap) has refused nothing, according to the engine's log.")
+        ]
+    release = parse_l4t_release(source.text("etc/nv_tegra_release") or "")
+    name = f" L4T {'.'.join(map(str, release))}" if release else ""
+    message = (
+        f"The Jetson's memory allocator (NvMap) refused memory {len(refusals)} times ({refusals[-1].strip()[:80]}). "
+        "It counts the page cache as used, or is fragmented. Emptying the cache may help; a reboot always helps."
+    )
+    if release is not None and release >= _NVMAP_STRICT_SINCE:
+        message += f" This release ({name.strip()}) has this known fault."
+    return [advice("nvmap", message, "edgechat stop; sync; echo 3 | sudo tee /proc/sys/vm/drop_caches")]
+
+
+def parse_l4t_release(text: str) -> tuple[int, int, int] | None:
+    """Parse the numbers in ``# R36 (release), REVISION: 4.7, …`` (``/etc/nv_tegra_release``)."""
+    found = re.search(r"R(\d+) \(release\), REVISION: (\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2]), int(found[3])) if found else None

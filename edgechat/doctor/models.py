@@ -1,4 +1,4 @@
-"""Findings about models: is one installed, is any damaged, and would the one in use fit the memory that is free."""
+"""Findings about models: whether one is installed, any is damaged, and the chosen one fits the free memory."""
 
 from __future__ import annotations
 
@@ -26,27 +26,30 @@ if TYPE_CHECKING:
 def findings(
     paths: Paths, config: Config, board: Board, installation: Installation, *, is_loaded: bool
 ) -> tuple[list[Finding], list[InstalledModel]]:
-    """Look at the store and the starter; the models that are there come along.
+    """Check the store and the starter model.
 
     Args:
-        paths: where the store is.
-        config: the settings in force.
-        board: the machine, with the memory that is free now.
-        installation: which commands mend it.
-        is_loaded: an engine holds a model, so that free memory says nothing about whether it fits.
+        paths: of the store.
+        config: the settings.
+        board: the machine, with its free memory.
+        installation: for the commands that fix a finding.
+        is_loaded: an engine has loaded a model, so the free memory does not show whether it fits.
+
+    Returns:
+        The findings, and the installed models.
     """
     try:
         models = installed(paths)
         broken = damaged(paths)
     except StateError as error:
         if not os.path.isdir(paths.models):  # noqa: PTH112 - False where pathlib's raises
-            return [], []  # what is in the way, or a disk that is missing, is a finding of its own
+            return [], []  # reported by directories.py
         return [problem("models", str(error), None, ExitCode.STATE)], []
     found = [*_damaged(broken, paths), *_starter(models, installation)]
     if not models:
         message = "No model is installed, so nothing can be answered."
         return [*found, problem("model", message, "edgechat models pull", ExitCode.NO_MODEL)], models
-    return [*found, _in_use(paths, config, board, is_loaded=is_loaded)], models
+    return [*found, _chosen_model(paths, config, board, is_loaded=is_loaded)], models
 
 
 def _damaged(entries: Sequence[DamagedEntry], paths: Paths) -> list[Finding]:
@@ -64,12 +67,12 @@ def _starter(models: Sequence[InstalledModel], installation: Installation) -> li
             return [ok("starter", f"{len(models)} models are installed, with the starter.")]
         message = "Only the starter model is installed: 135M parameters, English only, often wrong."
         return [advice("starter", message, "edgechat models pull")]
-    message = "The starter model is not installed; with it there is an answer even when no other model fits."
+    message = "The starter model is not installed; it could answer even when no other model fits."
     return [advice("starter", message, installation.install(STARTER))]
 
 
-def _in_use(paths: Paths, config: Config, board: Board, *, is_loaded: bool) -> Finding:
-    """Go the engine's own way from wish to plan, as far as it goes without loading."""
+def _chosen_model(paths: Paths, config: Config, board: Board, *, is_loaded: bool) -> Finding:
+    """Choose a model and plan it as the engine would, without loading it."""
     if is_loaded:
         return ok("model", "A model is loaded.")
     try:
@@ -78,7 +81,7 @@ def _in_use(paths: Paths, config: Config, board: Board, *, is_loaded: bool) -> F
             paths=paths,
             config=config,
             board=board,
-            offload=False,  # what fits the memory fits with a GPU all the more
+            offload=False,  # a plan that fits without a GPU fits with one
             oom_history=oom_history.read(paths.state, board.boot_id),
             pressure=pressure_history.read(paths.state),
         )

@@ -1,7 +1,7 @@
-"""One page for a site's IT security: what edgechat opens, writes and consists of, with the command behind each line.
+"""The page of ``edgechat doctor --proof`` for IT security: sockets, files and contents, each shown by a command.
 
-Nothing is claimed that is not printed by a command on the page, and every output is what that command printed here. The
-commands are plain shell, so that anybody can run them again without this module.
+Below each statement are a shell command and its output on this machine, so that a reader can repeat it without this
+module.
 """
 
 from __future__ import annotations
@@ -29,36 +29,36 @@ if TYPE_CHECKING:
 
     from edgechat.paths import Paths
 
-_PATIENCE_S = 600
+_COMMAND_TIMEOUT_S = 600
 _QUESTION = "Hello"
 _SYSCALLS = "%network,open,openat,creat"
 
 
 @dataclass(frozen=True, slots=True)
-class Exhibit:
-    """One statement and the command that shows it."""
+class ProofStep:
+    """One statement and the command that proves it."""
 
     statement: str
-    """A name in ``STATEMENTS``."""
+    """A key of ``STATEMENTS``."""
     command: str
     label: str = ""
-    """What the statement is about, where there are several of its kind."""
+    """The subject, where the same statement appears several times."""
 
 
 def proof(paths: Paths, language: Language, *, on_step: Callable[[str], None] = lambda _command: None) -> str:
-    """Run every command and set the page, as Markdown.
+    """Run every command and make the page, as Markdown.
 
     Args:
-        paths: the installed edgechat's directories.
-        language: of the statements; commands and outputs are what they are.
-        on_step: told each command before it runs.
+        paths: the directories of the installed edgechat.
+        language: of the statements.
+        on_step: called with each command before it runs.
 
     Raises:
-        EngineError: the question that was to be observed got no answer.
-        StateError: nothing can be written below the state directory, or a command does not end.
+        EngineError: the observed question got no answer.
+        StateError: the state directory cannot be written, or a command does not end.
     """
     scratch = private_directory(paths.state / "proof")
-    method = "strace" if _traces() else "proc"
+    method = "strace" if _can_trace() else "proc"
     try:
         parts = [
             f"# {TITLE[language]}",
@@ -67,27 +67,27 @@ def proof(paths: Paths, language: Language, *, on_step: Callable[[str], None] = 
         ]
         if made := timestamp(time.time()):
             parts.append(f"{made[:10]}")
-        for number, exhibit in enumerate(exhibits(paths, scratch, method), 1):
-            on_step(exhibit.command)
-            statement = STATEMENTS[exhibit.statement][language].format(label=exhibit.label)
-            output = run(exhibit.command)
-            if exhibit.statement == "observe" and output.strip() != "0":
+        for number, step in enumerate(proof_steps(paths, scratch, method), 1):
+            on_step(step.command)
+            statement = STATEMENTS[step.statement][language].format(label=step.label)
+            output = run(step.command)
+            if step.statement == "observe" and output.strip() != "0":
                 raise EngineError(
-                    f"The observed question ended with exit code {output.strip()}, so a page would prove nothing.",
+                    f"The observed question ended with exit code {output.strip()}, so the page would prove nothing.",
                     cause="exit",
                     hint=f"See why: edgechat ask {_QUESTION}",
                 )
-            parts.append(f"**{number}. {statement}**\n\n```console\n$ {exhibit.command}\n{output}```")
+            parts.append(f"**{number}. {statement}**\n\n```console\n$ {step.command}\n{output}```")
         return "\n\n".join(parts) + "\n"
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
 def run(command: str) -> str:
-    """What a command prints, its errors included.
+    """Run a shell command and return its output, standard error included.
 
     Raises:
-        StateError: it does not end.
+        StateError: it does not end in time.
     """
     try:
         done = subprocess.run(
@@ -95,82 +95,82 @@ def run(command: str) -> str:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=_PATIENCE_S,
+            timeout=_COMMAND_TIMEOUT_S,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
         raise StateError(
-            f"This command has not ended within {_PATIENCE_S // 60} minutes: {command}",
-            hint="Run it by hand to see what it waits for.",
+            f"This command did not end within {_COMMAND_TIMEOUT_S // 60} minutes: {command}",
+            hint="Run it in a shell to see what it waits for.",
         ) from error
     text = done.stdout.decode("utf-8", "replace")
     return text if not text or text.endswith("\n") else text + "\n"
 
 
-def exhibits(paths: Paths, scratch: Path, method: str) -> Iterator[Exhibit]:
-    """Every statement with its command, in the order in which they are to be run.
+def proof_steps(paths: Paths, scratch: Path, method: str) -> Iterator[ProofStep]:
+    """Yield every statement with its command, in the order in which they must run.
 
     Args:
-        paths: the installed edgechat's directories.
-        scratch: where the observed edgechat lives.
+        paths: the directories of the installed edgechat.
+        scratch: the directory of the observed edgechat.
         method: ``strace`` or ``proc``.
     """
     python = shlex.quote(sys.executable)
     trace, home = shlex.quote(str(scratch / "trace")), shlex.quote(str(scratch / "home"))
-    # A shell in a shell: one that ends with the answer's own exit code, and leaves no engine behind.
+    # A nested shell that exits with the code of `ask`, after it has stopped the engine.
     ask = f"{python} -m edgechat ask -n 8 {_QUESTION}; code=$?; {python} -m edgechat stop; exit $code"
     models = f" EDGECHAT_MODELS={shlex.quote(str(paths.models))}" if paths.models.is_dir() else ""
-    # A service's shared engine would answer instead, unobserved.
+    # Otherwise the shared engine of a service would answer, unobserved.
     alone = f"export EDGECHAT_HOME={home} EDGECHAT_SHARED={models}"
     setting = f"mkdir -p {shlex.quote(str(scratch))} && rm -rf {trace} {home} && {alone}"
     if method == "strace":
-        # The kernel's filter stops a process at these calls only; without it Python starts several times slower.
+        # With seccomp-bpf only these calls stop the process; without it, Python starts several times slower.
         observer = f"strace --seccomp-bpf -f -qq -s 4096 -e trace={_SYSCALLS} -o {trace}"
     else:
         observer = f"{python} -m edgechat.doctor.syscall_trace {trace} {home}"
     end = f"sh -c {shlex.quote(ask)} > /dev/null 2>&1; echo $?"
-    yield Exhibit("observe", f"{setting} PYTHONDONTWRITEBYTECODE=1 && {observer} {end}")
-    yield Exhibit("sockets", f"grep -oE 'socket\\(AF_[A-Z0-9]+' {trace} | sort -u")
-    yield Exhibit("network", f"grep -cE 'socket\\((AF_INET|AF_INET6|AF_PACKET|AF_NETLINK)' {trace}")
+    yield ProofStep("observe", f"{setting} PYTHONDONTWRITEBYTECODE=1 && {observer} {end}")
+    yield ProofStep("sockets", f"grep -oE 'socket\\(AF_[A-Z0-9]+' {trace} | sort -u")
+    yield ProofStep("network", f"grep -cE 'socket\\((AF_INET|AF_INET6|AF_PACKET|AF_NETLINK)' {trace}")
     writing = f"grep -E 'O_WRONLY|O_RDWR|O_CREAT' {trace} | grep -v ' = -1 ' | grep -oE '\"/[^\"]*\"'"
-    yield Exhibit("outside", f"{writing} | grep -vF {home} | sort -u")
+    yield ProofStep("outside", f"{writing} | grep -vF {home} | sort -u")
     names = "sed -E 's/[0-9a-f]{32,64}/HASH/' | sort -u"
-    yield Exhibit("inside", f"cd {home} && find . -type f | {names}")
-    if _isolates():
-        yield Exhibit("no-network", f"{setting} && unshare -rn {end}")
+    yield ProofStep("inside", f"cd {home} && find . -type f | {names}")
+    if _can_isolate():
+        yield ProofStep("no-network", f"{setting} && unshare -rn {end}")
     read_directories = 'import json, sys; [print(d["name"], d["value"]) for d in json.load(sys.stdin)["directories"]]'
-    yield Exhibit("directories", f"{python} -m edgechat doctor --json | {python} -c {shlex.quote(read_directories)}")
-    yield Exhibit("port", f"{python} -m edgechat serve --help | grep -oE 'default: (127[0-9.]*|[0-9]{{4}})'")
+    yield ProofStep("directories", f"{python} -m edgechat doctor --json | {python} -c {shlex.quote(read_directories)}")
+    yield ProofStep("port", f"{python} -m edgechat serve --help | grep -oE 'default: (127[0-9.]*|[0-9]{{4}})'")
     yield from _program()
     for model in installed(paths):
-        yield Exhibit("model", f"sha256sum {shlex.quote(str(model.path))}", model.label)
+        yield ProofStep("model", f"sha256sum {shlex.quote(str(model.path))}", model.label)
     read_models = (
         "import json, sys; "
         '[print(m["model"], m["quant"], m["licence"], m["source"]) for m in json.load(sys.stdin)["models"]]'
     )
-    yield Exhibit("licences", f"{python} -m edgechat models list --json | {python} -c {shlex.quote(read_models)}")
-    yield Exhibit("versions", f"{python} -m edgechat --version")
-    yield Exhibit("packages", f"{python} -m edgechat.doctor.packages")
-    yield Exhibit("system", "uname -srm; id -un")
+    yield ProofStep("licences", f"{python} -m edgechat models list --json | {python} -c {shlex.quote(read_models)}")
+    yield ProofStep("versions", f"{python} -m edgechat --version")
+    yield ProofStep("packages", f"{python} -m edgechat.doctor.packages")
+    yield ProofStep("system", "uname -srm; id -un")
 
 
-def _program() -> Iterator[Exhibit]:
-    """What is in the program itself."""
+def _program() -> Iterator[ProofStep]:
+    """Statements about the program's own files."""
     package = shlex.quote(str(Path(__file__).parents[1]))
-    # The libraries that know how to open a connection to another machine; the server's only accepts them.
+    # Libraries that can open a connection to another machine. The web server's library only accepts connections.
     clients = "huggingface_hub|httpx2?|httpcore|urllib3?|requests|aiohttp|http|ftplib|smtplib|ssl"
     pattern = f"^ *(import|from) ({clients})([ .]|$)"
     found = f"grep -rE '{pattern}' --include='*.py' . | grep -v 'from aiohttp import web$' | cut -d: -f1 | sort -u"
-    yield Exhibit("code", f"cd {package} && {found}")
-    # Found by what the package says of itself: nothing here imports llama.cpp.
-    libraries = metadata.distribution(LLAMA).locate_file("llama_cpp/lib") if _has(LLAMA) else None
+    yield ProofStep("code", f"cd {package} && {found}")
+    # Located by package metadata, because this process must not import llama.cpp.
+    libraries = metadata.distribution(LLAMA).locate_file("llama_cpp/lib") if _is_installed(LLAMA) else None
     if libraries is not None:
-        yield Exhibit(
+        yield ProofStep(
             "native", f"cd {shlex.quote(str(libraries))} && grep -lE 'getaddrinfo|gethostbyname' -r . | wc -l"
         )
 
 
-def _has(package: str) -> bool:
+def _is_installed(package: str) -> bool:
     try:
         metadata.distribution(package)
     except metadata.PackageNotFoundError:
@@ -178,13 +178,13 @@ def _has(package: str) -> bool:
     return True
 
 
-def _traces() -> bool:
-    """Whether strace is there (5.3 or later) and may trace; some containers forbid it."""
+def _can_trace() -> bool:
+    """Whether strace 5.3 or later is installed and allowed to trace; some containers forbid it."""
     return _works("strace", "--seccomp-bpf", "-f", "-qq", "-o", os.devnull, "true")
 
 
-def _isolates() -> bool:
-    """Whether this user may make a network namespace."""
+def _can_isolate() -> bool:
+    """Whether this user may create a network namespace."""
     return _works("unshare", "-rn", "true")
 
 

@@ -1,4 +1,4 @@
-"""What the page for a site's IT security says, in English and Japanese. Words only."""
+"""The texts of the page of ``edgechat doctor --proof``, in English and Japanese."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ TITLE: dict[Language, str] = {
 }
 INTRODUCTION: dict[Language, str] = {
     "en": (
-        "Every statement below stands above the command that shows it and above what that command printed here. Run "
-        "the commands yourself, in this order and as the same user: they print the same. The first starts a second, "
-        "separate edgechat with an empty home in {scratch}; nothing of the installed one is changed."
+        "Below each statement are the command that proves it and the output of that command on this machine. Run the "
+        "commands yourself, in this order and as the same user, to get the same output. The first command starts a "
+        "second, separate edgechat with an empty home in {scratch}. The installed one is not changed."
     ),
     "ja": (
         "以下の各項目には、それを示すコマンドと、この装置での実際の出力を添えています。同じユーザーで、"
@@ -24,13 +24,13 @@ INTRODUCTION: dict[Language, str] = {
 }
 METHOD: dict[str, dict[Language, str]] = {
     "strace": {
-        "en": "Method of observation: strace, which sees every network call and every opening of a file.",
+        "en": "Method of observation: strace, which records every network call and every opened file.",
         "ja": "観測方法: strace。全プロセスについて、通信とファイルを開くシステムコールを漏れなく記録します。",
     },
     "proc": {
         "en": (
-            "Method of observation: /proc, looked at some hundred times a second, since strace is not available here. "
-            "What is opened and closed between two looks is missed; install strace for a complete record."
+            "Method of observation: /proc, read about a hundred times a second, because strace is not available here. "
+            "What is opened and closed between two readings is missed. Install strace for a complete record."
         ),
         "ja": (
             "観測方法: この装置では strace が使えないため、/proc を毎秒百回ほど調べます。その間隔より短い時間だけ"
@@ -40,37 +40,37 @@ METHOD: dict[str, dict[Language, str]] = {
 }
 STATEMENTS: dict[str, dict[Language, str]] = {
     "observe": {
-        "en": "A question is asked and answered under observation, and the engine is stopped again (0 is success).",
+        "en": "One question is asked and answered under observation, then the engine is stopped (0 means success).",
         "ja": "観測しながら質問を一つ行い、回答後にエンジンを停止します (0 は成功)。",
     },
     "sockets": {
-        "en": "Sockets that were opened, by kind. AF_UNIX stays within this machine and reaches no network.",
+        "en": "Kinds of sockets that were opened. AF_UNIX sockets work within this machine only.",
         "ja": "開かれたソケットの種類。AF_UNIX は装置内部の通信であり、ネットワークには届きません。",
     },
     "network": {
-        "en": "Network sockets that were opened (IPv4, IPv6, raw packets).",
+        "en": "Number of network sockets that were opened (IPv4, IPv6, raw packets).",
         "ja": "開かれたネットワークソケットの数 (IPv4、IPv6、生パケット)。",
     },
     "no-network": {
-        "en": "The same question is answered where there is no network at all: in an empty network namespace.",
+        "en": "The same question is answered without any network, in an empty network namespace.",
         "ja": "ネットワークがまったく存在しない環境 (空のネットワーク名前空間) でも、同じ質問に回答できます。",
     },
     "outside": {
-        "en": "Files opened for writing outside that home. Python's own bytecode cache is switched off here.",
+        "en": "Files opened for writing outside that home. Python's bytecode cache is switched off.",
         "ja": "上記のホームの外で書き込み用に開かれたファイル。Python のバイトコードキャッシュは無効にしています。",
     },
     "inside": {
-        "en": "Files written in that home. Questions and answers of `edgechat ask` are not among them.",
+        "en": "Files written in that home. They contain no question or answer of `edgechat ask`.",
         "ja": "上記のホームの中に書かれたファイル。`edgechat ask` の質問と回答は含まれません。",
     },
     "directories": {
-        "en": "The directories of the installed edgechat. It writes nowhere else unless a command names a file.",
+        "en": "The directories of the installed edgechat. It writes to no others, unless a command names a file.",
         "ja": "導入済みの edgechat が使うディレクトリ。コマンドで出力先を指定しない限り、ほかには書き込みません。",
     },
     "port": {
         "en": (
-            "Ports: none, unless somebody starts `edgechat serve`. Then one, on this address and port unless another "
-            "is named; any address beyond this machine demands a token."
+            "Ports: none, unless `edgechat serve` is started. Then one, by default on this address and port. Any "
+            "address that other machines can reach requires a token."
         ),
         "ja": (
             "ポート: `edgechat serve` を起動しない限り、開きません。起動した場合は、指定がなければ次のアドレスと"
@@ -79,8 +79,8 @@ STATEMENTS: dict[str, dict[Language, str]] = {
     },
     "code": {
         "en": (
-            "Files of the program that can open a network connection: for `edgechat models pull` and "
-            "`edgechat models update` alone. (`aiohttp.web` accepts connections and opens none.)"
+            "Program files that can open a network connection. Only `edgechat models pull` and "
+            "`edgechat models update` use them. (`aiohttp.web` accepts connections and opens none.)"
         ),
         "ja": (
             "ネットワーク接続を開始できるプログラムファイル。`edgechat models pull` と `edgechat models update` だけが"
@@ -88,7 +88,7 @@ STATEMENTS: dict[str, dict[Language, str]] = {
         ),
     },
     "native": {
-        "en": "Libraries of llama.cpp that can look up the name of another machine.",
+        "en": "Number of llama.cpp libraries that can look up host names.",
         "ja": "llama.cpp のライブラリのうち、ほかの装置の名前を解決できるものの数。",
     },
     "model": {
@@ -96,7 +96,7 @@ STATEMENTS: dict[str, dict[Language, str]] = {
         "ja": "モデルファイル {label} の SHA-256。",
     },
     "licences": {
-        "en": "Models, their licences and where they came from.",
+        "en": "Models, their licences and their sources.",
         "ja": "モデル、そのライセンス、および入手元。",
     },
     "versions": {
@@ -104,7 +104,7 @@ STATEMENTS: dict[str, dict[Language, str]] = {
         "ja": "edgechat のバージョン。",
     },
     "packages": {
-        "en": "Packages that edgechat needs, with versions and the licences they state.",
+        "en": "Packages that edgechat requires, with their versions and stated licences.",
         "ja": "edgechat が必要とするパッケージのバージョンと、各パッケージが示すライセンス。",
     },
     "system": {

@@ -1,6 +1,6 @@
-"""Versions and licences of edgechat and everything it needs: ``python -m edgechat.doctor.packages``.
+"""Versions and licences of edgechat and its dependencies: ``python -m edgechat.doctor.packages``.
 
-Read from what the packages say of themselves (the core metadata in their ``.dist-info``).
+They are read from the packages' core metadata (``.dist-info``).
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ class Package:
 
 
 def needed(root: str = "edgechat") -> list[Package]:
-    """The package and, as far as they are installed, all that it requires without extras; by name."""
+    """The package and its installed dependencies without extras, sorted by name."""
     found: dict[str, Package] = {}
-    waiting = [root]
-    while waiting:
-        name = _normal(waiting.pop())
+    to_visit = [root]
+    while to_visit:
+        name = _normal(to_visit.pop())
         if name in found:
             continue
         try:
             package = metadata.distribution(name)
         except metadata.PackageNotFoundError:
-            continue  # for another platform or Python
+            continue  # required only on another platform or Python version
         found[name] = Package(name, package.version, licence(package.metadata))
-        waiting += [
-            re.split(r"[\s;<>=!~\[(]", line, maxsplit=1)[0] for line in package.requires or [] if _is_plain(line)
+        to_visit += [
+            re.split(r"[\s;<>=!~\[(]", line, maxsplit=1)[0] for line in package.requires or [] if _is_not_an_extra(line)
         ]
     return [found[name] for name in sorted(found)]
 
 
 def licence(facts: metadata.PackageMetadata) -> str:
-    """The licence in a few words: its expression, its classifiers, else the first line of the licence field."""
+    """The licence: its SPDX expression, else its classifiers, else the first line of the licence field."""
     if expression := facts.get_all("License-Expression"):
         return str(expression[0])
     classifiers = [
@@ -52,7 +52,7 @@ def licence(facts: metadata.PackageMetadata) -> str:
     return lines[0][:60] if lines else "not stated"
 
 
-def _is_plain(requirement: str) -> bool:
+def _is_not_an_extra(requirement: str) -> bool:
     return "extra ==" not in requirement
 
 

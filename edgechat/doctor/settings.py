@@ -1,4 +1,4 @@
-"""Every setting and directory with its origin, and a finding when the configuration cannot be read."""
+"""Every setting and directory with its origin, and a finding when the configuration is wrong."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One value in force."""
+    """The value of a setting."""
 
     name: str
     value: Any
@@ -29,7 +29,7 @@ class Setting:
 
 
 def load(paths: Paths, env: Mapping[str, str] | None = None) -> tuple[Config, list[Finding]]:
-    """The configuration, or the defaults and what is wrong with it."""
+    """Read the configuration; if it is wrong, return the defaults and a finding."""
     env = os.environ if env is None else env
     file = paths.config / configuration.FILE
     try:
@@ -41,18 +41,18 @@ def load(paths: Paths, env: Mapping[str, str] | None = None) -> tuple[Config, li
         command = f"unset {variable}" if variable else f"${{EDITOR:-vi}} {shlex.quote(str(file))}"
         return Config(), [problem("configuration", message, command, error.exit_code)]
     source = f"defaults, with {file}" if file.exists() else "defaults"
-    return config, [ok("configuration", f"The configuration is read: {source}.")]
+    return config, [ok("configuration", f"The configuration can be read: {source}.")]
 
 
 def settings(config: Config) -> list[Setting]:
-    """Each setting with its value and origin, in the order in which they are documented."""
+    """Each setting with its value and origin, in the order of ``Config``."""
     values = asdict(config)
     origins = values.pop("origins")
     return [Setting(name, value, origins.get(name, "default")) for name, value in values.items()]
 
 
 def directories(paths: Paths, env: Mapping[str, str] | None = None) -> list[Setting]:
-    """Each directory and the variable that moved it."""
+    """Each directory with the variable that set it."""
     env = os.environ if env is None else env
     xdg = {"config": "XDG_CONFIG_HOME", "state": "XDG_STATE_HOME", "data": "XDG_DATA_HOME", "cache": "XDG_CACHE_HOME"}
     found = []

@@ -1,8 +1,9 @@
-"""Watches what a question to edgechat opens: ``python -m edgechat.doctor.syscall_trace FILE HOME COMMAND…``.
+"""Records what a command opens: ``python -m edgechat.doctor.syscall_trace FILE HOME COMMAND…``.
 
-For machines without strace. Every process whose ``EDGECHAT_HOME`` is ``HOME`` is looked at through ``/proc`` some
-hundred times a second, and what it has open is written to ``FILE`` in strace's own words, once each: sockets by family,
-files that are open for writing. What is opened and closed between two looks is missed; the page says so.
+For machines without strace. Reads ``/proc`` about a hundred times a second for each process whose ``EDGECHAT_HOME`` is
+``HOME``, and writes its sockets and the files that are open for writing to ``FILE``, each once, in strace's format.
+    What is
+opened and closed between two readings is missed; the page of ``--proof`` says so.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ _TABLES = {
     "packet": "AF_PACKET",
     "netlink": "AF_NETLINK",
 }
-"""Files of ``/proc/net`` (proc(5)) and the address family each lists."""
-_EVERY_S = 0.005
+"""File in ``/proc/net`` (proc(5)) -> the address family of its sockets."""
+_INTERVAL_S = 0.005
 _O_ACCMODE = 3
 
 
 def watch(home: str, command: list[str]) -> tuple[int, list[str]]:
-    """Run a command and say what the processes of ``home`` opened meanwhile.
+    """Run a command and record what the processes of ``home`` opened meanwhile.
 
     Returns:
         The command's exit status, and lines such as ``socket(AF_UNIX`` and ``openat("/path", O_WRONLY)``, each once.
@@ -42,16 +43,16 @@ def watch(home: str, command: list[str]) -> tuple[int, list[str]]:
                 for line in _opened(pid):
                     seen.setdefault(line)
             try:
-                return process.wait(_EVERY_S), list(seen)
+                return process.wait(_INTERVAL_S), list(seen)
             except subprocess.TimeoutExpired:
                 continue
 
 
 def _processes(home: str) -> list[str]:
-    """Ids of this user's processes that were started with that home: the engine leaves its parents at once."""
+    """Ids of this user's processes with that home. The engine is no child of the command, so parents do not help."""
     mark = f"EDGECHAT_HOME={home}".encode()
     found = []
-    for pid in filter(str.isdecimal, os.listdir("/proc")):  # noqa: PTH208 - names are all that is wanted
+    for pid in filter(str.isdecimal, os.listdir("/proc")):  # noqa: PTH208 - only names are needed
         with contextlib.suppress(OSError):
             if mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
                 found.append(pid)
@@ -76,7 +77,7 @@ def _family(pid: str, inode: str) -> str:
         with contextlib.suppress(OSError):
             if any(inode in line.split() for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()):
                 return family
-    return "AF_UNIX"  # one end of a pair is in no table; only sockets without a name are in none
+    return "AF_UNIX"  # socketpair(2) makes sockets that no table lists
 
 
 def _writes(pid: str, number: str) -> bool:
@@ -87,7 +88,7 @@ def _writes(pid: str, number: str) -> bool:
 
 
 def main() -> int:
-    """Watch, write what was seen, and leave with the command's own exit status."""
+    """Record, write the file, and return the command's exit status."""
     file, home, *command = sys.argv[1:]
     status, lines = watch(home, command)
     Path(file).write_text("".join(f"{line}\n" for line in sorted(lines)), encoding="utf-8")

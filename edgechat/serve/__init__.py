@@ -1,1 +1,1 @@
-"""The OpenAI-compatible HTTP server."""
+"""The OpenAI-compatible HTTP server, and the terminal UI in a browser."""

@@ -1,4 +1,4 @@
-"""The ASGI application: routes, the guard before them, and errors as OpenAI's clients expect them."""
+"""The ASGI application: routes, access control, errors in OpenAI's format, and the systemd watchdog."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from edgechat.garbage_collector import release_memory
 from edgechat.serve.endpoints.chat import Chat
 from edgechat.serve.endpoints.embeddings import Embeddings
 from edgechat.serve.endpoints.health import Health
-from edgechat.serve.endpoints.tasks import TaskRuns
-from edgechat.serve.http.errors import Fault, fault_of
-from edgechat.serve.http.exchange import ClientGoneError, Exchange, Limits, Memory
+from edgechat.serve.endpoints.tasks import Tasks
+from edgechat.serve.http.errors import ApiError, api_error
+from edgechat.serve.http.exchange import ClientDisconnectedError, Exchange
+from edgechat.serve.http.limits import BodyMemory
 from edgechat.serve.openai.openapi import description
-from edgechat.serve.watchdog import beat
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -28,39 +28,41 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from edgechat.serve.engine_clients import Service
-    from edgechat.serve.http.authentication import Guard
+    from edgechat.serve.engine_clients import EngineClients
+    from edgechat.serve.http.authentication import AccessControl
+    from edgechat.serve.http.limits import Limits
     from edgechat.service.notify import Notifier
 
 
-_TIDY_EVERY = 64
-"""Requests after which memory is given back, so that a server that was crowded is as small as before."""
+_TRIM_MEMORY_EVERY = 64
+"""Requests after which free memory goes back to the system, so that the server shrinks again after a busy time."""
+_STATUS_INTERVAL_S = 20.0
+"""Seconds between two status lines for systemd when no watchdog is set."""
 
 
 class Application:
     """Everything between the HTTP server and the engine.
 
     Args:
-        make_service: called once, inside the running event loop.
-        guard: who may ask.
-        limits: what a request may cost.
-        on_defect: gets the traceback of an error that nobody foresaw.
-        notifier: the supervisor that is told how it goes, if there is one.
+        make_clients: called once, inside the running event loop.
+        access: who may send requests.
+        limits: what one request may take.
+        on_defect: gets the traceback of an unexpected error.
+        notifier: the connection to systemd, if it started this process.
     """
 
     def __init__(
         self,
-        make_service: Callable[[], Service],
-        guard: Guard,
+        make_clients: Callable[[], EngineClients],
+        access: AccessControl,
         limits: Limits,
         on_defect: Callable[[str], None],
         notifier: Notifier | None = None,
     ) -> None:
         self._notifier = notifier
-        self._make_service, self._guard, self._limits, self._on_defect = make_service, guard, limits, on_defect
-        self._memory = Memory(limits.bodies_bytes)
-        self._service: Service | None = None
-        self._routes: ASGIApp | None = None
+        self._make_clients, self._access, self._limits, self._on_defect = make_clients, access, limits, on_defect
+        self._memory = BodyMemory(limits.bodies_bytes)
+        self._clients: EngineClients | None = None
         self._n_handled = 0
         self._inner = Starlette(
             lifespan=self._lifespan,
@@ -75,43 +77,43 @@ class Application:
             return
         exchange = Exchange(scope, receive, send, limits=self._limits, memory=self._memory)
         try:
-            async with self._answering(exchange):
-                self._guard.check(scope["path"], exchange.headers, exchange.headers.getlist("host"))
+            async with self._errors_as_responses(exchange):
+                self._access.check(scope["path"], exchange.headers, exchange.headers.getlist("host"))
                 await self._inner(scope, receive, send)
         finally:
             exchange.close()
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
-        service = self._service = self._make_service()
-        chat, tasks, health = Chat(service), TaskRuns(service), Health(service)
+        clients = self._clients = self._make_clients()
+        chat, tasks, health = Chat(clients), Tasks(clients), Health(clients)
         app.router.routes.extend(
             [
                 self._route("/v1/chat/completions", POST=chat.chat),
                 self._route("/v1/completions", POST=chat.completion),
-                self._route("/v1/embeddings", POST=Embeddings(service).create),
+                self._route("/v1/embeddings", POST=Embeddings(clients).create),
                 self._route("/v1/models", GET=chat.models),
                 self._route("/v1/models/{model:path}", GET=chat.model),
-                self._route("/v1/tasks", GET=tasks.listed),
-                self._route("/v1/tasks/{task}", GET=tasks.shown, POST=tasks.run),
+                self._route("/v1/tasks", GET=tasks.list_tasks),
+                self._route("/v1/tasks/{task}", GET=tasks.describe, POST=tasks.run),
                 self._route("/openapi.json", GET=_describe),
                 self._route("/health", GET=health.health),
                 self._route("/metrics", GET=health.metrics),
             ]
         )
-        chores = [asyncio.create_task(service.keep_well())]
+        background = [asyncio.create_task(clients.keep_model_loaded())]
         if self._notifier is not None:
-            chores.append(asyncio.create_task(beat(self._notifier, service, health)))
+            background.append(asyncio.create_task(_notify_watchdog(self._notifier, clients, health)))
         try:
             yield
         finally:
-            for chore in chores:
-                chore.cancel()
-            await asyncio.wait(chores)
-            service.close()
+            for task in background:
+                task.cancel()
+            await asyncio.wait(background)
+            clients.close()
 
     def _route(self, path: str, **handlers: Callable[[Exchange], Awaitable[None]]) -> Route:
-        # One route a path: of several, only the first one's methods would be told to whoever used another.
+        # One route per path: with several, the Allow header of a 405 would name only the first one's methods.
         return Route(path, _Endpoint(self, path, handlers), methods=list(handlers))
 
     async def handle(
@@ -122,66 +124,70 @@ class Application:
         path: str,
         handler: Callable[[Exchange], Awaitable[None]],
     ) -> None:
-        """Run one endpoint and count how it ended."""
+        """Run one endpoint and count its status."""
         exchange = Exchange(scope, receive, send, limits=self._limits, memory=self._memory)
         try:
-            async with self._answering(exchange):
+            async with self._errors_as_responses(exchange):
                 await handler(exchange)
         finally:
             exchange.close()
-            if self._service is not None:
-                self._service.metrics.requests.labels(path, str(exchange.status or 499)).inc()
+            if self._clients is not None:
+                self._clients.metrics.requests.labels(path, str(exchange.status or 499)).inc()
             self._n_handled += 1
-            if self._n_handled % _TIDY_EVERY == 0:
+            if self._n_handled % _TRIM_MEMORY_EVERY == 0:
                 release_memory()
 
     @contextlib.asynccontextmanager
-    async def _answering(self, exchange: Exchange) -> AsyncIterator[None]:
-        """Turn whatever goes wrong into a response, while there is still one to be given."""
+    async def _errors_as_responses(self, exchange: Exchange) -> AsyncIterator[None]:
+        """Answer errors with an error response, unless a response has begun."""
         try:
             try:
                 yield
-            except ClientGoneError:
+            except ClientDisconnectedError:
                 return
-            except Fault as fault:
-                await self._refuse(exchange, fault)
+            except ApiError as error:
+                await self._send_error(exchange, error)
             except EdgechatError as error:
-                answer = fault_of(error)
+                answer = api_error(error)
                 if answer.status == 500:
                     self._on_defect(traceback.format_exc())
-                await self._refuse(exchange, answer)
-            except Exception:  # noqa: BLE001 - a defect must cost one answer, and be told to the owner, not the client
+                await self._send_error(exchange, answer)
+            except Exception:  # noqa: BLE001 - a defect costs one answer; its traceback goes to the log, not to the client
                 self._on_defect(traceback.format_exc())
-                await self._refuse(exchange, Fault(500, "This is a defect in edgechat.", "server_error", "defect"))
-        except ClientGoneError:
+                await self._send_error(
+                    exchange, ApiError(500, "This is a defect in edgechat.", "server_error", "defect")
+                )
+        except ClientDisconnectedError:
             return
 
-    async def _refuse(self, exchange: Exchange, fault: Fault) -> None:
+    async def _send_error(self, exchange: Exchange, error: ApiError) -> None:
         if not exchange.status:
-            await exchange.answer(fault.status, fault.body(), fault.headers)
+            await exchange.send_json(error.status, error.body(), error.headers)
 
     async def _no_route(self, request: Request, error: HTTPException) -> ASGIApp:
         if error.status_code == 405:
-            fault = Fault(405, f"{request.method} is not what {request.url.path} takes.", code="method_not_allowed")
+            answer = ApiError(
+                405, f"{request.url.path} does not take the method {request.method}.", code="method_not_allowed"
+            )
         else:
-            fault = Fault(error.status_code, f"There is nothing at {request.url.path}.", code="not_found")
-        headers = {**(error.headers or {}), **fault.headers}
+            answer = ApiError(error.status_code, f"There is nothing at {request.url.path}.", code="not_found")
+        headers = {**(error.headers or {}), **answer.headers}
 
         async def respond(scope: Scope, receive: Receive, send: Send) -> None:
             exchange = Exchange(scope, receive, send, limits=self._limits, memory=self._memory)
-            with contextlib.suppress(ClientGoneError):
-                await exchange.answer(fault.status, fault.body(), dict(headers))
+            with contextlib.suppress(ClientDisconnectedError):
+                await exchange.send_json(answer.status, answer.body(), dict(headers))
 
         return respond
 
 
 async def _describe(exchange: Exchange) -> None:
     """``GET /openapi.json``."""
-    await exchange.answer(200, description())
+    await exchange.send_json(200, description())
 
 
 class _Endpoint:
-    """One path's handlers as an ASGI application of their own, which is how they keep ``receive`` and ``send``."""
+    """The handlers of one path as an ASGI application, so that they get ``receive`` and ``send``."""
 
     def __init__(self, app: Application, path: str, handlers: dict[str, Callable[[Exchange], Awaitable[None]]]) -> None:
         self._app, self._path, self._handlers = app, path, handlers
@@ -190,3 +196,21 @@ class _Endpoint:
         """ASGI."""
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         await self._app.handle(scope, receive, send, self._path, self._handlers[method])
+
+
+async def _notify_watchdog(notifier: Notifier, clients: EngineClients, health: Health) -> None:
+    """Send systemd a status and the watchdog signal three times per watchdog interval. Never returns.
+
+    The signal is left out while the engine does not answer, so that systemd restarts a server whose engine hangs.
+    """
+    interval_s = notifier.watchdog_s / 3 if notifier.watchdog_s else _STATUS_INTERVAL_S
+    while True:
+        try:
+            await clients.engine()
+        except EdgechatError as error:
+            notifier.status(f"The engine hangs: {error}")
+        else:
+            status, reason, *_ = await health.state()
+            text = f"{status}, {clients.queue.running} running, {clients.queue.waiting} waiting"
+            notifier.alive(f"{text}. {reason}" if reason else text)
+        await asyncio.sleep(interval_s)

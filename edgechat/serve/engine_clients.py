@@ -1,6 +1,6 @@
-"""Answers for the endpoints: clients of the engine in threads, admission before them, and what is known of the engine.
+"""The server's clients of the engine: a thread per running request, the request queue, the engine's status.
 
-Knows neither HTTP nor JSON. One engine, one resident model: the server answers with the model it was started for.
+There is one engine with one model, and the server answers with the model it was started for.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from edgechat.errors import (
     WrongModelError,
 )
 from edgechat.serve.endpoints.metrics import Metrics
-from edgechat.serve.http.request_queue import Admission
-from edgechat.serve.http.thread_bridge import Bridge, Feed
-from edgechat.serve.http.timeouts import within
+from edgechat.serve.http.request_queue import RequestQueue
+from edgechat.serve.http.thread_bridge import ThreadBridge, ThreadStream
+from edgechat.serve.http.timeouts import with_timeout
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -37,191 +37,190 @@ if TYPE_CHECKING:
     from edgechat.engine.protocol.framing import Frame
     from edgechat.paths import Paths
 
-_STATUS_AGE_S = 1.0
-_STATUS_PATIENCE_S = 2.0
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 2.0, 120.0
-"""Between one try and the next to bring the engine back."""
-_LOOK_S = 5.0
-"""Between one look at an idle engine and the next."""
-FOR_EVER = -1.0
+_STATUS_MAX_AGE_S = 1.0
+_STATUS_TIMEOUT_S = 2.0
+_MIN_RETRY_S, _MAX_RETRY_S = 2.0, 120.0
+"""Delay before the engine is started again after a failure: it doubles from the first to the second."""
+_CHECK_INTERVAL_S = 5.0
+"""Interval of the checks whether an engine that should never stop still runs."""
+NEVER_STOP = -1.0
 ANY_NAME = frozenset(("", "default", "edgechat"))
-"""Names that mean: whatever this server answers with."""
+"""Model names that stand for the model of this server."""
 
 
-class OtherModelError(ModelNotFoundError):
-    """A client named a model that is not the one that answers."""
+class DifferentModelError(ModelNotFoundError):
+    """The request names a model that is not the one of this server."""
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """How one server answers."""
+class ServerSettings:
+    """The settings of one server; ``edgechat serve`` has their defaults."""
 
     wish: Wish
-    places: int = 8
+    parallel: int
     """Requests answered at once."""
-    queue: int = 32
+    queue: int
     """Requests that may wait."""
-    timeout_s: float = 600.0
-    """For one answer, waiting included."""
-    keep_alive_s: float | None = None
+    timeout_s: float
+    """For one answer, including the time in the queue."""
+    keep_alive_s: float | None
 
 
 @dataclass(slots=True)
-class Course:
-    """How one answer went, for the counters."""
+class AnswerProgress:
+    """What the metrics need to know of one answer."""
 
     began: float
     is_counted: bool
-    first_text: bool = False
+    has_text: bool = False
 
 
-class Service:
-    """The engine, as the endpoints see it. Make it inside the running event loop.
+class EngineClients:
+    """The engine for the endpoints. Create it inside the running event loop.
 
     Args:
-        paths: whose engine.
-        settings: how it answers.
-        tell: gets a line about what failed or was brought back.
+        paths: of the user whose engine it is.
+        settings: of the server.
+        log: gets a line about each failure and recovery.
     """
 
-    def __init__(self, paths: Paths, settings: Settings, tell: Callable[[str], None] = lambda _text: None) -> None:
-        self.paths, self.settings, self._tell = paths, settings, tell
+    def __init__(self, paths: Paths, settings: ServerSettings, log: Callable[[str], None] = lambda _text: None) -> None:
+        self.paths, self.settings, self._log = paths, settings, log
         self.metrics = Metrics()
-        self.admission = Admission(settings.places, settings.queue)
+        self.queue = RequestQueue(settings.parallel, settings.queue)
         self.resident: Started | None = None
-        """The model that gave the last answer."""
-        self.trouble: str | None = None
-        """Why the last answer failed, when the engine or the model was the reason."""
-        self.has_tried = False
-        """True once the first answer, the server's own, has come to an end."""
-        self._ails = asyncio.Event()
-        self._bridge = Bridge(settings.places)
+        """The model of the last answer."""
+        self.last_error: str | None = None
+        """The error of the last answer, if the engine or the model was the cause."""
+        self.is_warmed_up = False
+        """True once the warm-up has ended, with or without an error."""
+        self._failed = asyncio.Event()
+        self._bridge = ThreadBridge(settings.parallel)
         self._idle: list[EngineClient] = []
         self._status: tuple[float, list[Frame]] = (-math.inf, [])
         self._status_lock = asyncio.Lock()
 
-    async def keep_well(self) -> None:
-        """Load the model, and again whenever the engine failed, so that recovery waits for no client. Never ends."""
-        pause_s = 0.0
+    async def keep_model_loaded(self) -> None:
+        """Load the model, and again after each failure of the engine, without waiting for a request. Never returns."""
+        delay_s = 0.0
         while True:
-            self._ails.clear()
-            await asyncio.sleep(pause_s)
+            self._failed.clear()
+            await asyncio.sleep(delay_s)
             await self.warm_up()
-            if self.trouble is None:
-                pause_s = 0.0
-                await self._until_unwell()
+            if self.last_error is None:
+                delay_s = 0.0
+                await self._wait_for_failure()
             else:
-                pause_s = min(max(pause_s * 2, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
+                delay_s = min(max(delay_s * 2, _MIN_RETRY_S), _MAX_RETRY_S)
 
-    async def _until_unwell(self) -> None:
-        """Return when an answer failed, or when an engine that should stay for ever is gone."""
-        while not self._ails.is_set():
+    async def _wait_for_failure(self) -> None:
+        """Return when an answer failed, or when an engine that should never stop has stopped."""
+        while not self._failed.is_set():
             with contextlib.suppress(asyncio.TimeoutError, EdgechatError):
-                await asyncio.wait_for(self._ails.wait(), _LOOK_S)
+                await asyncio.wait_for(self._failed.wait(), _CHECK_INTERVAL_S)
             with contextlib.suppress(EdgechatError):
-                if self.settings.keep_alive_s == FOR_EVER and await self.engine() is None:
+                if self.settings.keep_alive_s == NEVER_STOP and await self.engine() is None:
                     return
 
     async def warm_up(self) -> None:
-        """Load the model, so that the first client does not wait for it; what is wrong with it stays in ``trouble``."""
+        """Load the model before the first request. An error is kept in ``last_error``."""
         wish = self.settings.wish
         try:
-            await self._try(Request((Message("user", "Hi"),), wish=wish, max_tokens=1))
+            await self._run_and_discard(Request((Message("user", "Hi"),), wish=wish, max_tokens=1))
         except WrongModelError:
             with contextlib.suppress(EdgechatError):
-                await self._try(Request((), wish=wish, texts=("Hi",)))
+                await self._run_and_discard(Request((), wish=wish, texts=("Hi",)))
         except EdgechatError:
-            pass  # noted by `answering`; every request says it anew
+            pass  # kept by `answering`; each request reports it again
         finally:
-            self.has_tried = True
+            self.is_warmed_up = True
 
-    async def _try(self, request: Request) -> None:
+    async def _run_and_discard(self, request: Request) -> None:
         async with self.answering(request, is_counted=False) as events:
             async for _ in events:
                 pass
-        # The metrics know from the start which process it is, and so when another took its place. An earlier look, when
-        # there was none yet, says nothing about that.
+        # Read the status again, so that the metrics know the process from the start and count a later one as a restart.
         self._status = (-math.inf, [])
-        with contextlib.suppress(EdgechatError):  # it is asked again with every look
+        with contextlib.suppress(EdgechatError):  # the next request for the status reports it
             await self.engine()
 
     @contextlib.asynccontextmanager
-    async def answering(self, request: Request, *, is_counted: bool = True) -> AsyncIterator[Answering]:
-        """The events of an answer. Leaving the block early cancels it.
+    async def answering(self, request: Request, *, is_counted: bool = True) -> AsyncIterator[AnswerEvents]:
+        """Iterate the events of an answer. Leaving the block early cancels the answer.
 
         Raises:
-            Fault: 503, the queue is full.
-            EdgechatError: whatever the engine refused the request with.
+            ApiError: 503, the queue is full.
+            EdgechatError: the engine refused the request.
         """
-        course = Course(time.monotonic(), is_counted)
+        progress = AnswerProgress(time.monotonic(), is_counted)
         timeout_s = request.timeout_s or self.settings.timeout_s
-        async with self.admission.place(timeout_s):
-            left = max(timeout_s - (time.monotonic() - course.began), 0.001)
+        async with self.queue.slot(timeout_s):
+            left = max(timeout_s - (time.monotonic() - progress.began), 0.001)
             client = self._idle.pop() if self._idle else self._connect()
-            items = client.generate(replace(request, timeout_s=left))
-            feed: Feed[Event] | None = None
+            events = client.generate(replace(request, timeout_s=left))
+            stream: ThreadStream[Event] | None = None
             try:
-                async with self._bridge.reading(items, client.interrupt) as feed:
-                    yield Answering(feed, lambda event: self._note(event, course))
+                async with self._bridge.iterate(events, client.interrupt) as stream:
+                    yield AnswerEvents(stream, lambda event: self._note(event, progress))
             except EdgechatError as error:
                 self._note_error(error)
                 raise
             finally:
-                # A refusal leaves the client as it was, and one whose engine is gone connects anew by itself.
-                if feed is not None and feed.is_over:
+                # A client can be reused after a refused request, and reconnects by itself after the engine has ended.
+                if stream is not None and stream.is_exhausted:
                     self._idle.append(client)
                 else:
                     self.metrics.cancelled.inc()
                     client.close()
 
     @contextlib.asynccontextmanager
-    async def working(self, items: Iterable[Any], interrupt: Callable[[], None]) -> AsyncIterator[Feed[Any]]:
-        """Other work that asks the engine, in a place and a thread of its own.
+    async def iterating(self, events: Iterable[Any], interrupt: Callable[[], None]) -> AsyncIterator[ThreadStream[Any]]:
+        """Run an iterator that uses the engine, in a slot of the queue and a thread of its own.
 
         Raises:
-            Fault: 503, the queue is full.
+            ApiError: 503, the queue is full.
         """
         async with (
-            self.admission.place(self.settings.timeout_s),
-            self._bridge.reading(items, interrupt) as feed,
+            self.queue.slot(self.settings.timeout_s),
+            self._bridge.iterate(events, interrupt) as stream,
         ):
-            yield feed
+            yield stream
 
     def check_model(self, name: str | None, started: Started | None) -> None:
-        """Refuse a request that names another model than the one that answers.
+        """Check that a request names the model of this server.
 
         Raises:
-            OtherModelError: it does.
+            DifferentModelError: it names another one.
         """
         if name is None or started is None or name.lower() in ANY_NAME:
             return
         if name.lower() not in {started.model, f"{started.model}:{started.quant}".lower()}:
-            raise OtherModelError(
+            raise DifferentModelError(
                 f"This server answers with {started.model}:{started.quant}, not with {name!r}.",
-                hint='Ask for that one or for "default", or start the server with another: edgechat serve -m MODEL',
+                hint='Use that name or "default", or start the server with another model: edgechat serve -m MODEL',
             )
 
     async def engine(self) -> Frame | None:
-        """What the engine says of itself, at most a second old; None when none runs.
+        """The engine's status, at most a second old; None when no engine runs.
 
         Raises:
-            EdgechatError: it cannot be asked.
+            EdgechatError: the engine does not answer.
         """
         async with self._status_lock:
             asked_at, engines = self._status
-            if time.monotonic() - asked_at > _STATUS_AGE_S:
-                asking = asyncio.to_thread(engine.status, self.paths)
+            if time.monotonic() - asked_at > _STATUS_MAX_AGE_S:
+                request = asyncio.to_thread(engine.status, self.paths)
                 try:
-                    engines = await asyncio.wait_for(asking, _STATUS_PATIENCE_S)
+                    engines = await asyncio.wait_for(request, _STATUS_TIMEOUT_S)
                 except asyncio.TimeoutError:
-                    raise EngineError("The engine does not say how it is.", hint="Run `edgechat doctor`.") from None
+                    raise EngineError("The engine does not report its status.", hint="Run: edgechat doctor") from None
                 self._status = (time.monotonic(), engines)
         first = engines[0] if engines else None
-        self.metrics.note_engine(first["pid"] if first else None, first["rss_bytes"] if first else 0)
+        self.metrics.update_engine(first["pid"] if first else None, first["rss_bytes"] if first else 0)
         return first
 
     def close(self) -> None:
-        """Hang up."""
+        """Close all connections to the engine."""
         self._bridge.close()
         for client in self._idle:
             client.close()
@@ -229,56 +228,56 @@ class Service:
     def _connect(self) -> EngineClient:
         return EngineClient(self.paths, keeps=True, keep_alive_s=self.settings.keep_alive_s)
 
-    def _note(self, event: Event, course: Course) -> None:
+    def _note(self, event: Event, progress: AnswerProgress) -> None:
         metrics = self.metrics
         if isinstance(event, Started):
-            if self.trouble is not None or self.resident is None:
-                self._tell(f"Answering with {event.model}:{event.quant}, n_ctx {event.n_ctx}.")
-            self.resident, self.trouble = event, None
+            if self.last_error is not None or self.resident is None:
+                self._log(f"AnswerEvents with {event.model}:{event.quant}, n_ctx {event.n_ctx}.")
+            self.resident, self.last_error = event, None
         elif isinstance(event, Recovered):
             metrics.recovered.labels(event.cause).inc()
-            self._status = (-math.inf, [])  # it is of the one that died
-            self._tell(event.note)
-        elif not course.is_counted:
+            self._status = (-math.inf, [])  # the kept status is that of the engine that died
+            self._log(event.note)
+        elif not progress.is_counted:
             return
-        elif isinstance(event, Text) and not course.first_text:
-            course.first_text = True
-            metrics.ttft.observe(time.monotonic() - course.began)
+        elif isinstance(event, Text) and not progress.has_text:
+            progress.has_text = True
+            metrics.ttft.observe(time.monotonic() - progress.began)
         elif isinstance(event, Done):
-            metrics.total.observe(time.monotonic() - course.began)
-            metrics.note_done(event)
+            metrics.total.observe(time.monotonic() - progress.began)
+            metrics.count_answer(event)
 
     def _note_error(self, error: EdgechatError) -> None:
-        if isinstance(error, (EngineBusyError, OtherModelError)):
-            return  # nothing is wrong with the engine
+        if isinstance(error, (EngineBusyError, DifferentModelError)):
+            return  # not a fault of the engine
         if isinstance(error, (EngineError, NoModelError, StateError)):
-            if self.trouble != str(error):
-                self._tell(str(error))
-            self.trouble = str(error)
-            self._ails.set()
+            if self.last_error != str(error):
+                self._log(str(error))
+            self.last_error = str(error)
+            self._failed.set()
 
 
-class Answering:
-    """The events of one answer, noted as they pass."""
+class AnswerEvents:
+    """The events of one answer, counted as they pass."""
 
-    def __init__(self, feed: Feed[Event], note: Callable[[Event], None]) -> None:
-        self._feed, self._note = feed, note
+    def __init__(self, stream: ThreadStream[Event], note: Callable[[Event], None]) -> None:
+        self._stream, self._note = stream, note
 
-    def __aiter__(self) -> Answering:
+    def __aiter__(self) -> AnswerEvents:
         return self
 
     async def __anext__(self) -> Event:
-        event = await anext(self._feed)
+        event = await anext(self._stream)
         self._note(event)
         return event
 
-    async def next(self, patience_s: float) -> Event | None:
-        """The next event, or None when ``patience_s`` passed without one.
+    async def next(self, timeout_s: float) -> Event | None:
+        """The next event, or None after ``timeout_s`` seconds without one.
 
         Raises:
-            StopAsyncIteration: there are no more.
+            StopAsyncIteration: the answer has ended.
         """
         try:
-            return await within(patience_s, anext(self))
+            return await with_timeout(timeout_s, anext(self))
         except asyncio.TimeoutError:
             return None

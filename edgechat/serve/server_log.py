@@ -1,7 +1,7 @@
-"""The server's own log: when it began and ended, what failed, what it brought back. No line per request.
+"""The server's log: start, stop, failures and recoveries. No line per request.
 
-Two files of bounded size in the state directory: an SD card wears out, and nobody empties it. Where they cannot be
-written (a read-only root) the server goes on without.
+Two files of bounded size in the state directory, to spare SD cards. Where they cannot be written (a read-only root),
+the server runs without a log.
 """
 
 from __future__ import annotations
@@ -19,35 +19,35 @@ if TYPE_CHECKING:
     from edgechat.paths import Paths
 
 MAX_BYTES = 512 * 1024
-_PER_MINUTE = 30
-"""Lines; a fault under load must neither fill the files nor push out what came before it."""
+_MAX_LINES_PER_MINUTE = 30
+"""So that a fault under load does not push out the lines before it."""
 
 
-class Journal:
-    """Appends lines, each with the time, or with the seconds since boot while the clock is unset."""
+class ServerLog:
+    """Appends lines with the time, or with the seconds since boot while the clock is not set."""
 
     def __init__(self, paths: Paths) -> None:
         self._file = server_path(paths.state)
         self._since, self._count = 0.0, 0
-        self.trouble = ""
-        """Why nothing can be written, or ``""``."""
+        self.error = ""
+        """Why the last line could not be written, or ``""``."""
 
     def write(self, text: str) -> None:
-        """Append one entry, unless there were too many in this minute."""
+        """Append one entry. Entries beyond the limit per minute are dropped."""
         now = time.monotonic()
         if now - self._since > 60:
             self._since, self._count = now, 0
         self._count += 1
-        if self._count > _PER_MINUTE:
+        if self._count > _MAX_LINES_PER_MINUTE:
             return
-        if self._count == _PER_MINUTE:
-            text = "More in this minute is left out."
+        if self._count == _MAX_LINES_PER_MINUTE:
+            text = "Further lines of this minute are left out."
         try:
             self._append(f"{_now()} {text.rstrip()}\n".encode("utf-8", "replace"))
         except (OSError, StateError) as error:
-            self.trouble = str(error)
+            self.error = str(error)
         else:
-            self.trouble = ""
+            self.error = ""
 
     def _append(self, line: bytes) -> None:
         private_directory(self._file.parent)
@@ -63,5 +63,5 @@ class Journal:
 
 
 def _now() -> str:
-    """UTC; seconds since boot while the clock is unset."""
+    """The time in UTC, or the seconds since boot while the clock is not set."""
     return timestamp(time.time()) or f"+{time.monotonic():.0f}s"

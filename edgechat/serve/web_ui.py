@@ -1,6 +1,6 @@
-"""The terminal UI in a browser: textual-serve behind this room's guard, with pages that fetch nothing from elsewhere.
+"""The terminal UI in a browser: textual-serve behind access control, with pages that load only local files.
 
-Each tab is an app process of its own. Knows nothing of what the app shows.
+Each browser tab runs a process of its own.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import shlex
 import signal
 import sys
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,20 +20,20 @@ from aiohttp import web
 from textual_serve.server import Server
 
 from edgechat.errors import StateError
-from edgechat.serve.http.errors import Fault
+from edgechat.serve.http.errors import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from edgechat.serve.http.authentication import Guard
+    from edgechat.serve.http.authentication import AccessControl
 
 PAGES = Path(__file__).with_name("pages")
-MOST_TABS = 4
-"""Open at once: each is a Python process of some 80 MB."""
-_MOST_SESSIONS = 64
-_GRACE_S = 3.0
+MAX_TABS = 4
+"""Open tabs; each is a Python process of about 80 MB."""
+_MAX_SESSIONS = 64
+_SHUTDOWN_TIMEOUT_S = 3.0
 _HEADERS = {
-    # What a page of this server may load and reach: this server.
+    # Pages may load from and connect to this server only.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
     "font-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; "
     "base-uri 'none'",
@@ -40,59 +41,58 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-_OPEN = ("/login", "/pages/page.css")
-"""What answers without a token: the page that asks for it."""
+_PATHS_WITHOUT_TOKEN = ("/login", "/pages/page.css")
+"""The page that asks for the token, and its style sheet."""
 
 
 class Sessions:
-    """Browsers that have shown the token: a browser cannot send it with every request, so it gets a cookie instead.
+    """The browsers that have logged in. A browser cannot send the token with every request, so it gets a cookie.
 
-    The cookie is a random name for the token that was shown, kept in memory alone. When the token changes, what was
-    shown is none any more.
+    The cookie is a random key for the token, kept only in memory. When the token changes, the session ends, because the
+    kept token is no longer valid.
     """
 
     def __init__(self) -> None:
-        self._shown: OrderedDict[str, str] = OrderedDict()
+        self._token_by_cookie: OrderedDict[str, str] = OrderedDict()
 
     def begin(self, token: str) -> str:
-        """A cookie for a token that was found right."""
+        """Create a cookie for a token that was checked."""
         cookie = secrets.token_urlsafe(32)
-        self._shown[cookie] = token
-        while len(self._shown) > _MOST_SESSIONS:
-            self._shown.popitem(last=False)
+        self._token_by_cookie[cookie] = token
+        while len(self._token_by_cookie) > _MAX_SESSIONS:
+            self._token_by_cookie.popitem(last=False)
         return cookie
 
     def token(self, cookie: str) -> str | None:
-        """The token that this cookie stands for."""
-        return self._shown.get(cookie)
+        """The token that belongs to a cookie, or None."""
+        return self._token_by_cookie.get(cookie)
 
 
-class BrowserServer(Server):  # type: ignore[misc, unused-ignore]  # textual-serve may or may not carry types
+class WebUiServer(Server):  # type: ignore[misc, unused-ignore]  # textual-serve may or may not carry types
     """Serves the app.
 
     Args:
         host: the address or name to listen on.
-        port: 0 takes any free one.
-        near: checks Host and Origin, and no token: for the page that asks for it.
-        guard: checks everything.
+        port: 0 chooses a free port.
+        access: the access rules; the login page is exempt from the token.
     """
 
-    def __init__(self, host: str, port: int, near: Guard, guard: Guard) -> None:
-        # `exec`: the process that textual-serve ends must be the app and not a shell around it.
+    def __init__(self, host: str, port: int, access: AccessControl) -> None:
+        # `exec`, because textual-serve must end the app and not a shell around it.
         command = "exec " + shlex.join([sys.executable, "-m", "edgechat.tui"])
         super().__init__(command, host=host, port=port, title="edgechat")
-        self._near, self._guard = near, guard
+        self._access, self._access_without_token = access, replace(access, is_token=None)
         self._sessions = Sessions()
-        self._open: set[asyncio.Task[object]] = set()
+        self._tabs: set[asyncio.Task[object]] = set()
 
     async def run(self, on_listening: Callable[[str, int], None]) -> int | None:
-        """Serve until a signal says to stop; its number.
+        """Serve until SIGINT or SIGTERM, and return the signal's number.
 
         Args:
-            on_listening: gets the address and the port, once connections are accepted.
+            on_listening: gets the address and the port when connections are accepted.
 
         Raises:
-            StateError: the address cannot be had.
+            StateError: the address cannot be used.
         """
         stopped: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
@@ -102,7 +102,7 @@ class BrowserServer(Server):  # type: ignore[misc, unused-ignore]  # textual-ser
 
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop, number)
-        runner = web.AppRunner(await self._make_app(), access_log=None, shutdown_timeout=_GRACE_S)
+        runner = web.AppRunner(await self._make_app(), access_log=None, shutdown_timeout=_SHUTDOWN_TIMEOUT_S)
         await runner.setup()
         try:
             await self._listen(runner)
@@ -140,21 +140,23 @@ class BrowserServer(Server):  # type: ignore[misc, unused-ignore]  # textual-ser
     async def _checked(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        is_open = request.path in _OPEN
+        is_open = request.path in _PATHS_WITHOUT_TOKEN
         headers = {name.lower(): value for name, value in request.headers.items()}
         token = self._sessions.token(request.cookies.get(self._cookie(request), ""))
         if token is not None and "authorization" not in headers:
             headers["authorization"] = f"Bearer {token}"
         try:
-            (self._near if is_open else self._guard).check(request.path, headers, request.headers.getall("Host", ()))
+            (self._access_without_token if is_open else self._access).check(
+                request.path, headers, request.headers.getall("Host", ())
+            )
             answer = await handler(request)
-        except Fault as fault:
-            if fault.status == 401 and request.path == "/":
+        except ApiError as error:
+            if error.status == 401 and request.path == "/":
                 answer = web.Response(status=303, headers={"Location": "/login"})
             else:
-                answer = web.Response(status=fault.status, text=fault.message + "\n", headers=fault.headers)
-        except web.HTTPException as error:
-            error.headers.update(_HEADERS)
+                answer = web.Response(status=error.status, text=error.message + "\n", headers=error.headers)
+        except web.HTTPException as failure:
+            failure.headers.update(_HEADERS)
             raise
         if not answer.prepared:
             answer.headers.update(_HEADERS)
@@ -169,45 +171,45 @@ class BrowserServer(Server):  # type: ignore[misc, unused-ignore]  # textual-ser
     async def _login(self, request: web.Request) -> web.StreamResponse:
         given = (await request.post()).get("token", "")
         token = given.strip() if isinstance(given, str) else ""
-        if self._guard.is_token is None or not self._guard.is_token(token):
-            raise Fault(401, "The token is wrong. Go back and try again.", "authentication_error")
+        if self._access.is_token is None or not self._access.is_token(token):
+            raise ApiError(401, "The token is wrong. Go back and try again.", "authentication_error")
         answer = web.Response(status=303, headers={"Location": "/"})
         name, cookie = self._cookie(request), self._sessions.begin(token)
-        # Not `secure`: over plain HTTP it would never come back. The banner says what that means.
+        # Not always `secure`: over plain HTTP the browser would never send it back. The command prints a warning.
         answer.set_cookie(name, cookie, httponly=True, samesite="Strict", path="/", secure=request.secure)
         return answer
 
     def _cookie(self, request: web.Request) -> str:
-        # Cookies are shared by all ports of a machine: two servers on one must not take each other's away.
+        # Cookies are shared by all ports of a machine, so the name must differ between two servers.
         port = (request.transport.get_extra_info("sockname") or ("", 0))[1] if request.transport else 0
         return f"edgechat-{port}"
 
     async def _tab(self, request: web.Request) -> web.StreamResponse:
-        if len(self._open) >= MOST_TABS:
-            raise Fault(503, f"{MOST_TABS} tabs are open already; close one.", "server_error", "busy")
+        if len(self._tabs) >= MAX_TABS:
+            raise ApiError(503, f"{MAX_TABS} tabs are open already; close one.", "server_error", "busy")
         own = asyncio.current_task()
-        assert own is not None  # noqa: S101 - it is running
-        self._open.add(own)
+        assert own is not None  # noqa: S101 - a coroutine always runs in a task
+        self._tabs.add(own)
         try:
             return await self.handle_websocket(request)
         finally:
-            self._open.discard(own)
+            self._tabs.discard(own)
 
     async def _end_tabs(self, _app: web.Application) -> None:
-        tabs = tuple(self._open)
+        tabs = tuple(self._tabs)
         for tab in tabs:
             tab.cancel()
         if tabs:
-            await asyncio.wait(tabs, timeout=_GRACE_S)
+            await asyncio.wait(tabs, timeout=_SHUTDOWN_TIMEOUT_S)
 
 
 def serve_in_browser(
-    host: str, port: int, near: Guard, guard: Guard, on_listening: Callable[[str, int], None]
+    host: str, port: int, access: AccessControl, on_listening: Callable[[str, int], None]
 ) -> int | None:
-    """Serve until a signal says to stop; its number. Arguments as for :class:`BrowserServer`.
+    """Serve until SIGINT or SIGTERM, and return the signal's number. Arguments as for :class:`WebUiServer`.
 
     Raises:
-        StateError: the address cannot be had.
+        StateError: the address cannot be used.
     """
     logging.getLogger("textual-serve").setLevel(logging.ERROR)
-    return asyncio.run(BrowserServer(host, port, near, guard).run(on_listening))
+    return asyncio.run(WebUiServer(host, port, access).run(on_listening))

@@ -1,1 +1,1 @@
-"""Running unattended: units for systemd, what a supervisor is told, and taking edgechat off a machine again."""
+"""The server as a systemd service: its unit, notifications and installation; and the removal of edgechat's files."""

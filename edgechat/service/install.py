@@ -1,7 +1,4 @@
-"""Makes the unit for this machine: the plan's memory, the paths in use, the program as it is installed.
-
-Decides; writes nothing and starts nothing.
-"""
+"""Makes the unit for this machine, from the plan's memory, the paths and the installed program. Writes nothing."""
 
 from __future__ import annotations
 
@@ -26,30 +23,30 @@ if TYPE_CHECKING:
     from edgechat.engine.protocol.request import Wish
     from edgechat.engine.selection.model_choice import Choice
 
-_KEPT = (
+_PATH_VARIABLES = (
     *("EDGECHAT_HOME", "EDGECHAT_MODELS", "EDGECHAT_STATE"),
     *("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"),
 )
-"""Variables that say where things are: the service must find what its owner's commands find."""
+"""Variables that move directories; the service must use the same ones as its owner's commands."""
 _HOMES = (Path("/home"), Path("/root"), Path("/run/user"))
 
 
 def service_paths(env: Mapping[str, str], *, is_system: bool) -> tuple[Paths, tuple[tuple[str, str], ...]]:
-    """Where the service keeps things, and the variables that tell it so."""
+    """The directories of the service, and the variables that set them."""
     if is_system:
         env = {"EDGECHAT_HOME": SYSTEM_HOME, **({"EDGECHAT_MODELS": m} if (m := env.get("EDGECHAT_MODELS")) else {})}
-    kept = {name: env[name] for name in _KEPT if env.get(name)}
-    return Paths.from_env(env), tuple(kept.items())
+    variables = {name: env[name] for name in _PATH_VARIABLES if env.get(name)}
+    return Paths.from_env(env), tuple(variables.items())
 
 
 def make_unit(
     arguments: Sequence[str], wish: Wish, *, is_system: bool, loopback_only: bool, env: Mapping[str, str] | None = None
 ) -> tuple[Unit, Choice, Board]:
-    """The unit of ``edgechat serve ARGUMENTS``, the choice that its memory is made for, and the board.
+    """Make the unit of ``edgechat serve ARGUMENTS``; also return the chosen model, for its memory limit, and the board.
 
     Raises:
-        NoModelError: nothing to answer with, or nothing that fits.
-        StateError: the program cannot be run by the service's user.
+        NoModelError: no model is installed, or none fits.
+        StateError: the service's user cannot run the program.
     """
     env = os.environ if env is None else env
     paths, variables = service_paths(env, is_system=is_system)
@@ -66,13 +63,13 @@ def make_unit(
     package = Path(__file__).resolve().parents[2]
     read = (Path(sys.executable).absolute(), Path(sys.executable).resolve(), Path(sys.prefix), package, choice.path)
     if is_system:
-        _require_open_to_all(read)
+        _require_readable_by_all(read)
     writable = _outermost((paths.config, paths.state, paths.data, paths.cache, paths.models))
     unit = Unit(
         command=program,
         is_system=is_system,
         environment=variables,
-        # systemd itself makes the system service's directory, and lets it write there.
+        # systemd creates the directory of the system service and makes it writable.
         writable=tuple(each for each in writable if not is_system or not each.is_relative_to(SYSTEM_HOME)),
         mounts=writable,
         needs_home=any(each.is_relative_to(home) for home in _homes() for each in (*read, *writable)),
@@ -91,7 +88,7 @@ def _homes() -> tuple[Path, ...]:
 
 
 def _outermost(paths: tuple[Path, ...]) -> tuple[Path, ...]:
-    """Directories that no other one of these contains, each once; a common edgechat home stands for what it holds."""
+    """The directories without those inside another one; their parent, if all have the same one."""
     parents = {each.parent for each in paths}
     if len(parents) == 1 and len(paths) > 1:
         return tuple(parents)
@@ -102,22 +99,22 @@ def _outermost(paths: tuple[Path, ...]) -> tuple[Path, ...]:
     )
 
 
-def _require_open_to_all(paths: tuple[Path, ...]) -> None:
-    """See that another user can reach what the service runs and reads.
+def _require_readable_by_all(paths: tuple[Path, ...]) -> None:
+    """Check that another user can read the files of the service.
 
     Raises:
-        StateError: a directory on the way is closed.
+        StateError: a directory on the path is closed to others.
     """
     for path in paths:
         for place in (path, *path.parents):
             try:
                 mode = place.stat().st_mode
             except OSError:
-                continue  # not made yet, or not ours to look at
+                continue  # does not exist yet, or cannot be read
             needed = stat.S_IXOTH if stat.S_ISDIR(mode) else stat.S_IROTH
             if not mode & needed:
                 raise StateError(
-                    f"The service's own user cannot reach {path}: {place} is closed to it.",
-                    hint="Install edgechat where everybody can read it: python3 -m venv /opt/edgechat, then in the "
+                    f"The service's user cannot read {path}: {place} is closed to other users.",
+                    hint="Install edgechat where all users can read it: python3 -m venv /opt/edgechat, then in the "
                     "checkout /opt/edgechat/bin/pip install '.[serve]', and run this command from there.",
                 )

@@ -1,7 +1,4 @@
-"""What systemd is told: ready, stopping, how it goes, still alive. Format: sd_notify(3), one datagram a message.
-
-Knows neither HTTP nor the engine. Without ``NOTIFY_SOCKET`` there is nobody to tell.
-"""
+"""Notifications to systemd: ready, stopping, status and watchdog, as in sd_notify(3), one datagram each."""
 
 from __future__ import annotations
 
@@ -14,17 +11,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_LONGEST = 1000
-"""Characters of a status line."""
+_MAX_STATUS_LENGTH = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Notifier:
-    """A way to the supervisor.
+    """Sends notifications to systemd.
 
     Args:
-        address: path of its datagram socket; one that begins with ``@`` lies in Linux's abstract name space.
-        watchdog_s: it restarts us when it hears nothing for so long; None where it does not watch.
+        address: path of its datagram socket; ``@`` at the beginning means Linux's abstract name space.
+        watchdog_s: systemd restarts this process after so many seconds without a signal; None without a watchdog.
     """
 
     address: str
@@ -32,7 +28,7 @@ class Notifier:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Notifier | None:
-        """The supervisor that started this process, or None. A watchdog meant for another process is not ours."""
+        """A notifier if systemd started this process (``NOTIFY_SOCKET``), else None."""
         env = os.environ if env is None else env
         address = env.get("NOTIFY_SOCKET", "")
         if not address.startswith(("/", "@")):
@@ -43,28 +39,28 @@ class Notifier:
         return cls(address, int(microseconds) / 1e6 if watches else None)
 
     def ready(self, status: str) -> None:
-        """Clients may come."""
+        """Report that the server accepts connections."""
         self._send(f"READY=1\nSTATUS={_line(status)}")
 
     def alive(self, status: str) -> None:
-        """All is well; to be said more often than every :attr:`watchdog_s`."""
+        """Send the watchdog signal; needed more often than every :attr:`watchdog_s` seconds."""
         self._send(f"WATCHDOG=1\nSTATUS={_line(status)}")
 
     def status(self, text: str) -> None:
-        """One line for ``systemctl status``; without the word that keeps the watchdog quiet."""
+        """Set the line in ``systemctl status``, without the watchdog signal."""
         self._send(f"STATUS={_line(text)}")
 
     def stopping(self) -> None:
-        """Running answers are being finished."""
+        """Report that the server stops after the running answers."""
         self._send("STOPPING=1")
 
     def _send(self, message: str) -> None:
         address = "\0" + self.address[1:] if self.address.startswith("@") else self.address
-        # A supervisor that is gone, or does not read, must not take the server with it.
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as way:
-            way.setblocking(False)
-            way.sendto(message.encode(), address)
+        # A failed notification must not end the server.
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.setblocking(False)
+            sender.sendto(message.encode(), address)
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())[:_LONGEST]
+    return " ".join(text.split())[:_MAX_STATUS_LENGTH]

@@ -1,7 +1,4 @@
-"""Talks to systemd by its commands: are there units to be had here, put one in place, take it away, how is it.
-
-Says each command it runs; knows nothing of what a unit holds.
-"""
+"""Installs and removes a unit with ``systemctl``, and reads its state. Each command is reported before it runs."""
 
 from __future__ import annotations
 
@@ -18,18 +15,18 @@ from edgechat.service.unit import NAME
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_PATIENCE_S = 150.0
-"""Starting waits until the server listens; the unit allows it 120 s."""
+_TIMEOUT_S = 150.0
+"""systemctl waits until the server listens, for which the unit allows 120 s."""
 
 
 @dataclass(frozen=True, slots=True)
 class Systemd:
-    """The manager of the system, or of one user.
+    """The service manager of the system or of one user.
 
     Args:
-        is_system: which of the two.
-        units: the directory of its own unit files.
-        say: gets each command before it runs.
+        is_system: True for that of the system.
+        units: the directory of its unit files.
+        say: called with each command before it runs.
     """
 
     is_system: bool
@@ -38,7 +35,7 @@ class Systemd:
 
     @classmethod
     def of(cls, *, is_system: bool, say: Callable[[str], None]) -> Systemd:
-        """The manager of this machine or this user."""
+        """The service manager of this system or this user."""
         if is_system:
             return cls(True, Path("/etc/systemd/system"), say)
         given = os.environ.get("XDG_CONFIG_HOME", "")
@@ -47,37 +44,37 @@ class Systemd:
 
     @property
     def file(self) -> Path:
-        """Where the unit lies."""
+        """Path of the unit file."""
         return self.units / NAME
 
     def require(self, booted: Path = Path("/run/systemd/system")) -> None:
-        """See that it runs at all: sd_booted(3).
+        """Check that systemd runs, as sd_booted(3) does.
 
         Raises:
-            StateError: it does not.
+            StateError: it does not run.
         """
         if not booted.is_dir() or shutil.which("systemctl") is None:
             raise StateError(
-                "systemd does not run here, so no service can be installed.",
-                hint="See the unit with --dry-run, or start `edgechat serve` from what starts programs here.",
+                "systemd does not run on this machine, so no service can be installed.",
+                hint="Print the unit with --dry-run, or start `edgechat serve` by another service manager.",
             )
 
-    def put(self, text: str) -> None:
-        """Write the unit, and start it now and at every boot.
+    def install(self, text: str) -> None:
+        """Write the unit file, and start the unit now and at every boot.
 
         Raises:
-            StateError: it cannot be written, or systemd refuses it.
+            StateError: the file cannot be written, or systemd refuses it.
         """
         write(self.file, text)
         self.run("daemon-reload")
         self.run("enable", NAME)
         self.run("restart", NAME)
 
-    def take_away(self) -> bool:
-        """Stop the unit and remove it; False when there is none.
+    def uninstall(self) -> bool:
+        """Stop the unit and remove its file; False when there is none.
 
         Raises:
-            StateError: it cannot be removed.
+            StateError: the file cannot be removed.
         """
         if not self.file.exists():
             return False
@@ -87,23 +84,23 @@ class Systemd:
         return True
 
     def properties(self, *names: str) -> dict[str, str]:
-        """What systemd knows of the unit; empty values where it knows nothing."""
-        asked = self._call(["show", NAME, f"--property={','.join(names)}"])
-        pairs = (line.partition("=") for line in asked.stdout.splitlines())
+        """Properties of the unit; empty values for unknown ones."""
+        result = self._call(["show", NAME, f"--property={','.join(names)}"])
+        pairs = (line.partition("=") for line in result.stdout.splitlines())
         return {name: value for name, _, value in pairs}
 
     def run(self, *arguments: str) -> None:
-        """One systemctl command.
+        """Run one systemctl command.
 
         Raises:
             StateError: it failed.
         """
         self.say(" ".join(["systemctl", *self._scope, *arguments]))
-        done = self._call(list(arguments))
-        if done.returncode:
-            said = (done.stderr or done.stdout).strip().splitlines()
+        result = self._call(list(arguments))
+        if result.returncode:
+            output = (result.stderr or result.stdout).strip().splitlines()
             raise StateError(
-                f"systemctl {arguments[0]} failed: {said[-1] if said else f'exit status {done.returncode}'}",
+                f"systemctl {arguments[0]} failed: {output[-1] if output else f'exit status {result.returncode}'}",
                 hint=f"See: journalctl {'' if self.is_system else '--user '}-u {NAME} -n 30",
             )
 
@@ -115,14 +112,14 @@ class Systemd:
         try:
             return subprocess.run(
                 ["systemctl", *self._scope, *arguments],
-                capture_output=True, text=True, timeout=_PATIENCE_S, check=False,
+                capture_output=True, text=True, timeout=_TIMEOUT_S, check=False,
             )  # fmt: skip
         except (OSError, subprocess.TimeoutExpired) as error:
             raise StateError(f"systemctl {arguments[0]} failed: {error}.") from error
 
 
 def write(file: Path, text: str) -> None:
-    """Put a system file in place, whole or not at all.
+    """Write a system file atomically.
 
     Raises:
         StateError: it cannot be written.
@@ -138,7 +135,7 @@ def write(file: Path, text: str) -> None:
 
 
 def remove(file: Path) -> None:
-    """Take a system file away, if it is there.
+    """Remove a system file, if it exists.
 
     Raises:
         StateError: it cannot be removed.

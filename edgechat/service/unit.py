@@ -1,7 +1,7 @@
-"""The text of a systemd unit that serves: who runs it, what it may touch, how much memory it gets. Pure.
+"""The text of the server's systemd unit: its user, sandbox, memory limit and watchdog. Pure.
 
-Directive names and meanings are those of systemd.service(5), systemd.exec(5) and systemd.resource-control(5), as of
-version 252; an older systemd passes over what it does not know.
+Directives are those of systemd.service(5), systemd.exec(5) and systemd.resource-control(5) in version 252; an older
+systemd ignores those it does not know.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 NAME = "edgechat.service"
 USER = "edgechat"
-"""User and group of the system service; who is in the group may use its engine."""
+"""User and group of the system service. Members of the group may use its engine."""
 SYSTEM_HOME = "/var/lib/edgechat"
 WATCHDOG_S = 120
 _MIB = 1 << 20
 _SERVER_BYTES = 160 * _MIB
-"""The HTTP server with its threads (60 MB after a day of load), the supervisor (12 MB) and page tables."""
+"""Memory of the HTTP server with its threads (60 MB after a day of load), the supervisor (12 MB) and page tables."""
 _ADDRESS_SPACE = 384 * _MIB
-"""Address space that the engine maps and never touches (``models/planning/reserve.py``)."""
+"""Address space that the engine maps but never uses (``models/planning/reserve.py``)."""
 _SLACK = 1.10
-"""A plan inside a group keeps 5 % of its limit free, and predictions may be 5 % off."""
+"""A plan inside a cgroup keeps 5 % of its limit free, and predictions have an error of up to 5 %."""
 
 _HARDENING = """\
 NoNewPrivileges=yes
@@ -55,20 +55,20 @@ UMask=0077
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """Everything that a unit's text depends on; sizes are bytes."""
+    """Everything that the unit's text depends on; sizes are bytes."""
 
     command: tuple[str, ...]
     """Absolute path of the program, and its arguments."""
     is_system: bool
     environment: tuple[tuple[str, str], ...]
     writable: tuple[Path, ...]
-    """What edgechat writes: nothing else can be."""
+    """The directories that edgechat may write."""
     mounts: tuple[Path, ...]
-    """What must be mounted before it starts."""
+    """Paths that must be mounted before the start."""
     needs_home: bool
-    """Whether program or models lie in somebody's home directory."""
+    """Whether the program or the models are in a home directory."""
     plan_bytes: int
-    """RAM of the plan that the memory limit is made for."""
+    """RAM of the plan, for which the memory limit is computed."""
     has_memory_cgroup: bool
     loopback_only: bool
     has_gpu: bool = False
@@ -76,12 +76,12 @@ class Unit:
 
     @property
     def memory_max(self) -> int:
-        """The group's limit: the plan, the server beside it, and the reserve that a plan inside a group keeps."""
+        """The memory limit of the cgroup: the plan, the server, and the reserve that a plan in a cgroup keeps."""
         return _round_up(int((self.plan_bytes + _SERVER_BYTES) * _SLACK))
 
     @property
     def address_space(self) -> int:
-        """The ceiling of each process where the kernel cannot limit a group; plans know it and stay below."""
+        """The limit of each process where the kernel has no memory cgroup. Plans take it into account."""
         return _round_up(int((self.plan_bytes + _ADDRESS_SPACE) * _SLACK))
 
     def text(self) -> str:
@@ -95,7 +95,7 @@ class Unit:
 
     def _unit(self) -> Iterable[str]:
         yield "Description=edgechat, an offline LLM assistant, over HTTP"
-        # It must come back whatever happens, for months: systemd's limit on restarts would end that.
+        # No limit on restarts: the service must come back after any failure.
         yield "StartLimitIntervalSec=0"
         if self.is_system:
             yield "After=network.target"
@@ -108,7 +108,7 @@ class Unit:
         yield f"ExecStart={' '.join(map(_argument, self.command))}"
         if self.is_system:
             yield "Environment=EDGECHAT_SHARED=/run/edgechat"
-        # It is there to answer at once: the engine stays, unless --keep-alive among the arguments says otherwise.
+        # The engine keeps running, unless --keep-alive among the arguments says otherwise.
         yield "Environment=EDGECHAT_KEEP_ALIVE=-1"
         for name, value in self.environment:
             yield f"Environment={_word(f'{name}={value}')}"
@@ -117,14 +117,14 @@ class Unit:
             yield f"Group={USER}"
             yield f"StateDirectory={USER}"
             yield "StateDirectoryMode=0700"
-            # Where the engine's shared socket lies: for the group, and nobody else.
+            # For the engine's shared socket, which only the group can reach.
             yield f"RuntimeDirectory={USER}"
             yield "RuntimeDirectoryMode=0750"
         yield "Restart=on-failure"
         yield "RestartSec=5"
         yield f"WatchdogSec={WATCHDOG_S}"
         yield "TimeoutStartSec=120"
-        # Running answers get 20 s; the engine goes with the server, and not before it.
+        # Running answers have 20 s to end. KillMode=mixed stops the engine after the server.
         yield "TimeoutStopSec=40"
         yield "KillMode=mixed"
         yield "SuccessExitStatus=143"
@@ -132,12 +132,12 @@ class Unit:
     def _memory(self) -> Iterable[str]:
         if self.has_memory_cgroup:
             yield f"MemoryMax={self.memory_max}"
-            # Weights in swap, on an SD card above all, are as good as no answer.
+            # With weights in swap, above all on an SD card, answers would take too long.
             yield "MemorySwapMax=0"
         else:
             yield f"LimitAS={self.address_space}"
             yield "Environment=MALLOC_ARENA_MAX=2"
-        # The kernel takes the engine, which raises its own score; the server lives on and starts another.
+        # The kernel kills the engine, which has the higher score; the server starts another.
         yield "OOMPolicy=continue"
         if self.is_system:
             yield "OOMScoreAdjust=-100"
@@ -146,7 +146,7 @@ class Unit:
     def _sandbox(self) -> Iterable[str]:
         yield from _HARDENING.splitlines()
         yield f"PrivateTmp={'no' if any(map(_is_temporary, self.writable)) else 'yes'}"
-        # A user name space knows no group but the service's own, and the firmware's device belongs to another.
+        # In a user name space, the group of the firmware's device does not exist.
         yield f"PrivateUsers={'no' if self.is_system and self.is_raspberry else 'yes'}"
         yield f"ProtectHome={'read-only' if self.needs_home else 'yes'}"
         if self.writable:
@@ -154,9 +154,9 @@ class Unit:
         if self.is_system:
             yield "RemoveIPC=yes"
         if self.has_gpu:
-            pass  # its driver has device files of many names
+            pass  # the GPU driver has device files of many names
         elif self.is_raspberry:
-            # Where the firmware tells of under-voltage and throttling.
+            # The firmware reports under-voltage and throttling there.
             yield "DevicePolicy=closed"
             yield "DeviceAllow=/dev/vcio r"
             if self.is_system:
@@ -169,10 +169,10 @@ class Unit:
 
 
 def serve_arguments(text: str) -> tuple[str, ...]:
-    """What stands behind ``edgechat serve`` in the text of a unit.
+    """The arguments of ``edgechat serve`` in the text of a unit.
 
     Raises:
-        ValueError: its command is none that :class:`Unit` writes.
+        ValueError: the unit was not written by :class:`Unit`.
     """
     command = next((line.partition("=")[2] for line in text.splitlines() if line.startswith("ExecStart=")), "")
     words = [word.replace("%%", "%").replace("$$", "$") for word in shlex.split(command)]
@@ -189,13 +189,13 @@ def _is_temporary(path: Path) -> bool:
 
 
 def _round_up(size: int) -> int:
-    """To whole 16 MiB."""
+    """Round up to a multiple of 16 MiB."""
     step = 16 * _MIB
     return -(-size // step) * step
 
 
 def _word(text: str) -> str:
-    """One word of a setting: quoted where it must be, ``%`` doubled, since systemd expands it."""
+    """Quote one word of a setting if needed. ``%`` is doubled, because systemd expands it."""
     text = text.replace("%", "%%")
     if re.fullmatch(r"[\w@%+=:,./-]+", text):
         return text
@@ -203,7 +203,7 @@ def _word(text: str) -> str:
 
 
 def _argument(text: str) -> str:
-    """One argument of a command line, where systemd also expands ``$``."""
+    """Quote one argument of a command line, where systemd also expands ``$``."""
     return _word(text.replace("$", "$$"))
 
 

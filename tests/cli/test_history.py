@@ -108,7 +108,7 @@ def test_export_and_import_between_homes(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("EDGECHAT_HOME", str(tmp_path / "other"))
     assert "Imported 2 conversation(s): 1-2." in run("history", "import", str(out)).stderr
     assert [run_json("history", "show", str(number))["messages"] for number in (1, 2)] == before
-    assert "2 conversation(s) were here already" in run("history", "import", "-", stdin=out.read_text()).stderr
+    assert "2 conversation(s) exist already" in run("history", "import", "-", stdin=out.read_text()).stderr
     assert len(run_json("history", "list")) == 2
     markdown = run("history", "export", "2").stdout
     assert markdown.startswith("# Why is the pump hot?\n")
@@ -132,9 +132,9 @@ def test_rm_can_be_undone_until_purged() -> None:
     assert [each["id"] for each in run_json("history", "list", "--deleted")] == [2, 1]
     run("history", "rm", "--undo", "2")
     assert [each["id"] for each in run_json("history", "list")] == [2]
-    assert "Removed 1 conversation(s) for good" in run("history", "rm", "--purge").stderr
+    assert "Removed 1 conversation(s) permanently" in run("history", "rm", "--purge").stderr
     run("history", "rm", "--undo", "1", code=ExitCode.USAGE)
-    assert "Removed 1 conversation(s) for good" in run("history", "rm", "--purge", "last").stderr
+    assert "Removed 1 conversation(s) permanently" in run("history", "rm", "--purge", "last").stderr
     assert run_json("history", "list") == []
 
 
@@ -145,7 +145,7 @@ def test_rm_can_be_undone_until_purged() -> None:
         (["show", "pump"], ExitCode.USAGE, "'pump' is not the id"),
         (["show", "9" * 30], ExitCode.USAGE, "is not the id"),
         (["show", "-1"], ExitCode.USAGE, "No such option"),
-        (["rm"], ExitCode.USAGE, "Which conversations?"),
+        (["rm"], ExitCode.USAGE, "No conversation is named"),
         (["rm", "--undo", "--purge", "1"], ExitCode.USAGE, "choose one"),
         (["rm", "1", "9"], ExitCode.USAGE, "There is no conversation 9."),
         (["export", "1", "--out", "/proc/nowhere.md"], ExitCode.STATE, "Choose another place"),

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from edgechat.cli.logs import Followed, last_lines
+from edgechat.cli.logs import FollowedFile, last_lines
 from edgechat.engine.client import client
 from edgechat.engine.listener import answer_log
 from edgechat.engine.listener.answer_log import AnswerLog
@@ -21,7 +21,7 @@ from edgechat.engine.state import log
 from edgechat.errors import UsageError
 from edgechat.paths import Paths
 from edgechat.serve import server_log
-from edgechat.serve.server_log import Journal
+from edgechat.serve.server_log import ServerLog
 
 SECRET = "the password is plover"
 ASKED = Request((Message("user", SECRET),))
@@ -115,7 +115,7 @@ def test_while_the_clock_is_unset_no_date_is_invented(paths, monkeypatch):
     answers.begin(1, 1, ASKED)
     answers.client_left(1)
     assert noted(paths)[0]["at"] is None
-    Journal(paths).write("Listening.")
+    ServerLog(paths).write("Listening.")
     assert log.server_path(paths.state).read_text().startswith("+")
 
 
@@ -139,20 +139,20 @@ def test_the_engine_notes_what_its_owner_asked_for(tmp_path):
 def test_the_servers_log_is_rotated_and_a_flood_is_cut(paths, monkeypatch):
     monkeypatch.setattr(server_log, "MAX_BYTES", 2000)
     for _ in range(20):
-        writer = Journal(paths)
+        writer = ServerLog(paths)
         for number in range(100):
             writer.write(f"Trouble {number} " + "x" * 40)
     logs = sorted((paths.state / "logs").iterdir())
     assert [each.name for each in logs] == ["serve.log", "serve.log.1"]
     assert sum(each.stat().st_size for each in logs) < 6000
-    assert "More in this minute is left out." in log.server_path(paths.state).read_text()
+    assert "Further lines of this minute are left out." in log.server_path(paths.state).read_text()
 
 
 def test_a_read_only_state_directory_is_said_and_survived(tmp_path):
     (tmp_path / "state").write_text("in the way")
-    writer = Journal(Paths.from_env({"EDGECHAT_HOME": str(tmp_path)}))
+    writer = ServerLog(Paths.from_env({"EDGECHAT_HOME": str(tmp_path)}))
     writer.write("Listening.")
-    assert str(tmp_path / "state") in writer.trouble
+    assert str(tmp_path / "state") in writer.error
 
 
 def test_following_shows_each_line_once_through_rotation_and_cuts(tmp_path):
@@ -160,21 +160,21 @@ def test_following_shows_each_line_once_through_rotation_and_cuts(tmp_path):
     file.write_text("one\ntwo\n")
     lines, end = last_lines(file, 1)
     assert lines == ["two"]
-    followed = Followed("engine", file, end)
+    followed = FollowedFile("engine", file, end)
     with file.open("a") as out:
         out.write("three\nfo")
         out.flush()
-        assert list(followed.news()) == ["three"]
+        assert list(followed.new_lines()) == ["three"]
         out.write("ur\n")
-    assert list(followed.news()) == ["four"]
+    assert list(followed.new_lines()) == ["four"]
     file.replace(tmp_path / "engine.log.1")
-    assert list(followed.news()) == []
+    assert list(followed.new_lines()) == []
     file.write_text("five\n")
-    assert list(followed.news()) == ["five"]
+    assert list(followed.new_lines()) == ["five"]
     assert last_lines(file, 3)[0] == ["three", "four", "five"]
     with file.open("r+") as out:
         out.truncate(2)
-    assert list(followed.news()) == []
+    assert list(followed.new_lines()) == []
 
 
 def test_a_wrong_mode_is_refused_by_name(tmp_path):

@@ -16,7 +16,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from edgechat import Assistant, AsyncAssistant
-from edgechat.cli.output.batch_progress import pace_line
+from edgechat.cli.output.batch_progress import progress_line
 from edgechat.engine.client import client
 from edgechat.errors import AnswerError, DeadlineError, UsageError
 from edgechat.paths import Paths
@@ -279,4 +279,4 @@ def test_a_name_and_its_package_stay_light():
     ],
 )
 def test_progress_is_told_in_one_line(facts: Any, line: str):
-    assert pace_line(*facts) == line
+    assert progress_line(*facts) == line

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from edgechat.paths import Paths
-from edgechat.service.belongings import belongings, remove
+from edgechat.service.uninstall import owned_files, remove
 
 
 def run(home, *arguments: str, answer: str = "", **env: str) -> subprocess.CompletedProcess[str]:
@@ -83,7 +83,7 @@ def test_models_inside_the_conversations_directory_can_stay_too(tmp_path):
     (paths.models / "a" / "kept").write_text("x")
     (paths.data / "chat").mkdir()
     (paths.data / "chat" / "history.db").write_text("x")
-    (each,) = belongings(paths, keep_models=True)
+    (each,) = owned_files(paths, keep_models=True)
     assert (each.what, each.n_files) == ("conversations", 1)
     assert remove(each) == []
     assert (paths.models / "a" / "kept").exists()
@@ -97,7 +97,7 @@ def test_links_are_removed_and_not_followed_and_shared_files_free_nothing(home, 
     (home / "cache" / "prefixes" / "link").symlink_to(outside)
     os.link(home / "models" / "smollm2-135m-instruct" / "Q4_1" / "abc" / "model.gguf", tmp_path / "original.gguf")
     paths = Paths.from_env({"EDGECHAT_HOME": str(home)})
-    models = next(each for each in belongings(paths, keep_models=False) if each.what == "models")
+    models = next(each for each in owned_files(paths, keep_models=False) if each.what == "models")
     assert models.freed < 100_000
     assert run(home, "--yes").returncode == 0
     assert (outside / "precious").exists()
@@ -135,4 +135,4 @@ def test_it_leaves_nothing_of_what_a_use_has_written(tmp_path):
 def test_where_nothing_is_left_it_says_so(tmp_path):
     done = run(tmp_path / "empty")
     assert done.returncode == 0
-    assert "Nothing of edgechat is left" in done.stdout
+    assert "There are no files of edgechat" in done.stdout

@@ -81,7 +81,7 @@ def test_what_makes_a_board_degraded() -> None:
     }
     assert verdict(None, (), {}) == {"status": "ok", "reasons": []}
     assert verdict({"care": care}, ("under-voltage",), {})["reasons"] == [
-        "the board is held back: under-voltage",
+        "the board is throttled: under-voltage",
         "the engine is slowed: hot",
         "memory is short: 40 %",
     ]

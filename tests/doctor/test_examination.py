@@ -15,7 +15,7 @@ from edgechat.board.probe.probe import probe
 from edgechat.board.source import Source
 from edgechat.board.vitals.vitals import read_vitals
 from edgechat.config import Config
-from edgechat.doctor import caches, directories, engines, llama_build, machine, models, nvmap, settings, vitals
+from edgechat.doctor import caches, directories, engines, llama_build, machine, models, settings, vitals
 from edgechat.doctor.finding import Finding, Level
 from edgechat.doctor.installation import Installation
 from edgechat.engine.selection.build_info import CPU_KERNELS, Build, Device, compare
@@ -63,13 +63,16 @@ class Setup:
         held = compare(board.cpu, board.accelerators, build)
         _, found = settings.load(self.paths, {})
         found += [*directories.findings(self.paths), *caches.findings(self.paths, self.now)]
-        found += [*engines.last_death(self.paths.state, self.now), *engines.habit(self.paths.state, self.now)]
+        found += [
+            *engines.last_crash(self.paths.state, self.now),
+            *engines.repeated_crashes(self.paths.state, self.now),
+        ]
         found += engines.stepped_down(self.paths.state, board.boot_id)
         found += models.findings(self.paths, Config(), probe(), HERE, is_loaded=False)[0]
         found += llama_build.kernels(held, build, board, None, HERE)
         found += llama_build.flags(build, board, HERE, wants_vision=False)
         found += [*llama_build.versions(HERE), *machine.notes(board, source), *machine.swap(source)]
-        return [*found, *vitals.findings(read_vitals(source), board), *nvmap.findings(board, source, self.paths.state)]
+        return [*found, *vitals.findings(read_vitals(source), board), *machine.nvmap(board, source, self.paths.state)]
 
     def amiss(self, build: Build | None = None) -> dict[str, Finding]:
         """What is not well, without the word that the starter model is all there is."""
@@ -156,7 +159,7 @@ def test_9_a_jetson_whose_allocator_refuses(on, revision: str, is_known: bool) -
     os.close(log.open_for_engine(setup.paths.state))
     log.path(setup.paths.state).write_text(LOG_LINES)
     finding = only(setup.amiss(), "nvmap", "drop_caches")
-    assert ("known for it" in finding.message) is is_known
+    assert ("has this known fault" in finding.message) is is_known
 
 
 def test_10_a_gpu_that_stays_unused_and_kernels_that_are_missing(on) -> None:
@@ -257,5 +260,5 @@ def test_18_another_version_of_the_library_and_a_build_for_another_processor() -
 
 
 def test_the_release_of_a_jetson() -> None:
-    assert nvmap.parse_release("# R36 (release), REVISION: 4.7, GCID: 1, BOARD: generic") == (36, 4, 7)
-    assert nvmap.parse_release("something else") is None
+    assert machine.parse_l4t_release("# R36 (release), REVISION: 4.7, GCID: 1, BOARD: generic") == (36, 4, 7)
+    assert machine.parse_l4t_release("something else") is None

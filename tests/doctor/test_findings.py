@@ -15,7 +15,7 @@ from edgechat.board.probe.known import known_names, load_board
 from edgechat.board.probe.probe import probe
 from edgechat.board.source import Source
 from edgechat.config import Config
-from edgechat.doctor import compiler, directories, engines, llama_build, machine
+from edgechat.doctor import directories, engines, llama_build, machine
 from edgechat.doctor import models as inventory
 from edgechat.doctor.finding import Finding, Level, advice, exit_code, ok, problem
 from edgechat.doctor.installation import Installation
@@ -71,11 +71,11 @@ def test_a_rebuild_is_not_advised_for_what_the_compiler_cannot_build() -> None:
 
 
 def test_this_machines_compiler_is_asked_and_need_not_be_there(tmp_path: Path) -> None:
-    assert compiler.native_features({"PATH": str(tmp_path)}) is None
+    assert llama_build.native_features({"PATH": str(tmp_path)}) is None
     fake = tmp_path / "cc-for-arm"
     fake.write_text('#!/bin/sh\necho "#define __ARM_NEON 1"\necho "#define __ARM_FEATURE_DOTPROD 1"\n')
     fake.chmod(0o755)
-    asked = compiler.native_features({"PATH": f"{tmp_path}:{os.environ['PATH']}", "CXX": "cc-for-arm -O2"})
+    asked = llama_build.native_features({"PATH": f"{tmp_path}:{os.environ['PATH']}", "CXX": "cc-for-arm -O2"})
     assert asked == frozenset({"neon", "dotprod"})
 
 
@@ -271,14 +271,14 @@ def test_an_engine_of_another_version(tmp_path: Path) -> None:
 
 
 def test_a_death_is_told_for_seven_days(tmp_path: Path) -> None:
-    assert amiss(engines.last_death(tmp_path)) == []
+    assert amiss(engines.last_crash(tmp_path)) == []
     exit_reason.write(
         tmp_path, exit_reason.ExitReason("e1", "assert", "GGML_ASSERT(n > 0) failed", "decode", 1_000_000.0)
     )
-    (found,) = amiss(engines.last_death(tmp_path, now=1_000_000.0 + 6 * 86_400))
+    (found,) = amiss(engines.last_crash(tmp_path, now=1_000_000.0 + 6 * 86_400))
     assert "GGML_ASSERT(n > 0) failed" in found.message
     assert found.command == f"less {tmp_path}/logs/engine.log"
-    assert amiss(engines.last_death(tmp_path, now=1_000_000.0 + 8 * 86_400)) == []
+    assert amiss(engines.last_crash(tmp_path, now=1_000_000.0 + 8 * 86_400)) == []
 
 
 def test_the_gravest_problem_gives_the_exit_code() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgechat.doctor import packages, syscall_trace
-from edgechat.doctor.offline_proof import exhibits, proof, run
+from edgechat.doctor.offline_proof import proof, proof_steps, run
 from edgechat.doctor.offline_proof_texts import INTRODUCTION, METHOD, STATEMENTS, TITLE, Language
 from edgechat.paths import Paths, private_directory
 
@@ -56,7 +56,7 @@ def test_a_page_is_had_again_by_hand_from_its_own_commands(paths: Paths) -> None
 @pytest.mark.engine
 def test_without_strace_the_same_is_seen_through_proc(paths: Paths) -> None:
     scratch = private_directory(paths.state / "proof")
-    shown = {each.statement: run(each.command) for each in list(exhibits(paths, scratch, "proc"))[:5]}
+    shown = {each.statement: run(each.command) for each in list(proof_steps(paths, scratch, "proc"))[:5]}
     assert shown["observe"] == "0\n"
     assert shown["sockets"] == "socket(AF_UNIX\n"
     assert shown["network"] == "0\n"
@@ -82,7 +82,7 @@ def test_the_witness_sees_network_sockets_and_files_of_the_observed_home_alone(t
 
 
 def test_both_languages_say_everything(paths: Paths) -> None:
-    used = {each.statement for each in exhibits(paths, paths.state / "proof", "strace")}
+    used = {each.statement for each in proof_steps(paths, paths.state / "proof", "strace")}
     assert used <= set(STATEMENTS)
     texts: list[dict[Language, str]] = [*STATEMENTS.values(), TITLE, INTRODUCTION, *METHOD.values()]
     for words in texts:

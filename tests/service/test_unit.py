@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from edgechat.board.probe.known import load_board
-from edgechat.cli.service import _say_when_outgrown
+from edgechat.cli.service import _warn_if_limit_is_small
 from edgechat.errors import StateError
 from edgechat.models.planning.reserve import reserve, room
 from edgechat.service import install
@@ -129,11 +129,11 @@ def test_a_units_arguments_are_read_back_as_they_were_given(unit):
 
 def test_an_outgrown_limit_is_measured_by_the_units_own_command(capsys):
     text = replace(UNIT, command=(*UNIT.command, "--ctx", "512", "--port", "8081")).text()
-    _say_when_outgrown("1", text, is_system=False)
+    _warn_if_limit_is_small("1", text, is_system=False)
     assert "`edgechat service install -- --ctx 512 --port 8081` again" in capsys.readouterr().out
     needed = serve_memory("--ctx", "512")
     assert needed < serve_memory("--ctx", "8192")
-    _say_when_outgrown(str(needed), text, is_system=False)
+    _warn_if_limit_is_small(str(needed), text, is_system=False)
     assert capsys.readouterr().out == ""
 
 
@@ -153,8 +153,8 @@ def test_options_of_serve_are_checked_before_a_unit_holds_them(tmp_path):
 def test_a_program_that_the_services_user_cannot_reach_is_refused(tmp_path):
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
-    with pytest.raises(StateError, match="closed to it") as refused:
-        install._require_open_to_all((closed / "python",))
+    with pytest.raises(StateError, match="closed to other users") as refused:
+        install._require_readable_by_all((closed / "python",))
     assert "/opt/edgechat" in refused.value.hint
 
 
@@ -181,28 +181,28 @@ def manager(tmp_path, monkeypatch):
 
 def test_installing_writes_the_unit_and_starts_it_and_removing_undoes_it(manager):
     systemd, fake, said = manager
-    systemd.put(UNIT.text())
+    systemd.install(UNIT.text())
     assert systemd.file.read_text() == UNIT.text()
     assert stat.S_IMODE(systemd.file.stat().st_mode) == 0o644
     asked = fake.with_suffix(".log").read_text().splitlines()
     assert asked == [line.removeprefix("systemctl ") for line in said]
     assert asked == ["--user daemon-reload", "--user enable edgechat.service", "--user restart edgechat.service"]
     assert systemd.properties("ActiveState", "NRestarts") == {"ActiveState": "active", "NRestarts": "2"}
-    assert systemd.take_away()
+    assert systemd.uninstall()
     assert not systemd.file.exists()
-    assert not systemd.take_away()
+    assert not systemd.uninstall()
 
 
 def test_what_systemd_refuses_is_said_with_the_way_to_its_log(manager):
     systemd, fake, _ = manager
     fake.with_suffix(".fails").touch()
     with pytest.raises(StateError, match=r"edgechat\.service is bad") as refused:
-        systemd.put(UNIT.text())
+        systemd.install(UNIT.text())
     assert "journalctl --user" in refused.value.hint
 
 
 def test_without_systemd_installing_is_refused_and_says_what_else_to_do(tmp_path):
-    with pytest.raises(StateError, match="does not run here") as refused:
+    with pytest.raises(StateError, match="does not run on this machine") as refused:
         Systemd(True, tmp_path).require(booted=tmp_path / "nothing")
     assert "--dry-run" in refused.value.hint
 

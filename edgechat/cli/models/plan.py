@@ -1,10 +1,9 @@
-"""``edgechat models plan``: which model this board, or another, can run, how well, and why."""
+"""``edgechat models plan``: which model this board, or another one, can run, with which settings, and how fast."""
 
 from __future__ import annotations
 
 import json
 import shlex
-import shutil
 import sys
 import textwrap
 from dataclasses import asdict
@@ -13,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgechat.cli.model_option import require_name
+from edgechat.cli.model_options import require_name
+from edgechat.cli.output.terminal import text_width
 from edgechat.errors import DoesNotFitError
 from edgechat.plaintext import megabytes
 
@@ -27,25 +27,22 @@ if TYPE_CHECKING:
 _LABEL_WIDTH = 10
 _SMALLEST_CTX = 256
 _PARTS = (("weights", "blue"), ("kv", "magenta"), ("compute", "cyan"), ("overhead", "yellow"))
-_BLOCKS, _ASCII = "█▓▒░", "#=+:"
-_KEPT, _FREE = "▚", "·"
+_BLOCKS, _ASCII = "█▓▒░▚·", "#=+:x."
 
 
 @click.command()
 @click.argument("model", required=False, callback=require_name)
-@click.option(
-    "--board", "board_name", metavar="NAME|FILE", help="Plan for another board: a known name, or a board file."
-)
+@click.option("--board", "board_name", metavar="NAME|FILE", help="Plan for another board: its name, or a board file.")
 @click.option(
     "--ctx", "n_ctx", type=click.IntRange(min=_SMALLEST_CTX), metavar="N", help="Context to plan for, in tokens."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def plan(model: str | None, board_name: str | None, n_ctx: int | None, *, as_json: bool) -> None:
-    """Say which model fits, with what settings, how fast, and why.
+    """Show which model fits, with which settings, how fast it is, and why.
 
-    Without MODEL the best one for the board is chosen from what is installed and what the catalog offers.
+    Without MODEL, the best one for the board is chosen from the installed models and the catalog.
     """
-    # Imported here: pydantic alone takes 0.3 s, which `--help` need not wait for.
+    # Imported here, because pydantic takes 0.3 s and `--help` does not need it.
     from edgechat.board.probe.known import load_board  # noqa: PLC0415
     from edgechat.board.probe.probe import probe  # noqa: PLC0415
     from edgechat.config import load  # noqa: PLC0415
@@ -66,22 +63,21 @@ def plan(model: str | None, board_name: str | None, n_ctx: int | None, *, as_jso
     if as_json:
         click.echo(json.dumps(to_json(found), ensure_ascii=False, indent=2))
     else:
-        width = max(60, min(shutil.get_terminal_size((80, 24)).columns, 100))
-        for line in _lines(found, board, width, is_installed=file is not None):
+        for line in _lines(found, board, text_width(), is_installed=file is not None):
             click.echo(line)
     if not found.fits:
-        hint = "Close other programs, or take a smaller model: edgechat models plan"
+        hint = "Close other programs, or choose a smaller model: edgechat models plan"
         if board_name is not None:
-            hint = f"See what does fit: {shlex.join(['edgechat', 'models', 'plan', '--board', board_name])}"
+            hint = f"See what fits: {shlex.join(['edgechat', 'models', 'plan', '--board', board_name])}"
         raise DoesNotFitError(
-            f"{found.model} does not fit: it needs {megabytes(found.memory.host)} at the least, "
+            f"{found.model} does not fit: it needs at least {megabytes(found.memory.host)}, "
             f"and {megabytes(max(0, found.available - found.reserve))} may be used.",
             hint=hint,
         )
 
 
 def _file(paths: Paths, plan: Plan, model: str | None) -> Path | None:
-    """The file that was planned for, where it is on this machine."""
+    """The planned file, if it is on this machine."""
     from edgechat.models.store.installed import installed  # noqa: PLC0415
 
     if model is not None and (path := Path(model).expanduser()).is_file():
@@ -91,7 +87,7 @@ def _file(paths: Paths, plan: Plan, model: str | None) -> Path | None:
 
 
 def to_json(plan: Plan) -> dict[str, Any]:
-    """The plan as scripts rely on it; sizes in bytes."""
+    """What ``--json`` prints; sizes in bytes."""
     settings, memory = plan.settings, plan.memory
     return {
         "model": plan.model,
@@ -128,14 +124,14 @@ def _lines(plan: Plan, board: Board, width: int, *, is_installed: bool) -> Itera
     where = "on this disk" if is_installed else "to download"
     yield f"{megabytes(plan.file_bytes)} {where}, {share} of the free memory when it runs"
     yield ""
-    yield _label("memory") + _bar(plan, width - _LABEL_WIDTH)
+    yield _label("memory") + _memory_bar(plan, width - _LABEL_WIDTH)
     marks = _marks()
     parts = [
         f"{click.style(mark, fg=colour)} {name} {_mb(getattr(plan.memory, name))}"
-        for mark, (name, colour) in zip(marks, _PARTS, strict=True)
+        for mark, (name, colour) in zip(marks, _PARTS, strict=False)
     ]
     yield _label("") + "  ".join(parts) + f"  = {megabytes(plan.memory.total)}"
-    yield _label("") + f"{_free()} free {megabytes(plan.available)}, of which {megabytes(plan.reserve)} stay free"
+    yield _label("") + f"{marks[-1]} free {megabytes(plan.available)}, of which {megabytes(plan.reserve)} stay free"
     settings = plan.settings
     layers = f", {settings.n_gpu_layers} layers on the GPU" if settings.n_gpu_layers else ""
     repack = "repacked" if settings.repack else "not repacked"
@@ -154,23 +150,23 @@ def _lines(plan: Plan, board: Board, width: int, *, is_installed: bool) -> Itera
         yield from _table(plan.alternatives, width)
 
 
-def _bar(plan: Plan, width: int) -> str:
-    """The pool of free memory: what the plan takes by cause, what stays reserved, what is left."""
+def _memory_bar(plan: Plan, width: int) -> str:
+    """A bar of the free memory: the parts of the plan, then what is left, then the reserve."""
     whole = max(plan.available, plan.memory.host)
     cells = width - 2
-    text, used, taken = "", 0, 0.0
-    for mark, (name, colour) in zip(_marks(), _PARTS, strict=True):
+    text, used, taken, marks = "", 0, 0.0, _marks()
+    for mark, (name, colour) in zip(marks, _PARTS, strict=False):
         taken += _in_ram(plan.memory, name)
         end = round(cells * taken / whole) if whole else 0
         text += click.style(mark * (end - used), fg=colour)
         used = end
     kept = min(cells - used, round(cells * plan.reserve / whole)) if whole else 0
     left = cells - used - kept
-    return f"[{text}{_free() * left}{_kept() * kept}]"
+    return f"[{text}{marks[-1] * left}{marks[-2] * kept}]"
 
 
 def _in_ram(memory: MemoryNeed, name: str) -> float:
-    """A part's share of the RAM; what a device holds is not told apart by cause."""
+    """A part's share of the RAM. What is on a device is not known per part, so each part is reduced equally."""
     return float(getattr(memory, name)) * (memory.host / memory.total if memory.total else 0)
 
 
@@ -208,21 +204,9 @@ def _mb(size: int) -> str:
 
 
 def _marks() -> str:
-    return _BLOCKS if _can_print(_BLOCKS) else _ASCII
-
-
-def _kept() -> str:
-    return _KEPT if _can_print(_KEPT) else "x"
-
-
-def _free() -> str:
-    return _FREE if _can_print(_FREE) else "."
-
-
-def _can_print(text: str) -> bool:
-    """Whether standard output's encoding has these characters."""
+    """The characters of the memory bar: one for each part of the plan, then reserve and free; ASCII if needed."""
     try:
-        text.encode(sys.stdout.encoding or "ascii")
+        _BLOCKS.encode(sys.stdout.encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
-        return False
-    return True
+        return _ASCII
+    return _BLOCKS

@@ -1,18 +1,16 @@
-"""``edgechat models pull`` and ``edgechat models add``: from the hub, from a file, from other programs."""
+"""``edgechat models pull``: download a model from the hub, if it fits this board and its licence is accepted."""
 
 from __future__ import annotations
 
-import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from edgechat.board.probe.summary import size
-from edgechat.cli.output.progress_bars import Bars
+from edgechat.cli.output.progress_bars import ProgressBars
 from edgechat.cli.output.terminal import say
-from edgechat.errors import DoesNotFitError, EdgechatError, UsageError
+from edgechat.errors import DoesNotFitError, UsageError
 from edgechat.models.catalog.names import parse_reference
 from edgechat.models.store.store import Store
 from edgechat.paths import Paths
@@ -26,22 +24,20 @@ if TYPE_CHECKING:
     from edgechat.models.download.pull import Order
     from edgechat.models.download.transfer import Patience
     from edgechat.models.planning.candidate import FitWish
-    from edgechat.models.store.add import Identity
-    from edgechat.models.store.installed import InstalledModel
 
-_REASONS_SHOWN = 3
+_MAX_REASONS_SHOWN = 3
 
 
 @click.command()
 @click.argument("model", required=False)
 @click.option("--accept-licence", is_flag=True, help="You have read the model's licence and accept it.")
-@click.option("--force", is_flag=True, help="Fetch it although it does not fit this board.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask before fetching what the plan recommends.")
+@click.option("--force", is_flag=True, help="Download it even if it does not fit this board.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask before downloading the recommended model.")
 def pull(model: str | None, *, accept_licence: bool, force: bool, yes: bool) -> None:
-    """Fetch MODEL from the hub: NAME[:QUANT] of the catalog, or ORG/REPO[:QUANT|:FILE].
+    """Download MODEL from the hub: NAME[:QUANT] of the catalog, or ORG/REPO[:QUANT|:FILE].
 
-    Without MODEL it takes what the plan recommends for this board. An interrupted download goes on where it stopped
-    when the same command is run again.
+    Without MODEL, the model that the plan recommends for this board. To continue an interrupted download, run the same
+    command again.
     """
     from edgechat.models.download.hub import Hub  # noqa: PLC0415
     from edgechat.models.download.pull import pull as fetch  # noqa: PLC0415
@@ -52,37 +48,11 @@ def pull(model: str | None, *, accept_licence: bool, force: bool, yes: bool) -> 
     ref = _recommended(paths, yes=yes) if model is None else parse_reference(model)
     if ref is None:
         return
-    with Bars() as bars:
+    with ProgressBars() as bars:
         hub, patience = Hub(), Patience(progress=bars)
         order = _order(paths, hub, ref, accept_licence=accept_licence, force=force, patience=patience)
         fetched = fetch(Store(paths), hub, order, progress=bars, patience=patience)
     say(f"{fetched.label} is installed: {fetched.path}")
-
-
-@click.command()
-@click.argument("file", required=False, type=click.Path(path_type=Path))
-@click.option(
-    "--found", "adopt", is_flag=True, help="Adopt the models of Ollama, LM Studio, llama.cpp and the hub's cache."
-)
-@click.option("--name", default="", help="What to call it; otherwise the catalog or the file's header says.")
-@click.option(
-    "--mmproj", type=click.Path(path_type=Path), help="The projector published with it, which lets it see images."
-)
-def add(file: Path | None, *, adopt: bool, name: str, mmproj: Path | None) -> None:
-    """Take a GGUF FILE into the store, by hard link where the disk allows it."""
-    from edgechat.models.store.add import add as take  # noqa: PLC0415
-
-    if (file is None) != adopt or (adopt and (name or mmproj)):
-        raise UsageError("Give either a FILE or --found.", hint="For example: edgechat models add model.gguf")
-    store = Store(Paths.from_env())
-    if adopt:
-        _adopt(store)
-        return
-    assert file is not None  # noqa: S101 - one of the two was given
-    with Bars() as bars:
-        projector = mmproj.expanduser() if mmproj else None
-        added = take(store, file.expanduser(), name=name, projector=projector, identify=_identify, progress=bars)
-    say(_added(added))
 
 
 def _order(paths: Paths, hub: Hub, ref: ModelRef, *, accept_licence: bool, force: bool, patience: Patience) -> Order:
@@ -103,7 +73,7 @@ def _order(paths: Paths, hub: Hub, ref: ModelRef, *, accept_licence: bool, force
 
 
 def _recommended(paths: Paths, *, yes: bool) -> ModelRef | None:
-    """What the plan would have; None when it is here already."""
+    """The model that the plan recommends; None when it is installed already."""
     from edgechat.models.planning.planner import plan_best  # noqa: PLC0415
     from edgechat.models.store.installed import installed  # noqa: PLC0415
 
@@ -116,7 +86,7 @@ def _recommended(paths: Paths, *, yes: bool) -> ModelRef | None:
         say(f"{label} is what this board runs best, and it is installed.")
         return None
     say(f"{label} is what this board runs best; {size(plan.file_bytes)} to fetch.")
-    for reason in plan.reasons[:_REASONS_SHOWN]:
+    for reason in plan.reasons[:_MAX_REASONS_SHOWN]:
         say(clean_line(reason), indent="  ")
     if not yes and sys.stdin.isatty():
         click.confirm("Fetch it?", default=True, abort=True, err=True)
@@ -124,22 +94,30 @@ def _recommended(paths: Paths, *, yes: bool) -> ModelRef | None:
 
 
 def _fitting_quant(paths: Paths, ref: ModelRef, *, force: bool) -> str:
-    """The quantization that was named, or the plan's; refuses what this board cannot run."""
+    """The named quantization, or the plan's choice.
+
+    Raises:
+        DoesNotFitError: it does not fit this board, and ``force`` is not set.
+    """
     from edgechat.models.planning.planner import plan_model  # noqa: PLC0415
 
     board, wish = _board_and_wish(paths)
     plan = plan_model(paths, board, str(ref), wish, is_here=True)
     if not plan.fits and not force:
         raise DoesNotFitError(
-            f"{plan.model}:{plan.quant} needs {size(plan.memory.total)} at least, and this board has "
-            f"{size(plan.available)} free with {size(plan.reserve)} to be left alone.",
-            hint=f"See what fits: edgechat models plan. To fetch it all the same: edgechat models pull {ref} --force",
+            f"{plan.model}:{plan.quant} needs at least {size(plan.memory.total)}, and this board has "
+            f"{size(plan.available)} free, of which {size(plan.reserve)} must stay free.",
+            hint=f"See what fits: edgechat models plan. To fetch it anyway: edgechat models pull {ref} --force",
         )
     return plan.quant
 
 
 def _require_room(order: Order) -> None:
-    """Refuse a file that is larger than all memory there is; what its plan needs shows when its header is here."""
+    """Refuse a file that is larger than all memory of the board. Its plan can be made only after the download.
+
+    Raises:
+        DoesNotFitError: it is larger.
+    """
     from edgechat.board.probe.probe import probe  # noqa: PLC0415
 
     board = probe()
@@ -147,7 +125,7 @@ def _require_room(order: Order) -> None:
     if order.size > most:
         raise DoesNotFitError(
             f"{order.name}:{order.quant} has {size(order.size)}, and this board has {size(most)} of memory in all.",
-            hint="Choose a smaller quantization or model, or fetch it all the same with --force.",
+            hint="Choose a smaller quantization or model, or fetch it anyway with --force.",
         )
 
 
@@ -169,40 +147,3 @@ def _check_licence(paths: Paths, entry: CatalogEntry, *, accept: bool) -> None:
     if accept:
         licences.accept(paths, licences.Acceptance(entry.licence, terms, entry.name))
     licences.require_accepted(paths, entry.licence, terms, entry.name)
-
-
-def _adopt(store: Store) -> None:
-    from edgechat.models.store.add import add as take  # noqa: PLC0415
-    from edgechat.models.store.found import found  # noqa: PLC0415
-
-    files = found(os.environ)
-    if not files:
-        say("Ollama, LM Studio, llama.cpp and the hub's cache hold no model here.")
-    for file in files:
-        try:
-            with Bars() as bars:
-                source = f"{file.tool}:{file.label}"
-                model = take(store, file.path, identify=_identify, source=source, copy=False, progress=bars)
-        except EdgechatError as error:
-            # One file that cannot be used must not keep the others away.
-            say(f"left out: {clean_line(f'{file.tool} {file.label}: {error}')}", fg="yellow")
-        else:
-            say(f"{clean_line(f'{file.tool} {file.label}')}: {_added(model)}")
-
-
-def _identify(sha256: str) -> Identity | None:
-    """The catalog's name for these bytes."""
-    from edgechat.models.catalog.catalog import load_catalog  # noqa: PLC0415
-    from edgechat.models.download.pull import facts_of  # noqa: PLC0415
-    from edgechat.models.store.add import Identity  # noqa: PLC0415
-
-    for entry in load_catalog():
-        for quant, file in entry.files.items():
-            if file.sha256 == sha256:
-                return Identity(entry.name, quant, facts_of(entry))
-    return None
-
-
-def _added(model: InstalledModel) -> str:
-    shared = model.path.stat().st_nlink > 1
-    return f"{model.label} is installed, {size(model.file_bytes)}{' shared with the original' if shared else ''}."

@@ -1,7 +1,7 @@
-"""Tries a model file before it is used: it has to load and to answer, in an engine of its own.
+"""The test of a new model version before it is used: it must load and answer in a separate engine.
 
-The trial is ``edgechat ask`` in a process and a home of its own, so the resident engine and its conversation are left
-alone and a model that kills llama.cpp costs nothing but the trial.
+The test runs ``edgechat ask`` in a separate process with a home of its own, so that neither the running engine nor its
+conversation is affected, even by a model that crashes llama.cpp.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 MAX_TOKENS = 24
 TIMEOUT_S = 300
 """A Pi loads a 4 GB file from an SD card in two minutes."""
-_KEPT = "The version that was in use stays so."
+_HINT = "The old version stays in use."
 _SCHEMA = {
     "type": "object",
     "properties": {"well": {"type": "boolean"}},
@@ -43,18 +43,18 @@ _ERRORS: dict[int, type[EdgechatError]] = {
 }
 
 
-def try_out(model: InstalledModel) -> None:
-    """Load the model and let it answer twice: in words, and in JSON that a schema forces.
+def smoke_test(model: InstalledModel) -> None:
+    """Let the model answer twice: in text, and in JSON with a schema.
 
     Raises:
-        EdgechatError: it does not fit, does not load, or gives no such answer; the message carries the engine's reason.
+        EdgechatError: it does not fit, does not load, or does not answer; the message has the engine's reason.
     """
     with tempfile.TemporaryDirectory(prefix="edgechat-trial-") as home:
         environment = {**os.environ, "EDGECHAT_HOME": home}
         environment.pop("EDGECHAT_MODELS", None)
         try:
             if not _ask(model, environment, "Say hello.").strip():
-                raise AnswerError(f"{model.label} {model.version} loads and answers nothing.", hint=_KEPT)
+                raise AnswerError(f"{model.label} {model.version} loads, but gives an empty answer.", hint=_HINT)
             _require_json(model, _ask(model, environment, "Are you well?", "--schema", json.dumps(_SCHEMA)))
         finally:
             _run(["stop"], environment, 30)
@@ -65,11 +65,11 @@ def _ask(model: InstalledModel, environment: dict[str, str], prompt: str, *optio
     try:
         done = _run([*command, "--timeout", str(TIMEOUT_S), prompt], environment, TIMEOUT_S + 60)
     except subprocess.TimeoutExpired as error:
-        raise AnswerError(f"{model.label} {model.version} did not answer within {TIMEOUT_S} s.", hint=_KEPT) from error
+        raise AnswerError(f"{model.label} {model.version} did not answer within {TIMEOUT_S} s.", hint=_HINT) from error
     if done.returncode != ExitCode.OK:
         reason = clean_line(done.stderr.partition("edgechat: ")[2]) or f"exit code {done.returncode}"
         failure = _ERRORS.get(done.returncode, EngineError)
-        raise failure(f"{model.label} {model.version} failed its trial: {reason}", hint=_KEPT)
+        raise failure(f"{model.label} {model.version} failed its test: {reason}", hint=_HINT)
     return done.stdout
 
 
@@ -79,7 +79,7 @@ def _require_json(model: InstalledModel, answer: str) -> None:
     except ValueError:
         value = None
     if not isinstance(value, dict) or not isinstance(value.get("well"), bool):
-        raise AnswerError(f"{model.label} {model.version} does not keep to a JSON schema.", hint=_KEPT)
+        raise AnswerError(f"{model.label} {model.version} does not answer with JSON that fits the schema.", hint=_HINT)
 
 
 def _run(arguments: list[str], environment: dict[str, str], timeout_s: float) -> subprocess.CompletedProcess[str]:

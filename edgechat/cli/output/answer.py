@@ -1,4 +1,4 @@
-"""Shows one answer as it comes: text on standard output, progress and notes on standard error."""
+"""Prints one answer as it is made: text to standard output, progress and notes to standard error."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ STARTER_NOTE = (
 
 
 class AnswerView:
-    """Folds the events of one answer into output.
+    """Prints the events of one answer.
 
     Args:
-        question: what was asked, to compare its script with the model's languages.
-        is_streaming: write text as it comes.
-        as_json: write one JSON object at the end.
+        question: its script is compared with the model's languages.
+        is_streaming: print text as it is made.
+        as_json: print one JSON object at the end.
         stats: ``text``, ``json`` or None.
-        shows_thoughts: write a thinking model's thoughts to standard error.
-        n_ctx: the context that was asked for, to say so where there is less.
-        check: looks at a complete answer and returns what is wrong with it; such an answer is not written.
+        shows_thoughts: print a thinking model's thoughts to standard error.
+        n_ctx: the requested context; a note is printed when it is smaller.
+        check: returns the error of a complete answer, or None; a wrong answer is not printed.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class AnswerView:
     ) -> None:
         self._check = check
         self.fault: EdgechatError | None = None
-        self._question, self._wished_n_ctx = question, n_ctx or 0
+        self._question, self._requested_n_ctx = question, n_ctx or 0
         self._is_streaming, self._as_json = is_streaming, as_json
         self._stats, self._shows_thoughts = stats, shows_thoughts
         self._began = time.monotonic()
@@ -73,7 +73,7 @@ class AnswerView:
         self.finish_reason = ""
 
     def show(self, events: Iterator[Event]) -> None:
-        """Show everything; a partial answer is left on standard output when an error ends the events."""
+        """Print all events. After an error, the partial answer stays on standard output."""
         try:
             for event in events:
                 self._on(event)
@@ -85,23 +85,23 @@ class AnswerView:
         if isinstance(event, Text):
             self._on_text(event)
         elif isinstance(event, Loading):
-            self._progress.show(f"loading {event.model} {event.fraction:.0%}")
+            self._progress.show(event.note)
         elif isinstance(event, Queued):
             self._progress.show(event.reason)
         elif isinstance(event, Prefill) and event.total >= 256:
-            self._progress.show(f"reading {event.done} of {event.total} tokens")
+            self._progress.show(event.note)
         elif isinstance(event, Trimmed):
             self._trimmed = event
         elif isinstance(event, Started):
             self._on_started(event)
         elif isinstance(event, Recovered):
             if self._answer and sys.stdout.isatty():
-                click.echo(err=True)  # the answer goes on below the note; standard output gets nothing but the answer
+                click.echo(err=True)  # the answer continues below the note
             self._note(event.note)
         elif isinstance(event, Slowed):
             if event.level:
                 threads = "1 thread" if event.n_threads == 1 else f"{event.n_threads} threads"
-                self._note(f"Slowed to {threads} to spare the board: {event.reason}.")
+                self._note(f"Slowed to {threads} to protect the board: {event.reason}.")
         elif isinstance(event, Done):
             self._on_done(event)
 
@@ -109,19 +109,19 @@ class AnswerView:
         before, self._started = self._started, event
         if before is not None and before.model == event.model:
             if event.stepped_down_from and (before.quant, before.n_ctx) != (event.quant, event.n_ctx):
-                self._note(f"It goes on with {event.model}:{event.quant}, n_ctx {event.n_ctx}.")
-            return  # an answer that goes on after a restart
+                self._note(f"It continues with {event.model}:{event.quant}, n_ctx {event.n_ctx}.")
+            return  # an answer that continues after a restart
         if event.step_down:
             self._note(event.step_down)
         if event.is_starter:
             self._note(STARTER_NOTE)
         if self._trimmed is not None:
-            self._note(self._trimmed.note + self._larger(event))
-        if self._wished_n_ctx > event.n_ctx:
+            self._note(self._trimmed.note + self._larger_context_hint(event))
+        if self._requested_n_ctx > event.n_ctx:
             is_trained = 0 < event.n_ctx_train <= event.n_ctx
             why = "the model was trained on no more" if is_trained else "more would not fit"
             self._note(f"n_ctx {event.n_ctx}: {why}.")
-        from edgechat.cli.output.language_hint import script_warning  # noqa: PLC0415 - read while the engine reads the prompt
+        from edgechat.cli.output.language_hint import script_warning  # noqa: PLC0415 - imported while the engine processes the prompt
 
         if warning := script_warning(self._question, event.languages, event.model):
             self._note(warning)
@@ -160,7 +160,7 @@ class AnswerView:
             sys.stdout.write("".join(self._answer))
         self._end_line()
         if event.is_context_full:
-            self._note("The context is full: the answer was cut." + self._larger(self._started))
+            self._note("The context is full: the answer was cut." + self._larger_context_hint(self._started))
         elif event.finish_reason == "length" and self.fault is None:
             self._note(f"The answer was cut at {event.usage['completion_tokens']} tokens. More: -n N")
         if self._stats == "json":
@@ -169,12 +169,12 @@ class AnswerView:
             say(self._summary(event))
 
     @staticmethod
-    def _larger(started: Started | None) -> str:
-        """The way to a larger context, where the model has one."""
+    def _larger_context_hint(started: Started | None) -> str:
+        """How to get a larger context, if the model supports one."""
         return "" if started and 0 < started.n_ctx_train <= started.n_ctx else " A larger one: --ctx N"
 
     def _end_line(self) -> None:
-        """End the last line of a text answer, so that a prompt or a note starts on its own."""
+        """End the last line of a text answer, so that a note or the shell's prompt starts on a new line."""
         if self._answer and not self._as_json and not self._answer[-1].endswith("\n"):
             sys.stdout.write("\n")
             sys.stdout.flush()
@@ -207,9 +207,9 @@ class AnswerView:
         return {"model": started.model if started else None, "quant": started.quant if started else None}
 
     def facts(self, event: Done) -> dict[str, Any]:
-        """The object that ``--stats=json`` prints."""
+        """The object of ``--stats=json``."""
         timing = self._timing(event)
-        usage = {name: event.usage[name] for name in _USAGE}
+        usage = {name: event.usage[name] for name in _USAGE_FIELDS}
         return {
             **self._model(),
             **usage,
@@ -237,7 +237,7 @@ class AnswerView:
         say(text, fg="yellow")
 
 
-_USAGE = (
+_USAGE_FIELDS = (
     "prompt_tokens",
     "cached_tokens",
     "completion_tokens",
@@ -248,7 +248,7 @@ _USAGE = (
 
 
 class _ProgressLine:
-    """One line on a terminal's standard error that is rewritten and leaves no trace."""
+    """A line on standard error that is rewritten and finally removed; nothing if that is not a terminal."""
 
     def __init__(self) -> None:
         self._is_terminal = sys.stderr.isatty()

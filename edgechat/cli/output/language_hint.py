@@ -1,4 +1,4 @@
-"""Tells a person before the answer that the model was not made for the script they write in."""
+"""The warning that the model was not trained for the script of the question."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ _SCRIPTS = (
     ("Khmer", ("km",), ((0x1780, 0x17FF),)),
     ("Armenian", ("hy",), ((0x0530, 0x058F),)),
 )
-_NOTICEABLE = 0.2
-"""Share of a text's letters that makes a script more than a quoted word."""
+_MIN_SHARE = 0.2
+"""A script counts if it has at least this share of the letters; less may be a quoted word."""
 
 
 def script_warning(text: str, languages: tuple[str, ...], model: str) -> str | None:
-    """A sentence when ``text`` is written in a script that none of the model's ``languages`` uses, else None.
+    """The warning if ``text`` is in a script that none of the model's ``languages`` uses, else None.
 
     Args:
-        text: what the person wrote.
-        languages: ISO 639-1 codes, with or without a region; empty when nothing is known, and then nothing is said.
-        model: the model's name, for the sentence.
+        text: the question.
+        languages: ISO 639-1 codes, with or without a region; empty if unknown, which gives no warning.
+        model: the model's name, for the warning.
     """
     letters = [ord(c) for c in text[:4000] if c.isalpha()]
     if not letters or not languages:
@@ -46,7 +46,7 @@ def script_warning(text: str, languages: tuple[str, ...], model: str) -> str | N
     spoken = {code.lower().replace("_", "-").partition("-")[0] for code in languages}
     for name, codes, ranges in _SCRIPTS:
         share = sum(any(low <= c <= high for low, high in ranges) for c in letters) / len(letters)
-        if share >= _NOTICEABLE:
+        if share >= _MIN_SHARE:
             if spoken.intersection(codes):
                 continue
             return (

@@ -1,7 +1,4 @@
-"""Draws the progress of long work on standard error.
-
-A bar with rate and remaining time on a terminal, else a line every ten percent. Knows nothing of what the work is.
-"""
+"""Progress bars for long work, on standard error: with rate and remaining time on a terminal, else a line per 10 %."""
 
 from __future__ import annotations
 
@@ -20,11 +17,11 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 REDRAW_S = 0.1
-_TENTH = 10
+_STEPS = 10
 
 
-class Bars:
-    """One bar at a time; use it as a context manager so that the terminal is left in order."""
+class ProgressBars:
+    """Shows one bar at a time. Use it as a context manager, so that the terminal is restored."""
 
     def __init__(self) -> None:
         self._terminal = sys.stderr.isatty()
@@ -44,19 +41,19 @@ class Bars:
         self.end()
 
     def begin(self, label: str, total: int | None, done: int = 0) -> None:
-        """Draw a new bar."""
+        """Start a new bar."""
         self.end()
         self._label, self._total, self._done = clean_line(label), total, done
-        self._shown = _TENTH * done // total if total else 0
+        self._shown = _STEPS * done // total if total else 0
         if self._terminal:
-            self._rich = _columns()
+            self._rich = _rich_progress()
             self._rich.start()
             self._task = self._rich.add_task(self._label, total=total, completed=done)
         elif done:
-            say(f"{self._label}: going on at {_size(done)} of {_size(total or 0)}")
+            say(f"{self._label}: continuing at {_size(done)} of {_size(total or 0)}")
 
     def advance(self, amount: int) -> None:
-        """Redraw, but no oftener than anybody can see: drawing takes the cores that hash and copy."""
+        """Add to the bar. It is redrawn at most ten times a second, because drawing takes CPU time."""
         self._done += amount
         now = time.monotonic()
         if now - self._drawn_at < REDRAW_S and self._done != self._total:
@@ -64,9 +61,9 @@ class Bars:
         self._drawn_at = now
         if self._rich is not None and self._task is not None:
             self._rich.update(self._task, completed=self._done)
-        elif not self._terminal and self._total and _TENTH * self._done // self._total > self._shown:
-            self._shown = _TENTH * self._done // self._total
-            say(f"{self._label}: {_TENTH * self._shown} % of {_size(self._total)}")
+        elif not self._terminal and self._total and _STEPS * self._done // self._total > self._shown:
+            self._shown = _STEPS * self._done // self._total
+            say(f"{self._label}: {_STEPS * self._shown} % of {_size(self._total)}")
 
     def note(self, text: str) -> None:
         """Print a sentence above the bar."""
@@ -77,14 +74,14 @@ class Bars:
             say(clean_line(text))
 
     def end(self) -> None:
-        """Leave the bar as it stands."""
+        """Stop the bar where it is."""
         if self._rich is not None:
             self._rich.stop()
         self._rich = self._task = None
 
 
-def _columns() -> RichProgress:
-    from rich.console import Console  # noqa: PLC0415 - 60 ms that only a bar is worth
+def _rich_progress() -> RichProgress:
+    from rich.console import Console  # noqa: PLC0415 - 60 ms
     from rich.progress import (  # noqa: PLC0415
         BarColumn,
         DownloadColumn,

@@ -1,6 +1,6 @@
-"""Tables that fit the terminal: as it gets narrower, columns go below the row, are shortened, then left out.
+"""Tables that fit the terminal: on a narrow one, columns move below the row, are shortened, then left out.
 
-What does not go to a terminal is printed whole. Knows nothing of what the columns mean: each says how dear it is.
+Output that does not go to a terminal is complete.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _GAP = "  "
-_BELOW = "    "
+_INDENT = "    "
 _CUT = "…"
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column and how it gives way."""
+    """A column, and what happens to it when the terminal is narrow."""
 
     head: str
     rank: int = 0
-    """0 stays whole; of the others the highest gives way first."""
+    """0 is never shortened; of the others, the highest is shortened and left out first."""
     least: int = 0
-    """Characters that it may be shortened to before it is left out; 0 where a part of it says nothing."""
+    """Shortest width before it is left out; 0 if it must not be shortened."""
     is_right: bool = False
-    """Numbers stand below each other by their last digit."""
+    """Align to the right, for numbers."""
     may_go_below: bool = False
-    """Where the row is too wide it stands on lines of its own, broken after commas."""
+    """If the row is too wide, move the cell to lines of its own, broken after commas."""
 
 
 def print_table(head: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows below a bold head on standard output.
+    """Print a table with a bold head to standard output.
 
     Args:
         head: the columns.
-        rows: a cell for each column; a cell may begin with blanks, and is made safe to show.
+        rows: a cell for each column. Leading blanks are kept, and control characters removed.
     """
     cleaned = [tuple(_clean(cell) for cell in row) for row in rows]
     for number, lines in enumerate(table(head, cleaned, terminal_columns(sys.stdout))):
@@ -52,7 +52,7 @@ def print_table(head: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
 
 
 def table(head: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None) -> Iterator[list[str]]:
-    """The lines of the head, then those of each row. None for ``width`` shows everything."""
+    """Yield the lines of the head, then those of each row; a ``width`` of None means unlimited."""
     heads = [column.head for column in head]
     widths = [max(cells(row[at]) for row in [heads, *rows]) for at in range(len(head))]
     shown = list(range(len(head)))
@@ -61,7 +61,7 @@ def table(head: Sequence[Column], rows: Sequence[Sequence[str]], width: int | No
         below = [at for at in shown if head[at].may_go_below]
         shown = [at for at in shown if at not in below]
         _shorten_columns(head, widths, shown, width)
-        _leave_out(head, widths, shown, width)
+        _drop_columns(head, widths, shown, width)
     for row in [heads, *rows]:
         lines = [_GAP.join(_padded(row[at], widths[at], is_right=head[at].is_right) for at in shown).rstrip()]
         for at in below:
@@ -76,7 +76,7 @@ def _shorten_columns(head: Sequence[Column], widths: list[int], shown: list[int]
             widths[at] = min(widths[at], max(widths[at] - excess, head[at].least))
 
 
-def _leave_out(head: Sequence[Column], widths: list[int], shown: list[int], width: int) -> None:
+def _drop_columns(head: Sequence[Column], widths: list[int], shown: list[int], width: int) -> None:
     for at in sorted(shown, key=lambda each: -head[each].rank):
         if head[at].rank and _total(widths, shown) > width:
             shown.remove(at)
@@ -93,7 +93,7 @@ def _padded(text: str, width: int, *, is_right: bool) -> str:
 
 
 def shortened(text: str, width: int) -> str:
-    """``text`` in ``width`` cells, cut between words where there are any; a remark in brackets at its end stays."""
+    """Cut ``text`` to ``width`` cells, between words if possible. A remark in brackets at its end is kept."""
     if cells(text) <= width:
         return text
     remark = ""
@@ -110,20 +110,20 @@ def shortened(text: str, width: int) -> str:
 
 
 def _broken(text: str, width: int) -> list[str]:
-    """A list with commas on as many lines as it takes."""
-    lines = [_BELOW]
+    """Wrap a list after its commas."""
+    lines = [_INDENT]
     for item in text.strip().split(", "):
-        start = lines[-1] + ("" if lines[-1] == _BELOW else ", ")
-        if cells(start + item) < width or lines[-1] == _BELOW:  # there may be a comma after it
+        start = lines[-1] + ("" if lines[-1] == _INDENT else ", ")
+        if cells(start + item) < width or lines[-1] == _INDENT:  # there may be a comma after it
             lines[-1] = start + item
         else:
             lines[-1] += ","
-            lines.append(_BELOW + item)
+            lines.append(_INDENT + item)
     return lines
 
 
 def cells(text: str) -> int:
-    """How many columns a terminal shows a text in: a Chinese or Japanese character takes two (Unicode annex 11)."""
+    """The width of a text on a terminal: a Chinese or Japanese character takes two cells (Unicode annex 11)."""
     return sum(
         0 if unicodedata.combining(each) else 2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text
     )

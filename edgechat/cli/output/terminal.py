@@ -1,7 +1,7 @@
-"""How wide a terminal is, and sentences that break between words there. Knows no command.
+"""The terminal's width, and text wrapped to it.
 
-A command, an address or a path is never broken: it is there to be copied. What does not go to a terminal has no width,
-and each sentence stays one line.
+A command, an address or a path is never broken, so that it can be copied. Output that does not go to a terminal is not
+wrapped: each sentence stays one line.
 """
 
 from __future__ import annotations
@@ -15,59 +15,55 @@ import click
 if TYPE_CHECKING:
     from typing import TextIO
 
-_UNKNOWN = 80
-"""A serial console tells no width; this is what it has."""
-_LEAST, _READABLE = 40, 100
-"""Lines wider than the second are hard to read; nothing can be said in less than the first."""
+_DEFAULT_WIDTH = 80
+"""For terminals that do not report a width, such as a serial console."""
+_MIN_WIDTH, _MAX_WIDTH = 40, 100
+"""Text is wrapped to at least and at most so many columns."""
 LABEL = 15
-"""Characters before the text of a row that has a label."""
-BEWARE = (
-    "over plain HTTP whoever listens on the network can read the token and the text; use ssh as above, or a reverse "
-    "proxy with TLS (docs/serve.md)"
-)
+"""Width of the label column of :func:`say_row`."""
 _GLUE = "\0"
 _PROGRAMS = "apt|apt-get|curl|export|journalctl|loginctl|ssh|sudo|systemctl"
 _COMMANDS = "ask|bench|board|doctor|eval|history|logs|models|ps|run|serve|service|stop|tasks|tui|uninstall"
 _BELOW = "add|export|import|install|keys|list|plan|pull|remove|rm|rollback|search|show|status|update|use|verify"
 _KEPT_TOGETHER = (
     r"`[^`]+`",
-    # After a colon the rest of a clause is the command: `Undo: edgechat history rm --undo 3 4`.
+    # After a colon, the rest of the clause is a command: `Undo: edgechat history rm --undo 3 4`.
     rf"(?:(?<=: )(?:{_PROGRAMS}|edgechat|pipx?|rm)|^(?:{_PROGRAMS})) .+?(?=[;,] |\.(?: |$)| \(|  |$)",
-    # Elsewhere as far as it can be told from the sentence around it.
+    # Elsewhere, the words that can only belong to a command.
     rf"\bedgechat (?:{_COMMANDS})\b(?: (?:{_BELOW})\b)?(?: (?:--?[\w-]+|[A-Z][A-Z:_]*\b))*",
     r"-\w N\b|--[\w-]+ [A-Z]+\b",
 )
 
 
 def columns(stream: TextIO | None) -> int | None:
-    """How many characters fit on a line; None where ``stream`` is no terminal. ``COLUMNS`` has the first word."""
+    """The width of a terminal in characters, ``COLUMNS`` first; None when ``stream`` is not a terminal."""
     if stream is None or not stream.isatty():
         return None
     named = os.environ.get("COLUMNS", "")
     if named.isdecimal() and int(named):
         return int(named)
     try:
-        return os.get_terminal_size(stream.fileno()).columns or _UNKNOWN
-    except (OSError, ValueError):  # a terminal that only says that it is one
-        return _UNKNOWN
+        return os.get_terminal_size(stream.fileno()).columns or _DEFAULT_WIDTH
+    except (OSError, ValueError):  # a pseudo terminal without a size
+        return _DEFAULT_WIDTH
 
 
 def wrapped(text: str, width: int, *, indent: str = "", hanging: str | None = None) -> str:
-    """One sentence or more on lines of at most ``width`` characters; only what must stay whole may be longer.
+    """Wrap text to lines of at most ``width`` characters. Commands, addresses and paths stay whole and may be longer.
 
     Args:
-        text: on one line.
-        width: of the terminal.
-        indent: before the first line.
-        hanging: before the others; ``indent`` by default.
+        text: one line.
+        width: of the terminal, in characters.
+        indent: put before the first line.
+        hanging: put before the other lines; ``indent`` by default.
     """
-    import re  # noqa: PLC0415 - a pipe needs neither
+    import re  # noqa: PLC0415 - not needed for output to a pipe
     import textwrap  # noqa: PLC0415
 
     held = re.sub("|".join(_KEPT_TOGETHER), lambda found: found[0].replace(" ", _GLUE), text)
     lines = textwrap.wrap(
         held,
-        max(_LEAST, min(width, _READABLE)),
+        max(_MIN_WIDTH, min(width, _MAX_WIDTH)),
         initial_indent=indent,
         subsequent_indent=indent if hanging is None else hanging,
         break_on_hyphens=False,
@@ -77,13 +73,13 @@ def wrapped(text: str, width: int, *, indent: str = "", hanging: str | None = No
 
 
 def say(text: str, *, indent: str = "", hanging: str | None = None, **style: Any) -> None:  # noqa: ANN401 - click's
-    """Write a note, an error or a hint to standard error, wrapped where that is a terminal.
+    """Print a note, an error or a hint to standard error, wrapped if that is a terminal.
 
     Args:
-        text: on one line, and clean.
-        indent: before it.
-        hanging: before the lines after the first; ``indent`` by default.
-        style: as ``click.secho`` takes it.
+        text: one line, without control characters.
+        indent: put before the first line.
+        hanging: put before the other lines; ``indent`` by default.
+        style: arguments of ``click.style``.
     """
     width = columns(sys.stderr)
     shown = indent + text if width is None else wrapped(text, width, indent=indent, hanging=hanging)
@@ -92,5 +88,22 @@ def say(text: str, *, indent: str = "", hanging: str | None = None, **style: Any
 
 
 def say_row(label: str, text: str) -> None:
-    """One fact below others on standard error: its label, then the text, which goes on below its own beginning."""
+    """Print a label and a text to standard error; further lines of the text are indented below its first."""
     say(text, indent=f"  {label}".ljust(LABEL), hanging=" " * LABEL)
+
+
+def text_width() -> int:
+    """The width to wrap text on standard output to: that of the terminal, but 40 to 100 characters."""
+    import shutil  # noqa: PLC0415 - 10 ms that `ask` does not need
+
+    return max(_MIN_WIDTH, min(shutil.get_terminal_size((_DEFAULT_WIDTH, 24)).columns, _MAX_WIDTH))
+
+
+def print_row(label: str, text: str, *, label_width: int, colour: str) -> None:
+    """Print a coloured label and a wrapped text to standard output; control characters are removed."""
+    import textwrap  # noqa: PLC0415
+
+    from edgechat.plaintext import clean_line  # noqa: PLC0415
+
+    wrapped = textwrap.wrap(clean_line(text), text_width() - label_width, break_on_hyphens=False) or [""]
+    click.echo(click.style(label.ljust(label_width), fg=colour) + f"\n{' ' * label_width}".join(wrapped))

@@ -27,6 +27,11 @@ class Loading:
     fraction: float
     model: str
 
+    @property
+    def note(self) -> str:
+        """What front ends show: ``loading MODEL 40%``."""
+        return f"loading {self.model} {self.fraction:.0%}"
+
 
 @dataclass(frozen=True, slots=True)
 class Started:
@@ -80,6 +85,11 @@ class Prefill:
 
     done: int
     total: int
+
+    @property
+    def note(self) -> str:
+        """What front ends show: ``reading 512 of 2048 tokens``."""
+        return f"reading {self.done} of {self.total} tokens"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""``/v1/embeddings``: vectors of texts, where the model that answers is an embedding model."""
+"""``POST /v1/embeddings``: vectors of texts, if the server's model is an embedding model."""
 
 from __future__ import annotations
 
@@ -13,44 +13,44 @@ from edgechat.serve.openai.request import EmbeddingRequest
 
 if TYPE_CHECKING:
     from edgechat.engine.protocol.request import Request
-    from edgechat.serve.engine_clients import Service
+    from edgechat.serve.engine_clients import EngineClients
     from edgechat.serve.http.exchange import Exchange
 
 
 class Embeddings:
     """The endpoint."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, clients: EngineClients) -> None:
+        self._clients = clients
 
     async def create(self, exchange: Exchange) -> None:
         """``POST /v1/embeddings``."""
-        asked = await exchange.model(EmbeddingRequest)
-        settings = self._service.settings
-        self._service.check_model(asked.model, self._service.resident)
-        request = asked.to_request(settings.wish, settings.timeout_s)
-        vectors, tail = await exchange.unless_gone(self._made(asked, request))
-        # Piece by piece: two thousand vectors of numbers take 40 MB, and other clients' answers pass between two.
-        await exchange.begin(200, JSON)
+        body = await exchange.read_as(EmbeddingRequest)
+        settings = self._clients.settings
+        self._clients.check_model(body.model, self._clients.resident)
+        request = body.to_request(settings.wish, settings.timeout_s)
+        vectors, tail = await exchange.unless_disconnected(self._vectors(body, request))
+        # Sent one by one: two thousand vectors as numbers take 40 MB, and other answers go out between two of them.
+        await exchange.start_response(200, JSON)
         await exchange.write(b'{"object":"list","data":[')
         for index, vector in enumerate(vectors):
-            value: Any = vector if asked.encoding_format == "base64" else list(unpack(vector))
+            value: Any = vector if body.encoding_format == "base64" else list(unpack(vector))
             item = json.dumps({"object": "embedding", "index": index, "embedding": value}, separators=(",", ":"))
             await exchange.write((("," if index else "") + item).encode())
         await exchange.write(b"]," + json.dumps(tail, separators=(",", ":")).encode()[1:])
         await exchange.end()
 
-    async def _made(self, asked: EmbeddingRequest, request: Request) -> tuple[list[str], dict[str, Any]]:
-        """The vectors in the order of the texts, and what stands behind them in the answer."""
+    async def _vectors(self, body: EmbeddingRequest, request: Request) -> tuple[list[str], dict[str, Any]]:
+        """The vectors in the order of the texts, and the fields that follow them in the answer."""
         vectors = [""] * len(request.texts)
         model, n_tokens = "", 0
-        async with self._service.answering(request) as events:
+        async with self._clients.answering(request) as events:
             async for event in events:
                 if isinstance(event, Started):
-                    self._service.check_model(asked.model, event)
+                    self._clients.check_model(body.model, event)
                     model = f"{event.model}:{event.quant}"
                 elif isinstance(event, Embedded):
-                    vectors[event.index] = shortened(event.vector, asked.dimensions)
+                    vectors[event.index] = shortened(event.vector, body.dimensions)
                 elif isinstance(event, Done):
                     n_tokens = event.usage["prompt_tokens"]
         if not all(vectors):

@@ -1,7 +1,7 @@
-"""Who may ask: the Host, Origin and token checks that every request passes before anything is read of it. Pure.
+"""Access control: the checks of Host, Origin (CORS) and token that every request passes before its body is read. Pure.
 
-A web page that a person on this machine looks at can send requests here. Its name in Host (DNS rebinding) or in Origin
-gives it away; what needs permission first (CORS) is never permitted.
+A web page in a browser on this machine can send requests to this server. Its host name is then in Host (DNS rebinding)
+or in Origin, and the request is refused. CORS preflight requests are never granted.
 """
 
 from __future__ import annotations
@@ -11,29 +11,37 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgechat.serve.http.errors import Fault
+from edgechat.serve.http.errors import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 OPEN_PATHS = frozenset(("/health",))
-"""What answers without a token: whoever watches the board need not be able to use it."""
+"""Paths that need no token, so that monitoring works without one."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a listening address can be reached from this machine only."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def own_names(hostname: str) -> frozenset[str]:
-    """The names this machine goes by."""
+    """The host names of this machine."""
     short = hostname.partition(".")[0].lower()
     return frozenset(("localhost", hostname.lower(), short))
 
 
 @dataclass(frozen=True)
-class Guard:
-    """The checks of one server.
+class AccessControl:
+    """The access rules of one server.
 
     Args:
-        names: this machine's own names.
-        allowed: further names, as ``--allow-host`` gives them (a reverse proxy's).
-        is_token: says whether a text is the token; None where none is demanded.
+        names: this machine's host names.
+        allowed: further host names, from ``--allow-host`` (a reverse proxy's).
+        is_token: whether a text is the token; None when no token is needed.
     """
 
     names: frozenset[str]
@@ -41,36 +49,36 @@ class Guard:
     is_token: Callable[[str], bool] | None = None
 
     def check(self, path: str, headers: Mapping[str, str], hosts: Iterable[str]) -> None:
-        """Let a request pass.
+        """Check one request.
 
         Args:
-            path: what it asks for.
+            path: the requested path.
             headers: by lower-case name.
-            hosts: every Host header; there must be one.
+            hosts: all Host headers; exactly one is allowed.
 
         Raises:
-            Fault: 403 for a wrong Host or Origin, 401 for a missing or wrong token.
+            ApiError: 403 for a wrong Host or Origin, 401 for a missing or wrong token.
         """
         given = list(hosts)
         if len(given) != 1 or not self._is_ours(_name_of(given[0])):
-            said = repr(given[0][:100]) if given else "nothing"
-            raise Fault(
+            shown = repr(given[0][:100]) if given else "nothing"
+            raise ApiError(
                 403,
-                f"The Host header says {said}, which is no name of this server. Use its address, or start it with "
+                f"The Host header says {shown}, which is not a name of this server. Use its address, or start it with "
                 "--allow-host NAME.",
                 "permission_error",
                 "host_not_allowed",
             )
         origin = headers.get("origin")
         if origin is not None and not _is_same(origin, given[0]):
-            raise Fault(
+            raise ApiError(
                 403,
                 f"A page of {origin[:100]!r} may not use this server.",
                 "permission_error",
                 "origin_not_allowed",
             )
         if headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
-            raise Fault(
+            raise ApiError(
                 403, "A page of another site may not use this server.", "permission_error", "origin_not_allowed"
             )
         if self.is_token is not None and path not in OPEN_PATHS:
@@ -80,10 +88,10 @@ class Guard:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() == "bearer" and self.is_token is not None and self.is_token(token.strip()):
             return
-        said = "The token is wrong." if authorization else "This server demands a token."
-        raise Fault(
+        problem = "The token is wrong." if authorization else "This server requires a token."
+        raise ApiError(
             401,
-            f"{said} Send it as `Authorization: Bearer TOKEN`; it is the server's API key.",
+            f"{problem} Send it as `Authorization: Bearer TOKEN`; it is the server's API key.",
             "authentication_error",
             "invalid_api_key",
             headers={"WWW-Authenticate": "Bearer"},
@@ -94,7 +102,7 @@ class Guard:
             return False
         if _is_address(name) or name in self.names or name in self.allowed:
             return True
-        # mDNS gives this machine its short name under .local, with a number behind it where another had that name.
+        # mDNS publishes the short name under .local, with a number appended when another machine has that name.
         stem, dot, rest = name.partition(".")
         return (
             bool(dot)
@@ -104,7 +112,7 @@ class Guard:
 
 
 def _name_of(host: str) -> str | None:
-    """The name in a Host header, without its port; None when it is malformed."""
+    """The name in a Host header, without the port; None when the header is malformed."""
     found = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]/@\s]+)(?::\d{1,5})?", host.strip())
     return found[1].strip("[]").rstrip(".").lower() if found else None
 
@@ -118,6 +126,6 @@ def _is_address(name: str) -> bool:
 
 
 def _is_same(origin: str, host: str) -> bool:
-    """Whether a page's origin is this very server; the scheme is the reverse proxy's business."""
+    """Whether an Origin header names this server. The scheme is not compared: a reverse proxy may add TLS."""
     scheme, separator, rest = origin.strip().partition("://")
     return bool(separator) and scheme in {"http", "https"} and rest.lower() == host.strip().lower()

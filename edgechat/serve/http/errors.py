@@ -1,7 +1,7 @@
-"""What an HTTP client is told when something went wrong: status, OpenAI's error object, headers. Pure.
+"""Error responses: the HTTP status, OpenAI's error object and the headers for each error of edgechat. Pure.
 
-Clients map statuses to exception types and try some of them again, so each status here says truly whether trying again
-can help; ``x-should-retry`` is the header by which OpenAI's own clients are told otherwise.
+Clients map a status to an exception type and retry some of them. A status therefore says whether a retry can help;
+where it would not, the header ``x-should-retry: false`` tells OpenAI's clients so.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from edgechat.errors import (
 
 
 @dataclass
-class Fault(Exception):  # noqa: N818 - a refusal that is answered, not a defect
-    """A request that is answered with an error."""
+class ApiError(Exception):
+    """An error response."""
 
     status: int
     message: str
@@ -44,7 +44,7 @@ class Fault(Exception):  # noqa: N818 - a refusal that is answered, not a defect
         return {"error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}}
 
 
-_NEVER = {"x-should-retry": "false"}
+_NO_RETRY = {"x-should-retry": "false"}
 
 _TABLE: tuple[tuple[type[EdgechatError], int, str, str | None, dict[str, str]], ...] = (
     (ContextOverflowError, 400, "invalid_request_error", "context_length_exceeded", {}),
@@ -54,19 +54,19 @@ _TABLE: tuple[tuple[type[EdgechatError], int, str, str | None, dict[str, str]], 
     (UsageError, 400, "invalid_request_error", None, {}),
     (ModelNotFoundError, 404, "invalid_request_error", "model_not_found", {}),
     (ModelBusyError, 503, "server_error", "model_busy", {"Retry-After": "30"}),
-    (NoModelError, 503, "server_error", "no_model", _NEVER),
+    (NoModelError, 503, "server_error", "no_model", _NO_RETRY),
     (DeadlineError, 503, "server_error", "timeout", {"Retry-After": "5"}),
     (AnswerError, 422, "invalid_request_error", "no_valid_answer", {}),
     (EngineBusyError, 503, "server_error", "busy", {"Retry-After": "2"}),
-    # The engine was brought back once and died again over this very request: trying it a third time would not help.
-    (EngineError, 503, "server_error", "engine_died", _NEVER),
-    (TransferError, 503, "server_error", None, _NEVER),
-    (StateError, 503, "server_error", "state_unavailable", _NEVER),
+    # The engine was restarted once and died again on this request, so a third try would not help.
+    (EngineError, 503, "server_error", "engine_died", _NO_RETRY),
+    (TransferError, 503, "server_error", None, _NO_RETRY),
+    (StateError, 503, "server_error", "state_unavailable", _NO_RETRY),
 )
 
 
-def fault_of(error: EdgechatError) -> Fault:
-    """The answer to a request that ended in ``error``."""
+def api_error(error: EdgechatError) -> ApiError:
+    """The error response for an error of edgechat."""
     for kind, status, name, code, headers in _TABLE:
         if isinstance(error, kind):
             message, param = str(error), "model" if isinstance(error, WrongModelError) else None
@@ -74,15 +74,15 @@ def fault_of(error: EdgechatError) -> Fault:
                 param = "response_format"
                 if error.path not in message:
                     message = f"At {error.path} of the schema: {message}"
-            return Fault(status, message, name, code, param, dict(headers))
-    return Fault(500, str(error), "server_error")
+            return ApiError(status, message, name, code, param, dict(headers))
+    return ApiError(500, str(error), "server_error")
 
 
-def busy(retry_after_s: float) -> Fault:
-    """The queue is full."""
-    return Fault(
+def server_busy(retry_after_s: float) -> ApiError:
+    """503 for a full queue, with the time after which to try again."""
+    return ApiError(
         503,
-        "As many requests wait as this board can hold; try again in a moment.",
+        "The queue is full. Try again in a moment.",
         "server_error",
         "busy",
         headers={"Retry-After": str(max(1, round(retry_after_s)))},

@@ -1,4 +1,4 @@
-"""How many requests are worked on, how many wait, and what the rest is told. Knows neither HTTP nor the engine."""
+"""The request queue: how many requests run, how many wait, and when the others may try again."""
 
 from __future__ import annotations
 
@@ -7,43 +7,44 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from edgechat.serve.http.errors import busy
+from edgechat.serve.http.errors import server_busy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-_FIRST_GUESS_S = 5.0
+_INITIAL_ANSWER_S = 5.0
+"""Assumed duration of an answer before the first one was measured."""
 _MAX_RETRY_S = 120.0
 
 
-class Admission:
-    """A bounded queue before a bounded number of places.
+class RequestQueue:
+    """A bounded queue in front of a bounded number of running requests.
 
     Args:
-        places: requests worked on at once.
-        queue: requests that may wait for a place.
+        max_running: requests that run at once.
+        max_waiting: requests that may wait.
     """
 
-    def __init__(self, places: int, queue: int) -> None:
-        self.places, self.queue = places, queue
+    def __init__(self, max_running: int, max_waiting: int) -> None:
+        self.max_running, self.max_waiting = max_running, max_waiting
         self.running = self.waiting = 0
-        self._free = asyncio.Semaphore(places)
-        self._usual_s = _FIRST_GUESS_S
+        self._free = asyncio.Semaphore(max_running)
+        self._mean_s = _INITIAL_ANSWER_S
 
     @contextlib.asynccontextmanager
-    async def place(self, patience_s: float) -> AsyncIterator[None]:
-        """A place to work in, held inside the ``async with`` block.
+    async def slot(self, timeout_s: float) -> AsyncIterator[None]:
+        """Wait for a free slot and hold it inside the ``async with`` block.
 
         Raises:
-            Fault: 503 with Retry-After, at once when the queue is full, or after ``patience_s`` in it.
+            ApiError: 503 with Retry-After, at once when the queue is full, or after ``timeout_s`` seconds of waiting.
         """
-        if self._free.locked() and self.waiting >= self.queue:
-            raise busy(self.retry_after_s)
+        if self.is_full:
+            raise server_busy(self.retry_after_s)
         self.waiting += 1
         try:
-            await asyncio.wait_for(self._free.acquire(), patience_s)
+            await asyncio.wait_for(self._free.acquire(), timeout_s)
         except asyncio.TimeoutError:
-            raise busy(self.retry_after_s) from None
+            raise server_busy(self.retry_after_s) from None
         finally:
             self.waiting -= 1
         self.running += 1
@@ -53,14 +54,14 @@ class Admission:
         finally:
             self.running -= 1
             self._free.release()
-            self._usual_s += 0.2 * (time.monotonic() - began - self._usual_s)
+            self._mean_s += 0.2 * (time.monotonic() - began - self._mean_s)
 
     @property
     def is_full(self) -> bool:
-        """Whether the next request would be turned away."""
-        return self._free.locked() and self.waiting >= self.queue
+        """Whether the next request would be refused."""
+        return self._free.locked() and self.waiting >= self.max_waiting
 
     @property
     def retry_after_s(self) -> float:
-        """When a place in the queue is likely to be free again, judged by how long answers took of late."""
-        return min(max(self._usual_s / self.places * max(self.waiting / 4, 1), 1.0), _MAX_RETRY_S)
+        """Seconds until a place in the queue is probably free, from the moving average of answer times."""
+        return min(max(self._mean_s / self.max_running * max(self.waiting / 4, 1), 1.0), _MAX_RETRY_S)

@@ -1,6 +1,7 @@
-"""Blocking iterators in threads, read from the event loop; leaving early interrupts them and waits until they ended.
+"""Runs blocking iterators in threads and reads them from the event loop.
 
-Knows nothing of what is iterated. One thread for each reader: the engine's client blocks on its socket.
+Each iterator has a thread of its own, because the engine's client blocks on its socket. Leaving the block early
+interrupts the iterator and waits until its thread has ended.
 """
 
 from __future__ import annotations
@@ -17,82 +18,85 @@ T = TypeVar("T")
 
 
 class _End:
-    """Nothing more comes."""
+    """Marks the end of the items."""
 
 
-class Feed(Generic[T]):
-    """What a thread yields, for ``async for``. An error raised in the thread is raised here."""
+class ThreadStream(Generic[T]):
+    """The items of an iterator in a thread, for ``async for``. Errors of the thread are raised here."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        # Never longer than the thread's iterator is: answers are bounded by the context window.
+        # Unbounded, but never longer than the iterator: an answer is bounded by the context window.
         self._queue: asyncio.Queue[T | Exception | _End] = asyncio.Queue()
-        self.is_over = False
-        """True when all that the thread has to say has been read."""
+        self.is_exhausted = False
+        """True when the last item, or the error, was read."""
 
     def put(self, item: T | Exception | _End) -> None:
-        """Hand an item over, from the thread."""
-        # The loop is closed only when the process ends, and nobody reads then.
+        """Add an item. Called in the thread."""
+        # RuntimeError: the loop is closed, which happens only when the process ends.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._queue.put_nowait, item)
 
-    def __aiter__(self) -> Feed[T]:
+    def __aiter__(self) -> ThreadStream[T]:
         return self
 
     async def __anext__(self) -> T:
         item = await self._queue.get()
         if isinstance(item, _End):
-            self.is_over = True
+            self.is_exhausted = True
             raise StopAsyncIteration
         if isinstance(item, Exception):
-            self.is_over = True
+            self.is_exhausted = True
             raise item
         return item
 
 
-class Bridge:
-    """The threads.
+class ThreadBridge:
+    """A pool of threads for blocking iterators.
 
     Args:
-        threads: iterators that run at once; more wait.
+        threads: iterators that run at once; further ones wait.
     """
 
     def __init__(self, threads: int) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="answer")
 
     @contextlib.asynccontextmanager
-    async def reading(self, items: Iterable[T], interrupt: Callable[[], None]) -> AsyncIterator[Feed[T]]:
-        """Iterate ``items`` in a thread; ``interrupt`` makes it end soon and is called when the block is left early."""
-        feed: Feed[T] = Feed()
+    async def iterate(self, items: Iterable[T], interrupt: Callable[[], None]) -> AsyncIterator[ThreadStream[T]]:
+        """Iterate ``items`` in a thread.
+
+        ``interrupt`` is called when the block is left early; it must end the iteration.
+        """
+        stream: ThreadStream[T] = ThreadStream()
 
         def work() -> None:
             try:
                 for item in items:
-                    feed.put(item)
-            except Exception as error:  # noqa: BLE001 - it is raised again where it is read
-                feed.put(error)
+                    stream.put(item)
+            except Exception as error:  # noqa: BLE001 - raised again by the reader
+                stream.put(error)
             else:
-                feed.put(_End())
+                stream.put(_End())
 
-        working = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        future = asyncio.get_running_loop().run_in_executor(self._threads, work)
         try:
-            yield feed
+            yield stream
         finally:
-            if not feed.is_over:
+            if not stream.is_exhausted:
                 interrupt()
-            await _ended(working)
+            await _wait_for_thread(future)
 
     def close(self) -> None:
-        """Let the threads go; what runs in them is not waited for."""
+        """Shut the pool down without waiting for running threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-async def _ended(working: asyncio.Future[None]) -> None:
-    """Wait until a thread has ended, also when this task is cancelled meanwhile: its client must be free first."""
+async def _wait_for_thread(future: asyncio.Future[None]) -> None:
+    """Wait until a thread has ended, even if this task is cancelled: the thread's client is reused afterwards."""
     cancelled: asyncio.CancelledError | None = None
-    while not working.done():
+    while not future.done():
         try:
-            await asyncio.shield(working)
+            await asyncio.shield(future)
         except asyncio.CancelledError as error:
             cancelled = error
     if cancelled is not None:

@@ -1,6 +1,6 @@
-"""Waiting with an end, without a task of its own for each wait: it happens for every piece of every stream.
+"""A timeout that creates no task, because it is used for every piece of every stream.
 
-``asyncio.wait_for`` makes a task a call before Python 3.12; ``asyncio.timeout`` does not exist in 3.10.
+``asyncio.wait_for`` creates a task per call before Python 3.12, and ``asyncio.timeout`` does not exist in 3.10.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-async def within(seconds: float, work: Awaitable[T]) -> T:
-    """The result of ``work``, which is cancelled when it takes longer.
+async def with_timeout(seconds: float, work: Awaitable[T]) -> T:
+    """Await ``work``, and cancel it when it takes longer than ``seconds``.
 
     Raises:
-        asyncio.TimeoutError: it did.
+        asyncio.TimeoutError: it took longer.
     """
     task = asyncio.current_task()
-    assert task is not None  # noqa: S101 - a coroutine always runs in one
+    assert task is not None  # noqa: S101 - a coroutine always runs in a task
     is_late = False
 
     def expire() -> None:
@@ -35,7 +35,7 @@ async def within(seconds: float, work: Awaitable[T]) -> T:
     except asyncio.CancelledError:
         if not is_late:
             raise
-        # Python 3.11 counts cancellations; ours is answered here. One from elsewhere at the same time still counts.
+        # Python 3.11 counts cancellations. Ours ends here; another one at the same time must still be raised.
         if hasattr(task, "uncancel") and task.uncancel() > 0:
             raise
         raise asyncio.TimeoutError from None

@@ -1,6 +1,6 @@
-"""The token that a server demands where others can reach it: a private file, made on first use, changed at will.
+"""The server's token: a private file that is created on first use and can be replaced at any time.
 
-A running server notices a new token by itself. Knows no HTTP.
+A running server reads a new token without a restart.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ class Token:
 
     def __init__(self, paths: Paths) -> None:
         self.file: Path = paths.config / FILE
-        self._known: tuple[tuple[int, int, int], bytes] | None = None
+        self._cached: tuple[tuple[int, int, int], bytes] | None = None
 
     def ensure(self) -> None:
-        """Make the token if there is none, and see that it can be used.
+        """Create the token if there is none, and check that it can be used.
 
         Raises:
-            StateError: it cannot be written or read, or others may read it.
+            StateError: the file cannot be written or read, or other users can read it.
         """
         if not self.file.exists():
             self.rotate()
         self._read()
 
     def rotate(self) -> None:
-        """Replace the token, in one step: there is never half of one.
+        """Replace the token atomically.
 
         Raises:
-            StateError: it cannot be written.
+            StateError: the file cannot be written.
         """
         folder = private_directory(self.file.parent)
         draft = folder / f".{FILE}.{secrets.token_hex(4)}"
@@ -63,10 +63,10 @@ class Token:
             raise StateError(f"Cannot write {self.file}: {error.strerror}.") from error
 
     def matches(self, presented: str) -> bool:
-        """Whether this is the token; takes as long for a good guess as for a bad one.
+        """Whether ``presented`` is the token, compared in constant time.
 
         Raises:
-            StateError: the token cannot be read any more.
+            StateError: the file cannot be read.
         """
         return hmac.compare_digest(self._read(), presented.encode("utf-8", "surrogateescape"))
 
@@ -74,19 +74,19 @@ class Token:
         try:
             facts = self.file.stat()
             identity = (facts.st_ino, facts.st_mtime_ns, facts.st_size)
-            if self._known is not None and self._known[0] == identity:
-                return self._known[1]
+            if self._cached is not None and self._cached[0] == identity:
+                return self._cached[1]
             text = self.file.read_bytes().strip()
         except OSError as error:
             raise StateError(
                 f"Cannot read {self.file}: {error.strerror}.", hint="Make a new one: edgechat serve --rotate-token"
             ) from error
         if stat.S_IMODE(facts.st_mode) & 0o077:
-            raise StateError(f"{self.file} can be read by others.", hint=f"Run: chmod 600 {self.file}")
+            raise StateError(f"{self.file} can be read by other users.", hint=f"Run: chmod 600 {self.file}")
         if len(text) < _BYTES:
             raise StateError(
-                f"{self.file} holds no token of {_BYTES} characters or more.",
+                f"{self.file} holds no token of at least {_BYTES} characters.",
                 hint="Make a new one: edgechat serve --rotate-token",
             )
-        self._known = (identity, text)
+        self._cached = (identity, text)
         return text

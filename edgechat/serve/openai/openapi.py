@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 description of this server, made from the models that it really reads. Pure."""
+"""The OpenAPI 3.1 description of the server, made from the pydantic models that parse its requests. Pure."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ _REFS = "#/components/schemas/{model}"
 _LINES = "application/x-ndjson"
 _TEXT = {"type": "string"}
 
-_REFUSALS = {
-    400: "The request is wrong, or says what this model cannot do; the message names the place.",
+_ERRORS = {
+    400: "The request is wrong, or asks for what this model cannot do; the message names the field.",
     401: "The token is missing or wrong.",
-    403: "The Host or Origin is not this server's.",
+    403: "The Host or Origin header does not name this server.",
     404: "There is no such model or task, or no such path.",
     405: "The path takes another method.",
     408: "The body did not arrive in time.",
     413: "The body is too long.",
     415: "The body's Content-Type is not what the path takes.",
     422: "The model gave no answer that satisfies what was asked for.",
-    503: "Not now, or not any more: the queue is full, the model is not there, the engine died over this request.",
+    503: "The queue is full, no model is available, or the engine died on this request.",
 }
 _BODIES = (408, 413, 415)
-"""Only requests with a body end so."""
+"""Statuses of requests with a body only."""
 
 
 def description() -> dict[str, Any]:
-    """The document behind ``/openapi.json``."""
+    """The document at ``/openapi.json``."""
     bodies = (ChatRequest, CompletionRequest, EmbeddingRequest)
     _, defined = models_json_schema([(each, "validation") for each in bodies], ref_template=_REFS)
     task = {
@@ -61,12 +61,12 @@ def description() -> dict[str, Any]:
             "/v1/embeddings": {
                 "post": _post("embeddings", "Make vectors of texts.", _body("EmbeddingRequest"), "EmbeddingList", {})
             },
-            "/v1/models": {"get": _get("models", "The model that answers.", "ModelList")},
+            "/v1/models": {"get": _get("models", "The server's model.", "ModelList")},
             "/v1/models/{model}": {"get": {**_get("model", "One model.", "Model"), "parameters": [model]}},
             "/v1/tasks": {"get": _get("tasks", "The tasks.", "TaskList")},
             "/v1/tasks/{task}": {
                 "parameters": [task],
-                "get": _get("task", "What a task takes and gives.", "Task"),
+                "get": _get("task", "What a task takes and returns.", "Task"),
                 "post": _post("run", "Run a task.", record, "TaskResult", {_LINES: {"schema": _TEXT}}),
             },
             "/health": {"get": _health()},
@@ -76,7 +76,7 @@ def description() -> dict[str, Any]:
                     "summary": "Counters for Prometheus.",
                     "responses": {
                         "200": {"description": "Text.", "content": {"text/plain": {"schema": _TEXT}}},
-                        **_refusals(has_body=False),
+                        **_error_responses(has_body=False),
                     },
                 }
             },
@@ -89,7 +89,7 @@ def description() -> dict[str, Any]:
                             "description": "Done.",
                             "content": {"application/json": {"schema": {"type": "object"}}},
                         },
-                        **_refusals(has_body=False),
+                        **_error_responses(has_body=False),
                     },
                 }
             },
@@ -114,7 +114,7 @@ def _get(name: str, summary: str, reply: str) -> dict[str, Any]:
     return {
         "operationId": name,
         "summary": summary,
-        "responses": {"200": _success(reply, {}), **_refusals(has_body=False)},
+        "responses": {"200": _success(reply, {}), **_error_responses(has_body=False)},
     }
 
 
@@ -123,13 +123,13 @@ def _post(name: str, summary: str, body: dict[str, Any], reply: str, more: dict[
         "operationId": name,
         "summary": summary,
         "requestBody": {"required": True, "content": body},
-        "responses": {"200": _success(reply, more), **_refusals(has_body=True)},
+        "responses": {"200": _success(reply, more), **_error_responses(has_body=True)},
     }
 
 
 def _health() -> dict[str, Any]:
-    """It has the same body whether requests are answered or not."""
-    found = _get("health", "How the server is; 503 while it does not answer.", "Health")
+    """``GET /health``, whose body is the same with 200 and 503."""
+    found = _get("health", "The server's status; 503 while it does not answer requests.", "Health")
     found["responses"]["503"] = {**_success("Health", {}), "description": "Requests are not answered now."}
     return found
 
@@ -138,10 +138,10 @@ def _success(reply: str, more: dict[str, Any]) -> dict[str, Any]:
     return {"description": "Done.", "content": {"application/json": {"schema": _ref(reply)}, **more}}
 
 
-def _refusals(*, has_body: bool) -> dict[str, Any]:
+def _error_responses(*, has_body: bool) -> dict[str, Any]:
     content = {"application/json": {"schema": _ref("Error")}}
     return {
         str(status): {"description": text, "content": content}
-        for status, text in _REFUSALS.items()
+        for status, text in _ERRORS.items()
         if has_body or status not in _BODIES
     }

@@ -1,4 +1,4 @@
-"""The objects that OpenAI clients read, made from the engine's events. Pure data."""
+"""Responses in OpenAI's format, made from the engine's events. Pure data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgechat.engine.protocol.events import Done, Started, Text
 
 if TYPE_CHECKING:
     from edgechat.engine.protocol.events import Event
-    from edgechat.serve.openai.tools import Reading
+    from edgechat.serve.openai.tools import ToolCallParser
 
 Kind = Literal["chat", "completion"]
 
@@ -21,7 +21,7 @@ _OBJECT = {"chat": "chat.completion", "completion": "text_completion"}
 
 @dataclass(slots=True)
 class Reply:
-    """One answer in the making; feed it every event, then read :meth:`whole`, or send what :meth:`chunk` gives."""
+    """Builds one response: feed it each event, then send :meth:`complete`, or the chunks of a stream."""
 
     kind: Kind
     wants_usage: bool = False
@@ -32,62 +32,62 @@ class Reply:
     text: list[str] = field(default_factory=list)
     thoughts: list[str] = field(default_factory=list)
     n_tokens: int = 0
-    """That have arrived."""
-    reading: Reading | None = None
-    """Where the answer may be a call of a tool."""
+    """Tokens received so far."""
+    tool_parser: ToolCallParser | None = None
+    """Set when the answer may be a tool call."""
 
     _delta: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         self.id = self.id or _PREFIX[self.kind] + secrets.token_hex(12)
 
-    def take(self, event: Event) -> None:
-        """Note an event."""
+    def feed(self, event: Event) -> None:
+        """Process one event."""
         if isinstance(event, Started):
             self.started = self.started or event
         elif isinstance(event, Text):
             (self.thoughts if event.is_thought else self.text).append(event.text)
-            if self.reading is not None and not event.is_thought:
-                self._delta = self.reading.take(event.text)
+            if self.tool_parser is not None and not event.is_thought:
+                self._delta = self.tool_parser.feed(event.text)
             self.n_tokens += len(event.tokens)
         elif isinstance(event, Done):
             self.done = event
 
-    def opening(self) -> dict[str, Any] | None:
-        """The first chunk of a stream: who speaks."""
+    def first_chunk(self) -> dict[str, Any] | None:
+        """The first chunk of a stream, with the role; None for completions."""
         if self.kind == "completion":
             return None
         return self._chunk({"delta": {"role": "assistant", "content": ""}})
 
     def chunk(self, event: Text) -> dict[str, Any] | None:
-        """The chunk that carries a piece of text, which was taken just now; None while there is nothing to say."""
+        """The chunk for the text that was fed last; None when there is nothing to send yet."""
         if self.kind == "completion":
             return self._chunk({"text": "" if event.is_thought else event.text})
-        if self.reading is not None and not event.is_thought:
+        if self.tool_parser is not None and not event.is_thought:
             return None if self._delta is None else self._chunk({"delta": self._delta})
         return self._chunk({"delta": {"reasoning_content" if event.is_thought else "content": event.text}})
 
-    def closing(self) -> list[dict[str, Any]]:
-        """The last chunks: why it ended, then the usage if it was asked for."""
+    def last_chunks(self) -> list[dict[str, Any]]:
+        """The last chunks of a stream: the finish reason, then the usage if the client wants it."""
         body: dict[str, Any] = {"text": ""} if self.kind == "completion" else {"delta": {}}
         chunks = [self._chunk(body, finish_reason=self.finish_reason)]
-        if self.reading is not None and (rest := self.reading.end()) is not None:
+        if self.tool_parser is not None and (rest := self.tool_parser.end()) is not None:
             chunks.insert(0, self._chunk({"delta": rest}))
         if self.wants_usage:
             chunks.append({**self._chunk({}), "choices": [], "usage": self.usage})
         return chunks
 
-    def whole(self) -> dict[str, Any]:
-        """The answer in one object."""
+    def complete(self) -> dict[str, Any]:
+        """The response in one object."""
         text = "".join(self.text)
         if self.kind == "completion":
             body: dict[str, Any] = {"text": text, "logprobs": None}
         else:
             message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
-            if self.reading is not None:
-                self.reading.end()
-                if self.reading.name:
-                    message |= {"content": None, "tool_calls": [self.reading.call]}
+            if self.tool_parser is not None:
+                self.tool_parser.end()
+                if self.tool_parser.name:
+                    message |= {"content": None, "tool_calls": [self.tool_parser.call]}
             if self.thoughts:
                 message["reasoning_content"] = "".join(self.thoughts)
             body = {"message": message, "logprobs": None}
@@ -99,15 +99,18 @@ class Reply:
 
     @property
     def finish_reason(self) -> str:
-        """OpenAI knows no ``timeout``: an answer that was cut, by tokens or by time, is ``length``."""
+        """``stop``, ``tool_calls`` or ``length``.
+
+        OpenAI has no ``timeout``, so an answer cut by time is ``length`` too.
+        """
         if self.done is None or self.done.finish_reason != "stop":
             return "length"
-        return "tool_calls" if self.reading is not None and self.reading.name else "stop"
+        return "tool_calls" if self.tool_parser is not None and self.tool_parser.name else "stop"
 
     @property
     def usage(self) -> dict[str, Any]:
-        """Tokens, in OpenAI's names."""
-        used = self.done.usage if self.done is not None else self._counted()
+        """Token counts, under OpenAI's names."""
+        used = self.done.usage if self.done is not None else self._partial_usage()
         prompt, completion = used.get("prompt_tokens", 0), used.get("completion_tokens", 0)
         return {
             "prompt_tokens": prompt,
@@ -116,8 +119,8 @@ class Reply:
             "prompt_tokens_details": {"cached_tokens": used.get("cached_tokens", 0)},
         }
 
-    def _counted(self) -> dict[str, int]:
-        """Of an answer whose engine had no time to say it."""
+    def _partial_usage(self) -> dict[str, int]:
+        """The counts known so far, for an answer without a ``Done`` event."""
         prompt = self.started.prompt_tokens if self.started else 0
         return {"prompt_tokens": prompt, "completion_tokens": self.n_tokens}
 

@@ -1,4 +1,4 @@
-"""JSON Schemas of what this server answers, for its description. Pure data; tests hold real answers against them."""
+"""JSON Schemas of the responses, for ``/openapi.json``. Tests validate real responses against them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 Schema = dict[str, Any]
 
 _TEXT: Schema = {"type": "string"}
-_MAYBE_TEXT: Schema = {"type": ["string", "null"]}
+_TEXT_OR_NULL: Schema = {"type": ["string", "null"]}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
 _SECONDS: Schema = {
     "type": "integer",
     "minimum": 0,
-    "description": "Seconds since 1970; wrong while the clock is unset.",
+    "description": "Seconds since 1970; wrong while the clock is not set.",
 }
 
 
@@ -38,7 +38,7 @@ _TOOL_CALL = _object(
     {"id": _TEXT, "type": {"const": "function"}, "function": _object({"name": _TEXT, "arguments": _TEXT})}
 )
 _MESSAGE = _object(
-    {"role": {"const": "assistant"}, "content": _MAYBE_TEXT, "refusal": {"type": "null"}},
+    {"role": {"const": "assistant"}, "content": _TEXT_OR_NULL, "refusal": {"type": "null"}},
     reasoning_content=_TEXT,
     tool_calls={"type": "array", "items": _TOOL_CALL},
 )
@@ -95,20 +95,20 @@ REPLIES: dict[str, Schema] = {
             "result": {"type": ["object", "null"]},
             "errors": {"type": "array", "items": _object({"path": _TEXT, "message": _TEXT})},
             "timing": {"type": "object"},
-            "model": _MAYBE_TEXT,
-            "quant": _MAYBE_TEXT,
-            "model_sha256": _MAYBE_TEXT,
+            "model": _TEXT_OR_NULL,
+            "quant": _TEXT_OR_NULL,
+            "model_sha256": _TEXT_OR_NULL,
             "edgechat_version": _TEXT,
             "seed": {"type": ["integer", "null"]},
             "input_sha256": _TEXT,
-            "created_at": {"type": ["string", "null"], "description": "Null while the clock is unset."},
+            "created_at": {"type": ["string", "null"], "description": "Null while the clock is not set."},
         }
     ),
     "Health": _object(
         {
             "status": {"enum": ["ready", "loading", "degraded"]},
-            "reason": _MAYBE_TEXT,
-            "model": _MAYBE_TEXT,
+            "reason": _TEXT_OR_NULL,
+            "model": _TEXT_OR_NULL,
             "n_ctx": {"type": ["integer", "null"]},
             "running": _COUNT,
             "waiting": _COUNT,
@@ -118,5 +118,7 @@ REPLIES: dict[str, Schema] = {
             "version": _TEXT,
         }
     ),
-    "Error": _object({"error": _object({"message": _TEXT, "type": _TEXT, "param": _MAYBE_TEXT, "code": _MAYBE_TEXT})}),
+    "Error": _object(
+        {"error": _object({"message": _TEXT, "type": _TEXT, "param": _TEXT_OR_NULL, "code": _TEXT_OR_NULL})}
+    ),
 }

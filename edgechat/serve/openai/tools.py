@@ -1,7 +1,7 @@
-"""Tools in OpenAI's form: what a client offers, the schema of a call, and the call read from the model's text. Pure.
+"""Tools in OpenAI's format: what a client offers, the schema of a call, and the parser of the model's call. Pure.
 
-One call an answer. Where a call must come (``required``, or a name), the answer is JSON by the union of the tools'
-schemas; with ``auto`` it is that or plain text, and which of the two its first character decides.
+An answer holds at most one call. When a call is required (``required``, or a name), the answer is JSON that satisfies
+the union of the tools' schemas. With ``auto`` it is such JSON or plain text; the first character decides which.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from edgechat.engine.schema import prepare
-from edgechat.serve.http.errors import Fault
+from edgechat.serve.http.errors import ApiError
 
 MAX_TOOLS = 64
-_OPENING = re.compile(r'\s*(?:<tool_call>\s*)?\{\s*"name":\s*"(?P<name>[\w.-]+)",\s*"arguments":\s*')
+_CALL_START = re.compile(r'\s*(?:<tool_call>\s*)?\{\s*"name":\s*"(?P<name>[\w.-]+)",\s*"arguments":\s*')
 _TAG = "\n</tool_call>"
-_BEGINNINGS = ("{", "<")
-"""What the grammar of ``tool_call`` keeps text from beginning with."""
+_FIRST_CHARACTERS = ("{", "<")
+"""How a call begins; the grammar of ``tool_call`` lets no plain text begin so."""
 
 
 class _Strict(BaseModel):
@@ -29,38 +29,38 @@ class _Strict(BaseModel):
 
 
 class Function(_Strict):
-    """What can be called."""
+    """A function that can be called."""
 
     name: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")
     description: str | None = None
     parameters: dict[str, Any] | None = None
-    """JSON Schema of the arguments, an object."""
+    """JSON Schema of the arguments, which are an object."""
     strict: bool | None = None
-    """Arguments always satisfy the schema, whatever this says."""
+    """Ignored: arguments always satisfy the schema."""
 
 
 class Tool(_Strict):
-    """One tool."""
+    """A tool that the client offers."""
 
     type: Literal["function"]
     function: Function
 
 
-class Named(_Strict):
+class FunctionName(_Strict):
     """The name of a function."""
 
     name: str
 
 
-class Choice(_Strict):
+class NamedToolChoice(_Strict):
     """The one tool that must be called."""
 
     type: Literal["function"]
-    function: Named
+    function: FunctionName
 
 
 class CalledFunction(_Strict):
-    """A call as it was answered earlier."""
+    """The function of an earlier call."""
 
     name: str
     arguments: str
@@ -68,53 +68,53 @@ class CalledFunction(_Strict):
 
 
 class Call(_Strict):
-    """A call of an earlier turn."""
+    """A call in an earlier message of the assistant."""
 
     id: str
     type: Literal["function"]
     function: CalledFunction
 
     def for_template(self) -> dict[str, Any]:
-        """The form that templates know: arguments as an object.
+        """The form that chat templates expect, with the arguments as an object.
 
         Raises:
-            Fault: they are none.
+            ApiError: the arguments are not a JSON object.
         """
         try:
             arguments = json.loads(self.function.arguments)
         except ValueError:
             arguments = None
         if not isinstance(arguments, dict):
-            raise Fault(400, f"The arguments of the call {self.id!r} are no JSON object.", param="messages")
+            raise ApiError(400, f"The arguments of the call {self.id!r} are not a JSON object.", param="messages")
         return {"type": "function", "id": self.id, "function": {"name": self.function.name, "arguments": arguments}}
 
 
-ToolChoice = Literal["none", "auto", "required"] | Choice
+ToolChoice = Literal["none", "auto", "required"] | NamedToolChoice
 Tools = Annotated[list[Tool], Field(max_length=MAX_TOOLS)]
 
 
 def constraint(tools: list[Tool], choice: ToolChoice | None) -> dict[str, Any] | None:
-    """What the engine holds the answer to.
+    """Make the constraint for the engine; None where the answer is free text.
 
     Raises:
-        Fault: a tool that is named is not there, or two have one name.
-        SchemaError: the arguments' schema cannot be honoured.
+        ApiError: the named tool does not exist, or two tools have the same name.
+        SchemaError: the schema of the arguments cannot be enforced.
     """
     names = [each.function.name for each in tools]
     if len(set(names)) < len(names):
-        raise Fault(400, "Two tools have the same name.", param="tools")
+        raise ApiError(400, "Two tools have the same name.", param="tools")
     if choice == "none":
         return None
-    if isinstance(choice, Choice):
+    if isinstance(choice, NamedToolChoice):
         if choice.function.name not in names:
-            raise Fault(400, f"There is no tool {choice.function.name!r}.", param="tool_choice")
+            raise ApiError(400, f"There is no tool {choice.function.name!r}.", param="tool_choice")
         tools = [each for each in tools if each.function.name == choice.function.name]
     elif choice == "required" and not tools:
-        raise Fault(400, "A call is required, and there are no tools.", param="tool_choice")
+        raise ApiError(400, "A call is required, but the request has no tools.", param="tool_choice")
     if not tools:
         return None
     schema = {"anyOf": [_schema_of(each.function) for each in tools]}
-    prepare(schema)  # refused here, before it waits in a queue
+    prepare(schema)  # raises before the request waits in the queue
     return {"tool_call" if choice is None or choice == "auto" else "json_schema": schema}
 
 
@@ -129,60 +129,60 @@ def _schema_of(function: Function) -> dict[str, Any]:
 
 
 @dataclass(slots=True)
-class Reading:
-    """Text as it comes, and whether it is a call; feed :meth:`take`, then :meth:`end`."""
+class ToolCallParser:
+    """Parses streamed text that may be a tool call. Call :meth:`feed` for each piece, then :meth:`end`."""
 
     is_call: bool | None = None
-    """None until the first character has come."""
+    """None until the first character decides it."""
     name: str = ""
     id: str = field(default_factory=lambda: f"call_{secrets.token_hex(12)}")
     arguments: list[str] = field(default_factory=list)
-    _held: str = ""
-    """What may still turn out to belong to the frame around the arguments."""
+    _pending: str = ""
+    """Text that may still belong to the frame around the arguments."""
 
-    def take(self, text: str) -> dict[str, Any] | None:
-        """What may be told of a piece of text: a delta, or None when nothing yet."""
+    def feed(self, text: str) -> dict[str, Any] | None:
+        """Parse a piece of text, and return the delta to send, or None when there is none yet."""
         if self.is_call is None:
             if not text:
                 return None
-            self.is_call = text.lstrip()[:1] in _BEGINNINGS if text.strip() else None
+            self.is_call = text.lstrip()[:1] in _FIRST_CHARACTERS if text.strip() else None
         if not self.is_call:
             return {"content": text}
-        self._held += text
+        self._pending += text
         if not self.name:
-            return self._begin()
-        return self._go_on()
+            return self._parse_start()
+        return self._parse_arguments()
 
     def end(self) -> dict[str, Any] | None:
-        """What is left to tell when nothing more comes: the arguments' end, without the frame around them."""
+        """The last delta: the end of the arguments, without the frame around them."""
         if not self.name:
-            return {"content": self._held} if self._held else None
-        rest, self._held = self._held.removesuffix(_TAG), ""
-        return self._piece(rest.removesuffix("}"))
+            return {"content": self._pending} if self._pending else None
+        rest, self._pending = self._pending.removesuffix(_TAG), ""
+        return self._arguments_delta(rest.removesuffix("}"))
 
     @property
     def call(self) -> dict[str, Any]:
-        """The whole call, in OpenAI's form."""
+        """The whole call, in OpenAI's format."""
         return {
             "id": self.id,
             "type": "function",
             "function": {"name": self.name, "arguments": "".join(self.arguments)},
         }
 
-    def _begin(self) -> dict[str, Any] | None:
-        found = _OPENING.match(self._held)
+    def _parse_start(self) -> dict[str, Any] | None:
+        found = _CALL_START.match(self._pending)
         if found is None:
             return None
-        self.name, self._held = found["name"], self._held[found.end() :]
+        self.name, self._pending = found["name"], self._pending[found.end() :]
         first = {"index": 0, "id": self.id, "type": "function", "function": {"name": self.name, "arguments": ""}}
         return {"tool_calls": [first]}
 
-    def _go_on(self) -> dict[str, Any] | None:
+    def _parse_arguments(self) -> dict[str, Any] | None:
         keep = len("}" + _TAG)
-        ready, self._held = self._held[:-keep], self._held[-keep:]
-        return self._piece(ready)
+        ready, self._pending = self._pending[:-keep], self._pending[-keep:]
+        return self._arguments_delta(ready)
 
-    def _piece(self, text: str) -> dict[str, Any] | None:
+    def _arguments_delta(self, text: str) -> dict[str, Any] | None:
         if not text:
             return None
         self.arguments.append(text)

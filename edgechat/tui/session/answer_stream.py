@@ -83,10 +83,10 @@ class Telling:
         elif isinstance(event, Queued):
             self._post(Waiting(event.reason))
         elif isinstance(event, Loading):
-            self._post(Waiting(f"loading {event.model} {event.fraction:.0%}"))
+            self._post(Waiting(event.note))
         elif isinstance(event, Prefill):
             if event.total >= _READING_SHOWN:
-                self._post(Waiting(f"reading {event.done} of {event.total} tokens"))
+                self._post(Waiting(event.note))
         elif isinstance(event, Recovered):
             self._post(Noted(event.note))
         elif isinstance(event, Trimmed):

@@ -53,11 +53,11 @@ class _Generator(EngineGenerator):
     def events(self, request: Request) -> Iterator[Event]:
         for event in super().events(request):
             if isinstance(event, Loading):
-                self.tell(f"loading {event.model} {event.fraction:.0%}")
+                self.tell(event.note)
             elif isinstance(event, Queued):
                 self.tell(event.reason)
             elif isinstance(event, Prefill):
-                self.tell(f"reading {event.done} of {event.total} tokens")
+                self.tell(event.note)
             elif isinstance(event, Text):
                 self._tokens += len(event.tokens)
                 if time.monotonic() - self._told_at >= _TOLD_EVERY_S:

@@ -119,7 +119,7 @@ def test_ctrl_c_leaves_a_download_that_goes_on_or_is_dropped(run: Command, serve
     assert "Traceback" not in error
     assert run.json("list")["unfinished"][0]["model"] == "tiny-instruct:Q4_K_M"
     server.faults.trickle = 0
-    assert "going on at" in run("pull", REPO, HF_ENDPOINT=server.endpoint).stderr
+    assert "continuing at" in run("pull", REPO, HF_ENDPOINT=server.endpoint).stderr
     assert run.json("list")["unfinished"] == []
 
 

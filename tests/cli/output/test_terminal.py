@@ -153,7 +153,7 @@ def test_a_servers_curl_stays_one_line_that_can_be_copied(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], token: Path | None
 ) -> None:
     monkeypatch.setattr(terminal, "columns", lambda _stream: 80)
-    serve._say_where("127.0.0.1", 8080, token)
+    serve._say_address("127.0.0.1", 8080, token)
     lines = capsys.readouterr().err.splitlines()
     (curl,) = (line for line in lines if "curl" in line)
     assert curl.endswith('"content": "Hello"}]}\'')

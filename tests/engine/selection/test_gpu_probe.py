@@ -22,7 +22,7 @@ import pytest
 from edgechat.board.probe.known import load_board
 from edgechat.board.probe.probe import probe
 from edgechat.config import Config
-from edgechat.doctor import nvmap
+from edgechat.doctor import machine
 from edgechat.engine.native.allocation import probe_device
 from edgechat.engine.protocol.request import Wish
 from edgechat.engine.selection.gpu_probe import GpuProbe, buffers, probe_gpu, probe_plans
@@ -215,7 +215,7 @@ def test_what_the_jetsons_allocator_refused_is_logged_and_is_no_cause_of_death(m
     assert probe_gpu(ladder()[0]).granted == 100 * MB
 
     said = capsys.readouterr().err
-    assert any(sign in said for sign in nvmap._SIGNS)
+    assert any(sign in said for sign in machine.NVMAP_LOG_SIGNS)
     death = classify("e", status=-9, log_tail=said, oom_kills=0, stage="load")
     assert death.cause == "signal"
 

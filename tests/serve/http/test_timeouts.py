@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from edgechat.serve.http.timeouts import within
+from edgechat.serve.http.timeouts import with_timeout
 
 
 def test_what_comes_in_time_is_given_and_leaves_no_timer():
     async def work() -> None:
         for _ in range(100):
-            assert await within(0.05, asyncio.sleep(0, result=3)) == 3
+            assert await with_timeout(0.05, asyncio.sleep(0, result=3)) == 3
         await asyncio.sleep(0.1)  # a timer that was left would cancel this
 
     asyncio.run(work())
@@ -20,9 +20,9 @@ def test_what_is_late_is_cancelled_and_waiting_can_go_on():
     async def work() -> None:
         queue: asyncio.Queue[int] = asyncio.Queue()
         with pytest.raises(asyncio.TimeoutError):
-            await within(0.01, queue.get())
+            await with_timeout(0.01, queue.get())
         queue.put_nowait(7)
-        assert await within(1, queue.get()) == 7
+        assert await with_timeout(1, queue.get()) == 7
         task = asyncio.current_task()
         assert not getattr(task, "cancelling", lambda: 0)()
 
@@ -31,7 +31,7 @@ def test_what_is_late_is_cancelled_and_waiting_can_go_on():
 
 def test_whoever_cancels_from_elsewhere_is_obeyed():
     async def work() -> None:
-        waiting = asyncio.create_task(within(10, asyncio.sleep(10)))
+        waiting = asyncio.create_task(with_timeout(10, asyncio.sleep(10)))
         await asyncio.sleep(0.01)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -46,6 +46,6 @@ def test_errors_pass():
 
     async def work() -> None:
         with pytest.raises(OSError, match="gone"):
-            await within(1, fail())
+            await with_timeout(1, fail())
 
     asyncio.run(work())

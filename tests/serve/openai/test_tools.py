@@ -9,7 +9,7 @@ import pytest
 
 from edgechat.models.gguf.header import read_header
 from edgechat.models.store.installed import starter
-from edgechat.serve.openai.tools import Reading
+from edgechat.serve.openai.tools import ToolCallParser
 from tests.serve.server import Server
 
 HERMES = (
@@ -147,20 +147,20 @@ TAGGED = '<tool_call>\n{"name": "f", "arguments": {"a": "}\\n</tool_call>"}}\n</
 @pytest.mark.parametrize("size", [1, 3, 7, 200])
 @pytest.mark.parametrize("text", ['{"name":"f","arguments":{"a":"}"}}', TAGGED])
 def test_a_call_is_read_however_its_text_is_cut(text: str, size: int) -> None:
-    reading = Reading()
-    deltas = [reading.take(text[start : start + size]) for start in range(0, len(text), size)]
-    deltas.append(reading.end())
+    parser = ToolCallParser()
+    deltas = [parser.feed(text[start : start + size]) for start in range(0, len(text), size)]
+    deltas.append(parser.end())
     told = [each["tool_calls"][0]["function"] for each in deltas if each is not None]
     assert [each["name"] for each in told if "name" in each] == ["f"]
-    assert "".join(each["arguments"] for each in told) == reading.call["function"]["arguments"]
-    assert json.loads(reading.call["function"]["arguments"])["a"].startswith("}")
+    assert "".join(each["arguments"] for each in told) == parser.call["function"]["arguments"]
+    assert json.loads(parser.call["function"]["arguments"])["a"].startswith("}")
 
 
 def test_text_is_told_as_it_comes_and_a_cut_call_as_text() -> None:
-    reading = Reading()
-    assert reading.take("Hel") == {"content": "Hel"}
-    assert reading.take("lo {") == {"content": "lo {"}
-    assert reading.end() is None
-    cut = Reading()
-    assert cut.take('{"na') is None
+    parser = ToolCallParser()
+    assert parser.feed("Hel") == {"content": "Hel"}
+    assert parser.feed("lo {") == {"content": "lo {"}
+    assert parser.end() is None
+    cut = ToolCallParser()
+    assert cut.feed('{"na') is None
     assert cut.end() == {"content": '{"na'}

@@ -1,7 +1,7 @@
-"""What edgechat has put on this machine, how much of the disk that is, and taking it away again.
+"""Finds and removes the files that edgechat has written, for ``edgechat uninstall``.
 
-Follows no link, and leaves alone what belongs to other users, what lies on another file system, and whatever edgechat
-does not write itself: ``EDGECHAT_STATE=/tmp`` makes no directory ours.
+Links are not followed. Files of other users, on other file systems, or that edgechat does not write are kept, so that
+``EDGECHAT_STATE=/tmp`` is safe.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from edgechat.paths import Paths
 
 
-_WRITTEN = {
+_PATTERNS = {
     "settings and token": (
         "config.toml",
         "*licences.json*",
@@ -37,29 +37,29 @@ _WRITTEN = {
         *("logs/engine.log*", "logs/serve.log*", "logs/answers.log*", "logs/defect.log"),
     ),
     "caches": ("answers.sqlite*", "prefixes", "templates", "vocabularies"),
-    # `edgechat history` advises to move a damaged one to chat.damaged.
+    # An error message of `edgechat history` advises to move a damaged database to chat.damaged.
     "conversations": ("chat/*history.db*", "chat/writing", "chat.damaged*"),
 }
-"""What edgechat writes in each of its directories, as globs; the store knows its own."""
+"""Globs of the files that edgechat writes in each directory; the store's are found by :func:`_store`."""
 
 
 @dataclass(slots=True)
-class Belonging:
-    """What is ours in one directory."""
+class OwnedFiles:
+    """The files of edgechat in one directory."""
 
     what: str
     path: Path
     roots: tuple[Path, ...]
-    """Files and directories below ``path`` that are ours to remove."""
+    """Files and directories below ``path`` to remove."""
     n_files: int = 0
     freed: int = 0
-    """Bytes that removing gives back; a file that also has another name gives none."""
+    """Bytes that removal frees; a file with another hard link frees none."""
     foreign: list[Path] = field(default_factory=list)
-    """What stays: it is not ours."""
+    """Files that are kept, because edgechat did not write them."""
 
 
-def belongings(paths: Paths, *, keep_models: bool) -> list[Belonging]:
-    """What there is to remove, looked at and not touched."""
+def owned_files(paths: Paths, *, keep_models: bool) -> list[OwnedFiles]:
+    """Find the files to remove, without changing anything."""
     found = []
     for what, path in (
         ("settings and token", paths.config),
@@ -70,12 +70,12 @@ def belongings(paths: Paths, *, keep_models: bool) -> list[Belonging]:
     ):
         if not path.is_dir() or (what == "models" and keep_models):
             continue
-        each = Belonging(what, path, _roots(what, path))
+        each = OwnedFiles(what, path, _roots(what, path))
         for file in _walk(each):
             facts = file.lstat()
             each.n_files += 1
             each.freed += facts.st_blocks * 512 if facts.st_nlink == 1 else 0
-        # Without XDG's or our own variables the models lie inside the conversations' directory.
+        # By default the models' directory is inside that of the conversations.
         each.foreign += [
             child for child in sorted(path.iterdir()) if child != paths.models and not _holds(child, each.roots)
         ]
@@ -83,34 +83,34 @@ def belongings(paths: Paths, *, keep_models: bool) -> list[Belonging]:
     return found
 
 
-def remove(each: Belonging) -> list[str]:
-    """Take it away; what could not be removed, and why."""
-    troubles = []
-    each.roots = _roots(each.what, each.path)  # an engine that was stopped meanwhile has left its last figures
+def remove(each: OwnedFiles) -> list[str]:
+    """Remove the files; return a line for each that could not be removed."""
+    failures = []
+    each.roots = _roots(each.what, each.path)  # the stopped engine has written its metrics
     for file in list(_walk(each)):
         try:
             file.unlink()
         except OSError as error:
-            troubles.append(f"{file}: {error.strerror}")
+            failures.append(f"{file}: {error.strerror}")
     for root in each.roots:
         for directory, _, _ in os.walk(root, topdown=False):
             _rmdir(directory)
         _rmdir(root.parent)
     _rmdir(each.path)
-    return troubles
+    return failures
 
 
 def _rmdir(directory: str | Path) -> None:
     try:
         os.rmdir(directory)  # noqa: PTH106 - as os.walk gives it
     except OSError:
-        return  # not empty: it holds what stays; or a mount point
+        return  # not empty, or a mount point
 
 
 def _roots(what: str, path: Path) -> tuple[Path, ...]:
     if what == "models":
         return _store(path)
-    return tuple(sorted({found for pattern in _WRITTEN[what] for found in path.glob(pattern)}))
+    return tuple(sorted({found for pattern in _PATTERNS[what] for found in path.glob(pattern)}))
 
 
 def _store(models: Path) -> tuple[Path, ...]:
@@ -122,18 +122,18 @@ def _holds(child: Path, roots: tuple[Path, ...]) -> bool:
     return any(root == child or root.is_relative_to(child) for root in roots)
 
 
-def _walk(each: Belonging) -> Iterator[Path]:
-    """Every file that is ours, links included; what is not ours is noted."""
+def _walk(each: OwnedFiles) -> Iterator[Path]:
+    """Yield every file to remove, links included; others are added to ``foreign``."""
     device = each.path.lstat().st_dev
     for root in each.roots:
         if root.is_symlink():
             yield root
             continue
         if not root.is_dir():
-            if _is_ours(root.lstat()):
+            if _is_own(root.lstat()):
                 yield root
             else:
-                _note(each, root)
+                _keep(each, root)
             continue
         for directory, below, files in os.walk(root):
             here = Path(directory)
@@ -142,20 +142,20 @@ def _walk(each: Belonging) -> Iterator[Path]:
                 facts = child.lstat()
                 if stat.S_ISLNK(facts.st_mode):
                     yield child
-                elif facts.st_dev != device or not _is_ours(facts):
+                elif facts.st_dev != device or not _is_own(facts):
                     below.remove(name)
-                    _note(each, child)
+                    _keep(each, child)
             for name in files:
-                if _is_ours((here / name).lstat()):
+                if _is_own((here / name).lstat()):
                     yield here / name
                 else:
-                    _note(each, here / name)
+                    _keep(each, here / name)
 
 
-def _note(each: Belonging, path: Path) -> None:
+def _keep(each: OwnedFiles, path: Path) -> None:
     if path not in each.foreign:
         each.foreign.append(path)
 
 
-def _is_ours(facts: os.stat_result) -> bool:
+def _is_own(facts: os.stat_result) -> bool:
     return os.geteuid() in (0, facts.st_uid)

@@ -15,7 +15,7 @@ from tests.board.trees import BOARDS
 
 def samples(vitals: Vitals, engine: dict[str, object] | None = None) -> dict[str, float]:
     metrics = Metrics()
-    metrics.board.note(vitals, engine)
+    metrics.board.update(vitals, engine)
     found = {}
     for family in text_string_to_metric_families(metrics.text().decode()):
         for sample in family.samples:

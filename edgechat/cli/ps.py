@@ -1,4 +1,4 @@
-"""``edgechat ps`` and ``edgechat stop``: the engine processes."""
+"""``edgechat ps``: the engine process. ``--json`` prints the status frame that the engine sends."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgechat.cli.output.table import Column, print_table
-from edgechat.cli.output.terminal import say
 from edgechat.engine.client.client import status
-from edgechat.engine.client.client import stop as stop_engines
 from edgechat.paths import Paths
 
 if TYPE_CHECKING:
@@ -54,10 +52,3 @@ def _row(engine: Frame) -> tuple[str, ...]:
         f"{idle:.0f} s",
         str(engine["stage"]),
     )
-
-
-@click.command()
-def stop() -> None:
-    """Stop the engine, ending any answer that is being written."""
-    pids = stop_engines(Paths.from_env())
-    say(f"Stopped engine {', '.join(map(str, pids))}." if pids else "No engine is running.")

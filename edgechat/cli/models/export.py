@@ -1,0 +1,47 @@
+"""``edgechat models export``: write installed models to a directory as a signed bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgechat.board.probe.summary import size
+from edgechat.cli.model_options import installed_reference
+from edgechat.cli.output.progress_bars import ProgressBars
+from edgechat.cli.output.terminal import say
+from edgechat.models.store.installed import InstalledModel, find
+from edgechat.paths import Paths
+
+
+@click.command()
+@click.argument("models", nargs=-1, required=True)
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
+def export(models: tuple[str, ...], directory: Path) -> None:
+    """Write MODELS to DIRECTORY as a signed bundle; a bundle that is there is replaced."""
+    from edgechat.models.bundle.export import export as write_bundle  # noqa: PLC0415 - 0.1 s for TUF and its keys
+    from edgechat.models.bundle.signing import has_publisher, publisher  # noqa: PLC0415
+    from edgechat.models.catalog import licences  # noqa: PLC0415
+
+    paths = Paths.from_env()
+    chosen = [_installed_model(paths, model) for model in models]
+    accepted = licences.acceptances(paths)
+    names = {model.licence for model in chosen}
+    if not has_publisher(paths):
+        say("Creating the keys that sign exports. Keep a copy: edgechat models keys backup DIR")
+    with ProgressBars() as bars:
+        done = write_bundle(
+            chosen,
+            directory,
+            publisher(paths),
+            acceptances=[item for licence, item in accepted.items() if licence in names],
+            progress=bars,
+        )
+    labels = ", ".join(model.label for model in chosen)
+    say(f"Bundle {done.number} with {labels} is in {directory}, {size(done.size)}.")
+    say(f"Signed by {done.fingerprint}. Compare this fingerprint at the first import on another machine.")
+
+
+def _installed_model(paths: Paths, model: str) -> InstalledModel:
+    ref = installed_reference(model)
+    return find(paths, ref.name, ref.quant or None)
