@@ -14,7 +14,7 @@ import click
 from edgechat.board.probe import summary
 from edgechat.board.probe.board_file import to_json
 from edgechat.board.probe.probe import probe
-from edgechat.board.probe.summary import Line
+from edgechat.board.probe.summary import SummaryLine
 from edgechat.board.vitals import summary as vitals_summary
 from edgechat.board.vitals.vitals import read_vitals
 from edgechat.errors import EdgechatError, UsageError
@@ -121,30 +121,30 @@ def _show(seen: Board, felt: Vitals, engine: Frame | None, trouble: str) -> None
     width = _width()
     click.secho(summary.title(seen), bold=True)
     memory = seen.memory
-    first = Line("memory", f"{summary.size(memory.available)} of {summary.size(memory.total)} available")
+    first = SummaryLine("memory", f"{summary.size(memory.available)} of {summary.size(memory.total)} available")
     for line in (first, *vitals_summary.lines(felt)):
         _row(line.label, line.text, width, "red" if line.label == "held back" and felt.throttling.now else "cyan")
     for line in _engine_lines(engine, trouble):
         _row(line.label, line.text, width, "cyan")
 
 
-def _engine_lines(engine: Frame | None, trouble: str) -> list[Line]:
+def _engine_lines(engine: Frame | None, trouble: str) -> list[SummaryLine]:
     if engine is None:
-        return [Line("engine", trouble or "none is running")]
+        return [SummaryLine("engine", trouble or "none is running")]
     label = f"{engine['model']}:{engine['quant']}" if engine.get("model") else "loading"
     stage, running = engine.get("stage"), engine.get("running")
-    found = [Line("engine", f"{label}, {stage}, {running} running, {summary.size(int(engine['rss_bytes']))}")]
+    found = [SummaryLine("engine", f"{label}, {stage}, {running} running, {summary.size(int(engine['rss_bytes']))}")]
     # An engine of another version may not tell.
     if care := engine.get("care"):
         reason = f": {care['reason']}" if care["reason"] else ""
         threads = f"{care['n_threads']} of {care['n_threads_planned']} threads"
-        found.append(Line("care", f"{care['name']}, {threads}{reason}"))
+        found.append(SummaryLine("care", f"{care['name']}, {threads}{reason}"))
         if care["memory_tight"]:
-            found.append(Line("", f"memory is short: {care['memory_reason']}; caches dropped"))
+            found.append(SummaryLine("", f"memory is short: {care['memory_reason']}; caches dropped"))
         if care["last"]:
-            found.append(Line("last done", care["last"]))
+            found.append(SummaryLine("last done", care["last"]))
     if (energy := engine.get("energy")) and energy["tokens_per_joule"] is not None:
-        found.append(Line("energy", f"{energy['tokens_per_joule']:.2f} tokens per joule ({energy['basis']})"))
+        found.append(SummaryLine("energy", f"{energy['tokens_per_joule']:.2f} tokens per joule ({energy['basis']})"))
     return found
 
 

@@ -52,7 +52,7 @@ def export(models: tuple[str, ...], directory: Path) -> None:
 @click.option("--trust", "fingerprint", default="", help="Trust the publisher with this fingerprint from now on.")
 def import_(directory: Path, fingerprint: str) -> None:
     """Take in the bundle in DIRECTORY; run it again after an interruption and it goes on."""
-    from edgechat.models.bundle.import_bundle import take  # noqa: PLC0415
+    from edgechat.models.bundle.import_bundle import import_bundle  # noqa: PLC0415
 
     paths = Paths.from_env()
     paths.require_models()
@@ -62,7 +62,7 @@ def import_(directory: Path, fingerprint: str) -> None:
         )
     trust_first(paths, directory, fingerprint)
     with Bars() as bars:
-        signer, models = take(Store(paths), directory, progress=bars)
+        signer, models = import_bundle(Store(paths), directory, progress=bars)
     labels = ", ".join(model.label for model in models)
     say(f"Installed {labels or 'no model: the bundle holds none'}, signed by {signer}.")
 
@@ -76,7 +76,7 @@ def keys() -> None:
 def list_keys() -> None:
     """Show the own fingerprint and those that are trusted."""
     from edgechat.models.bundle.signing import has_publisher, publisher  # noqa: PLC0415
-    from edgechat.models.bundle.trust import trusted  # noqa: PLC0415
+    from edgechat.models.bundle.trust import trusted_publishers  # noqa: PLC0415
 
     paths = Paths.from_env()
     if has_publisher(paths):
@@ -84,7 +84,7 @@ def list_keys() -> None:
         click.echo(f"own      {own.fingerprint}  exports {own.exports}, key pair {len(own.roots)}")
     else:
         say("No keys of its own yet; the first export makes them.")
-    for entry in trusted(paths):
+    for entry in trusted_publishers(paths):
         click.echo(f"trusted  {entry.fingerprint}  last bundle {entry.version}")
 
 
@@ -103,7 +103,7 @@ def backup(directory: Path) -> None:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 def trust(file: Path) -> None:
     """Trust the publisher whose metadata/1.root.json is FILE, brought on a way you trust."""
-    from edgechat.models.bundle.trust import METADATA_LIMIT, pin  # noqa: PLC0415
+    from edgechat.models.bundle.trust import METADATA_LIMIT, trust_publisher  # noqa: PLC0415
 
     try:
         with file.open("rb") as stream:
@@ -112,7 +112,7 @@ def trust(file: Path) -> None:
         raise InvalidInputError(
             f"Cannot read {file}: {error.strerror}.", hint="It is metadata/1.root.json of the publisher's export."
         ) from error
-    say(f"Bundles signed by {pin(Paths.from_env(), content)} are trusted from now on.")
+    say(f"Bundles signed by {trust_publisher(Paths.from_env(), content)} are trusted from now on.")
 
 
 @keys.command()
@@ -127,7 +127,7 @@ def rotate() -> None:
 def trust_first(paths: Paths, directory: Path, fingerprint: str) -> None:
     """Pin the bundle's publisher when the person gives its fingerprint, or confirms it on a terminal."""
     from edgechat.models.bundle.import_bundle import inspect  # noqa: PLC0415
-    from edgechat.models.bundle.trust import UntrustedError, pin  # noqa: PLC0415
+    from edgechat.models.bundle.trust import UntrustedError, trust_publisher  # noqa: PLC0415
 
     try:
         inspect(Store(paths), directory)
@@ -141,7 +141,7 @@ def trust_first(paths: Paths, directory: Path, fingerprint: str) -> None:
                 raise
             say(f"The bundle is signed by {unknown.fingerprint}, which is not trusted here yet.")
             click.confirm("Does the exporting machine show the same?", abort=True, err=True)
-        pin(paths, unknown.root)
+        trust_publisher(paths, unknown.root)
 
 
 def _installed(paths: Paths, model: str) -> InstalledModel:

@@ -24,7 +24,7 @@ from edgechat.plaintext import clean_line
 
 if TYPE_CHECKING:
     from edgechat.models.store.installed import InstalledModel
-    from edgechat.models.store.verify import Verdict
+    from edgechat.models.store.verify import VerifyResult
 
 _ELSEWHERE = {
     "add": ("edgechat.cli.models.pull:add", "Take GGUF files that are already on this machine."),
@@ -134,7 +134,7 @@ def rm(model: str, *, yes: bool) -> None:
     if len(quants) > 1 and not yes:
         click.confirm(f"Remove {ref.name} in {', '.join(quants)}?", abort=True, err=True)
     freed = sum(store.remove(ref.name, quant) for quant in quants)
-    store.sweep()
+    store.finish_removals()
     say(f"Removed {', '.join(f'{ref.name}:{quant}' for quant in quants)}; {size(freed)} freed.")
     pin = read_pin(paths)
     if pin is not None and pin.model == ref.name and pin.quant in quants:
@@ -279,7 +279,7 @@ def _languages(codes: list[str]) -> str:
     return (" ".join(codes[:most]) + (f" +{len(codes) - most}" if len(codes) > most else "")) or "-"
 
 
-def _verdict_json(verdict: Verdict) -> dict[str, Any]:
+def _verdict_json(verdict: VerifyResult) -> dict[str, Any]:
     return {
         "model": verdict.name,
         "quant": verdict.quant,
@@ -290,7 +290,7 @@ def _verdict_json(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _verdict_line(verdict: Verdict) -> str:
+def _verdict_line(verdict: VerifyResult) -> str:
     label = f"{verdict.name}:{verdict.quant} {verdict.version}"
     if verdict.ok:
         return f"ok       {label}"

@@ -23,10 +23,9 @@ if TYPE_CHECKING:
     from edgechat.models.catalog.entry import CatalogEntry
     from edgechat.models.catalog.names import ModelRef
     from edgechat.models.download.hub import Hub
-    from edgechat.models.download.pull import Order
-    from edgechat.models.download.transfer import Patience
-    from edgechat.models.planning.candidate import FitWish
-    from edgechat.models.store.add import Identity
+    from edgechat.models.download.pull import ResolvedModel
+    from edgechat.models.download.transfer import RetryPolicy
+    from edgechat.models.planning.candidate import PlanRequest
     from edgechat.models.store.installed import InstalledModel
 
 _REASONS_SHOWN = 3
@@ -45,7 +44,7 @@ def pull(model: str | None, *, accept_licence: bool, force: bool, yes: bool) -> 
     """
     from edgechat.models.download.hub import Hub  # noqa: PLC0415
     from edgechat.models.download.pull import pull as fetch  # noqa: PLC0415
-    from edgechat.models.download.transfer import Patience  # noqa: PLC0415
+    from edgechat.models.download.transfer import RetryPolicy  # noqa: PLC0415
 
     paths = Paths.from_env()
     paths.require_models()
@@ -53,9 +52,9 @@ def pull(model: str | None, *, accept_licence: bool, force: bool, yes: bool) -> 
     if ref is None:
         return
     with Bars() as bars:
-        hub, patience = Hub(), Patience(progress=bars)
-        order = _order(paths, hub, ref, accept_licence=accept_licence, force=force, patience=patience)
-        fetched = fetch(Store(paths), hub, order, progress=bars, patience=patience)
+        hub, retry = Hub(), RetryPolicy(progress=bars)
+        resolved = _resolve(paths, hub, ref, accept_licence=accept_licence, force=force, retry=retry)
+        fetched = fetch(Store(paths), hub, resolved, progress=bars, retry=retry)
     say(f"{fetched.label} is installed: {fetched.path}")
 
 
@@ -70,7 +69,8 @@ def pull(model: str | None, *, accept_licence: bool, force: bool, yes: bool) -> 
 )
 def add(file: Path | None, *, adopt: bool, name: str, mmproj: Path | None) -> None:
     """Take a GGUF FILE into the store, by hard link where the disk allows it."""
-    from edgechat.models.store.add import add as take  # noqa: PLC0415
+    from edgechat.models.store.add import add as add_file  # noqa: PLC0415
+    from edgechat.models.store.add import identify_in_catalog  # noqa: PLC0415
 
     if (file is None) != adopt or (adopt and (name or mmproj)):
         raise UsageError("Give either a FILE or --found.", hint="For example: edgechat models add model.gguf")
@@ -81,34 +81,38 @@ def add(file: Path | None, *, adopt: bool, name: str, mmproj: Path | None) -> No
     assert file is not None  # noqa: S101 - one of the two was given
     with Bars() as bars:
         projector = mmproj.expanduser() if mmproj else None
-        added = take(store, file.expanduser(), name=name, projector=projector, identify=_identify, progress=bars)
+        added = add_file(
+            store, file.expanduser(), name=name, projector=projector, identify=identify_in_catalog, progress=bars
+        )
     say(_added(added))
 
 
-def _order(paths: Paths, hub: Hub, ref: ModelRef, *, accept_licence: bool, force: bool, patience: Patience) -> Order:
+def _resolve(
+    paths: Paths, hub: Hub, ref: ModelRef, *, accept_licence: bool, force: bool, retry: RetryPolicy
+) -> ResolvedModel:
     from edgechat.models.catalog.catalog import load_catalog  # noqa: PLC0415 - 0.3 s
-    from edgechat.models.download.pull import order_from_catalog, order_from_hub  # noqa: PLC0415
+    from edgechat.models.download.pull import resolve_entry, resolve_repository  # noqa: PLC0415
 
     if ref.kind == "path":
         raise UsageError(f"{ref.name} is a file.", hint=f"Run: edgechat models add {ref.name}")
     if ref.kind == "hub":
-        order = order_from_hub(hub, ref, patience=patience)
+        resolved = resolve_repository(hub, ref, retry=retry)
         if not force:
-            _require_room(order)
-        return order
+            _require_memory(resolved)
+        return resolved
     entry = load_catalog().find(str(ref)).entry
     _check_licence(paths, entry, accept=accept_licence)
     quant = _fitting_quant(paths, ref, force=force)
-    return order_from_catalog(hub, entry, quant, patience=patience)
+    return resolve_entry(hub, entry, quant, retry=retry)
 
 
 def _recommended(paths: Paths, *, yes: bool) -> ModelRef | None:
-    """What the plan would have; None when it is here already."""
+    """The model that the plan recommends; None when it is installed already."""
     from edgechat.models.planning.planner import plan_best  # noqa: PLC0415
     from edgechat.models.store.installed import installed  # noqa: PLC0415
 
-    board, wish = _board_and_wish(paths)
-    plan = plan_best(paths, board, wish, is_here=True)
+    board, request = _board_and_request(paths)
+    plan = plan_best(paths, board, request, is_here=True)
     label = f"{plan.model}:{plan.quant}"
     if not plan.fits:
         raise DoesNotFitError("No model of the catalog fits this board.", hint="See why: edgechat models plan")
@@ -124,11 +128,11 @@ def _recommended(paths: Paths, *, yes: bool) -> ModelRef | None:
 
 
 def _fitting_quant(paths: Paths, ref: ModelRef, *, force: bool) -> str:
-    """The quantization that was named, or the plan's; refuses what this board cannot run."""
+    """The given quantization, or the plan's; refuses a model that this board cannot run."""
     from edgechat.models.planning.planner import plan_model  # noqa: PLC0415
 
-    board, wish = _board_and_wish(paths)
-    plan = plan_model(paths, board, str(ref), wish, is_here=True)
+    board, request = _board_and_request(paths)
+    plan = plan_model(paths, board, str(ref), request, is_here=True)
     if not plan.fits and not force:
         raise DoesNotFitError(
             f"{plan.model}:{plan.quant} needs {size(plan.memory.total)} at least, and this board has "
@@ -138,26 +142,26 @@ def _fitting_quant(paths: Paths, ref: ModelRef, *, force: bool) -> str:
     return plan.quant
 
 
-def _require_room(order: Order) -> None:
-    """Refuse a file that is larger than all memory there is; what its plan needs shows when its header is here."""
+def _require_memory(model: ResolvedModel) -> None:
+    """Refuse a file that is larger than all memory; a plan is possible only when its header is here."""
     from edgechat.board.probe.probe import probe  # noqa: PLC0415
 
     board = probe()
     most = board.memory.total + sum(device.total for device in board.accelerators if not device.unified)
-    if order.size > most:
+    if model.size > most:
         raise DoesNotFitError(
-            f"{order.name}:{order.quant} has {size(order.size)}, and this board has {size(most)} of memory in all.",
+            f"{model.name}:{model.quant} has {size(model.size)}, and this board has {size(most)} of memory in all.",
             hint="Choose a smaller quantization or model, or fetch it all the same with --force.",
         )
 
 
-def _board_and_wish(paths: Paths) -> tuple[Board, FitWish]:
+def _board_and_request(paths: Paths) -> tuple[Board, PlanRequest]:
     from edgechat.board.probe.probe import probe  # noqa: PLC0415
     from edgechat.config import load  # noqa: PLC0415
-    from edgechat.models.planning.candidate import FitWish  # noqa: PLC0415
+    from edgechat.models.planning.candidate import PlanRequest  # noqa: PLC0415
 
     config = load(paths.config)
-    return probe(), FitWish(n_ctx=config.n_ctx, threads=config.threads)
+    return probe(), PlanRequest(n_ctx=config.n_ctx, threads=config.threads)
 
 
 def _check_licence(paths: Paths, entry: CatalogEntry, *, accept: bool) -> None:
@@ -167,40 +171,30 @@ def _check_licence(paths: Paths, entry: CatalogEntry, *, accept: bool) -> None:
         return
     terms = entry.terms or ""
     if accept:
-        licences.accept(paths, licences.Acceptance(entry.licence, terms, entry.name))
+        licences.accept(paths, licences.LicenceAcceptance(entry.licence, terms, entry.name))
     licences.require_accepted(paths, entry.licence, terms, entry.name)
 
 
 def _adopt(store: Store) -> None:
-    from edgechat.models.store.add import add as take  # noqa: PLC0415
-    from edgechat.models.store.found import found  # noqa: PLC0415
+    from edgechat.models.store.add import add as add_file  # noqa: PLC0415
+    from edgechat.models.store.add import identify_in_catalog  # noqa: PLC0415
+    from edgechat.models.store.other_programs import find_model_files  # noqa: PLC0415
 
-    files = found(os.environ)
+    files = find_model_files(os.environ)
     if not files:
         say("Ollama, LM Studio, llama.cpp and the hub's cache hold no model here.")
     for file in files:
         try:
             with Bars() as bars:
                 source = f"{file.tool}:{file.label}"
-                model = take(store, file.path, identify=_identify, source=source, copy=False, progress=bars)
+                model = add_file(
+                    store, file.path, identify=identify_in_catalog, source=source, copy=False, progress=bars
+                )
         except EdgechatError as error:
             # One file that cannot be used must not keep the others away.
             say(f"left out: {clean_line(f'{file.tool} {file.label}: {error}')}", fg="yellow")
         else:
             say(f"{clean_line(f'{file.tool} {file.label}')}: {_added(model)}")
-
-
-def _identify(sha256: str) -> Identity | None:
-    """The catalog's name for these bytes."""
-    from edgechat.models.catalog.catalog import load_catalog  # noqa: PLC0415
-    from edgechat.models.download.pull import facts_of  # noqa: PLC0415
-    from edgechat.models.store.add import Identity  # noqa: PLC0415
-
-    for entry in load_catalog():
-        for quant, file in entry.files.items():
-            if file.sha256 == sha256:
-                return Identity(entry.name, quant, facts_of(entry))
-    return None
 
 
 def _added(model: InstalledModel) -> str:

@@ -18,7 +18,7 @@ from edgechat.paths import Paths
 from edgechat.plaintext import clean_line
 
 if TYPE_CHECKING:
-    from edgechat.models.download.update import Outcome
+    from edgechat.models.download.update import UpdateOutcome
     from edgechat.models.store.installed import InstalledModel
 
 
@@ -39,22 +39,22 @@ def update(what: str | None) -> None:
 
         if what is not None and Path(what).is_dir():
             from edgechat.cli.models.bundle import trust_first  # noqa: PLC0415
-            from edgechat.models.bundle.import_bundle import take  # noqa: PLC0415
+            from edgechat.models.bundle.import_bundle import import_bundle  # noqa: PLC0415
 
             trust_first(paths, Path(what), "")
-            _, models = take(store, Path(what), progress=bars, accept=accept)
+            _, models = import_bundle(store, Path(what), progress=bars, accept=accept)
             for model in models:
                 say(f"{model.label}: version {model.version} is in use.")
             return
         from edgechat.models.catalog.catalog import load_catalog  # noqa: PLC0415 - 0.3 s
         from edgechat.models.download.hub import Hub  # noqa: PLC0415
-        from edgechat.models.download.transfer import Patience  # noqa: PLC0415
+        from edgechat.models.download.transfer import RetryPolicy  # noqa: PLC0415
         from edgechat.models.download.update import update as bring  # noqa: PLC0415
 
         hub, catalog, outcomes = Hub(), load_catalog(), []
         for model in _chosen(paths, what):
-            patience = Patience(progress=bars)
-            outcomes.append(bring(store, hub, model, catalog, accept=accept, progress=bars, patience=patience))
+            retry = RetryPolicy(progress=bars)
+            outcomes.append(bring(store, hub, model, catalog, accept=accept, progress=bars, retry=retry))
             say(_line(outcomes[-1]))
     for outcome in outcomes:
         if outcome.error is not None:
@@ -91,7 +91,7 @@ def _chosen(paths: Paths, what: str | None) -> list[InstalledModel]:
     return [find(paths, ref.name, ref.quant or None)]
 
 
-def _line(outcome: Outcome) -> str:
+def _line(outcome: UpdateOutcome) -> str:
     words = {
         "updated": "updated",
         "current": "is the newest",
