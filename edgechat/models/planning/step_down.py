@@ -13,6 +13,7 @@ from edgechat.models.planning.calibration import best
 from edgechat.models.planning.memory_need import memory_need, tensor_total
 from edgechat.models.planning.plan import LoadSettings
 from edgechat.models.planning.reserve import reserve, usable_device_memory, usable_memory
+from edgechat.plaintext import megabytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,7 +88,7 @@ def load_methods(board: Board, candidate: Candidate, request: PlanRequest) -> tu
         )
     measured = best(item for item in candidate.measured if item.n_gpu_layers == 0)
     if measured is not None:
-        why = f"measured here: the fastest, or as fast and smaller (peak {measured.peak_rss_bytes / 1e6:,.0f} MB)"
+        why = f"measured here: the fastest, or as fast and smaller (peak {megabytes(measured.peak_rss_bytes)})"
         found.append(LoadMethod(measured.load_mode, measured.repack, None, why))
         return tuple(found)
     features = set(board.cpu.features)
