@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgechat.board.source import Source
-from edgechat.board.vitals.vitals import read_strain
+from edgechat.board.vitals.vitals import read_throttle_inputs
 from edgechat.engine.throttle import policy
 from edgechat.engine.throttle.policy import Throttle
 
@@ -60,7 +60,7 @@ def replay(recording: Path) -> Iterator[Look]:
         for line in lines:
             for name, text in line["files"].items():
                 (root / name).write_text(text)
-            vitals = read_strain(source)
+            vitals = read_throttle_inputs(source)
             before, throttle = throttle, policy.decide(throttle, vitals, line["t_s"], head.get("needed_bytes", 0))
             yield Look(line["t_s"], vitals, throttle, policy.describe_change(before, throttle, head["n_threads"]))
 

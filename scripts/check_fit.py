@@ -27,7 +27,7 @@ from measure_memory import LoadFailedError, measure
 from edgechat.board.probe.probe import probe
 from edgechat.models.gguf.header import read_header
 from edgechat.models.gguf.header_shape import shape_of, weight_bytes
-from edgechat.models.planning.candidate import FitWish
+from edgechat.models.planning.candidate import PlanRequest
 from edgechat.models.planning.memory_need import BARE, memory_need
 from edgechat.models.planning.plan import LoadSettings
 
@@ -144,7 +144,7 @@ def _parser() -> argparse.ArgumentParser:
         default=256,
         help="prompt tokens (256); the masks alone grow with it, by 2 bytes x n_ubatch a cell",
     )
-    wish = FitWish()
+    wish = PlanRequest()
     parser.add_argument("--n-seq-max", type=int, default=wish.parallel, help="sequences (%(default)s, as in plans)")
     parser.add_argument(
         "--n-outputs-max", type=int, default=wish.output_rows, help="rows of logits (%(default)s, as in plans)"

@@ -1,1 +1,1 @@
-"""What machine this is, and how it feels."""
+"""The machine: what it is (``probe``) and its state right now (``vitals``)."""

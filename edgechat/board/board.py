@@ -1,6 +1,6 @@
-"""What one machine is: plain facts, no probing, no opinions.
+"""The facts about one machine, as plain data. Sizes are bytes.
 
-Every field can be written by hand, so that plans can be tested for boards that nobody here owns. Sizes are bytes.
+Every field can be written by hand, so that plans can be tested for boards that are not at hand.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Cpu:
-    """The processor as the scheduler sees it."""
+    """The processor, as far as this process may use it."""
 
     arch: str
     """``x86_64``, ``aarch64`` or ``armv7l``."""
@@ -36,7 +36,7 @@ class Cpu:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """One honest pool of RAM. Swap is reported and never counted as room."""
+    """The RAM. Swap is reported and never counted as available."""
 
     total: int
     available: int
@@ -44,7 +44,7 @@ class Memory:
     cgroup_limit: int | None = None
     """The tightest memory limit above this process (``memory.high`` counts as one), or None."""
     cgroup_used: int | None = None
-    """What counts against that limit and cannot be reclaimed: its usage without inactive file pages."""
+    """Usage that counts against that limit and cannot be reclaimed: without file pages."""
     cgroup_supported: bool = True
     """False where the kernel has no memory controller (Raspberry Pi firmware)."""
     swap_total: int = 0
@@ -64,12 +64,12 @@ class Accelerator:
     """``cuda`` or ``metal``."""
     name: str
     total: int
-    """The most it may hold: its own memory, or what it may take of the RAM where that is shared."""
+    """Its own memory, or the part of the RAM that it may use where the RAM is shared."""
     free: int
     unified: bool
     """True where the device shares the RAM (Jetson, Apple silicon): its memory is then not a second pool."""
     index: int = 0
-    """The number that CUDA, and so llama.cpp, knows it by."""
+    """Its number in CUDA, and so in llama.cpp."""
     compute_capability: str = ""
     bandwidth: int | None = None
     """Bytes a second, when known."""
@@ -91,11 +91,11 @@ class Board:
     memory: Memory
     accelerators: tuple[Accelerator, ...] = ()
     boot_id: str = ""
-    """Changes at every boot; decisions that hold "until reboot" are keyed by it."""
+    """Changes at every boot; state that lasts until reboot is keyed by it."""
     notes: tuple[str, ...] = field(default=())
-    """What the probe could not read or what holds this machine back, in words."""
+    """Sentences about what the probe could not read, and what limits this machine."""
     model: str = ""
     """The machine's own model string (device tree, DMI, or Apple's), or ``""``."""
     environment: str = ""
-    """What stands between this process and the machine: ``docker``, ``podman``, ``kubernetes``, ``lxc``,
+    """The container or subsystem around this process: ``docker``, ``podman``, ``kubernetes``, ``lxc``,
     ``container``, ``wsl`` or ``""``."""

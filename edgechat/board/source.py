@@ -1,7 +1,7 @@
-"""Where machine facts are read from: the running system, or a recorded tree that stands for one.
+"""Access to the files and commands that machine facts are read from: of the running system, or of a recorded tree.
 
-The only module of this room that opens /proc and /sys files or starts a command. It knows no file's meaning.
-A recorded tree keeps the files at their own paths, and each command's output under ``commands/``.
+The only module of ``board`` that opens /proc and /sys files or starts a command. It interprets no file. A recorded tree
+has the files at their own paths, and each command's output under ``commands/``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _COMMAND_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One machine to read: ``/`` is the running one, any other root a recorded tree."""
+    """One machine to read: the root ``/`` is the running one, any other root is a recorded tree."""
 
     root: Path = Path("/")
 
@@ -26,9 +26,9 @@ class Source:
         return str(self.root) == "/"
 
     def text(self, path: str) -> str | None:
-        """Return a file's text without trailing NULs and blanks, or None when it cannot be read.
+        """A file's text without trailing NULs and blanks, or None when it cannot be read.
 
-        Device tree strings end in a NUL; undecodable bytes are replaced, since no fact here is worth failing for.
+        Device tree strings end in a NUL; undecodable bytes are replaced, so that one bad byte fails no probe.
         """
         try:
             # A plain open on a joined string: pathlib costs as much again, and a probe reads some sixty files.
@@ -38,7 +38,7 @@ class Source:
             return None
 
     def integer(self, path: str) -> int | None:
-        """Return the whole number a file holds, or None."""
+        """The whole number in a file, or None."""
         text = self.text(path)
         try:
             return int(text) if text is not None else None
@@ -46,22 +46,22 @@ class Source:
             return None
 
     def exists(self, path: str) -> bool:
-        """Say whether a path is there, whatever it is."""
+        """Whether a path exists, of any kind."""
         return os.path.lexists(f"{self.root}/{path}")
 
     def usable(self, path: str) -> bool:
-        """Say whether this process may read and write a device node."""
+        """Whether this process may read and write a device node."""
         return os.access(f"{self.root}/{path}", os.R_OK | os.W_OK)
 
     def names(self, path: str) -> list[str]:
-        """Return a directory's entries, sorted; empty when it cannot be listed."""
+        """A directory's entries, sorted; empty when it cannot be listed."""
         try:
             return sorted(os.listdir(f"{self.root}/{path}"))  # noqa: PTH208
         except OSError:
             return []
 
     def uname(self) -> tuple[str, str, str]:
-        """Return system, release and machine as ``uname -srm`` prints them."""
+        """System, release and machine as ``uname -srm`` prints them."""
         if self.live:
             name = os.uname()
             return name.sysname, name.release, name.machine
@@ -74,7 +74,7 @@ class Source:
         return self.live and sys.maxsize <= 2**32
 
     def has_command(self, program: str) -> bool:
-        """Say whether a program is installed, or was when the tree was recorded."""
+        """Whether a program is installed, or was when the tree was recorded."""
         if self.live:
             import shutil  # noqa: PLC0415 - its compressors cost a cold start 10 ms
 
@@ -82,7 +82,7 @@ class Source:
         return self.exists(f"commands/{program}")
 
     def command(self, program: str, *arguments: str, timeout: float = _COMMAND_SECONDS) -> str | None:
-        """Return what a program prints on stdout, or None when it is absent, fails or takes too long.
+        """A program's output on stdout, or None when it is absent, fails or takes too long.
 
         Output of a program that fails part of its job (``sysctl`` with one unknown name) is still returned.
         """

@@ -36,10 +36,9 @@ def bench(model: str | None, *, as_json: bool) -> None:
     from edgechat.engine.selection.model_choice import find_models  # noqa: PLC0415
     from edgechat.models.gguf import header  # noqa: PLC0415
     from edgechat.models.planning.calibration import best, file_key, keep  # noqa: PLC0415
-    from edgechat.models.planning.candidate import FitWish  # noqa: PLC0415
-    from edgechat.models.planning.candidate_sources import from_installed  # noqa: PLC0415
+    from edgechat.models.planning.candidate import PlanRequest, from_installed  # noqa: PLC0415
     from edgechat.models.planning.fit import ladder  # noqa: PLC0415
-    from edgechat.models.planning.installed_choice import pick  # noqa: PLC0415
+    from edgechat.models.planning.installed_choice import choose_installed  # noqa: PLC0415
     from edgechat.models.planning.memory_need import BARE, memory_need  # noqa: PLC0415
     from edgechat.paths import Paths  # noqa: PLC0415
 
@@ -50,13 +49,15 @@ def bench(model: str | None, *, as_json: bool) -> None:
     wanted = find_models(Wish.of(model), paths=paths, config=config)
     n_ctx = wanted.n_ctx
     board = probe()
-    found = pick(board, wanted.models, FitWish(n_ctx=n_ctx, threads=config.threads, offload=False)).model
+    found = choose_installed(
+        board, wanted.models, PlanRequest(n_ctx=n_ctx, threads=config.threads, offload=False)
+    ).model
     candidate = from_installed(found, header.read_header(found.path), board.cpu.features)
     if candidate.purpose == "embedding":
         raise WrongModelError(f"{found.label} is an embedding model; bench measures models that write text.")
     plans = [
         plan
-        for plan in ladder(board, candidate, FitWish(n_ctx=n_ctx, threads=config.threads, offload=False))
+        for plan in ladder(board, candidate, PlanRequest(n_ctx=n_ctx, threads=config.threads, offload=False))
         if plan.fits
     ]
     if not plans:

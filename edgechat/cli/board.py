@@ -12,7 +12,7 @@ import click
 from edgechat.board.probe import summary
 from edgechat.board.probe.board_file import to_json
 from edgechat.board.probe.probe import probe
-from edgechat.board.probe.summary import Line
+from edgechat.board.probe.summary import SummaryLine
 from edgechat.board.vitals import summary as vitals_summary
 from edgechat.board.vitals.vitals import read_vitals
 from edgechat.cli.output.terminal import print_row

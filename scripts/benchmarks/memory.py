@@ -14,7 +14,7 @@ import check_fit
 
 from benchmarks.report import Section
 from edgechat.board.probe.probe import probe
-from edgechat.models.planning.candidate import FitWish
+from edgechat.models.planning.candidate import PlanRequest
 from edgechat.models.planning.plan import LoadSettings
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ PROMPT_TOKENS = 256
 
 def run(ground: Ground) -> Section:
     """The whole grid for every model of the ground."""
-    wish = FitWish()
+    wish = PlanRequest()
     grid = [
         LoadSettings(
             n_ctx=n_ctx,

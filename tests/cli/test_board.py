@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from edgechat.board.probe import summary
-from edgechat.board.probe.known import known_names, load_board
+from edgechat.board.probe.board_file import known_names, load_board
 from edgechat.board.source import Source
 from edgechat.board.vitals import summary as vitals_summary
 from edgechat.board.vitals.vitals import read_vitals

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.board.probe.known import load_board
+from edgechat.board.probe.board_file import load_board
 from edgechat.board.probe.probe import probe
 from edgechat.board.source import Source
 from edgechat.board.vitals.vitals import read_vitals

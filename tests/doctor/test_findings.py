@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.board.probe.known import known_names, load_board
+from edgechat.board.probe.board_file import known_names, load_board
 from edgechat.board.probe.probe import probe
 from edgechat.board.source import Source
 from edgechat.config import Config

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgechat.models.download.transfer import Patience
+from edgechat.models.download.transfer import RetryPolicy
 from tests.models.gguf_writer import Tensor, metadata_of, write_gguf
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def impatient(**changes: float) -> Patience:
+def impatient(**changes: float) -> RetryPolicy:
     """Tries as often as the product does, without the waiting."""
-    return Patience(sleep=lambda _: None, **changes)  # type: ignore[arg-type]
+    return RetryPolicy(sleep=lambda _: None, **changes)  # type: ignore[arg-type]
 
 
 def leftovers(paths: Paths) -> list[str]:

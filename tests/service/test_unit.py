@@ -14,7 +14,7 @@ import pytest
 from edgechat.board.probe.known import load_board
 from edgechat.cli.service import _warn_if_limit_is_small
 from edgechat.errors import StateError
-from edgechat.models.planning.reserve import reserve, room
+from edgechat.models.planning.reserve import reserve, usable_memory
 from edgechat.service import install
 from edgechat.service.notify import Notifier
 from edgechat.service.systemd import Systemd
@@ -68,10 +68,10 @@ def test_the_plan_it_was_made_for_fits_into_its_limit_beside_the_server(size):
     limit = unit.memory_max
     inside = replace(board.memory, cgroup_limit=limit, cgroup_used=120 * MIB, available=limit - 120 * MIB)
     board = replace(board, memory=inside)
-    assert room(board) - reserve(board).size >= size
+    assert usable_memory(board) - reserve(board).size >= size
     free = replace(board.memory, cgroup_limit=None, address_space_limit=unit.address_space, available=15 << 30)
     board = replace(board, memory=free)
-    assert room(board) - reserve(board).size >= size
+    assert usable_memory(board) - reserve(board).size >= size
 
 
 def test_without_a_memory_cgroup_each_process_has_a_ceiling_of_its_own():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgechat.board.probe.known import load_board
+from edgechat.board.probe.board_file import load_board
 from edgechat.models.planning.plan import Estimate, LoadSettings, MemoryNeed, Plan
 from edgechat.tui.session.model_manager import Book, Shelf
 

@@ -1,7 +1,7 @@
 """GPUs that llama.cpp can offload layers to on Linux: discrete NVIDIA cards, and Jetson's that shares the RAM.
 
-Asks the driver's own files first and ``nvidia-smi`` only where a driver is loaded; nothing here loads CUDA.
-A GPU that is there but cannot be used is a note that says why, never an accelerator.
+Reads the driver's files first and starts ``nvidia-smi`` only where a driver is loaded; never loads CUDA. A GPU that
+cannot be used becomes a note with the reason, not an accelerator.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def read_accelerators(
         memory: its RAM, which a unified GPU shares.
         compatible: the device tree's ``compatible`` strings.
         visible: ``CUDA_VISIBLE_DEVICES`` as the engine will see it, or None when unset.
-        notes: why a GPU that is there is left out is added here.
+        notes: for each GPU that is left out, the reason is added here.
     """
     if "nvidia,tegra" in compatible:
         return _jetson(source, memory, compatible, visible, notes)
@@ -62,15 +62,15 @@ def read_accelerators(
 
 
 def parse_nvidia_smi(output: str, memory: Memory, notes: list[str]) -> list[tuple[str, Accelerator]]:
-    """Read the rows of the query above as (uuid, accelerator); memory comes in MiB.
+    """Parse the rows that ``nvidia-smi`` prints for ``_QUERY`` as (uuid, accelerator).
 
-    A GPU whose memory is ``[N/A]`` has none of its own (GB10, Jetson): it is unified with the RAM.
+    A GPU whose memory is ``[N/A]`` shares the RAM (GB10, Jetson).
     """
     found = []
     for line in output.splitlines():
         cells = [cell.strip() for cell in line.split(",")]
         if len(cells) != 6 or not cells[0].isdecimal():
-            notes.append(f"nvidia-smi said something that is not understood: {line.strip()[:100]!r}.")
+            notes.append(f"nvidia-smi printed a line of unknown form: {line.strip()[:100]!r}.")
             continue
         index, uuid, name, total, free, capability = cells
         own = total.isdecimal() and free.isdecimal()
@@ -94,7 +94,7 @@ def parse_nvidia_smi(output: str, memory: Memory, notes: list[str]) -> list[tupl
 def select_visible(
     found: list[tuple[str, Accelerator]], visible: str | None, notes: list[str]
 ) -> tuple[Accelerator, ...]:
-    """Keep what ``CUDA_VISIBLE_DEVICES`` leaves, in its order, numbered as CUDA then numbers them.
+    """Keep the GPUs that ``CUDA_VISIBLE_DEVICES`` names, in its order, with the numbers that CUDA gives them.
 
     CUDA stops at the first entry it does not know (CUDA C++ Programming Guide, environment variables).
     """

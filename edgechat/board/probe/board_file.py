@@ -1,27 +1,27 @@
-"""A board as JSON: what ``edgechat board --json`` writes and ``--board FILE`` reads, strictly.
+"""Boards as JSON files: the format of ``edgechat board --json``, and the known boards of ``--board NAME``.
 
-The format is the dataclasses' own fields, so the two cannot differ. Sizes are bytes. It does not find files by name.
+The keys are the dataclasses' field names; unknown and missing keys are refused. Sizes are bytes. Each known board is
+shipped as a file, which a test holds equal to what ``probe`` reads from the tree of its name under ``tests/boards``.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import MISSING, asdict, fields, is_dataclass
-from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
 
 from edgechat.board.board import Board
-from edgechat.errors import InvalidInputError
+from edgechat.errors import InvalidInputError, UsageError
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+_KNOWN_BOARDS = Path(__file__).parent / "known_boards"
 _HINT = "Write one with: edgechat board --json > board.json"
 _MAX_BYTES = 1 << 20
 _WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", type(None): "null"}
 
 
 def to_json(board: Board) -> dict[str, Any]:
-    """Return a board as a JSON object; ``from_json`` makes the equal board of it."""
+    """A board as a JSON object, the inverse of :func:`from_json`."""
     plain: dict[str, Any] = asdict(board)
     plain["cpu"]["features"] = list(board.cpu.features)
     plain["accelerators"] = list(plain["accelerators"])
@@ -38,6 +38,35 @@ def from_json(document: object) -> Board:
     board: Board = _read(Board, document, "")
     _check(board)
     return board
+
+
+def known_names() -> tuple[str, ...]:
+    """The names of the known boards, sorted."""
+    return tuple(sorted(path.stem for path in _KNOWN_BOARDS.glob("*.json")))
+
+
+def load_board(name_or_path: str) -> Board:
+    """Read a known board by name (case ignored), or a board from a file.
+
+    Raises:
+        UsageError: neither a known name nor a file.
+        InvalidInputError: the file is not a board.
+    """
+    names = known_names()
+    name = name_or_path.strip().lower()
+    if name in names:
+        return read_board_file(_KNOWN_BOARDS / f"{name}.json")
+    path = Path(name_or_path).expanduser()
+    if path.exists() or path.suffix == ".json" or "/" in name_or_path:
+        return read_board_file(path)
+    from difflib import get_close_matches  # noqa: PLC0415 - 4 ms that only an error costs
+
+    near = get_close_matches(name, names, n=1)
+    hint = f"Did you mean {near[0]}? " if near else ""
+    raise UsageError(
+        f"{name_or_path!r} is neither a board that edgechat knows nor a file.",
+        hint=f"{hint}Known boards: {', '.join(names)}.",
+    )
 
 
 def read_board_file(path: Path) -> Board:
@@ -78,7 +107,7 @@ def _read(kind: Any, value: object, place: str) -> Any:  # noqa: ANN401 - the fi
     # type() and not isinstance(): true is not a whole number here.
     if type(value) not in options:
         raise _wrong(place, " or ".join(_WORDS[option] for option in options), value)
-    # These texts are printed; a file from elsewhere must not steer the terminal.
+    # These texts are printed; a file must not send control characters to the terminal.
     if isinstance(value, str) and not value.isprintable():
         raise _wrong(place, "a text without control characters", value)
     return value
@@ -136,7 +165,7 @@ def _wrong(place: str, expected: str, value: object) -> InvalidInputError:
 
 
 def _nearest(key: str, known: dict[str, Any]) -> str:
-    from difflib import get_close_matches  # noqa: PLC0415 - 4 ms, for a mistake only
+    from difflib import get_close_matches  # noqa: PLC0415 - 4 ms that only an error costs
 
     near = get_close_matches(key, known, n=1)
     return f"Did you mean {near[0]}?" if near else f"It has: {', '.join(known)}."

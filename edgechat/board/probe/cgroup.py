@@ -1,7 +1,7 @@
-"""Control groups, versions 1 and 2: what memory and CPU time the groups above this process allow.
+"""Control groups, versions 1 and 2: the memory and CPU time that the groups above this process allow.
 
-Walks from the process's own group up to the mount point, because any ancestor may hold the limit that kills.
-It does not know how much memory the machine has. Formats: the kernel's cgroup-v1/memory.rst and cgroup-v2.rst.
+Walks from the process's own group up to the mount point, because any ancestor may have the limit that matters.
+Formats: the kernel's cgroup-v1/memory.rst and cgroup-v2.rst.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _CACHE_V2 = ("inactive_file", "active_file")
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One cgroup hierarchy as this process sees it."""
+    """One mounted cgroup hierarchy."""
 
     root: str
-    """The group that is mounted, seen from the hierarchy's own root."""
+    """The mounted group, as a path from the hierarchy's own root."""
     point: str
-    """Where it is mounted."""
+    """The mount point."""
     version: int
     options: frozenset[str]
     """Controllers of a version 1 hierarchy, among other mount options."""
@@ -33,23 +33,23 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class MemoryLevel:
-    """One group above this process that limits memory; bytes."""
+    """One memory limit above this process, in bytes."""
 
     group: str
     limit: int
     used: int
-    """Usage without file pages, which the kernel drops before it kills. Active ones too, as in MemAvailable: those of a
-    model become active while it decodes and stay charged when its engine has left (85 MB of a 400 MB file), and would
-    be missing from the next plan."""
+    """Usage without file pages, which the kernel drops before it kills. Active ones are left out too, as in
+    MemAvailable: a model's pages become active while it decodes and stay charged after its engine has ended (85 MB of a
+    400 MB file), and would be missing from the next plan."""
 
     @property
-    def room(self) -> int:
-        """What may still be taken here; never negative."""
+    def headroom(self) -> int:
+        """Bytes that may still be allocated below this limit; never negative."""
         return max(0, self.limit - self.used)
 
 
 def parse_mounts(mountinfo: str) -> list[Mount]:
-    """Find the cgroup mounts in ``/proc/self/mountinfo``; lines of another form are passed over."""
+    """Parse the cgroup mounts in ``/proc/self/mountinfo``; lines of another form are skipped."""
     mounts = []
     for line in mountinfo.splitlines():
         before, separator, after = line.partition(" - ")
@@ -73,7 +73,7 @@ def parse_groups(proc_cgroup: str) -> dict[str, str]:
 
 
 def own(source: Source) -> tuple[list[Mount], dict[str, str]]:
-    """Where the hierarchies are mounted, and this process's group in each; empty where nothing can be read."""
+    """The mounted hierarchies and this process's group in each; empty where nothing can be read."""
     mounts = parse_mounts(source.text("proc/self/mountinfo") or "")
     return mounts, parse_groups(source.text("proc/self/cgroup") or "")
 
@@ -81,8 +81,8 @@ def own(source: Source) -> tuple[list[Mount], dict[str, str]]:
 def ancestry(mount: Mount, group: str) -> list[str]:
     """Directories from the process's group up to the mount point, without a leading slash.
 
-    In a container without a cgroup namespace the group's path starts with the mounted root; in one with a namespace
-    whose process was moved outside it starts with ``/..``, and only the mount point can be looked at.
+    In a container without a cgroup namespace the group's path starts with the mounted root. In a namespace whose
+    process was moved outside it starts with ``/..``, and only the mount point can be read.
     """
     if mount.root != "/" and (group + "/").startswith(mount.root + "/"):
         group = group[len(mount.root) :]
@@ -108,7 +108,7 @@ def memory_levels(source: Source, mounts: list[Mount], groups: dict[str, str]) -
 
 
 def cpu_quota(source: Source, mounts: list[Mount], groups: dict[str, str]) -> float | None:
-    """The least CPU time that the groups above this process allow, in cores, or None when none limits it."""
+    """The CPU time that the groups above this process allow, in cores; None without a limit."""
     quotas = []
     for mount, group in _hierarchies(mounts, groups, "cpu"):
         for directory in ancestry(mount, group):
@@ -124,7 +124,7 @@ def cpu_quota(source: Source, mounts: list[Mount], groups: dict[str, str]) -> fl
 
 
 def memory_controller(source: Source, mounts: list[Mount]) -> bool | None:
-    """Say whether the kernel can limit memory by group; None when nothing readable tells.
+    """Whether the kernel can limit memory by group; None when no readable file tells.
 
     ``/proc/cgroups`` alone does not: newer kernels leave controllers without a version 1 interface out of it.
     """
@@ -153,13 +153,13 @@ def _hierarchies(mounts: list[Mount], groups: dict[str, str], controller: str) -
 
 
 def _level_v2(source: Source, directory: str) -> MemoryLevel | None:
-    # Above memory.high the kernel throttles and reclaims without end; without swap that is as good as a wall.
+    # Above memory.high the kernel throttles and reclaims without end; without swap that is as good as a hard limit.
     limits = [_number(source.text(f"{directory}/{name}") or "max") for name in ("memory.max", "memory.high")]
     known = [limit for limit in limits if limit is not None]
     if not known:
         return None
     used = source.integer(f"{directory}/memory.current") or 0
-    return MemoryLevel(f"/{directory}", min(known), _working(source, directory, used, _CACHE_V2))
+    return MemoryLevel(f"/{directory}", min(known), _unreclaimable(source, directory, used, _CACHE_V2))
 
 
 def _level_v1(source: Source, directory: str) -> MemoryLevel | None:
@@ -167,7 +167,7 @@ def _level_v1(source: Source, directory: str) -> MemoryLevel | None:
     if limit is None or limit < 0:
         return None
     used = source.integer(f"{directory}/memory.usage_in_bytes") or 0
-    return MemoryLevel(f"/{directory}", limit, _working(source, directory, used, _CACHE_V1))
+    return MemoryLevel(f"/{directory}", limit, _unreclaimable(source, directory, used, _CACHE_V1))
 
 
 def _hidden_v1(source: Source, directories: list[str], levels: list[MemoryLevel]) -> MemoryLevel | None:
@@ -181,11 +181,11 @@ def _hidden_v1(source: Source, directories: list[str], levels: list[MemoryLevel]
         # Its usage is at least that of the outermost group that can be seen.
         top = directories[-1]
         used = source.integer(f"{top}/memory.usage_in_bytes") or 0
-        return MemoryLevel("a group outside this container", limit, _working(source, top, used, _CACHE_V1))
+        return MemoryLevel("a group outside this container", limit, _unreclaimable(source, top, used, _CACHE_V1))
     return None
 
 
-def _working(source: Source, directory: str, used: int, reclaimable: tuple[str, ...]) -> int:
+def _unreclaimable(source: Source, directory: str, used: int, reclaimable: tuple[str, ...]) -> int:
     stat = _stat(source, directory)
     return max(0, used - sum(stat.get(name, 0) for name in reclaimable))
 

@@ -1,6 +1,6 @@
-"""The processor as Linux shows it: cores this process may use, which of them are big, and their SIMD features.
+"""The processor on Linux: the cores this process may use, which of them are big, and their SIMD features.
 
-Reads /proc/cpuinfo, the CPU topology in /sys and this process's affinity. It does not decide thread counts.
+Reads /proc/cpuinfo, the CPU topology in /sys and this process's affinity.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _MOST_CPUS = 1 << 16
 
 
 def parse_cpu_list(text: str) -> frozenset[int]:
-    """Read a kernel CPU list (``0-3,8``); an entry of another form, or beyond any real machine, is passed over."""
+    """Parse a kernel CPU list (``0-3,8``); entries of another form, or beyond 65,536 CPUs, are skipped."""
     cpus: set[int] = set()
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
@@ -71,9 +71,9 @@ def parse_cpu_list(text: str) -> frozenset[int]:
 
 
 def parse_cpuinfo(text: str) -> dict[int, dict[str, str]]:
-    """Read ``/proc/cpuinfo`` into one table of fields per processor number.
+    """Parse ``/proc/cpuinfo`` into one table of fields per processor number.
 
-    A 32-bit ARM kernel may print the fields of all cores once, above or below the list; they are given to each.
+    A 32-bit ARM kernel may print fields of all cores once, before or after the list; they are added to each.
     """
     processors: dict[int, dict[str, str]] = {}
     shared: dict[str, str] = {}
@@ -92,7 +92,7 @@ def parse_cpuinfo(text: str) -> dict[int, dict[str, str]]:
 
 
 def features(cpuinfo: Iterable[dict[str, str]]) -> tuple[str, ...]:
-    """Name the SIMD features that every given processor has, sorted."""
+    """The SIMD features that every given processor has, sorted."""
     common: set[str] | None = None
     for fields in cpuinfo:
         if "flags" in fields:
@@ -105,7 +105,7 @@ def features(cpuinfo: Iterable[dict[str, str]]) -> tuple[str, ...]:
 
 
 def model_name(cpuinfo: Iterable[dict[str, str]]) -> str:
-    """Name the cores: the vendor's name on x86, ``4 x Cortex-A55 + 4 x Cortex-A76`` on ARM; ``""`` when unknown."""
+    """The cores' names: the vendor's name on x86, ``4 x Cortex-A55 + 4 x Cortex-A76`` on ARM; ``""`` when unknown."""
     counts: dict[str, int] = {}
     for fields in cpuinfo:
         part = _ARM_PARTS.get((fields.get("CPU implementer", ""), fields.get("CPU part", "")))
@@ -119,7 +119,7 @@ def model_name(cpuinfo: Iterable[dict[str, str]]) -> str:
 
 
 def big_cores(strength: dict[int, int]) -> frozenset[int]:
-    """Pick the cores of the fastest kind from each core's strength (capacity, clock or type)."""
+    """The cores of the fastest kind, given each core's strength (capacity, clock or type)."""
     most = max(strength.values(), default=0)
     return frozenset(cpu for cpu, value in strength.items() if value >= most * _SAME_KIND)
 
@@ -130,7 +130,7 @@ def read_cpu(source: Source, quota: float | None, notes: list[str]) -> Cpu:
     Args:
         source: the machine.
         quota: CPU time the cgroups allow, in cores, or None.
-        notes: what cannot be read is added here.
+        notes: facts that cannot be read are added here.
     """
     _, _, arch = source.uname()
     if source.narrow and arch in {"aarch64", "x86_64"}:
@@ -176,7 +176,7 @@ def _usable_cpus(source: Source, listed: frozenset[int], notes: list[str]) -> fr
 def _physical_cores(
     source: Source, usable: frozenset[int], processors: dict[int, dict[str, str]]
 ) -> dict[int, tuple[object, ...]]:
-    """Give each usable CPU an identity that it shares with its hyper-threads."""
+    """The physical core of each usable CPU: a key that hyper-threads of one core share."""
     cores: dict[int, tuple[object, ...]] = {}
     for cpu in usable:
         fields = processors.get(cpu, {})
@@ -191,8 +191,8 @@ def _physical_cores(
 
 
 def _strength(source: Source, usable: frozenset[int]) -> dict[int, int]:
-    """How strong each CPU is, by the first measure that covers them all; equal when none does."""
-    # Intel hybrids say the kind of each core outright; their turbo clocks alone would mislead.
+    """The strength of each CPU, by the first measure that covers them all; equal when none does."""
+    # Intel hybrids list the cores of each kind; their turbo clocks alone would mislead.
     fast = parse_cpu_list(source.text("sys/devices/cpu_core/cpus") or "")
     if fast & usable and source.exists("sys/devices/cpu_atom/cpus"):
         return {cpu: 2 if cpu in fast else 1 for cpu in usable}

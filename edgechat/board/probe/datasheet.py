@@ -1,7 +1,7 @@
-"""What data sheets say about known boards: the name ``--board`` knows them by, and their memory's peak bandwidth.
+"""Data sheets of known boards: their ``--board`` name and the peak bandwidth of their memory. Reads no files.
 
-Bandwidth is transfers a second x bus width / 8. A board that is not listed gets no figure: ``edgechat bench``
-measures it. This module reads nothing; it is given the strings that name a machine.
+Bandwidth is transfers a second x bus width / 8. Boards that are not listed have none until ``edgechat bench`` measures
+it.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _APPLE = {
 
 
 def raspberry_pi(model: str, total: int) -> tuple[str, int | None]:
-    """Return the known name (or ``""``) and bandwidth of a Raspberry Pi from its model string and MemTotal bytes."""
+    """The known name (or ``""``) and bandwidth of a Raspberry Pi, from its model string and MemTotal in bytes."""
     for prefix, family, bandwidth in _PI:
         if model.startswith(prefix):
             # MemTotal is the fitted size less what firmware and kernel keep: always below it, never by half.
@@ -69,7 +69,7 @@ def raspberry_pi(model: str, total: int) -> tuple[str, int | None]:
 
 
 def jetson(compatible: str) -> tuple[str, int | None]:
-    """Return the known name (or ``""``) and bandwidth of a Jetson from the device tree's ``compatible``."""
+    """The known name (or ``""``) and bandwidth of a Jetson, from the device tree's ``compatible``."""
     for part, name, bandwidth in _JETSON:
         if part in compatible:
             return name, bandwidth
@@ -77,5 +77,5 @@ def jetson(compatible: str) -> tuple[str, int | None]:
 
 
 def apple(chip: str) -> int | None:
-    """Return the bandwidth of an Apple chip, named as ``machdep.cpu.brand_string`` names it."""
+    """The bandwidth of an Apple chip, by its ``machdep.cpu.brand_string``."""
     return _APPLE.get(chip)

@@ -1,6 +1,6 @@
-"""Which Linux machine this is: model, kind, distribution, boot, and what stands between it and this process.
+"""The identity of a Linux machine: model, kind, distribution, boot, and the container or subsystem around this process.
 
-Reads the device tree, DMI and container marks. It does not know what the machine can do.
+Reads the device tree, DMI and the marks that container runtimes leave.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _RUNTIMES = (("kubepods", "kubernetes"), ("docker", "docker"), ("libpod", "podma
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
-    """Who a machine is; see the fields of the same names in ``Board``."""
+class MachineIdentity:
+    """The fields of the same names in ``Board``, and what other parts of the probe need."""
 
     name: str
     kind: str
@@ -37,8 +37,8 @@ class Identity:
     """Peak memory bandwidth from the data sheet, bytes a second."""
 
 
-def read_identity(source: Source, total: int, notes: list[str]) -> Identity:
-    """Identify a Linux machine that has ``total`` bytes of RAM; what cannot be read goes to ``notes``."""
+def read_identity(source: Source, total: int, notes: list[str]) -> MachineIdentity:
+    """Identify a Linux machine with ``total`` bytes of RAM; facts that cannot be read are added to ``notes``."""
     device = _printable((source.text("proc/device-tree/model") or "").split("\0")[0])
     compatible = (source.text("proc/device-tree/compatible") or "").replace("\0", " ")
     environment = read_environment(source)
@@ -57,7 +57,7 @@ def read_identity(source: Source, total: int, notes: list[str]) -> Identity:
     boot_id = source.text("proc/sys/kernel/random/boot_id") or ""
     if not boot_id:
         notes.append("The boot id cannot be read, so what should hold until reboot holds for one engine only.")
-    return Identity(
+    return MachineIdentity(
         name=name or model or kind,
         kind=kind,
         model=model,
@@ -70,7 +70,7 @@ def read_identity(source: Source, total: int, notes: list[str]) -> Identity:
 
 
 def read_environment(source: Source) -> str:
-    """Name the container runtime or subsystem around this process, or ``""`` on the bare system."""
+    """The container runtime or subsystem around this process; ``""`` outside any."""
     if source.exists("run/.containerenv"):
         return "podman"
     groups = (source.text("proc/self/cgroup") or "") + (source.text("proc/1/cgroup") or "")
@@ -88,7 +88,7 @@ def read_environment(source: Source) -> str:
 
 
 def _printable(text: str) -> str:
-    # Firmware and image builders write these; the terminal must not be steered by them.
+    # Firmware and image builders write these; no control character of theirs may reach the terminal.
     return "".join(character for character in text if character.isprintable())
 
 

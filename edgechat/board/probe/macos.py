@@ -1,7 +1,6 @@
-"""The same board facts on macOS, where there is no /proc: ``sysctl``, and psutil for what only Mach calls tell.
+"""The probe on macOS, which has no /proc: facts from ``sysctl``, and the memory's size from psutil.
 
-Apple silicon's GPU shares the RAM; Intel Macs get no accelerator, since llama.cpp's Metal backend is not meant for
-theirs.
+Apple silicon's GPU shares the RAM. Intel Macs get no accelerator: llama.cpp's Metal backend is not made for their GPUs.
 """
 
 from __future__ import annotations
@@ -38,12 +37,12 @@ _THREE_QUARTERS_FROM = 36 * datasheet.GIB
 
 
 def parse_sysctl(text: str) -> dict[str, str]:
-    """Read ``name: value`` lines."""
+    """Parse lines of the form ``name: value``."""
     return {name.strip(): value.strip() for name, colon, value in map(_split, text.splitlines()) if colon}
 
 
 def probe_macos(source: Source) -> Board:
-    """Read this Mac."""
+    """Probe a Mac."""
     notes: list[str] = []
     _, release, machine = source.uname()
     facts = parse_sysctl(source.command("sysctl", *_NAMES) or "")
@@ -76,17 +75,14 @@ def probe_macos(source: Source) -> Board:
     )
 
 
+def available_memory(source: Source) -> int:
+    """Bytes of RAM that are available now."""
+    return _ram(source)[1]
+
+
 def _memory(source: Source, chip: str, notes: list[str]) -> Memory:
     bandwidth = datasheet.apple(chip)
-    if source.live:
-        # Free and inactive pages come from a Mach call that no file or sysctl gives; Linux never gets here.
-        import psutil  # noqa: PLC0415
-
-        ram = psutil.virtual_memory()
-        total, available, swap = int(ram.total), int(ram.available), int(psutil.swap_memory().total)
-    else:
-        recorded = parse_sysctl(source.text("commands/psutil") or "")
-        total, available, swap = (_integer(recorded, name) for name in ("total", "available", "swap_total"))
+    total, available, swap = _ram(source)
     if total == 0:
         notes.append("The size of this Mac's memory cannot be read.")
     return Memory(
@@ -97,6 +93,18 @@ def _memory(source: Source, chip: str, notes: list[str]) -> Memory:
         bandwidth=bandwidth,
         bandwidth_source="datasheet" if bandwidth else "",
     )
+
+
+def _ram(source: Source) -> tuple[int, int, int]:
+    """Bytes in all, bytes available, and bytes of swap."""
+    if source.live:
+        # Free and inactive pages come from a Mach call that no file or sysctl gives; Linux never gets here.
+        import psutil  # noqa: PLC0415
+
+        ram = psutil.virtual_memory()
+        return int(ram.total), int(ram.available), int(psutil.swap_memory().total)
+    recorded = parse_sysctl(source.text("commands/psutil") or "")
+    return _integer(recorded, "total"), _integer(recorded, "available"), _integer(recorded, "swap_total")
 
 
 def _metal(facts: dict[str, str], chip: str, memory: Memory) -> Accelerator:

@@ -1,7 +1,7 @@
-"""Look at this machine once and say what it is: the only function that turns files and commands into a ``Board``.
+"""The probe: reads files and commands of a machine once and returns a ``Board``.
 
-Costs a few milliseconds on Linux and imports nothing outside the standard library there, since every engine start
-calls it. It decides nothing; what it cannot read it says in ``Board.notes``.
+Costs a few milliseconds on Linux and imports only the standard library there, since every engine start calls it. Facts
+that cannot be read are listed in ``Board.notes``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def probe(root: Path = Path("/"), *, env: Mapping[str, str] | None = None) -> Board:
-    """Read the running machine, or the recorded tree at ``root``.
+    """Probe the running machine, or the recorded tree at ``root``.
 
     Args:
         root: ``/``, or a directory that holds a machine's proc, sys, etc, dev and commands.
@@ -33,7 +33,7 @@ def probe(root: Path = Path("/"), *, env: Mapping[str, str] | None = None) -> Bo
     """
     source = Source(root)
     if source.uname()[0] == "Darwin":
-        from edgechat.board.probe.macos import probe_macos  # noqa: PLC0415 - dead weight on every board
+        from edgechat.board.probe.macos import probe_macos  # noqa: PLC0415 - unused on every Linux board
 
         return probe_macos(source)
     if env is None:

@@ -1,4 +1,4 @@
-"""A board in plain words, one labelled line per fact: what ``edgechat board`` prints and other views may reuse.
+"""A board as text, one labelled line for each fact: for ``edgechat board`` and the terminal UI.
 
 Pure text: no colours, no width. Sizes are decimal (1 GB = 10^9 bytes), as on model files.
 """
@@ -20,7 +20,7 @@ _KINDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class SummaryLine:
     """One fact about a board."""
 
     label: str
@@ -28,7 +28,7 @@ class Line:
 
 
 def size(count: int) -> str:
-    """Write a number of bytes for people: ``3.98 GB``, ``417 MB``."""
+    """A number of bytes as text: ``3.98 GB``, ``417 MB``."""
     for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if count >= scale:
             value = count / scale
@@ -37,38 +37,38 @@ def size(count: int) -> str:
 
 
 def title(board: Board) -> str:
-    """Name the machine in one line."""
+    """The machine's model and name in one line."""
     shown = board.model or board.name
     return shown if board.name == shown else f"{shown} ({board.name})"
 
 
-def lines(board: Board) -> tuple[Line, ...]:
-    """Say what a board is, fact by fact, in a fixed order."""
+def lines(board: Board) -> tuple[SummaryLine, ...]:
+    """One line for each fact about a board, in a fixed order."""
     cpu, memory = board.cpu, board.memory
     found = [
-        Line("kind", _kind(board)),
-        Line("system", f"{board.os}, kernel {board.kernel}, {cpu.arch}"),
-        Line("memory", f"{size(memory.total)} in all, {size(memory.available)} available now"),
-        Line("limit", _limit(board)),
+        SummaryLine("kind", _kind(board)),
+        SummaryLine("system", f"{board.os}, kernel {board.kernel}, {cpu.arch}"),
+        SummaryLine("memory", f"{size(memory.total)} in all, {size(memory.available)} available now"),
+        SummaryLine("limit", _limit(board)),
     ]
     if memory.address_space_limit is not None:
-        found.append(Line("", f"{size(memory.address_space_limit)} of address space for this process"))
+        found.append(SummaryLine("", f"{size(memory.address_space_limit)} of address space for this process"))
     if memory.swap_total:
-        found.append(Line("swap", f"{size(memory.swap_total)}, never counted as room"))
+        found.append(SummaryLine("swap", f"{size(memory.swap_total)}, never counted as room"))
     bandwidth = "not known"
     if memory.bandwidth:
         source = "measured" if memory.bandwidth_source == "measured" else "from the data sheet"
         bandwidth = f"{memory.bandwidth / 1e9:.3g} GB/s, {source}"
     found += [
-        Line("bandwidth", bandwidth),
-        Line("processor", cpu.model or "not named"),
-        Line("cores", _cores(board)),
-        Line("features", " ".join(cpu.features) or "none that llama.cpp has kernels for"),
+        SummaryLine("bandwidth", bandwidth),
+        SummaryLine("processor", cpu.model or "not named"),
+        SummaryLine("cores", _cores(board)),
+        SummaryLine("features", " ".join(cpu.features) or "none that llama.cpp has kernels for"),
     ]
     if board.accelerators:
-        found += [Line("" if i else "accelerator", _accelerator(a)) for i, a in enumerate(board.accelerators)]
+        found += [SummaryLine("" if i else "accelerator", _accelerator(a)) for i, a in enumerate(board.accelerators)]
     else:
-        found.append(Line("accelerator", "none; models run on the processor"))
+        found.append(SummaryLine("accelerator", "none; models run on the processor"))
     return tuple(found)
 
 

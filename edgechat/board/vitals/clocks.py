@@ -1,4 +1,4 @@
-"""Clocks of processor and GPU as they run now, who governs them, and the board's own power mode (Jetson nvpmodel).
+"""Current clocks of processor and GPU, their governors, and a Jetson's power mode (nvpmodel).
 
 Formats: the kernel's admin-guide/pm/cpufreq.rst and ABI/testing/sysfs-class-devfreq; nvpmodel's status file and
 configuration as NVIDIA's L4T writes them. A clock that cannot be read is absent.
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _CPUFREQ = "sys/devices/system/cpu/cpufreq"
 _DEVFREQ = "sys/class/devfreq"
 _SELF_GOVERNED = ("intel_pstate", "intel_cpufreq", "amd-pstate", "amd-pstate-epp")
-"""Drivers whose ``powersave`` is no fixed lowest clock but the processor's own judgement."""
+"""Drivers whose ``powersave`` is no fixed lowest clock: the processor chooses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +29,13 @@ class CpuClock:
     governor: str = ""
     driver: str = ""
     max_mhz: int | None = None
-    """What the hardware can do."""
+    """The hardware's limit."""
     allowed_mhz: int | None = None
-    """What the kernel or an administrator lets it do now."""
+    """The limit that the kernel or an administrator has set now."""
 
     @property
     def is_held_low(self) -> bool:
-        """Whether its governor keeps it at its lowest clock, whatever there is to do."""
+        """Whether its governor keeps it at its lowest clock under any load."""
         return self.governor == "powersave" and self.driver not in _SELF_GOVERNED
 
 
@@ -47,7 +47,7 @@ class GpuClock:
     mhz: int
     max_mhz: int | None = None
     load: float | None = None
-    """Share of time that it is busy, 0 to 1, where the driver tells."""
+    """Share of time that it is busy, 0 to 1, where the driver reports it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""Energy over time, from whatever this machine measures: the processor's counters, else watts added up between looks.
+"""Energy over time, in joules: from the board's power sensors, else from the processor's energy counters.
 
-Joules; nothing is estimated. Between two looks at a wattmeter the mean of both counts (trapezoidal rule), so a look
-must come several times a second where single seconds matter.
+Nothing is estimated. Power is integrated by the trapezoidal rule, so sample several times a second where single seconds
+matter.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _RECORD_EVERY_S = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One look."""
+    """The power sensors at one moment (monotonic clock, seconds)."""
 
     at: float
     power: Power
 
 
 class Meter:
-    """Adds up energy from look to look.
+    """Adds up energy from sample to sample.
 
     Args:
         source: the machine; the running one by default.
@@ -45,12 +45,12 @@ class Meter:
         self.basis = ""
         """What was measured, in words; ``""`` while nothing was."""
 
-    def look(self, now: float) -> float:
-        """Read the sensors; returns the joules since the look before, 0 where nothing is measured."""
+    def sample(self, now: float) -> float:
+        """Read the sensors; returns the joules since the sample before, 0 where nothing is measured."""
         before, self._last = self._last, Sample(now, read_power(self._source, chips(self._source), ask_programs=False))
         if before is None:
             return 0.0
-        found = passed(before, self._last)
+        found = joules_passed(before, self._last)
         if found is None:
             return 0.0
         joules, self.basis = found
@@ -58,8 +58,8 @@ class Meter:
         return joules
 
 
-def passed(before: Sample, after: Sample) -> tuple[float, str] | None:
-    """Joules between two looks and what they stand for; the board's own input before the processor's counters."""
+def joules_passed(before: Sample, after: Sample) -> tuple[float, str] | None:
+    """Joules between two samples and what was measured; the board's input comes before the processor's counters."""
     first, last = before.power.watts, after.power.watts
     counted = joules_between(before.power.counters, after.power.counters)
     is_whole = any(rail.is_input for rail in after.power.rails) or after.power.basis == "the battery"
@@ -69,9 +69,9 @@ def passed(before: Sample, after: Sample) -> tuple[float, str] | None:
 
 
 class Recording:
-    """Energy by time while a block runs; looks four times a second in a thread.
+    """Records energy while a block runs, four times a second in a thread.
 
-    ``with Recording() as recording: …`` and then :meth:`between` for moments on the monotonic clock.
+    ``with Recording() as recording: …``, then :meth:`between` with two moments on the monotonic clock.
     """
 
     def __init__(self, source: Source | None = None) -> None:
@@ -81,7 +81,7 @@ class Recording:
         self._thread = threading.Thread(target=self._run, name="energy", daemon=True)
 
     def __enter__(self) -> Recording:  # noqa: PYI034 - Self needs Python 3.11
-        self._note()
+        self._record()
         self._thread.start()
         return self
 
@@ -90,7 +90,7 @@ class Recording:
     ) -> None:
         self._end.set()
         self._thread.join()
-        self._note()
+        self._record()
 
     @property
     def basis(self) -> str:
@@ -105,11 +105,11 @@ class Recording:
 
     def _run(self) -> None:
         while not self._end.wait(_RECORD_EVERY_S):
-            self._note()
+            self._record()
 
-    def _note(self) -> None:
+    def _record(self) -> None:
         now = time.monotonic()
-        self._meter.look(now)
+        self._meter.sample(now)
         self._course.append((now, self._meter.joules))
 
     def _at(self, moment: float) -> float:

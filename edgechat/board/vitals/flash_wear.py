@@ -1,4 +1,4 @@
-"""How worn the flash is that the system lives on, where it tells: eMMC does, most SD cards do not.
+"""Wear of SD cards and eMMC, where the device reports it: eMMC does, most SD cards do not.
 
 Format: JEDEC eMMC 5.0's DEVICE_LIFE_TIME_EST and PRE_EOL_INFO, as the kernel's mmc driver shows them.
 """
@@ -25,9 +25,9 @@ class Wear:
     """``SD`` or ``MMC`` (soldered)."""
     name: str = ""
     used_percent: int | None = None
-    """Life used, in steps of ten, rounded up; 110 is beyond its estimate. None where the device does not tell."""
+    """Life used, in steps of ten, rounded up; 110 is beyond its estimate. None where the device does not report it."""
     reserve: str = ""
-    """``normal``, ``warning`` or ``urgent``; ``""`` where the device does not tell."""
+    """``normal``, ``warning`` or ``urgent``; ``""`` where the device does not report it."""
 
     @property
     def is_worn(self) -> bool:

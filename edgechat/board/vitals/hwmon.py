@@ -1,4 +1,4 @@
-"""Chips of the kernel's hardware monitoring class, by name. Knows the directory, not what a chip measures.
+"""Chips of the kernel's hardware monitoring class, and the readable channels of each.
 
 Format: the kernel's Documentation/hwmon/sysfs-interface.rst.
 """
@@ -22,9 +22,9 @@ class Chip:
     """One monitoring chip."""
 
     name: str
-    """What its driver calls it: ``coretemp``, ``ina3221``, ``rpi_volt``, …"""
+    """Its driver's name: ``coretemp``, ``ina3221``, ``rpi_volt``, …"""
     directory: str
-    """Where its files are, below the root."""
+    """Its directory, relative to the root."""
 
     def channels(self, source: Source, kind: str, suffix: str = "input") -> Iterator[tuple[str, int]]:
         """Numbers and values of every readable channel of a kind (``temp``, ``power``, ``fan``, ``in``)."""
@@ -35,7 +35,7 @@ class Chip:
 
 
 def chips(source: Source) -> list[Chip]:
-    """Every chip that gives its name. Old kernels keep the files one directory further down, in ``device``."""
+    """Every chip that has a name. Old kernels have the files one directory further down, in ``device``."""
     found = []
     for entry in source.names(_ROOT):
         for directory in (f"{_ROOT}/{entry}", f"{_ROOT}/{entry}/device"):

@@ -1,8 +1,8 @@
-"""Electric power: rails that the board measures, the battery, the processor's energy counters. Watts and joules.
+"""Electric power: rails that the board measures, batteries, and the processor's energy counters. Watts and joules.
 
 Sources: INA3221 and other monitoring chips (the kernel's hwmon/ina3221.rst, sysfs-interface.rst), power supplies
 (ABI/testing/sysfs-class-power), Intel's and AMD's RAPL counters (power/powercap/powercap.rst), the Pi 5's PMIC.
-What is not measured is absent; nothing is estimated.
+Values that are not measured are absent; nothing is estimated.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Battery:
     """``Charging``, ``Discharging``, ``Full``, ``Not charging`` or ``Unknown``."""
     percent: int | None = None
     watts: float | None = None
-    """What flows into it or out of it."""
+    """Power into it or out of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Counter:
 
 @dataclass(frozen=True, slots=True)
 class Power:
-    """All that is measured."""
+    """All measured values."""
 
     rails: tuple[Rail, ...] = ()
     batteries: tuple[Battery, ...] = ()
@@ -67,7 +67,7 @@ class Power:
 
     @property
     def watts(self) -> float | None:
-        """What the machine takes now, or None where that is not measured at one moment."""
+        """The power that the machine takes now; None where only energy counters measure it."""
         whole = [rail.watts for rail in self.rails if rail.is_input]
         if whole:
             return sum(whole)
@@ -77,7 +77,7 @@ class Power:
 
     @property
     def basis(self) -> str:
-        """What :attr:`watts` stands for, in words; ``""`` where there is none."""
+        """The source of :attr:`watts`, in words; ``""`` where there is none."""
         if names := [rail.name for rail in self.rails if rail.is_input]:
             return f"the board's input ({', '.join(names)})"
         if any(b.status == "Discharging" and b.watts for b in self.batteries):
@@ -86,7 +86,13 @@ class Power:
 
 
 def read_power(source: Source, chips: Sequence[Chip], *, ask_programs: bool = True) -> Power:
-    """Read every rail, battery and counter there is."""
+    """Read every rail, battery and counter.
+
+    Args:
+        source: the machine.
+        chips: its monitoring chips.
+        ask_programs: also start ``vcgencmd`` where no chip measures a rail.
+    """
     rails = [rail for chip in chips for rail in (*_ina3221(source, chip), *_power_channels(source, chip))]
     if not rails and ask_programs and (source.exists("dev/vcio") or not source.live):
         rails = pmic_rails(source.command("vcgencmd", "pmic_read_adc") or "")
@@ -114,7 +120,7 @@ def read_counters(source: Source) -> tuple[Counter, ...]:
 
 
 def joules_between(before: Sequence[Counter], after: Sequence[Counter]) -> tuple[float, str] | None:
-    """Energy that the counters saw pass, and which: the whole machine's where there is one, else all processors'."""
+    """Joules between two readings of the counters, and their source: the whole machine's, else all processors'."""
     known = {counter.name: counter for counter in before}
     pairs = [(known[counter.name], counter) for counter in after if counter.name in known]
     whole = [pair for pair in pairs if pair[0].name == "psys"]
@@ -129,7 +135,9 @@ def joules_between(before: Sequence[Counter], after: Sequence[Counter]) -> tuple
 
 
 def pmic_rails(text: str) -> list[Rail]:
-    """Rails in ``vcgencmd pmic_read_adc`` of a Pi 5: ``VDD_CORE_A current(7)=2.1A`` and ``VDD_CORE_V volt(15)=0.87V``.
+    """Parse the rails in ``vcgencmd pmic_read_adc`` of a Pi 5.
+
+    The form is ``VDD_CORE_A current(7)=2.1A`` and ``VDD_CORE_V volt(15)=0.87V``.
 
     Its input current is not measured, so the rails add up to less than what the supply delivers.
     """

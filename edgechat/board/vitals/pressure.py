@@ -1,8 +1,8 @@
-"""Pressure-stall information: the share of time in which work waited for memory, the disk or a core.
+"""Pressure-stall information (PSI): the share of time in which work waited for memory, the disk or a core.
 
-Of the machine and of this process's own control group, told apart: a container under its limit stalls while the machine
-has plenty, and a neighbour under its limit raises the machine's figure while nothing is short here. Format: the
-kernel's accounting/psi.rst. Absent where the kernel has no PSI. Judges nothing.
+The machine's and this process's own control group's are kept apart: a container at its limit stalls while the machine
+has memory left, and another group at its limit raises the machine's figure while this group has memory left. Format:
+the kernel's accounting/psi.rst. Absent where the kernel has no PSI.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgechat.board.probe import cgroup
-from edgechat.board.probe.free_memory import available
+from edgechat.board.probe.memory import available
 
 if TYPE_CHECKING:
     from edgechat.board.source import Source
@@ -25,20 +25,20 @@ class Pressure:
     """At least one task waited."""
     some60: float
     full10: float = 0.0
-    """Every task waited: nothing was done at all."""
+    """Every task waited."""
     full60: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryStall:
-    """Who waited for memory, and how much of it this process may still take."""
+    """Memory pressure of the machine and of this process's group, and the memory that is still available."""
 
     machine: Pressure | None = None
-    """Of every group together: one that thrashes under a limit of its own raises it too."""
+    """Of all groups together: one that thrashes at its own limit raises it too."""
     own: Pressure | None = None
     """Of the group that this process lives in; None where it has none of its own."""
     available: int | None = None
-    """Bytes: MemAvailable, lowered to what the groups above still allow; None where the kernel does not tell."""
+    """Bytes: MemAvailable, lowered to what the groups above still allow; None where the kernel does not report it."""
 
     @property
     def worst(self) -> Pressure:
@@ -48,7 +48,7 @@ class MemoryStall:
 
 
 def parse(text: str) -> Pressure | None:
-    """Read ``some avg10=0.12 avg60=… total=…`` and ``full …``; None when it has another form."""
+    """Parse ``some avg10=0.12 avg60=… total=…`` and ``full …``; None when it has another form."""
     rows: dict[str, dict[str, float]] = {}
     for line in text.splitlines():
         kind, *pairs = line.split()
@@ -69,7 +69,7 @@ def read_pressure(source: Source, resource: str = "memory") -> Pressure | None:
 
 
 def read_memory_stall(source: Source) -> MemoryStall | None:
-    """Both pressures of the memory and what is left of it; None where the kernel has no PSI."""
+    """Both memory pressures and the available memory; None where the kernel has no PSI."""
     machine, own = _of_machine(source, "memory"), _of_group(source, "memory")
     if machine is None and own is None:
         return None

@@ -1,10 +1,10 @@
-"""Vitals in plain words, one labelled line per fact that a sensor tells. Pure text: no colours, no width."""
+"""Vitals as text, one labelled line for each fact that a sensor reports. Pure text: no colours, no width."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgechat.board.probe.summary import Line
+from edgechat.board.probe.summary import SummaryLine
 
 if TYPE_CHECKING:
     from edgechat.board.vitals.clocks import CpuClock
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 SILENT = "no sensor of this machine can be read"
 
 
-def lines(vitals: Vitals) -> tuple[Line, ...]:
-    """Say how a machine feels, in a fixed order; what no sensor tells is left out."""
+def lines(vitals: Vitals) -> tuple[SummaryLine, ...]:
+    """One line for each measured fact, in a fixed order."""
     found = [
-        Line("temperature", _temperature(vitals)),
-        Line("clocks", _clocks(vitals)),
-        Line("held back", _held_back(vitals)),
-        Line("power", _power(vitals)),
-        Line("battery", _battery(vitals)),
-        Line("pressure", _pressures(vitals)),
-        Line("flash", _flash(vitals)),
+        SummaryLine("temperature", _temperature(vitals)),
+        SummaryLine("clocks", _clocks(vitals)),
+        SummaryLine("held back", _held_back(vitals)),
+        SummaryLine("power", _power(vitals)),
+        SummaryLine("battery", _battery(vitals)),
+        SummaryLine("pressure", _pressures(vitals)),
+        SummaryLine("flash", _flash(vitals)),
     ]
     told = tuple(line for line in found if line.text)
-    return told or (Line("sensors", SILENT),)
+    return told or (SummaryLine("sensors", SILENT),)
 
 
 def _temperature(vitals: Vitals) -> str:

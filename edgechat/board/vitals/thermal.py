@@ -1,6 +1,6 @@
-"""Temperatures, the points at which the kernel acts on them, and what it does about them now.
+"""Temperatures, the trip points at which the kernel acts on them, cooling devices and fans.
 
-Thermal zones first; the monitoring chips' sensors where there are none (many PCs). Formats: the kernel's
+Thermal zones come first, then the monitoring chips' sensors (many PCs have no zones). Formats: the kernel's
 Documentation/ABI/testing/sysfs-class-thermal and hwmon/sysfs-interface.rst. A sensor that cannot be read is absent.
 """
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 _ROOT = "sys/class/thermal"
 _PLAUSIBLE_C = (-40.0, 150.0)
-"""Beyond this nothing is measured: drivers answer -274000 for an unset trip and for a zone that is switched off."""
+"""Values outside are no measurements: drivers answer -274000 for an unset trip and for a zone that is off."""
 _FIXED = ("PMIC-Die", "PMIC-thermal")
-"""Zones of older Jetsons that always answer 100 °C or 50 °C (``tegrastats`` prints them so too)."""
+"""Zones of older Jetsons that always answer 100 °C or 50 °C (``tegrastats`` prints the same)."""
 _CHIPS = ("coretemp", "k10temp", "zenpower")
-"""Monitoring chips of PCs that measure the processor; their zones (x86_pkg_temp) do not tell its limit."""
+"""Monitoring chips of PCs that measure the processor; their zones (x86_pkg_temp) have no limit."""
 _MIRRORS = ("cpu_thermal", "scpi_sensors", "soc_thermal")
-"""Chips that show a thermal zone once more."""
+"""Chips that repeat a thermal zone."""
 _PROCESSOR = re.compile(r"cpu|gpu|soc|tj|x86_pkg|core|tdie|tctl|package", re.IGNORECASE)
 _SLOWING = re.compile(r"cpufreq|Processor|devfreq|powerclamp|cpu-freq|gpu-freq|TCC Offset", re.IGNORECASE)
 """Cooling devices that cool by slowing something down, unlike a fan."""
@@ -49,13 +49,13 @@ class Zone:
 
     @property
     def is_processor(self) -> bool:
-        """Whether it measures what computes: processor, graphics, or the whole chip."""
+        """Whether it measures the processor, the GPU, or the whole chip."""
         return _PROCESSOR.search(self.name) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Cooling:
-    """One thing the kernel cools with, and how hard; 0 is not at all."""
+    """One cooling device and its state, from 0 (off) to ``most``."""
 
     kind: str
     state: int
@@ -63,7 +63,7 @@ class Cooling:
 
     @property
     def is_slowing(self) -> bool:
-        """Whether it holds a clock down now."""
+        """Whether it lowers a clock now."""
         return self.state > 0 and _SLOWING.search(self.kind) is not None
 
 
@@ -76,7 +76,7 @@ def read_zones(source: Source, chips: Sequence[Chip]) -> tuple[Zone, ...]:
 
 
 def read_cooling(source: Source) -> tuple[Cooling, ...]:
-    """Every cooling device that says what it does."""
+    """Every cooling device that reports its state."""
     found = []
     for entry in _entries(source, "cooling_device"):
         kind = source.text(f"{_ROOT}/{entry}/type")
@@ -107,7 +107,7 @@ def _zone(source: Source, directory: str) -> Zone | None:
     for file in source.names(directory):
         if found := re.fullmatch(r"trip_point_(\d+)_type", file):
             degrees = _degrees(source.integer(f"{directory}/trip_point_{found[1]}_temp"))
-            # A trip at 0 °C is one that nobody has set (x86_pkg_temp, acpitz).
+            # A trip at 0 °C is not set (x86_pkg_temp, acpitz).
             if degrees is not None and degrees > 0:
                 trips.append(Trip(source.text(f"{directory}/{file}") or "", degrees))
     return Zone(name, celsius, tuple(trips))
@@ -119,7 +119,7 @@ def _chip_zones(source: Source, chip: Chip) -> list[Zone]:
         if (celsius := _degrees(value)) is None:
             continue
         label = source.text(f"{chip.directory}/temp{number}_label") or f"temp{number}"
-        # coretemp's crit is TjMax, at which the processor slows itself down (PROCHOT): for us a passive trip.
+        # coretemp's crit is TjMax, at which the processor slows itself down (PROCHOT): a passive trip.
         critical = _degrees(source.integer(f"{chip.directory}/temp{number}_crit"))
         trips = (Trip("passive", critical),) if critical is not None and chip.name == "coretemp" else ()
         zones.append(Zone(f"{chip.name} {label}", celsius, trips))

@@ -1,8 +1,8 @@
-"""What holds the machine back, now or since it started: heat, a weak supply, a current limit. Facts, no policy.
+"""Throttling, now or since the start: by heat, a weak power supply, or a current limit.
 
-Sources, each only where it is there: the Raspberry Pi firmware's bits (vcgencmd(1), ``get_throttled``), its voltage
+Sources, where they exist: the Raspberry Pi firmware's bits (vcgencmd(1), ``get_throttled``), its voltage
 monitor (the kernel's ``raspberrypi-hwmon``), the processor's own counters (x86 ``thermal_throttle``), the Jetson's
-over-current counters (``soctherm_oc``), and cooling devices that hold a clock down.
+over-current counters (``soctherm_oc``), and cooling devices that lower a clock.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ _SINCE_START = 16
 
 @dataclass(frozen=True, slots=True)
 class Throttling:
-    """What holds the machine back. None and empty: no source tells; an empty ``now`` with sources: nothing does."""
+    """What throttles the machine. With ``sources``, an empty ``now`` means none; without, nothing is known."""
 
     sources: tuple[str, ...] = ()
-    """Who was asked: ``firmware``, ``rpi_volt``, ``cooling``, ``counters``, ``over-current``."""
+    """The sources that were read: ``firmware``, ``rpi_volt``, ``cooling``, ``counters``, ``over-current``."""
     now: tuple[str, ...] = ()
     """In words: ``under-voltage``, ``throttled``, …"""
     since_start: tuple[str, ...] = ()
     """The same, at any time since the machine started."""
     bits: int | None = None
-    """The firmware's word as it is, on a Raspberry Pi."""
+    """The firmware's bits, on a Raspberry Pi."""
     counts: int | None = None
     """How often the processor slowed itself down since the start, over all packages (x86)."""
     over_current: int | None = None
@@ -53,14 +53,14 @@ class Throttling:
 
     @property
     def is_slowed(self) -> bool:
-        """Whether anything holds the clocks down now."""
+        """Whether anything lowers the clocks now."""
         return CAPPED in self.now or THROTTLED in self.now
 
 
 def read_throttling(
     source: Source, chips: Sequence[Chip], cooling: Sequence[Cooling], *, ask_programs: bool = True
 ) -> Throttling:
-    """Ask every source that this machine has."""
+    """Read every source that this machine has; ``ask_programs`` also starts ``vcgencmd``."""
     sources: list[str] = []
     now: list[str] = []
     ever: list[str] = []
@@ -70,7 +70,7 @@ def read_throttling(
         now += words(bits)
         ever += words(bits >> _SINCE_START)
     for chip in chips:
-        # The driver looks every two seconds and forgets what it saw at the look before.
+        # The driver samples every two seconds and keeps the last sample only.
         if chip.name == "rpi_volt" and (alarm := source.integer(f"{chip.directory}/in0_lcrit_alarm")) is not None:
             sources.append("rpi_volt")
             if alarm:
@@ -97,16 +97,16 @@ def read_throttling(
 
 
 def read_bits(source: Source, *, ask_programs: bool = True) -> int | None:
-    """The Raspberry Pi firmware's word: from sysfs, else from vcgencmd; None on every other machine."""
+    """The Raspberry Pi firmware's bits: from sysfs, else from vcgencmd; None on every other machine."""
     platform = "sys/devices/platform"
     for soc in (name for name in source.names(platform) if name.startswith("soc")):
         for firmware in (name for name in source.names(f"{platform}/{soc}") if name.endswith("firmware")):
             if (bits := _hex(source.text(f"{platform}/{soc}/{firmware}/get_throttled"))) is not None:
                 return bits
-    # The firmware's own device node says that there is a firmware to ask.
+    # Only machines with this device node have the firmware.
     if ask_programs and (source.exists("dev/vcio") or not source.live) and source.has_command("vcgencmd"):
-        said = source.command("vcgencmd", "get_throttled") or ""
-        return _hex(said.partition("=")[2])
+        output = source.command("vcgencmd", "get_throttled") or ""
+        return _hex(output.partition("=")[2])
     return None
 
 

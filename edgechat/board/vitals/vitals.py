@@ -1,7 +1,7 @@
-"""How one machine feels at one moment: temperatures, clocks, what holds it back, power, pressure, wear.
+"""The state of a machine at one moment: temperatures, clocks, throttling, power, pressure, flash wear.
 
-The one source of these facts for the engine's care, `board --watch`, the doctor and the terminal UI. Sensors that are
-not there are absent (empty or None), never zero. Decides nothing.
+Read by the engine's throttle, ``board --watch``, the doctor and the terminal UI. Sensors that do not exist are empty or
+None, never zero.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """One look. Every field can be written by hand in a test."""
+    """All sensors at one moment. Every field can be written by hand in a test."""
 
     zones: tuple[Zone, ...] = ()
     cooling: tuple[Cooling, ...] = ()
@@ -39,17 +39,17 @@ class Vitals:
     io_pressure: Pressure | None = None
     wear: tuple[Wear, ...] = ()
     is_raspberry_pi: bool = False
-    """Its firmware slows it down by itself, at temperatures that no trip point tells."""
+    """Its firmware throttles at temperatures that no trip point shows."""
 
     @property
     def hottest(self) -> Zone | None:
-        """The hottest sensor of what computes, or of the machine where none is known to."""
+        """The hottest sensor of processor or GPU; of the whole machine where none of them is known."""
         near = [zone for zone in self.zones if zone.is_processor]
         return max(near or self.zones, key=lambda zone: zone.celsius, default=None)
 
     @property
     def memory_pressure(self) -> Pressure | None:
-        """Of the machine or of this process's group, whichever is worse: a fact to show, not one to act on."""
+        """The higher of the machine's and this process's group's, for display only."""
         return self.memory_stall.worst if self.memory_stall else None
 
     @property
@@ -58,7 +58,7 @@ class Vitals:
         return max((clock.mhz for clock in self.cpu_clocks), default=None)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data; what no sensor tells is left out."""
+        """The state as JSON data; what no sensor measures is left out."""
         power = self.power
         data = {
             "temperatures": {zone.name: round(zone.celsius, 1) for zone in self.zones},
@@ -78,7 +78,7 @@ class Vitals:
             "io_pressure": asdict(self.io_pressure) if self.io_pressure else None,
             "flash": [asdict(device) for device in self.wear],
         }
-        return {name: _told(value) for name, value in data.items() if value not in (None, "", [], {})}
+        return {name: _without_empty(value) for name, value in data.items() if value not in (None, "", [], {})}
 
 
 def read_vitals(source: Source | None = None, *, ask_programs: bool = True) -> Vitals:
@@ -86,7 +86,7 @@ def read_vitals(source: Source | None = None, *, ask_programs: bool = True) -> V
 
     Args:
         source: the machine; the running one by default.
-        ask_programs: also start ``vcgencmd`` where a fact is in no file; the engine, which looks often, does not.
+        ask_programs: also start ``vcgencmd`` where a fact is in no file; the engine, which reads often, does not.
     """
     source = source or Source()
     monitors = chips(source)
@@ -107,8 +107,8 @@ def read_vitals(source: Source | None = None, *, ask_programs: bool = True) -> V
     )
 
 
-def read_strain(source: Source) -> Vitals:
-    """Only what the engine's care judges by: temperatures, throttling, memory pressure. Starts no program."""
+def read_throttle_inputs(source: Source) -> Vitals:
+    """Only what the engine's throttle needs: temperatures, throttling, memory pressure. Starts no program."""
     monitors = chips(source)
     cooling = read_cooling(source)
     return Vitals(
@@ -124,9 +124,9 @@ def _is_raspberry_pi(source: Source) -> bool:
     return (source.text("proc/device-tree/model") or "").startswith("Raspberry Pi")
 
 
-def _told(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """Without the fields that nobody told, all the way down."""
+def _without_empty(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Remove the fields that are None or ``""``, at every depth."""
     if isinstance(value, dict):
-        told: Mapping[str, Any] = {name: _told(each) for name, each in value.items() if each not in (None, "")}
-        return told
-    return [_told(each) for each in value] if isinstance(value, (list, tuple)) else value
+        kept: Mapping[str, Any] = {name: _without_empty(each) for name, each in value.items() if each not in (None, "")}
+        return kept
+    return [_without_empty(each) for each in value] if isinstance(value, (list, tuple)) else value

@@ -46,7 +46,7 @@ def plan(model: str | None, board_name: str | None, n_ctx: int | None, *, as_jso
     from edgechat.board.probe.known import load_board  # noqa: PLC0415
     from edgechat.board.probe.probe import probe  # noqa: PLC0415
     from edgechat.config import load  # noqa: PLC0415
-    from edgechat.models.planning.candidate import FitWish  # noqa: PLC0415
+    from edgechat.models.planning.candidate import PlanRequest  # noqa: PLC0415
     from edgechat.models.planning.planner import plan_best, plan_model  # noqa: PLC0415
     from edgechat.paths import Paths  # noqa: PLC0415
 
@@ -54,7 +54,7 @@ def plan(model: str | None, board_name: str | None, n_ctx: int | None, *, as_jso
     is_here = board_name is None
     board = probe() if board_name is None else load_board(board_name)
     config = load(paths.config)
-    wish = FitWish(n_ctx=n_ctx or (config.n_ctx if is_here else None), threads=config.threads if is_here else None)
+    wish = PlanRequest(n_ctx=n_ctx or (config.n_ctx if is_here else None), threads=config.threads if is_here else None)
     if model is None:
         found = plan_best(paths, board, wish, is_here=is_here)
     else:

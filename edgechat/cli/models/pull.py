@@ -41,7 +41,7 @@ def pull(model: str | None, *, accept_licence: bool, force: bool, yes: bool) -> 
     """
     from edgechat.models.download.hub import Hub  # noqa: PLC0415
     from edgechat.models.download.pull import pull as fetch  # noqa: PLC0415
-    from edgechat.models.download.transfer import Patience  # noqa: PLC0415
+    from edgechat.models.download.transfer import RetryPolicy  # noqa: PLC0415
 
     paths = Paths.from_env()
     paths.require_models()
@@ -57,19 +57,19 @@ def pull(model: str | None, *, accept_licence: bool, force: bool, yes: bool) -> 
 
 def _order(paths: Paths, hub: Hub, ref: ModelRef, *, accept_licence: bool, force: bool, patience: Patience) -> Order:
     from edgechat.models.catalog.catalog import load_catalog  # noqa: PLC0415 - 0.3 s
-    from edgechat.models.download.pull import order_from_catalog, order_from_hub  # noqa: PLC0415
+    from edgechat.models.download.pull import resolve_entry, resolve_repository  # noqa: PLC0415
 
     if ref.kind == "path":
         raise UsageError(f"{ref.name} is a file.", hint=f"Run: edgechat models add {ref.name}")
     if ref.kind == "hub":
-        order = order_from_hub(hub, ref, patience=patience)
+        resolved = resolve_repository(hub, ref, retry=retry)
         if not force:
-            _require_room(order)
-        return order
+            _require_memory(resolved)
+        return resolved
     entry = load_catalog().find(str(ref)).entry
     _check_licence(paths, entry, accept=accept_licence)
     quant = _fitting_quant(paths, ref, force=force)
-    return order_from_catalog(hub, entry, quant, patience=patience)
+    return resolve_entry(hub, entry, quant, retry=retry)
 
 
 def _recommended(paths: Paths, *, yes: bool) -> ModelRef | None:
@@ -77,8 +77,8 @@ def _recommended(paths: Paths, *, yes: bool) -> ModelRef | None:
     from edgechat.models.planning.planner import plan_best  # noqa: PLC0415
     from edgechat.models.store.installed import installed  # noqa: PLC0415
 
-    board, wish = _board_and_wish(paths)
-    plan = plan_best(paths, board, wish, is_here=True)
+    board, request = _board_and_request(paths)
+    plan = plan_best(paths, board, request, is_here=True)
     label = f"{plan.model}:{plan.quant}"
     if not plan.fits:
         raise DoesNotFitError("No model of the catalog fits this board.", hint="See why: edgechat models plan")
@@ -101,8 +101,8 @@ def _fitting_quant(paths: Paths, ref: ModelRef, *, force: bool) -> str:
     """
     from edgechat.models.planning.planner import plan_model  # noqa: PLC0415
 
-    board, wish = _board_and_wish(paths)
-    plan = plan_model(paths, board, str(ref), wish, is_here=True)
+    board, request = _board_and_request(paths)
+    plan = plan_model(paths, board, str(ref), request, is_here=True)
     if not plan.fits and not force:
         raise DoesNotFitError(
             f"{plan.model}:{plan.quant} needs at least {size(plan.memory.total)}, and this board has "
@@ -122,20 +122,20 @@ def _require_room(order: Order) -> None:
 
     board = probe()
     most = board.memory.total + sum(device.total for device in board.accelerators if not device.unified)
-    if order.size > most:
+    if model.size > most:
         raise DoesNotFitError(
             f"{order.name}:{order.quant} has {size(order.size)}, and this board has {size(most)} of memory in all.",
             hint="Choose a smaller quantization or model, or fetch it anyway with --force.",
         )
 
 
-def _board_and_wish(paths: Paths) -> tuple[Board, FitWish]:
+def _board_and_request(paths: Paths) -> tuple[Board, PlanRequest]:
     from edgechat.board.probe.probe import probe  # noqa: PLC0415
     from edgechat.config import load  # noqa: PLC0415
-    from edgechat.models.planning.candidate import FitWish  # noqa: PLC0415
+    from edgechat.models.planning.candidate import PlanRequest  # noqa: PLC0415
 
     config = load(paths.config)
-    return probe(), FitWish(n_ctx=config.n_ctx, threads=config.threads)
+    return probe(), PlanRequest(n_ctx=config.n_ctx, threads=config.threads)
 
 
 def _check_licence(paths: Paths, entry: CatalogEntry, *, accept: bool) -> None:
@@ -145,5 +145,5 @@ def _check_licence(paths: Paths, entry: CatalogEntry, *, accept: bool) -> None:
         return
     terms = entry.terms or ""
     if accept:
-        licences.accept(paths, licences.Acceptance(entry.licence, terms, entry.name))
+        licences.accept(paths, licences.LicenceAcceptance(entry.licence, terms, entry.name))
     licences.require_accepted(paths, entry.licence, terms, entry.name)

@@ -18,7 +18,7 @@ from edgechat.paths import Paths
 from edgechat.plaintext import clean_line
 
 if TYPE_CHECKING:
-    from edgechat.models.download.update import Outcome
+    from edgechat.models.download.update import UpdateOutcome
     from edgechat.models.store.installed import InstalledModel
 
 

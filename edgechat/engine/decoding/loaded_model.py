@@ -303,7 +303,7 @@ class Residence:
         """
         if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
             return 0
-        from edgechat.board.probe.free_memory import available  # noqa: PLC0415 - few engines hold two conversations
+        from edgechat.board.probe.memory import available  # noqa: PLC0415 - few engines hold two conversations
         from edgechat.board.source import Source  # noqa: PLC0415
 
         plan = self.choice.plan

@@ -68,12 +68,12 @@ def _step_down(state: Path, facts: dict[str, str], peak: int | None) -> int:
         peak: the engine's peak resident bytes, where it was killed because it needed more.
     """
     from edgechat.board.probe.probe import probe  # noqa: PLC0415 - needs memory that the engine has just given back
-    from edgechat.models.planning.reserve import reserve, room  # noqa: PLC0415
+    from edgechat.models.planning.reserve import reserve, usable_memory  # noqa: PLC0415
 
     need = int(facts["need"])
     board = probe()
     # Where the machine still reports that the whole plan fits, an invisible limit applies: the peak.
-    claimed = room(board) - reserve(board).size
+    claimed = usable_memory(board) - reserve(board).size
     hidden = peak if peak is not None and peak < need <= claimed else None
     try:
         oom_history.record(state, facts["boot_id"], facts["label"], need, hidden_limit=hidden)

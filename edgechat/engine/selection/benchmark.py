@@ -17,7 +17,7 @@ from edgechat.engine.child.run import describe_exit, last_line, run_child
 from edgechat.errors import EngineError
 from edgechat.models.planning.calibration import Measurement, best
 from edgechat.models.planning.memory_need import BARE, memory_need, tensor_total
-from edgechat.models.planning.reserve import reserve, room
+from edgechat.models.planning.reserve import reserve, usable_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -166,4 +166,4 @@ def _fits(board: Board, candidate: Candidate, settings: LoadSettings) -> bool:
         device=device.kind if device else "",
         unified=device.unified if device else False,
     )
-    return need.host <= room(board) - reserve(board).size
+    return need.host <= usable_memory(board) - reserve(board).size

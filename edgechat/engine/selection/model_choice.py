@@ -15,13 +15,13 @@ from edgechat.engine.protocol.request import is_path
 from edgechat.engine.selection.gpu_probe import GpuProbe, describe_refusal, probe_plans
 from edgechat.engine.state.oom_history import OomHistory
 from edgechat.errors import DoesNotFitError, ModelNotFoundError, NoModelError
-from edgechat.models.catalog.names import recognise
+from edgechat.models.catalog.names import recognise_tag
 from edgechat.models.gguf import header as gguf
 from edgechat.models.gguf.checks import require_loadable
-from edgechat.models.gguf.pooling import pooling_of
+from edgechat.models.gguf.header_shape import pooling_of
 from edgechat.models.planning.calibration import read_calibration
-from edgechat.models.planning.fit import FitWish
-from edgechat.models.planning.installed_choice import pick
+from edgechat.models.planning.candidate import PlanRequest
+from edgechat.models.planning.installed_choice import choose_installed
 from edgechat.models.planning.step_down import DEFAULT_N_CTX
 from edgechat.models.store.installed import STARTER_NAME, InstalledModel, find, installed, read_pin
 from edgechat.plaintext import megabytes
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from edgechat.config import Config
     from edgechat.engine.protocol.request import Wish
     from edgechat.engine.state.pressure_history import RecentPressure
-    from edgechat.models.gguf.pooling import Pooling
+    from edgechat.models.gguf.header_shape import Pooling
     from edgechat.models.planning.plan import Plan
     from edgechat.paths import Paths
 
@@ -107,14 +107,14 @@ def choose(
     """
     wanted = find_models(wish, paths=paths, config=config)
     is_exact = wish.exact and wanted.is_pinned
-    fit_wish = FitWish(n_ctx=wanted.n_ctx, threads=config.threads, offload=offload, exact=is_exact)
+    plan_request = PlanRequest(n_ctx=wanted.n_ctx, threads=config.threads, offload=offload, exact=is_exact)
     measured = read_calibration(paths, board)
     models = list(wanted.models)
     limited = oom_history.limited(board)
     refusal: GpuProbe | None = None
     largest_left = 0  # bytes of the largest plan that has not run out of memory
     while True:
-        model, header, ladder = pick(limited, models, fit_wish, measured)
+        model, header, ladder = choose_installed(limited, models, plan_request, measured)
         fitting = [plan for plan in ladder if plan.fits]
         left = [plan for plan in fitting if oom_history.allows(plan.label, plan.memory.host)]
         largest_left = max(largest_left, left[0].memory.host if left else 0)
@@ -135,7 +135,7 @@ def choose(
     plan = left[0]
     full = plan
     if oom_history != OomHistory() or pressure is not None or refusal is not None:
-        full = next(filter(_fits, pick(board, wanted.models, fit_wish, measured).ladder), plan)
+        full = next(filter(_fits, choose_installed(board, wanted.models, plan_request, measured).ladder), plan)
     has_stepped_down = full.memory.host > plan.memory.host
     return Choice(
         name=model.name,
@@ -234,7 +234,7 @@ def find_models(wish: Wish, *, paths: Paths, config: Config) -> Wanted:
         return Wanted((_from_file(Path(named)),), n_ctx, is_default=False)
     if named:
         found = find(paths, named)
-        tag = recognise(named)
+        tag = recognise_tag(named)
         leaves_open = not tag[1] if tag else ":" not in named  # the quantization: the plan's to choose
         alike = [each for each in installed(paths) if leaves_open and each.name == found.name]
         return Wanted(tuple(alike) or (found,), n_ctx, is_default=False)

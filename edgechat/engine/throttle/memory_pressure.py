@@ -48,7 +48,7 @@ def is_tight(source: Source | None = None) -> bool:
     if 0 < available < max(_TIGHT_BYTES, int(meminfo.get("MemTotal", 0) * _TIGHT_SHARE)):
         return True
     levels = cgroup.memory_levels(source, *cgroup.own(source))
-    return any(level.room < max(_TIGHT_BYTES_IN_GROUP, int(level.limit * _TIGHT_SHARE)) for level in levels)
+    return any(level.headroom < max(_TIGHT_BYTES_IN_GROUP, int(level.limit * _TIGHT_SHARE)) for level in levels)
 
 
 class RereadDetector:

@@ -66,11 +66,11 @@ class ThrottleMonitor:
             self._next_reading = now + _FIRST_READING_S
             return False
         from edgechat.board.vitals.energy import Meter  # noqa: PLC0415
-        from edgechat.board.vitals.vitals import read_strain  # noqa: PLC0415
+        from edgechat.board.vitals.vitals import read_throttle_inputs  # noqa: PLC0415
 
         self._meter = self._meter or Meter(self._source)
         self._next_reading = now + (_IDLE_INTERVAL_S if is_idle else policy.INTERVAL_S)
-        joules = self._meter.look(now)
+        joules = self._meter.sample(now)
         if not (is_idle and self._was_idle):
             self.active_joules += joules
         self._was_idle = is_idle

@@ -1,11 +1,11 @@
-"""What a bundle holds, as its signed ``bundle.json`` tells it.
+"""The contents of a bundle: what its signed ``bundle.json`` lists, to and from JSON.
 
 A bundle is a TUF repository in a directory::
 
     metadata/N.root.json … timestamp.json N.snapshot.json N.targets.json
     targets/SHA256.NAME                    bundle.json and the models' files, in parts below FAT32's 4 GiB
 
-Text and values only: ``export.py`` writes bundles, ``carry.py`` takes them in.
+Text and values only: ``export.py`` writes bundles, ``import_bundle.py`` reads them.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import re
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from edgechat.models.catalog.licences import Acceptance
-from edgechat.models.store.install import Facts
+from edgechat.models.catalog.licences import LicenceAcceptance
+from edgechat.models.store.file_names import is_safe
+from edgechat.models.store.install import ModelFacts
 from edgechat.models.store.installed import valid_name, valid_quant
 
 if TYPE_CHECKING:
@@ -25,12 +26,11 @@ if TYPE_CHECKING:
 TARGETS = "targets"
 CONTENT = "bundle.json"
 CONTENT_FORMAT = 1
-_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,180}\.gguf")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
-class CarriedFile:
+class BundledFile:
     """One file of a model and the targets it is made of, in order."""
 
     role: str
@@ -41,14 +41,14 @@ class CarriedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class CarriedModel:
+class BundledModel:
     """One model of a bundle."""
 
     name: str
     quant: str
     source: str
-    files: tuple[CarriedFile, ...]
-    facts: Facts = field(default_factory=Facts)
+    files: tuple[BundledFile, ...]
+    facts: ModelFacts = field(default_factory=ModelFacts)
 
     @property
     def label(self) -> str:
@@ -57,52 +57,54 @@ class CarriedModel:
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
-    """A whole bundle. What another version adds beside these fields is left alone."""
+class BundleContents:
+    """All contents of a bundle. Fields that another version adds are ignored."""
 
-    models: tuple[CarriedModel, ...]
-    acceptances: tuple[Acceptance, ...] = ()
+    models: tuple[BundledModel, ...]
+    acceptances: tuple[LicenceAcceptance, ...] = ()
 
 
 def stored_name(path: str, sha256: str) -> str:
-    """Where a target lies below ``targets/`` (TUF's consistent snapshots)."""
+    """A target's file name below ``targets/`` (TUF's consistent snapshots)."""
     return f"{sha256}.{path}"
 
 
-def to_json(content: Content) -> bytes:
-    """``bundle.json``."""
+def to_json(content: BundleContents) -> bytes:
+    """The text of ``bundle.json``."""
     value = {"format": CONTENT_FORMAT, **asdict(content)}
     return json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True).encode()
 
 
-def from_json(text: bytes) -> Content:
-    """The content that ``bundle.json`` tells, every name in it fit to be a file's name.
+def from_json(text: bytes) -> BundleContents:
+    """Parse ``bundle.json``; every name in the result is safe as a file name.
 
     Raises:
-        ValueError: it is of another format, incomplete, or names something that could leave the store.
+        ValueError: it has another format, is incomplete, or has a name that could leave the store.
     """
     try:
         value: Any = json.loads(text)
         if value["format"] != CONTENT_FORMAT:
             raise ValueError("it was made by a version of edgechat that this one does not understand")
         models = tuple(_model(item) for item in value["models"])
-        accepted = tuple(Acceptance(str(a["licence"]), str(a["terms"]), str(a["model"])) for a in value["acceptances"])
+        accepted = tuple(
+            LicenceAcceptance(str(a["licence"]), str(a["terms"]), str(a["model"])) for a in value["acceptances"]
+        )
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError("its list of models is incomplete") from error
     labels = [model.label.casefold() for model in models]
     if len(set(labels)) < len(labels):
         raise ValueError("two of its models differ by upper and lower case only")
-    return Content(models, accepted)
+    return BundleContents(models, accepted)
 
 
-def _model(value: Any) -> CarriedModel:  # noqa: ANN401 - parsed JSON
+def _model(value: Any) -> BundledModel:  # noqa: ANN401 - parsed JSON
     facts: Mapping[str, Any] = value["facts"]
-    model = CarriedModel(
+    model = BundledModel(
         name=str(value["name"]),
         quant=str(value["quant"]),
         source=str(value["source"]),
         files=tuple(_file(item) for item in value["files"]),
-        facts=Facts(
+        facts=ModelFacts(
             languages=tuple(map(str, facts["languages"])),
             licence=str(facts["licence"]),
             sampling={str(key): float(number) for key, number in facts["sampling"].items()},
@@ -122,15 +124,15 @@ def _model(value: Any) -> CarriedModel:  # noqa: ANN401 - parsed JSON
     return model
 
 
-def _file(value: Any) -> CarriedFile:  # noqa: ANN401 - parsed JSON
-    file = CarriedFile(
+def _file(value: Any) -> BundledFile:  # noqa: ANN401 - parsed JSON
+    file = BundledFile(
         role=str(value["role"]),
         name=str(value["name"]),
         bytes=int(value["bytes"]),
         sha256=str(value["sha256"]),
         parts=tuple(map(str, value["parts"])),
     )
-    if not _FILE_NAME.fullmatch(file.name):
+    if not is_safe(file.name):
         raise ValueError(f"{file.name!r} cannot be the name of a model's file")
     if not _SHA256.fullmatch(file.sha256) or file.bytes <= 0 or not file.parts:
         raise ValueError(f"the entry of {file.name} is incomplete")

@@ -1,7 +1,7 @@
-"""Writing a bundle into a directory, of a USB stick for instance.
+"""Export of installed models to a signed bundle in a directory, on a USB stick for instance.
 
-Every byte is hashed while it is copied and held against what was installed. ``timestamp.json`` is replaced last, so a
-stick holds the old bundle or the new one. What a bundle says is ``bundle.py``'s; keys are ``signing.py``'s.
+Every byte is hashed while it is copied and compared with the installed sha256. ``timestamp.json`` is replaced last, so
+the directory holds the old bundle or the new one. ``contents.py`` defines the contents, ``signing.py`` the keys.
 """
 
 from __future__ import annotations
@@ -12,12 +12,21 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from edgechat.errors import StateError, TransferError
+from edgechat.errors import TransferError
 from edgechat.files import make_directory, reporting, sync_directory, write_all, write_atomically
-from edgechat.models.bundle.contents import CONTENT, TARGETS, CarriedFile, CarriedModel, Content, stored_name, to_json
+from edgechat.models.bundle.contents import (
+    CONTENT,
+    TARGETS,
+    BundleContents,
+    BundledFile,
+    BundledModel,
+    stored_name,
+    to_json,
+)
 from edgechat.models.bundle.signing import NEVER, Publisher
 from edgechat.models.bundle.trust import METADATA
-from edgechat.models.store.install import Facts
+from edgechat.models.store.disk_space import require_space
+from edgechat.models.store.install import ModelFacts
 from edgechat.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -26,22 +35,22 @@ if TYPE_CHECKING:
 
     from tuf.api.metadata import TargetFile
 
-    from edgechat.models.catalog.licences import Acceptance
+    from edgechat.models.catalog.licences import LicenceAcceptance
     from edgechat.models.store.installed import InstalledModel
 
 PART_BYTES = 4_000_000_000
-"""FAT32 ends at 4 GiB - 1 a file."""
+"""Size of one part: FAT32 allows files of 4 GiB - 1."""
 BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What an export did."""
+    """The outcome of an export."""
 
     fingerprint: str
     number: int
     size: int
-    """Bytes on the stick."""
+    """Bytes written."""
 
 
 def export(
@@ -49,26 +58,27 @@ def export(
     target: Path,
     signer: Publisher,
     *,
-    acceptances: Iterable[Acceptance] = (),
+    acceptances: Iterable[LicenceAcceptance] = (),
     progress: Progress = SILENT,
     part_bytes: int = PART_BYTES,
     checkpoint: Callable[[str], None] = lambda _: None,
 ) -> Exported:
-    """Write a bundle of these models into the directory ``target``; it replaces the bundle that is there.
+    """Write a bundle of these models into the directory ``target``, replacing the bundle in it.
 
     Raises:
-        StateError: ``target`` cannot be written or is too small.
-        TransferError: an installed file has not the bytes that were installed.
+        StateError: ``target`` cannot be written or has too little space.
+        TransferError: an installed file has changed since it was installed.
     """
     folder = target / TARGETS
     with reporting("write", target):
         make_directory(folder)
         make_directory(target / METADATA)
-    _require_room(models, folder)
-    files = _Files(folder, part_bytes, progress)
+    need = sum(model.file_bytes + (model.mmproj.stat().st_size if model.mmproj else 0) for model in models)
+    require_space(folder, need, "The bundle", margin=BLOCK, hint="Use a larger stick.")
+    files = _TargetFiles(folder, part_bytes, progress)
     try:
-        carried = tuple(_carry(model, files) for model in models)
-        files.add_small(CONTENT, to_json(Content(carried, tuple(acceptances))))
+        bundled = tuple(_copy_model(model, files) for model in models)
+        files.add_small(CONTENT, to_json(BundleContents(bundled, tuple(acceptances))))
         checkpoint("files-written")
         number = signer.count_export()
         files.place()
@@ -77,14 +87,14 @@ def export(
         raise
     checkpoint("files-placed")
     _sign(target / METADATA, signer, number, files.listed, checkpoint)
-    _tidy(target, number, len(signer.roots), files.listed)
+    _remove_old_files(target, number, len(signer.roots), files.listed)
     checkpoint("old-removed")
     return Exported(signer.fingerprint, number, sum(file.length for file in files.listed.values()))
 
 
 @dataclass
-class _Files:
-    """The targets as they are written: hidden until all are there, for a reader refuses what nobody signed."""
+class _TargetFiles:
+    """The targets while they are written: hidden until all are complete, since readers refuse unlisted files."""
 
     folder: Path
     part_bytes: int
@@ -92,7 +102,7 @@ class _Files:
     listed: dict[str, TargetFile] = field(default_factory=dict)
 
     def copy(self, path: Path, stem: str, sha256: str | None, label: str) -> tuple[int, str, tuple[str, ...]]:
-        """Copy one file in parts, hashing the whole and each part in the same pass; size, sha256 and parts."""
+        """Copy one file in parts, hashing the whole and each part in one pass; returns size, sha256 and part names."""
         whole = hashlib.sha256()
         size = path.stat().st_size
         names = tuple(f"{stem}.{number:03}" for number in range(-(-size // self.part_bytes)))
@@ -105,7 +115,7 @@ class _Files:
             self.progress.end()
         if sha256 not in {None, whole.hexdigest()}:
             raise TransferError(
-                f"{path} has not the bytes that were installed.", hint=f"Run: edgechat models verify {label}"
+                f"{path} has changed since it was installed.", hint=f"Run: edgechat models verify {label}"
             )
         return size, whole.hexdigest(), names
 
@@ -116,14 +126,14 @@ class _Files:
         self._list(name, len(content), hashlib.sha256(content).hexdigest())
 
     def place(self) -> None:
-        """Give every file the name it is signed under."""
+        """Rename every file to its signed name."""
         with reporting("write", self.folder):
             for name, file in self.listed.items():
                 self._hidden(name).replace(self.folder / stored_name(name, file.hashes["sha256"]))
             sync_directory(self.folder)
 
     def drop(self) -> None:
-        """Remove what has not been placed."""
+        """Remove the files that have not been renamed."""
         for path in self.folder.glob(".*.new"):
             with contextlib.suppress(OSError):
                 path.unlink()
@@ -152,15 +162,15 @@ class _Files:
         return self.folder / f".{name}.new"
 
 
-def _carry(model: InstalledModel, files: _Files) -> CarriedModel:
+def _copy_model(model: InstalledModel, files: _TargetFiles) -> BundledModel:
     wanted = [("model", model.path, model.sha256)]
     if model.mmproj is not None:
         wanted.append(("mmproj", model.mmproj, model.mmproj_sha256))
-    carried = []
+    copied = []
     for role, path, sha256 in wanted:
         size, digest, parts = files.copy(path, f"{model.name}-{model.quant}-{role}", sha256, model.label)
-        carried.append(CarriedFile(role, path.name, size, digest, parts))
-    facts = Facts(
+        copied.append(BundledFile(role, path.name, size, digest, parts))
+    facts = ModelFacts(
         languages=model.languages,
         licence=model.licence,
         sampling=dict(model.sampling),
@@ -168,7 +178,7 @@ def _carry(model: InstalledModel, files: _Files) -> CarriedModel:
         prompts=dict(model.prompts),
         n_ctx_max=model.n_ctx_max,
     )
-    return CarriedModel(model.name, model.quant, model.source, tuple(carried), facts)
+    return BundledModel(model.name, model.quant, model.source, tuple(copied), facts)
 
 
 def _sign(
@@ -195,7 +205,7 @@ def _sign(
     checkpoint("timestamp-replaced")
 
 
-def _tidy(target: Path, number: int, n_roots: int, listed: dict[str, TargetFile]) -> None:
+def _remove_old_files(target: Path, number: int, n_roots: int, listed: dict[str, TargetFile]) -> None:
     """Remove the files of an older bundle."""
     kept = {f"{version}.root.json" for version in range(1, n_roots + 1)}
     kept |= {"timestamp.json", f"{number}.snapshot.json", f"{number}.targets.json"}
@@ -206,11 +216,3 @@ def _tidy(target: Path, number: int, n_roots: int, listed: dict[str, TargetFile]
                 if path.name not in kept and not path.is_dir():
                     path.unlink()
             sync_directory(folder)
-
-
-def _require_room(models: Sequence[InstalledModel], folder: Path) -> None:
-    need = sum(model.file_bytes + (model.mmproj.stat().st_size if model.mmproj else 0) for model in models)
-    disk = os.statvfs(folder)
-    free = disk.f_bavail * disk.f_frsize
-    if free < need + BLOCK:
-        raise StateError(f"{folder} has {free:,} bytes free and {need:,} are needed.", hint="Use a larger stick.")

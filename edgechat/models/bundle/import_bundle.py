@@ -1,7 +1,7 @@
-"""Taking a bundle in: nothing is believed but what trusted keys signed, nothing read twice, nothing half installed.
+"""Import of a bundle: verify it against the trusted keys, then install its models.
 
-A file from a stick goes the way a download goes (``transfer.py``): resumed, hashed while it is written, verified,
-then published by the store. Whose keys are trusted is ``trust.py``'s to say.
+Files are copied from the stick as downloads are (``transfer.py``): resumed, hashed while they are written, verified,
+then published by the store. ``trust.py`` decides whose keys are trusted.
 """
 
 from __future__ import annotations
@@ -12,24 +12,31 @@ import re
 from typing import TYPE_CHECKING
 
 from edgechat.errors import InvalidModelFileError, TransferError
-from edgechat.models.bundle.contents import CONTENT, TARGETS, CarriedFile, CarriedModel, Content, from_json, stored_name
+from edgechat.models.bundle.contents import (
+    CONTENT,
+    TARGETS,
+    BundleContents,
+    BundledFile,
+    BundledModel,
+    from_json,
+    stored_name,
+)
 from edgechat.models.bundle.trust import open_plain, read_plain, verified_targets
 from edgechat.models.catalog.licences import accept as record_acceptances
 from edgechat.models.download.partial import discard
-from edgechat.models.download.transfer import Incoming, Patience, Wanted, fetch
+from edgechat.models.download.transfer import ExpectedFile, RangeReply, RetryPolicy, fetch
 from edgechat.models.gguf.header import read_header
-from edgechat.models.store.install import StagedFile, version_of
-from edgechat.models.store.installed import version_history
+from edgechat.models.store.install import ModelFile, StagedFile
 from edgechat.progress import SILENT, Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     from tuf.api.metadata import TargetFile
 
-    from edgechat.models.store.install import Acceptor, Claim
+    from edgechat.models.store.install import Acceptor
     from edgechat.models.store.installed import InstalledModel
     from edgechat.models.store.store import Store
 
@@ -39,18 +46,18 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _AGAIN = "Export the bundle again, perhaps onto another stick."
 
 
-def take(
+def import_bundle(
     store: Store, bundle: Path, *, progress: Progress = SILENT, accept: Acceptor = lambda _: None
 ) -> tuple[str, list[InstalledModel]]:
-    """Install every model of the bundle in the directory ``bundle``; the publisher's fingerprint, and the models.
+    """Install every model of the bundle in the directory ``bundle``; returns the publisher's fingerprint and models.
 
-    Run again after an interruption it goes on where it stopped. ``accept`` may try each new version before it replaces
-    the old one, and raise to keep that.
+    Resumes after an interruption. ``accept`` tries each new version before it replaces the old one, and raises to keep
+    the old one.
 
     Raises:
-        UntrustedError: nobody here trusts whoever signed it yet.
-        TransferError: it is no bundle, an older one than was taken before, incomplete, or not what was signed.
-        StateError: the store's disk.
+        UntrustedError: the publisher is not trusted here yet.
+        TransferError: it is no bundle, older than one imported before, incomplete, or changed after it was signed.
+        StateError: the store's disk failed.
     """
     fingerprint, content, targets = inspect(store, bundle)
     models = [_install(store, bundle, model, targets, progress=progress, accept=accept) for model in content.models]
@@ -59,8 +66,12 @@ def take(
     return fingerprint, models
 
 
-def inspect(store: Store, bundle: Path) -> tuple[str, Content, dict[str, TargetFile]]:
-    """Verify a bundle's metadata and its list of models, without reading the models."""
+def inspect(store: Store, bundle: Path) -> tuple[str, BundleContents, dict[str, TargetFile]]:
+    """Verify a bundle's metadata and list of models without reading the models' files.
+
+    Returns:
+        The publisher's fingerprint, the contents, and the signed targets by name.
+    """
     fingerprint, signed = verified_targets(store.paths, bundle)
     targets = dict(signed.targets)
     _check_files(bundle, targets)
@@ -79,7 +90,7 @@ def inspect(store: Store, bundle: Path) -> tuple[str, Content, dict[str, TargetF
 
 
 def _check_files(bundle: Path, targets: dict[str, TargetFile]) -> None:
-    """Every listed file is there with its size, and no other file is."""
+    """Check that every listed file is there with its size, and no other file."""
     expected: dict[str, int] = {}
     for name, target in targets.items():
         digest = target.hashes.get("sha256", "")
@@ -94,13 +105,13 @@ def _check_files(bundle: Path, targets: dict[str, TargetFile]) -> None:
         os.close(handle)
         if found != size:
             raise _refused(f"{TARGETS}/{name}", f"it has {found} bytes and {size} were signed")
-    # Names with a dot in front are what desktops leave on sticks; they are never read.
+    # Desktops leave files with a dot in front on sticks; those are never read.
     extra = {entry for entry in os.listdir(bundle / TARGETS) if not entry.startswith(".")} - set(expected)  # noqa: PTH208
     if extra:
-        raise _refused(f"{TARGETS}/{min(extra)}", "nobody signed for it")
+        raise _refused(f"{TARGETS}/{min(extra)}", "it is not in the signed list")
 
 
-def _check_parts(file: CarriedFile, targets: dict[str, TargetFile]) -> None:
+def _check_parts(file: BundledFile, targets: dict[str, TargetFile]) -> None:
     if missing := [part for part in file.parts if part not in targets]:
         raise _refused(file.name, f"its part {missing[0]} is not in the signed list")
     if sum(targets[part].length for part in file.parts) != file.bytes:
@@ -110,44 +121,52 @@ def _check_parts(file: CarriedFile, targets: dict[str, TargetFile]) -> None:
 def _install(
     store: Store,
     bundle: Path,
-    model: CarriedModel,
+    model: BundledModel,
     targets: dict[str, TargetFile],
     *,
     progress: Progress,
     accept: Acceptor,
 ) -> InstalledModel:
-    version = version_of([file.sha256 for file in model.files])
+    files = [ModelFile(file.role, file.name, file.bytes, file.sha256) for file in model.files]
+    parts = {
+        file.name: [(stored_name(name, targets[name].hashes["sha256"]), targets[name].length) for name in file.parts]
+        for file in model.files
+    }
+
+    def obtain(file: ModelFile, part: Path) -> None:
+        _copy(bundle, file, parts[file.name], part, progress=progress, checkpoint=store.checkpoint)
+
     waiting = f"Another command is changing {model.label}; waiting for it"
-    with store.claim(model.name, model.quant, waiting=lambda: progress.note(waiting)) as claim:
-        claim.tidy()
-        if (installed := claim.installed(version)) is not None:
-            if version_history(claim.directory)[:1] != [version]:
-                claim.accept(version, accept)
-            return installed
-        claim.recover(version, {file.name: file.sha256 for file in model.files})
-        staged = [_copy(claim, bundle, file, targets, progress) for file in model.files]
+    with store.lock(model.name, model.quant, waiting=lambda: progress.note(waiting)) as locked:
+        if (known := locked.reuse(files, accept)) is not None:
+            return known
+        staged = locked.stage(files, obtain)
         store.checkpoint("copied")
         for file in staged:
             _require_gguf(file)
-        return claim.publish(staged, model.facts, model.source, accept=accept)
+        return locked.publish(staged, model.facts, model.source, accept=accept)
 
 
 def _copy(
-    claim: Claim, bundle: Path, file: CarriedFile, targets: dict[str, TargetFile], progress: Progress
-) -> StagedFile:
-    parts = [(stored_name(name, targets[name].hashes["sha256"]), targets[name].length) for name in file.parts]
+    bundle: Path,
+    file: ModelFile,
+    parts: list[tuple[str, int]],
+    target: Path,
+    *,
+    progress: Progress,
+    checkpoint: Callable[[str], None],
+) -> None:
+    """Join the parts of one file, each with its name and size, at ``target``."""
 
-    def opener(offset: int, _etag: str | None) -> AbstractContextManager[Incoming]:
-        return contextlib.nullcontext(Incoming(offset, file.bytes, None, _blocks(bundle, parts, offset)))
+    def opener(offset: int, _etag: str | None) -> AbstractContextManager[RangeReply]:
+        return contextlib.nullcontext(RangeReply(offset, file.size, None, _blocks(bundle, parts, offset)))
 
-    wanted = Wanted(file.name, str(bundle / TARGETS / parts[0][0]), file.bytes, file.sha256, advice=_AGAIN)
-    part = claim.part(file.sha256)
-    fetch(wanted, part, opener, progress=progress, patience=Patience(attempts=1), checkpoint=claim.store.checkpoint)
-    return StagedFile(file.role, part, file.name, file.bytes, file.sha256)
+    expected = ExpectedFile(file.name, str(bundle / TARGETS / parts[0][0]), file.size, file.sha256, advice=_AGAIN)
+    fetch(expected, target, opener, progress=progress, retry=RetryPolicy(attempts=1), checkpoint=checkpoint)
 
 
 def _blocks(bundle: Path, parts: list[tuple[str, int]], offset: int) -> Iterator[bytes]:
-    """The parts one after the other, from ``offset`` of the whole on."""
+    """The bytes of the parts in order, from ``offset`` of the whole file on."""
     for name, size in parts:
         if offset >= size:
             offset -= size
@@ -183,8 +202,8 @@ def _verify(target: TargetFile, content: bytes) -> None:
     try:
         target.verify_length_and_hashes(content)
     except LengthOrHashMismatchError as error:
-        raise _refused(target.path, "it is not what was signed") from error
+        raise _refused(target.path, "it was changed after it was signed") from error
 
 
 def _refused(name: str, reason: str) -> TransferError:
-    return TransferError(f"The bundle is refused: {name}: {reason}.", hint=f"Nothing was taken from it. {_AGAIN}")
+    return TransferError(f"The bundle is refused: {name}: {reason}.", hint=f"Nothing was imported from it. {_AGAIN}")

@@ -1,7 +1,7 @@
-"""The keys that sign bundles here, and the chain of root metadata that tells others which keys those are.
+"""The keys with which this installation signs bundles, and the chain of root metadata that names the keys to importers.
 
-Two Ed25519 keys, made on first use: the root key names the keys, the publisher key signs what is exported. Their files
-are numbered like the root metadata that introduces them, so that a rotation is done when ``N.root.json`` is in place.
+Two Ed25519 keys, made on first use: the root key signs the list of keys, the publisher key signs exports. Their files
+are numbered like the root metadata that names them, so a rotation is complete when ``N.root.json`` is in place.
 Format: The Update Framework, https://theupdateframework.github.io/specification/latest/. The libraries cost 0.1 s.
 """
 
@@ -31,7 +31,7 @@ _FINGERPRINT_DIGITS = 32
 
 @dataclass(frozen=True, slots=True)
 class Publisher:
-    """Who exports here."""
+    """The signing keys of this installation."""
 
     folder: Path
     roots: tuple[bytes, ...]
@@ -39,15 +39,15 @@ class Publisher:
     root_key: CryptoSigner
     publisher_key: CryptoSigner
     exports: int
-    """How many bundles were made: the version of the last one."""
+    """Number of bundles made: the version of the last one."""
 
     @property
     def fingerprint(self) -> str:
-        """What people compare at both ends."""
+        """The fingerprint that people compare on both machines."""
         return fingerprint_of(self.roots[0])
 
     def count_export(self) -> int:
-        """The number of the next bundle, recorded before it is used so that none is given twice.
+        """The number of the next bundle, recorded before it is used so that no number is used twice.
 
         Raises:
             StateError: it cannot be recorded.
@@ -59,7 +59,7 @@ class Publisher:
 
 
 def publisher(paths: Paths) -> Publisher:
-    """The keys of this installation, made if there are none.
+    """The keys of this installation; makes them when there are none.
 
     Raises:
         StateError: they cannot be read or written.
@@ -67,13 +67,13 @@ def publisher(paths: Paths) -> Publisher:
     folder = paths.config / "keys"
     version = _latest(folder)
     if version == 0:
-        _introduce(folder, 1, None)
+        _create_keys(folder, 1, None)
         version = 1
     return _load(folder, version)
 
 
 def has_publisher(paths: Paths) -> bool:
-    """Whether keys were made here already."""
+    """Whether this installation has keys."""
     return _latest(paths.config / "keys") > 0
 
 
@@ -84,7 +84,7 @@ def rotate(paths: Paths) -> Publisher:
         StateError: keys cannot be read or written.
     """
     old = publisher(paths)
-    _introduce(old.folder, len(old.roots) + 1, old)
+    _create_keys(old.folder, len(old.roots) + 1, old)
     return publisher(paths)
 
 
@@ -120,7 +120,7 @@ def parse_root(content: bytes) -> Metadata[Root]:
     """Root metadata from its bytes, without any check of signatures.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the bytes are not root metadata.
     """
     from tuf.api.metadata import Metadata, Root  # noqa: PLC0415
     from tuf.api.serialization import DeserializationError  # noqa: PLC0415
@@ -134,8 +134,8 @@ def parse_root(content: bytes) -> Metadata[Root]:
     return metadata
 
 
-def _introduce(folder: Path, version: int, old: Publisher | None) -> None:
-    """Make a pair of keys and the root metadata that names them; the metadata's file is what makes them valid."""
+def _create_keys(folder: Path, version: int, old: Publisher | None) -> None:
+    """Make a pair of keys and the root metadata that names them; they are valid once the metadata's file is written."""
     from securesystemslib.signer import CryptoSigner  # noqa: PLC0415
     from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp  # noqa: PLC0415
 

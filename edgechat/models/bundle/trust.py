@@ -1,7 +1,7 @@
-"""Whose bundles are trusted here, and the check of a bundle's metadata against that trust.
+"""Trusted publishers, and the verification of a bundle's metadata against them.
 
-The order of The Update Framework (specification, section 5): root after root, timestamp, snapshot, targets, each
-signed as the one before it says, no version ever lower than one that was accepted before. Clocks play no part.
+Verifies in the order of The Update Framework (specification, section 5): each newer root, timestamp, snapshot, targets.
+Each is signed by the keys named before it, and no version is lower than one accepted before. No clock is read.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ S = TypeVar("S", "Root", "Snapshot", "Targets", "Timestamp")
 
 
 class UntrustedError(TransferError):
-    """A bundle whose keys nobody here has accepted.
+    """A bundle whose publisher is not trusted here.
 
     Attributes:
         fingerprint: of its root key.
-        root: its first root metadata, to be pinned.
+        root: its first root metadata, for :func:`trust_publisher`.
     """
 
     def __init__(self, fingerprint: str, root: bytes) -> None:
@@ -50,17 +50,17 @@ class UntrustedError(TransferError):
 
 
 @dataclass(frozen=True, slots=True)
-class Trusted:
-    """A publisher that is trusted here."""
+class TrustedPublisher:
+    """A trusted publisher."""
 
     fingerprint: str
     folder: Path
     version: int
-    """Of the last bundle that was accepted; 0 when none was."""
+    """Number of the last accepted bundle; 0 when there is none."""
 
 
-def trusted(paths: Paths) -> list[Trusted]:
-    """Every publisher that is trusted here.
+def trusted_publishers(paths: Paths) -> list[TrustedPublisher]:
+    """Every trusted publisher.
 
     Raises:
         StateError: the record cannot be read.
@@ -70,14 +70,14 @@ def trusted(paths: Paths) -> list[Trusted]:
         entries = (
             sorted(entry for entry in folder.iterdir() if (entry / "root.json").exists()) if folder.exists() else []
         )
-    return [Trusted(entry.name, entry, _accepted_version(entry)) for entry in entries]
+    return [TrustedPublisher(entry.name, entry, _accepted_version(entry)) for entry in entries]
 
 
-def pin(paths: Paths, root: bytes) -> str:
-    """Trust whoever holds the root key of this first root metadata; returns the fingerprint.
+def trust_publisher(paths: Paths, root: bytes) -> str:
+    """Trust the holder of the root key of this first root metadata; returns the fingerprint.
 
     Raises:
-        TransferError: these bytes are no root metadata that signs itself.
+        TransferError: the bytes are not root metadata signed by its own key.
         StateError: it cannot be recorded.
     """
     fingerprint = _self_signed(root)
@@ -90,19 +90,19 @@ def pin(paths: Paths, root: bytes) -> str:
 
 
 def verified_targets(paths: Paths, bundle: Path) -> tuple[str, Targets]:
-    """Check the metadata of the bundle in ``bundle`` and accept its version; fingerprint and list of targets.
+    """Verify the metadata of the bundle and record its version; returns the fingerprint and the list of targets.
 
     Raises:
-        UntrustedError: nobody here trusts its keys yet.
+        UntrustedError: its publisher is not trusted here yet.
         TransferError: it is no bundle, or one of TUF's checks fails; the message says which.
-        StateError: what was accepted before cannot be read or written.
+        StateError: the record of accepted metadata cannot be read or written.
     """
     from tuf.api.metadata import Snapshot, Targets, Timestamp  # noqa: PLC0415
 
     first = read_plain(bundle, METADATA, "1.root.json")
     fingerprint = _self_signed(first)
     folder = _folder(paths) / fingerprint
-    pinned = _own(folder, "root.json")
+    pinned = _read_if_present(folder, "root.json")
     if pinned is None:
         raise UntrustedError(fingerprint, first)
     root, accepted = parse_root(pinned), [("root.json", pinned)]
@@ -110,12 +110,12 @@ def verified_targets(paths: Paths, bundle: Path) -> tuple[str, Targets]:
         root = parse_root(content)
         accepted = [("root.json", content)]
     keys_changed = parse_root(pinned).signed.roles[Timestamp.type].keyids != root.signed.roles[Timestamp.type].keyids
-    old = _Old(None if keys_changed else folder)
+    previous = _AcceptedMetadata(None if keys_changed else folder)
 
     content = read_plain(bundle, METADATA, "timestamp.json")
     timestamp: Timestamp = _signed(root, Timestamp, content, "timestamp.json").signed
-    _not_older(timestamp.version, old.version("timestamp.json"), "timestamp.json")
-    if timestamp.version == old.version("timestamp.json") and content != old.content("timestamp.json"):
+    _not_older(timestamp.version, previous.version("timestamp.json"), "timestamp.json")
+    if timestamp.version == previous.version("timestamp.json") and content != previous.content("timestamp.json"):
         raise _refused("timestamp.json", f"there are two different bundles with the number {timestamp.version}")
     accepted.append(("timestamp.json", content))
 
@@ -124,7 +124,7 @@ def verified_targets(paths: Paths, bundle: Path) -> tuple[str, Targets]:
     _matches(timestamp.snapshot_meta, content, name)
     snapshot: Snapshot = _signed(root, Snapshot, content, name).signed
     _is_version(snapshot.version, timestamp.snapshot_meta.version, name)
-    _not_older(snapshot.version, old.version("snapshot.json"), name)
+    _not_older(snapshot.version, previous.version("snapshot.json"), name)
     accepted.append(("snapshot.json", content))
 
     if "targets.json" not in snapshot.meta:
@@ -135,7 +135,7 @@ def verified_targets(paths: Paths, bundle: Path) -> tuple[str, Targets]:
     _matches(meta, content, name)
     targets: Targets = _signed(root, Targets, content, name).signed
     _is_version(targets.version, meta.version, name)
-    _not_older(targets.version, old.version("targets.json"), name)
+    _not_older(targets.version, previous.version("targets.json"), name)
     accepted.append(("targets.json", content))
 
     with reporting("write", folder):
@@ -145,10 +145,10 @@ def verified_targets(paths: Paths, bundle: Path) -> tuple[str, Targets]:
 
 
 def read_plain(bundle: Path, folder: str, name: str, limit: int = METADATA_LIMIT) -> bytes:
-    """A file of a bundle, which must be a plain file in a plain directory: no link, no device, not too large.
+    """Read a file of a bundle: a plain file of at most ``limit`` bytes in a plain directory, no link and no device.
 
     Raises:
-        TransferError: it is none of that, or missing.
+        TransferError: the file is missing, or something else.
     """
     handle = open_plain(bundle, folder, name)
     with os.fdopen(handle, "rb") as stream:
@@ -162,7 +162,7 @@ def read_plain(bundle: Path, folder: str, name: str, limit: int = METADATA_LIMIT
 
 
 def open_plain(bundle: Path, folder: str, name: str) -> int:
-    """A handle for reading, under the same conditions as :func:`read_plain`."""
+    """Open a file for reading, under the same conditions as :func:`read_plain`; the caller closes the handle."""
     try:
         outer = os.open(bundle / folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
@@ -188,8 +188,8 @@ def _newer_roots(bundle: Path, root: Metadata[Root]) -> Iterator[bytes]:
             return
         content = read_plain(bundle, METADATA, name)
         new = _parsed_root(content, name)
-        for judge in (root, new):
-            _verify(judge, new, "root", name)
+        for signer in (root, new):
+            _verify(signer, new, "root", name)
         _is_version(new.signed.version, version, name)
         root = new
         yield content
@@ -224,11 +224,11 @@ def _signed(root: Metadata[Root], kind: type[S], content: bytes, name: str) -> M
     return metadata
 
 
-def _verify(judge: Metadata[Root], metadata: Metadata[Any], role: str, name: str) -> None:
+def _verify(signer: Metadata[Root], metadata: Metadata[Any], role: str, name: str) -> None:
     from tuf.api.exceptions import UnsignedMetadataError  # noqa: PLC0415
 
     try:
-        judge.signed.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
+        signer.signed.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
     except (UnsignedMetadataError, ValueError) as error:
         raise _refused(name, "its signature is not by the key that is trusted for it") from error
 
@@ -256,18 +256,18 @@ def _not_older(found: int, accepted: int, name: str) -> None:
 
 def _refused(name: str, reason: str) -> TransferError:
     return TransferError(
-        f"The bundle is refused: {name}: {reason}.", hint="Nothing was taken from it. Export a new one and compare."
+        f"The bundle is refused: {name}: {reason}.", hint="Nothing was imported from it. Export a new one and compare."
     )
 
 
-class _Old:
-    """What was accepted before, if anything; after a change of keys nothing that old keys signed counts."""
+class _AcceptedMetadata:
+    """The metadata accepted before; ``folder`` is None after a change of keys, when older metadata no longer counts."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
 
     def content(self, name: str) -> bytes | None:
-        return None if self._folder is None else _own(self._folder, name)
+        return None if self._folder is None else _read_if_present(self._folder, name)
 
     def version(self, name: str) -> int:
         from tuf.api.metadata import Metadata  # noqa: PLC0415
@@ -283,10 +283,10 @@ class _Old:
 
 
 def _accepted_version(folder: Path) -> int:
-    return _Old(folder).version("timestamp.json")
+    return _AcceptedMetadata(folder).version("timestamp.json")
 
 
-def _own(folder: Path, name: str) -> bytes | None:
+def _read_if_present(folder: Path, name: str) -> bytes | None:
     try:
         return (folder / name).read_bytes()
     except FileNotFoundError:

@@ -1,9 +1,7 @@
-"""The catalog ``models.toml``: models worth running on boards, with what planning and fetching need to know.
+"""The catalog ``models.toml``: reading the file and finding entries.
 
-Reads the file and finds entries; their schema is ``entry.py``'s. It knows nothing of boards, of what is installed, or
-of the network. Importing this costs pydantic's 0.3 s (0.9 s on a Pi): nothing on the light path of a client against a
-warm engine may import it. What is needed there stands in each installed model's manifest, and ``names.py`` parses
-references without it.
+``entry.py`` holds the schema. Importing this costs pydantic's 0.3 s (0.9 s on a Pi), so the client of a running engine
+must not import it: the manifests of installed models hold what is needed there, and ``names.py`` parses names.
 """
 
 from __future__ import annotations
@@ -14,9 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 from pydantic import Field, ValidationError, model_validator
 
 from edgechat.errors import InvalidInputError, ModelNotFoundError, StateError
-from edgechat.models.catalog.catalog_file import catalog_file
-from edgechat.models.catalog.entry import CatalogEntry, Strict
-from edgechat.models.catalog.names import nearest_hint, parse_reference
+from edgechat.models.catalog.entry import CatalogEntry, CatalogSchema
+from edgechat.models.catalog.names import catalog_path, nearest_hint, parse_reference
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -28,12 +25,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Found(NamedTuple):
-    """What a reference names in the catalog."""
+class CatalogMatch(NamedTuple):
+    """The catalog entry that a reference names."""
 
     entry: CatalogEntry
     quant: str
-    """Upper case; empty when the reference left it open."""
+    """Upper case; empty when the reference names none."""
 
 
 class Catalog:
@@ -53,12 +50,12 @@ class Catalog:
         """Every name, in the file's order."""
         return tuple(self._entries)
 
-    def find(self, reference: str) -> Found:
+    def find(self, reference: str) -> CatalogMatch:
         """The entry (and quantization) that ``NAME[:QUANT]`` or another tool's well-known tag names, case ignored.
 
         Raises:
-            ModelNotFoundError: no such entry or quantization; the hint names what comes nearest.
-            UsageError: the reference cannot be understood.
+            ModelNotFoundError: no such entry or quantization; the hint names the nearest.
+            UsageError: the reference has no known form.
         """
         ref = parse_reference(reference)
         entry = self._entries.get(ref.name)
@@ -69,17 +66,17 @@ class Catalog:
             )
         if ref.quant:
             entry.file(ref.quant)
-        return Found(entry, ref.quant)
+        return CatalogMatch(entry, ref.quant)
 
 
 def load_catalog(path: Path | None = None) -> Catalog:
-    """Read and check ``path``, or the catalog that edgechat was installed with.
+    """Read and check the catalog at ``path``; by default the one installed with edgechat.
 
     Raises:
         StateError: the file is missing or cannot be read.
         InvalidInputError: it is not TOML or breaks the schema; the message names every entry and field at fault.
     """
-    path = path or catalog_file()
+    path = path or catalog_path()
     try:
         value = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -89,7 +86,7 @@ def load_catalog(path: Path | None = None) -> Catalog:
     return Catalog(_checked(value, path).models)
 
 
-class _File(Strict):
+class _File(CatalogSchema):
     models: Annotated[tuple[CatalogEntry, ...], Field(min_length=1)]
 
     @model_validator(mode="after")

@@ -1,7 +1,7 @@
-"""One entry of the catalog, as ``models.toml`` spells it: the strict schema that people who edit the file meet.
+"""The strict schema of one entry of the catalog ``models.toml``.
 
-Values only. Where the file lies and how entries are found is ``catalog.py``'s. Importing this costs pydantic's 0.3 s
-(0.9 s on a Pi): nothing on the light path of a client against a warm engine may import it.
+``catalog.py`` reads the file. Importing this costs pydantic's 0.3 s (0.9 s on a Pi), so the client of a running engine
+must not import it.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from edgechat.sampling import Sampling
 QUANTS = ("Q3_K_M", "Q4_0", "Q4_1", "Q4_K_M", "Q8_0", "MXFP4")
 """The quantizations that catalog entries may list."""
 FREE_LICENCES = frozenset({"Apache-2.0", "MIT"})
-"""Licences that need no acceptance: the only ones that defaults recommend."""
+"""Licences that need no acceptance; only models under these are recommended by default."""
 TIERS = (0.5, 1, 2, 4, 8, 16, 32)
-"""Sizes of boards, in GB of memory, that entries are grouped by."""
+"""Memory sizes of boards in GB, by which entries are grouped."""
 COMPUTED_ERROR = 16 * 1024
-"""Bytes by which a computed size may differ from the file: padding and metadata strings, not tensors."""
+"""Bytes by which a computed size may differ from the file's: padding and metadata, not tensors."""
 
-# ISO 639-1, and the 639-3 codes that entries need beyond it. Listed, because `jp` for Japanese passes any pattern.
+# ISO 639-1, and the 639-3 codes that entries need. Listed, because a pattern would accept `jp` for Japanese.
 _LANGUAGES = (
     " aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el en "
     "eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik io is it iu ja "
@@ -72,14 +72,14 @@ Quant = Annotated[str, AfterValidator(_quant)]
 Layout = Literal["standard", "fused-qkv-2024", "own"]
 
 
-class Strict(BaseModel):
-    """Unknown fields, wrong types and later changes are refused."""
+class CatalogSchema(BaseModel):
+    """Base of the schema: unknown fields and wrong types are refused, and objects cannot be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-class CatalogFile(Strict):
-    """One file of a model. ``repo`` and ``revision`` are the entry's unless the file has its own."""
+class CatalogFile(CatalogSchema):
+    """One file of a model. ``repo`` and ``revision`` default to the entry's."""
 
     file: Annotated[str, AfterValidator(_file_name)]
     """Name inside the repository or the package."""
@@ -92,9 +92,9 @@ class CatalogFile(Strict):
     repo: Repo | None = None
     revision: Revision | None = None
     package: str | None = None
-    """A Python package that carries the file instead of a repository on the hub."""
+    """The Python package with the file, instead of a repository on the hub."""
     layout: Layout | None = None
-    """How the tensors were quantized, where it differs from the entry."""
+    """How the tensors were quantized; defaults to the entry's."""
 
     @property
     def uncertainty(self) -> int:
@@ -111,36 +111,36 @@ class CatalogFile(Strict):
 
 
 class VisionFile(CatalogFile):
-    """The projector (mmproj) that lets a model see."""
+    """The projector (mmproj) with which a model reads images."""
 
     audio: bool = False
-    """The projector takes sound as well."""
+    """The projector reads sound as well."""
 
 
-class Chat(Strict):
-    """How the model is talked to. The template itself is in the GGUF; this says what to expect of it."""
+class ChatFormat(CatalogSchema):
+    """Facts about the model's chat template, which is in the GGUF."""
 
     template: str
-    """Family of the template, for people: ``chatml``, ``llama3``, ``gemma`` …"""
+    """Name of the template's family, for readers: ``chatml``, ``llama3``, ``gemma`` …"""
     system_role: bool = True
-    """False where the template has no system turn, so a system text goes into the first user turn."""
+    """False where the template has no system turn; a system text then goes into the first user turn."""
     thinking: Literal["never", "off", "on", "always"] = "never"
-    """Whether answers start with reasoning when the template is left alone; ``off`` and ``on`` can be switched."""
+    """Whether answers start with reasoning by default; ``off`` and ``on`` can be switched."""
     thinking_off: dict[str, bool] = {}
-    """Template variables that switch it off; pass them for JSON, translation and small boards."""
+    """Template variables that switch reasoning off, for JSON, translation and small boards."""
 
     @model_validator(mode="after")
-    def _coherent(self) -> Chat:
+    def _coherent(self) -> ChatFormat:
         if (self.thinking in {"off", "on"}) != bool(self.thinking_off):
             raise ValueError("thinking_off is needed where thinking can be switched, and only there")
         return self
 
 
-class SamplingDefaults(Strict):
+class SamplingDefaults(CatalogSchema):
     """The author's sampling defaults, within the bounds of :class:`edgechat.sampling.Sampling`."""
 
     source: Literal["card", "remembered"]
-    """``card``: model card or generation config, seen. ``remembered``: believed to be in it, not checked again."""
+    """``card``: read in the model card or generation config. ``remembered``: from memory, not checked."""
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None
@@ -156,12 +156,12 @@ class SamplingDefaults(Strict):
         return self
 
     def values(self) -> dict[str, float]:
-        """The settings that are given, by name, without their source."""
+        """The given settings by name, without ``source``."""
         return {key: float(value) for key, value in self.model_dump(exclude={"source"}, exclude_none=True).items()}
 
 
-class Shape(Strict):
-    """What :class:`ModelShape` holds, shorter: one number stands for all layers."""
+class CatalogShape(CatalogSchema):
+    """The fields of :class:`ModelShape`, with one number for all layers where they are equal."""
 
     arch: str
     n_layer: Positive
@@ -171,13 +171,13 @@ class Shape(Strict):
     n_head_kv: PerLayer
     key_length: Positive
     value_length: Positive | None = None
-    """The key's, unless given."""
+    """Defaults to ``key_length``."""
     n_vocab: Positive
     n_ctx_train: Positive
     tied_embeddings: bool
     sliding_window: Annotated[int, Field(ge=0)] = 0
     sliding_pattern: Annotated[int, Field(ge=0)] = 0
-    """Every Nth layer attends to everything and the others slide; 0 when none slides."""
+    """Every Nth layer attends to the whole context and the others slide; 0 when none slides."""
     key_length_swa: Annotated[int, Field(ge=0)] = 0
     value_length_swa: Annotated[int, Field(ge=0)] = 0
     n_expert: Annotated[int, Field(ge=0)] = 0
@@ -187,7 +187,7 @@ class Shape(Strict):
     n_embd_per_layer: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
-    def _coherent(self) -> Shape:
+    def _coherent(self) -> CatalogShape:
         for field in ("n_ff", "n_head", "n_head_kv"):
             value = getattr(self, field)
             if isinstance(value, tuple) and len(value) != self.n_layer:
@@ -201,7 +201,7 @@ class Shape(Strict):
         return self
 
     def expanded(self) -> ModelShape:
-        """The same shape with one number for each layer."""
+        """The shape with one number for each layer."""
         layers, full = range(self.n_layer), self.sliding_pattern
         return ModelShape(
             arch=self.arch,
@@ -232,49 +232,49 @@ class Shape(Strict):
 
 
 class QuantRules(NamedTuple):
-    """The two choices of a publisher that change what the quantizer does; names as in ``quantized_sizes``."""
+    """The publisher's two choices that change the quantizer's output; names as in ``quantized_sizes``."""
 
     imatrix: bool
     old_rules: bool
 
 
-class CatalogEntry(Strict):
+class CatalogEntry(CatalogSchema):
     """One model of the catalog."""
 
     name: Annotated[str, Field(pattern=_NAME, max_length=64)]
     purpose: Literal["chat", "translation"] = "chat"
     quality: Annotated[int, Field(ge=1, le=100)]
-    """Order of preference, more is better: the editors' judgement, explained at the head of ``models.toml``."""
+    """Order of preference, higher is better: the editors' judgement, explained at the head of ``models.toml``."""
     tier_gb: Annotated[float, AfterValidator(_tier)]
-    """Memory of the smallest board the model is meant for, in GB. A grouping for people; the fit decides by itself."""
+    """Memory of the smallest board for the model, in GB. Groups the list for readers; the fit does not use it."""
     params: Positive | None = None
     active_params: Positive | None = None
-    """Parameters one token uses, where that is fewer (mixtures of experts)."""
+    """Parameters that one token uses, where these are fewer (mixtures of experts)."""
     licence: Annotated[str, Field(min_length=1)]
     """SPDX identifier, or the licence's own name where it has none."""
     terms: Annotated[str, Field(pattern=r"^https://")] | None = None
     languages: Annotated[tuple[Annotated[str, AfterValidator(_language)], ...], Field(min_length=1)]
-    """ISO 639-1 codes the authors name; where they only count them, the ones that edgechat's tasks ask for."""
+    """ISO 639-1 codes that the authors list; where they give only a number, the ones that edgechat's tasks need."""
     n_languages: Positive | None = None
-    """How many languages the authors claim, where that is more than ``languages`` lists."""
+    """Number of languages that the authors claim, where it is more than ``languages`` lists."""
     repo: Repo | None = None
     revision: Revision | None = None
     layout: Layout = "standard"
     """``standard``: llama-quantize's rules, so sizes can be computed. ``fused-qkv-2024``: the rules before 2025, which
-    treated fused attention otherwise. ``own``: the publisher's own mixture."""
+    differ for fused attention. ``own``: the publisher's own mixture."""
     imatrix: bool = False
     """The publisher used an importance matrix, which makes the first layers of Q4_0 files larger."""
     n_ctx_max: Positive | None = None
-    """A context the model was really trained for, where the file advertises more."""
+    """The context length the model was trained for, where the file advertises more."""
     note: str = ""
     unverified: tuple[str, ...] = ()
-    """Fields, as dotted names, that no source could be found for."""
-    chat: Chat
+    """Fields, as dotted names, without a source."""
+    chat: ChatFormat
     sampling: SamplingDefaults | None = None
     prompts: dict[str, str] = {}
     """Prompts the model was trained on: ``translate`` with ``{text}`` and ``{target}``, its ``translate_system``, and
     ``translate_zh`` where either side is Chinese (``{target_zh}`` is the language's Chinese name)."""
-    shape_: Annotated[Shape, Field(alias="shape")]
+    shape_: Annotated[CatalogShape, Field(alias="shape")]
     files: Annotated[dict[Quant, CatalogFile], Field(min_length=1)]
     vision: VisionFile | None = None
 
@@ -284,7 +284,7 @@ class CatalogEntry(Strict):
         return self.licence in FREE_LICENCES
 
     def shape(self) -> ModelShape:
-        """The shape that planning works with before the file is here."""
+        """The shape for planning before the file is downloaded."""
         return self.shape_.expanded()
 
     def file(self, quant: str) -> CatalogFile:
@@ -302,7 +302,7 @@ class CatalogEntry(Strict):
             ) from None
 
     def rules(self, quant: str) -> QuantRules | None:
-        """What ``quantized_sizes`` must be told to compute one file, or None for the publisher's own mixture.
+        """The arguments of ``quantized_sizes`` for one file, or None for the publisher's own mixture.
 
         Raises:
             ModelNotFoundError: the entry does not list that quantization.
@@ -313,16 +313,16 @@ class CatalogEntry(Strict):
     @model_validator(mode="before")
     @classmethod
     def _inherit(cls, value: object) -> object:
-        """Give every file that names no place of its own the entry's repository and revision."""
+        """Give every file without a repository or package the entry's repository and revision."""
         if not isinstance(value, dict):
             return value
         place = {key: value[key] for key in ("repo", "revision") if key in value}
         files, vision = value.get("files"), value.get("vision")
         result = dict(value)
         if isinstance(files, dict):
-            result["files"] = {quant: _placed(file, place) for quant, file in files.items()}
+            result["files"] = {quant: _with_place(file, place) for quant, file in files.items()}
         if vision is not None:
-            result["vision"] = _placed(vision, place)
+            result["vision"] = _with_place(vision, place)
         return result
 
     @model_validator(mode="after")
@@ -330,7 +330,7 @@ class CatalogEntry(Strict):
         if not self.free and self.terms is None:
             raise ValueError(f"{self.licence} needs an acceptance, so terms must say where it can be read")
         if unknown := sorted(set(self.prompts) - _PROMPTS):
-            raise ValueError(f"prompts has {', '.join(unknown)}, which nothing reads")
+            raise ValueError(f"prompts has {', '.join(unknown)}, which is not used")
         if any("{text}" not in text for key, text in self.prompts.items() if key != "translate_system"):
             raise ValueError("a translation prompt needs {text}")
         if self.purpose == "translation" and "translate" not in self.prompts:
@@ -340,7 +340,7 @@ class CatalogEntry(Strict):
         return self
 
 
-def _placed(file: Any, place: dict[str, Any]) -> Any:  # noqa: ANN401 - not validated yet
+def _with_place(file: Any, place: dict[str, Any]) -> Any:  # noqa: ANN401 - not validated yet
     if not isinstance(file, dict) or "repo" in file or "package" in file:
         return file
     return {**place, **file}

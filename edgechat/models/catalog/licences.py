@@ -1,6 +1,6 @@
-"""Licences that somebody here has read and accepted. Free ones (Apache-2.0, MIT) need no entry.
+"""Licences that the user has accepted, kept in the configuration directory. Apache-2.0 and MIT need no acceptance.
 
-Kept in the configuration directory, by licence and not by model: whoever accepted terms once has accepted them.
+Kept by licence, not by model: terms that were accepted once are accepted for every model under them.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Acceptance:
+class LicenceAcceptance:
     """One accepted licence."""
 
     licence: str
     terms: str
-    """Where they can be read."""
+    """Address of the licence's text."""
     model: str
     """The model it was first accepted for."""
 
 
-def acceptances(paths: Paths) -> dict[str, Acceptance]:
-    """What was accepted, by licence.
+def acceptances(paths: Paths) -> dict[str, LicenceAcceptance]:
+    """The accepted licences, by name.
 
     Raises:
         StateError: the record is there and cannot be read.
@@ -38,7 +38,9 @@ def acceptances(paths: Paths) -> dict[str, Acceptance]:
     path = _path(paths)
     try:
         value = json.loads(path.read_bytes())
-        return {str(key): Acceptance(str(key), str(item["terms"]), str(item["model"])) for key, item in value.items()}
+        return {
+            str(key): LicenceAcceptance(str(key), str(item["terms"]), str(item["model"])) for key, item in value.items()
+        }
     except FileNotFoundError:
         return {}
     except OSError as error:
@@ -47,7 +49,7 @@ def acceptances(paths: Paths) -> dict[str, Acceptance]:
         raise StateError(f"{path} is damaged.", hint=f"Remove {path} and accept the licences again.") from error
 
 
-def accept(paths: Paths, *acceptance: Acceptance) -> None:
+def accept(paths: Paths, *acceptance: LicenceAcceptance) -> None:
     """Record acceptances beside the earlier ones.
 
     Raises:
@@ -62,14 +64,14 @@ def accept(paths: Paths, *acceptance: Acceptance) -> None:
 
 
 def require_accepted(paths: Paths, licence: str, terms: str, model: str) -> None:
-    """Let pass what was accepted.
+    """Refuse a licence that has not been accepted.
 
     Raises:
-        LicenceNotAcceptedError: it was not; the hint says where to read it and how to accept.
+        LicenceNotAcceptedError: the message says where to read it, the hint how to accept it.
     """
     if licence not in acceptances(paths):
         raise LicenceNotAcceptedError(
-            f"{model} comes under {licence}, which nobody has accepted here: {terms}",
+            f"{model} is under {licence}, which has not been accepted here: {terms}",
             hint=f"Read it; then: edgechat models pull {model} --accept-licence",
         )
 

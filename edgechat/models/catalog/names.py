@@ -1,32 +1,35 @@
-"""What people write for MODEL: catalog names, repositories on the hub, paths of files, and other tools' tags.
+"""Names of models: parsing MODEL arguments, tags of other tools, nearest names, and the names in the catalog.
 
-Standard library only and no file is touched, so that the cold start of a command can afford it. Whether a model
-exists is for the catalog, the store and the hub to say; this module only understands how it was called.
+MODEL is a catalog name, a repository on the hub, the path of a file, or another tool's tag. Whether such a model exists
+is for the catalog, the store and the hub to say. Standard library only, since every cold start imports it.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from edgechat.errors import ModelNotFoundError, UsageError
+from edgechat.errors import ModelNotFoundError, StateError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 ReferenceKind = Literal["catalog", "hub", "path"]
 
-_QUANT = re.compile(r"(UD-)?(I?Q[1-8]_[A-Z0-9_]+|TQ[12]_0|MXFP4(_MOE)?|NVFP4|BF16|F16|F32)")
-"""Names of llama.cpp's file types as publishers write them, ``UD-`` being one publisher's own layouts."""
+QUANT_PATTERN = r"(?:UD-)?(?:I?Q[1-8]_[A-Z0-9_]+|TQ[12]_0|MXFP4(?:_MOE)?|NVFP4|BF16|F16|F32)"
+"""Names of llama.cpp's file types as publishers write them; ``UD-`` marks one publisher's own layouts."""
+_QUANT = re.compile(QUANT_PATTERN)
 _REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 _HUB_HOSTS = ("https://huggingface.co/", "https://hf.co/", "huggingface.co/", "hf.co/")
 _TAG_VARIANT = re.compile(r"-(instruct|it|chat|text)(-[0-9]{4}|-v[0-9.]+)?$")
 _SEPARATORS = re.compile(r"[^a-z0-9]+")
 _MAX_NEAREST = 3
 _NEAR_ENOUGH = 0.6
-"""difflib's ratio below which two names are no longer a likely slip of the fingers (its own default)."""
+"""difflib's ratio below which a typing mistake is no longer likely (its own default)."""
 
 # Tags of the Ollama library, whose spelling most tutorials use, by family and size. "" is the family's bare name
 # (and `latest`), given only where the size it stands for is certain.
@@ -75,17 +78,17 @@ WELL_KNOWN: dict[str, dict[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class ModelRef:
-    """One MODEL argument, understood."""
+    """One parsed MODEL argument."""
 
     kind: ReferenceKind
     name: str
     """Catalog name in lower case, ``ORG/REPO`` as written, or the path as written."""
     quant: str = ""
-    """Quantization in upper case (``Q4_K_M``); empty when it is left to the plan."""
+    """Quantization in upper case (``Q4_K_M``); empty when the plan chooses it."""
     file: str = ""
     """A file inside the repository, when one was named."""
     tag: str = ""
-    """The tag of another tool that was recognised, as written; empty when the name is ours."""
+    """The tag of another tool that was recognised, as written; empty for every other name."""
 
     def __str__(self) -> str:
         suffix = self.file or self.quant
@@ -93,13 +96,13 @@ class ModelRef:
 
 
 def parse_reference(text: str) -> ModelRef:
-    """Understand a MODEL argument: ``NAME[:QUANT]``, ``ORG/REPO[:QUANT|:FILE]``, a GGUF file's path, a known tag.
+    """Parse a MODEL argument: ``NAME[:QUANT]``, ``ORG/REPO[:QUANT|:FILE]``, a GGUF file's path, or a known tag.
 
     A path is what starts with ``/``, ``./``, ``../`` or ``~``, or ends in ``.gguf`` outside a repository; write ``./``
     before a relative path that looks like a repository.
 
     Raises:
-        UsageError: empty, or a form that none of these is.
+        UsageError: the argument is empty, or has none of these forms.
         ModelNotFoundError: a name whose part after the colon is neither a quantization nor a known tag.
     """
     text = text.strip()
@@ -122,19 +125,19 @@ def parse_reference(text: str) -> ModelRef:
 
 
 def is_quant(text: str) -> bool:
-    """Whether ``text`` is the name of a quantization that llama.cpp files come in, in any case."""
+    """Whether ``text`` names a quantization of llama.cpp files, in upper or lower case."""
     return _QUANT.fullmatch(text.upper()) is not None
 
 
 def is_repository(text: str) -> bool:
-    """Whether ``text`` is written as a repository on the hub is: ``ORG/REPO``, with ``:QUANT`` or ``:FILE`` or not."""
+    """Whether ``text`` has the form of a repository: ``ORG/REPO``, with or without ``:QUANT`` or ``:FILE``."""
     return _REPO.fullmatch(_without_hub(text.strip()).partition(":")[0]) is not None
 
 
 def nearest(wanted: str, known: Iterable[str], limit: int = _MAX_NEAREST) -> list[str]:
-    """The known names that ``wanted`` was most likely meant to be, best first; empty when none is near.
+    """The known names that ``wanted`` is most likely a misspelling of, best first; empty when none is similar.
 
-    Punctuation does not count; a name that contains all of ``wanted`` comes before one that only resembles it.
+    Punctuation does not count. A name that contains all of ``wanted`` comes before one that only resembles it.
     """
     plain = _plain(wanted)
     if not plain:
@@ -152,14 +155,39 @@ def nearest(wanted: str, known: Iterable[str], limit: int = _MAX_NEAREST) -> lis
 
 
 def nearest_hint(wanted: str, known: Iterable[str]) -> str:
-    """One sentence that helps after an unknown name: the nearest ones, else where all are listed."""
+    """A hint after an unknown name: the nearest names, else the command that lists all."""
     if near := nearest(wanted, known):
         return f"Did you mean {' or '.join(near)}?"
     return "See what there is: edgechat models list --all"
 
 
+def catalog_path() -> Path:
+    """The catalog ``models.toml`` inside the package, or beside it in a source tree."""
+    package = Path(__file__).resolve().parents[2]
+    inside = package / "models.toml"
+    return inside if inside.is_file() else package.parent / "models.toml"
+
+
+def catalog_names() -> tuple[str, ...]:
+    """The names of the catalog's models, in the file's order; read without pydantic, for hints after an unknown name.
+
+    Raises:
+        StateError: the file is missing or damaged.
+    """
+    if sys.version_info >= (3, 11):
+        import tomllib  # noqa: PLC0415 - only an unknown name needs it
+    else:
+        import tomli as tomllib  # noqa: PLC0415
+
+    file = catalog_path()
+    try:
+        return tuple(str(entry["name"]) for entry in tomllib.loads(file.read_text(encoding="utf-8"))["models"])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise StateError(f"Cannot read the catalog {file}.", hint="Reinstall edgechat.") from error
+
+
 def _named_reference(text: str, head: str, tail: str, *, colon: bool) -> ModelRef:
-    if found := recognise(text):
+    if found := recognise_tag(text):
         name, quant = found
         return ModelRef("catalog", name, quant, tag=text)
     if colon and not is_quant(tail):
@@ -188,17 +216,17 @@ def _hub_reference(text: str, repo: str, tail: str, *, colon: bool) -> ModelRef:
 
 
 def _without_hub(text: str) -> str:
-    """The repository inside a pasted address, which other tools also take with their own prefix."""
+    """Remove the hub's address in front of a pasted repository."""
     for host in _HUB_HOSTS:
         if text.lower().startswith(host):
             return text[len(host) :].removesuffix("/")
     return text
 
 
-def recognise(tag: str) -> tuple[str, str] | None:
-    """Catalog name, and quantization in upper case or ``""``, of another tool's tag; None where it is none we know.
+def recognise_tag(tag: str) -> tuple[str, str] | None:
+    """Catalog name and quantization (upper case or ``""``) of another tool's tag; None for an unknown tag.
 
-    The instruct variants and the quantizations of a size are understood: ``qwen2.5:1.5b-instruct-q4_K_M``.
+    Instruct variants and quantizations of a size are recognised: ``qwen2.5:1.5b-instruct-q4_K_M``.
     """
     family, _, variant = tag.strip().lower().partition(":")
     sizes = WELL_KNOWN.get(family)

@@ -1,4 +1,4 @@
-"""What a hub's HTTP answers mean, in words for a person. Pure: statuses and headers in, errors and numbers out."""
+"""Errors for the HTTP answers of a model hub, from status and headers. Pure: opens no connection."""
 
 from __future__ import annotations
 
@@ -13,16 +13,23 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""Statuses that may pass by themselves."""
+"""HTTP statuses after which a retry may work."""
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class VanishedError(TransferError):
-    """The hub has the repository, and no longer the revision or the file that was asked for."""
+    """The hub has the repository, but no longer the revision or the file."""
 
 
-def refusal(status: int, headers: Mapping[str, str], what: str, host: str) -> TransferError:
-    """What the hub means by a final error, from its X-Error-Code where it gives one."""
+def http_error(status: int, headers: Mapping[str, str], what: str, host: str) -> TransferError:
+    """The error for an answer that no retry can change, from the hub's X-Error-Code where it sends one.
+
+    Args:
+        status: the HTTP status.
+        headers: the answer's headers.
+        what: the repository or file that was asked for.
+        host: the server that answered.
+    """
     code = headers.get("X-Error-Code", "")
     if code == "GatedRepo":
         page = "/".join(what.partition(" ")[0].split("/")[:2])
@@ -46,12 +53,12 @@ def refusal(status: int, headers: Mapping[str, str], what: str, host: str) -> Tr
             f"{what} is no longer on {host}.", hint="See what the repository holds now, and pull again."
         )
     return TransferError(
-        f"{what}: {status_words(status, host)}.", hint="Try again later, or another mirror (HF_ENDPOINT)."
+        f"{what}: {describe_status(status, host)}.", hint="Try again later, or another mirror (HF_ENDPOINT)."
     )
 
 
-def status_words(status: int, host: str) -> str:
-    """One clause that names the host and what it answered."""
+def describe_status(status: int, host: str) -> str:
+    """One clause with the host and its answer: ``example.org is overloaded (HTTP 503)``."""
     known = {429: "asks to slow down", 503: "is overloaded", 502: "cannot reach its storage", 504: "is too slow"}
     return f"{host} {known.get(status, 'answered with an error')} (HTTP {status})"
 
@@ -68,5 +75,5 @@ def retry_after(value: str | None) -> float | None:
 
 
 def number(text: str | None) -> int | None:
-    """A header's count, or None where it is absent or no number."""
+    """A header's whole number, or None when it is absent or not a number."""
     return int(text) if text and text.isdecimal() else None

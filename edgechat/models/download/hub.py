@@ -1,8 +1,8 @@
-"""The model hub: what a repository holds, and its bytes. The only module of edgechat that opens a network connection.
+"""The client of the model hub: lists a repository and reads its files. Only this module opens network connections.
 
-huggingface-hub knows the addresses, the token, mirrors (``HF_ENDPOINT``) and the offline switch (``HF_HUB_OFFLINE``);
-its HTTP client carries the bytes too, so that proxies and a company's own TLS roots hold for all of it. It never
-writes a file: ``transfer.py`` does. huggingface-hub and its client cost 0.25 s to import, paid on the first call.
+huggingface-hub supplies addresses, token, mirrors (``HF_ENDPOINT``) and the offline switch (``HF_HUB_OFFLINE``). Its
+HTTP client carries the bytes too, so that proxies and TLS roots apply to all of it. ``transfer.py`` writes the files.
+Importing huggingface-hub and its client costs 0.25 s, paid on the first call.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from edgechat.errors import StateError, TransferError
-from edgechat.models.download.errors import REDIRECTS, RETRIED, number, refusal, retry_after, status_words
-from edgechat.models.download.transfer import Incoming, NoConnection, Patience, TemporaryFailure
+from edgechat.models.download.errors import REDIRECTS, RETRIED, describe_status, http_error, number, retry_after
+from edgechat.models.download.transfer import NoConnection, RangeReply, RetryPolicy, TemporaryFailure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 CONNECT_TIMEOUT_S = 15.0
 STALL_TIMEOUT_S = 30.0
-"""No byte for so long and the connection counts as dead."""
+"""A connection without a byte for so long is given up."""
 MAX_REDIRECTS = 8
 _SHA256_DIGITS = 64
 
@@ -39,12 +39,12 @@ class RemoteFile:
     path: str
     size: int
     sha256: str | None
-    """None for small files that the hub keeps in git itself."""
+    """None for small files that the hub keeps in git."""
 
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """What a repository holds at one commit."""
+    """A repository at one commit."""
 
     name: str
     commit: str
@@ -72,19 +72,19 @@ class Hub:
 
     @property
     def endpoint(self) -> str:
-        """Where the hub is, without a trailing slash."""
+        """The hub's address, without a trailing slash."""
         from huggingface_hub import constants  # noqa: PLC0415
 
         return (self._given or constants.ENDPOINT).rstrip("/")
 
     def address(self, repository: str, revision: str, path: str) -> str:
-        """Where a browser finds the file."""
+        """The file's address for a browser."""
         from huggingface_hub import hf_hub_url  # noqa: PLC0415
 
         return hf_hub_url(repository, path, revision=revision, endpoint=self.endpoint)
 
-    def repository(self, name: str, revision: str | None = None, *, patience: Patience | None = None) -> Repository:
-        """What ``name`` (``ORG/REPO``) holds now, or at ``revision``.
+    def repository(self, name: str, revision: str | None = None, *, retry: RetryPolicy | None = None) -> Repository:
+        """List the repository ``name`` (``ORG/REPO``), as it is now or at ``revision``.
 
         Raises:
             TransferError: no such repository or revision, no permission, or no connection.
@@ -93,10 +93,10 @@ class Hub:
 
         _configure_client()
         api = HfApi(endpoint=self.endpoint, library_name="edgechat")
-        info = _patiently(
+        info = _with_retries(
             lambda: api.model_info(name, revision=revision, files_metadata=True, timeout=CONNECT_TIMEOUT_S),
             f"{name} at {self.endpoint}",
-            patience or Patience(),
+            retry or RetryPolicy(),
         )
         card: dict[str, Any] = dict(info.card_data.to_dict()) if info.card_data else {}  # type: ignore[no-untyped-call]
         languages = card.get("language") or ()
@@ -116,14 +116,20 @@ class Hub:
     @contextlib.contextmanager
     def open(
         self, repository: str, revision: str, path: str, *, sha256: str, offset: int = 0, etag: str | None = None
-    ) -> Iterator[Incoming]:
-        """Ask for the file from ``offset`` on; the presigned location is resolved anew each time, for they expire.
+    ) -> Iterator[RangeReply]:
+        """Request the file from ``offset`` on. The presigned location is resolved anew each time, since it expires.
 
-        ``etag`` is a validator from an earlier reply: when the storage no longer has that file, it sends the whole.
+        Args:
+            repository: ``ORG/REPO``.
+            revision: the commit.
+            path: the file in the repository.
+            sha256: the expected sha256; a hub that announces another one is refused.
+            offset: first byte wanted.
+            etag: validator of an earlier reply: when the storage no longer has that file, it sends the whole file.
 
         Raises:
-            TemporaryFailure: it may work the next time.
-            TransferError: it will not: the file is gone or another one, access is refused, or no hub answers.
+            TemporaryFailure: a retry may work.
+            TransferError: no retry can work: the file is gone or replaced, access is refused, or no hub answers.
         """
         from huggingface_hub.utils._headers import build_hf_headers  # noqa: PLC0415
         from huggingface_hub.utils._http import get_session  # noqa: PLC0415
@@ -136,7 +142,7 @@ class Hub:
             if etag is not None:
                 headers["If-Range"] = etag
         what = f"{repository}/{path}"
-        with _explained(what):
+        with _translated_errors(what):
             reply = _follow(
                 get_session(), url, headers, what=what, sha256=sha256, stall_timeout_s=self._stall_timeout_s
             )
@@ -149,7 +155,7 @@ class Hub:
 def _follow(
     client: httpx2.Client, url: str, headers: dict[str, str], *, what: str, sha256: str, stall_timeout_s: float
 ) -> httpx2.Response:
-    """Follow redirects one by one: the token stays with the hub, and what the hub says about the file is checked."""
+    """Follow redirects one by one: the token goes to the hub only, and the announced sha256 is checked."""
     import httpx2  # noqa: PLC0415
 
     timeout = httpx2.Timeout(stall_timeout_s, connect=CONNECT_TIMEOUT_S)
@@ -161,7 +167,7 @@ def _follow(
         request = client.build_request("GET", url, headers=headers, timeout=timeout)
         reply = client.send(request, stream=True, follow_redirects=False)
         try:
-            _check_promise(reply, what, sha256)
+            _check_announced_sha256(reply, what, sha256)
             if reply.status_code not in REDIRECTS:
                 _check_status(reply, what, at_hub=_origin(url) == hub_origin)
                 return reply
@@ -173,7 +179,7 @@ def _follow(
         if target in seen:
             raise TransferError(
                 f"{what}: {urlsplit(url).netloc} redirects in a circle.",
-                hint="Ask whoever runs that server or proxy, or use another mirror (HF_ENDPOINT).",
+                hint="Ask the administrator of that server or proxy, or use another mirror (HF_ENDPOINT).",
             )
         if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
             raise TransferError(
@@ -185,11 +191,11 @@ def _follow(
     raise TransferError(f"{what}: more than {MAX_REDIRECTS} redirects.", hint="Use another mirror (HF_ENDPOINT).")
 
 
-def _check_promise(reply: httpx2.Response, what: str, sha256: str) -> None:
-    promised = reply.headers.get("X-Linked-ETag", "").strip('"')
-    if len(promised) == _SHA256_DIGITS and promised != sha256:
+def _check_announced_sha256(reply: httpx2.Response, what: str, sha256: str) -> None:
+    announced = reply.headers.get("X-Linked-ETag", "").strip('"')
+    if len(announced) == _SHA256_DIGITS and announced != sha256:
         raise TransferError(
-            f"{what} has changed on the hub: its sha256 is now {promised}, and {sha256} was expected.",
+            f"{what} has changed on the hub: its sha256 is now {announced}, and {sha256} was expected.",
             hint="See what the repository holds now, and pull again.",
         )
 
@@ -210,18 +216,18 @@ def _check_status(reply: httpx2.Response, what: str, *, at_hub: bool) -> None:
             )
         return
     if status in RETRIED:
-        raise TemporaryFailure(status_words(status, host), retry_after(reply.headers.get("Retry-After")))
+        raise TemporaryFailure(describe_status(status, host), retry_after(reply.headers.get("Retry-After")))
     if not at_hub and status in {400, 401, 403, 404, 410}:
-        # A presigned location that has expired; the next attempt asks the hub for a new one.
+        # The presigned location has expired; the next attempt asks the hub for a new one.
         raise TemporaryFailure(f"{host} no longer accepts the location that the hub gave (HTTP {status})", 0.0)
     if status == 416:
         raise TransferError(
             f"{what}: {host} has fewer bytes than the hub says.", hint="The file may have been replaced: pull again."
         )
-    raise refusal(status, reply.headers, what, host)
+    raise http_error(status, reply.headers, what, host)
 
 
-def _incoming(reply: httpx2.Response, what: str) -> Incoming:
+def _incoming(reply: httpx2.Response, what: str) -> RangeReply:
     length = number(reply.headers.get("Content-Length"))
     start, total = 0, length
     if reply.status_code == 206:
@@ -232,17 +238,17 @@ def _incoming(reply: httpx2.Response, what: str) -> Incoming:
         start, total = int(first), number(rest.rpartition("/")[2])
     etag = reply.headers.get("ETag")
     strong = etag if etag and not etag.startswith("W/") else None
-    return Incoming(start, total, strong, _blocks(reply, what))
+    return RangeReply(start, total, strong, _blocks(reply, what))
 
 
 def _blocks(reply: httpx2.Response, what: str) -> Iterator[bytes]:
-    with _explained(what):
+    with _translated_errors(what):
         yield from reply.iter_raw()
 
 
-def _patiently(call: Callable[[], T], what: str, patience: Patience) -> T:
+def _with_retries(call: Callable[[], T], what: str, retry: RetryPolicy) -> T:
     while True:
-        result = _ask(call, what)
+        result = _call(call, what)
         if not isinstance(result, TemporaryFailure):
             return result
         if isinstance(result, NoConnection):
@@ -250,17 +256,17 @@ def _patiently(call: Callable[[], T], what: str, patience: Patience) -> T:
                 f"{what}: {result.reason}.",
                 hint="Connect this board, or bring the file yourself (edgechat models add FILE).",
             )
-        patience.after(result, what)
+        retry.wait_after(result, what)
 
 
-def _ask(call: Callable[[], T], what: str) -> T | TemporaryFailure:
+def _call(call: Callable[[], T], what: str) -> T | TemporaryFailure:
     try:
-        with _explained(what):
+        with _translated_errors(what):
             return call()
     except TemporaryFailure as failure:
         return failure
     except (ValueError, KeyError, TypeError) as error:
-        # The hub's API answers in JSON of a known form; whatever else answered, it was not the hub.
+        # The hub's API answers in JSON of a known form; anything else came from another server.
         raise TransferError(
             f"{what}: the answer did not come from a model hub.",
             hint="A login page of this network, a proxy or a wrong HF_ENDPOINT answers: look with a browser.",
@@ -268,8 +274,8 @@ def _ask(call: Callable[[], T], what: str) -> T | TemporaryFailure:
 
 
 @contextlib.contextmanager
-def _explained(what: str) -> Iterator[None]:
-    """Turn what the client library raises into our two kinds of failure, in words for a person."""
+def _translated_errors(what: str) -> Iterator[None]:
+    """Turn the client library's errors into TransferError or TemporaryFailure."""
     import httpx2  # noqa: PLC0415
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled  # noqa: PLC0415
 
@@ -284,8 +290,8 @@ def _explained(what: str) -> Iterator[None]:
         reply = error.response
         if reply.status_code in RETRIED:
             wait = retry_after(reply.headers.get("Retry-After"))
-            raise TemporaryFailure(status_words(reply.status_code, reply.url.host), wait) from error
-        raise refusal(reply.status_code, reply.headers, what, reply.url.host) from error
+            raise TemporaryFailure(describe_status(reply.status_code, reply.url.host), wait) from error
+        raise http_error(reply.status_code, reply.headers, what, reply.url.host) from error
     except HFValidationError as error:
         raise TransferError(f"{what}: {error}", hint="A repository is written ORG/REPO.") from error
     except httpx2.TimeoutException as error:
@@ -309,7 +315,7 @@ def _explained(what: str) -> Iterator[None]:
 
 
 def _configure_client() -> None:
-    """Give huggingface-hub's client the TLS roots that people set for other tools; by itself it knows only one."""
+    """Give huggingface-hub's client the TLS roots from the variables that other tools read too."""
     roots = os.environ.get("SSL_CERT_FILE") or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
     if roots == _configured["roots"]:
         return

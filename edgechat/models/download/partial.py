@@ -1,9 +1,9 @@
-"""A partial file and the log beside it: what of it can be trusted after a crash, and up to where.
+"""A partial file and the log beside it, from which a download resumes after a crash or a power cut.
 
-``X.part.log`` has a line for every stretch that was synced to disk, with the sha256 of everything before it, and a
-line for each boot that wrote. What a killed process left is trusted; after a power cut the file is cut back to the
-last line that still holds. A ``.part`` without a log is finished; it may share its bytes with another file by a hard
-link and is only read.
+``X.part.log`` has a line for every sync to disk, with the offset and the sha256 of everything before it, and a line for
+each boot that wrote. After a killed process the whole file is trusted; after a power cut it is truncated to the last
+logged offset whose sha256 is still right. A ``.part`` without a log is complete; it may be a hard link to another
+model's file, so it is only read.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ _HEX_DIGITS = 64
 
 def discard(part: Path) -> None:
     """Remove a partial file and its log."""
-    for path in (part, log_of(part)):
+    for path in (part, log_path(part)):
         path.unlink(missing_ok=True)
 
 
-def log_of(part: Path) -> Path:
+def log_path(part: Path) -> Path:
     """The log beside a partial file."""
     return part.with_name(part.name + ".log")
 
 
-def begin_session(part: Path) -> None:
-    """Note in the log that this boot writes from now on; it has to exist before the partial file does."""
-    with log_of(part).open("a", encoding="ascii") as log:
+def log_boot(part: Path) -> None:
+    """Log that this boot writes from now on. The log has to exist before the partial file does."""
+    with log_path(part).open("a", encoding="ascii") as log:
         log.write(f"{_BOOT}{_boot_id()}\n")
 
 
-def mark(part: Path, at: int, hasher: Hasher) -> None:
-    """Note that everything before ``at`` is on disk, and its hash."""
-    with log_of(part).open("a", encoding="ascii") as log:
+def log_sync(part: Path, at: int, hasher: Hasher) -> None:
+    """Log that everything before the offset ``at`` is on disk, and its sha256."""
+    with log_path(part).open("a", encoding="ascii") as log:
         log.write(f"{at} {hasher.hexdigest()}\n")
 
 
 def digest(path: Path, progress: Progress) -> str:
-    """The sha256 of a whole file; ``progress`` has begun."""
+    """The sha256 of a whole file, reported to ``progress``, which the caller begins and ends."""
     hasher = hashlib.sha256()
     block = memoryview(bytearray(READ_BLOCK))
     with path.open("rb", buffering=0) as stream:
@@ -60,13 +60,20 @@ def digest(path: Path, progress: Progress) -> str:
 
 
 def resume(part: Path, size: int, progress: Progress, label: str) -> tuple[Hasher, int]:
-    """Read what is there again: the hash of the good beginning, and where it ends."""
+    """Truncate the partial file to the bytes that can be trusted; returns their hash and their number.
+
+    Args:
+        part: the partial file; it may be missing.
+        size: the size of the complete file; a longer partial file is wrong from the start.
+        progress: told about the bytes that are read again.
+        label: the label for ``progress``.
+    """
     try:
         stream = part.open("r+b", buffering=0)
     except FileNotFoundError:
-        log_of(part).unlink(missing_ok=True)
+        log_path(part).unlink(missing_ok=True)
         return hashlib.sha256(), 0
-    marks, same_boot = _read_log(log_of(part))
+    marks, same_boot = _read_log(log_path(part))
     with stream:
         length = os.fstat(stream.fileno()).st_size
         if length > size:
@@ -84,7 +91,7 @@ def resume(part: Path, size: int, progress: Progress, label: str) -> tuple[Hashe
 
 
 def _read_good(stream: RawIOBase, marks: dict[int, str], length: int, progress: Progress) -> tuple[Hasher, int]:
-    """Hash up to ``length``, or up to the last mark before the first one that does not hold."""
+    """Hash up to ``length``, or up to the last logged offset before the first one whose sha256 is wrong."""
     hasher: Hasher = hashlib.sha256()
     good, at = (hasher.copy(), 0), 0
     block = memoryview(bytearray(READ_BLOCK))
@@ -100,7 +107,7 @@ def _read_good(stream: RawIOBase, marks: dict[int, str], length: int, progress: 
 
 
 def _read_log(log: Path) -> tuple[dict[int, str], bool]:
-    """Offset to sha256, ascending, and whether this boot wrote last. A half-written line ends the reading."""
+    """The logged offsets with their sha256, ascending, and whether this boot wrote last; ends at an incomplete line."""
     marks: dict[int, str] = {}
     boot = None
     try:
@@ -121,7 +128,7 @@ def _read_log(log: Path) -> tuple[dict[int, str], bool]:
 
 
 def _boot_id() -> str:
-    """Changes at every boot on Linux; elsewhere one constant, so that an unsynced end is believed there."""
+    """The boot's id on Linux; elsewhere a constant, so that an end that was not synced is trusted there."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:

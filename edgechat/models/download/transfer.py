@@ -1,9 +1,8 @@
-"""One file over an unreliable link: resumed, hashed while it is written, verified before anyone may have it.
+"""The transfer of one file over an unreliable link: resumed, hashed while it is written, and verified.
 
-Opens no connection: an ``Opener`` (``hub.py``) gives bytes from an offset on. The bytes wanted are known by their
-sha256, so a partial file stays good whatever became of the server, the presigned location or its ETag.
-
-What is on disk after an interruption is ``partial.py``'s to judge.
+Opens no connection: an ``Opener`` (made from ``hub.py``) supplies bytes from an offset on. The file is identified by
+its sha256, so a partial file stays useful when the server, the presigned location or its ETag changes. ``partial.py``
+decides which bytes on disk can be trusted after an interruption.
 """
 
 from __future__ import annotations
@@ -15,9 +14,10 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from edgechat.errors import StateError, TransferError
+from edgechat.errors import TransferError
 from edgechat.files import PRIVATE_FILE, state_error, sync_directory, write_all
-from edgechat.models.download.partial import begin_session, digest, discard, log_of, mark, resume
+from edgechat.models.download.partial import digest, discard, log_boot, log_path, log_sync, resume
+from edgechat.models.store.disk_space import require_space
 from edgechat.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -30,14 +30,12 @@ if TYPE_CHECKING:
 
 SYNC_EVERY = 64 << 20
 """Bytes between two syncs: what a power cut can cost."""
-SPACE_MARGIN = 64 << 20
-"""Bytes that stay free on the disk after a download, for logs and databases that live beside it."""
-PROGRESS_RESETS_PATIENCE = 1 << 20
-"""An attempt that brings this many bytes counts as success: the next failure starts counting anew."""
+PROGRESS_RESETS_RETRIES = 1 << 20
+"""An attempt that brings this many new bytes counts as success: failures are counted from zero again."""
 
 
-class TemporaryFailure(Exception):  # noqa: N818 - it is not an error until patience has run out
-    """An attempt failed in a way that may pass. ``wait_s`` is what the server asked for, None when it did not."""
+class TemporaryFailure(Exception):  # noqa: N818 - it becomes an error when the retries are used up
+    """An attempt failed and a retry may work. ``wait_s`` is the pause that the server asked for, or None."""
 
     def __init__(self, reason: str, wait_s: float | None = None) -> None:
         super().__init__(reason)
@@ -46,66 +44,69 @@ class TemporaryFailure(Exception):  # noqa: N818 - it is not an error until pati
 
 
 class NoConnection(TemporaryFailure):
-    """Nobody answered at all: before anything has been fetched that is final."""
+    """No server answered. Final when nothing has been fetched yet."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """The bytes to fetch: nothing else is accepted in their place."""
+class ExpectedFile:
+    """The file to fetch; other bytes are refused."""
 
     label: str
-    """What people call it."""
+    """Its name in messages."""
     address: str
-    """Where a browser would find it."""
+    """Its address for a browser."""
     size: int
     sha256: str
     advice: str = "Something between here and the server changes them: try another network or mirror (HF_ENDPOINT)."
-    """What to do when wrong bytes come twice."""
+    """The hint when wrong bytes come twice."""
 
 
 @dataclass(slots=True)
-class Incoming:
-    """A reply that is being read."""
+class RangeReply:
+    """A reply with the bytes of a file from an offset on."""
 
     start: int
-    """Offset of the first byte that comes."""
+    """Offset of the first byte in it."""
     total: int | None
-    """Size of the whole file, as the server says it."""
+    """Size of the whole file according to the server, or None."""
     etag: str | None
     """A strong validator for If-Range, or None."""
     blocks: Iterator[bytes]
 
 
 if TYPE_CHECKING:
-    Opener = Callable[[int, str | None], AbstractContextManager[Incoming]]
-    """``(offset, etag)`` to a reply; raises TemporaryFailure or TransferError."""
+    Opener = Callable[[int, str | None], AbstractContextManager[RangeReply]]
+    """Takes ``(offset, etag)`` and opens a reply; raises TemporaryFailure or TransferError."""
 
 
 @dataclass(slots=True)
-class Patience:
-    """How often and how long to try again: five failures in a row, waits from 0.5 s to 8 s or what the server asks."""
+class RetryPolicy:
+    """How often and after which pauses to retry; counts the failures in a row.
+
+    Five failures in a row end it. Pauses grow from 0.5 s to 8 s, or are as long as the server asks.
+    """
 
     attempts: int = 5
     first_wait_s: float = 0.5
     longest_wait_s: float = 8.0
-    longest_obedience_s: float = 120.0
-    """A server that asks for a longer pause than this gets a person's decision instead."""
+    longest_retry_after_s: float = 120.0
+    """When the server asks for a longer pause, the download ends and the user decides."""
     sleep: Callable[[float], None] = time.sleep
     progress: Progress = field(default=SILENT)
     failures: int = 0
 
     def reset(self) -> None:
-        """Something worked: count from zero again."""
+        """Count failures from zero again."""
         self.failures = 0
 
-    def after(self, failure: TemporaryFailure, label: str) -> None:
-        """Wait for the next attempt.
+    def wait_after(self, failure: TemporaryFailure, label: str) -> None:
+        """Count a failure and wait for the next attempt.
 
         Raises:
-            TransferError: too many failures in a row, or the server asks for too long a pause.
+            TransferError: there were too many failures in a row, or the server asks for too long a pause.
         """
         self.failures += 1
-        if failure.wait_s is not None and failure.wait_s > self.longest_obedience_s:
+        if failure.wait_s is not None and failure.wait_s > self.longest_retry_after_s:
             raise TransferError(
                 f"{label}: {failure.reason}; the server asks to wait {failure.wait_s:.0f} s.",
                 hint="Run the same command again then; it goes on where it stopped.",
@@ -123,40 +124,40 @@ class Patience:
 
 
 def fetch(
-    wanted: Wanted,
+    expected: ExpectedFile,
     part: Path,
     opener: Opener,
     *,
     progress: Progress = SILENT,
-    patience: Patience | None = None,
+    retry: RetryPolicy | None = None,
     checkpoint: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Complete ``part`` to exactly the bytes wanted, synced to disk.
+    """Complete ``part`` to exactly the expected bytes, synced to disk.
 
-    What has arrived stays when the download fails or is interrupted, so that the next call goes on from there;
-    it is removed only when it is wrong, or when the disk refuses it.
+    The partial file stays when the download fails or is interrupted, and the next call resumes it. It is removed only
+    when its bytes are wrong or the disk fails.
 
     Raises:
-        TransferError: the server does not give those bytes.
+        TransferError: the server does not send those bytes.
         StateError: the disk is full, read-only or broken.
     """
-    patience = patience or Patience(progress=progress)
-    _Fetch(wanted, part, opener, progress=progress, patience=patience, checkpoint=checkpoint).run()
+    retry = retry or RetryPolicy(progress=progress)
+    _Fetch(expected, part, opener, progress=progress, retry=retry, checkpoint=checkpoint).run()
 
 
 class _Fetch:
     def __init__(
         self,
-        wanted: Wanted,
+        expected: ExpectedFile,
         part: Path,
         opener: Opener,
         *,
         progress: Progress,
-        patience: Patience,
+        retry: RetryPolicy,
         checkpoint: Callable[[str], None],
     ) -> None:
-        self.wanted, self.part, self.opener = wanted, part, opener
-        self.progress, self.patience, self.checkpoint = progress, patience, checkpoint
+        self.expected, self.part, self.opener = expected, part, opener
+        self.progress, self.retry, self.checkpoint = progress, retry, checkpoint
         self.hasher: Hasher = hashlib.sha256()
         self.at = 0
         self.etag: str | None = None
@@ -165,70 +166,70 @@ class _Fetch:
         self.farthest = 0
 
     def run(self) -> None:
-        if self._is_whole():
+        if self._is_complete_already():
             return
         with self._disk():
             self.hasher, self.at = resume(
-                self.part, self.wanted.size, self.progress, f"Checking what has arrived of {self.wanted.label}"
+                self.part, self.expected.size, self.progress, f"Checking what has arrived of {self.expected.label}"
             )
             self.synced = self.farthest = self.at
-            begin_session(self.part)
-        _require_space(self.part, self.wanted, self.at)
+            log_boot(self.part)
+        require_space(self.part.parent, self.expected.size - self.at, self.expected.label)
         with self._disk():
             handle = os.open(self.part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
-        self.progress.begin(self.wanted.label, self.wanted.size, self.at)
+        self.progress.begin(self.expected.label, self.expected.size, self.at)
         try:
             self.checkpoint("transfer-begun")
-            while not self._complete(handle):
+            while not self._is_verified(handle):
                 self._attempt(handle)
         finally:
             os.close(handle)
             self.progress.end()
         self.checkpoint("transfer-verified")
 
-    def _is_whole(self) -> bool:
-        """Whether a finished file lies there: one without a log, perhaps shared with another model by a hard link.
+    def _is_complete_already(self) -> bool:
+        """Whether ``part`` is complete already: it has no log, and the right bytes.
 
-        It is only ever read here, and unlinked when it is not the right one: writing to it could change the other.
+        Such a file may be a hard link to another model's file. So it is only read here, and unlinked when it is wrong.
         """
-        if not self.part.exists() or log_of(self.part).exists():
+        if not self.part.exists() or log_path(self.part).exists():
             return False
         with self._disk():
-            if self.part.stat().st_size == self.wanted.size:
-                self.progress.begin(f"Checking {self.wanted.label}", self.wanted.size)
+            if self.part.stat().st_size == self.expected.size:
+                self.progress.begin(f"Checking {self.expected.label}", self.expected.size)
                 try:
-                    if digest(self.part, self.progress) == self.wanted.sha256:
+                    if digest(self.part, self.progress) == self.expected.sha256:
                         return True
                 finally:
                     self.progress.end()
             self.part.unlink()
         return False
 
-    def _complete(self, handle: int) -> bool:
-        """Whether everything is here and right; wrong bytes are thrown away once, and refused the second time."""
-        if self.at < self.wanted.size:
+    def _is_verified(self, handle: int) -> bool:
+        """Whether all bytes are here and right. Wrong bytes are fetched again once, then they are an error."""
+        if self.at < self.expected.size:
             return False
         with self._disk():
             os.fsync(handle)
-        if self.hasher.hexdigest() == self.wanted.sha256:
+        if self.hasher.hexdigest() == self.expected.sha256:
             with self._disk():
-                log_of(self.part).unlink(missing_ok=True)
+                log_path(self.part).unlink(missing_ok=True)
                 sync_directory(self.part.parent)
             return True
         self.mismatches += 1
         found = self.hasher.hexdigest()
         with self._disk():
             os.ftruncate(handle, 0)
-            log_of(self.part).unlink(missing_ok=True)
+            log_path(self.part).unlink(missing_ok=True)
         self._restart()
         self.farthest = 0
         if self.mismatches > 1:
             with self._disk():
                 discard(self.part)
             raise TransferError(
-                f"{self.wanted.label}: the bytes that came are not the right ones, twice: their sha256 is {found} and "
-                f"{self.wanted.sha256} was expected. They were thrown away.",
-                hint=self.wanted.advice,
+                f"{self.expected.label}: the bytes that came are not the right ones, twice: their sha256 is {found} "
+                f"and {self.expected.sha256} was expected. They were thrown away.",
+                hint=self.expected.advice,
             )
         self.progress.note("The bytes that came are not the right ones; fetching them once more from the start")
         return False
@@ -240,26 +241,28 @@ class _Fetch:
                     return
                 self._read(handle, incoming)
         except TemporaryFailure as failure:
-            self._after(failure)
+            self._count_failure(failure)
         else:
-            if self.at < self.wanted.size:
-                self._after(TemporaryFailure(f"the connection closed after {self.at} of {self.wanted.size} bytes"))
+            if self.at < self.expected.size:
+                self._count_failure(
+                    TemporaryFailure(f"the connection closed after {self.at} of {self.expected.size} bytes")
+                )
 
-    def _after(self, failure: TemporaryFailure) -> None:
-        # Only ground never reached before counts: a server that starts over and drops at the same place would
-        # otherwise keep us for ever.
-        if self.at >= self.farthest + PROGRESS_RESETS_PATIENCE:
+    def _count_failure(self, failure: TemporaryFailure) -> None:
+        # Only offsets never reached before count: with a server that starts over and drops at the same offset the
+        # download would otherwise never end.
+        if self.at >= self.farthest + PROGRESS_RESETS_RETRIES:
             self.farthest = self.at
-            self.patience.reset()
-        self.patience.after(failure, self.wanted.label)
+            self.retry.reset()
+        self.retry.wait_after(failure, self.expected.label)
 
-    def _accept(self, incoming: Incoming) -> bool:
-        """Check what the server is about to send; False asks again."""
-        wanted = self.wanted
-        if incoming.total is not None and incoming.total != wanted.size:
+    def _accept(self, incoming: RangeReply) -> bool:
+        """Check the reply's size and offset; False to request again."""
+        expected = self.expected
+        if incoming.total is not None and incoming.total != expected.size:
             raise TransferError(
-                f"{wanted.label}: the server offers {incoming.total} bytes and the file has {wanted.size}.",
-                hint=f"The file may have been replaced, or a proxy answers in its place: look at {wanted.address}",
+                f"{expected.label}: the server offers {incoming.total} bytes and the file has {expected.size}.",
+                hint=f"The file may have been replaced, or a proxy answers in its place: look at {expected.address}",
             )
         if incoming.start == self.at:
             self.etag = incoming.etag or self.etag
@@ -267,11 +270,11 @@ class _Fetch:
         if incoming.start != 0:
             raise TemporaryFailure(f"the server sent bytes from {incoming.start} on where {self.at} was asked")
         if self.etag is not None:
-            # Another ETag for the same file: the hub has just confirmed its sha256, so ask without that condition
-            # instead of fetching everything twice. The sha256 has the last word in any case.
+            # Another ETag for the same file: the hub has just confirmed its sha256, so request without that condition
+            # instead of fetching everything twice. The sha256 is checked in any case.
             self.etag = None
             return False
-        # This server ignores Range. What is on disk stays while the same bytes come again over it, so that an
+        # This server ignores Range. The bytes on disk stay and are written again with the same content, so that an
         # interruption before the old end loses nothing.
         self.progress.note("The server cannot resume; it sends everything from the start")
         self._restart()
@@ -281,12 +284,12 @@ class _Fetch:
         self.progress.advance(-self.at)
         self.hasher, self.at, self.synced, self.etag = hashlib.sha256(), 0, 0, None
 
-    def _read(self, handle: int, incoming: Incoming) -> None:
+    def _read(self, handle: int, incoming: RangeReply) -> None:
         for block in incoming.blocks:
-            if self.at + len(block) > self.wanted.size:
+            if self.at + len(block) > self.expected.size:
                 raise TransferError(
-                    f"{self.wanted.label}: the server sends more than the {self.wanted.size} bytes of the file.",
-                    hint=f"A proxy may answer in its place: look at {self.wanted.address}",
+                    f"{self.expected.label}: the server sends more than the {self.expected.size} bytes of the file.",
+                    hint=f"A proxy may answer in its place: look at {self.expected.address}",
                 )
             with self._disk():
                 write_all(handle, block, self.at)
@@ -299,26 +302,16 @@ class _Fetch:
     def _sync(self, handle: int) -> None:
         with self._disk():
             os.fdatasync(handle) if hasattr(os, "fdatasync") else os.fsync(handle)
-            mark(self.part, self.at, self.hasher)
+            log_sync(self.part, self.at, self.hasher)
         self.synced = self.at
         self.checkpoint("transfer-synced")
 
     @contextlib.contextmanager
     def _disk(self) -> Iterator[None]:
-        """A disk that is full or broken keeps nothing of ours: a board needs that room for other things."""
+        """Turn an OSError into a StateError and remove the partial file: a board needs the space on a full disk."""
         try:
             yield
         except OSError as error:
             with contextlib.suppress(OSError):
                 discard(self.part)
             raise state_error("write", self.part, error) from error
-
-
-def _require_space(part: Path, wanted: Wanted, at: int) -> None:
-    disk = os.statvfs(part.parent)
-    free, need = disk.f_bavail * disk.f_frsize, wanted.size - at + SPACE_MARGIN
-    if free < need:
-        raise StateError(
-            f"{wanted.label} needs {need:,} bytes on the disk of {part.parent}, which has {free:,} free.",
-            hint="Free some space (edgechat models rm MODEL), or move the models with EDGECHAT_MODELS.",
-        )

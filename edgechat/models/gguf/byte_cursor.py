@@ -1,7 +1,7 @@
 """A forward-only cursor over the bytes of one GGUF file: numbers, strings and fast skips, each checked against the end.
 
-It reads windows with ``pread`` and never maps the file: a mapped file that shrinks, or a USB stick that is pulled out,
-ends the process with SIGBUS, while a read returns an error. It knows the encoding, not what the values mean.
+Reads windows with ``pread`` and never maps the file: when a mapped file shrinks or its USB stick is pulled out, the
+process gets SIGBUS, while a read returns an error. Decodes values and does not interpret them.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WINDOW = 256 * 1024
-"""Bytes fetched at a time. Larger windows measured no faster; two of them are all the memory a skip needs."""
+"""Bytes read at a time. Larger windows were not faster; a skip holds two windows in memory."""
 
 MARK_STRIDE = 4096
-"""Strings between two remembered offsets of a skipped array, so that one string is found without walking from 0."""
+"""Strings between two remembered offsets of a skipped array, so that one string is found without skipping from 0."""
 
 DOWNLOAD_AGAIN = "Download it again, or use another file."
 
@@ -30,18 +30,18 @@ _LENGTH = struct.Struct("<Q")
 
 
 def invalid(path: Path, fault: str, hint: str = DOWNLOAD_AGAIN) -> InvalidModelFileError:
-    """The error for a damaged or unusable file: it names the file and the fault."""
+    """The error for a damaged or unusable file, with the file and the fault in its message."""
     return InvalidModelFileError(f"{path} is not a usable GGUF model: {fault}.", hint=hint)
 
 
 def quoted(text: str) -> str:
-    """A name out of a file as it may be shown in a message: short, quoted, every control character escaped."""
+    """A name from a file for a message: shortened, quoted, control characters escaped."""
     return repr(text if len(text) <= 80 else text[:77] + "...")
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[int, int]]:
-    """The descriptor and the size of a regular file; a pipe or a device is refused before it is opened.
+    """Open a regular file; yields its descriptor and size. A pipe or a device is refused before it is opened.
 
     Raises:
         ModelNotFoundError: there is no such file.
@@ -49,7 +49,7 @@ def opened(path: Path) -> Iterator[tuple[int, int]]:
     """
     try:
         regular = stat.S_ISREG(path.stat().st_mode)
-        # O_NONBLOCK: should a pipe take the file's place in between, opening it must not wait for a writer.
+        # O_NONBLOCK: if a pipe replaces the file in between, opening it must not wait for a writer.
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK) if regular else -1
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ModelNotFoundError(f"{path} does not exist.", hint="Check the path.") from error
@@ -65,13 +65,13 @@ def opened(path: Path) -> Iterator[tuple[int, int]]:
 
 
 class Cursor:
-    """Where the reader stands in an open file.
+    """A position in an open file.
 
     Args:
         path: for messages only.
         fd: an open descriptor; the caller closes it.
-        size: the file's size in bytes; nothing beyond it is ever asked for.
-        offset: where to start.
+        size: the file's size in bytes; nothing beyond it is read.
+        offset: the first byte to read.
     """
 
     __slots__ = ("_base", "_fd", "_pos", "_window", "path", "size")
@@ -95,7 +95,7 @@ class Cursor:
         return self.size - self.offset
 
     def fail(self, fault: str, hint: str = DOWNLOAD_AGAIN) -> NoReturn:
-        """Raise for this file."""
+        """Raise :func:`invalid` for this file."""
         raise invalid(self.path, fault, hint)
 
     def peek(self, count: int) -> bytes:
@@ -113,7 +113,7 @@ class Cursor:
         return value  # type: ignore[no-any-return]  # unpack gives Any; the layout decides
 
     def numbers(self, code: str, count: int, what: str) -> tuple[int | float | bool, ...]:
-        """``count`` scalars of one struct code; the caller bounds ``count``."""
+        """``count`` scalars of one struct code; the caller limits ``count``."""
         layout = struct.Struct(f"<{count}{code}")
         self._need(layout.size, what)
         values = layout.unpack_from(self._window, self._pos)
@@ -121,7 +121,7 @@ class Cursor:
         return values
 
     def length(self, what: str) -> int:
-        """An unsigned 64-bit count or length, not yet checked against anything."""
+        """An unsigned 64-bit count or length, not yet checked."""
         return self.number(_LENGTH, what)  # type: ignore[return-value]  # the layout is that of an integer
 
     def raw(self, limit: int, what: str) -> bytes:
@@ -137,10 +137,10 @@ class Cursor:
         return self._window[start : self._pos]
 
     def text(self, limit: int, what: str) -> str:
-        """One string that must be UTF-8.
+        """One UTF-8 string; other bytes are refused.
 
-        llama-cpp-python drops *all* metadata of a file that holds a single byte which is not, and the wrong chat
-        format follows silently; so it is refused here.
+        llama-cpp-python drops *all* metadata of a file that has a single byte that is not UTF-8, and then silently
+        uses the wrong chat format.
         """
         value = self.raw(limit, what)
         try:
@@ -157,7 +157,7 @@ class Cursor:
     def skip_strings(self, count: int, what: str) -> tuple[int, ...]:
         """Step over ``count`` strings; returns the offset of every ``MARK_STRIDE``-th one.
 
-        Only lengths are looked at: 57 ns a string on a 2020s x86 core, so 300,000 strings cost 17 ms there.
+        Only lengths are read: 57 ns a string on a 2020s x86 core, so 300,000 strings cost 17 ms there.
         """
         marks = []
         for done in range(0, count, MARK_STRIDE):
@@ -170,12 +170,12 @@ class Cursor:
         while left:
             window, pos = self._window, self._pos
             try:
-                for waiting in range(left, 0, -1):  # noqa: B007  # an exception leaves what is still to be done in it
+                for undone in range(left, 0, -1):  # noqa: B007  # read after an exception
                     (length,) = unpack(window, pos)
                     pos += 8 + length
             except (struct.error, OverflowError):
                 # The next length lies outside the window (OverflowError: so far outside that no index reaches it).
-                left = waiting
+                left = undone
                 self._pos = pos
                 self._need(8, what)
             else:
@@ -185,7 +185,7 @@ class Cursor:
             self.fail(f"a string of {what} reaches past the end of the file")
 
     def strings(self, count: int, what: str) -> Iterator[bytes]:
-        """``count`` strings one after another, undecoded, each at most a window long; some 150 ns each."""
+        """``count`` undecoded strings in order, each at most a window long; some 150 ns each."""
         unpack = _LENGTH.unpack_from
         done = 0
         while done < count:
@@ -200,14 +200,14 @@ class Cursor:
                 pos = end
                 done += 1
             if pos == self._pos:
-                # Not even one string fitted: read it alone.
+                # The next string is longer than what is left of the window: read it alone.
                 yield self.raw(WINDOW, f"entry {done} of {what}")
                 done += 1
             else:
                 self._pos = pos
 
     def _need(self, count: int, what: str) -> None:
-        """Have ``count`` bytes in the window, or say that the file ends too early."""
+        """Read until ``count`` bytes are in the window; refuse a file that ends before."""
         if 0 <= self._pos <= len(self._window) - count:
             return
         offset = self.offset

@@ -1,7 +1,7 @@
-"""What would make llama.cpp abort, crash or answer wrongly with a file that it can read: found in the header first.
+"""Checks of a header for faults that make llama.cpp abort, crash or answer wrongly with a file that it can read.
 
-Each rule names the place in llama-cpp-python 0.3.36's llama.cpp that it stands in for. Damaged files are ``gguf``'s
-business, missing and impossible hyperparameters ``gguf_shape``'s.
+Each rule names the assertion in llama-cpp-python 0.3.36's llama.cpp that it anticipates. ``header.py`` finds damaged
+files, ``header_shape.py`` missing and impossible hyperparameters.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from edgechat.models.gguf.byte_cursor import Cursor, invalid, opened, quoted
 from edgechat.models.gguf.header import GgufArray
-from edgechat.models.gguf.header_shape import RECURRENT, Hyperparameters, shape_of
-from edgechat.models.gguf.pooling import pooling_faults
+from edgechat.models.gguf.header_shape import RECURRENT, Hyperparameters, pooling_faults, shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,17 +35,17 @@ _DELTA_NET = frozenset({"qwen35", "qwen35moe", "qwen3next"})
 
 _ROPE_SCALING = ("none", "linear", "yarn", "longrope")
 _TOKENS = "tokenizer.ggml.tokens"
-_TOKENS_AT_ONCE = 1 << 17
+_TOKENS_PER_PASS = 1 << 17
 _LONG_TOKEN = 64
 
 
 def require_loadable(header: GgufHeader, *, tokens: bool = False) -> None:
-    """Refuse a file that llama.cpp would not survive or would answer wrongly with.
+    """Refuse a file that llama.cpp would crash on or answer wrongly with.
 
     Args:
         header: the file's header.
-        tokens: look for a token that the vocabulary lists twice, too. It reads the whole token list, some 50 ms for
-            150,000 tokens on a desktop core, so it belongs to adding and verifying a file, not to every start.
+        tokens: also look for a token that the vocabulary lists twice. Reads the whole token list, some 50 ms for
+            150,000 tokens on a desktop core: meant for adding and verifying a file, not for every start.
 
     Raises:
         InvalidModelFileError: with the first fault found.
@@ -56,7 +55,7 @@ def require_loadable(header: GgufHeader, *, tokens: bool = False) -> None:
 
 
 def loading_faults(header: GgufHeader, *, tokens: bool = False) -> Iterator[str]:
-    """Every fault ``require_loadable`` would name, in words.
+    """Every fault that ``require_loadable`` refuses, as a clause.
 
     Raises:
         InvalidModelFileError: the shape cannot be read at all.
@@ -76,18 +75,19 @@ def loading_faults(header: GgufHeader, *, tokens: bool = False) -> Iterator[str]
 def repeated_token(header: GgufHeader) -> str | None:
     """A token that the vocabulary lists twice, which aborts llama.cpp (``id_to_token.size() == token_to_id.size()``).
 
-    Empty entries do not count: llama.cpp renames them. At most some 25 MB are held at once, whatever the vocabulary.
+    Empty entries do not count: llama.cpp renames them. Large vocabularies are read in several passes, so that at most
+    some 25 MB are held at once.
     """
     tokens = header.metadata.get(_TOKENS)
     if not isinstance(tokens, GgufArray) or tokens.count > MAX_VOCAB:
         return None
-    turns = -(-tokens.count // _TOKENS_AT_ONCE)
-    for turn in range(turns):
+    passes = -(-tokens.count // _TOKENS_PER_PASS)
+    for number in range(passes):
         seen: set[bytes | int] = set()
         with opened(header.path) as (fd, size):
             for token in Cursor(header.path, fd, size, tokens.offset).strings(tokens.count, "the token list"):
                 hashed = hash(token)
-                if hashed % turns != turn:
+                if hashed % passes != number:
                     continue
                 kept = token if len(token) <= _LONG_TOKEN else hashed
                 if kept in seen and token:

@@ -1,8 +1,7 @@
-"""GGUF headers: what a model file says about itself and where its tensors lie, read without touching a single weight.
+"""The GGUF header reader: metadata and tensor table of a model file (versions 2 and 3, little-endian), no weights.
 
-Every count, length, type and offset is checked before it is believed; what llama.cpp would refuse or die of while
-reading a file is refused here by name. It knows the container (versions 2 and 3, little-endian), not what the
-hyperparameters mean: ``gguf_shape`` does.
+Every count, length, type and offset is checked before it is used, so that a file that llama.cpp would refuse or crash
+on while reading is refused here with the reason. ``header_shape.py`` interprets the hyperparameters.
 
 Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, and ``ggml/src/gguf.cpp`` where they differ.
 """
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
 
-# Bounds on what is kept in memory or walked through, far above any published model (in brackets, the largest seen).
-# They hold the worst crafted file under a second and 50 MB.
+# Limits on what is kept in memory or read, far above any published model (in brackets, the largest seen). With them
+# the worst crafted file takes under a second and 50 MB.
 MAX_KEYS = 4_096  # (about 70)
 MAX_TENSORS = 16_384  # (about 1,500)
 MAX_KEY_BYTES = 1024
@@ -56,7 +55,7 @@ Scalar = int | float | bool | str
 
 @dataclass(frozen=True, slots=True)
 class GgufArray:
-    """An array that was left in the file; ``GgufHeader.array`` reads it."""
+    """A long array that stays in the file; ``GgufHeader.array`` reads it."""
 
     element: int
     """GGUF value type of the elements."""
@@ -64,7 +63,7 @@ class GgufArray:
     offset: int
     """Bytes from the start of the file to the first element."""
     marks: tuple[int, ...]
-    """For strings: the offset of every 4,096th one."""
+    """For strings: the offset of every ``MARK_STRIDE``-th one."""
 
 
 Value = Scalar | tuple[Scalar, ...] | GgufArray
@@ -83,7 +82,7 @@ class TensorInfo(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class GgufHeader:
-    """The header of one model. Strings in ``metadata`` are as in the file: clean them before they meet a terminal."""
+    """The header of one model. Strings in ``metadata`` are as in the file: clean them before printing them."""
 
     path: Path
     version: int
@@ -105,17 +104,17 @@ class GgufHeader:
 
     @property
     def name(self) -> str:
-        """``general.name``, fit to be shown; ``""`` when absent."""
+        """``general.name`` without control characters; ``""`` when absent."""
         return _shown(self.string("general.name"))
 
     @property
     def licence(self) -> str:
-        """``general.license``, fit to be shown; ``""`` when absent."""
+        """``general.license`` without control characters; ``""`` when absent."""
         return _shown(self.string("general.license"))
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """``general.languages``, fit to be shown."""
+        """``general.languages`` without control characters."""
         value = self.metadata.get("general.languages", ())
         return tuple(_shown(item) for item in value if isinstance(item, str)) if isinstance(value, tuple) else ()
 
@@ -142,7 +141,7 @@ class GgufHeader:
 
     @property
     def special_tokens(self) -> dict[str, int]:
-        """Token ids that the file names: ``{"bos": 1, "eos": 2, …}``. They may lie outside the vocabulary."""
+        """Special token ids in the file: ``{"bos": 1, "eos": 2, …}``. They may be outside the vocabulary."""
         found = re.compile(r"tokenizer\.ggml\.(\w+)_token_id")
         named = ((found.fullmatch(key), value) for key, value in self.metadata.items())
         return {match[1]: value for match, value in named if match and type(value) is int}
@@ -165,9 +164,9 @@ class GgufHeader:
         return len(value) if isinstance(value, tuple) else 0
 
     def array(self, key: str, start: int = 0, stop: int | None = None) -> tuple[Scalar, ...]:
-        """Elements ``start`` to ``stop`` of an array, read from the file when they were not kept.
+        """Elements ``start`` to ``stop`` of an array, read from the file when it is a :class:`GgufArray`.
 
-        The caller bounds the slice: the whole token list of a large vocabulary takes some 20 MB as strings.
+        The caller limits the slice: the whole token list of a large vocabulary takes some 20 MB as strings.
 
         Raises:
             KeyError: no such array.
@@ -288,7 +287,7 @@ def _version(cursor: Cursor) -> int:
 
 def _metadata(cursor: Cursor, count: int) -> dict[str, Value]:
     metadata: dict[str, Value] = {}
-    characters = elements = walked = 0
+    characters = elements = skipped = 0
     for index in range(count):
         key = cursor.text(MAX_KEY_BYTES, f"metadata key {index}")
         what = quoted(key)
@@ -303,12 +302,12 @@ def _metadata(cursor: Cursor, count: int) -> dict[str, Value]:
             elements += len(value)
             characters += sum(len(item) for item in value if isinstance(item, str))
         elif isinstance(value, GgufArray) and value.element == _STRING:
-            walked += value.count
+            skipped += value.count
         if characters > MAX_KEPT_CHARACTERS:
             cursor.fail(f"its metadata holds more than {MAX_KEPT_CHARACTERS} characters of text")
         if elements > MAX_KEPT_ELEMENTS:
             cursor.fail(f"its short metadata arrays hold more than {MAX_KEPT_ELEMENTS} elements")
-        if walked > MAX_ARRAY_STRINGS:
+        if skipped > MAX_ARRAY_STRINGS:
             cursor.fail(f"its metadata arrays hold more than {MAX_ARRAY_STRINGS} strings")
     return metadata
 
@@ -331,7 +330,7 @@ def _value(cursor: Cursor, key: str, what: str) -> Value:
     if count * width > cursor.remaining:
         cursor.fail(f"{what} is said to have {count} elements, past the end of the file")
     offset = cursor.offset
-    # Token lists are never kept, however short, so that what is refused does not depend on their length.
+    # Token lists are never kept, so that the same checks apply to short and long ones.
     if count <= MAX_INLINE and not key.startswith("tokenizer."):
         if element == _STRING:
             return tuple(cursor.text(MAX_KEY_BYTES, f"entry {index} of {what}") for index in range(count))

@@ -1,19 +1,22 @@
-"""From a GGUF header to the shape that planning works with: layers, heads, windows, recurrent state, weight bytes.
+"""From a GGUF header to the shape that planning works with: layers, heads, windows, recurrent state, weights, pooling.
 
-Follows what llama.cpp of llama-cpp-python 0.3.36 does (``load_hparams`` in ``llama-model.cpp``, and ``src/models/``),
-not what model cards say. An architecture it does not know is read as a plain transformer and the shape says so.
+Follows llama.cpp of llama-cpp-python 0.3.36 (``load_hparams`` in ``llama-model.cpp``, and ``src/models/``), not the
+model cards. An unknown architecture is read as a plain transformer, with a note in the shape.
+
+A file that makes embeddings says how the vectors of a text's tokens become one (``<arch>.pooling_type``, the numbers of
+``enum llama_pooling_type`` in ``llama.h``). Vectors pooled from a chat model would find the wrong texts.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from edgechat.models.gguf.byte_cursor import invalid, quoted
 from edgechat.models.gguf.repack import is_repacked
 from edgechat.models.gguf.shape import ModelShape, WeightBytes
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
     from typing import NoReturn
 
     from edgechat.models.gguf.header import GgufHeader
@@ -56,14 +59,19 @@ ENCODERS = frozenset({
     "bert", "eurobert", "gemma-embedding", "jina-bert-v2", "jina-bert-v3", "modern-bert", "neo-bert", "nomic-bert",
     "nomic-bert-moe",
 })  # fmt: skip
-"""They read a text at once and keep nothing of it: no KV cache, and no rows of logits (``create_memory``)."""
+"""They read a text in one pass: no KV cache, and no rows of logits (``create_memory``)."""
+
+Pooling = Literal["mean", "cls", "last"]
+"""The mean of all tokens' vectors, the first token's, or the last one's."""
+_POOLING: dict[int, Pooling] = {1: "mean", 2: "cls", 3: "last"}
+_NO_POOLING, _RERANKING = 0, 4
 
 KNOWN = _PLAIN | frozenset(_SLIDING) | RECURRENT | ENCODERS
 NOT_LANGUAGE_MODELS = {"clip": "a vision or audio projector (mmproj)", "wavtokenizer-dec": "an audio decoder"}
 
 
 class Hyperparameters:
-    """Typed access to ``<arch>.*``; anything missing, of a wrong type or out of range is refused by name."""
+    """Typed access to ``<arch>.*``; a value that is missing, of a wrong type or out of range is an error."""
 
     def __init__(self, header: GgufHeader) -> None:
         self.header = header
@@ -278,3 +286,39 @@ def _notes(keys: Hyperparameters) -> tuple[str, ...]:
     if any(keys.has(name) for name in ("ssm.state_size", "wkv.head_size", "attention.indexer.key_length")):
         notes.append("The state it keeps beside the KV cache is not counted.")
     return tuple(notes)
+
+
+def pooling_of(header: GgufHeader) -> Pooling | None:
+    """How this file makes the vector of a text; None for a file that makes none."""
+    return _POOLING.get(_pooling_type(header))
+
+
+def writes_text(header: GgufHeader) -> bool:
+    """Whether this file is a model that generates text."""
+    return _pooling_type(header) == _NO_POOLING and header.arch not in ENCODERS
+
+
+def pooling_faults(header: GgufHeader) -> Iterator[str]:
+    """Why a file that generates no text cannot make vectors either."""
+    number = _pooling_type(header)
+    if number == _RERANKING:
+        yield "it is a reranker; only models that chat or make embeddings are supported"
+    elif number != _NO_POOLING and number not in _POOLING:
+        yield f"its pooling type is {number}, which llama.cpp does not know"
+    elif number == _NO_POOLING and header.arch in ENCODERS:
+        yield "it is an encoder and does not say how a text's vectors become one (pooling_type)"
+
+
+def reads_in_pieces(header: GgufHeader) -> bool:
+    """Whether a long text may be read in several batches, which takes less memory.
+
+    Of embedding models only those with causal attention whose last vector is the text's.
+    """
+    if writes_text(header):
+        return True
+    is_causal = header.arch not in ENCODERS and header.metadata.get(f"{header.arch}.attention.causal") is not False
+    return is_causal and pooling_of(header) == "last"
+
+
+def _pooling_type(header: GgufHeader) -> int:
+    return header.integer(f"{header.arch}.pooling_type", _NO_POOLING)

@@ -1,8 +1,8 @@
-"""The sizes that llama.cpp's quantizer gives a model of known shape: which type each tensor gets, and the bytes.
+"""The sizes of quantized files, computed from a model's shape: the type and bytes that llama.cpp gives each tensor.
 
 Follows ``llama_tensor_get_type`` in ``src/llama-quant.cpp`` of llama-cpp-python 0.3.36 for Q3_K_M, Q4_K_M, Q4_0 and
-Q8_0, and the tensor lists in ``src/models/``. Dense language models only: publishers lay out experts and linear
-attention as they please. It reads no file; ``gguf_shape`` does.
+Q8_0, and the tensor lists in ``src/models/``. Dense language models only: publishers quantize experts and linear
+attention by their own rules. Reads no file.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from edgechat.models.gguf.shape import ModelShape
 
 QUANTS = {"Q3_K_M": "Q3_K", "Q4_K_M": "Q4_K", "Q4_0": "Q4_0", "Q8_0": "Q8_0"}
-"""What can be computed, with the type that most tensors get."""
+"""The quantizations that can be computed, with the type that most tensors get."""
 
 DENSE = frozenset({
     "llama", "qwen2", "qwen2vl", "qwen3", "qwen3vl", "gemma2", "gemma3", "gemma4", "phi3", "lfm2", "granite", "smollm3",
     "mistral3", "hunyuan-dense",
 })  # fmt: skip
-"""Architectures whose tensor list follows from the shape."""
+"""Architectures whose list of tensors follows from the shape."""
 
 METADATA_BYTES_PER_TOKEN = (22, 66)
 """Least and most bytes of metadata (token list, merges, scores, chat template) for each vocabulary entry, over 17
@@ -41,7 +41,7 @@ _POST_NORMS = frozenset({"gemma2", "gemma3", "gemma4"})
 
 
 class PlannedTensor(NamedTuple):
-    """One tensor of a file that need not exist: dims in elements, fastest first."""
+    """One tensor of a computed file: dims in elements, fastest first."""
 
     name: str
     dims: tuple[int, ...]
@@ -63,16 +63,16 @@ def quantized_sizes(
     imatrix: bool = False,
     old_rules: bool = False,
 ) -> WeightBytes:
-    """What a file of this shape and quantization holds.
+    """The bytes of a file of this shape and quantization.
 
-    Tensor bytes are exact but for rope factors, which a shape does not tell (under 4 KiB).
+    Tensor bytes are exact except for rope factors, which are not in a shape (under 4 KiB).
 
     Args:
         shape: a dense model; see ``DENSE``.
         quant: one of ``QUANTS``, in any case.
         features: SIMD features, for ``repackable``.
-        metadata_bytes: the header's size, a constant for each tokenizer. When None it is taken as the most that a
-            vocabulary of this size was seen to need (``METADATA_BYTES_PER_TOKEN``): at most 44 bytes a token too much.
+        metadata_bytes: the header's size, a constant for each tokenizer. None takes the largest size seen for a
+            vocabulary of this size (``METADATA_BYTES_PER_TOKEN``): at most 44 bytes a token too much.
         imatrix: the publisher used an importance matrix, which gives the first ``ffn_down`` of Q4_0 files Q4_1.
         old_rules: the file was made before 2025's change to fused ``attn_qkv`` tensors (Phi-3, Phi-4-mini).
 

@@ -1,4 +1,4 @@
-"""Which tensors the CPU backend copies into its own SIMD layout, on which processor.
+"""Repacking: the tensors that the CPU backend copies into its own SIMD layout, by processor.
 
 Read in ``ggml/src/ggml-cpu/repack.cpp`` (``ggml_repack_get_optimal_repack_type``) and ``llama-model-loader.cpp``
 (``create_tensor``) of llama-cpp-python 0.3.36. KleidiAI and AMX, which repack other types, are not in edgechat's
@@ -22,7 +22,7 @@ _KERNELS: dict[str, dict[str, int]] = {
 }
 _SAME = {"avx512f": "avx512", "asimddp": "dotprod"}
 
-# Rows are looked up in these, never multiplied by them: no kernel of the backend's reads a repacked one.
+# Rows of these are looked up, not multiplied; no kernel looks up rows in a repacked tensor.
 _LOOKED_UP = ("token_embd.weight", "per_layer_token_embd.weight")
 
 

@@ -1,7 +1,7 @@
-"""The shape of one model: everything about a GGUF that decides its memory and speed, and nothing else.
+"""The shape of one model: the facts about a GGUF that decide its memory and speed.
 
-Made from a file's header (``gguf.py``) or from a catalog entry (``catalog.py``); consumed by ``fit.py``.
-Per-layer facts are tuples of length ``n_layer`` because hybrids and some dense models vary them layer by layer.
+Made from a file's header (``header_shape.py``) or from a catalog entry; read by planning. Per-layer facts are tuples of
+length ``n_layer``, because they differ between the layers of hybrids and of some dense models.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class ModelShape:
     value_length: int
     n_vocab: int
     n_ctx_train: int
-    """The context the file advertises: an upper bound, never a recommendation."""
+    """The context length that the file advertises: an upper bound, not a recommendation."""
     tied_embeddings: bool
     """True when the output matrix is the embedding matrix, so it is not stored twice."""
     sliding_window: int = 0
@@ -45,12 +45,12 @@ class ModelShape:
     n_embd_per_layer: int = 0
     """Width of the per-layer embeddings of Gemma 3n/4; 0 elsewhere."""
     notes: tuple[str, ...] = ()
-    """What could not be read exactly and how it was taken instead, in words; empty for a known architecture."""
+    """Sentences on what was read approximately; empty for a known architecture."""
 
 
 @dataclass(frozen=True, slots=True)
 class WeightBytes:
-    """How the bytes of a model file divide, as far as memory planning cares."""
+    """The bytes of a model file, by the parts that memory planning needs."""
 
     file: int
     """The whole file."""

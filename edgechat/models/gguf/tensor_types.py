@@ -1,7 +1,6 @@
-"""The tensor types of ggml: how many elements make a block, how many bytes a block takes, and what files call them.
+"""The tensor types of ggml: elements and bytes of a block, and the labels of file types.
 
-Sizes come from ``ggml-common.h`` and ``ggml.c`` of the llama.cpp that llama-cpp-python 0.3.36 carries. It knows no
-file and no model.
+Sizes are from ``ggml-common.h`` and ``ggml.c`` of the llama.cpp in llama-cpp-python 0.3.36.
 """
 
 from __future__ import annotations
@@ -98,7 +97,7 @@ FILE_TYPES: dict[int, str] = {
     40: "Q1_0",
     41: "Q2_0",
 }
-"""``general.file_type`` to the label people use (``llama_ftype`` in ``llama.h``)."""
+"""Labels by ``general.file_type`` (``llama_ftype`` in ``llama.h``)."""
 
 
 def tensor_bytes(kind: GgmlType, dims: tuple[int, ...]) -> int:

@@ -1,7 +1,6 @@
-"""What `edgechat bench` measured on this board: speeds and peak memory by model file and settings, kept in one file.
+"""The calibration: speeds and peak memory that ``edgechat bench`` measured, by board, model file and settings.
 
-Standard library only, since every engine start reads it. A record holds for one board (processor, memory, devices),
-one model file and one version of llama.cpp; anything else is another key. It does not measure.
+Kept in one file. Standard library only, since every engine start reads it.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ FORMAT = 1
 _PROMPT, _ANSWER = 300, 150
 """Tokens of the exchange that settings are judged by."""
 _AS_GOOD = 1.03
-"""Settings within 3 % of the fastest count as equally fast: the frugal one is taken. Runs differ by as much."""
+"""Settings within 3 % of the fastest count as equally fast, since runs differ by as much; the smallest is chosen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One way to load one model, measured; speeds in tokens a second, sizes in bytes."""
+    """The measurement of one model file with one set of settings; speeds in tokens a second, sizes in bytes."""
 
     load_mode: str
     repack: bool
@@ -48,20 +47,20 @@ class Measurement:
     measured_at: str
     """UTC, ISO 8601; ``""`` while the clock was unset."""
     cpu_share: float = 1.0
-    """Processor time the threads got, of what they asked for. llama.cpp's threads never sleep between steps, so what is
-    missing to 1 was taken by other programs."""
+    """Processor time that the threads got, as a share of what they asked for. llama.cpp's threads never sleep between
+    steps, so other programs used the rest."""
     tokens_per_joule: float | None = None
     """Of decoding; None where no power is measured."""
     joules_of: str = ""
-    """Whose energy that is: the board's input, the battery, the processor alone; ``""`` where none is measured."""
+    """Where the energy was measured: the board's input, the battery, the processor alone; ``""`` where it was not."""
 
     @property
     def exchange_s(self) -> float:
-        """Seconds for a prompt of 300 tokens and an answer of 150: the time a person waits."""
+        """Seconds for a prompt of 300 tokens and an answer of 150."""
         return _PROMPT / self.prefill_tps + _ANSWER / self.decode_tps
 
     def is_like(self, settings: LoadSettings) -> bool:
-        """Whether these settings run at this speed: what does not matter to it (n_ctx) may differ."""
+        """Whether this measurement holds for these settings; those that do not change the speed (n_ctx) may differ."""
         return (
             self.load_mode == settings.load_mode
             and self.repack == settings.repack
@@ -71,7 +70,7 @@ class Measurement:
 
 
 def board_key(board: Board) -> str:
-    """What makes two machines the same for measurements: processor, cores, memory size and devices."""
+    """The key of a board: machines with equal processor, cores, memory size and devices share measurements."""
     cpu = board.cpu
     gpus = [(device.kind, device.name, device.total) for device in board.accelerators]
     facts = [board.model, cpu.arch, cpu.model, cpu.n_cores, cpu.n_big_cores, cpu.features, board.memory.total, gpus]
@@ -79,12 +78,12 @@ def board_key(board: Board) -> str:
 
 
 def file_key(name: str, quant: str, file_bytes: int) -> str:
-    """What makes two model files the same for measurements: name, quantization and size. No file is hashed for it."""
+    """The key of a model file: name, quantization and size. The file is not hashed."""
     return f"{name}:{quant.upper()}:{file_bytes}"
 
 
 def best(measurements: Iterable[Measurement]) -> Measurement | None:
-    """The most frugal of the measurements that are as fast as the fastest, or None when there are none."""
+    """The measurement with the least memory among the fastest; None when there are none."""
     known = list(measurements)
     if not known:
         return None
@@ -93,10 +92,10 @@ def best(measurements: Iterable[Measurement]) -> Measurement | None:
 
 
 def read_calibration(paths: Paths, board: Board) -> dict[str, tuple[Measurement, ...]]:
-    """What was measured on this board, by ``file_key``; empty when nothing was, or by another version's format.
+    """The measurements on this board, by ``file_key``; empty without any, or when the file has another format.
 
     Raises:
-        StateError: the file is there and cannot be read.
+        StateError: the file cannot be read.
     """
     value = _read(_path(paths))
     if value.get("format") != FORMAT:
@@ -113,7 +112,7 @@ def read_calibration(paths: Paths, board: Board) -> dict[str, tuple[Measurement,
 
 
 def keep(paths: Paths, board: Board, key: str, measurements: Iterable[Measurement]) -> None:
-    """Replace what is known of one model file on this board.
+    """Replace the measurements of one model file on this board.
 
     Raises:
         StateError: the file cannot be read or written.

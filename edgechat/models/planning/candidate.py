@@ -1,15 +1,40 @@
-"""What the fit chooses among and what the person wants of it. Data only; ``sources.py`` makes candidates."""
+"""Candidates: the model files that a plan may choose among, and the request that a plan answers.
+
+Makes candidates from catalog entries and from the headers of installed files. Reads no board and decides nothing.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgechat.models.gguf.header_shape import reads_in_pieces, shape_of, weight_bytes, writes_text
+from edgechat.models.gguf.quantized_size import QUANTS, quantized_sizes
+from edgechat.models.gguf.repack import is_repacked
+from edgechat.models.gguf.shape import ModelShape, WeightBytes
+from edgechat.models.planning.calibration import Measurement, file_key
 from edgechat.models.planning.plan import LONGEST_DRAFT
 
 if TYPE_CHECKING:
-    from edgechat.models.gguf.shape import ModelShape, WeightBytes
-    from edgechat.models.planning.calibration import Measurement
+    from collections.abc import Collection, Iterable, Mapping
+
+    from edgechat.models.catalog.entry import CatalogEntry
+    from edgechat.models.gguf.header import GgufHeader
+    from edgechat.models.store.installed import InstalledModel
+
+_HEADER_PER_TOKEN = 40
+"""Bytes of header for each vocabulary entry in published files: 36 (SmolLM2) to 61 (Llama 3)."""
+_MOST_HEADER = 10
+"""A header is at most one part in this many of the file."""
+_EXPERT_SHARE = 0.94
+"""Share of a mixture's layers that is experts: gpt-oss-20b 0.96, Qwen3.6-35B-A3B 0.94, LFM2.5-8B-A1B 0.92."""
+_REPACKED_SHARE = 0.75
+"""Share of a mixed K-quantization's layers in its base type; nearly all in Q4_0."""
+# Base type of each quantization and its bytes per element; embedding and output use Q6_K or Q8_0.
+_Q6_K, _Q8_0 = 210 / 256, 34 / 32
+_BASE = {"Q3_K_M": ("Q3_K", 110 / 256), "Q4_K_M": ("Q4_K", 144 / 256), "Q4_0": ("Q4_0", 18 / 32),
+         "Q4_1": ("Q4_1", 20 / 32), "Q8_0": ("Q8_0", _Q8_0), "MXFP4": ("MXFP4", 17 / 32)}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +50,17 @@ class Candidate:
     purpose: str = "chat"
     """``chat``, ``translation``, or ``embedding``: a model that makes vectors and no text."""
     in_pieces: bool = True
-    """A prompt may be read in pieces; where not, a whole text is one ubatch."""
+    """A text may be read in several batches; otherwise a whole text is one ubatch."""
     licence: str = ""
     is_free: bool = True
     """The licence needs no acceptance, or has been accepted."""
     is_installed: bool = False
     always_thinks: bool = False
-    """It reasons before every answer, and cannot be told not to."""
+    """It reasons before every answer, and this cannot be switched off."""
     n_ctx_max: int | None = None
-    """A context the model was really trained for, where the file advertises more."""
+    """The context length the model was trained for, where the file advertises more."""
     measured: tuple[Measurement, ...] = ()
-    """What ``edgechat bench`` found for this file on the board that is planned for."""
+    """The results of ``edgechat bench`` for this file on the board."""
 
     @property
     def label(self) -> str:
@@ -44,36 +69,152 @@ class Candidate:
 
     @property
     def n_ctx_limit(self) -> int:
-        """The largest context worth asking for."""
+        """The context length the model was trained for."""
         trained = self.shape.n_ctx_train
         return min(trained, self.n_ctx_max) if self.n_ctx_max else trained
 
 
 @dataclass(frozen=True, slots=True)
-class FitWish:
-    """What the person asked for; None leaves it to the fit."""
+class PlanRequest:
+    """The settings a plan has to keep to; the fit chooses where a field is None."""
 
     n_ctx: int | None = None
     threads: int | None = None
     kv_type: str | None = None
     exact: bool = False
-    """Only what changes no answer may give way: ubatch, sequences kept warm, load mode, threads. For pinned models."""
+    """Change only what changes no answer: ubatch, number of sequences, load mode, threads. For pinned models."""
     parallel: int = 16
-    """Sequences that may live in the context together; a quarter of them where each takes a window or a state of its
-    own. A batch costs least for each token from 16 rows on: eight of the 0.5B model cost half as much each as one
-    alone, sixteen a third (2 cores, AVX-512)."""
+    """Sequences in the context at once; a quarter of them where each needs a window or a recurrent state of its own. A
+    token costs least in batches of 16 rows and more: with the 0.5B model half as much in 8 rows as alone, a third in 16
+    (2 cores, AVX-512)."""
     longest_draft: int = LONGEST_DRAFT
-    """Draft tokens checked in one step, at most, over all sequences: each is an output row."""
+    """Most draft tokens verified in one step, over all sequences; each is an output row."""
     offload: bool = True
     """Whether the engine was built to use the board's GPU."""
     purpose: str = "chat"
     any_licence: bool = False
-    """Recommend models whose licence nobody here has accepted, too."""
+    """Also recommend models whose licence has not been accepted."""
     min_decode_tps: float = 3.0
-    """Slower models are passed over while a faster one fits: this is below the pace at which people read. One that
-    thinks before every answer must be three times as fast."""
+    """Slower models are skipped while a faster one fits: people read faster than this. A model that thinks before every
+    answer must be three times as fast."""
 
     @property
     def output_rows(self) -> int:
-        """Rows of logits that one step may ask for. Where many answer at once, drafts get the rows that are left."""
+        """Rows of logits of one step; sequences come first, and drafts get the rows that are left."""
         return max(self.parallel, 1 + self.longest_draft)
+
+
+def from_entry(
+    entry: CatalogEntry, quant: str, features: Collection[str], *, accepted: Collection[str] = ()
+) -> Candidate:
+    """The candidate for a file that could be fetched. Weights are computed for llama.cpp's own layouts, else estimated.
+
+    Args:
+        entry: the model.
+        quant: one of ``entry.files``.
+        features: SIMD features of the board's processor.
+        accepted: the accepted licences.
+    """
+    shape, file = entry.shape(), entry.file(quant)
+    rules = entry.rules(quant) if quant in QUANTS else None
+    if rules is None:
+        weights = estimated_weights(shape, quant, file.bytes, features)
+    else:
+        imatrix, old_rules = rules.imatrix, rules.old_rules
+        bare = quantized_sizes(shape, quant, metadata_bytes=0, imatrix=imatrix, old_rules=old_rules)
+        weights = quantized_sizes(
+            shape,
+            quant,
+            features=features,
+            metadata_bytes=max(0, file.bytes - bare.file),
+            imatrix=imatrix,
+            old_rules=old_rules,
+        )
+    return Candidate(
+        name=entry.name,
+        quant=quant,
+        shape=shape,
+        weights=weights,
+        quality=entry.quality,
+        purpose=entry.purpose,
+        licence=entry.licence,
+        is_free=entry.free or entry.licence in accepted,
+        always_thinks=entry.chat.thinking == "always",
+        n_ctx_max=entry.n_ctx_max,
+    )
+
+
+def from_installed(
+    model: InstalledModel,
+    header: GgufHeader,
+    features: Collection[str],
+    entry: CatalogEntry | None = None,
+    measured: Mapping[str, tuple[Measurement, ...]] | None = None,
+) -> Candidate:
+    """The candidate for an installed file.
+
+    Args:
+        model: the file.
+        header: its header, which gives the shape and the weights.
+        features: SIMD features of the board's processor.
+        entry: its catalog entry, which gives quality and purpose.
+        measured: the calibration of this board, by ``file_key``.
+    """
+    return Candidate(
+        name=model.name,
+        quant=model.quant,
+        shape=shape_of(header),
+        weights=weight_bytes(header, features),
+        quality=entry.quality if entry else _unrated(model.file_bytes),
+        purpose=(entry.purpose if entry else "chat") if writes_text(header) else "embedding",
+        in_pieces=reads_in_pieces(header),
+        licence=model.licence or (entry.licence if entry else ""),
+        is_installed=True,
+        always_thinks=entry.chat.thinking == "always" if entry else False,
+        n_ctx_max=model.n_ctx_max or (entry.n_ctx_max if entry else None),
+        measured=(measured or {}).get(file_key(model.name, model.quant, model.file_bytes), ()),
+    )
+
+
+def _unrated(file_bytes: int) -> int:
+    """The quality of a file without a catalog entry: the average of catalog entries of its size."""
+    return max(1, min(60, round(34 + 12 * math.log2(file_bytes / 1e9)))) if file_bytes > 0 else 1
+
+
+def from_catalog(
+    entries: Iterable[CatalogEntry], features: Collection[str], accepted: Collection[str] = ()
+) -> list[Candidate]:
+    """The candidates for every file of every entry."""
+    return [from_entry(entry, quant, features, accepted=accepted) for entry in entries for quant in entry.files]
+
+
+def estimated_weights(shape: ModelShape, quant: str, file_bytes: int, features: Collection[str]) -> WeightBytes:
+    """Estimate how the bytes of a publisher's own mixture are divided; the sum is the published size."""
+    kind, base = _BASE.get(quant, _BASE["Q4_K_M"])
+    header = min(_HEADER_PER_TOKEN * shape.n_vocab, file_bytes // _MOST_HEADER)
+    matrix = shape.n_vocab * shape.n_embd
+    wide = _Q8_0 if shape.n_embd % 256 or kind in ("Q8_0", "MXFP4") else _Q6_K
+    output = round(matrix * wide)
+    embedding = output if shape.tied_embeddings else round(matrix * (wide if kind == "MXFP4" else base))
+    lookup = round(shape.n_embd_per_layer * shape.n_layer * shape.n_vocab * base)
+    single = embedding + lookup + (0 if shape.tied_embeddings else output)
+    layers = max(0, file_bytes - header - single)
+    each = layers // max(1, shape.n_layer)
+    per_layer = (each,) * (shape.n_layer - 1) + (layers - each * (shape.n_layer - 1),)
+    experts = round(layers * _EXPERT_SHARE) if shape.n_expert else 0
+    # Any dimensions do: 256 rows suit every kernel.
+    inside = is_repacked("blk.0.ffn_up.weight", (shape.n_embd, 256), kind, features)
+    output_kind = "Q6_K" if wide == _Q6_K else "Q8_0"
+    outside = is_repacked("output.weight", (shape.n_embd, 256), output_kind, features)
+    share = 1.0 if kind in ("Q4_0", "Q8_0", "MXFP4") else _REPACKED_SHARE
+    return WeightBytes(
+        file=file_bytes,
+        embedding=embedding,
+        output=output,
+        per_layer=per_layer,
+        repackable=(round(layers * share) if inside else 0) + (output if outside else 0),
+        other=file_bytes - header - embedding - (0 if shape.tied_embeddings else output) - sum(per_layer),
+        repackable_output=output if outside else 0,
+        experts=experts,
+        per_layer_embedding=lookup,
+    )

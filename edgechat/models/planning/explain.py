@@ -1,10 +1,10 @@
-"""Says in plain sentences, with numbers, why a plan is what it is and why others were not taken. It chooses nothing."""
+"""The reasons of a plan as sentences with numbers, and why alternatives were not chosen. Decides nothing."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgechat.models.planning.reserve import reserve, room
+from edgechat.models.planning.reserve import reserve, usable_memory
 from edgechat.models.planning.speed import ASSUMED_BANDWIDTH
 from edgechat.models.planning.step_down import DEFAULT_N_CTX, USABLE_N_CTX
 from edgechat.plaintext import megabytes
@@ -13,46 +13,52 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from edgechat.board.board import Board
-    from edgechat.models.planning.candidate import Candidate, FitWish
+    from edgechat.models.planning.candidate import Candidate, PlanRequest
     from edgechat.models.planning.plan import Estimate, MemoryNeed
-    from edgechat.models.planning.step_down import Rung
+    from edgechat.models.planning.step_down import SettingsStep
 
 _KEPT_QUANTS = ("Q4_K_M", "Q4_0", "Q4_1", "MXFP4")
 
 
 def reasons(
-    board: Board, candidate: Candidate, wish: FitWish, rung: Rung, *, estimated: Estimate, largest: Rung
+    board: Board,
+    candidate: Candidate,
+    request: PlanRequest,
+    step: SettingsStep,
+    *,
+    estimated: Estimate,
+    largest: SettingsStep,
 ) -> Iterator[str]:
-    """Why this rung of this file: memory first, then each setting that a person may ask about.
+    """Why these settings for this file: memory first, then each setting that a user may ask about.
 
     Args:
         board: the machine.
         candidate: the file.
-        wish: what was asked for.
-        rung: the rung that was taken.
+        request: the settings to keep to.
+        step: the chosen step of the ladder.
         estimated: its speed.
-        largest: the top of the same ladder: what was given up is told against it.
+        largest: the first step of the ladder, with which it is compared.
     """
-    yield _memory(board, rung)
-    if not rung.fits:
+    yield _memory(board, step)
+    if not step.fits:
         return
-    yield _context(board, candidate, wish, rung, largest)
-    settings = rung.settings
-    if settings.kv_type == "q8_0" and wish.kv_type is None:
+    yield _context(board, candidate, request, step, largest)
+    settings = step.settings
+    if settings.kv_type == "q8_0" and request.kv_type is None:
         yield "The KV cache is q8_0, half the size of f16, because f16 would not fit at a usable context."
     if settings.n_ubatch < largest.settings.n_ubatch or settings.n_seq_max < largest.settings.n_seq_max:
         yield (
             f"Prompts are read {settings.n_ubatch} tokens at a time and {_count(settings.n_seq_max, 'conversation')} "
             "kept warm, to save memory; answers stay the same."
         )
-    yield _loading(candidate, rung)
-    yield _threads(board, wish, rung)
+    yield _loading(candidate, step)
+    yield _threads(board, request, step)
     yield _speed(board, estimated)
     yield from candidate.shape.notes
 
 
 def quantization(candidate: Candidate, preferred: tuple[Candidate, MemoryNeed] | None, budget: int) -> str:
-    """Why this quantization; ``preferred`` is the file that would have been taken first, with its least usable need."""
+    """Why this quantization; ``preferred`` is the preferred file and its least usable need, None when it was chosen."""
     if preferred is None:
         if candidate.quant in _KEPT_QUANTS:
             return f"{candidate.quant}: about 4 bits a weight, the smallest that costs little quality."
@@ -67,13 +73,13 @@ def quantization(candidate: Candidate, preferred: tuple[Candidate, MemoryNeed] |
     )
 
 
-def too_large(board: Board, rung: Rung) -> str:
-    """Why not even this rung fits."""
-    return f"{megabytes(rung.need.host + reserve(board).size - room(board))} too much, even at this n_ctx"
+def too_large(board: Board, step: SettingsStep) -> str:
+    """Why the smallest step does not fit."""
+    return f"{megabytes(step.need.host + reserve(board).size - usable_memory(board))} too much, even at this n_ctx"
 
 
 def too_slow(estimated: Estimate, *, thinks: bool) -> str:
-    """Why a plan that fits was passed over."""
+    """Why a plan that fits was not chosen."""
     how = "too slow" if estimated.decode_tps is None else f"about {estimated.decode_tps:g} tok/s is too slow"
     return f"fits, but {how} for a model that thinks before it answers" if thinks else f"fits, but {how} to read along"
 
@@ -82,59 +88,63 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def _memory(board: Board, rung: Rung) -> str:
+def _memory(board: Board, step: SettingsStep) -> str:
     kept = reserve(board)
-    free = room(board)
-    if not rung.fits:
+    free = usable_memory(board)
+    if not step.fits:
         return (
-            f"It does not fit: it needs {megabytes(rung.need.host)} even with n_ctx {rung.settings.n_ctx:,}; "
+            f"It does not fit: it needs {megabytes(step.need.host)} even with n_ctx {step.settings.n_ctx:,}; "
             f"{megabytes(free)} are free, and {megabytes(kept.size)} of them are kept back ({kept.why})."
         )
     text = (
-        f"It fits: {megabytes(rung.need.host)} of the {megabytes(free)} that are free, "
+        f"It fits: {megabytes(step.need.host)} of the {megabytes(free)} that are free, "
         f"with {megabytes(kept.size)} kept back ({kept.why})."
     )
     if board.memory.cgroup_limit is not None and board.memory.cgroup_limit < board.memory.total:
         text += f" A memory limit of {megabytes(board.memory.cgroup_limit)} counts here, not the machine's memory."
-    if rung.need.device:
-        text += f" {megabytes(rung.need.device)} more go to the GPU's own memory."
+    if step.need.device:
+        text += f" {megabytes(step.need.device)} more go to the GPU's own memory."
     return text
 
 
-def _context(board: Board, candidate: Candidate, wish: FitWish, rung: Rung, largest: Rung) -> str:
-    n_ctx, top = rung.settings.n_ctx, largest.settings.n_ctx
-    if wish.n_ctx is not None:
-        if wish.n_ctx > candidate.n_ctx_limit:
-            return f"n_ctx {n_ctx:,}: {wish.n_ctx:,} asked for, but the model was trained on {candidate.n_ctx_limit:,}."
+def _context(
+    board: Board, candidate: Candidate, request: PlanRequest, step: SettingsStep, largest: SettingsStep
+) -> str:
+    n_ctx, top = step.settings.n_ctx, largest.settings.n_ctx
+    if request.n_ctx is not None:
+        if request.n_ctx > candidate.n_ctx_limit:
+            return (
+                f"n_ctx {n_ctx:,}: {request.n_ctx:,} asked for, but the model was trained on {candidate.n_ctx_limit:,}."
+            )
         return f"n_ctx {n_ctx:,}: as asked for."
     if n_ctx < USABLE_N_CTX <= candidate.n_ctx_limit:
         return f"n_ctx {n_ctx:,}: enough for short questions; a usable {USABLE_N_CTX:,} would not fit."
     if n_ctx < top:
         return f"n_ctx {n_ctx:,}: {top:,} would not fit."
     if n_ctx > DEFAULT_N_CTX:
-        share = rung.need.host / max(1, room(board) - reserve(board).size)
+        share = step.need.host / max(1, usable_memory(board) - reserve(board).size)
         return f"n_ctx {n_ctx:,}: grown from {DEFAULT_N_CTX:,}, since all of it takes {share:.0%} of the room."
     if n_ctx >= candidate.n_ctx_limit:
         return f"n_ctx {n_ctx:,}: all that the model was trained on."
     return f"n_ctx {n_ctx:,}: the default; a larger one would take more than half of the room. Ask with --ctx."
 
 
-def _loading(candidate: Candidate, rung: Rung) -> str:
-    settings, way = rung.settings, rung.way
-    if way.device is not None:
+def _loading(candidate: Candidate, step: SettingsStep) -> str:
+    settings, method = step.settings, step.method
+    if method.device is not None:
         every = candidate.shape.n_layer + 1
-        where = f"{way.device.name or way.device.kind}"
+        where = f"{method.device.name or method.device.kind}"
         if settings.n_gpu_layers >= every:
             return f"All {candidate.shape.n_layer} layers and the output run on {where}."
         return f"{settings.n_gpu_layers} of {every} layers run on {where}: its memory holds no more."
     how = "mapped from the file" if settings.load_mode == "mmap" else "read into memory"
     repack = "repacked for the processor" if settings.repack else "not repacked"
-    return f"Weights are {how}, {repack}: {way.why}."
+    return f"Weights are {how}, {repack}: {method.why}."
 
 
-def _threads(board: Board, wish: FitWish, rung: Rung) -> str:
-    n_threads = rung.settings.n_threads
-    if wish.threads is not None:
+def _threads(board: Board, request: PlanRequest, step: SettingsStep) -> str:
+    n_threads = step.settings.n_threads
+    if request.threads is not None:
         return f"{_count(n_threads, 'thread')}: as set."
     if board.cpu.n_threads > n_threads:
         return f"{_count(n_threads, 'thread')}: the fast cores; slower cores and hyper-threads hold decoding back."

@@ -1,6 +1,6 @@
-"""Picks among what is installed, for an engine that starts now: light, so without the catalog and its quality ranks.
+"""The choice among installed models for an engine that starts now: without the catalog, which is slow to import.
 
-Reads the headers of the installed files. Where no editor's judgement is at hand the size of a file stands for it.
+Reads the headers of the installed files. The size of a file stands for the quality that the catalog would give.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgechat.models.gguf import header as gguf
-from edgechat.models.planning.calibration import file_key
-from edgechat.models.planning.candidate_sources import from_installed
-from edgechat.models.planning.fit import FitWish, choose, ladder
+from edgechat.models.planning.candidate import from_installed
+from edgechat.models.planning.fit import choose, ladder
 from edgechat.models.store.installed import STARTER_NAME
 
 if TYPE_CHECKING:
@@ -20,63 +19,55 @@ if TYPE_CHECKING:
     from edgechat.board.board import Board
     from edgechat.models.gguf.header import GgufHeader
     from edgechat.models.planning.calibration import Measurement
-    from edgechat.models.planning.candidate import Candidate
+    from edgechat.models.planning.candidate import Candidate, PlanRequest
     from edgechat.models.planning.plan import Plan
     from edgechat.models.store.installed import InstalledModel
 
 
-class Pick(NamedTuple):
-    """An installed model, what its file's header says, and every plan for it, largest first."""
+class InstalledChoice(NamedTuple):
+    """An installed model, its header, and the ladder of plans for it, largest first."""
 
     model: InstalledModel
     header: GgufHeader
     ladder: tuple[Plan, ...]
 
 
-def pick(
+def choose_installed(
     board: Board,
     models: Sequence[InstalledModel],
-    wish: FitWish,
+    request: PlanRequest,
     measured: Mapping[str, tuple[Measurement, ...]] | None = None,
-) -> Pick:
-    """The best installed model that fits this board now; where none fits, the one that comes nearest.
+) -> InstalledChoice:
+    """The best installed model that fits this board now; where none fits, the one that needs least.
 
-    The starter answers only where nothing else fits, and a translation model only where there is nothing else.
+    The starter is chosen only where nothing else fits, a translation model only where nothing else is installed.
 
     Args:
         board: the machine.
-        models: what is installed; at least one.
-        wish: what was asked for.
-        measured: :func:`~edgechat.models.planning.calibration.read_calibration`'s answer for this board.
+        models: the installed models; at least one.
+        request: settings to keep to.
+        measured: the calibration of this board, by ``file_key``.
 
     Raises:
         InvalidModelFileError: a file is damaged.
-        ValueError: nothing is installed.
+        ValueError: ``models`` is empty.
     """
     headers = {(model.name, model.quant): gguf.read_header(model.path) for model in models}
     candidates = {
-        (model.name, model.quant): _candidate(model, headers[model.name, model.quant], board, measured or {})
+        (model.name, model.quant): _candidate(model, headers[model.name, model.quant], board, measured)
         for model in models
     }
-    plan = choose(board, candidates.values(), wish)
+    plan = choose(board, candidates.values(), request)
     chosen = next(model for model in models if (model.name, model.quant) == (plan.model, plan.quant))
     named = (chosen.name, chosen.quant)
-    return Pick(chosen, headers[named], ladder(board, candidates[named], wish))
-
-
-def candidate_of(
-    model: InstalledModel, header: GgufHeader, board: Board, measured: Mapping[str, tuple[Measurement, ...]]
-) -> Candidate:
-    """One installed file as the fit sees it, with what was measured of it."""
-    found = from_installed(model, header, board.cpu.features)
-    return replace(found, measured=measured.get(file_key(model.name, model.quant, model.file_bytes), ()))
+    return InstalledChoice(chosen, headers[named], ladder(board, candidates[named], request))
 
 
 def _candidate(
-    model: InstalledModel, header: GgufHeader, board: Board, measured: Mapping[str, tuple[Measurement, ...]]
+    model: InstalledModel, header: GgufHeader, board: Board, measured: Mapping[str, tuple[Measurement, ...]] | None
 ) -> Candidate:
-    found = candidate_of(model, header, board, measured)
+    found = from_installed(model, header, board.cpu.features, measured=measured)
     if model.name == STARTER_NAME:
         return replace(found, quality=0)
-    # A manifest holds no purpose; only models trained for one job carry a prompt for it.
+    # A manifest has no purpose; only models trained for one task have a prompt for it.
     return replace(found, purpose="translation") if "translate" in model.prompts else found

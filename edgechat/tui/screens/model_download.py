@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from edgechat.board.probe.summary import size
 from edgechat.errors import EdgechatError
-from edgechat.models.bundle.mounted import is_bundle, mounted
+from edgechat.models.bundle.mounted import find_mounted, is_bundle
 from edgechat.models.bundle.trust import UntrustedError
 from edgechat.plaintext import clean_line
 from edgechat.tui.labels import trouble
@@ -34,8 +34,8 @@ from edgechat.tui.widgets.banner import Banner
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edgechat.models.store.found import FoundFile
     from edgechat.models.store.installed import InstalledModel
+    from edgechat.models.store.other_programs import FoundFile
     from edgechat.paths import Paths
 
 _BAR = 20
@@ -145,7 +145,7 @@ class Fetching(Screen["str | None"]):
 
     def action_import(self) -> None:
         """Take in what a mounted stick holds: a signed bundle, or a file."""
-        found = mounted()
+        found = find_mounted()
         hint = "A folder that `edgechat models export` wrote, or a GGUF file; the stick must be mounted."
         if found:
             hint = "Found: " + ", ".join(each.label for each in found[:3])

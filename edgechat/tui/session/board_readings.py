@@ -13,7 +13,7 @@ import psutil
 from edgechat.board.probe.probe import probe
 from edgechat.board.vitals.vitals import read_vitals
 from edgechat.engine.client import client
-from edgechat.models.planning.candidate import FitWish
+from edgechat.models.planning.candidate import PlanRequest
 from edgechat.models.planning.planner import plan_model
 
 if TYPE_CHECKING:
@@ -69,5 +69,5 @@ def resident_plan(paths: Paths, config: Config, reading: Reading) -> Plan | None
     if reading.engine is None or not reading.engine.get("model"):
         return None
     label = f"{reading.engine['model']}:{reading.engine['quant']}" if reading.engine.get("quant") else None
-    wish = FitWish(n_ctx=reading.engine.get("n_ctx") or config.n_ctx, threads=config.threads)
+    wish = PlanRequest(n_ctx=reading.engine.get("n_ctx") or config.n_ctx, threads=config.threads)
     return plan_model(paths, reading.board, label or str(reading.engine["model"]), wish, is_here=True)

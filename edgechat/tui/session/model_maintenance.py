@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from edgechat.errors import TransferError
 from edgechat.models.bundle import trust
-from edgechat.models.bundle.import_bundle import take
+from edgechat.models.bundle.import_bundle import import_bundle
 from edgechat.models.download.update import rollback
 from edgechat.models.store.installed import version_history
 from edgechat.models.store.store import Store
@@ -66,7 +66,7 @@ def take_bundle(paths: Paths, bundle: Path, progress: Telling) -> InstalledModel
         EdgechatError: it is no bundle, damaged, or the disk refuses.
     """
     paths.require_models()
-    _, models = take(Store(paths), bundle, progress=progress)
+    _, models = import_bundle(Store(paths), bundle, progress=progress)
     if not models:
         raise TransferError(f"The bundle in {bundle} holds no model.")
     return models[-1]
@@ -74,4 +74,4 @@ def take_bundle(paths: Paths, bundle: Path, progress: Telling) -> InstalledModel
 
 def trust_publisher(paths: Paths, unknown: UntrustedError) -> str:
     """Trust whoever signed a bundle, from now on; their fingerprint."""
-    return trust.pin(paths, unknown.root)
+    return trust.trust_publisher(paths, unknown.root)

@@ -14,11 +14,11 @@ from edgechat.board.probe.probe import probe
 from edgechat.errors import EdgechatError
 from edgechat.models.catalog import licences
 from edgechat.models.catalog.catalog import load_catalog
-from edgechat.models.planning.candidate import FitWish
+from edgechat.models.planning.candidate import PlanRequest
 from edgechat.models.planning.planner import plan_each
-from edgechat.models.store.add import Identity, add
-from edgechat.models.store.found import found
+from edgechat.models.store.add import add, identify_in_catalog
 from edgechat.models.store.installed import Pin, read_pin, write_pin
+from edgechat.models.store.other_programs import find_model_files
 from edgechat.models.store.store import Store
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from edgechat.board.board import Board
     from edgechat.config import Config
     from edgechat.models.planning.plan import Plan
-    from edgechat.models.store.found import FoundFile
     from edgechat.models.store.installed import InstalledModel
+    from edgechat.models.store.other_programs import FoundFile
     from edgechat.paths import Paths
 
 _TOLD_EVERY_S = 0.15
@@ -79,7 +79,7 @@ def shelf(paths: Paths, config: Config) -> Shelf:
         EdgechatError: store, catalog or a file cannot be read.
     """
     board = probe()
-    wish = FitWish(n_ctx=config.n_ctx, threads=config.threads)
+    wish = PlanRequest(n_ctx=config.n_ctx, threads=config.threads)
     entries = {entry.name: entry for entry in load_catalog()}
     pin = read_pin(paths)
     books = []
@@ -153,21 +153,21 @@ def pull(paths: Paths, book: Book, progress: Telling) -> InstalledModel:
         EdgechatError: it could not be fetched; the hint says how to bring it by hand.
     """
     from edgechat.models.download.hub import Hub  # noqa: PLC0415 - half a second that only a pull is worth
-    from edgechat.models.download.pull import order_from_catalog  # noqa: PLC0415
     from edgechat.models.download.pull import pull as fetch  # noqa: PLC0415
-    from edgechat.models.download.transfer import Patience  # noqa: PLC0415
+    from edgechat.models.download.pull import resolve_entry  # noqa: PLC0415
+    from edgechat.models.download.transfer import RetryPolicy  # noqa: PLC0415
 
     entry = load_catalog().find(book.label).entry
     if not entry.free:
         licences.require_accepted(paths, book.licence, book.terms, book.plan.model)
-    hub, patience = Hub(), Patience(progress=progress)
-    order = order_from_catalog(hub, entry, book.plan.quant, patience=patience)
-    return fetch(Store(paths), hub, order, progress=progress, patience=patience)
+    hub, retry = Hub(), RetryPolicy(progress=progress)
+    resolved = resolve_entry(hub, entry, book.plan.quant, retry=retry)
+    return fetch(Store(paths), hub, resolved, progress=progress, retry=retry)
 
 
 def accept_licence(paths: Paths, book: Book) -> None:
     """Record that the person has read and accepted the terms of a model."""
-    licences.accept(paths, licences.Acceptance(book.licence, book.terms, book.plan.model))
+    licences.accept(paths, licences.LicenceAcceptance(book.licence, book.terms, book.plan.model))
 
 
 def add_file(paths: Paths, path: Path, progress: Telling) -> InstalledModel:
@@ -176,12 +176,12 @@ def add_file(paths: Paths, path: Path, progress: Telling) -> InstalledModel:
     Raises:
         EdgechatError: it is no model that could be loaded, or the store cannot take it.
     """
-    return add(Store(paths), path, identify=_identify, progress=progress)
+    return add(Store(paths), path, identify=identify_in_catalog, progress=progress)
 
 
 def others(env: Mapping[str, str]) -> list[FoundFile]:
     """Model files that other programs on this machine hold."""
-    return found(env)
+    return find_model_files(env)
 
 
 def adopt(paths: Paths, files: Sequence[FoundFile], progress: Telling) -> InstalledModel:
@@ -194,7 +194,9 @@ def adopt(paths: Paths, files: Sequence[FoundFile], progress: Telling) -> Instal
     for file in files:
         source = f"{file.tool}:{file.label}"
         try:
-            taken.append(add(store, file.path, identify=_identify, source=source, copy=False, progress=progress))
+            taken.append(
+                add(store, file.path, identify=identify_in_catalog, source=source, copy=False, progress=progress)
+            )
         except EdgechatError as error:
             # One file that cannot be used must not keep the others away.
             faults.append(error)
@@ -218,18 +220,7 @@ def remove(paths: Paths, book: Book) -> int:
     """
     store = Store(paths)
     freed = store.remove(book.plan.model, book.plan.quant)
-    store.sweep()
+    store.finish_removals()
     if book.is_pinned:
         write_pin(paths, None)
     return freed
-
-
-def _identify(sha256: str) -> Identity | None:
-    """The catalog's name for these bytes."""
-    from edgechat.models.download.pull import facts_of  # noqa: PLC0415
-
-    for entry in load_catalog():
-        for quant, file in entry.files.items():
-            if file.sha256 == sha256:
-                return Identity(entry.name, quant, facts_of(entry))
-    return None

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgechat.board.board import Accelerator, Board, Cpu, Memory
-from edgechat.board.probe.board_file import from_json, to_json
-from edgechat.board.probe.known import load_board
+from edgechat.board.probe.board_file import from_json, load_board, to_json
 from edgechat.errors import InvalidInputError
 
 size = st.integers(0, 1 << 50)

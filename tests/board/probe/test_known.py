@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.board.probe.board_file import to_json
-from edgechat.board.probe.known import known_names, load_board
+from edgechat.board.probe.board_file import known_names, load_board, to_json
 from edgechat.board.probe.probe import probe
 from edgechat.errors import InvalidInputError, UsageError
 from tests.board.trees import BOARDS

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.board.vitals.energy import Meter, Recording, Sample, passed
+from edgechat.board.vitals.energy import Meter, Recording, Sample, joules_passed
 from edgechat.board.vitals.power import Counter, Power, Rail
 from tests.board.trees import write
 
@@ -28,10 +28,10 @@ def rail(milliamperes: int) -> dict[str, str]:
 
 def test_watts_are_added_up_between_looks(tmp_path: Path) -> None:
     meter = Meter(write(tmp_path, rail(1000)))
-    assert meter.look(0.0) == 0.0
+    assert meter.sample(0.0) == 0.0
     write(tmp_path, rail(2000))
-    assert meter.look(2.0) == pytest.approx((5 + 10) / 2 * 2)
-    assert meter.look(3.0) == pytest.approx(10.0)
+    assert meter.sample(2.0) == pytest.approx((5 + 10) / 2 * 2)
+    assert meter.sample(3.0) == pytest.approx(10.0)
     assert meter.joules == pytest.approx(25.0)
     assert meter.basis == "the board's input (VDD_IN)"
 
@@ -39,9 +39,9 @@ def test_watts_are_added_up_between_looks(tmp_path: Path) -> None:
 def test_counters_are_taken_as_they_are(tmp_path: Path) -> None:
     files = {f"{RAPL}/name": "package-0\n", f"{RAPL}/max_energy_range_uj": "1000000000\n"}
     meter = Meter(write(tmp_path, {**files, f"{RAPL}/energy_uj": "5000000\n"}))
-    meter.look(0.0)
+    meter.sample(0.0)
     write(tmp_path, {f"{RAPL}/energy_uj": "26000000\n"})
-    assert meter.look(1.0) == pytest.approx(21.0)
+    assert meter.sample(1.0) == pytest.approx(21.0)
     assert "processor alone" in meter.basis
 
 
@@ -51,7 +51,7 @@ def test_the_boards_input_counts_before_the_processors_counters() -> None:
 
     def between(*, is_input: bool) -> tuple[float, str] | None:
         before, after = (power(w, j, is_input=is_input) for w, j in ((4.0, 0), (6.0, 7_000_000)))
-        return passed(Sample(0.0, before), Sample(1.0, after))
+        return joules_passed(Sample(0.0, before), Sample(1.0, after))
 
     assert between(is_input=True) == (5.0, "the board's input (X)")
     assert between(is_input=False) == (7.0, "the processor alone (RAPL package)")
@@ -59,8 +59,8 @@ def test_the_boards_input_counts_before_the_processors_counters() -> None:
 
 def test_nothing_measured_is_no_energy(tmp_path: Path) -> None:
     meter = Meter(write(tmp_path, {}))
-    meter.look(0.0)
-    assert (meter.look(5.0), meter.basis) == (0.0, "")
+    meter.sample(0.0)
+    assert (meter.sample(5.0), meter.basis) == (0.0, "")
     with Recording(write(tmp_path, {})) as recording:
         pass
     assert recording.between(0.0, 1.0) is None

@@ -11,7 +11,7 @@ from edgechat.board.vitals.clocks import parse_power_modes
 from edgechat.board.vitals.power import Counter, joules_between, pmic_rails
 from edgechat.board.vitals.pressure import Pressure, parse
 from edgechat.board.vitals.throttling import Throttling
-from edgechat.board.vitals.vitals import Vitals, read_strain, read_vitals
+from edgechat.board.vitals.vitals import Vitals, read_throttle_inputs, read_vitals
 from tests.board.trees import BOARDS, V2_MOUNT, write
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def test_a_supply_that_was_too_weak_earlier_is_not_too_weak_now(tmp_path: Path) 
 def test_the_voltage_monitor_alone_tells_under_voltage(tmp_path: Path) -> None:
     chip = "sys/class/hwmon/hwmon4"
     source = write(tmp_path, {f"{chip}/name": "rpi_volt\n", f"{chip}/in0_lcrit_alarm": "1\n"})
-    assert read_strain(source).throttling.is_under_voltage
+    assert read_throttle_inputs(source).throttling.is_under_voltage
 
 
 def test_an_orin_reads_its_rails_and_leaves_out_what_is_switched_off() -> None:
@@ -106,7 +106,7 @@ def test_this_machine_is_read_without_error() -> None:
     assert here.hottest is None or -40 < here.hottest.celsius < 150
     assert here.mhz is None or here.mhz > 0
     assert all(0 <= p.some10 <= 100 for p in (here.memory_pressure, here.io_pressure) if p)
-    assert read_strain(Source()).is_raspberry_pi == here.is_raspberry_pi
+    assert read_throttle_inputs(Source()).is_raspberry_pi == here.is_raspberry_pi
 
 
 def test_files_full_of_nonsense_are_absent(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_container_under_its_limit_stalls_while_the_machine_does_not(tmp_path:
             "some avg10=41.50 avg60=9.00 avg300=1.00 total=5\nfull avg10=12.00 avg60=2.00 avg300=0.00 total=3\n"
         ),
     }
-    strain = read_strain(write(tmp_path, files))
+    strain = read_throttle_inputs(write(tmp_path, files))
     pressure, stall = strain.memory_pressure, strain.memory_stall
     assert pressure is not None
     assert stall is not None
@@ -159,7 +159,7 @@ def test_the_root_of_all_groups_has_the_machines_pressure_and_a_containers_root_
     if is_container:
         files["sys/fs/cgroup/cgroup.events"] = "populated 1\nfrozen 0\n"
         files |= {"sys/fs/cgroup/memory.max": "500000000\n", "sys/fs/cgroup/memory.current": "100000000\n"}
-    stall = read_strain(write(tmp_path, files)).memory_stall
+    stall = read_throttle_inputs(write(tmp_path, files)).memory_stall
     assert stall is not None
     assert (stall.own is not None) == is_container
     assert stall.available == (400_000_000 if is_container else 3_072_000_000)

@@ -89,7 +89,7 @@ def test_a_damaged_model_is_a_verification_failure(run: Command, model: Path) ->
 
 def test_a_licence_is_read_before_anything_is_fetched(run: Command, server: HubServer) -> None:
     refused = run("pull", "gemma-3-1b-it", code=ExitCode.NO_MODEL, HF_ENDPOINT=server.endpoint)
-    assert "which nobody has accepted here: https://" in refused.stderr
+    assert "which has not been accepted here: https://" in refused.stderr
     assert server.requests == []
     accepted = run("pull", "gemma-3-1b-it", "--accept-licence", code=ExitCode.TRANSFER, HF_ENDPOINT=server.endpoint)
     assert "knows no such repository" in accepted.stderr

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
+from edgechat.board.probe.board_file import load_board
 from edgechat.board.probe.board_file import to_json as board_json
-from edgechat.board.probe.known import load_board
 from edgechat.cli.models.plan import plan
 from edgechat.errors import DoesNotFitError, InvalidModelFileError, ModelNotFoundError, UsageError
 from edgechat.models.planning.calibration import Measurement, file_key, keep

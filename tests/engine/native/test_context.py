@@ -10,9 +10,9 @@ from dataclasses import asdict
 
 import pytest
 
-from edgechat.board.probe.known import load_board
+from edgechat.board.probe.board_file import load_board
 from edgechat.models.gguf.header import read_header
-from edgechat.models.planning.installed_choice import candidate_of
+from edgechat.models.planning.candidate import from_installed
 from edgechat.models.planning.memory_need import compute_bytes, kv_by_layer
 from edgechat.models.planning.plan import LoadSettings
 from edgechat.models.store.installed import starter
@@ -47,7 +47,7 @@ def test_the_shape_tells_what_llama_cpp_allocates(settings: LoadSettings) -> Non
     found = dict.fromkeys(("KV", "RS", "output", "compute"), 0.0)
     for kind, mebibytes in BUFFER.findall(log):
         found[kind] += float(mebibytes) * (1 << 20)
-    shape = candidate_of(model, read_header(model.path), load_board("ipc-8gb"), {}).shape
+    shape = from_installed(model, read_header(model.path), load_board("ipc-8gb").cpu.features).shape
 
     assert sum(kv_by_layer(shape, settings)) == pytest.approx(found["KV"] + found["RS"], abs=20_000)
     computed = found["compute"] + found["output"]

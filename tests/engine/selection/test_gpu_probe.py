@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edgechat.board.probe.known import load_board
+from edgechat.board.probe.board_file import load_board
 from edgechat.board.probe.probe import probe
 from edgechat.config import Config
 from edgechat.doctor import machine
@@ -30,8 +30,8 @@ from edgechat.engine.selection.model_choice import choose
 from edgechat.engine.state.exit_reason import classify
 from edgechat.engine.state.oom_history import OomHistory
 from edgechat.errors import DoesNotFitError
-from edgechat.models.planning.fit import FitWish
-from edgechat.models.planning.installed_choice import pick
+from edgechat.models.planning.candidate import PlanRequest
+from edgechat.models.planning.installed_choice import choose_installed
 from edgechat.models.store.installed import starter
 from tests.engine.embedding_models import tiny_llama
 
@@ -63,7 +63,7 @@ print(json.dumps(asdict(probe_gpu(plan, device="cpu"))))
 
 def ladder(board: Any = JETSON) -> tuple[Plan, ...]:
     assert STARTER is not None
-    return pick(board, [STARTER], FitWish()).ladder
+    return choose_installed(board, [STARTER], PlanRequest()).ladder
 
 
 def mb(plan: Plan) -> int:

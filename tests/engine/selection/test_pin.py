@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from edgechat import Assistant
-from edgechat.board.probe.known import load_board
+from edgechat.board.probe.board_file import load_board
 from edgechat.board.probe.probe import probe
 from edgechat.config import Config
 from edgechat.engine.client import client

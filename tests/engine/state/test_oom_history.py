@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from edgechat.board.probe.known import load_board
+from edgechat.board.probe.board_file import load_board
 from edgechat.engine.state import oom_history
 from edgechat.engine.state.oom_history import OomHistory
 from edgechat.errors import StateError

@@ -18,14 +18,14 @@ from tuf.ngclient import FetcherInterface, Updater
 
 from edgechat.errors import StateError, TransferError
 from edgechat.models.bundle import signing
-from edgechat.models.bundle.contents import Content, from_json, stored_name, to_json
+from edgechat.models.bundle.contents import BundleContents, from_json, stored_name, to_json
 from edgechat.models.bundle.export import Exported, export
-from edgechat.models.bundle.import_bundle import take
+from edgechat.models.bundle.import_bundle import import_bundle
 from edgechat.models.bundle.signing import publisher, rotate
-from edgechat.models.bundle.trust import UntrustedError, pin, trusted
-from edgechat.models.catalog.licences import Acceptance, acceptances
-from edgechat.models.store.add import Identity, add
-from edgechat.models.store.install import Facts
+from edgechat.models.bundle.trust import UntrustedError, trust_publisher, trusted_publishers
+from edgechat.models.catalog.licences import LicenceAcceptance, acceptances
+from edgechat.models.store.add import ModelIdentity, add
+from edgechat.models.store.install import ModelFacts
 from edgechat.models.store.installed import InstalledModel, find, installed
 from edgechat.models.store.store import Store
 from edgechat.paths import Paths
@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 SIZE = 900_000
-FACTS = Facts(("en", "ja"), "Gemma", {"temperature": 0.2}, {"enable_thinking": False}, {"translate": "{text}"}, 2048)
+FACTS = ModelFacts(
+    ("en", "ja"), "Gemma", {"temperature": 0.2}, {"enable_thinking": False}, {"translate": "{text}"}, 2048
+)
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ def sender(tmp_path: Path) -> Paths:
 @pytest.fixture
 def model(sender: Paths, tmp_path: Path) -> InstalledModel:
     file = random_gguf(tmp_path / "Tiny-Q4_K_M.gguf", SIZE)
-    return add(Store(sender), file, identify=lambda _: Identity("tiny", "Q4_K_M", FACTS))
+    return add(Store(sender), file, identify=lambda _: ModelIdentity("tiny", "Q4_K_M", FACTS))
 
 
 def export_to(stick: Path, sender: Paths, *models: InstalledModel, part_bytes: int = 4_000_000_000) -> Exported:
@@ -60,10 +62,10 @@ def export_to(stick: Path, sender: Paths, *models: InstalledModel, part_bytes: i
 
 def take_trusting(store: Store, stick: Path) -> list[InstalledModel]:
     try:
-        return take(store, stick)[1]
+        return import_bundle(store, stick)[1]
     except UntrustedError as error:
-        pin(store.paths, error.root)
-        return take(store, stick)[1]
+        trust_publisher(store.paths, error.root)
+        return import_bundle(store, stick)[1]
 
 
 def target_files(stick: Path) -> dict[str, Path]:
@@ -76,9 +78,11 @@ def nothing_taken(paths: Paths) -> bool:
 
 class TestRoundTrip:
     def test_everything_arrives(self, stick: Path, sender: Paths, model: InstalledModel, store: Store) -> None:
-        done = export([model], stick, publisher(sender), acceptances=[Acceptance("Gemma", "https://terms", "tiny")])
+        done = export(
+            [model], stick, publisher(sender), acceptances=[LicenceAcceptance("Gemma", "https://terms", "tiny")]
+        )
         with pytest.raises(UntrustedError) as refused:
-            take(store, stick)
+            import_bundle(store, stick)
         assert refused.value.fingerprint == done.fingerprint == publisher(sender).fingerprint
         assert nothing_taken(store.paths)
         (taken,) = take_trusting(store, stick)
@@ -87,7 +91,9 @@ class TestRoundTrip:
             assert getattr(taken, name) == getattr(model, name)
         assert taken.n_ctx_max == 2048
         assert acceptances(store.paths)["Gemma"].terms == "https://terms"
-        assert [(entry.fingerprint, entry.version) for entry in trusted(store.paths)] == [(done.fingerprint, 1)]
+        assert [(entry.fingerprint, entry.version) for entry in trusted_publishers(store.paths)] == [
+            (done.fingerprint, 1)
+        ]
         assert leftovers(store.paths) == []
 
     def test_fat32_s_limit_is_kept_by_cutting(
@@ -103,7 +109,7 @@ class TestRoundTrip:
         self, stick: Path, sender: Paths, model: InstalledModel, store: Store
     ) -> None:
         export_to(stick, sender, model)
-        assert take_trusting(store, stick) == take(store, stick)[1]
+        assert take_trusting(store, stick) == import_bundle(store, stick)[1]
 
     def test_a_new_export_replaces_the_old_one_on_the_stick(
         self, stick: Path, sender: Paths, model: InstalledModel, store: Store, tmp_path: Path
@@ -112,7 +118,7 @@ class TestRoundTrip:
         take_trusting(store, stick)
         other = add(Store(sender), random_gguf(tmp_path / "Other-Q4_K_M.gguf", SIZE, seed=2, name="Other"))
         assert export_to(stick, sender, other).number == 2
-        assert [taken.name for taken in take(store, stick)[1]] == ["other"]
+        assert [taken.name for taken in import_bundle(store, stick)[1]] == ["other"]
         assert find(store.paths, "tiny").sha256 == model.sha256
         assert len(list((stick / "targets").iterdir())) == 2
 
@@ -121,8 +127,8 @@ class TestRoundTrip:
     ) -> None:
         export_to(stick, sender, model, part_bytes=100_000)
         with pytest.raises(UntrustedError) as refused:
-            take(store, stick)
-        pin(store.paths, refused.value.root)
+            import_bundle(store, stick)
+        trust_publisher(store.paths, refused.value.root)
         files = sorted(target_files(stick).items())
         missing = next(path for name, path in files if name.endswith(".005"))
         real = os.read
@@ -134,11 +140,11 @@ class TestRoundTrip:
 
         monkeypatch.setattr("edgechat.models.bundle.import_bundle.os.read", pulled_out)
         with pytest.raises(TransferError, match=r"Cannot read .*\.005: Input/output error"):
-            take(store, stick)
+            import_bundle(store, stick)
         monkeypatch.undo()
         part = next((store.root / ".staging").rglob("*.part"))
         assert part.stat().st_size == 500_000
-        assert sha256(take(store, stick)[1][0].path) == model.sha256
+        assert sha256(import_bundle(store, stick)[1][0].path) == model.sha256
 
     def test_python_tuf_s_own_client_accepts_it(
         self, stick: Path, sender: Paths, model: InstalledModel, tmp_path: Path
@@ -179,7 +185,7 @@ class TestTrust:
         rotate(sender)
         rotate(sender)
         assert export_to(stick, sender, model).fingerprint == before
-        take(store, stick)
+        import_bundle(store, stick)
 
     def test_the_old_key_signs_nothing_after_a_rotation(
         self, stick: Path, sender: Paths, model: InstalledModel, store: Store
@@ -189,10 +195,10 @@ class TestTrust:
         take_trusting(store, stick)
         rotate(sender)
         export_to(stick, sender, model)
-        take(store, stick)
+        import_bundle(store, stick)
         export([model], stick, dataclasses.replace(stolen, exports=50))
         with pytest.raises(TransferError, match=r"timestamp\.json: its signature is not by the key that is trusted"):
-            take(store, stick)
+            import_bundle(store, stick)
 
     def test_a_stranger_s_bundle_is_not_taken_for_a_known_one_s(
         self, stick: Path, sender: Paths, model: InstalledModel, store: Store, tmp_path: Path
@@ -204,7 +210,7 @@ class TestTrust:
         export_to(stick, stranger, model)
         (stick / "metadata/1.root.json").write_bytes(known_root)
         with pytest.raises(TransferError, match="signature is not by the key that is trusted"):
-            take(store, stick)
+            import_bundle(store, stick)
 
     def test_a_backup_of_the_keys_signs_on(
         self, stick: Path, sender: Paths, model: InstalledModel, store: Store, tmp_path: Path
@@ -217,7 +223,7 @@ class TestTrust:
         shutil.rmtree(sender.config / "keys")
         shutil.copytree(tmp_path / "safe", sender.config / "keys")
         assert export_to(stick, sender, model).number == 2
-        take(store, stick)
+        import_bundle(store, stick)
 
     def test_a_lost_count_is_not_begun_anew(self, sender: Paths, stick: Path, model: InstalledModel) -> None:
         export_to(stick, sender, model)
@@ -239,7 +245,7 @@ class TestReplay:
         export_to(stick, sender, model)
         take_trusting(store, stick)
         with pytest.raises(TransferError, match="is number 1, and number 2 of this publisher was accepted before"):
-            take(store, tmp_path / "old")
+            import_bundle(store, tmp_path / "old")
 
     @pytest.mark.parametrize("name", ["2.snapshot.json", "2.targets.json", "timestamp.json"])
     def test_parts_of_two_bundles_do_not_mix(
@@ -252,7 +258,7 @@ class TestReplay:
         old = tmp_path / "old/metadata" / name.replace("2.", "1.")
         shutil.copy(old, stick / "metadata" / name)
         with pytest.raises(TransferError, match=r"The bundle is refused: .*json"):
-            take(store, stick)
+            import_bundle(store, stick)
 
     def test_two_bundles_with_one_number(
         self, stick: Path, sender: Paths, model: InstalledModel, store: Store, tmp_path: Path
@@ -263,7 +269,7 @@ class TestReplay:
         other = add(Store(sender), random_gguf(tmp_path / "Other-Q4_K_M.gguf", SIZE, seed=2, name="Other"))
         export_to(stick, sender, other)
         with pytest.raises(TransferError, match="two different bundles with the number 1"):
-            take(store, stick)
+            import_bundle(store, stick)
 
 
 def swap_a_byte(stick: Path) -> None:
@@ -335,9 +341,9 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
     "a link": (link, "it is a link"),
     "a linked folder": (link_the_folder, "it is a link"),
     "a pipe": (pipe, "not a plain file"),
-    "an unlisted file": (unlisted, "extra: nobody signed for it"),
+    "an unlisted file": (unlisted, "extra: it is not in the signed list"),
     "a bad signature": (flip_signature, "signature is not by the key"),
-    "another list of models": (change_content, "bundle.json: it is not what was signed"),
+    "another list of models": (change_content, "bundle.json: it was changed after it was signed"),
     "deep nonsense": (garbage, "not TUF metadata"),
     "a huge file": (huge, "larger than"),
     "no metadata": (no_bundle, "not a whole bundle: metadata/1.root.json is missing"),
@@ -347,11 +353,11 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
 @pytest.mark.parametrize("name", FAULTS)
 def test_refused(name: str, stick: Path, sender: Paths, model: InstalledModel, store: Store) -> None:
     export_to(stick, sender, model)
-    pin(store.paths, (stick / "metadata/1.root.json").read_bytes())
+    trust_publisher(store.paths, (stick / "metadata/1.root.json").read_bytes())
     change, words = FAULTS[name]
     change(stick)
     with pytest.raises(TransferError, match=words):
-        take(store, stick)
+        import_bundle(store, stick)
     assert nothing_taken(store.paths)
     assert leftovers(store.paths) == []
 
@@ -373,7 +379,7 @@ def test_a_trusted_publisher_cannot_write_outside_either(
     field: str, value: object, words: str, stick: Path, sender: Paths, model: InstalledModel, store: Store,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    def hostile(content: Content) -> bytes:
+    def hostile(content: BundleContents) -> bytes:
         told = json.loads(to_json(content))
         if field == "format":
             told["format"] = value
@@ -391,7 +397,7 @@ def test_a_trusted_publisher_cannot_write_outside_either(
 
 
 def test_case_collisions_are_refused(model: InstalledModel) -> None:
-    text = to_json(Content(()))
+    text = to_json(BundleContents(()))
     entry = {
         "name": "tiny", "quant": "Q4_K_M", "source": "", "facts": dataclasses.asdict(FACTS),
         "files": [
@@ -422,7 +428,7 @@ int clock_gettime(clockid_t id, struct timespec *ts) {
 ROUND_TRIP = """
 import sys, datetime
 from pathlib import Path
-from edgechat.models.bundle.import_bundle import take
+from edgechat.models.bundle.import_bundle import import_bundle
 from edgechat.models.bundle.export import export
 from edgechat.models.store.installed import find
 from edgechat.models.bundle.signing import publisher
@@ -432,7 +438,7 @@ from edgechat.paths import Paths
 sender = Paths.from_env({"EDGECHAT_HOME": sys.argv[1]})
 receiver = Paths.from_env({"EDGECHAT_HOME": sys.argv[2]})
 export([find(sender, "tiny")], Path(sys.argv[3]), publisher(sender))
-take(Store(receiver), Path(sys.argv[3]))
+import_bundle(Store(receiver), Path(sys.argv[3]))
 print(datetime.datetime.now().year, find(receiver, "tiny").sha256)
 """
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from edgechat.errors import ModelNotFoundError, UsageError
-from edgechat.models.catalog.names import ModelRef, is_quant, nearest, nearest_hint, parse_reference, recognise
+from edgechat.models.catalog.names import ModelRef, is_quant, nearest, nearest_hint, parse_reference, recognise_tag
 
 KNOWN = ["llama-3.2-1b-instruct", "llama-3.2-3b-instruct", "qwen2.5-0.5b-instruct", "qwen3-4b-instruct-2507", "phi-4"]
 
@@ -106,7 +106,7 @@ def test_a_tail_that_is_no_quantization_is_named() -> None:
     ],
 )
 def test_tags_of_other_tools(tag: str, name: str | None) -> None:
-    found = recognise(tag)
+    found = recognise_tag(tag)
     assert (found[0] if found else None) == name
 
 

@@ -32,23 +32,23 @@ def refuse(event, arguments):
 sys.addaudithook(refuse)
 from pathlib import Path
 from edgechat.models.store.add import add
-from edgechat.models.bundle.import_bundle import take
+from edgechat.models.bundle.import_bundle import import_bundle
 from edgechat.models.bundle.export import export
-from edgechat.models.store.found import found
+from edgechat.models.store.other_programs import find_model_files
 from edgechat.models.store.installed import installed
 from edgechat.models.bundle.signing import publisher
 from edgechat.models.store.store import Store
-from edgechat.models.bundle.trust import pin
+from edgechat.models.bundle.trust import trust_publisher
 from edgechat.models.store.verify import verify
 from edgechat.paths import Paths
 home, model = map(Path, sys.argv[1:])
 here, there = (Paths.from_env({"EDGECHAT_HOME": str(home / name)}) for name in ("here", "there"))
 added = add(Store(here), model)
 export([added], home / "stick", publisher(here))
-pin(there, (home / "stick/metadata/1.root.json").read_bytes())
-take(Store(there), home / "stick")
+trust_publisher(there, (home / "stick/metadata/1.root.json").read_bytes())
+import_bundle(Store(there), home / "stick")
 assert all(verdict.ok for verdict in verify(Store(there)))
-found({"HOME": str(home)})
+find_model_files({"HOME": str(home)})
 assert installed(there)[0].sha256 == added.sha256
 Store(there).remove(added.name, added.quant)
 print("done")

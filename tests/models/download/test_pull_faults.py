@@ -9,7 +9,7 @@ import pytest
 
 from edgechat.errors import TransferError
 from edgechat.models.catalog.names import parse_reference
-from edgechat.models.download.pull import Order, order_from_hub, pull
+from edgechat.models.download.pull import ResolvedModel, pull, resolve_repository
 from edgechat.models.store.installed import find, installed
 from tests.hub.server import Faults, HubServer
 from tests.models.store_kit import FILE, REPO, impatient, leftovers, random_gguf, sha256
@@ -26,9 +26,9 @@ SIZE = 6_000_000
 
 
 @pytest.fixture
-def order(server: HubServer, hub: Hub, tmp_path: Path) -> Order:
+def order(server: HubServer, hub: Hub, tmp_path: Path) -> ResolvedModel:
     server.add(REPO, FILE, random_gguf(tmp_path / "model.gguf", SIZE))
-    return order_from_hub(hub, parse_reference(REPO))
+    return resolve_repository(hub, parse_reference(REPO))
 
 
 def nothing_installed(paths: Paths) -> bool:
@@ -53,10 +53,10 @@ SURVIVED: dict[str, Callable[[], Faults]] = {
 
 @pytest.mark.parametrize("name", SURVIVED)
 def test_survives_a_server_that(
-    name: str, store: Store, hub: Hub, server: HubServer, order: Order, paths: Paths
+    name: str, store: Store, hub: Hub, server: HubServer, order: ResolvedModel, paths: Paths
 ) -> None:
     server.faults = SURVIVED[name]()
-    pulled = pull(store, hub, order, patience=impatient())
+    pulled = pull(store, hub, order, retry=impatient())
     assert sha256(pulled.path) == order.files[0].sha256
     assert leftovers(paths) == []
 
@@ -86,12 +86,12 @@ REFUSED: dict[str, tuple[Callable[[], Faults], str]] = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_refuses_a_server_that(
-    name: str, store: Store, hub: Hub, server: HubServer, order: Order, paths: Paths
+    name: str, store: Store, hub: Hub, server: HubServer, order: ResolvedModel, paths: Paths
 ) -> None:
     faults, words = REFUSED[name]
     server.faults = faults()
     with pytest.raises(TransferError, match=words) as refused:
-        pull(store, hub, order, patience=impatient())
+        pull(store, hub, order, retry=impatient())
     assert order.files[0].sha256 in refused.value.hint, "the way out without this connection"
     assert nothing_installed(paths)
     server.faults = Faults()
@@ -99,29 +99,29 @@ def test_refuses_a_server_that(
     assert leftovers(paths) == []
 
 
-def test_a_wrong_size_at_the_hub_is_noticed(store: Store, hub: Hub, server: HubServer, order: Order) -> None:
+def test_a_wrong_size_at_the_hub_is_noticed(store: Store, hub: Hub, server: HubServer, order: ResolvedModel) -> None:
     server.faults.linked_size = 5
     assert sha256(pull(store, hub, order).path) == order.files[0].sha256, "the API's size agrees with the bytes"
 
 
-def test_no_checksum_anywhere_is_refused(server: HubServer, hub: Hub, order: Order) -> None:
+def test_no_checksum_anywhere_is_refused(server: HubServer, hub: Hub, order: ResolvedModel) -> None:
     server.faults.no_sha256 = True
     with pytest.raises(TransferError, match="gives no sha256"):
-        order_from_hub(hub, parse_reference(REPO))
+        resolve_repository(hub, parse_reference(REPO))
 
 
-def test_a_page_instead_of_the_api_is_named(server: HubServer, hub: Hub, order: Order) -> None:
+def test_a_page_instead_of_the_api_is_named(server: HubServer, hub: Hub, order: ResolvedModel) -> None:
     server.faults.html_everywhere = True
     with pytest.raises(TransferError, match="did not come from a model hub"):
-        order_from_hub(hub, parse_reference(REPO))
+        resolve_repository(hub, parse_reference(REPO))
 
 
 def test_what_arrived_is_kept_and_only_the_rest_is_fetched(
-    store: Store, hub: Hub, server: HubServer, order: Order, paths: Paths
+    store: Store, hub: Hub, server: HubServer, order: ResolvedModel, paths: Paths
 ) -> None:
     server.faults = Faults(drop_after=2_000_000, drops=1, unavailable=0)
     with pytest.raises(TransferError):
-        pull(store, hub, order, patience=impatient(attempts=1))
+        pull(store, hub, order, retry=impatient(attempts=1))
     assert store.unfinished() == {"tiny-instruct:Q4_K_M": pytest.approx(2_000_000, rel=0.5)}
     held = store.unfinished()["tiny-instruct:Q4_K_M"]
     server.bytes_sent = 0
@@ -132,35 +132,35 @@ def test_what_arrived_is_kept_and_only_the_rest_is_fetched(
 
 
 def test_a_resumed_download_names_the_version_it_continues(
-    store: Store, hub: Hub, server: HubServer, order: Order
+    store: Store, hub: Hub, server: HubServer, order: ResolvedModel
 ) -> None:
     server.faults = Faults(drop_after=2_000_000, drops=1)
-    pull(store, hub, order, patience=impatient())
+    pull(store, hub, order, retry=impatient())
     last = [headers for _, path, headers in server.requests if path.startswith("/storage/")][-1]
     assert last["If-Range"] == f'"{order.files[0].sha256[:32]}"'
 
 
 def test_a_new_version_upstream_does_not_continue_the_old_one_s_download(
-    store: Store, hub: Hub, server: HubServer, order: Order, paths: Paths, tmp_path: Path
+    store: Store, hub: Hub, server: HubServer, order: ResolvedModel, paths: Paths, tmp_path: Path
 ) -> None:
     server.faults = Faults(drop_after=2_000_000, drops=1)
     with pytest.raises(TransferError):
-        pull(store, hub, order, patience=impatient(attempts=1))
+        pull(store, hub, order, retry=impatient(attempts=1))
     new = server.add(REPO, FILE, random_gguf(tmp_path / "new.gguf", SIZE, seed=7))
-    pulled = pull(store, hub, order_from_hub(hub, parse_reference(REPO)))
+    pulled = pull(store, hub, resolve_repository(hub, parse_reference(REPO)))
     assert sha256(pulled.path) == new.sha256
     assert leftovers(paths) == []
 
 
 def test_a_damaged_partial_file_costs_time_and_nothing_else(
-    store: Store, hub: Hub, server: HubServer, order: Order, paths: Paths
+    store: Store, hub: Hub, server: HubServer, order: ResolvedModel, paths: Paths
 ) -> None:
     server.faults = Faults(drop_after=4_000_000, drops=1)
     with pytest.raises(TransferError):
-        pull(store, hub, order, patience=impatient(attempts=1))
+        pull(store, hub, order, retry=impatient(attempts=1))
     part = next((paths.models / ".staging").rglob("*.part"))
     with part.open("r+b") as stream:
         stream.seek(1_000_000)
         stream.write(b"damage")
-    assert sha256(pull(store, hub, order, patience=impatient()).path) == order.files[0].sha256
+    assert sha256(pull(store, hub, order, retry=impatient()).path) == order.files[0].sha256
     assert find(paths, "tiny-instruct").sha256 == order.files[0].sha256

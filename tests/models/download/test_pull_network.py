@@ -28,12 +28,12 @@ import sys
 from edgechat.errors import EdgechatError
 from edgechat.models.download.hub import Hub
 from edgechat.models.catalog.names import parse_reference
-from edgechat.models.download.pull import order_from_hub, pull
+from edgechat.models.download.pull import resolve_repository, pull
 from edgechat.models.store.store import Store
 from edgechat.paths import Paths
 try:
     hub = Hub()
-    pull(Store(Paths.from_env()), hub, order_from_hub(hub, parse_reference(sys.argv[1])))
+    pull(Store(Paths.from_env()), hub, resolve_repository(hub, parse_reference(sys.argv[1])))
 except EdgechatError as error:
     sys.exit(str(error))
 except KeyboardInterrupt:

@@ -10,7 +10,7 @@ import pytest
 from edgechat.errors import AnswerError, ModelNotFoundError, StateError
 from edgechat.models.catalog.catalog import Catalog
 from edgechat.models.catalog.names import parse_reference
-from edgechat.models.download.pull import order_from_hub, pull
+from edgechat.models.download.pull import pull, resolve_repository
 from edgechat.models.download.update import rollback, update
 from edgechat.models.store.add import add
 from edgechat.models.store.installed import find, version_history
@@ -32,7 +32,7 @@ NOTHING = Catalog(())
 @pytest.fixture
 def old(store: Store, hub: Hub, server: HubServer, tmp_path: Path) -> InstalledModel:
     server.add(REPO, FILE, random_gguf(tmp_path / "old.gguf", SIZE))
-    return pull(store, hub, order_from_hub(hub, parse_reference(REPO)))
+    return pull(store, hub, resolve_repository(hub, parse_reference(REPO)))
 
 
 def bring(store: Store, hub: Hub, model: InstalledModel, tried: list[InstalledModel], error: Exception | None = None):
@@ -43,7 +43,7 @@ def bring(store: Store, hub: Hub, model: InstalledModel, tried: list[InstalledMo
         if error is not None:
             raise error
 
-    return update(store, hub, model, NOTHING, accept=accept, patience=impatient(attempts=2))
+    return update(store, hub, model, NOTHING, accept=accept, retry=impatient(attempts=2))
 
 
 def test_nothing_new_is_not_tried(store: Store, hub: Hub, old: InstalledModel) -> None:

@@ -131,7 +131,7 @@ def test_a_huge_vocabulary_is_refused_without_being_looked_through(tmp_path: Pat
 
 @pytest.mark.parametrize("token", ["token 7", "é" * 1000])
 def test_a_repeated_token_is_found_far_apart_and_however_long(tmp_path: Path, monkeypatch, token: str) -> None:
-    monkeypatch.setattr(checks, "_TOKENS_AT_ONCE", 1000)
+    monkeypatch.setattr(checks, "_TOKENS_PER_PASS", 1000)
     tokens = [f"token {index}" for index in range(10_000)]
     metadata = metadata_of() | {"tokenizer.ggml.tokens": tokens}
     assert repeated_token(read_header(write_gguf(tmp_path / "v.gguf", metadata, tensors_of()))) is None

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from edgechat.board.probe.known import load_board
+from edgechat.board.probe.board_file import load_board
 from edgechat.errors import StateError
 from edgechat.models.planning.calibration import FILE, Measurement, best, board_key, file_key, keep, read_calibration
 

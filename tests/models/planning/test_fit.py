@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 from edgechat.board.board import Accelerator, Board, Cpu, Memory
 from edgechat.models.catalog.catalog import load_catalog
 from edgechat.models.planning.calibration import Measurement
-from edgechat.models.planning.candidate_sources import from_catalog, from_entry
-from edgechat.models.planning.fit import Candidate, FitWish, choose, ladder
-from edgechat.models.planning.reserve import device_room, reserve, room
+from edgechat.models.planning.candidate import Candidate, PlanRequest, from_catalog, from_entry
+from edgechat.models.planning.fit import choose, ladder
+from edgechat.models.planning.reserve import reserve, usable_device_memory, usable_memory
 
 CATALOG = load_catalog()
 GB = 1_000_000_000
 AVX2 = Cpu("x86_64", "", n_cores=4, n_threads=8, n_big_cores=4, features=("avx2",))
 A76 = Cpu("aarch64", "Cortex-A76", n_cores=4, n_threads=4, n_big_cores=4, features=("dotprod", "fp16", "neon"))
 CANDIDATES = {cpu: from_catalog(CATALOG, cpu.features) for cpu in (AVX2, A76)}
-ANY = FitWish()
+ANY = PlanRequest()
 
 
 def board(available: int, *, cpu: Cpu = AVX2, bandwidth: int | None = 30 * GB, gpu: Accelerator | None = None) -> Board:
@@ -45,7 +45,7 @@ def files(name: str, cpu: Cpu = AVX2) -> list[Candidate]:
 
 sizes = st.integers(100_000_000, 70 * GB)
 wishes = st.builds(
-    FitWish,
+    PlanRequest,
     n_ctx=st.one_of(st.none(), st.sampled_from((512, 4096, 16384))),
     kv_type=st.sampled_from((None, "f16", "q8_0")),
     exact=st.booleans(),
@@ -63,7 +63,7 @@ def test_a_plan_that_fits_leaves_the_reserve_and_each_step_needs_less(available,
 
     assert plans
     for plan in plans:
-        assert plan.fits == (plan.memory.host <= room(machine) - reserve(machine).size)
+        assert plan.fits == (plan.memory.host <= usable_memory(machine) - reserve(machine).size)
         assert plan.settings.n_ctx % 256 == 0
         assert plan.settings.n_outputs_max >= plan.settings.n_seq_max
     for above, below in pairwise(plans):
@@ -100,7 +100,7 @@ def test_a_step_down_gives_up_ubatch_then_context_then_kv_type():
 
 
 def test_a_pinned_model_keeps_context_and_kv_type_and_gives_up_only_what_changes_no_answer():
-    wish = FitWish(n_ctx=8192, kv_type="f16", exact=True)
+    wish = PlanRequest(n_ctx=8192, kv_type="f16", exact=True)
 
     plans = ladder(board(2 * GB), candidate("qwen3.5-2b"), wish)
 
@@ -112,7 +112,7 @@ def test_the_context_never_exceeds_what_the_model_was_trained_on():
     nemo = candidate("mistral-nemo-instruct-2407")
     advertised = replace(nemo, shape=replace(nemo.shape, n_ctx_train=1_024_000), n_ctx_max=131_072)
 
-    plan = ladder(board(500 * GB), advertised, FitWish(n_ctx=1_000_000))[0]
+    plan = ladder(board(500 * GB), advertised, PlanRequest(n_ctx=1_000_000))[0]
 
     assert plan.settings.n_ctx == 131_072
     assert any("trained on 131,072" in reason for reason in plan.reasons)
@@ -128,7 +128,7 @@ def test_context_grows_only_while_half_of_the_room_stays_free():
     grown, default = ladder(roomy, small, ANY)[0], ladder(tight, small, ANY)[0]
 
     assert grown.settings.n_ctx == 16384
-    assert 2 * grown.memory.total <= room(roomy) - reserve(roomy).size
+    assert 2 * grown.memory.total <= usable_memory(roomy) - reserve(roomy).size
     assert default.settings.n_ctx == 4096
 
 
@@ -183,7 +183,7 @@ def test_licences_that_nobody_accepted_are_not_recommended_and_the_plan_says_so(
 
     assert plan.model == "smollm2-135m-instruct"
     assert any(item.model == "llama-3.2-1b-instruct" and "licence" in item.why_not for item in plan.alternatives)
-    assert choose(machine, llama + smol, FitWish(any_licence=True)).model == "llama-3.2-1b-instruct"
+    assert choose(machine, llama + smol, PlanRequest(any_licence=True)).model == "llama-3.2-1b-instruct"
     here = [replace(item, is_installed=True) for item in llama]
     assert choose(machine, here + smol, ANY).model == "llama-3.2-1b-instruct"
 
@@ -200,7 +200,7 @@ def test_models_slower_than_reading_give_way_to_faster_ones_but_not_to_none():
 
 
 def test_repacking_follows_the_processor_and_the_memory():
-    wish = FitWish(n_ctx=4096)
+    wish = PlanRequest(n_ctx=4096)
     on_x86 = ladder(board(8 * GB), candidate("qwen2.5-1.5b-instruct"), wish)[0].settings
     arm = candidate("qwen2.5-1.5b-instruct", cpu=A76)
     plans = ladder(board(8 * GB, cpu=A76), arm, wish)
@@ -221,7 +221,7 @@ def test_measurements_on_this_board_overrule_what_features_suggest():
              measured("mmap", repack=False, decode=10.0, peak=1_150_000_000))  # fmt: skip
     one = replace(candidate("qwen2.5-1.5b-instruct", cpu=A76), measured=known)
 
-    plan = ladder(board(8 * GB, cpu=A76), one, FitWish(n_ctx=4096))[0]
+    plan = ladder(board(8 * GB, cpu=A76), one, PlanRequest(n_ctx=4096))[0]
 
     assert (plan.settings.load_mode, plan.settings.repack) == ("mmap", False)
     assert (plan.estimated.basis, plan.estimated.decode_tps) == ("calibrated", 10.0)
@@ -232,7 +232,7 @@ def test_threads_are_the_big_cores_unless_the_person_says_otherwise():
     one = candidate("qwen2.5-0.5b-instruct")
 
     assert ladder(board(4 * GB, cpu=mixed), one, ANY)[0].settings.n_threads == 4
-    assert ladder(board(4 * GB, cpu=mixed), one, FitWish(threads=2))[0].settings.n_threads == 2
+    assert ladder(board(4 * GB, cpu=mixed), one, PlanRequest(threads=2))[0].settings.n_threads == 2
 
 
 @pytest.mark.parametrize("vram", [1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0])
@@ -240,9 +240,9 @@ def test_layers_go_to_a_discrete_gpu_as_far_as_its_memory_holds_them(vram):
     device = gpu(vram)
     one = candidate("qwen2.5-7b-instruct")
 
-    plan = ladder(board(16 * GB, gpu=device), one, FitWish(n_ctx=4096))[0]
+    plan = ladder(board(16 * GB, gpu=device), one, PlanRequest(n_ctx=4096))[0]
 
-    assert plan.memory.device <= device_room(device)
+    assert plan.memory.device <= usable_device_memory(device)
     assert plan.fits
     every = one.shape.n_layer + 1
     assert (plan.settings.n_gpu_layers == every) == (vram >= 6)
@@ -260,7 +260,7 @@ def test_an_integrated_gpu_does_not_make_memory_that_is_not_there():
 
 
 def test_an_engine_without_gpu_support_is_planned_for_the_cpu():
-    plan = ladder(board(16 * GB, gpu=gpu(8)), candidate("qwen2.5-7b-instruct"), FitWish(offload=False))[0]
+    plan = ladder(board(16 * GB, gpu=gpu(8)), candidate("qwen2.5-7b-instruct"), PlanRequest(offload=False))[0]
 
     assert plan.settings.n_gpu_layers == 0
     assert plan.memory.device == 0
@@ -271,8 +271,8 @@ def test_swap_is_never_room_and_an_address_space_limit_is_one():
     swapping = replace(base, memory=replace(base.memory, swap_total=64 * GB))
     limited = replace(base, memory=replace(base.memory, address_space_limit=GB))
 
-    assert room(swapping) == room(base)
-    assert room(limited) < GB
+    assert usable_memory(swapping) == usable_memory(base)
+    assert usable_memory(limited) < GB
     # What a machine of 64 GB keeps for others does not come out of one process's limit.
     large = replace(board(64 * GB), memory=replace(board(64 * GB).memory, address_space_limit=2 * GB))
     assert reserve(large).size == 2 * GB // 20
@@ -288,7 +288,7 @@ def test_when_nothing_fits_the_smallest_plan_is_returned_and_says_what_is_missin
 
 def test_drafts_need_output_rows():
     def rows(longest_draft: int) -> int:
-        wish = FitWish(n_ctx=4096, parallel=8, longest_draft=longest_draft)
+        wish = PlanRequest(n_ctx=4096, parallel=8, longest_draft=longest_draft)
         return ladder(board(8 * GB), candidate("qwen2.5-1.5b-instruct"), wish)[0].settings.n_outputs_max
 
     assert (rows(3), rows(15)) == (8, 16)

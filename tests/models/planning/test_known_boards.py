@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.board.probe.known import known_names, load_board
+from edgechat.board.probe.board_file import known_names, load_board
 from edgechat.models.catalog.catalog import load_catalog
-from edgechat.models.planning.candidate_sources import from_catalog
-from edgechat.models.planning.fit import FitWish, choose
-from edgechat.models.planning.reserve import reserve, room
+from edgechat.models.planning.candidate import PlanRequest, from_catalog
+from edgechat.models.planning.fit import choose
+from edgechat.models.planning.reserve import reserve, usable_memory
 
 if TYPE_CHECKING:
     from edgechat.board.board import Board
@@ -61,7 +61,7 @@ def name(request):
 
 def plan_for(name: str) -> tuple[Board, Plan]:
     board = load_board(name)
-    return board, choose(board, from_catalog(CATALOG, board.cpu.features), FitWish())
+    return board, choose(board, from_catalog(CATALOG, board.cpu.features), PlanRequest())
 
 
 def test_recommendation(name):
@@ -69,7 +69,7 @@ def test_recommendation(name):
 
     assert (plan.model, plan.quant, plan.settings.n_ctx) == EXPECTED[name]
     assert plan.fits
-    assert plan.memory.host + reserve(board).size <= room(board) <= board.memory.available
+    assert plan.memory.host + reserve(board).size <= usable_memory(board) <= board.memory.available
     assert CATALOG.find(plan.model).entry.free
 
 
@@ -96,7 +96,7 @@ def test_a_4_gb_board_never_gets_a_7b(name):
     ]
 
     assert len(large) > 10
-    plan = choose(board, large, FitWish(any_licence=True, min_decode_tps=0))
+    plan = choose(board, large, PlanRequest(any_licence=True, min_decode_tps=0))
     assert not (plan.fits and plan.settings.n_ctx >= 2048)
 
 
@@ -106,7 +106,7 @@ def test_a_board_of_1_gb_or_less_gets_something_that_works(gigabyte):
     total = round(gigabyte * 1e9)
     small = replace(board, memory=replace(board.memory, total=total, available=round(total * 0.65)))
 
-    plan = choose(small, from_catalog(CATALOG, board.cpu.features), FitWish())
+    plan = choose(small, from_catalog(CATALOG, board.cpu.features), PlanRequest())
 
     assert plan.fits
     assert plan.settings.n_ctx >= 2048

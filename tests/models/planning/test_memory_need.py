@@ -11,7 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from edgechat.models.catalog.catalog import load_catalog
-from edgechat.models.planning.candidate_sources import estimated_weights, from_entry
+from edgechat.models.planning.candidate import estimated_weights, from_entry
 from edgechat.models.planning.memory_need import (
     BARE,
     compute_bytes,

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from edgechat.locks import lock_model
 from edgechat.models.bundle.export import export
-from edgechat.models.bundle.import_bundle import take
+from edgechat.models.bundle.import_bundle import import_bundle
 from edgechat.models.bundle.signing import publisher
 from edgechat.models.catalog.catalog import Catalog
 from edgechat.models.catalog.names import parse_reference
 from edgechat.models.download.hub import Hub
-from edgechat.models.download.pull import order_from_hub, pull
+from edgechat.models.download.pull import pull, resolve_repository
 from edgechat.models.download.update import rollback, update
 from edgechat.models.store.add import add
 from edgechat.models.store.installed import find
@@ -59,7 +59,7 @@ def main(home: str, spec: str, action: str, *arguments: str) -> None:
     if action == "pull":
         endpoint, reference = arguments
         hub = Hub(endpoint=endpoint, stall_timeout_s=5)
-        pull(store, hub, order_from_hub(hub, parse_reference(reference)))
+        pull(store, hub, resolve_repository(hub, parse_reference(reference)))
     elif action == "add":
         add(store, Path(arguments[0]))
     elif action == "rm":
@@ -73,7 +73,7 @@ def main(home: str, spec: str, action: str, *arguments: str) -> None:
     elif action == "rollback":
         rollback(store, *arguments)
     elif action == "import":
-        take(store, Path(arguments[0]))
+        import_bundle(store, Path(arguments[0]))
     elif action == "load":
         with lock_model(find(paths, arguments[0]).path):
             say("loaded")

@@ -9,11 +9,11 @@ import pytest
 
 from edgechat.errors import InvalidInputError, InvalidModelFileError, LicenceNotAcceptedError, ModelNotFoundError
 from edgechat.locks import lock_model
-from edgechat.models.catalog.licences import Acceptance, accept, acceptances, require_accepted
-from edgechat.models.store.add import Identity, add
-from edgechat.models.store.found import found
-from edgechat.models.store.install import Facts
+from edgechat.models.catalog.licences import LicenceAcceptance, accept, acceptances, require_accepted
+from edgechat.models.store.add import ModelIdentity, add
+from edgechat.models.store.install import ModelFacts
 from edgechat.models.store.installed import find, installed
+from edgechat.models.store.other_programs import find_model_files
 from edgechat.models.store.verify import verify
 from tests.models.gguf_writer import metadata_of, write_gguf
 from tests.models.store_kit import leftovers, random_gguf, sha256
@@ -40,7 +40,9 @@ class TestAdd:
 
     def test_takes_the_catalog_s_name_and_facts_for_known_bytes(self, store: Store, tmp_path: Path) -> None:
         model = random_gguf(tmp_path / "downloaded.gguf", SIZE)
-        known = Identity("known-model", "Q8_0", Facts(languages=("ja",), licence="MIT", sampling={"top_k": 20.0}))
+        known = ModelIdentity(
+            "known-model", "Q8_0", ModelFacts(languages=("ja",), licence="MIT", sampling={"top_k": 20.0})
+        )
         added = add(store, model, identify={sha256(model): known}.get)
         assert (added.label, added.languages, added.licence) == ("known-model:Q8_0", ("ja",), "MIT")
         assert added.sampling == {"top_k": 20.0}
@@ -124,7 +126,7 @@ class TestFound:
         models["Hub"].rename(blob)
         (snapshot / "Hub-Q4_K_M.gguf").symlink_to(blob)
 
-        files = found({"HOME": str(home)})
+        files = find_model_files({"HOME": str(home)})
         assert [(file.tool, file.label) for file in files] == [
             ("ollama", "oll:3b"),
             ("lm-studio", "org/repo/Lms-Q4_K_M.gguf"),
@@ -136,7 +138,7 @@ class TestFound:
         assert [entry.name for entry in installed(paths)][:4] == ["cpp", "hub", "lms", "oll"]
 
     def test_an_empty_home_has_none(self, tmp_path: Path) -> None:
-        assert [file for file in found({"HOME": str(tmp_path)}) if tmp_path in file.path.parents] == []
+        assert [file for file in find_model_files({"HOME": str(tmp_path)}) if tmp_path in file.path.parents] == []
 
 
 class TestVerify:
@@ -180,9 +182,11 @@ class TestVerify:
 
 class TestLicences:
     def test_acceptance_is_asked_for_once_and_recorded(self, paths: Paths) -> None:
-        with pytest.raises(LicenceNotAcceptedError, match=r"nobody has accepted here: https://terms.*--accept-licence"):
+        with pytest.raises(
+            LicenceNotAcceptedError, match=r"has not been accepted here: https://terms.*--accept-licence"
+        ):
             require_accepted(paths, "gemma", "https://terms", "gemma-2-2b-it")
-        accept(paths, Acceptance("gemma", "https://terms", "gemma-2-2b-it"))
-        accept(paths, Acceptance("llama3.2", "https://other", "llama-3.2-1b-instruct"))
+        accept(paths, LicenceAcceptance("gemma", "https://terms", "gemma-2-2b-it"))
+        accept(paths, LicenceAcceptance("llama3.2", "https://other", "llama-3.2-1b-instruct"))
         require_accepted(paths, "gemma", "https://terms", "gemma-3-1b-it")
         assert acceptances(paths)["gemma"].model == "gemma-2-2b-it"

@@ -11,7 +11,7 @@ import pytest
 
 from edgechat.errors import StateError
 from edgechat.models.catalog.names import parse_reference
-from edgechat.models.download.pull import order_from_hub, pull
+from edgechat.models.download.pull import pull, resolve_repository
 from edgechat.models.store.add import add
 from edgechat.models.store.installed import installed
 from edgechat.models.store.store import Store
@@ -68,7 +68,7 @@ def test_full_while_fetching(
     point: int, disk: Path, disk_paths: Paths, server: HubServer, hub: Hub, tmp_path: Path
 ) -> None:
     entry = server.add(REPO, FILE, random_gguf(tmp_path / "model.gguf", MODEL_BYTES))
-    order = order_from_hub(hub, parse_reference(REPO))
+    order = resolve_repository(hub, parse_reference(REPO))
     ballast = Ballast(disk, at=point * MODEL_BYTES // 20, room=(point % 4) * 50_000)
     with pytest.raises(StateError, match=r"Cannot write .*disk.*: No space left.*Free some space"):
         pull(Store(disk_paths), hub, order, progress=ballast)
@@ -83,7 +83,7 @@ def test_full_while_installing(
     step: str, disk: Path, disk_paths: Paths, server: HubServer, hub: Hub, tmp_path: Path
 ) -> None:
     entry = server.add(REPO, FILE, random_gguf(tmp_path / "model.gguf", MODEL_BYTES))
-    order = order_from_hub(hub, parse_reference(REPO))
+    order = resolve_repository(hub, parse_reference(REPO))
     ballast = Ballast(disk, at=0, room=0)
 
     def fill(name: str) -> None:
@@ -110,7 +110,7 @@ def test_full_while_copying(disk: Path, disk_paths: Paths, tmp_path: Path) -> No
 
 def test_read_only(disk: Path, disk_paths: Paths, server: HubServer, hub: Hub, tmp_path: Path) -> None:
     server.add(REPO, FILE, random_gguf(tmp_path / "model.gguf", MODEL_BYTES))
-    order = order_from_hub(hub, parse_reference(REPO))
+    order = resolve_repository(hub, parse_reference(REPO))
     store = Store(disk_paths)
     model = pull(store, hub, order)
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)

@@ -12,12 +12,12 @@ import pytest
 
 from edgechat.errors import TransferError
 from edgechat.models.bundle.export import export
-from edgechat.models.bundle.import_bundle import take
+from edgechat.models.bundle.import_bundle import import_bundle
 from edgechat.models.bundle.signing import publisher
-from edgechat.models.bundle.trust import pin
+from edgechat.models.bundle.trust import trust_publisher
 from edgechat.models.catalog.catalog import Catalog
 from edgechat.models.catalog.names import parse_reference
-from edgechat.models.download.pull import order_from_hub, pull
+from edgechat.models.download.pull import pull, resolve_repository
 from edgechat.models.download.update import rollback, update
 from edgechat.models.store.add import add
 from edgechat.models.store.installed import damaged, find, installed
@@ -60,7 +60,7 @@ def test_first_pull(step: str, tmp_path: Path, paths: Paths, server: HubServer, 
     killed(tmp_path / "home", step, "pull", server.endpoint, REPO)
     assert in_use(paths) in (set(), {entry.sha256})
     server.bytes_sent = 0
-    pull(store, hub, order_from_hub(hub, parse_reference(REPO)))
+    pull(store, hub, resolve_repository(hub, parse_reference(REPO)))
     assert in_use(paths) == {entry.sha256}
     assert leftovers(paths) == []
     if step != "transfer-begun":
@@ -75,12 +75,12 @@ def test_pull_of_a_new_version(
     for seed in range(3):  # the third pushes the first out
         versions.append(server.add(REPO, FILE, random_gguf(tmp_path / f"{seed}.gguf", SIZE, seed=seed)).sha256)
         if seed < 2:
-            pull(store, hub, order_from_hub(hub, parse_reference(REPO)))
+            pull(store, hub, resolve_repository(hub, parse_reference(REPO)))
     assert in_use(paths) == {versions[1]}
     killed(tmp_path / "home", step, "pull", server.endpoint, REPO)
     reached = PULL_STEPS.index(step) >= PULL_STEPS.index("pointer-switched")
     assert in_use(paths) == ({versions[2]} if reached else {versions[1]})
-    pull(store, hub, order_from_hub(hub, parse_reference(REPO)))
+    pull(store, hub, resolve_repository(hub, parse_reference(REPO)))
     assert in_use(paths) == {versions[2]}
     assert leftovers(paths) == []
 
@@ -88,7 +88,7 @@ def test_pull_of_a_new_version(
 @pytest.mark.parametrize("step", [*PULL_STEPS[:-2], "accepted", *PULL_STEPS[-2:]])
 def test_update(step: str, tmp_path: Path, paths: Paths, server: HubServer, hub: Hub, store: Store) -> None:
     old = server.add(REPO, FILE, random_gguf(tmp_path / "0.gguf", SIZE)).sha256
-    pull(store, hub, order_from_hub(hub, parse_reference(REPO)))
+    pull(store, hub, resolve_repository(hub, parse_reference(REPO)))
     new = server.add(REPO, FILE, random_gguf(tmp_path / "1.gguf", SIZE, seed=1)).sha256
     killed(tmp_path / "home", step, "update", server.endpoint, "tiny-instruct")
     reached = step in {"pointer-switched", "old-pruned"}
@@ -130,7 +130,7 @@ def test_rm(step: str, tmp_path: Path, paths: Paths, store: Store) -> None:
     add(store, tmp_path / "own.gguf")
     assert in_use(paths) == {model.sha256}
     store.remove(model.name, model.quant)
-    store.sweep()
+    store.finish_removals()
     assert leftovers(paths) == []
 
 
@@ -159,8 +159,8 @@ class TestBundle:
         sender = Paths.from_env({"EDGECHAT_HOME": str(tmp_path / "sender")})
         first = add(Store(sender), random_gguf(tmp_path / "0.gguf", SIZE))
         export([first], tmp_path / "stick", publisher(sender))
-        pin(store.paths, (tmp_path / "stick/metadata/1.root.json").read_bytes())
-        take(store, tmp_path / "stick")
+        trust_publisher(store.paths, (tmp_path / "stick/metadata/1.root.json").read_bytes())
+        import_bundle(store, tmp_path / "stick")
         add(Store(sender), random_gguf(tmp_path / "1.gguf", SIZE, seed=1))
         return tmp_path / "stick"
 
@@ -173,7 +173,7 @@ class TestBundle:
         killed(tmp_path / "home", step, "import", str(stick))
         reached = IMPORT_STEPS.index(step) >= IMPORT_STEPS.index("pointer-switched")
         assert in_use(paths) == {new.sha256 if reached else old}
-        take(store, stick)
+        import_bundle(store, stick)
         assert in_use(paths) == {new.sha256}
         assert leftovers(paths) == []
 
@@ -184,13 +184,13 @@ class TestBundle:
         killed(tmp_path / "sender", step, "export", "tiny", str(stick))
         new = find(sender, "tiny").sha256
         if step in {"files-placed", "metadata-written", "timestamp-replaced"}:
-            with pytest.raises(TransferError, match="nobody signed for it"):
-                take(store, stick)  # two bundles lie there; refused rather than guessed at
+            with pytest.raises(TransferError, match="it is not in the signed list"):
+                import_bundle(store, stick)  # two bundles lie there; refused rather than guessed at
             assert in_use(paths) == {old}
         else:
-            take(store, stick)
+            import_bundle(store, stick)
             assert in_use(paths) == {old if step == "files-written" else new}
         export([find(sender, "tiny")], stick, publisher(sender))
-        take(store, stick)
+        import_bundle(store, stick)
         assert in_use(paths) == {find(sender, "tiny").sha256}
         assert not [path for path in stick.rglob("*") if path.name.endswith(".new")]

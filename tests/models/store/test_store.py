@@ -15,7 +15,7 @@ import pytest
 from edgechat.errors import ModelNotFoundError, StateError, UsageError
 from edgechat.locks import lock_model, try_lock
 from edgechat.models.catalog.names import parse_reference
-from edgechat.models.download.pull import order_from_hub, pull
+from edgechat.models.download.pull import pull, resolve_repository
 from edgechat.models.store.add import add
 from edgechat.models.store.install import KEPT_VERSIONS
 from edgechat.models.store.installed import Pin, damaged, find, installed, read_pin, starter, version_history, write_pin
@@ -106,7 +106,7 @@ class TestWhoMayChangeWhat:
         entry = server.add(REPO, FILE, random_gguf(tmp_path / "0.gguf", SIZE))
         server.faults.trickle = 0.05
         heard = [Heard(), Heard()]
-        order = order_from_hub(hub, parse_reference(REPO))
+        order = resolve_repository(hub, parse_reference(REPO))
         threads = [
             threading.Thread(target=pull, args=(Store(paths), hub, order), kwargs={"progress": listener})
             for listener in heard
@@ -146,7 +146,7 @@ class TestDisk:
 
     def test_nobody_else_may_look(self, store: Store, tmp_path: Path, server: HubServer, hub: Hub) -> None:
         server.add(REPO, FILE, random_gguf(tmp_path / "0.gguf", SIZE))
-        model = pull(store, hub, order_from_hub(hub, parse_reference(REPO)))
+        model = pull(store, hub, resolve_repository(hub, parse_reference(REPO)))
         assert stat.S_IMODE(model.path.stat().st_mode) == 0o600
         assert {
             stat.S_IMODE(folder.stat().st_mode) for folder in model.path.parents if store.root in folder.parents
@@ -156,7 +156,7 @@ class TestDisk:
         self, store: Store, tmp_path: Path, server: HubServer, hub: Hub, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         server.add(REPO, FILE, random_gguf(tmp_path / "0.gguf", SIZE))
-        order = order_from_hub(hub, parse_reference(REPO))
+        order = resolve_repository(hub, parse_reference(REPO))
         small = os.statvfs_result((4096, 4096, 1000, 10, 10, 1000, 1000, 1000, 0, 255))
         monkeypatch.setattr(os, "statvfs", lambda _: small)
         with pytest.raises(StateError, match=r"needs .* bytes on the disk of .*, which has 40,960 free"):
@@ -168,7 +168,7 @@ class TestNamesAndPointers:
     def test_a_name_that_would_leave_the_store_is_refused(self, store: Store) -> None:
         for name in ("..", "a/b", "", ".staging", "UPPER"):
             with pytest.raises(UsageError):
-                store.claim(name, "Q4_K_M")
+                store.lock(name, "Q4_K_M")
 
     def test_what_is_not_there_is_named_with_its_neighbour(self, store: Store, tmp_path: Path, paths: Paths) -> None:
         add(store, random_gguf(tmp_path / "0.gguf", SIZE))

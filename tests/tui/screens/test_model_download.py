@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 from textual.widgets import Input
 
-from edgechat.board.probe.known import load_board
+from edgechat.board.probe.board_file import load_board
 from edgechat.chat.history import History
 from edgechat.models.bundle.export import export
-from edgechat.models.bundle.mounted import mounted
+from edgechat.models.bundle.mounted import find_mounted
 from edgechat.models.bundle.signing import publisher
-from edgechat.models.bundle.trust import trusted
+from edgechat.models.bundle.trust import trusted_publishers
 from edgechat.models.store import installed as store_reading
 from edgechat.models.store.add import add
 from edgechat.models.store.installed import find, installed
@@ -40,7 +40,7 @@ def small_board(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Plans for a Raspberry Pi 4 with 2 GB, and nothing mounted but what a test puts on the stick."""
     monkeypatch.setattr(model_manager, "probe", lambda: load_board("pi4-2gb"))
     for module in (model_download, first_run):
-        monkeypatch.setattr(module, "mounted", lambda: mounted([tmp_path / "media"]))
+        monkeypatch.setattr(module, "mounted", lambda: find_mounted([tmp_path / "media"]))
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_a_first_model_comes_from_a_stick_after_its_signer_was_compared(app, pat
         assert app.screen.query_one(Input).value == str(stick)
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, Confirm) and app.screen.is_current)
-        assert trusted(paths) == []
+        assert trusted_publishers(paths) == []
         await pilot.press("n")
         await until(pilot, lambda: "must not be used" in screen.banner.text)
         assert installed(paths) == []

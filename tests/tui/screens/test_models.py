@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.board.probe.known import load_board
+from edgechat.board.probe.board_file import load_board
 from edgechat.models.store.installed import find, installed, read_pin, starter
 from edgechat.tui.screens.dialogs import AskLine, Confirm
 from edgechat.tui.screens.models import ModelsScreen

@@ -1,6 +1,6 @@
-"""GGUF files that other programs on this machine already hold: Ollama, LM Studio, llama.cpp and the hub's cache.
+"""GGUF files that other programs on this machine hold: Ollama, LM Studio, llama.cpp and the hub's cache.
 
-Only looks, and believes nothing it finds: ``add.py`` reads each header and hashes each file before it is used.
+Lists files and checks nothing: ``add.py`` reads the header of each file and hashes it before it is used.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgechat.models.store.file_names import is_model_file
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 MANIFEST_LIMIT = 1 << 20
 _OLLAMA_MODEL = "application/vnd.ollama.image.model"
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
-_SHARD = re.compile(r"-\d{5}-of-\d{5}\.gguf$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +29,18 @@ class FoundFile:
     tool: str
     """``ollama``, ``lm-studio``, ``llama.cpp`` or ``hub-cache``."""
     label: str
-    """What that program calls it."""
+    """The name that program uses for it."""
     path: Path
     """The file itself, links resolved."""
     size: int
 
 
-def found(env: Mapping[str, str]) -> list[FoundFile]:
-    """Every model file, each once, in the order of the tools above. What cannot be read is left out."""
+def find_model_files(env: Mapping[str, str]) -> list[FoundFile]:
+    """Every model file once, in the order of ``FoundFile.tool``; unreadable directories and files are left out.
+
+    Args:
+        env: the environment: ``HOME`` and the variables that move the other programs' directories.
+    """
     home = Path(env.get("HOME") or Path.home())
     cache = Path(env.get("XDG_CACHE_HOME") or home / ".cache")
     hub_home = Path(env.get("HF_HOME") or cache / "huggingface")
@@ -83,18 +88,14 @@ def _hub_cache(root: Path) -> Iterator[FoundFile]:
     """``models--ORG--REPO/snapshots/COMMIT/FILE`` are links to ``models--ORG--REPO/blobs/HEX``."""
     for path in _files(root, "models--*/snapshots/*/**/*.gguf"):
         repository = path.relative_to(root).parts[0].removeprefix("models--").replace("--", "/", 1)
-        if _is_model(path):
+        if is_model_file(path.name):
             yield from _file("hub-cache", f"{repository}:{path.name}", path)
 
 
 def _tree(tool: str, root: Path) -> Iterator[FoundFile]:
     for path in _files(root, "**/*.gguf"):
-        if _is_model(path):
+        if is_model_file(path.name):
             yield from _file(tool, path.relative_to(root).as_posix(), path)
-
-
-def _is_model(path: Path) -> bool:
-    return "mmproj" not in path.name.lower() and not _SHARD.search(path.name)
 
 
 def _files(root: Path, pattern: str) -> list[Path]:
