@@ -116,7 +116,7 @@ def _frame(board_now: Board, vitals: Vitals, engine: Frame | None, error: str) -
 def _show(board_now: Board, vitals: Vitals, engine: Frame | None, error: str) -> None:
     click.secho(summary.title(board_now), bold=True)
     memory = board_now.memory
-    first = Line("memory", f"{summary.size(memory.available)} of {summary.size(memory.total)} available")
+    first = SummaryLine("memory", f"{summary.size(memory.available)} of {summary.size(memory.total)} available")
     for line in (first, *vitals_summary.lines(vitals)):
         print_row(
             line.label,
@@ -128,21 +128,21 @@ def _show(board_now: Board, vitals: Vitals, engine: Frame | None, error: str) ->
         print_row(line.label, line.text, label_width=_LABEL_WIDTH, colour="cyan")
 
 
-def _engine_lines(engine: Frame | None, error: str) -> list[Line]:
+def _engine_lines(engine: Frame | None, error: str) -> list[SummaryLine]:
     if engine is None:
-        return [Line("engine", error or "none is running")]
+        return [SummaryLine("engine", error or "none is running")]
     label = f"{engine['model']}:{engine['quant']}" if engine.get("model") else "loading"
     stage, running = engine.get("stage"), engine.get("running")
-    lines = [Line("engine", f"{label}, {stage}, {running} running, {summary.size(int(engine['rss_bytes']))}")]
+    lines = [SummaryLine("engine", f"{label}, {stage}, {running} running, {summary.size(int(engine['rss_bytes']))}")]
     # An engine of another version may not send it.
     if care := engine.get("care"):
         reason = f": {care['reason']}" if care["reason"] else ""
         threads = f"{care['n_threads']} of {care['n_threads_planned']} threads"
-        lines.append(Line("care", f"{care['name']}, {threads}{reason}"))
+        lines.append(SummaryLine("care", f"{care['name']}, {threads}{reason}"))
         if care["memory_tight"]:
-            lines.append(Line("", f"memory is short: {care['memory_reason']}; caches dropped"))
+            lines.append(SummaryLine("", f"memory is short: {care['memory_reason']}; caches dropped"))
         if care["last"]:
-            lines.append(Line("last done", care["last"]))
+            lines.append(SummaryLine("last done", care["last"]))
     if (energy := engine.get("energy")) and energy["tokens_per_joule"] is not None:
-        lines.append(Line("energy", f"{energy['tokens_per_joule']:.2f} tokens per joule ({energy['basis']})"))
+        lines.append(SummaryLine("energy", f"{energy['tokens_per_joule']:.2f} tokens per joule ({energy['basis']})"))
     return lines

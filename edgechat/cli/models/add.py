@@ -17,7 +17,6 @@ from edgechat.paths import Paths
 from edgechat.plaintext import clean_line
 
 if TYPE_CHECKING:
-    from edgechat.models.store.add import Identity
     from edgechat.models.store.installed import InstalledModel
 
 
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 def add(file: Path | None, *, add_found: bool, name: str, mmproj: Path | None) -> None:
     """Add a GGUF FILE to the store, as a hard link where the file system allows it."""
     from edgechat.models.store.add import add as add_to_store  # noqa: PLC0415
+    from edgechat.models.store.add import identify_in_catalog  # noqa: PLC0415
 
     if (file is None) != add_found or (add_found and (name or mmproj)):
         raise UsageError("Give either a FILE or --found.", hint="For example: edgechat models add model.gguf")
@@ -47,41 +47,31 @@ def add(file: Path | None, *, add_found: bool, name: str, mmproj: Path | None) -
     with ProgressBars() as bars:
         projector = mmproj.expanduser() if mmproj else None
         added = add_to_store(
-            store, file.expanduser(), name=name, projector=projector, identify=_identify, progress=bars
+            store, file.expanduser(), name=name, projector=projector, identify=identify_in_catalog, progress=bars
         )
     say(_added_message(added))
 
 
 def _add_found(store: Store) -> None:
     from edgechat.models.store.add import add as add_to_store  # noqa: PLC0415
-    from edgechat.models.store.found import found  # noqa: PLC0415
+    from edgechat.models.store.add import identify_in_catalog  # noqa: PLC0415
+    from edgechat.models.store.other_programs import find_model_files  # noqa: PLC0415
 
-    files = found(os.environ)
+    files = find_model_files(os.environ)
     if not files:
         say("Ollama, LM Studio, llama.cpp and the hub's cache have no model on this machine.")
     for file in files:
         try:
             with ProgressBars() as bars:
                 source = f"{file.tool}:{file.label}"
-                model = add_to_store(store, file.path, identify=_identify, source=source, copy=False, progress=bars)
+                model = add_to_store(
+                    store, file.path, identify=identify_in_catalog, source=source, copy=False, progress=bars
+                )
         except EdgechatError as error:
             # One unusable file must not stop the others.
             say(f"left out: {clean_line(f'{file.tool} {file.label}: {error}')}", fg="yellow")
         else:
             say(f"{clean_line(f'{file.tool} {file.label}')}: {_added_message(model)}")
-
-
-def _identify(sha256: str) -> Identity | None:
-    """Name and licence from the catalog, for a file with this hash."""
-    from edgechat.models.catalog.catalog import load_catalog  # noqa: PLC0415
-    from edgechat.models.download.pull import facts_of  # noqa: PLC0415
-    from edgechat.models.store.add import Identity  # noqa: PLC0415
-
-    for entry in load_catalog():
-        for quant, file in entry.files.items():
-            if file.sha256 == sha256:
-                return Identity(entry.name, quant, facts_of(entry))
-    return None
 
 
 def _added_message(model: InstalledModel) -> str:

@@ -19,7 +19,7 @@ from edgechat.paths import Paths
 @click.option("--trust", "fingerprint", default="", help="Trust the publisher with this fingerprint from now on.")
 def import_(directory: Path, fingerprint: str) -> None:
     """Install the models of the bundle in DIRECTORY. After an interruption, run it again to continue."""
-    from edgechat.models.bundle.import_bundle import take as import_bundle  # noqa: PLC0415 - 0.1 s for TUF
+    from edgechat.models.bundle.import_bundle import import_bundle  # noqa: PLC0415 - 0.1 s for TUF
 
     paths = Paths.from_env()
     paths.require_models()
@@ -42,7 +42,7 @@ def confirm_publisher(paths: Paths, directory: Path, fingerprint: str) -> None:
         UntrustedError: the publisher is unknown, and there is no terminal to ask on.
     """
     from edgechat.models.bundle.import_bundle import inspect  # noqa: PLC0415
-    from edgechat.models.bundle.trust import UntrustedError, pin  # noqa: PLC0415
+    from edgechat.models.bundle.trust import UntrustedError, trust_publisher  # noqa: PLC0415
 
     try:
         inspect(Store(paths), directory)
@@ -56,4 +56,4 @@ def confirm_publisher(paths: Paths, directory: Path, fingerprint: str) -> None:
                 raise
             say(f"The bundle is signed by {unknown.fingerprint}, which is not trusted here yet.")
             click.confirm("Does the exporting machine show the same?", abort=True, err=True)
-        pin(paths, unknown.root)
+        trust_publisher(paths, unknown.root)

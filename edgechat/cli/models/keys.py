@@ -22,7 +22,7 @@ def keys() -> None:
 def list_keys() -> None:
     """Show the fingerprint of this machine's keys and of each trusted publisher."""
     from edgechat.models.bundle.signing import has_publisher, publisher  # noqa: PLC0415
-    from edgechat.models.bundle.trust import trusted  # noqa: PLC0415
+    from edgechat.models.bundle.trust import trusted_publishers  # noqa: PLC0415
 
     paths = Paths.from_env()
     if has_publisher(paths):
@@ -30,7 +30,7 @@ def list_keys() -> None:
         click.echo(f"own      {own.fingerprint}  exports {own.exports}, key pair {len(own.roots)}")
     else:
         say("This machine has no keys of its own yet; the first export creates them.")
-    for entry in trusted(paths):
+    for entry in trusted_publishers(paths):
         click.echo(f"trusted  {entry.fingerprint}  last bundle {entry.version}")
 
 
@@ -49,7 +49,7 @@ def backup(directory: Path) -> None:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 def trust(file: Path) -> None:
     """Trust the publisher whose metadata/1.root.json is FILE. Get FILE from a source you trust."""
-    from edgechat.models.bundle.trust import METADATA_LIMIT, pin  # noqa: PLC0415
+    from edgechat.models.bundle.trust import METADATA_LIMIT, trust_publisher  # noqa: PLC0415
 
     try:
         with file.open("rb") as stream:
@@ -58,7 +58,7 @@ def trust(file: Path) -> None:
         raise InvalidInputError(
             f"Cannot read {file}: {error.strerror}.", hint="FILE is metadata/1.root.json of the publisher's export."
         ) from error
-    say(f"Bundles signed by {pin(Paths.from_env(), content)} are trusted from now on.")
+    say(f"Bundles signed by {trust_publisher(Paths.from_env(), content)} are trusted from now on.")
 
 
 @keys.command()

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from edgechat.models.catalog.entry import CatalogEntry
     from edgechat.models.catalog.names import ModelRef
     from edgechat.models.download.hub import Hub
-    from edgechat.models.download.pull import Order
-    from edgechat.models.download.transfer import Patience
-    from edgechat.models.planning.candidate import FitWish
+    from edgechat.models.download.pull import ResolvedModel
+    from edgechat.models.download.transfer import RetryPolicy
+    from edgechat.models.planning.candidate import PlanRequest
 
 _MAX_REASONS_SHOWN = 3
 
@@ -49,13 +49,15 @@ def pull(model: str | None, *, accept_licence: bool, force: bool, yes: bool) -> 
     if ref is None:
         return
     with ProgressBars() as bars:
-        hub, patience = Hub(), Patience(progress=bars)
-        order = _order(paths, hub, ref, accept_licence=accept_licence, force=force, patience=patience)
-        fetched = fetch(Store(paths), hub, order, progress=bars, patience=patience)
+        hub, retry = Hub(), RetryPolicy(progress=bars)
+        resolved = _resolve(paths, hub, ref, accept_licence=accept_licence, force=force, retry=retry)
+        fetched = fetch(Store(paths), hub, resolved, progress=bars, retry=retry)
     say(f"{fetched.label} is installed: {fetched.path}")
 
 
-def _order(paths: Paths, hub: Hub, ref: ModelRef, *, accept_licence: bool, force: bool, patience: Patience) -> Order:
+def _resolve(
+    paths: Paths, hub: Hub, ref: ModelRef, *, accept_licence: bool, force: bool, retry: RetryPolicy
+) -> ResolvedModel:
     from edgechat.models.catalog.catalog import load_catalog  # noqa: PLC0415 - 0.3 s
     from edgechat.models.download.pull import resolve_entry, resolve_repository  # noqa: PLC0415
 
@@ -112,7 +114,7 @@ def _fitting_quant(paths: Paths, ref: ModelRef, *, force: bool) -> str:
     return plan.quant
 
 
-def _require_room(order: Order) -> None:
+def _require_memory(model: ResolvedModel) -> None:
     """Refuse a file that is larger than all memory of the board. Its plan can be made only after the download.
 
     Raises:
@@ -124,7 +126,7 @@ def _require_room(order: Order) -> None:
     most = board.memory.total + sum(device.total for device in board.accelerators if not device.unified)
     if model.size > most:
         raise DoesNotFitError(
-            f"{order.name}:{order.quant} has {size(order.size)}, and this board has {size(most)} of memory in all.",
+            f"{model.name}:{model.quant} has {size(model.size)}, and this board has {size(most)} of memory in all.",
             hint="Choose a smaller quantization or model, or fetch it anyway with --force.",
         )
 

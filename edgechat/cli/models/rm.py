@@ -25,7 +25,7 @@ def rm(model: str, *, yes: bool) -> None:
     if len(quants) > 1 and not yes:
         click.confirm(f"Remove {ref.name} in {', '.join(quants)}?", abort=True, err=True)
     freed = sum(store.remove(ref.name, quant) for quant in quants)
-    store.sweep()
+    store.finish_removals()
     say(f"Removed {', '.join(f'{ref.name}:{quant}' for quant in quants)}; {size(freed)} freed.")
     pin = read_pin(paths)
     if pin is not None and pin.model == ref.name and pin.quant in quants:

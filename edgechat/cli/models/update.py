@@ -39,7 +39,7 @@ def update(what: str | None) -> None:
 
         if what is not None and Path(what).is_dir():
             from edgechat.cli.models.import_ import confirm_publisher  # noqa: PLC0415
-            from edgechat.models.bundle.import_bundle import take as import_bundle  # noqa: PLC0415
+            from edgechat.models.bundle.import_bundle import import_bundle  # noqa: PLC0415
 
             confirm_publisher(paths, Path(what), "")
             _, models = import_bundle(store, Path(what), progress=bars, accept=accept)
@@ -48,13 +48,13 @@ def update(what: str | None) -> None:
             return
         from edgechat.models.catalog.catalog import load_catalog  # noqa: PLC0415 - 0.3 s
         from edgechat.models.download.hub import Hub  # noqa: PLC0415
-        from edgechat.models.download.transfer import Patience  # noqa: PLC0415
+        from edgechat.models.download.transfer import RetryPolicy  # noqa: PLC0415
         from edgechat.models.download.update import update as update_model  # noqa: PLC0415
 
         hub, catalog, outcomes = Hub(), load_catalog(), []
         for model in _models_to_update(paths, what):
-            patience = Patience(progress=bars)
-            outcomes.append(update_model(store, hub, model, catalog, accept=accept, progress=bars, patience=patience))
+            retry = RetryPolicy(progress=bars)
+            outcomes.append(update_model(store, hub, model, catalog, accept=accept, progress=bars, retry=retry))
             say(_outcome_line(outcomes[-1]))
     for outcome in outcomes:
         if outcome.error is not None:
@@ -74,7 +74,7 @@ def _models_to_update(paths: Paths, what: str | None) -> list[InstalledModel]:
     return [find(paths, ref.name, ref.quant or None)]
 
 
-def _outcome_line(outcome: Outcome) -> str:
+def _outcome_line(outcome: UpdateOutcome) -> str:
     words = {
         "updated": "updated",
         "current": "is the newest",

@@ -16,7 +16,7 @@ from edgechat.paths import Paths
 from edgechat.plaintext import clean_line
 
 if TYPE_CHECKING:
-    from edgechat.models.store.verify import Verdict
+    from edgechat.models.store.verify import VerifyResult
 
 
 @click.command()
@@ -42,7 +42,7 @@ def verify(model: str | None, *, as_json: bool) -> None:
         raise TransferError(f"{', '.join(bad)} failed verification.", hint="The list above says what to do about each.")
 
 
-def _verdict_json(verdict: Verdict) -> dict[str, Any]:
+def _verdict_json(verdict: VerifyResult) -> dict[str, Any]:
     return {
         "model": verdict.name,
         "quant": verdict.quant,
@@ -53,7 +53,7 @@ def _verdict_json(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _verdict_line(verdict: Verdict) -> str:
+def _verdict_line(verdict: VerifyResult) -> str:
     label = f"{verdict.name}:{verdict.quant} {verdict.version}"
     if verdict.ok:
         return f"ok       {label}"

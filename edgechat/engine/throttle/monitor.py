@@ -75,7 +75,7 @@ class ThrottleMonitor:
             self.active_joules += joules
         self._was_idle = is_idle
         before = self.throttle
-        self.throttle = after = policy.decide(before, read_strain(self._source), now, self.needed)
+        self.throttle = after = policy.decide(before, read_throttle_inputs(self._source), now, self.needed)
         change = policy.describe_change(before, after, self.n_planned)
         if not change:
             return False
