@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.engine.decoding.chunk_size import ALONE_S, LEAST_ALONE, LOOK_EVERY, MOST_CLAIMS, SLOWER, UNSEEN_S, Pace
+from edgechat.engine.decoding.prefill import (
+    ALONE_S,
+    LEAST_ALONE,
+    MEASURE_EVERY,
+    MOST_CLAIMS,
+    SLOWER,
+    UNSEEN_S,
+    ChunkSizer,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,14 +28,14 @@ def machine(written_s: float, read_s: float) -> Callable[[int, int], float]:
     return lambda n_decoding, n_read: n_decoding * written_s + n_read * read_s
 
 
-def read_beside(cost: Callable[[int, int], float], n_decoding: int = 1, pace: Pace | None = None) -> list[float]:
+def read_beside(cost: Callable[[int, int], float], n_decoding: int = 1, sizer: ChunkSizer | None = None) -> list[float]:
     """Read a prompt beside answers: what each step took."""
-    pace = pace or Pace(128)
+    sizer = sizer or ChunkSizer(128)
     steps, left = [], PROMPT
     while left:
-        chunk = min(pace.chunk(n_decoding), left)
+        chunk = min(sizer.chunk(n_decoding), left)
         seconds = cost(n_decoding, chunk)
-        pace.took(n_decoding, chunk, seconds)
+        sizer.record(n_decoding, chunk, seconds)
         steps.append(seconds)
         left -= chunk
     return steps
@@ -53,7 +61,7 @@ def test_reading_never_stops_where_one_token_read_takes_as_long_as_three_written
     steps = read_beside(machine(0.1, 0.3))
 
     # One token a step, but for the steps that look at what decoding alone takes.
-    assert len(steps) <= PROMPT * (1 + 1 / LOOK_EVERY) + 2
+    assert len(steps) <= PROMPT * (1 + 1 / MEASURE_EVERY) + 2
 
 
 def test_a_disturbed_step_does_not_stop_the_reading() -> None:
@@ -66,57 +74,57 @@ def test_a_disturbed_step_does_not_stop_the_reading() -> None:
 
 
 def test_what_decoding_takes_is_looked_at_again_while_it_grows() -> None:
-    pace, written_s = Pace(128), 0.03
-    for _ in range(10 * LOOK_EVERY):
-        chunk = pace.chunk(1)
-        pace.took(1, chunk, written_s + chunk * 0.01)
+    sizer, written_s = ChunkSizer(128), 0.03
+    for _ in range(10 * MEASURE_EVERY):
+        chunk = sizer.chunk(1)
+        sizer.record(1, chunk, written_s + chunk * 0.01)
         written_s *= 1.001  # the answer's attention reaches further back with each token
-    grown = pace.chunk(1) or pace.chunk(1)
+    grown = sizer.chunk(1) or sizer.chunk(1)
 
     assert grown >= 0.5 * written_s / 0.01
 
 
 def test_alone_a_step_reads_for_one_second() -> None:
-    pace = Pace(128)
-    assert pace.chunk(0) == 128
+    sizer = ChunkSizer(128)
+    assert sizer.chunk(0) == 128
 
-    pace.took(0, 128, 0.5)
+    sizer.record(0, 128, 0.5)
 
-    assert pace.chunk(0) == int(256 * ALONE_S)
+    assert sizer.chunk(0) == int(256 * ALONE_S)
 
 
 def test_alone_a_slow_board_reads_no_crumbs() -> None:
-    pace = Pace(128)
-    pace.took(0, 128, 128.0)
+    sizer = ChunkSizer(128)
+    sizer.record(0, 128, 128.0)
 
-    assert pace.chunk(0) == LEAST_ALONE
+    assert sizer.chunk(0) == LEAST_ALONE
 
 
 def test_the_rest_of_a_prompt_tells_nothing_about_its_speed() -> None:
-    pace = Pace(128)
-    pace.took(0, 3, 0.2)
+    sizer = ChunkSizer(128)
+    sizer.record(0, 3, 0.2)
 
-    assert pace.chunk(0) == 128
+    assert sizer.chunk(0) == 128
 
 
 def test_beside_a_number_of_answers_never_met_a_step_decodes_alone_first() -> None:
-    pace = Pace(128)
-    read_beside(machine(0.03, 0.01), 1, pace)
+    sizer = ChunkSizer(128)
+    read_beside(machine(0.03, 0.01), 1, sizer)
 
-    assert pace.chunk(2) == 0
+    assert sizer.chunk(2) == 0
 
 
 def test_many_newcomers_together_get_more_than_one_but_not_everything() -> None:
     written_s = 0.05
-    pace, cost = Pace(128), machine(written_s, written_s / 2)
-    read_beside(cost, pace=pace)
+    sizer, cost = ChunkSizer(128), machine(written_s, written_s / 2)
+    read_beside(cost, sizer=sizer)
 
     def longest(n_reading: int) -> float:
-        pace.took(1, 0, written_s)
+        sizer.record(1, 0, written_s)
         chunk = 0
         for _ in range(10):  # a piece grows step by step
-            chunk = pace.chunk(1, n_reading)
-            pace.took(1, chunk, cost(1, chunk))
+            chunk = sizer.chunk(1, n_reading)
+            sizer.record(1, chunk, cost(1, chunk))
         return cost(1, chunk) / written_s
 
     assert longest(1) <= SLOWER * 1.001
