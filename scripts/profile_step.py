@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import queue
 import tempfile
 import time
 from dataclasses import dataclass, field
@@ -21,8 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 from edgechat.board.probe.probe import probe
 from edgechat.config import Config
-from edgechat.engine.decoding.loaded_model import Residence
-from edgechat.engine.decoding.loop import DecodeLoop, Inbox
+from edgechat.engine.decoding.loaded_model import LoadedModel
+from edgechat.engine.decoding.loop import DecodeLoop
+from edgechat.engine.decoding.request_loop import LoopServices
+from edgechat.engine.decoding.request_queue import RequestQueue
 from edgechat.engine.native.context import Context
 from edgechat.engine.native.sampler import Sampler
 from edgechat.engine.protocol.events import Done, Event, Text
@@ -105,7 +106,7 @@ class Reader:
         raise SystemExit(f"The engine refused: {frame}")
 
 
-def residence(model: Path, threads: int, home: Path) -> Residence:
+def residence(model: Path, threads: int, home: Path) -> LoadedModel:
     """The model, loaded as the engine would load it."""
     choice = choose(
         Wish(str(model)),
@@ -115,24 +116,24 @@ def residence(model: Path, threads: int, home: Path) -> Residence:
         offload=False,
         oom_history=OomHistory(),
     )
-    return Residence(choice, _paths(home), on_progress=lambda _fraction: True)
+    return LoadedModel(choice, _paths(home), on_progress=lambda _fraction: True)
 
 
-def profile(home: Residence, *, sampling: dict[str, float], schema: object, answers: int, tokens: int) -> Clock:
+def profile(home: LoadedModel, *, sampling: dict[str, float], schema: object, answers: int, tokens: int) -> Clock:
     """Run answers together and time their decode steps; steps that also read a prompt are not counted."""
-    inbox: Inbox = queue.SimpleQueue()
+    requests = RequestQueue()
     settings = home.choice.plan.settings
     governor = Governor(max(settings.n_threads, settings.n_threads_batch))
     # Without a state directory neither looks at the board nor writes anything.
-    loop = DecodeLoop(
-        home,
-        inbox,
+    services = LoopServices(
+        requests,
         governor,
         SharedStatus(),
         mismatch=lambda _wish, _connection: None,
         monitor=ThrottleMonitor(),
         metrics=Metrics(),
     )
+    loop = DecodeLoop(home, services)
     reader = Reader()
     for n in range(answers):
         request = Request(
@@ -141,15 +142,15 @@ def profile(home: Residence, *, sampling: dict[str, float], schema: object, answ
             max_tokens=tokens,
             constraint=None if schema is None else {"json_schema": schema},
         )
-        inbox.put(("generate", reader, (n + 1, request)))  # type: ignore[arg-type]
+        requests.put(reader, n + 1, request)  # type: ignore[arg-type]
     while not (reader.said_anything and _all_decode(loop)):
-        loop.turn(0.0)
+        loop.step(0.0)
     clock = Clock()
     undo = [
         clock.wrap(Context, "decode", "llama_decode"),
         clock.wrap(Sampler, "sample", "sampler"),
         clock.wrap(Constraint, "_forbid", "mask, applied"),
-        clock.wrap(Constraint, "take", "matcher"),
+        clock.wrap(Constraint, "advance", "matcher"),
         clock.wrap(Constraint, "forced", "matcher"),
     ]
     matchers = [_Matcher(sequence.constraint, clock) for sequence in loop._running if sequence.constraint]
@@ -157,7 +158,7 @@ def profile(home: Residence, *, sampling: dict[str, float], schema: object, answ
     try:
         while reader.done == 0 and clock.steps < tokens:
             began = time.perf_counter()
-            loop.turn(0.0)
+            loop.step(0.0)
             clock.total += time.perf_counter() - began
             clock.steps += 1
             if reader.done == 0:
@@ -168,7 +169,7 @@ def profile(home: Residence, *, sampling: dict[str, float], schema: object, answ
         for matcher in matchers:
             matcher.restore()
     while reader.done < answers:
-        loop.turn(0.0)
+        loop.step(0.0)
     clock.spent["mask, applied"] -= clock.spent["mask, llguidance"]
     clock.spent["Python"] = clock.total - sum(clock.spent.values())
     return clock

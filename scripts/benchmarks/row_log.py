@@ -30,23 +30,23 @@ def install() -> None:
 
     prompt_lookup.StepCosts.seconds = lambda self, size: 1.0  # type: ignore[method-assign]  # noqa: ARG005
     known: dict[tuple[int, ...], list[int]] = {}
-    join = speculative.Speculation.join
+    start = speculative.SpeculativeDecoder.start
 
-    def joined(self: speculative.Speculation, sequence: Sequence) -> None:
-        join(self, sequence)
-        if sequence.drafts is None:
+    def started(self: speculative.SpeculativeDecoder, sequence: Sequence) -> None:
+        start(self, sequence)
+        if sequence.drafter is None:
             known[sequence.prompt] = sequence.generated
         else:
             spoilt = [each ^ (i % SPOILT == SPOILT - 1) for i, each in enumerate(known.get(sequence.prompt, ()))]
-            sequence.drafts = prompt_lookup.Drafts([*sequence.prompt, *spoilt, *sequence.prompt])
+            sequence.drafter = prompt_lookup.Drafter([*sequence.prompt, *spoilt, *sequence.prompt])
 
-    speculative.Speculation.join = joined  # type: ignore[method-assign]
+    speculative.SpeculativeDecoder.start = started  # type: ignore[method-assign]
     sample = loop.DecodeLoop._sample_row
     log = Path(os.environ["ROW_LOG"])
 
     def logged(self: DecodeLoop, sequence: Sequence, row: int) -> str | None:
         pointer = llama.llama_get_logits_ith(self._context.handle, row)
-        vocabulary = (ctypes.c_float * self._home.model.n_vocab).from_address(ctypes.addressof(pointer.contents))
+        vocabulary = (ctypes.c_float * self._loaded.model.n_vocab).from_address(ctypes.addressof(pointer.contents))
         logits = np.frombuffer(memoryview(vocabulary), dtype=np.float32)
         second, first = (int(each) for each in np.argpartition(logits, -2)[-2:])
         if logits[second] > logits[first]:

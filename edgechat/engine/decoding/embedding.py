@@ -1,7 +1,6 @@
-"""Embedding models in the engine: what is resident, and the loop that turns texts into vectors.
+"""Embedding models in the engine: the loaded model, and the loop that turns texts into vectors.
 
-Takes the same mail as the decode loop and answers in the same frames. A step embeds one text; requests take turns, and
-whatever takes effect does so between steps. Knows no chats and no templates.
+A step embeds one text; requests take turns. Knows no chats and no templates.
 """
 
 from __future__ import annotations
@@ -9,43 +8,27 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgechat.engine.child.process_memory import peak_rss
-from edgechat.engine.decoding.inbox import Mailbag
-from edgechat.engine.decoding.loop import MAX_WAITING
-from edgechat.engine.decoding.sequence import never_started
+from edgechat.engine.decoding.loaded_model import started_event
+from edgechat.engine.decoding.request_loop import LoopServices, RequestLoop
+from edgechat.engine.decoding.request_queue import cancelled_before_start
 from edgechat.engine.native.embedder import Embedder
 from edgechat.engine.native.model import Model
-from edgechat.engine.protocol.errors import error_frame
-from edgechat.engine.protocol.events import Done, Embedded, Started
+from edgechat.engine.protocol.events import Done, Embedded
 from edgechat.engine.protocol.vector import pack, unit
-from edgechat.engine.state.log import log_exception
-from edgechat.errors import (
-    AnswerError,
-    ContextOverflowError,
-    DeadlineError,
-    EdgechatError,
-    EngineBusyError,
-    InvalidInputError,
-    WrongModelError,
-)
+from edgechat.errors import AnswerError, ContextOverflowError, DeadlineError, InvalidInputError, WrongModelError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edgechat.engine.decoding.loop import Inbox
     from edgechat.engine.listener.connections import Connection
-    from edgechat.engine.protocol.framing import Frame
-    from edgechat.engine.protocol.request import Request, Wish
+    from edgechat.engine.protocol.request import Request
     from edgechat.engine.selection.model_choice import Choice
-    from edgechat.engine.state.metrics import Metrics
-    from edgechat.engine.state.shared_status import SharedStatus
-    from edgechat.engine.throttle.monitor import ThrottleMonitor
-    from edgechat.engine.throttle.thread_governor import Governor
 
 
-class EmbeddingResidence:
+class LoadedEmbeddingModel:
     """A loaded embedding model.
 
     Raises:
@@ -99,7 +82,7 @@ class EmbeddingResidence:
 
 @dataclass(slots=True)
 class _Job:
-    """A request whose texts wait for their vectors."""
+    """A request whose texts are being embedded."""
 
     request: Request
     request_id: int
@@ -118,134 +101,43 @@ class _Job:
         return sum(map(len, self.texts))
 
 
-class EmbeddingLoop:
-    """Makes vectors over one residence. Everything happens in the loop's thread; others put mail into the inbox."""
+class EmbeddingLoop(RequestLoop):
+    """Computes vectors with one loaded model."""
 
-    def __init__(
-        self,
-        residence: EmbeddingResidence,
-        inbox: Inbox,
-        governor: Governor,
-        shared_status: SharedStatus,
-        *,
-        mismatch: Callable[[Wish, Connection], Frame | None],
-        monitor: ThrottleMonitor,
-        metrics: Metrics,
-    ) -> None:
-        self._home, self._mailbag, self._governor, self._shared_status = (
-            residence,
-            Mailbag(inbox),
-            governor,
-            shared_status,
-        )
-        self._mismatch, self._monitor, self._metrics = mismatch, monitor, metrics
-        settings = residence.choice.plan.settings
-        self._planned_threads = (settings.n_threads, settings.n_threads_batch)
-        self._jobs: deque[_Job] = deque()
-        self.idle_since = time.monotonic()
-
-    @property
-    def n_active(self) -> int:
-        """Requests that are worked on or wait."""
-        return len(self._jobs) + len(self._mailbag)
-
-    def turn(self, patience_s: float) -> None:
-        """Take what arrived, waiting up to ``patience_s`` when there is nothing to do, then run one step."""
-        self._take_mail(0.0 if self._jobs else patience_s)
-        self._expire()
-        if self._jobs:
-            self._step()
-            self.idle_since = time.monotonic()
-        else:
-            self._governor.update(time.monotonic(), resting=True)
-        if not self._jobs and self._shared_status.stage != "idle":
-            self._shared_status.stage = "idle"
-            self._governor.restart_window()
-
-    # -- mail ----------------------------------------------------------------------------------------------------------
-
-    def _take_mail(self, patience_s: float) -> None:
-        for connection, request_id in self._mailbag.collect(patience_s):
-            self._cancel_of(connection, request_id)
-        for request in self._mailbag.requests():
-            self._prepare(*request)
-            if self._jobs:
-                break  # one a turn: what is worked on stands still meanwhile
-
-    def _cancel_of(self, connection: Connection, request_id: int | None) -> None:
-        self._cancel(lambda job: job.reader is connection and request_id in {None, job.request_id})
+    def __init__(self, loaded: LoadedEmbeddingModel, services: LoopServices) -> None:
+        super().__init__(loaded.choice, services)
+        self._loaded = loaded
+        self._running: deque[_Job] = deque()
 
     def _prepare(self, connection: Connection, request_id: int, request: Request) -> None:
-        """Tokenize; a request that can never run is refused here, before any of its texts is worked on."""
-        try:
-            if switch := self._mismatch(request.wish, connection):
-                connection.send_frame({**switch, "id": request_id})
-                return
-            texts = self._home.tokens(request)
-            self._check_room()
-        except EdgechatError as error:
-            self._refuse(connection, request_id, error)
-            return
-        except Exception as error:  # noqa: BLE001 - a defect in preparing one request must not end the others
-            log_exception()
-            self._refuse(connection, request_id, EdgechatError(f"This is a defect in edgechat: {error!r}."))
-            return
+        # Before any of its texts is embedded: a request that can never be finished is refused as a whole.
+        texts = self._loaded.tokens(request)
+        self._check_room(self._running)
         job = _Job(request, request_id, connection, texts, time.monotonic())
-        choice = self._home.choice
-        connection.send(
-            Started(
-                model=choice.name,
-                quant=choice.quant,
-                n_ctx=self._home.embedder.longest,
-                prompt_tokens=job.n_tokens,
-                cached_tokens=0,
-                languages=choice.languages,
-                is_starter=choice.is_starter,
-                stepped_down_from=choice.stepped_down_from,
-                stepped_down_why=choice.stepped_down_why,
-            ),
-            request_id,
-        )
-        self._jobs.append(job)
+        n_ctx = self._loaded.embedder.longest
+        started = started_event(self._loaded.choice, n_ctx=n_ctx, prompt_tokens=job.n_tokens, cached_tokens=0)
+        connection.send(started, request_id)
+        self._running.append(job)
 
-    def _check_room(self) -> None:
-        if len(self._jobs) >= MAX_WAITING:
-            raise EngineBusyError(
-                f"{MAX_WAITING} requests are waiting already.", cause="busy", hint="Try again in a moment."
-            )
+    def _cancel(self, matches: Callable[[Any], bool]) -> None:
+        for job in [each for each in self._running if matches(each)]:
+            self._running.remove(job)
+            job.reader.send(cancelled_before_start(job.n_tokens), job.request_id)
 
-    def _refuse(self, connection: Connection, request_id: int, error: EdgechatError) -> None:
-        self._metrics.count_refusal(type(error).__name__)
-        connection.send_frame(error_frame(error, request_id))
-
-    def _cancel(self, matches: Callable[[_Job], bool]) -> None:
-        for job in [each for each in self._jobs if matches(each)]:
-            self._jobs.remove(job)
-            job.reader.send(never_started(job.n_tokens), job.request_id)
-
-    def _expire(self) -> None:
-        """End what nobody waits for any more: the deadline passed, or the reader left."""
-        now = time.monotonic()
-        self._cancel(lambda job: not job.reader.is_open)
-        for job in [each for each in self._jobs if each.deadline is not None and now > each.deadline]:
-            self._jobs.remove(job)
+    def _end_late(self, now: float) -> None:
+        for job in [each for each in self._running if each.deadline is not None and now > each.deadline]:
+            self._running.remove(job)
             late = DeadlineError(f"The time allowed ran out with {job.n_done} of {len(job.texts)} texts embedded.")
             self._refuse(job.reader, job.request_id, late)
 
-    # -- one step ------------------------------------------------------------------------------------------------------
-
-    def _step(self) -> None:
-        """Embed the next text of the request whose turn it is."""
-        was_idle = self._shared_status.stage == "idle"
-        self._governor.update(time.monotonic(), resting=was_idle)
-        if was_idle:
-            self._governor.on_answer_start()
-        allowed = self._monitor.threads(self._governor.n_threads)
-        self._home.embedder.set_threads(*(min(planned, allowed) for planned in self._planned_threads))
+    def _compute(self) -> None:
+        """Embed one text of the request that has waited longest for its turn."""
+        _, threads = self._threads()
+        self._loaded.embedder.set_threads(*threads)
         self._shared_status.stage = "prefill"
-        job = self._jobs.popleft()
+        job = self._running.popleft()
         job.began = job.began or time.monotonic()
-        vector = self._home.embedder.vector(job.texts[job.n_done])
+        vector = self._loaded.embedder.vector(job.texts[job.n_done])
         try:
             job.reader.send(Embedded(job.n_done, pack(unit(vector))), job.request_id)
         except AnswerError as error:
@@ -253,7 +145,7 @@ class EmbeddingLoop:
             return
         job.n_done += 1
         if job.n_done < len(job.texts):
-            self._jobs.append(job)
+            self._running.append(job)
         else:
             self._finish(job)
 
@@ -274,7 +166,7 @@ class EmbeddingLoop:
                 seed=0,
                 is_context_full=False,
                 peak_rss_bytes=peak_rss(),
-                load_s=self._home.load_s,
+                load_s=self._loaded.load_s,
             ),
             job.request_id,
         )

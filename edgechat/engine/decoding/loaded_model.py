@@ -1,6 +1,7 @@
-"""The one model that lives in an engine process: weights, context, template, and the plan they were loaded by.
+"""The chat model of an engine process: weights, context, chat template, and the plan they were loaded by.
 
-Loads what :mod:`edgechat.engine.selection.model_choice` chose. Dies with the process: another model is another process.
+Loads what :mod:`edgechat.engine.selection.model_choice` chose. A process loads one model; another model needs another
+process.
 """
 
 from __future__ import annotations
@@ -13,15 +14,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from edgechat.engine.child.background import BackgroundCall
-from edgechat.engine.kv_cache.disk_cache import Ahead, Prefixes, model_key, sampled_digest
+from edgechat.engine.kv_cache.disk_cache import DigestAhead, PrefixCache, model_key, sampled_digest
 from edgechat.engine.native.context import Context
 from edgechat.engine.native.lib import llama
 from edgechat.engine.native.model import Model
 from edgechat.engine.protocol.context_window import least_tokens
+from edgechat.engine.protocol.events import Started
 from edgechat.engine.text.detokenizer import THINK_TAGS
 from edgechat.engine.text.prompt import Prompt, build
-from edgechat.engine.text.template_check import Vetting
-from edgechat.engine.text.tokenizer_cache import Vocabulary
+from edgechat.engine.text.template_check import TemplateCheck
+from edgechat.engine.text.tokenizer_cache import TokenizerCache
 from edgechat.errors import (
     ContextOverflowError,
     DoesNotFitError,
@@ -45,34 +47,30 @@ if TYPE_CHECKING:
     from edgechat.paths import Paths
 
 
-_USUAL_PIECE = 16
-"""Bytes that every vocabulary's longest token exceeds: what is not too long by it, is by none."""
+_COMMON_PIECE_BYTES = 16
+"""Every vocabulary's longest token is longer. A prompt that is short enough by this length is so by the true one, too,
+which takes long to find."""
+
+_ENCODER_MEMORY = 1.5
+"""Times a projector's bytes: its weights, and half as much for what encoding computes with."""
 
 
-class _Watched:
-    """A model's template under a time limit, with the model's own switch for thinking."""
+class _GuardedTemplate:
+    """A model's template under a time limit, with the model's own switches for thinking."""
 
     def __init__(
         self, template: ChatTemplate, watch: Callable[[], AbstractContextManager[None]], thinking_off: dict[str, bool]
     ) -> None:
         self._template, self._watch, self._thinking_off = template, watch, thinking_off
 
-    def render(
-        self,
-        messages: Sequence[dict[str, Any]],
-        *,
-        think: bool,
-        add_generation_prompt: bool = True,
-        tools: Sequence[dict[str, Any]] = (),
-    ) -> str:
+    def render(self, messages: Sequence[dict[str, Any]], *, think: bool, tools: Sequence[dict[str, Any]] = ()) -> str:
+        """The prompt text."""
         switches = {name: off != think for name, off in self._thinking_off.items()}
         with self._watch():
-            return self._template.render(
-                messages, think=think, add_generation_prompt=add_generation_prompt, switches=switches, tools=tools
-            )
+            return self._template.render(messages, think=think, switches=switches, tools=tools)
 
 
-class Residence:
+class LoadedModel:
     """A loaded model, ready to decode.
 
     Raises:
@@ -91,23 +89,23 @@ class Residence:
         self.context: Context = None  # type: ignore[assignment]  # only while it is being made
         settings = choice.plan.settings
         file_digest = choice.sha256 or sampled_digest(choice.path)
-        self._vocabulary = Vocabulary(paths.cache / "vocabularies" / f"{file_digest[:32]}.pieces")
+        self._tokenizer_cache = TokenizerCache(paths.cache / "vocabularies" / f"{file_digest[:32]}.pieces")
         if is_constrained:
             # The first answer needs it, and loading leaves a core idle.
-            self._vocabulary.begin()
-        ahead = Ahead(paths.cache / "prefixes")
+            self._tokenizer_cache.begin()
+        ahead = DigestAhead(paths.cache / "prefixes")
         # Jinja is imported (50 ms) while llama.cpp maps the file and needs no interpreter.
         importing = BackgroundCall(importlib.import_module, "edgechat.engine.text.chat_template")
         self.model = Model(choice.path, settings, on_progress=on_progress)
         importing.join()
         try:
-            self._furnish(settings)
+            self._create_context(settings)
         except BaseException:
-            # A smaller plan may be tried next, in this process: it needs the memory.
+            # The next attempt, with a smaller plan in this process, needs the memory.
             self.close()
             raise
         projector = choice.mmproj
-        self.prefixes = Prefixes(
+        self.prefixes = PrefixCache(
             paths.cache / "prefixes",
             model_key(
                 file_digest,
@@ -121,22 +119,23 @@ class Residence:
         )
         self.load_s = time.monotonic() - began
 
-    def _furnish(self, settings: LoadSettings) -> None:
+    def _create_context(self, settings: LoadSettings) -> None:
+        """Create the context, and compile and check the chat template meanwhile."""
         source = self._template_source()
-        vetting = Vetting(source, bos=self.model.bos_text, eos=self.model.eos_text, cache=self._cache)
-        # Creating the context takes as long as compiling the template, and neither needs the other.
+        check = TemplateCheck(source, bos=self.model.bos_text, eos=self.model.eos_text, cache=self._cache)
+        # Creating the context takes as long as compiling the template.
         compiling = BackgroundCall(self._compile, source)
         try:
             self.context = Context(self.model, settings)
         except BaseException:
-            vetting.abandon()
+            check.abandon()
             raise
         finally:
             compiling.join()
         for tags in THINK_TAGS:
             for tag in tags:
                 self.model.spell_out(tag)
-        self._takes_system = vetting.verdict().takes_system
+        self._takes_system = check.verdict().takes_system
         if isinstance(self._compiled, InvalidModelFileError):
             raise self._compiled
         self._template: ChatTemplate = self._compiled
@@ -167,16 +166,16 @@ class Residence:
         self,
         request: Request,
         watch: Callable[[], AbstractContextManager[None]],
-        look: Callable[[str], Picture] | None = None,
+        encode_image: Callable[[str], Picture] | None = None,
     ) -> Prompt:
         """Render and tokenize a request's conversation.
 
         Args:
-            request: what is asked.
+            request: has the conversation.
             watch: entered around the template's own code.
-            look: stands for :meth:`look`, from whoever builds a request several times and remembers its pictures.
+            encode_image: replaces :meth:`encode_image`, for callers that build a request several times.
         """
-        template = _Watched(self._template, watch, self.choice.thinking_off)
+        template = _GuardedTemplate(self._template, watch, self.choice.thinking_off)
         return build(
             request.messages,
             template,
@@ -184,14 +183,14 @@ class Residence:
             takes_system=self._takes_system,
             think=request.think,
             tools=request.tools,
-            look=look or self.look,
+            encode_image=encode_image or self.encode_image,
         )
 
-    def look(self, image: str) -> Picture:
-        """Decode a picture (base64) and cut it up for the model; the dearest part of a prompt.
+    def encode_image(self, image: str) -> Picture:
+        """Decode a picture (base64) and cut it up for the model; the most expensive part of building a prompt.
 
         Raises:
-            InvalidInputError: it is none, or the model cannot look at it.
+            InvalidInputError: it is no picture, or the model does not accept it.
         """
         from edgechat.engine.protocol import images  # noqa: PLC0415 - most conversations hold none
 
@@ -204,10 +203,11 @@ class Residence:
 
     @property
     def vision(self) -> Vision:
-        """The model's image encoder, loaded when the first image comes: text needs none of its memory.
+        """The model's image encoder, loaded for the first image: text needs none of its memory.
 
         Raises:
-            InvalidInputError: the model cannot see, or memory for its encoder is not free.
+            InvalidInputError: the model takes no images.
+            DoesNotFitError: the memory that is free does not hold the encoder.
             EngineError: llama.cpp is built without image input.
         """
         if self._vision is None:
@@ -217,7 +217,7 @@ class Residence:
                     f"{self.choice.name} cannot look at images.",
                     hint="Leave the image out, or choose a vision model: `edgechat models plan` says which there are.",
                 )
-            _require_room(projector, self.choice.plan.reserve)
+            _require_memory(projector, self.choice.plan.reserve)
             from edgechat.engine.native.vision import Vision  # noqa: PLC0415 - loads one more native library
 
             settings = self.choice.plan.settings
@@ -226,11 +226,11 @@ class Residence:
             )
         return self._vision
 
-    def resumed(self, request: Request) -> Request:
+    def with_resumed_tokens(self, request: Request) -> Request:
         """The request with the answer so far in this model's own tokens, where another model began it.
 
-        Memory may have run out in the middle of an answer and left a smaller model to finish it. Thoughts are not
-        handed on, and no new ones are had behind text that the reader has seen.
+        Memory may have run out in the middle of an answer, and a smaller model finishes it. Thoughts are not passed on,
+        and the model must not think behind text that the client has received.
         """
         if request.resume_model in {None, self.choice.name}:
             return request
@@ -240,7 +240,7 @@ class Residence:
         return replace(request, resume=tuple(tokens), think=False)
 
     def check(self, request: Request) -> None:
-        """Refuse what would harm: parameters out of range, and token ids that llama.cpp would abort on.
+        """Refuse parameters out of range, and token ids that llama.cpp would abort on.
 
         Raises:
             InvalidInputError: the request cannot be run.
@@ -260,9 +260,9 @@ class Residence:
             self._check_length(request)
 
     def _check_length(self, request: Request) -> None:
-        """Refuse by arithmetic what cannot fit: tokenizing megabytes holds up every answer."""
+        """Refuse without tokenizing what cannot fit: tokenizing megabytes delays every running answer."""
         n_ctx = self.context.n_ctx
-        if least_tokens(request.messages, _USUAL_PIECE) > n_ctx:
+        if least_tokens(request.messages, _COMMON_PIECE_BYTES) > n_ctx:
             least = least_tokens(request.messages, max(self._longest_piece, 1))
             if least > n_ctx:
                 message = (
@@ -273,16 +273,16 @@ class Residence:
 
     @cached_property
     def _longest_piece(self) -> int:
-        """Bytes of it without white space. Looking at all takes tenths of a second, and few requests need it."""
+        """Bytes of the longest token without white space. Takes tenths of a second, and few requests need it."""
         pieces = (self.model.piece(token, special=True) for token in range(self.model.n_vocab))
         return max(len(b"".join(piece.split())) for piece in pieces)
 
     def sampling(self, request: Request) -> Sampling:
-        """The caller's parameters over the model's own over edgechat's."""
+        """The request's parameters; those it leaves out are the model's own, or else edgechat's."""
         return Sampling.from_dict({**self.choice.sampling, **request.sampling})
 
     def constraint(self, request: Request) -> Constraint | None:
-        """What the answer must satisfy, compiled for this vocabulary.
+        """The request's constraint, compiled for this vocabulary; None where it has none.
 
         Raises:
             SchemaError: it cannot be enforced.
@@ -290,16 +290,16 @@ class Residence:
         if request.constraint is None:
             return None
         if self._constraints is None:
-            # Made when first asked for: 0.1-1 s and some megabytes that plain conversation does not need.
+            # On first use: it takes 0.1-1 s and some megabytes that plain conversation does not need.
             from edgechat.engine.text.constraint import Constraints  # noqa: PLC0415 - 30 ms, and only for constrained answers
 
-            self._constraints = Constraints(self._vocabulary.tokenizer(self.model), self.model.n_vocab)
-        return self._constraints.matcher(request.constraint)
+            self._constraints = Constraints(self._tokenizer_cache.tokenizer(self.model), self.model.n_vocab)
+        return self._constraints.start(request.constraint)
 
     def spare_memory(self) -> int:
         """Bytes that are free now beyond what the plan needs: its mapped weights count as free and must stay.
 
-        None at all under an address-space limit, against which threads and libraries count that are yet to come.
+        0 under an address-space limit, against which later threads and libraries count.
         """
         if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
             return 0
@@ -309,11 +309,11 @@ class Residence:
         plan = self.choice.plan
         return (available(Source()) or 0) - plan.memory.mapped - plan.reserve
 
-    def forget_caches(self, *, is_idle: bool) -> None:
-        """Drop what can be made again when it is next asked for: compiled schemas and, while idle, their tokenizer."""
+    def drop_caches(self, *, is_idle: bool) -> None:
+        """Free compiled schemas and, while idle, their tokenizer; the next request that needs them makes them again."""
         self._constraints = None
         if is_idle:
-            self._vocabulary.forget()
+            self._tokenizer_cache.free()
 
     def close(self) -> None:
         """Free the context, then the model."""
@@ -324,19 +324,33 @@ class Residence:
         self.model.close()
 
 
-_SIGHT_ALLOWANCE = 1.5
-"""Times a projector's bytes: its weights, and half as much for what encoding computes with."""
+def started_event(
+    choice: Choice, *, n_ctx: int, prompt_tokens: int, cached_tokens: int, n_ctx_train: int = 0
+) -> Started:
+    """The event that tells a client which model answers, and with which plan."""
+    return Started(
+        model=choice.name,
+        quant=choice.quant,
+        n_ctx=n_ctx,
+        prompt_tokens=prompt_tokens,
+        cached_tokens=cached_tokens,
+        languages=choice.languages,
+        is_starter=choice.is_starter,
+        stepped_down_from=choice.stepped_down_from,
+        stepped_down_why=choice.stepped_down_why,
+        n_ctx_train=n_ctx_train,
+    )
 
 
-def _require_room(projector: Path, reserve: int) -> None:
-    """Refuse before the kernel would have to end somebody.
+def _require_memory(projector: Path, reserve: int) -> None:
+    """Refuse an image encoder that does not fit, before the kernel would have to end a process.
 
     Raises:
-        DoesNotFitError: the memory that is free does not hold the encoder.
+        DoesNotFitError: the memory that is free does not hold it.
     """
     from edgechat.board.probe.probe import probe  # noqa: PLC0415 - only where an image has come
 
-    need, free = int(projector.stat().st_size * _SIGHT_ALLOWANCE), probe().memory.available
+    need, free = int(projector.stat().st_size * _ENCODER_MEMORY), probe().memory.available
     if need > free - reserve:
         raise DoesNotFitError(
             f"To look at images the model needs {need / 1e6:,.0f} MB more; {free / 1e6:,.0f} MB are free and "

@@ -1,316 +1,260 @@
-"""The decode loop: takes requests, keeps as many as fit decoding together, and sends what comes out.
+"""The decode loop: keeps as many answers as fit decoding together, and sends their text.
 
-One thread, one llama.cpp context. A step decodes one token of every running answer and a piece of one prompt
-that is still being read, each in its turn; the piece is sized by measured speed, so that a cancellation or a running
-answer never waits longer than one short step. Everything that takes effect does so between steps.
+A step decodes one token of every running answer and a chunk of the prompts that are still being prefilled. The chunk is
+sized by measured speed, so that a cancellation or a running answer never waits longer than one short step.
 """
 
 from __future__ import annotations
 
 import os
-import queue
 import time
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from edgechat.engine.child.process_memory import peak_rss
-from edgechat.engine.decoding.inbox import Mailbag
-from edgechat.engine.decoding.prefill import Reading
-from edgechat.engine.decoding.pressure_response import Heed
-from edgechat.engine.decoding.scheduler import Admission, Waiting
-from edgechat.engine.decoding.sequence import never_started, replay
-from edgechat.engine.decoding.speculative import Speculation
+from edgechat.engine.decoding.prefill import ChunkedPrefill
+from edgechat.engine.decoding.request_loop import LoopServices, RequestLoop
+from edgechat.engine.decoding.request_queue import cancelled_before_start
+from edgechat.engine.decoding.scheduler import Scheduler, WaitingRequest
+from edgechat.engine.decoding.sequence import replay
+from edgechat.engine.decoding.speculative import SpeculativeDecoder
 from edgechat.engine.native import logits
 from edgechat.engine.native.context import CacheFullError
 from edgechat.engine.protocol.context_window import ContextWindow
 from edgechat.engine.protocol.errors import error_frame
-from edgechat.engine.protocol.events import Prefill
-from edgechat.engine.state.log import log_exception
-from edgechat.engine.text.detokenizer import Reply
+from edgechat.engine.protocol.events import Prefill, Slowed
+from edgechat.engine.state.metrics import Latency
+from edgechat.engine.text.detokenizer import Detokenizer
 from edgechat.engine.throttle.memory_pressure import REREAD_EXIT_STATUS, RereadDetector
-from edgechat.errors import (
-    AnswerError,
-    ContextOverflowError,
-    DeadlineError,
-    EdgechatError,
-    EngineBusyError,
-    EngineError,
-)
+from edgechat.errors import AnswerError, ContextOverflowError, DeadlineError, EdgechatError, EngineError
+from edgechat.garbage_collector import release_memory
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable
 
-    from edgechat.engine.decoding.loaded_model import Residence
+    from edgechat.engine.decoding.loaded_model import LoadedModel
     from edgechat.engine.decoding.sequence import Sequence
     from edgechat.engine.listener.connections import Connection
     from edgechat.engine.native.vision import View
-    from edgechat.engine.protocol.framing import Frame
-    from edgechat.engine.protocol.request import Request, Wish
-    from edgechat.engine.state.metrics import Metrics
-    from edgechat.engine.state.shared_status import SharedStatus
-    from edgechat.engine.throttle.monitor import ThrottleMonitor
-    from edgechat.engine.throttle.thread_governor import Governor
-
-MAX_WAITING = 256
-"""Requests in the queue; each holds its prompt in memory."""
+    from edgechat.engine.protocol.request import Request
 
 
-Inbox = queue.SimpleQueue[tuple[str, "Connection", Any]]
-"""Mail from any thread: ``generate`` with (id, request), ``cancel`` with an id, ``gone``, or ``wake``."""
+class DecodeLoop(RequestLoop):
+    """Computes answers with one loaded model."""
 
-
-class DecodeLoop:
-    """Runs answers over one residence. Everything happens in the loop's thread; others put mail into the inbox."""
-
-    def __init__(
-        self,
-        residence: Residence,
-        inbox: Inbox,
-        governor: Governor,
-        shared_status: SharedStatus,
-        *,
-        mismatch: Callable[[Wish, Connection], Frame | None],
-        monitor: ThrottleMonitor,
-        metrics: Metrics,
-    ) -> None:
-        self._mismatch = mismatch
-        self._home = residence
-        self._context = residence.context
-        self._shared_status = shared_status
-        self._mailbag = Mailbag(inbox)
-        self._admission = Admission(residence)
-        self._speculation = Speculation(self._context, is_rewindable=residence.model.is_rewindable)
-        self._monitor, self._metrics = monitor, metrics
-        self._heed = Heed(monitor, metrics, residence, self._admission)
+    def __init__(self, loaded: LoadedModel, services: LoopServices) -> None:
+        super().__init__(loaded.choice, services)
+        self._loaded = loaded
+        self._context = loaded.context
+        self._scheduler = Scheduler(loaded)
+        self._speculative = SpeculativeDecoder(self._context, is_rewindable=loaded.model.is_rewindable)
+        self._prefill = ChunkedPrefill(self._context, loaded.choice.plan.settings.n_ubatch)
         self._budget = ContextWindow(self._context.n_ctx)
         self._running: list[Sequence] = []
-        settings = residence.choice.plan.settings
-        self._reading = Reading(self._context, settings.n_ubatch)
-        self._governor = governor
-        self._is_resting = True
-        """No step was computed since the last answer ended."""
+        self._waiting: deque[WaitingRequest] = self._scheduler.waiting
+        self._throttle = services.monitor.throttle
+        """The throttling that running answers were told of."""
         self._was_greedy = False
-        """Somebody has asked for the likeliest token, and so may again."""
-        self._rereading = RereadDetector(residence.choice.plan.memory.mapped)
-        self._planned_threads = (settings.n_threads, settings.n_threads_batch)
-        self.idle_since = time.monotonic()
+        """Some request has asked for the likeliest token, and others may."""
+        self._rereading = RereadDetector(loaded.choice.plan.memory.mapped)
 
-    @property
-    def n_active(self) -> int:
-        """Answers running or waiting."""
-        return len(self._running) + len(self._admission.waiting) + len(self._mailbag)
-
-    def turn(self, patience_s: float) -> None:
-        """Take what arrived, waiting up to ``patience_s`` when there is nothing to do, then run one step."""
-        self._take_mail(0.0 if self._running else patience_s)
-        self._heed.between_steps(self._running)
-        self._expire()
-        while sequence := self._admission.admit(self._running):
-            self._start(sequence)
-        if self._running:
-            self._step()
-            self.idle_since = time.monotonic()
-        else:
-            # Keeps the last look fresh: the first step of the next answer must not begin with threads that collide.
-            self._governor.update(time.monotonic(), resting=True)
-        if not self._running and self._shared_status.stage != "idle":
-            self._shared_status.stage = "idle"
-            self._is_resting = True
-            self._governor.restart_window()
-        if not self.n_active:
-            # Nobody waits for it, and a disk may take its time: it must not look like an answer that is being decoded.
-            self._admission.save_kept()
-            if self._was_greedy:
-                logits.prepare()
-
-    # -- mail ----------------------------------------------------------------------------------------------------------
-
-    def _take_mail(self, patience_s: float) -> None:
-        for connection, request_id in self._mailbag.collect(patience_s):
-            self._cancel_of(connection, request_id)
-        for request in self._mailbag.requests():
-            self._prepare(*request)
-            if self._running:
-                break  # one a turn: running answers stand still meanwhile
-
-    def _cancel_of(self, connection: Connection, request_id: int | None) -> None:
-        self._cancel(lambda each: each.reader is connection and request_id in {None, each.request_id})
-        if request_id is None:
-            self._admission.left(connection)
+    # -- requests ------------------------------------------------------------------------------------------------------
 
     def _prepare(self, connection: Connection, request_id: int, request: Request) -> None:
-        """Render and tokenize; a request that can never run is refused here."""
-        try:
-            if switch := self._mismatch(request.wish, connection):
-                connection.send_frame({**switch, "id": request_id})
-                return
-            # Memory may run out here as well: a schema brings numpy and a tokenizer of its own.
-            self._shared_status.stage = "prefill"
-            request = self._home.resumed(request)
-            self._home.check(request)
-            constraint = self._home.constraint(request)
-            # To trim it, a conversation is built several times; its pictures are decoded once.
-            build = partial(self._home.prompt, watch=self._shared_status.render_limit, look=cache(self._home.look))
-            prompt, trimmed = self._budget.fit(request, build)
-            self._check_room(prompt.n_cells)
-            reply = Reply(request.stop, prompt.open_thought)
-            replay(reply, constraint, request.resume, [self._home.model.piece(token) for token in request.resume])
-        except EdgechatError as error:
-            self._metrics.count_refusal(type(error).__name__)
-            connection.send_frame(error_frame(error, request_id))
-            return
-        except Exception as error:  # noqa: BLE001 - a defect in preparing one request must not end the others
-            log_exception()
-            connection.send_frame(error_frame(EdgechatError(f"This is a defect in edgechat: {error!r}."), request_id))
-            return
+        # The supervisor may read the stage after the memory has run out here: a schema brings numpy and a tokenizer.
+        self._shared_status.stage = "prefill"
+        request = self._loaded.with_resumed_tokens(request)
+        self._loaded.check(request)
+        constraint = self._loaded.constraint(request)
+        # To trim a conversation it is built several times; its pictures are decoded once.
+        build = partial(
+            self._loaded.prompt, watch=self._shared_status.render_limit, encode_image=cache(self._loaded.encode_image)
+        )
+        prompt, trimmed = self._budget.fit(request, build)
+        n_ctx = self._context.n_ctx
+        if prompt.n_cells >= n_ctx:
+            raise ContextOverflowError(prompt.n_cells, n_ctx, is_largest=n_ctx >= self._loaded.model.n_ctx_train)
+        self._check_room(self._waiting)
+        detokenizer = Detokenizer(request.stop, prompt.open_thought)
+        replay(detokenizer, constraint, request.resume, [self._loaded.model.piece(token) for token in request.resume])
         if trimmed is not None:
             connection.send(trimmed, request_id)
-        self._admission.waiting.append(
-            Waiting(
+        self._waiting.append(
+            WaitingRequest(
                 request,
                 request_id,
                 connection,
                 prompt.tokens,
                 prompt.n_static,
-                reply,
+                detokenizer,
                 constraint,
                 time.monotonic(),
                 views=prompt.views,
             )
         )
 
-    def _check_room(self, n_prompt: int) -> None:
-        if n_prompt >= self._context.n_ctx:
-            n_ctx = self._context.n_ctx
-            raise ContextOverflowError(n_prompt, n_ctx, is_largest=n_ctx >= self._home.model.n_ctx_train)
-        if len(self._admission.waiting) >= MAX_WAITING:
-            raise EngineBusyError(
-                f"{MAX_WAITING} requests are waiting already.", cause="busy", hint="Try again in a moment."
-            )
-
-    def _cancel(self, matches: Callable[[Waiting | Sequence], bool]) -> None:
-        waiting = self._admission.waiting
-        for each in [w for w in waiting if matches(w)]:
-            waiting.remove(each)
-            each.reader.send(never_started(len(each.prompt)), each.request_id)
+    def _cancel(self, matches: Callable[[Any], bool]) -> None:
+        for each in [w for w in self._waiting if matches(w)]:
+            self._waiting.remove(each)
+            each.reader.send(cancelled_before_start(len(each.prompt)), each.request_id)
         for running in [s for s in self._running if matches(s)]:
             self._end(running, "cancelled")
 
-    def _expire(self) -> None:
-        """End what nobody waits for any more: the deadline passed, or the reader left."""
-        now = time.monotonic()
-        self._cancel(lambda each: not each.reader.is_open)
+    def _end_late(self, now: float) -> None:
         for running in [s for s in self._running if s.deadline is not None and now > s.deadline]:
             self._end(running, "timeout")
-        waiting = self._admission.waiting
-        for each in [w for w in waiting if w.deadline is not None and now > w.deadline]:
-            waiting.remove(each)
+        for each in [w for w in self._waiting if w.deadline is not None and now > w.deadline]:
+            self._waiting.remove(each)
             late = DeadlineError("The time allowed for the answer ran out before it could start.")
             each.reader.send_frame(error_frame(late, each.request_id))
 
+    def _cancel_of(self, connection: Connection, request_id: int | None) -> None:
+        super()._cancel_of(connection, request_id)
+        if request_id is None:
+            self._scheduler.client_disconnected(connection)
+
+    # -- throttling ----------------------------------------------------------------------------------------------------
+
+    def _apply_throttle(self) -> None:
+        """Tell clients when the engine slows down, and free memory when it is short."""
+        throttle, before = self._monitor.throttle, self._throttle
+        if throttle is before:
+            return
+        self._throttle = throttle
+        if throttle.level != before.level:
+            for sequence in self._running:
+                self._send_slowed(sequence)
+        if throttle.drops != before.drops:
+            self._scheduler.free_memory(self._running)
+            self._loaded.drop_caches(is_idle=not self._running and not self._waiting)
+            release_memory()
+
+    def _send_slowed(self, sequence: Sequence) -> None:
+        throttle = self._monitor.throttle
+        threads = throttle.threads(self._monitor.n_planned)
+        sequence.reader.send(Slowed(throttle.level, threads, throttle.pause_s, throttle.reason), sequence.request_id)
+
     # -- one step ------------------------------------------------------------------------------------------------------
 
+    def step(self, wait_s: float) -> None:
+        """As :meth:`RequestLoop.step`; while no client waits, also save prefixes to disk."""
+        super().step(wait_s)
+        if not self.n_active:
+            # Not earlier: a disk may take its time, and a running answer would stall.
+            self._scheduler.save_to_disk()
+            if self._was_greedy:
+                logits.prepare()
+
+    def _before_step(self) -> None:
+        self._apply_throttle()
+        super()._before_step()
+        while sequence := self._scheduler.admit(self._running):
+            self._start(sequence)
+
     def _start(self, sequence: Sequence) -> None:
-        """Take an admitted sequence in, unless there is nothing left to generate."""
+        """Run an admitted sequence, unless there is nothing left to generate."""
         self._running.append(sequence)
-        self._heed.begun(sequence)
-        self._speculation.join(sequence)
-        # An engine that died between the last token and its ``done`` left an answer that is complete; and an answer
-        # whose beginning is forced has it read together with the prompt.
-        if sequence.reply.is_stopped:
+        if self._monitor.throttle.level:
+            self._send_slowed(sequence)
+        self._speculative.start(sequence)
+        # A resumed answer may be complete already: the engine died between its last token and ``done``. Where the
+        # beginning of an answer is forced, it is prefilled together with the prompt.
+        if sequence.detokenizer.is_stopped:
             self._end(sequence, "stop")
         elif len(sequence.generated) >= sequence.max_tokens:
             self._end(sequence, "length")
         else:
             try:
-                reason = sequence.force(self._home.model.piece)
+                reason = sequence.add_forced(self._loaded.model.piece)
             except AnswerError as error:
                 self._fail(sequence, error)
                 return
             if reason is not None:
                 self._end(sequence, reason)
 
-    def _step(self) -> None:
+    def _compute(self) -> None:
         context = self._context
-        was_resting, self._is_resting = self._is_resting, False
-        self._governor.update(time.monotonic(), resting=was_resting)
-        if was_resting:
-            self._governor.on_answer_start()
-        allowed = self._monitor.threads(self._governor.n_threads)
-        context.set_threads(*(min(planned, allowed) for planned in self._planned_threads))
+        n_threads, threads = self._threads()
+        context.set_threads(*threads)
         context.clear()
-        self._speculation.guess(self._running, allowed)
-        n_decoding, is_watched = 0, False
-        for sequence in self._running:
-            sequence.logits_at = -1
-            pending = sequence.pending
-            if sequence.timing.first_token and pending <= context.room:
-                # One sampled token, behind it those that a constraint forces, and those that are guessed.
-                tokens = sequence.generated[-pending:] + sequence.draft
-                n_rows = 1 + len(sequence.draft)
-                at = context.add(tokens, sequence.n_past, sequence.slot, want_logits=True, n_rows=n_rows)
-                sequence.logits_at = at
-                sequence.n_past += len(tokens)
-                n_decoding += 1
-                is_watched |= not sequence.request.is_batch
+        self._speculative.draft(self._running, n_threads)
+        n_decoding, is_interactive = self._add_answers()
         began = time.monotonic()
-        # Nobody watches batch work: prompts are then read in large pieces, which takes the least time in all.
-        n_held_up = n_decoding if is_watched else 0
-        picture = self._reading.fill(self._running, n_held_up, began)
-        n_prefilled = self._reading.n_tokens
+        # BackgroundCall batch work alone prompts are prefilled in large chunks, which takes the least time in all.
+        n_delayed = n_decoding if is_interactive else 0
+        picture = self._prefill.fill(self._running, n_delayed, began)
+        n_prefilled = self._prefill.n_tokens
         self._shared_status.stage = "prefill" if n_prefilled else "decode"
         if context.room < context.n_batch:
             self._decode()
         if self._rereading.after_step():
-            # As slow as the disk, for as long as it lives: a smaller plan takes over, as after the OOM killer.
+            # From now on every step would be as slow as the disk: a smaller plan takes over, as after the OOM killer.
             self._shared_status.set_facts(declared="oom:the model's file had to be read again for every token")
             os._exit(REREAD_EXIT_STATUS)
         seconds = time.monotonic() - began
-        if self._speculation.took(n_prefilled, seconds):
-            self._reading.took(n_held_up if n_prefilled else n_decoding, seconds)
+        if self._speculative.record_step(n_prefilled, seconds):
+            self._prefill.record_step(n_delayed if n_prefilled else n_decoding, seconds)
         for sequence in list(self._running):
             if sequence.logits_at >= 0:
                 self._sample(sequence)
-            elif sequence in self._reading:
-                self._report(sequence)
+            elif sequence in self._prefill:
+                self._send_progress(sequence)
         if picture is not None:
-            # Last, because it takes the logits of the step with it.
-            self._look(*picture)
+            # Last, because it overwrites the logits of the step.
+            self._prefill_picture(*picture)
 
-    def _report(self, sequence: Sequence) -> None:
-        """Say how far a prompt is read, and keep the part that others will begin with."""
+    def _add_answers(self) -> tuple[int, bool]:
+        """Add the next tokens of all answers to the batch; returns their number, and whether one is interactive."""
+        n_decoding, is_interactive = 0, False
+        for sequence in self._running:
+            sequence.logits_at = -1
+            pending = sequence.pending
+            if sequence.timing.first_token and pending <= self._context.room:
+                # One sampled token, behind it those that a constraint forces, and those that are drafted.
+                tokens = sequence.generated[-pending:] + sequence.draft
+                n_rows = 1 + len(sequence.draft)
+                at = self._context.add(tokens, sequence.n_past, sequence.slot, want_logits=True, n_rows=n_rows)
+                sequence.logits_at = at
+                sequence.n_past += len(tokens)
+                n_decoding += 1
+                is_interactive |= not sequence.request.is_batch
+        return n_decoding, is_interactive
+
+    def _send_progress(self, sequence: Sequence) -> None:
+        """Send how far a prompt is prefilled, and save the part that other prompts will begin with."""
         if sequence.n_past == sequence.n_static:
-            self._admission.keep_prefix(sequence)
+            self._scheduler.save_static_prefix(sequence)
         done = min(sequence.n_past, len(sequence.prompt))
         sequence.reader.send(Prefill(done, len(sequence.prompt)), sequence.request_id)
 
-    def _look(self, sequence: Sequence, view: View) -> None:
-        """Read one piece of a picture; the encoder cannot be interrupted, so whoever else is answered waits for it."""
+    def _prefill_picture(self, sequence: Sequence, view: View) -> None:
+        """Encode one view of a picture into the cache; the encoder cannot be interrupted, so other answers wait."""
         if not sequence.timing.prefill_began:
             sequence.timing.prefill_began = time.monotonic()
         self._shared_status.stage = "prefill"
         try:
-            self._read(sequence, view)
+            self._encode(sequence, view)
         except EngineError as error:
-            # Nothing of it is in a cell that others read, so they go on.
+            # No other sequence shares its cells, so the others go on.
             self._fail(sequence, error)
             return
         sequence.n_past += view.n_positions
 
-    def _read(self, sequence: Sequence, view: View) -> None:
-        """Put a view into the cache; where no cells are free, once more without what is parked.
+    def _encode(self, sequence: Sequence, view: View) -> None:
+        """Put a view into the cache; where no cells are free, once more after all retained sequences were evicted.
 
         Raises:
             EngineError: the model cannot read it.
         """
-        vision, place = self._home.vision, (sequence.n_past, sequence.slot)
+        vision, place = self._loaded.vision, (sequence.n_past, sequence.slot)
         try:
             vision.decode(view, self._context, *place)
         except CacheFullError:
             pass
         else:
             return
-        self._admission.forget_parked(self._running)
+        self._scheduler.evict_all(self._running)
         try:
             # What of the view is in the cache already must go first.
             if self._context.drop(sequence.slot, sequence.n_past):
@@ -324,52 +268,55 @@ class DecodeLoop:
         try:
             self._context.decode()
         except CacheFullError:
-            # Parked prefixes may be spread so that no room is left.
-            self._admission.forget_parked(self._running)
+            # Retained sequences may be spread so that no room is left.
+            self._scheduler.evict_all(self._running)
             self._context.decode()
 
     def _sample(self, sequence: Sequence) -> None:
-        """Choose the next token, and those behind it for as long as they are the drafted ones."""
-        start, confirmed = len(sequence.generated), 0
+        """Choose the next token, and the ones behind it for as long as they equal the drafted ones."""
+        start, accepted = len(sequence.generated), 0
         while True:
             try:
-                reason = self._sample_row(sequence, sequence.logits_at + confirmed)
+                reason = self._sample_row(sequence, sequence.logits_at + accepted)
             except AnswerError as error:
                 self._fail(sequence, error)
                 return
-            confirmed = sequence.n_confirmed(start)
-            # A row is worth something only while all before it is what the answer holds.
-            if reason is not None or start + confirmed < len(sequence.generated):
+            accepted = sequence.n_accepted_of_draft(start)
+            # A row of logits is valid only while all drafted tokens before it are part of the answer.
+            if reason is not None or start + accepted < len(sequence.generated):
                 break
         if sequence.draft:
-            self._speculation.settle(sequence, confirmed)
+            self._speculative.keep_accepted(sequence, accepted)
         if reason is not None:
             self._end(sequence, reason)
 
     def _sample_row(self, sequence: Sequence, row: int) -> str | None:
         """Choose one token; the finish reason when the answer ends with it."""
-        model = self._home.model
-        if sequence.constraint is not None and not sequence.reply.is_in_thought:
+        model = self._loaded.model
+        if sequence.constraint is not None and not sequence.detokenizer.is_in_thought:
             token = sequence.constraint.choose(sequence.sampler, self._context, row)
         else:
             token = sequence.sampler.sample(self._context, row)
         is_end = model.is_eog(token)
         reason = sequence.accept(token, b"" if is_end else model.piece(token), is_end=is_end, now=time.monotonic())
-        return reason if reason is not None else sequence.force(model.piece)
+        return reason if reason is not None else sequence.add_forced(model.piece)
 
     def _end(self, sequence: Sequence, reason: str) -> None:
         self._running.remove(sequence)
         self._was_greedy |= sequence.sampler.is_argmax
         sequence.sampler.close()
-        self._heed.ended(sequence, reason, time.monotonic())
-        self._admission.release(sequence)
-        sequence.finish(reason, now=time.monotonic(), peak_rss=peak_rss(), load_s=self._home.load_s)
+        now, timing, latency = time.monotonic(), sequence.timing, None
+        if timing.first_token:
+            latency = Latency(timing.first_token - timing.arrived, now - timing.arrived, sequence.decode_tps)
+        tokens = (len(sequence.prompt), sequence.cached, sequence.n_new, sequence.n_forced)
+        self._metrics.count_answer(reason, tokens, latency)
+        self._scheduler.release(sequence)
+        sequence.finish(reason, now=time.monotonic(), peak_rss=peak_rss(), load_s=self._loaded.load_s)
 
     def _fail(self, sequence: Sequence, error: EdgechatError) -> None:
         """End one answer with an error; the others go on."""
         self._running.remove(sequence)
         sequence.sampler.close()
-        self._metrics.count_refusal(type(error).__name__)
-        self._admission.discard(sequence)
+        self._scheduler.discard(sequence)
         sequence.flush(time.monotonic())
-        sequence.reader.send_frame(error_frame(error, sequence.request_id))
+        self._refuse(sequence.reader, sequence.request_id, error)

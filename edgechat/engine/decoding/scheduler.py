@@ -1,8 +1,8 @@
-"""The way in: requests wait here until their KV cells can be reserved, then start from whatever prefix is known.
+"""The scheduler: prepared requests wait here until their KV cells can be reserved, and start from a restored prefix.
 
-A prefix is taken from a parked sequence, from a running one that shares it (the same cells then serve both), from the
-shelf of other conversations, or from disk, whichever holds most of the prompt. Runs in the decode loop's thread and
-owns its context's ledger of cells; knows nothing of steps.
+A prefix is taken from a retained sequence, from a running one that shares it (the same cells then serve both), from the
+host pool, or from disk, whichever restores most of the prompt. Runs in the decode loop's thread and owns the context's
+cell allocator; knows nothing of steps.
 """
 
 from __future__ import annotations
@@ -13,32 +13,33 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from edgechat.engine.decoding.loaded_model import started_event
 from edgechat.engine.decoding.sequence import Sequence
-from edgechat.engine.kv_cache.allocator import Cells, common_prefix
-from edgechat.engine.kv_cache.disk_cache import MIN_TOKENS
-from edgechat.engine.kv_cache.swap import Parking
+from edgechat.engine.kv_cache.allocator import CellAllocator
+from edgechat.engine.kv_cache.eviction import MIN_TOKENS, is_single_question
+from edgechat.engine.kv_cache.prefix import common_prefix, restorable_prefix
+from edgechat.engine.kv_cache.swap import Swap
 from edgechat.engine.native import state
 from edgechat.engine.native.sampler import Sampler
-from edgechat.engine.protocol.events import Queued, Started
+from edgechat.engine.protocol.events import Queued
 from edgechat.engine.protocol.request import DEFAULT_MAX_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from edgechat.engine.decoding.loaded_model import Residence
-    from edgechat.engine.decoding.sequence import Reader
+    from edgechat.engine.decoding.loaded_model import LoadedModel
     from edgechat.engine.listener.connections import Connection
     from edgechat.engine.native.vision import View
     from edgechat.engine.protocol.request import Request
     from edgechat.engine.text.constraint import Constraint
-    from edgechat.engine.text.detokenizer import Reply
-
+    from edgechat.engine.text.detokenizer import Detokenizer
 
 KEEP_GROWTH = 4 / 3
+"""A conversation grows by this factor before it is saved again: a long chat must not wear out an SD card."""
 
 
 @dataclass(slots=True)
-class Waiting:
+class WaitingRequest:
     """A request that is prepared but has no cells yet."""
 
     request: Request
@@ -46,13 +47,14 @@ class Waiting:
     reader: Connection
     prompt: tuple[int, ...]
     n_static: int
-    reply: Reply
-    """The answer; a resumed one is advanced already."""
+    detokenizer: Detokenizer
+    """Of the answer; advanced already where a request resumes."""
     constraint: Constraint | None
     arrived: float
     was_told: bool = False
+    """Its client knows that it waits."""
     seen: tuple[int, ...] | None = None
-    """What was parked when it was last compared with it."""
+    """Lengths of the retained sequences when room was last made for it."""
     views: Mapping[int, View] = field(default_factory=dict)
     """Pictures in the prompt, by the index of their first token."""
 
@@ -67,89 +69,83 @@ class Waiting:
         return None if self.request.timeout_s is None else self.arrived + self.request.timeout_s
 
 
-class Admission:
-    """The queue before one context, and the cells behind it."""
+class Scheduler:
+    """The waiting requests of one context, and its cells."""
 
-    def __init__(self, residence: Residence) -> None:
-        self._home = residence
-        self._context = residence.context
-        self._cells = Cells(self._context.n_ctx, self._context.n_seq_max, is_rewindable=residence.model.is_rewindable)
-        self._parking = Parking(residence, self._cells)
-        self.waiting: deque[Waiting] = deque()
+    def __init__(self, loaded: LoadedModel) -> None:
+        self._loaded = loaded
+        self._context = loaded.context
+        self._is_rewindable = loaded.model.is_rewindable
+        self._allocator = CellAllocator(self._context.n_ctx, self._context.n_seq_max, is_rewindable=self._is_rewindable)
+        self._swap = Swap(loaded, self._allocator)
+        self.waiting: deque[WaitingRequest] = deque()
         self._unsaved: dict[str, tuple[int, tuple[int, ...]]] = {}
-        """By the name that a request gave, where its cells lie that are to be kept on disk, and their tokens."""
-        self._asked: dict[int, tuple[Reader, int]] = {}
-        """Who asked the single question that is parked in a slot, and how many of its tokens any other one shares."""
-        self._over: dict[int, int] = {}
-        """The same for those who have hung up."""
+        """Conversations to be saved on disk, by the name that a request gave: the slot of their cells, and tokens."""
 
     def admit(self, running: list[Sequence]) -> Sequence | None:
-        """Begin the request that has waited longest, or None when there is none or it is better to wait.
+        """Start the request that has waited longest; None when there is none, or it must wait.
 
-        Interactive requests go first, and batch work takes neither the last slot nor the last cells from them.
+        Interactive requests go first. Batch work leaves them a slot and a quarter of the cells.
         """
         if not self.waiting:
             return None
         waiting = next((each for each in self.waiting if not each.request.is_batch), self.waiting[0])
-        if self._is_being_read(waiting, running):
+        if self._is_prefix_computed(waiting, running):
             return None
         request = waiting.request
-        # What a full context is asked for again and again needs no prompts compared.
-        is_full = self._cells.is_full(spare=request.is_batch)
+        # While no slot is free, comparing prompts at every step would be wasted.
+        is_full = self._allocator.is_full(spare=request.is_batch)
         if not is_full:
-            self._prepare(waiting)
+            self._make_room(waiting)
         n_prompt = len(waiting.prompt) + waiting.extra_cells
         n_room = self._context.n_ctx - n_prompt
         wanted = request.max_tokens or DEFAULT_MAX_TOKENS
         max_tokens = min(wanted, n_room)
-        # A resumed answer's tokens are read again like a prompt, so a reused prefix may include them.
+        # A resumed answer's tokens are prefilled like a prompt, so a reused prefix may include them.
         known = waiting.prompt + request.resume
-        grant = None
+        cells = n_prompt + max_tokens
+        allocation = None
         if not is_full:
             donor, shared = self._donor(known, running)
-            grant = self._cells.admit(known, n_prompt + max_tokens, donor=donor, shared=shared, spare=request.is_batch)
-        if grant is None:
+            allocation = self._allocator.admit(known, cells, donor=donor, shared=shared, spare=request.is_batch)
+        if allocation is None:
             if not waiting.was_told:
                 waiting.was_told = True
                 waiting.reader.send(Queued(f"behind {len(running)} running"), waiting.request_id)
             return None
         self.waiting.remove(waiting)
-        for slot in grant.evicted:
+        slot, reused = allocation.slot, allocation.reused
+        for each in allocation.evicted:
+            self._context.drop(each)
+        for each in (slot, *allocation.evicted):
+            self._swap.questions.reused(each)
+        if allocation.donor >= 0:
             self._context.drop(slot)
-        for slot in (grant.slot, *grant.evicted):
-            self._asked.pop(slot, None)
-            self._over.pop(slot, None)
-        reused = grant.reused
-        if grant.donor >= 0:
-            self._context.drop(grant.slot)
-            self._context.share(grant.donor, grant.slot, reused)
-        elif not self._context.drop(grant.slot, reused):
-            # The model cannot forget a tail after all: start this sequence from nothing.
-            self._context.drop(grant.slot)
+            self._context.share(allocation.donor, slot, reused)
+        elif not self._context.drop(slot, reused):
+            # The model cannot cut it there after all: start this sequence from nothing.
+            self._context.drop(slot)
             reused = 0
-        reused = self._restore(waiting, known, grant.slot, reused, n_prompt + max_tokens)
-        return self._begin(waiting, grant.slot, reused, max_tokens, is_cut=n_room < wanted)
+        reused = self._restore(waiting, known, slot, reused, cells)
+        return self._start(waiting, slot, reused, max_tokens, is_cut=n_room < wanted)
 
-    def _prepare(self, waiting: Waiting) -> None:
-        """See which conversation a request goes on from; all others make way. Once for what is parked now."""
-        parked = tuple(map(len, self._cells.all_parked))
-        if parked == waiting.seen:
+    def _make_room(self, waiting: WaitingRequest) -> None:
+        """Evict what a request does not continue; once for the sequences that are retained now."""
+        retained = tuple(map(len, self._allocator.all_retained.values()))
+        if retained == waiting.seen:
             return
         request = waiting.request
         if not waiting.views and not waiting.n_static:
-            # Pictures' and instructions' places are counted in the prompt's own tokens; a first question goes on from
-            # nothing.
+            # Pictures and instructions have their places counted in the tokenizer's tokens; and a first question, which
+            # is what has a static part, continues nothing.
             longest = self._context.n_ctx - (request.max_tokens or DEFAULT_MAX_TOKENS)
-            waiting.prompt = self._parking.as_held(waiting.prompt, request.keep, longest)
-        known = waiting.prompt + request.resume
-        self._shed(known)
-        shared = {slot: n_shared for slot, (_, n_shared) in self._asked.items()}
-        self._parking.make_way(known, {slot for slot, _ in self._unsaved.values()}, shared)
-        waiting.seen = tuple(map(len, self._cells.all_parked))
+            waiting.prompt = self._swap.retokenize(waiting.prompt, request.keep, longest)
+        self._swap.make_room(waiting.prompt + request.resume, {slot for slot, _ in self._unsaved.values()})
+        waiting.seen = tuple(map(len, self._allocator.all_retained.values()))
 
-    def _is_being_read(self, waiting: Waiting, running: list[Sequence]) -> bool:
-        """True while a prompt is read whose beginning is also this one's: reading it twice would only take longer."""
-        if not self._home.model.is_rewindable:
+    def _is_prefix_computed(self, waiting: WaitingRequest, running: list[Sequence]) -> bool:
+        """Whether a prefix of this prompt is being computed for a running sequence; it can be shared afterwards."""
+        if not self._is_rewindable:
             return False
         return any(
             sequence.n_past < (common := common_prefix(sequence.prompt, waiting.prompt)) and common >= MIN_TOKENS
@@ -158,50 +154,53 @@ class Admission:
 
     def _donor(self, known: tuple[int, ...], running: list[Sequence]) -> tuple[int, int]:
         """The running slot that holds most of a prompt's beginning, and how many tokens; (-1, 0) where none does."""
-        if not self._home.model.is_rewindable:
+        if not self._is_rewindable:
             return -1, 0
         held = {each.slot: common_prefix(tuple(each.tokens(0, each.n_past)), known[:-1]) for each in running}
         donor = max(held, key=lambda slot: held[slot], default=-1)
         shared = held.get(donor, 0)
-        # What comes from the shelf needs cells of its own.
-        is_best = shared > 0 and shared + MIN_TOKENS > self._parking.on_shelf(known)
+        # A swapped conversation that restores more needs cells of its own.
+        is_best = shared > 0 and shared + MIN_TOKENS > self._swap.n_swapped(known)
         return (donor, shared) if is_best else (-1, 0)
 
-    def _restore(self, waiting: Waiting, known: tuple[int, ...], slot: int, reused: int, cells: int) -> int:
-        """Take more of the prompt from shelf or disk than the cache holds; returns how many tokens are there."""
-        reused = self._parking.take_back(known, slot, reused, cells)
-        prefixes, keep = self._home.prefixes, waiting.request.keep
+    def _restore(self, waiting: WaitingRequest, known: tuple[int, ...], slot: int, reused: int, cells: int) -> int:
+        """Restore the longest prefix from host pool or disk, where it is longer than the ``reused`` tokens of the slot.
+
+        Returns:
+            How many tokens the slot holds now.
+        """
+        reused = self._swap.swap_in(known, slot, reused, cells)
+        prefixes, keep = self._loaded.prefixes, waiting.request.keep
         files = [prefixes.named(keep)] if keep else []
         if waiting.n_static >= MIN_TOKENS and reused < waiting.n_static:
             files.append(prefixes.file_of(known[: waiting.n_static]))
         for file in files:
-            # Only what is worth it is read whole: that takes a second on a card, and the slot's own cells go for it.
+            # By its head first: reading a whole file takes a second on a card, and replaces the slot's own cells.
             tokens = state.tokens_of(file)
-            common = common_prefix(tokens, known[:-1])
-            is_usable = common == len(tokens) or self._home.model.is_rewindable
-            if not is_usable or common < reused + MIN_TOKENS or len(tokens) > cells or not self._cells.owns(slot):
+            count = restorable_prefix(tokens, known[:-1], is_rewindable=self._is_rewindable)
+            if count < reused + MIN_TOKENS or len(tokens) > cells or not self._allocator.unshare(slot):
                 continue
             self._context.drop(slot)
             restored = tuple(prefixes.read(file, lambda path: state.restore(self._context, slot, cells, path)))
-            if restored == tokens and self._context.drop(slot, common):
-                return common
-            # Not ours after all, and the slot's own cells are gone with it.
+            if restored == tokens and self._context.drop(slot, count):
+                return count
+            # The file was damaged or another one, and the slot's own cells are gone.
             self._context.drop(slot)
             reused = 0
         return reused
 
-    def keep_prefix(self, sequence: Sequence) -> None:
-        """Set the static part aside for the disk at the moment when the cache holds exactly that."""
+    def save_static_prefix(self, sequence: Sequence) -> None:
+        """Save the static part of a prompt at the moment when the cache holds exactly that."""
         tokens = sequence.tokens(0, sequence.n_static)
-        file = self._home.prefixes.file_of(tokens)
+        file = self._loaded.prefixes.file_of(tokens)
         sequence.n_static = 0
-        self._home.prefixes.set_aside(file, lambda path: state.save(self._context, sequence.slot, tokens, path))
+        self._loaded.prefixes.write_unsynced(file, lambda path: state.save(self._context, sequence.slot, tokens, path))
 
-    def _begin(self, waiting: Waiting, slot: int, reused: int, max_tokens: int, *, is_cut: bool) -> Sequence:
-        request, home = waiting.request, self._home
-        sampling = home.sampling(request)
+    def _start(self, waiting: WaitingRequest, slot: int, reused: int, max_tokens: int, *, is_cut: bool) -> Sequence:
+        request, loaded = waiting.request, self._loaded
+        sampling = loaded.sampling(request)
         seed = sampling.seed if sampling.seed is not None else int.from_bytes(os.urandom(4), "big")
-        sampler = Sampler(home.model, sampling, seed)
+        sampler = Sampler(loaded.model, sampling, seed)
         sampler.accept(waiting.prompt + request.resume)
         sequence = Sequence(
             request=request,
@@ -213,7 +212,7 @@ class Admission:
             max_tokens=max_tokens,
             sampler=sampler,
             seed=seed,
-            reply=waiting.reply,
+            detokenizer=waiting.detokenizer,
             cached=min(reused, len(waiting.prompt)),
             n_past=reused,
             deadline=waiting.deadline,
@@ -225,106 +224,57 @@ class Admission:
             generated=list(request.resume),
         )
         sequence.timing.arrived = waiting.arrived
-        choice = home.choice
-        waiting.reader.send(
-            Started(
-                model=choice.name,
-                quant=choice.quant,
-                n_ctx=self._context.n_ctx,
-                prompt_tokens=len(waiting.prompt),
-                cached_tokens=sequence.cached,
-                languages=choice.languages,
-                is_starter=choice.is_starter,
-                stepped_down_from=choice.stepped_down_from,
-                stepped_down_why=choice.stepped_down_why,
-                n_ctx_train=home.model.n_ctx_train,
-            ),
-            waiting.request_id,
+        started = started_event(
+            loaded.choice,
+            n_ctx=self._context.n_ctx,
+            prompt_tokens=len(waiting.prompt),
+            cached_tokens=sequence.cached,
+            n_ctx_train=loaded.model.n_ctx_train,
         )
+        waiting.reader.send(started, waiting.request_id)
         return sequence
 
     def release(self, sequence: Sequence) -> None:
-        """A sequence has ended: its cells stay parked for whoever continues it."""
+        """End a sequence and retain its cells for a prompt that continues it."""
         tokens = tuple(sequence.tokens(0, sequence.n_past))
-        # What was to be kept from this slot before is gone, and may be a hundred kilobytes of numbers.
+        # What was to be saved from this slot before is gone, and may be a hundred kilobytes of numbers.
         self._unsaved = {keep: each for keep, each in self._unsaved.items() if each[0] != sequence.slot}
         if sequence.request.keep:
             self._unsaved[sequence.request.keep] = sequence.slot, tokens
-        self._cells.park(sequence.slot, tokens, beyond=sequence.beyond)
-        if _is_passing(sequence):
-            self._asked[sequence.slot] = sequence.reader, sequence.n_shared
-            for slot in self._cells.passing(sequence.slot):
-                self._context.drop(slot)
-                self._cells.forget(slot)
+        self._allocator.retain(sequence.slot, tokens, extra_cells=sequence.extra_cells)
+        if is_single_question(sequence.request, client_stays=sequence.reader.keeps):
+            retained = self._allocator.all_retained
+            for slot in self._swap.questions.add(sequence.slot, sequence.reader, sequence.n_shared, retained):
+                self._swap.evict(slot)
 
-    def left(self, asker: Connection) -> None:
-        """Somebody has hung up, and will not follow up what he asked.
+    def client_disconnected(self, connection: Connection) -> None:
+        """Note that a client follows up none of its questions.
 
-        Clients that stay on, such as a server, may: they speak for others, over a connection for each answer.
+        One that stays connected, such as a server, still may: it opens a connection for each answer.
         """
-        if not asker.keeps:
-            gone = {slot: n_shared for slot, (each, n_shared) in self._asked.items() if each is asker}
-            self._over.update(gone)
-            self._asked = {slot: each for slot, each in self._asked.items() if slot not in gone}
-
-    def _shed(self, known: tuple[int, ...]) -> None:
-        """Another question begins: of those that nobody follows up only what all questions share is worth its cells.
-
-        Asked once more, word for word, such a question is found whole.
-        """
-        for slot, n_shared in tuple(self._over.items()):
-            parked = self._cells.parked(slot)
-            if common_prefix(parked, known) > n_shared:
-                continue
-            del self._over[slot]
-            if n_shared < len(parked):
-                if n_shared and self._context.drop(slot, n_shared):
-                    self._cells.shorten(slot, n_shared)
-                else:
-                    self._context.drop(slot)
-                    self._cells.forget(slot)
+        if not connection.keeps:
+            self._swap.questions.client_disconnected(connection)
 
     def discard(self, sequence: Sequence) -> None:
-        """A sequence has failed: its cells are cleared."""
-        self._context.drop(sequence.slot)
-        self._cells.forget(sequence.slot)
+        """End a sequence that has failed, and clear its cells."""
+        self._swap.evict(sequence.slot)
 
-    def save_kept(self) -> None:
-        """Keep on disk the instructions that were read, and what requests wanted kept, as far as it still lies there.
-
-        For when nobody waits.
-        """
-        self._home.prefixes.settle()
+    def save_to_disk(self) -> None:
+        """Save instructions and named conversations whose cells are still there; takes up to a second on a card."""
+        self._loaded.prefixes.sync_unsynced()
         for keep, (slot, tokens) in self._unsaved.items():
-            if tokens != self._cells.parked(slot):
+            if tokens != self._allocator.retained(slot):
                 continue
-            file = self._home.prefixes.named(keep)
-            # Grows by a third before it is written again: a long chat must not wear out an SD card, one turn at a time.
+            file = self._loaded.prefixes.named(keep)
             if len(tokens) >= KEEP_GROWTH * common_prefix(state.tokens_of(file), tokens):
-                self._home.prefixes.write(file, partial(state.save, self._context, slot, list(tokens)))
+                self._loaded.prefixes.write(file, partial(state.save, self._context, slot, list(tokens)))
         self._unsaved.clear()
 
-    def forget_all(self, running: list[Sequence]) -> None:
-        """Drop all that is kept in memory for whoever continues it: nobody misses it but the clock."""
-        self._parking.clear()
-        self.forget_parked(running)
+    def free_memory(self, running: list[Sequence]) -> None:
+        """Drop all sequences that do not run, in the cache and in host memory; they cost time to compute again."""
+        self._swap.free_memory()
+        self.evict_all(running)
 
-    def forget_parked(self, running: list[Sequence]) -> None:
-        """Drop every parked sequence, for the sake of its cells."""
-        for slot in range(self._context.n_seq_max):
-            if all(sequence.slot != slot for sequence in running):
-                self._context.drop(slot)
-                self._cells.forget(slot)
-
-
-def _is_passing(sequence: Sequence) -> bool:
-    """Whether this was a single question that nobody is likely to follow up.
-
-    Whoever speaks for others, as a server does, may have been asked the first question of a chat: what is neither one
-    of many nor wanted in a certain form.
-    """
-    request = sequence.request
-    if request.keep or any(message.role == "assistant" for message in request.messages):
-        return False
-    may_go_on = sequence.reader.keeps and not request.is_batch and request.constraint is None
-    return not may_go_on
+    def evict_all(self, running: list[Sequence]) -> None:
+        """Drop every retained sequence, for the sake of its cells."""
+        self._swap.evict_all({sequence.slot for sequence in running})

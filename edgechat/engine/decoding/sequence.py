@@ -1,4 +1,4 @@
-"""One request while it lives in the KV cache: what is decoded, what is pending, and what its reader was told."""
+"""One admitted request: what is decoded, what is pending, and what was sent to its client."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from edgechat.engine.protocol.events import Done, Event, Text
-from edgechat.engine.text.detokenizer import Piece, Reply
+from edgechat.engine.text.detokenizer import Detokenizer, TextPiece
 from edgechat.errors import AnswerError, InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from edgechat.engine.decoding.prompt_lookup import Drafts
+    from edgechat.engine.decoding.prompt_lookup import Drafter
     from edgechat.engine.native.sampler import Sampler
     from edgechat.engine.native.vision import View
     from edgechat.engine.protocol.framing import Frame
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
     from edgechat.engine.text.constraint import Constraint
 
 FLUSH_EVERY_S = 0.08
-"""Text is sent at most this often: each message wakes the reader, who takes a core from the decoding threads."""
+"""Text is sent at most this often: each message wakes the client, which takes a core from the decoding threads."""
 
 
 class Reader(Protocol):
-    """Where events of a request go."""
+    """Where the events of a request are sent."""
 
     @property
     def is_open(self) -> bool:
-        """False once nobody reads any more."""
+        """False once the client has disconnected."""
 
     @property
     def keeps(self) -> bool:
-        """Whether the client means to stay: a chat window, or a server that speaks for others."""
+        """Whether the client stays connected between requests: a chat window, or a server with clients of its own."""
 
     def send(self, event: Event, request_id: int) -> None:
         """Queue an event; never blocks."""
 
     def send_frame(self, frame: Frame) -> None:
-        """Queue a frame of another kind, such as an error's; never blocks."""
+        """Queue a frame that is no event, such as an error; never blocks."""
 
 
 @dataclass(slots=True)
@@ -66,9 +66,9 @@ class Sequence:
     max_tokens: int
     sampler: Sampler
     seed: int
-    reply: Reply
+    detokenizer: Detokenizer
     cached: int
-    """Prompt tokens whose KV was already there."""
+    """Prompt tokens that were restored instead of computed."""
     n_past: int
     """Positions filled, all of them from the front of ``prompt + generated``."""
     deadline: float | None
@@ -76,24 +76,24 @@ class Sequence:
     """True when the longest answer is bounded by the context rather than by the caller."""
     constraint: Constraint | None = None
     views: Mapping[int, View] = field(default_factory=dict)
-    """Pictures in the prompt, by the index of their first token: read apart from the text around them."""
+    """Pictures in the prompt, by the index of their first token: prefilled in steps of their own."""
     n_static: int = 0
-    """Leading prompt tokens worth keeping on disk once they are computed; 0 when there are none, or they are there."""
+    """Leading prompt tokens to save on disk once they are computed; 0 when there are none, or they are on disk."""
     n_shared: int = 0
-    """Leading prompt tokens that another question under the same instructions has too."""
+    """Leading prompt tokens that other questions under the same instructions share."""
     generated: list[int] = field(default_factory=list)
     n_forced: int = 0
     """Generated tokens that were the only ones possible, and so were not sampled."""
     timing: Timing = field(default_factory=Timing)
     logits_at: int = -1
     """Batch index of this step's first row of logits, or -1."""
-    drafts: Drafts | None = None
-    """What may come next, where speculation is possible and wanted."""
+    drafter: Drafter | None = None
+    """Proposes draft tokens; None where speculation is impossible or not wanted."""
     draft: list[int] = field(default_factory=list)
-    """Tokens behind the pending ones in this step's batch, each with a row of logits: guessed, and not yet accepted."""
+    """Draft tokens behind the pending ones in this step's batch, each with a row of logits."""
     n_drafted: int = 0
     n_accepted: int = 0
-    _unsent: list[Piece] = field(default_factory=list)
+    _unsent: list[TextPiece] = field(default_factory=list)
     _unsent_tokens: list[int] = field(default_factory=list)
     _flushed: float = 0.0
 
@@ -103,15 +103,30 @@ class Sequence:
         return len(self.prompt) + len(self.generated) - self.n_past
 
     @property
-    def beyond(self) -> int:
-        """Cells filled by the pictures that were read beyond their positions."""
+    def extra_cells(self) -> int:
+        """KV cells that the prefilled pictures fill beyond one for each position."""
         return sum(view.beyond for start, view in self.views.items() if start < self.n_past)
 
     @property
-    def text_ahead(self) -> int:
+    def pending_text(self) -> int:
         """Pending tokens before the next picture."""
         pictures = [start for start in self.views if start >= self.n_past]
         return min(pictures) - self.n_past if pictures else self.pending
+
+    @property
+    def n_new(self) -> int:
+        """Tokens generated here, without those that the request resumes with."""
+        return len(self.generated) - len(self.request.resume)
+
+    @property
+    def decode_s(self) -> float:
+        """Seconds between the first and the last token."""
+        return self.timing.last_token - self.timing.first_token
+
+    @property
+    def decode_tps(self) -> float:
+        """Tokens per second; n tokens are n - 1 decode steps: the first one's logits came from the prefill."""
+        return (self.n_new - 1) / self.decode_s if self.n_new > 1 and self.decode_s > 0 else 0.0
 
     def tokens(self, start: int, end: int) -> list[int]:
         """Known tokens of a range of positions."""
@@ -120,35 +135,35 @@ class Sequence:
             return list(self.prompt[start:end])
         return [*self.prompt[start:n], *self.generated[max(start - n, 0) : end - n]]
 
-    def n_confirmed(self, start: int) -> int:
-        """How many drafted tokens the answer has turned out to hold, from index ``start`` of ``generated``."""
+    def n_accepted_of_draft(self, start: int) -> int:
+        """How many leading draft tokens equal the answer's tokens from index ``start`` of ``generated``."""
         new = self.generated[start : start + len(self.draft)]
         return next((i for i, (a, b) in enumerate(zip(new, self.draft, strict=False)) if a != b), len(new))
 
     def accept(self, token: int, piece: bytes, *, is_end: bool, now: float) -> str | None:
-        """Take one sampled token.
+        """Append one sampled token, and send text when it is due.
 
         Returns:
             The finish reason when this token ends the answer, else None.
 
         Raises:
-            AnswerError: the answer does not satisfy its constraint, or cannot be held to it any longer.
+            AnswerError: the answer does not satisfy its constraint, or the constraint failed.
         """
         timing = self.timing
         if not timing.first_token:
             timing.first_token = now
         timing.last_token = now
-        was_thought = self.reply.is_in_thought
+        was_thought = self.detokenizer.is_in_thought
         if is_end:
             if self.constraint is not None and not was_thought:
                 self.constraint.end()
             return "stop"
         self._add(token, piece)
         if self.constraint is not None and not was_thought:
-            self.constraint.take(token)
+            self.constraint.advance(token)
             if self.constraint.is_complete:
                 return "stop"
-        if self.reply.is_stopped:
+        if self.detokenizer.is_stopped:
             return "stop"
         if len(self.generated) >= self.max_tokens:
             return "length"
@@ -156,16 +171,16 @@ class Sequence:
             self.flush(now)
         return None
 
-    def force(self, piece_of: Callable[[int], bytes]) -> str | None:
-        """Add the tokens that the constraint leaves no choice about; they are decoded with the next step.
+    def add_forced(self, piece_of: Callable[[int], bytes]) -> str | None:
+        """Append the tokens that are the only ones the constraint allows; they are decoded in the next step.
 
         Returns:
-            The finish reason when the answer is complete with them, or they reach its longest length.
+            The finish reason when they complete the answer or reach its longest length, else None.
 
         Raises:
             AnswerError: the constraint failed.
         """
-        if self.constraint is None or self.reply.is_in_thought:
+        if self.constraint is None or self.detokenizer.is_in_thought:
             return None
         forced = self.constraint.forced()
         allowed = forced[: self.max_tokens - len(self.generated)]
@@ -179,38 +194,36 @@ class Sequence:
 
     def _add(self, token: int, piece: bytes, *, is_forced: bool = False) -> None:
         self.generated.append(token)
-        if self.drafts is not None:
-            self.drafts.take(token, is_forced=is_forced)
+        if self.drafter is not None:
+            self.drafter.add(token, is_forced=is_forced)
         self._unsent_tokens.append(token)
-        self._unsent += self.reply.feed(piece)
+        self._unsent += self.detokenizer.feed(piece)
 
     def flush(self, now: float) -> None:
-        """Send the text that has gathered."""
+        """Send the text and token ids that were not sent yet."""
         self._flushed = now
         if not self._unsent_tokens and not self._unsent:
             return
         # Token ids travel with the text they belong to, or alone while their text is still held back.
-        texts: list[Piece] = []
+        texts: list[TextPiece] = []
         for piece in self._unsent:
             if texts and texts[-1].is_thought == piece.is_thought:
-                texts[-1] = Piece(texts[-1].text + piece.text, piece.is_thought)
+                texts[-1] = TextPiece(texts[-1].text + piece.text, piece.is_thought)
             else:
                 texts.append(piece)
         tokens = tuple(self._unsent_tokens)
         last = len(texts) - 1
-        for i, piece in enumerate(texts or [Piece("", is_thought=False)]):
-            # The ids go with the last text: a reader that got only the first is sent all of it again, but loses none.
+        for i, piece in enumerate(texts or [TextPiece("", is_thought=False)]):
+            # The ids go with the last text: a client that got only the first is sent all of it again, but loses none.
             self.reader.send(Text(piece.text, tokens if i == max(last, 0) else (), piece.is_thought), self.request_id)
         self._unsent, self._unsent_tokens = [], []
 
     def finish(self, reason: str, *, now: float, peak_rss: int, load_s: float) -> None:
-        """Send what is left and the ``done`` event."""
-        self._unsent += self.reply.finish()
+        """Send the remaining text and the ``done`` event."""
+        self._unsent += self.detokenizer.finish()
         self.flush(now)
         timing = self.timing
         prefilled = len(self.prompt) - self.cached
-        n_new = len(self.generated) - len(self.request.resume)
-        decode_s = timing.last_token - timing.first_token
         prefill_s = timing.first_token - timing.prefill_began if timing.first_token else 0.0
         self.reader.send(
             Done(
@@ -227,9 +240,8 @@ class Sequence:
                     "queued_s": max(timing.prefill_began - timing.arrived, 0.0) if timing.prefill_began else 0.0,
                     "prefill_s": prefill_s,
                     "prefill_tps": prefilled / prefill_s if prefill_s > 0 else 0.0,
-                    "decode_s": decode_s,
-                    # n tokens are n - 1 decode steps: the first one's logits came from the prefill.
-                    "decode_tps": (n_new - 1) / decode_s if n_new > 1 and decode_s > 0 else 0.0,
+                    "decode_s": self.decode_s,
+                    "decode_tps": self.decode_tps,
                 },
                 seed=self.seed,
                 is_context_full=reason == "length" and self.ends_at_context,
@@ -240,36 +252,22 @@ class Sequence:
         )
 
 
-def replay(reply: Reply, constraint: Constraint | None, tokens: tuple[int, ...], pieces: list[bytes]) -> None:
-    """Advance an answer by tokens that its reader already has; nothing is sent again.
+def replay(
+    detokenizer: Detokenizer, constraint: Constraint | None, tokens: tuple[int, ...], pieces: list[bytes]
+) -> None:
+    """Advance an answer by tokens that its client already has; nothing is sent again.
 
     Raises:
         InvalidInputError: they do not satisfy the constraint.
     """
     for token, piece in zip(tokens, pieces, strict=True):
-        was_thought = reply.is_in_thought
-        reply.feed(piece)
+        was_thought = detokenizer.is_in_thought
+        detokenizer.feed(piece)
         if constraint is not None and not was_thought:
             try:
-                constraint.take(token)
+                constraint.advance(token)
             except AnswerError as error:
                 raise InvalidInputError(
                     f"The answer that the request resumes does not satisfy its constraint: {error.message}",
                     hint="Ask again without `resume`.",
                 ) from error
-
-
-def never_started(prompt_tokens: int) -> Done:
-    """The end of a request that was cancelled while it waited."""
-    usage = dict.fromkeys(
-        ("cached_tokens", "completion_tokens", "forced_tokens", "drafted_tokens", "accepted_tokens"), 0
-    )
-    return Done(
-        finish_reason="cancelled",
-        usage={"prompt_tokens": prompt_tokens, **usage},
-        timing={},
-        seed=0,
-        is_context_full=False,
-        peak_rss_bytes=0,
-        load_s=0.0,
-    )

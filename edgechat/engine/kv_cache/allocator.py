@@ -1,30 +1,25 @@
-"""Who owns which sequence slot and how many KV cells: admission by reservation, and finished prefixes kept warm.
+"""The KV cache allocator: which sequence has which slot and how many cells, and which cells several sequences share.
 
-Pure bookkeeping over numbers and token ids. The unified KV cache is one pool of ``n_ctx`` cells; a request is admitted
-only when its prompt and its longest answer can be reserved, so that llama.cpp never runs out in mid-answer. A finished
-sequence stays parked in its slot until somebody needs the room or asks something else: the next turn of a chat then
-prefills only its tail. What answers have in common they hold once, and it is reserved once: sixteen records of one task
+Pure bookkeeping over numbers and token ids. The unified KV cache is one pool of ``n_ctx`` cells. A request is admitted
+only when cells for its prompt and its longest answer can be reserved, so that llama.cpp never runs out in the middle of
+an answer. A finished sequence is *retained* in its slot until :mod:`edgechat.engine.kv_cache.eviction` lets it go: the
+next turn of a chat then prefills only its tail. A shared prefix is stored and counted once: sixteen records of one task
 need its instructions a single time.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from edgechat.engine.kv_cache.sharing import Loans
+from edgechat.engine.kv_cache import eviction
 
-MAX_LOSS = 8
-"""A parked sequence this many times longer than what it shares with a prompt is left alone while another slot will do:
-every prompt shares its template's first words, and a long chat must not be lost for those."""
-
-
-MAX_PASSING = 1
-"""Parked answers to single questions. Every cell that is filled, whoever's it is, is looked at by every token of every
-answer, and few single questions but the last are followed up."""
+if TYPE_CHECKING:
+    from edgechat.engine.kv_cache.prefix import Tokens
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class Allocation:
     """A slot for a new sequence."""
 
     slot: int
@@ -33,17 +28,63 @@ class Grant:
     evicted: tuple[int, ...]
     """Slots to be cleared first."""
     donor: int = -1
-    """Running slot whose cells serve this one too; -1 where it has its own."""
+    """Running slot whose leading cells this one shares; -1 where it shares none."""
 
 
 @dataclass(slots=True)
-class Cells:
-    """The ledger of one context.
+class SharedCells:
+    """Which slots use the leading cells of which others.
+
+    llama.cpp frees a cell when the last sequence that uses it is removed. Here each cell is counted once, for its
+    owner; a slot that borrows cells counts as many fewer.
+    """
+
+    _owners: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Borrower -> owner, and how many of its leading cells. An owner may have borrowed some of them itself."""
+
+    def copy(self) -> SharedCells:
+        """An independent copy."""
+        return SharedCells(dict(self._owners))
+
+    def borrowed(self, slot: int) -> int:
+        """Leading cells of a slot that are counted for another one."""
+        return self._owners.get(slot, (-1, 0))[1]
+
+    def share(self, owner: int, borrower: int, count: int) -> None:
+        """Let a slot without cells begin with the first ``count`` of another."""
+        self._owners[borrower] = (owner, count)
+
+    def cut(self, slot: int, keep: int = 0) -> None:
+        """Remove all cells of a slot but the first ``keep``.
+
+        Removed cells that others borrowed get a new owner: the borrower that uses most of them. The remaining borrowers
+        now borrow from that one.
+        """
+        owner, borrowed = self._owners.get(slot, (-1, 0))
+        left = {each: count for each, (of, count) in self._owners.items() if of == slot and count > keep}
+        if left:
+            new_owner = max(left, key=lambda each: left[each])
+            for each, count in left.items():
+                self._owners[each] = (new_owner, count)
+            remaining = max((slot, keep), (owner, min(borrowed, left[new_owner])), key=lambda shared: shared[1])
+            self._set(new_owner, *remaining)
+        self._set(slot, owner, min(borrowed, keep))
+
+    def _set(self, borrower: int, owner: int, count: int) -> None:
+        if count:
+            self._owners[borrower] = (owner, count)
+        else:
+            self._owners.pop(borrower, None)
+
+
+@dataclass(slots=True)
+class CellAllocator:
+    """The slots and cells of one context.
 
     Args:
         n_ctx: cells in the pool.
         n_seq_max: slots.
-        is_rewindable: whether a parked sequence can be cut back to a common prefix; where it cannot
+        is_rewindable: whether a retained sequence can be cut back to a common prefix; where it cannot
             (sliding windows, recurrent state), it is reused only when all of it is a prefix.
     """
 
@@ -51,29 +92,28 @@ class Cells:
     n_seq_max: int
     is_rewindable: bool = True
     _reserved: dict[int, int] = field(default_factory=dict)
-    _parked: dict[int, tuple[int, ...]] = field(default_factory=dict)  # oldest first
-    _beyond: dict[int, int] = field(default_factory=dict)
-    """Cells of a parked sequence beyond its tokens: a picture may fill more of them than it has positions (M-RoPE)."""
-    _passing: set[int] = field(default_factory=set)
-    _loans: Loans = field(default_factory=Loans)
+    _retained: dict[int, Tokens] = field(default_factory=dict)  # oldest first
+    _extra_cells: dict[int, int] = field(default_factory=dict)
+    """Cells of a retained sequence beyond one a token: a picture may fill more than it has positions (M-RoPE)."""
+    _shared: SharedCells = field(default_factory=SharedCells)
 
     @property
     def free(self) -> int:
-        """Cells neither reserved nor parked."""
-        parked = sum(
-            len(tokens) + self._beyond.get(slot, 0) - self._loans.borrowed(slot)
-            for slot, tokens in self._parked.items()
+        """Cells neither reserved nor retained."""
+        retained = sum(
+            len(tokens) + self._extra_cells.get(slot, 0) - self._shared.borrowed(slot)
+            for slot, tokens in self._retained.items()
         )
-        running = sum(cells - self._loans.borrowed(slot) for slot, cells in self._reserved.items())
-        return self.n_ctx - running - parked
+        running = sum(cells - self._shared.borrowed(slot) for slot, cells in self._reserved.items())
+        return self.n_ctx - running - retained
 
     @property
     def _n_promised(self) -> int:
-        """Cells that running sequences need, though all that is parked should go."""
-        loans = self._loans.copy()
-        for slot in self._parked:
-            loans.cut(slot)
-        return sum(cells - loans.borrowed(slot) for slot, cells in self._reserved.items())
+        """Cells that running sequences need when everything that is retained has been evicted."""
+        shared = self._shared.copy()
+        for slot in self._retained:
+            shared.cut(slot)
+        return sum(cells - shared.borrowed(slot) for slot, cells in self._reserved.items())
 
     @property
     def n_running(self) -> int:
@@ -81,135 +121,85 @@ class Cells:
         return len(self._reserved)
 
     def is_full(self, *, spare: bool) -> bool:
-        """Whether no slot is left, or only the one to spare. Not while nothing runs: nobody must wait for nobody."""
+        """Whether no slot is left, or only the one to spare. While nothing runs, none is spared."""
         return self.n_running >= self.n_seq_max - (1 if spare and self._reserved else 0)
 
     def admit(
-        self, prompt: tuple[int, ...], cells: int, *, donor: int = -1, shared: int = 0, spare: bool = False
-    ) -> Grant | None:
-        """Reserve ``cells`` for a prompt, evicting parked sequences (oldest first) as needed; None means: wait.
+        self, prompt: Tokens, cells: int, *, donor: int = -1, shared: int = 0, spare: bool = False
+    ) -> Allocation | None:
+        """Reserve ``cells`` for a prompt, evicting retained sequences as needed; None when it must wait.
 
         Args:
             prompt: its tokens.
             cells: of the prompt and its longest answer.
-            donor: running slot that holds its first ``shared`` tokens. It is taken where no parked one holds more.
+            donor: running slot that holds its first ``shared`` tokens. Used where no retained one holds more.
             shared: fewer than the prompt has.
-            spare: whether it must leave a slot, and a quarter of the cells, to whoever comes next, unless it is alone.
+            spare: whether to leave a slot and a quarter of the cells to later requests, unless nothing else runs.
         """
         if self.is_full(spare=spare):
             return None
-        slot, reused = self._best_parked(prompt)
+        slot, reused = eviction.best_retained(self._retained, prompt, is_rewindable=self.is_rewindable)
         if shared > reused:
             slot, reused = -1, shared
         else:
             donor = -1
         if slot < 0:
-            unused = [i for i in range(self.n_seq_max) if i not in self._reserved and i not in self._parked]
-            slot = unused[0] if unused else next(iter(self._parked))
-        before = dict(self._reserved), dict(self._parked), set(self._passing), self._loans.copy()
+            unused = [i for i in range(self.n_seq_max) if i not in self._reserved and i not in self._retained]
+            slot = unused[0] if unused else eviction.next_victim(self._retained)
+        before = dict(self._reserved), dict(self._retained), self._shared.copy()
         is_own = donor < 0 and reused > 0
-        evicted = [slot] if slot in self._parked and not is_own else []
-        self._loans.cut(slot, reused if is_own else 0)
-        self._parked.pop(slot, None)
-        self._passing.discard(slot)
+        evicted = [slot] if slot in self._retained and not is_own else []
+        self._shared.cut(slot, reused if is_own else 0)
+        self._retained.pop(slot, None)
         self._reserved[slot] = cells
         if donor >= 0:
-            self._loans.lend(donor, slot, reused)
+            self._shared.share(donor, slot, reused)
         most = self.n_ctx - (self.n_ctx // 4 if spare and self.n_running > 1 else 0)
         if self._n_promised > most:
-            self._reserved, self._parked, self._passing, self._loans = before
+            self._reserved, self._retained, self._shared = before
             return None
         while self.free < 0:
-            oldest = next(iter(self._parked))
-            del self._parked[oldest]
-            self._loans.cut(oldest)
-            evicted.append(oldest)
-        return Grant(slot, reused, tuple(evicted), donor)
+            victim = eviction.next_victim(self._retained)
+            del self._retained[victim]
+            self._shared.cut(victim)
+            evicted.append(victim)
+        return Allocation(slot, reused, tuple(evicted), donor)
 
-    def owns(self, slot: int) -> bool:
-        """Let a slot that was just admitted have all cells to itself; False where there is no room for them."""
-        before = self._loans.copy()
+    def unshare(self, slot: int) -> bool:
+        """Give a slot that was just admitted cells of its own only; False where there is no room for them."""
+        before = self._shared.copy()
         # What others borrowed of it counts for them from now on.
-        self._loans.cut(slot)
+        self._shared.cut(slot)
         if self.free < 0:
-            self._loans = before
+            self._shared = before
             return False
         return True
 
-    def park(self, slot: int, tokens: tuple[int, ...], *, beyond: int = 0) -> None:
-        """A sequence has ended; ``tokens`` are worth keeping, and fill so many cells ``beyond`` one for each."""
+    def retain(self, slot: int, tokens: Tokens, *, extra_cells: int = 0) -> None:
+        """Keep the cells of a sequence that has ended: one for each of ``tokens``, and ``extra_cells`` beyond."""
         del self._reserved[slot]
-        self._loans.cut(slot, len(tokens))
+        self._shared.cut(slot, len(tokens))
         if tokens:
-            self._parked[slot] = tokens
-            self._beyond[slot] = beyond
-
-    def passing(self, slot: int) -> list[int]:
-        """Take note that a parked slot holds a single question.
-
-        Returns:
-            Slots to be cleared: the oldest such beyond :data:`MAX_PASSING`.
-        """
-        if slot in self._parked:
-            self._passing.add(slot)
-        parked = [each for each in self._parked if each in self._passing]
-        return parked[: max(len(parked) - MAX_PASSING, 0)]
+            self._retained[slot] = tokens
+            self._extra_cells[slot] = extra_cells
 
     def shorten(self, slot: int, n_tokens: int) -> None:
-        """Of a parked sequence only its first tokens are worth keeping; they hold no picture."""
-        self._parked[slot] = self._parked[slot][:n_tokens]
-        self._loans.cut(slot, n_tokens)
-        self._beyond[slot] = 0
-        self._passing.discard(slot)
+        """Keep only the first tokens of a retained sequence; they must hold no picture."""
+        self._retained[slot] = self._retained[slot][:n_tokens]
+        self._shared.cut(slot, n_tokens)
+        self._extra_cells[slot] = 0
 
-    def parked(self, slot: int) -> tuple[int, ...]:
-        """The tokens that lie parked in a slot."""
-        return self._parked.get(slot, ())
+    def retained(self, slot: int) -> Tokens:
+        """The tokens that are retained in a slot."""
+        return self._retained.get(slot, ())
 
     @property
-    def all_parked(self) -> list[tuple[int, ...]]:
-        """The tokens of every parked slot."""
-        return list(self._parked.values())
+    def all_retained(self) -> dict[int, Tokens]:
+        """The tokens of every retained sequence by its slot, the oldest first."""
+        return dict(self._retained)
 
-    def parked_slots(self) -> list[int]:
-        """Slots with parked sequences, the oldest first."""
-        return list(self._parked)
-
-    def is_passing(self, slot: int) -> bool:
-        """Whether a parked slot holds a single question."""
-        return slot in self._passing
-
-    def forget(self, slot: int) -> None:
-        """A slot's cells were cleared."""
+    def free_slot(self, slot: int) -> None:
+        """Note that a slot's cells were cleared."""
         self._reserved.pop(slot, None)
-        self._parked.pop(slot, None)
-        self._passing.discard(slot)
-        self._loans.cut(slot)
-
-    def _best_parked(self, prompt: tuple[int, ...]) -> tuple[int, int]:
-        best, longest = -1, 0
-        for slot, tokens in self._parked.items():
-            # The last prompt token is always decoded anew: the cache holds no logits.
-            common = common_prefix(tokens, prompt[:-1])
-            if not self.is_rewindable and common < len(tokens):
-                continue
-            if len(tokens) > MAX_LOSS * common:
-                continue
-            if common > longest:
-                best, longest = slot, common
-        return best, longest
-
-
-def common_prefix(a: tuple[int, ...], b: tuple[int, ...]) -> int:
-    """Length of the longest common prefix."""
-    low, high = 0, min(len(a), len(b))
-    if a[:high] == b[:high]:
-        return high
-    # By halves: comparing slices is a hundred times faster than comparing tokens one by one.
-    while high - low > 1:
-        middle = (low + high) // 2
-        if a[low:middle] == b[low:middle]:
-            low = middle
-        else:
-            high = middle
-    return low
+        self._retained.pop(slot, None)
+        self._shared.cut(slot)

@@ -1,9 +1,9 @@
 """Prompt prefixes whose KV cells are kept on disk: a task's instructions, a system message, a conversation.
 
-Reading 400 tokens takes a Raspberry Pi most of a minute; restoring them takes milliseconds. A file is found by a digest
+Computing 400 tokens takes a Raspberry Pi most of a minute; restoring them takes milliseconds. A file's name is a digest
 of everything its content depends on: the model file, its projector, llama.cpp's build, the cache's type, and the token
-ids themselves. What is read is checked against the digest written beside it; anything odd is deleted and computed
-again. Bounded by bytes, least recently used first. A prefix is written once, so an SD card hardly notices.
+ids. A file that does not match the digest written beside it is deleted and computed again. Bounded by bytes; the least
+recently used files go first. A prefix is written once, so an SD card hardly notices.
 """
 
 from __future__ import annotations
@@ -22,25 +22,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LIMIT_BYTES = 256 * 1024 * 1024
-MIN_TOKENS = 16
-"""Even a template's own 24 tokens take a Pi half a second to read, and restoring them a few milliseconds."""
-
-MOST_ASIDE = 4
-"""Prefixes that wait to be kept: who sends other instructions with every request must not fill a card with them."""
+MAX_UNSYNCED = 4
+"""Prefixes that wait to be synced: a client that sends other instructions with every request must not fill the disk."""
 
 _MOST_AHEAD = 16 * 1024 * 1024
-"""Bytes that are checked before anybody asks: to guess wrong must not hold up the loading of a model."""
+"""Bytes that are checked ahead: a wrong guess must not delay the loading of a model."""
 
 _SAMPLES, _SAMPLE_BYTES = 64, 4096
 _STALE_S = 3600.0
-"""An unfinished file this old was left by an engine that died."""
+"""An unfinished file this old belongs to an engine that died."""
 
 
-class Ahead:
-    """Checks the prefix that was used last while the model is still being loaded: first requests often begin with it.
+class DigestAhead:
+    """Checks the most recently used prefix while the model is being loaded: first requests often begin with it.
 
     Args:
-        directory: where the prefixes lie.
+        directory: of the prefixes.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -53,7 +50,7 @@ class Ahead:
                 self._checking = BackgroundCall(self._check, file)
 
     def digest(self, file: Path) -> str:
-        """A file's digest, which takes no time if it was computed already.
+        """A file's digest, computed ahead or now.
 
         Raises:
             OSError: it cannot be read.
@@ -65,49 +62,47 @@ class Ahead:
         return _digest(file)
 
     def _check(self, file: Path) -> None:
-        with contextlib.suppress(OSError):  # whoever asks for the file meets the error again
+        with contextlib.suppress(OSError):  # reading the file fails again, and is handled there
             self._digest = _digest(file)
 
 
-class Prefixes:
+class PrefixCache:
     """The files of one model under one set of context parameters.
 
     Args:
-        directory: where they lie; shared by all models, since the bound is on all of them together.
-        model_key: :func:`model_key` of the resident model.
+        directory: of the files; shared by all models, since the bound is on all of them together.
+        model_key: :func:`model_key` of the loaded model.
         limit: bytes in all.
-        ahead: what has been checked already.
+        ahead: a file that is checked already.
     """
 
     def __init__(
-        self, directory: Path, model_key: str, limit: int = LIMIT_BYTES, *, ahead: Ahead | None = None
+        self, directory: Path, model_key: str, limit: int = LIMIT_BYTES, *, ahead: DigestAhead | None = None
     ) -> None:
         self._directory = directory
         self._model_key = model_key
         self._limit = limit
         self._digest_of = _digest if ahead is None else ahead.digest
-        self._aside: list[Path] = []
+        self._unsynced: list[Path] = []
 
     def file_of(self, tokens: Sequence[int]) -> Path:
-        """Where the cells of exactly these tokens are, or would be, kept."""
+        """The file for the cells of exactly these tokens; it need not exist."""
         digest = hashlib.sha256(self._model_key.encode() + struct.pack(f"<{len(tokens)}i", *tokens)).hexdigest()
         return self._directory / f"{digest}.kv"
 
     def named(self, name: str) -> Path:
-        """Where the cells of a conversation are kept, whatever its tokens are by now."""
+        """The file for the cells of a named conversation, whatever its tokens are now."""
         digest = hashlib.sha256(f"{self._model_key} {name}".encode()).hexdigest()
         return self._directory / f"{digest}.kv"
 
     def read(self, file: Path, restore: Callable[[Path], list[int]]) -> list[int]:
-        """Restore a file if it is there and whole; returns its tokens, or none."""
-        seal = file.with_suffix(".sha256")
+        """Restore a file if it exists and is undamaged; returns its tokens, or none."""
+        checksum = file.with_suffix(".sha256")
         try:
-            expected = seal.read_text().strip()
+            expected = checksum.read_text().strip()
             is_whole = self._digest_of(file) == expected
-        except FileNotFoundError:
-            return []
         except OSError:
-            return []  # a card that cannot be read costs the time to compute the prefix again
+            return []  # absent, or unreadable: the prefix is computed again
         tokens = restore(file) if is_whole else []
         if tokens:
             with contextlib.suppress(OSError):
@@ -117,20 +112,21 @@ class Prefixes:
         return tokens
 
     def write(self, file: Path, save: Callable[[Path], bool]) -> None:
-        """Keep cells under a name, atomically, and make room. A full disk leaves everything as it was."""
+        """Write a file atomically, and delete old ones beyond the limit. On a full disk nothing changes."""
         if self._save(file, save):
-            self._seal(file)
+            self._finish(file)
 
-    def set_aside(self, file: Path, save: Callable[[Path], bool]) -> None:
-        """Save cells that will soon be others, without waiting for the disk: :meth:`settle` keeps them."""
-        if len(self._aside) < MOST_ASIDE and file not in self._aside and not file.exists() and self._save(file, save):
-            self._aside.append(file)
+    def write_unsynced(self, file: Path, save: Callable[[Path], bool]) -> None:
+        """Write cells that will soon change, without waiting for the disk; :meth:`sync_unsynced` finishes the file."""
+        is_wanted = len(self._unsynced) < MAX_UNSYNCED and file not in self._unsynced and not file.exists()
+        if is_wanted and self._save(file, save):
+            self._unsynced.append(file)
 
-    def settle(self) -> None:
-        """Keep what was set aside; for when nobody waits, since a card may take a second for it."""
-        for file in self._aside:
-            self._seal(file)
-        self._aside.clear()
+    def sync_unsynced(self) -> None:
+        """Finish the files of :meth:`write_unsynced`; an SD card may take a second for it."""
+        for file in self._unsynced:
+            self._finish(file)
+        self._unsynced.clear()
 
     def _save(self, file: Path, save: Callable[[Path], bool]) -> bool:
         temporary = _unfinished(file)
@@ -143,14 +139,15 @@ class Prefixes:
                 temporary.unlink(missing_ok=True)
         return is_saved
 
-    def _seal(self, file: Path) -> None:
-        temporary, seal = _unfinished(file), file.with_suffix(".sha256")
+    def _finish(self, file: Path) -> None:
+        """Sync a file, write the digest beside it, and give it its name."""
+        temporary, checksum = _unfinished(file), file.with_suffix(".sha256")
         try:
             digest = _digest(temporary, sync=True)
-            # Without its seal a file is not read, so a crash between these lines costs the prefix and nothing else.
-            seal.unlink(missing_ok=True)
+            # A file without a digest is not read, so a crash between these lines costs only the prefix.
+            checksum.unlink(missing_ok=True)
             temporary.replace(file)
-            seal.write_text(digest)
+            checksum.write_text(digest)
             self._make_room(file)
         except OSError:
             self._remove(file)
@@ -179,12 +176,12 @@ class Prefixes:
 
 
 def _unfinished(file: Path) -> Path:
-    """Where a file's content stands until it is whole."""
+    """The name of a file until it is complete."""
     return file.with_suffix(f".{os.getpid()}.new")
 
 
 def _state(file: Path) -> tuple[int, ...]:
-    """What changes with a file's content."""
+    """Facts that change with a file's content."""
     facts = file.stat()
     return facts.st_ino, facts.st_size, facts.st_mtime_ns
 
@@ -202,10 +199,10 @@ def _digest(file: Path, *, sync: bool = False) -> str:
 def model_key(
     file_digest: str, *, build: str, kv_type: str, flash_attn: bool, projector: str = "", has_long_rope: bool = False
 ) -> str:
-    """What kept cells depend on, beside their tokens.
+    """Everything that saved cells depend on, beside their tokens.
 
-    The length of the context is no part of it: cells are the same in a longer one, and a change of ``--ctx`` must not
-    lose them all. What LongRoPE makes of it is.
+    Not the length of the context, but for LongRoPE: cells are the same in a longer context, and a change of ``--ctx``
+    must not lose them all.
 
     Args:
         file_digest: the model file's SHA-256 where an install recorded one, else :func:`sampled_digest`.
@@ -224,7 +221,7 @@ def model_key(
 
 
 def sampled_digest(file: Path) -> str:
-    """A digest for files that nobody hashed: size, time of change, and samples spread over all of it.
+    """A digest for files without a recorded hash: of size, time of change, and samples spread over the file.
 
     Hashing a gigabyte takes a Pi five seconds at every start; a replaced file differs in size, time or any sample.
     """

@@ -1,10 +1,7 @@
-"""Conversations that nobody is answering just now, out of the KV cache: what their cells held, in plain memory.
+"""The host pool: conversations that were swapped out of the KV cache into plain memory.
 
-Every cell that is filled, whoever's it is, is looked at by every token of every answer; a cache full of earlier talk
-makes a small model decode a third more slowly. So the conversations that are parked leave it when another one begins,
-and come back within milliseconds. What finds no room here stays where it is: nothing is lost but speed.
-
-Pure bookkeeping: token ids, and bytes that are not looked into.
+Swapping one back takes milliseconds. One that finds no room here stays in the cache, which costs speed alone. Stores
+token ids and opaque bytes; the limits stand in :mod:`edgechat.engine.kv_cache.eviction`.
 """
 
 from __future__ import annotations
@@ -12,96 +9,81 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgechat.engine.kv_cache.allocator import common_prefix
+from edgechat.engine.kv_cache import eviction
+from edgechat.engine.kv_cache.prefix import Tokens, common_prefix, restorable_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LIMIT_BYTES = 256 * 1024 * 1024
-"""About 9,000 tokens of a 1.5B model, 11,000 of SmolLM2."""
-MOST = 32
-"""Conversations; each prompt is compared with all of them, which for so many takes a millisecond."""
-PART = 4
-"""Of the memory that nobody else needs one part in so many is taken: whoever loads something next shall find some."""
-LEAST = 64
-"""Tokens; less is looked over, or read again, as quickly as it is carried back and forth."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shelved:
+class SwappedSequence:
     """One conversation."""
 
-    tokens: tuple[int, ...]
+    tokens: Tokens
     cells: bytearray
-    """What they held, in llama.cpp's own form."""
+    """The content of their cells, in llama.cpp's own format."""
 
 
-class Shelf:
-    """The conversations of one engine.
+class HostPool:
+    """The swapped conversations of one engine.
 
     Args:
-        spare: bytes of memory that are free now beyond what the loaded plan needs; negative where some are missing.
+        free_memory: bytes of memory that are free beyond what the loaded plan needs; negative where some are missing.
     """
 
-    def __init__(self, spare: Callable[[], int]) -> None:
-        self._spare = spare
-        self._held: list[Shelved] = []  # oldest first
+    def __init__(self, free_memory: Callable[[], int]) -> None:
+        self._free_memory = free_memory
+        self._held: list[SwappedSequence] = []  # least recently used first
 
     @property
     def n_bytes(self) -> int:
-        """Memory that is taken."""
+        """Bytes that are held."""
         return sum(len(each.cells) for each in self._held)
 
     @property
-    def talks(self) -> list[tuple[int, ...]]:
+    def sequences(self) -> list[Tokens]:
         """The tokens of each conversation."""
         return [each.tokens for each in self._held]
 
-    def room(self) -> int:
-        """Bytes that may lie here in all; looks at the memory."""
-        spare = self._spare()
-        return min(LIMIT_BYTES, (self.n_bytes + spare) // PART) if spare > 0 else 0
+    def capacity(self) -> int:
+        """Bytes that may be held in all, given the memory that is free now."""
+        return eviction.host_pool_capacity(self.n_bytes, self._free_memory())
 
-    def put(self, tokens: tuple[int, ...], cells: bytearray, room: int) -> None:
-        """Keep a conversation, and of the others as many of the latest as there is room for.
+    def put(self, tokens: Tokens, cells: bytearray, capacity: int) -> None:
+        """Add a conversation, and drop the least recently used ones for which no room is left.
 
         Args:
-            tokens: its own. What it goes on from is kept no longer.
-            cells: what they held, no more than ``room``.
-            room: of :meth:`room`.
+            tokens: its own. Conversations that are a prefix of it are dropped.
+            cells: their content, at most ``capacity`` bytes.
+            capacity: of :meth:`capacity`.
         """
         self._held = [each for each in self._held if common_prefix(each.tokens, tokens) < len(each.tokens)]
-        self._held.append(Shelved(tokens, cells))
-        while self.n_bytes > room or len(self._held) > MOST:
-            del self._held[0]
+        self._held.append(SwappedSequence(tokens, cells))
+        del self._held[: eviction.host_pool_surplus([len(each.cells) for each in self._held], capacity)]
 
-    def find(self, prompt: tuple[int, ...], *, is_rewindable: bool) -> tuple[Shelved | None, int]:
-        """The one that shares most of a prompt's beginning, and how many tokens that are.
-
-        Args:
-            prompt: its tokens.
-            is_rewindable: whether a part of what is kept is of use, or only the whole.
-        """
+    def find(self, prompt: Tokens, *, is_rewindable: bool) -> tuple[SwappedSequence | None, int]:
+        """The conversation that restores most of a prompt's beginning, and how many tokens that are."""
         best, longest = None, 0
         for each in self._held:
-            common = common_prefix(each.tokens, prompt)
-            if common > longest and (is_rewindable or common == len(each.tokens)):
-                best, longest = each, common
+            count = restorable_prefix(each.tokens, prompt, is_rewindable=is_rewindable)
+            if count > longest:
+                best, longest = each, count
         return best, longest
 
-    def holds(self, tokens: tuple[int, ...]) -> bool:
+    def holds(self, tokens: Tokens) -> bool:
         """Whether a conversation begins with all of these."""
         return any(common_prefix(each.tokens, tokens) == len(tokens) for each in self._held)
 
-    def touch(self, one: Shelved) -> None:
-        """It is about to go on: the others go before it."""
+    def touch(self, one: SwappedSequence) -> None:
+        """Mark a conversation as the most recently used one."""
         self._held.remove(one)
         self._held.append(one)
 
-    def remove(self, one: Shelved) -> None:
-        """Keep it no longer."""
+    def remove(self, one: SwappedSequence) -> None:
+        """Drop a conversation."""
         self._held.remove(one)
 
     def clear(self) -> None:
-        """Give all its memory back."""
+        """Drop all conversations."""
         self._held.clear()

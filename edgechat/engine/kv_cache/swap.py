@@ -1,6 +1,6 @@
-"""Conversations that are parked in the KV cache, and those that made way: who leaves for a prompt, who comes back.
+"""Carries out what the eviction policy decides: clears cells, and moves conversations to host memory and back.
 
-Moves cells between llama.cpp's cache and the shelf, for the admission, in the decode loop's thread.
+Runs in the decode loop's thread, for the scheduler.
 """
 
 from __future__ import annotations
@@ -8,105 +8,96 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from edgechat.engine.kv_cache.allocator import common_prefix
-from edgechat.engine.kv_cache.disk_cache import MIN_TOKENS
-from edgechat.engine.kv_cache.host_pool import LEAST, Shelf
-from edgechat.engine.kv_cache.retokenize import respelled
+from edgechat.engine.kv_cache import eviction
+from edgechat.engine.kv_cache.eviction import MIN_SWAP_TOKENS, MIN_TOKENS
+from edgechat.engine.kv_cache.host_pool import HostPool
+from edgechat.engine.kv_cache.prefix import Tokens, common_prefix, retokenized
 from edgechat.engine.native import state
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
 
-    from edgechat.engine.decoding.loaded_model import Residence
-    from edgechat.engine.kv_cache.allocator import Cells
-
-Tokens = tuple[int, ...]
+    from edgechat.engine.decoding.loaded_model import LoadedModel
+    from edgechat.engine.kv_cache.allocator import CellAllocator
 
 
-class Parking:
-    """The conversations of one context.
+class Swap:
+    """The retained and swapped sequences of one context.
 
     Args:
-        residence: whose context.
-        cells: its ledger.
+        loaded: the model whose context it is.
+        allocator: of that context.
     """
 
-    def __init__(self, residence: Residence, cells: Cells) -> None:
-        self._home, self._context, self._cells = residence, residence.context, cells
-        self._shelf = Shelf(residence.spare_memory)
+    def __init__(self, loaded: LoadedModel, allocator: CellAllocator) -> None:
+        self._loaded, self._context, self._allocator = loaded, loaded.context, allocator
+        self._host_pool = HostPool(loaded.spare_memory)
+        self.questions = eviction.SingleQuestions()
 
     @property
     def _is_rewindable(self) -> bool:
-        return self._home.model.is_rewindable
+        return self._loaded.model.is_rewindable
 
-    def as_held(self, prompt: Tokens, keep: str | None, longest: int) -> Tokens:
-        """A prompt in the tokens of the conversation that it goes on from, where that is kept and says the same.
+    def retokenize(self, prompt: Tokens, keep: str | None, longest: int) -> Tokens:
+        """Spell a prompt with the tokens of the conversation that it continues, where its text is the same.
 
         Args:
             prompt: its tokens.
             keep: name under which the conversation may be on disk.
-            longest: what it must not exceed, where it gets longer.
+            longest: tokens that the result must not exceed where it gets longer.
         """
-        kept = [state.tokens_of(self._home.prefixes.named(keep))] if keep else []
-        held = max((*self._cells.all_parked, *self._shelf.talks, *kept), key=partial(common_prefix, prompt), default=())
-        found = respelled(prompt, held, self._home.model.piece, self._home.model.may_steer)
-        # For a word or two nobody's text is spelled in another way than the tokenizer's.
+        on_disk = [state.tokens_of(self._loaded.prefixes.named(keep))] if keep else []
+        candidates = (*self._allocator.all_retained.values(), *self._host_pool.sequences, *on_disk)
+        held = max(candidates, key=partial(common_prefix, prompt), default=())
+        found = retokenized(prompt, held, self._loaded.model.piece, self._loaded.model.may_steer)
+        # Not for the sake of a word or two: then the tokenizer's own spelling stays.
         is_worth_it = common_prefix(found, held) >= common_prefix(prompt, held) + MIN_TOKENS
         return found if is_worth_it and len(found) <= max(len(prompt), longest) else prompt
 
-    def on_shelf(self, known: Tokens) -> int:
-        """Tokens of a prompt's beginning that a conversation on the shelf has."""
-        return self._shelf.find(known[:-1], is_rewindable=self._is_rewindable)[1]
+    def n_swapped(self, prompt: Tokens) -> int:
+        """Tokens of a prompt's beginning that a swapped conversation restores."""
+        return self._host_pool.find(prompt[:-1], is_rewindable=self._is_rewindable)[1]
 
-    def make_way(self, known: Tokens, staying: Collection[int], instructions: Mapping[int, int]) -> None:
-        """What a prompt does not go on from leaves the cache: conversations where memory has room for them.
+    def make_room(self, prompt: Tokens, pinned: Collection[int]) -> None:
+        """Evict or swap out what a prompt does not continue; ``pinned`` slots stay."""
+        for slot, keep in self.questions.orphaned(prompt, self._allocator.all_retained):
+            self.evict(slot, keep)
+        retained = self._allocator.all_retained
+        continued, _ = self._host_pool.find(prompt[:-1], is_rewindable=self._is_rewindable)
+        if continued is not None:
+            self._host_pool.touch(continued)
+        n_tokens = sum(map(len, (prompt, *retained.values(), *self._host_pool.sequences)))
+        capacity: int | None = None
 
-        Of a single question only its instructions stay. Else the same question would be answered now behind one other
-        and now behind another, at other places of the cache, where llama.cpp adds up the same numbers in another order.
-        Pictures, whose cells are more than their tokens, are not touched.
+        def swap_out(slot: int, tokens: Tokens) -> bool:
+            nonlocal capacity
+            if self._is_rewindable and self._host_pool.holds(tokens):
+                return True
+            capacity = self._host_pool.capacity() if capacity is None else capacity
+            # While the cache could hold everything, nothing in the pool may be lost. Beyond that only the continued
+            # conversation is safe: the cache alone could not have kept the others either.
+            protected = len(continued.cells) if continued is not None else 0
+            if n_tokens <= self._context.n_ctx:
+                protected = self._host_pool.n_bytes
+            return self._copy_to_host(slot, tokens, capacity, protected)
 
-        Args:
-            known: the prompt's tokens.
-            staying: slots that must not be touched.
-            instructions: for slots that hold single questions, how many of their tokens others share.
-        """
-        going, _ = self._shelf.find(known[:-1], is_rewindable=self._is_rewindable)
-        if going is not None:
-            self._shelf.touch(going)
-        # What the cache alone could not have kept either may be lost.
-        n_tokens = sum(map(len, (known, *self._cells.all_parked, *self._shelf.talks)))
-        lasting = None if n_tokens <= self._context.n_ctx else len(going.cells) if going is not None else 0
-        room: int | None = None
-        shared = 0
-        for slot in self._cells.parked_slots():
-            parked, is_talk = self._cells.parked(slot), not self._cells.is_passing(slot)
-            common = common_prefix(parked, known)
-            is_continued = 2 * common >= len(parked) if self._is_rewindable else common == len(parked)
-            if is_continued or slot in staying or min(parked) < 0 or (is_talk and len(parked) - common < LEAST):
-                shared = max(shared, common)
-                continue
-            if not is_talk:
-                self._cut(slot, max(common, instructions.get(slot, 0)))
-                continue
-            if not (self._is_rewindable and self._shelf.holds(parked)):
-                room = self._shelf.room() if room is None else room
-                if not self._put_away(slot, parked, room, self._shelf.n_bytes if lasting is None else lasting):
-                    continue
-            # One copy of the instructions that all of them begin with is enough.
-            self._cut(slot, common if common > shared else 0)
-            shared = max(shared, common)
+        for slot, keep in eviction.sequences_to_evict(
+            prompt, retained, self.questions, pinned=pinned, is_rewindable=self._is_rewindable, swap_out=swap_out
+        ):
+            self.evict(slot, keep)
 
-    def _cut(self, slot: int, count: int) -> None:
-        """Of a parked sequence only so many tokens stay, if they are worth it and can be had alone."""
-        if count >= MIN_TOKENS and self._is_rewindable and self._context.drop(slot, count):
-            self._cells.shorten(slot, count)
+    def evict(self, slot: int, keep: int = 0) -> None:
+        """Clear a slot but for its first ``keep`` tokens; all of it where the model cannot cut it there."""
+        if keep and self._context.drop(slot, keep):
+            self._allocator.shorten(slot, keep)
         else:
             self._context.drop(slot)
-            self._cells.forget(slot)
+            self._allocator.free_slot(slot)
+        self.questions.shortened(slot)
 
-    def _put_away(self, slot: int, tokens: Tokens, room: int, lasting: int) -> bool:
-        """Copy a parked conversation to the shelf, beside so many bytes; False where it must stay in the cache."""
-        if lasting + state.size_of(self._context, slot) > room:
+    def _copy_to_host(self, slot: int, tokens: Tokens, capacity: int, protected: int) -> bool:
+        """Copy a conversation to the host pool beside ``protected`` bytes; False where it must stay in the cache."""
+        if protected + state.size_of(self._context, slot) > capacity:
             return False
         try:
             cells = state.copy_out(self._context, slot)
@@ -114,35 +105,41 @@ class Parking:
             return False
         if cells is None:
             return False
-        self._shelf.put(tokens, cells, room)
+        self._host_pool.put(tokens, cells, capacity)
         return True
 
-    def take_back(self, known: Tokens, slot: int, reused: int, cells: int) -> int:
-        """Put a conversation that goes on into the cache again, where that is more than is there.
+    def swap_in(self, prompt: Tokens, slot: int, reused: int, cells: int) -> int:
+        """Put a conversation that a prompt continues back into the cache, where that restores more than is there.
 
         Args:
-            known: the prompt's tokens.
+            prompt: its tokens.
             slot: of its sequence, just admitted.
-            reused: tokens that it holds already.
+            reused: tokens that the slot holds already.
             cells: reserved for it.
 
         Returns:
-            How many tokens it holds now.
+            How many tokens the slot holds now.
         """
-        shelved, common = self._shelf.find(known[:-1], is_rewindable=self._is_rewindable)
-        if shelved is None or common < reused + MIN_TOKENS or not self._cells.owns(slot):
+        swapped, common = self._host_pool.find(prompt[:-1], is_rewindable=self._is_rewindable)
+        if swapped is None or common < reused + MIN_TOKENS or not self._allocator.unshare(slot):
             return reused
-        if len(shelved.tokens) > cells + self._cells.free:
+        if len(swapped.tokens) > cells + self._allocator.free:
             return reused
         self._context.drop(slot)
-        if state.copy_in(self._context, slot, shelved.cells) and self._context.drop(slot, common):
-            if len(shelved.tokens) - common < LEAST:
-                self._shelf.remove(shelved)  # it goes on; where it went on differently, both are kept
+        if state.copy_in(self._context, slot, swapped.cells) and self._context.drop(slot, common):
+            if len(swapped.tokens) - common < MIN_SWAP_TOKENS:
+                self._host_pool.remove(swapped)  # where the prompt branches off earlier, both branches are kept
             return common
-        self._shelf.remove(shelved)
+        self._host_pool.remove(swapped)
         self._context.drop(slot)
         return 0
 
-    def clear(self) -> None:
-        """Give the shelf's memory back."""
-        self._shelf.clear()
+    def evict_all(self, running: Collection[int]) -> None:
+        """Clear every slot but the ``running`` ones, for the sake of its cells."""
+        for slot in range(self._context.n_seq_max):
+            if slot not in running:
+                self.evict(slot)
+
+    def free_memory(self) -> None:
+        """Give the host pool's memory back."""
+        self._host_pool.clear()

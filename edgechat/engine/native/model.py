@@ -143,7 +143,7 @@ class Model:
         return bool(llama.llama_vocab_get_attr(self.vocab, token) & (_ATTR_CONTROL | _ATTR_UNKNOWN))
 
     def may_steer(self, token: int) -> bool:
-        """True for control and user-defined tokens, which user text must not become, and ids outside the vocabulary.
+        """True for control and user-defined tokens, which user text must not become, and for ids out of range.
 
         llama.cpp ends the process on an id outside the vocabulary, which a damaged file may contain.
         """

@@ -10,7 +10,6 @@ from __future__ import annotations
 import faulthandler
 import fcntl
 import os
-import queue
 import signal
 import sys
 import time
@@ -18,11 +17,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from edgechat.engine.child.process_memory import raise_oom_score, rss
+from edgechat.engine.decoding.request_queue import RequestQueue
 from edgechat.engine.listener import guests
 from edgechat.engine.listener.answer_log import AnswerLog
 from edgechat.engine.listener.connections import Connection, Listener
 from edgechat.engine.process import supervisor
-from edgechat.engine.process.loading_queue import LoadingQueue
 from edgechat.engine.process.model_switch import switch_frame
 from edgechat.engine.protocol import unix_socket
 from edgechat.engine.protocol.errors import error_frame
@@ -45,7 +44,6 @@ if TYPE_CHECKING:
 
     from edgechat.board.board import Board
     from edgechat.config import Config
-    from edgechat.engine.decoding.loop import Inbox
     from edgechat.engine.process.load import AnyModel, Loop
     from edgechat.engine.protocol.framing import Frame
     from edgechat.engine.selection.model_choice import Choice
@@ -75,8 +73,7 @@ class EngineProcess:
         self._listener = Listener(server, on_frame=self._on_frame, on_gone=self._on_gone, on_tick=self._on_tick)
         self._listener.add_shared_socket(unix_socket.listen_shared(paths.shared))
         self._listener.answers = AnswerLog(paths.state, config.log_answers)
-        self._inbox: Inbox = queue.SimpleQueue()
-        self._waiting = LoadingQueue(self._inbox)
+        self._requests = RequestQueue()
         self._loop: Loop | None = None
         self._model: AnyModel | None = None
         self._choice: Choice | None = None
@@ -95,7 +92,7 @@ class EngineProcess:
                 loop = self._load(wish)
             except EdgechatError as error:
                 self._shared_status.stage = "idle"
-                if self._goodbye is None and self._waiting.refuse(wish, error):  # else `stop` interrupted the load
+                if self._farewell is None and self._requests.refuse(wish, error):  # else `stop` interrupted the load
                     self._exit_because("refused")
             else:
                 self._serve(loop)
@@ -112,8 +109,8 @@ class EngineProcess:
     def _wait_for_wish(self) -> Wish | None:
         """The wish of the first request; None when it is time to exit before one came."""
         until = time.monotonic() + _FIRST_CLIENT_S
-        while self._goodbye is None:
-            if (wish := self._waiting.wish(0.2)) is not None:
+        while self._farewell is None:
+            if (wish := self._requests.first_wish(0.2)) is not None:
                 return wish
             if self._retiring:
                 self._exit_because("retired")
@@ -123,6 +120,7 @@ class EngineProcess:
 
     def _load(self, wish: Wish) -> Loop:
         from edgechat.board.probe.probe import probe  # noqa: PLC0415
+        from edgechat.engine.decoding.request_loop import LoopServices  # noqa: PLC0415 - keeps the supervisor's memory small
         from edgechat.engine.native.lib import llama  # noqa: PLC0415 - llama.cpp enters the process here
         from edgechat.engine.process.load import load_model, make_loop  # noqa: PLC0415 - llama.cpp enters the process here
         from edgechat.engine.selection.gpu_probe import probe_gpu  # noqa: PLC0415
@@ -158,7 +156,7 @@ class EngineProcess:
             self._model_lock = try_lock(lock, shared=True) if lock.exists() else None
             try:
                 self._model = load_model(
-                    choice, self._paths, on_progress=self._on_weights, is_constrained=self._waiting.is_constrained
+                    choice, self._paths, on_progress=self._on_weights, is_constrained=self._requests.is_constrained
                 )
                 self._on_progress(1.0)
                 break
@@ -172,17 +170,16 @@ class EngineProcess:
         self._monitor.n_planned, self._monitor.n_ctx = governor.n_planned, settings.n_ctx
         self._monitor.needed = plan.memory.mapped + plan.reserve
         self._metrics.count_load()
-        self._loop = make_loop(
-            self._model,
-            self._inbox,
+        services = LoopServices(
+            self._requests,
             governor,
             self._shared_status,
-            mismatch=self._mismatch,
+            self._mismatch,
             monitor=self._monitor,
             metrics=self._metrics,
         )
+        self._loop = make_loop(self._model, services)
         self._shared_status.stage = "idle"
-        self._waiting.open()
         return self._loop
 
     def _after_failed_load(self, error: EngineError, choice: Choice, board: Board) -> None:
@@ -212,14 +209,14 @@ class EngineProcess:
         if fraction >= 1 or now >= self._next_progress:
             self._next_progress = now + _PROGRESS_S
             name = self._choice.name if self._choice else ""
-            self._waiting.broadcast(Loading(round(fraction, 3), name))
-        return self._goodbye is None
+            self._requests.broadcast(Loading(round(fraction, 3), name))
+        return self._farewell is None
 
     # -- serving -------------------------------------------------------------------------------------------------------
 
     def _serve(self, loop: Loop) -> None:
-        while self._goodbye is None:
-            loop.turn(_IDLE_STEP_S)
+        while self._farewell is None:
+            loop.step(_IDLE_STEP_S)
             if loop.n_active == 0 and (reason := self._reason_to_exit_because(time.monotonic() - loop.idle_since)):
                 self._exit_because(reason)
 
@@ -252,10 +249,10 @@ class EngineProcess:
             connection.send_frame({"type": "hello", **self._identity()})
         elif kind == "retire":
             self._retiring = True
-            self._wake(connection)
+            self._requests.wake()
         elif kind == "stop":
             self._exit_because("stopped")
-            self._wake(connection)
+            self._requests.wake()
         elif kind == "status":
             connection.send_frame({"type": "status", "engines": [self._status(connection)]})
         elif not connection.is_greeted:
@@ -264,7 +261,7 @@ class EngineProcess:
             self._on_generate(connection, frame)
         elif kind == "cancel":
             if self._listener.open_requests.cancel(connection, frame.get("id")):
-                self._waiting.post("cancel", connection, frame["id"])
+                self._requests.cancel(connection, frame["id"])
         elif kind == "keep":
             self._set_keep_alive(frame.get("seconds"))
 
@@ -286,7 +283,7 @@ class EngineProcess:
             return
         self._listener.answers.begin(id(connection), request_id, request)
         self._set_keep_alive(frame.get("keep_alive"))
-        self._waiting.post("generate", connection, (request_id, request))
+        self._requests.put(connection, request_id, request)
 
     def _set_keep_alive(self, seconds: object) -> None:
         """Set ``keep_alive`` to a client's number of seconds; anything but a duration or -1 is ignored."""
@@ -310,10 +307,7 @@ class EngineProcess:
         return switch_frame(wish, choice, paths=self._paths, config=self._config, others=others)
 
     def _on_gone(self, connection: Connection) -> None:
-        self._waiting.post("gone", connection, None)
-
-    def _wake(self, connection: Connection) -> None:
-        self._waiting.post("wake", connection, None)
+        self._requests.cancel(connection, None)
 
     def _on_tick(self) -> None:
         log.keep_bounded(self._paths.state)

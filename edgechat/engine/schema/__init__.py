@@ -1,7 +1,7 @@
-"""Whether a JSON schema can be honoured while decoding, and the tighter schema that is decoded in its place.
+"""JSON Schema for constrained decoding: whether a schema can be enforced, and the tighter schema that is decoded.
 
-`prepare` refuses by path what the decoder would refuse, misread or weaken; what it returns only narrows: every value
-that fits it fits the original. Knows JSON Schema and the decoder's limits, never a model or a token.
+`prepare` refuses, with its path, everything that the decoder would refuse, misread or not enforce. Every value that
+fits the schema it returns fits the original. Knows JSON Schema and the decoder's limits, never a model or a token.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from edgechat.errors import SchemaError
 __all__ = ["ANY", "LAYOUT", "max_json_chars", "parse", "prepare"]
 
 ANY: dict[str, Any] = {"type": "object"}
-"""The schema behind ``--schema any``: some JSON object."""
+"""The schema of ``--schema any``: any JSON object."""
 
 _ESCAPES = 'nrt\\"'
-"""The escapes that decoded text may use. Without ``\\u`` a small model cannot wander into control characters."""
+"""The escapes that decoded text may use. Without ``\\u`` a small model cannot produce control characters."""
 
 
 def prepare(schema: object) -> dict[str, Any]:
@@ -36,14 +36,14 @@ def prepare(schema: object) -> dict[str, Any]:
         against the original.
 
     Raises:
-        SchemaError: the schema is invalid, too large, impossible to satisfy, or asks for what cannot be enforced;
+        SchemaError: the schema is invalid, too large, impossible to satisfy, or not enforceable;
             ``path`` is the JSON Pointer of the place.
     """
     try:
         tightener = Tightener(Meaning(Document(schema)))
         tight = tightener.schema(() if schema in (True, {}) else ("",))
     except SchemaError as error:
-        # Whoever prints only the message must still see the place.
+        # The path is also part of the message, for callers that print only that.
         where = f"The schema at {error.path}: " if error.path else ""
         raise SchemaError(f"{where}{error.message}", path=error.path, hint=error.hint) from None
     if not tightener.has_controls:
@@ -52,7 +52,7 @@ def prepare(schema: object) -> dict[str, Any]:
 
 
 def max_json_chars(schema: dict[str, Any]) -> int | None:
-    """The most characters that the compact JSON text of an answer can have; None where there is no limit.
+    """Length in characters of the longest compact JSON text of an answer; None where there is no limit.
 
     Args:
         schema: what `prepare` returned.

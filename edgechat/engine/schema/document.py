@@ -1,4 +1,4 @@
-"""A schema as a document: its size, its draft, its places, and where its references lead. Nothing about meaning."""
+"""A schema as a document: its size, its draft, its places, and the targets of its references. Not its meaning."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def parse(text: str) -> object:
     """Read a schema's JSON text.
 
     Raises:
-        SchemaError: it is too long, too deep, or no JSON.
+        SchemaError: it is too long, nested too deep, or not JSON.
     """
     if len(text) > 2 * MAX_CHARACTERS:
         raise SchemaError(f"The schema is longer than {2 * MAX_CHARACTERS} characters.", hint="Use a smaller schema.")
@@ -36,7 +36,7 @@ def parse(text: str) -> object:
 
 
 def below(pointer: str, *tokens: str | int) -> str:
-    """The JSON Pointer (RFC 6901) of a place below another."""
+    """The JSON Pointer (RFC 6901) of a place inside another."""
     return pointer + "".join("/" + str(token).replace("~", "~0").replace("/", "~1") for token in tokens)
 
 
@@ -44,7 +44,7 @@ class Document:
     """A checked schema and its places, each named by its JSON Pointer.
 
     Raises:
-        SchemaError: the schema is too large or too deep, holds what JSON cannot, or belongs to an unknown draft.
+        SchemaError: the schema is too large, too deep, contains something that is not JSON, or has an unknown draft.
     """
 
     def __init__(self, schema: object) -> None:
@@ -59,17 +59,17 @@ class Document:
         self._survey()
 
     def at(self, pointer: str) -> Any:
-        """The value at a place that exists."""
+        """The value at an existing place."""
         value = self._root
         for token in _tokens(pointer):
             value = value[int(token)] if isinstance(value, list) else value[token]
         return value
 
     def resolve(self, reference: str, pointer: str) -> str:
-        """The pointer of the place that a ``$ref`` at ``pointer`` leads to.
+        """The pointer of the target of a ``$ref`` that stands at ``pointer``.
 
         Raises:
-            SchemaError: it leads out of the schema, or nowhere, or to something that is no schema.
+            SchemaError: the target is outside the schema, missing, or not a schema.
         """
         here = below(pointer, "$ref")
         if not reference.startswith("#"):
@@ -96,7 +96,7 @@ class Document:
         return fragment
 
     def _survey(self) -> None:
-        """Walk the whole document once, without recursion, before anything else trusts it."""
+        """Check the whole document once, without recursion, before anything recurses into it."""
         nodes = characters = 0
         queue: list[tuple[str, int, Any]] = [("", 0, self._root)]
         while queue:
@@ -104,7 +104,7 @@ class Document:
             nodes += 1
             if depth > MAX_DEPTH:
                 raise SchemaError(f"The schema nests deeper than {MAX_DEPTH} levels.", path=pointer)
-            # What is still to come is counted too, so that a broad document stops as early as a deep one.
+            # Queued values are counted too, so that a wide document is refused as early as a deep one.
             if nodes + len(queue) + (len(value) if isinstance(value, (dict, list)) else 0) > MAX_NODES:
                 raise _too_large()
             if isinstance(value, str):
@@ -128,7 +128,7 @@ class Document:
                 raise _too_large()
 
     def _note(self, node: dict[str, Any], pointer: str) -> None:
-        """Remember anchors; refuse what would change the meaning of references below it."""
+        """Record anchors; refuse an embedded ``$id``, which would change the targets of references."""
         if pointer.rpartition("/")[2] in {"properties", "patternProperties", "const", "default", "$defs", "enum"}:
             return
         name = node.get("$anchor")
@@ -177,7 +177,7 @@ def _tokens(pointer: str) -> list[str]:
 
 
 def _unquoted(fragment: str) -> str:
-    """Percent-decoding (RFC 3986), so that no module that can reach the network is imported for it."""
+    """Decode percent-encoding (RFC 3986); the library's own function is in a package that can open connections."""
     raw = re.sub(
         rb"%([0-9A-Fa-f]{2})", lambda match: bytes([int(match[1], 16)]), fragment.encode("utf-8", "surrogatepass")
     )

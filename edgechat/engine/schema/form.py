@@ -1,7 +1,7 @@
-"""The forms that values of one kind may take, what two forms have in common, and when they exclude each other.
+"""Forms: sets of values of one JSON type, and the intersection of two of them.
 
-A *place* names the schemas that all apply to one value, as a tuple of JSON Pointers: ``()`` when anything may stand
-there, None when nothing may. Forms refer to what is inside them by places, so that they can be recursive.
+A *place* is the tuple of JSON Pointers of all schemas that apply to one value: ``()`` when any value is allowed, None
+when none is. Forms refer to their items and members by places, so that they can be recursive.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ class Values:
 
 @dataclass(frozen=True)
 class Number:
-    """A number. Bounds are exact; ``step`` is what it must be a multiple of."""
+    """A number: exact bounds, and the ``step`` that it must be a multiple of."""
 
     low: Fraction | None = None
     high: Fraction | None = None
     above: bool = False
-    """``low`` itself is excluded."""
+    """Whether ``low`` itself is excluded."""
     under: bool = False
-    """``high`` itself is excluded."""
+    """Whether ``high`` itself is excluded."""
     step: Fraction | None = None
 
     @property
     def is_empty(self) -> bool:
-        """No number fits."""
+        """True when no number fits."""
         if self.low is None or self.high is None:
             return False
         if self.step is None:
@@ -59,7 +59,7 @@ class Text:
 
     @property
     def is_empty(self) -> bool:
-        """Lengths and patterns leave nothing."""
+        """True when no text has the allowed length and matches the patterns; False may be wrong."""
         longest = [each for each in (self.most, *(pattern.most for pattern in self.patterns)) if each is not None]
         shortest = max([self.least, *(pattern.least for pattern in self.patterns)])
         return bool(longest) and min(longest) < shortest
@@ -67,7 +67,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Array:
-    """An array: the places of its first items, and of all others."""
+    """An array: the places of its first items, and the place of all others."""
 
     prefix: tuple[Place, ...] = ()
     rest: Place = ()
@@ -90,13 +90,13 @@ class Array:
 
     @property
     def is_empty(self) -> bool:
-        """There must be more items than there can be."""
+        """True when more items are required than allowed."""
         return self.limit is not None and self.limit < self.least
 
 
 @dataclass(frozen=True)
 class Object:
-    """An object: the places of named members, of those whose names match a pattern, and of all others."""
+    """An object: the places of named members, of members whose names match a pattern, and of all others."""
 
     names: dict[str, Place] = field(default_factory=dict)
     families: tuple[tuple[Pattern, Place], ...] = ()
@@ -119,12 +119,12 @@ class Object:
 
     @property
     def is_closed(self) -> bool:
-        """Tightened, it has the members in ``names`` alone."""
+        """Whether the tightened object has only the members in ``names``."""
         return not self.families and (self.extra is None or (self.extra == () and bool(self.names)))
 
     @property
     def is_empty(self) -> bool:
-        """A required member is forbidden, or there are more or fewer than allowed."""
+        """True when a required member is forbidden, or the number of members cannot be allowed."""
         return (
             any(self.member(name) is None for name in self.required)
             or (self.most is not None and max(self.least, len(self.required)) > self.most)
@@ -140,14 +140,14 @@ Form = Values | Number | Text | Array | Object
 
 
 def both(first: Place, second: Place) -> Place:
-    """The place where two apply."""
+    """The place where the schemas of both places apply."""
     if first is None or second is None:
         return None
     return first + tuple(pointer for pointer in second if pointer not in first)
 
 
 def meet(first: Form, second: Form) -> Form | None:
-    """What two forms of one kind, neither of them `Values`, have in common; None when they have nothing."""
+    """The intersection of two forms of one type, neither of them `Values`; None when it is empty."""
     common: Form | None = None
     if isinstance(first, Number) and isinstance(second, Number):
         common = _meet_numbers(first, second)

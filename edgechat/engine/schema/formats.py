@@ -1,7 +1,7 @@
-"""The formats that are honoured, each as a pattern. Every one is as narrow as its definition or narrower.
+"""The supported formats, each as a pattern that is as narrow as the format's definition or narrower.
 
-Exact where that can be decoded (dates know their leap years), bounded in length throughout. Lower-case ``t`` and ``z``,
-leap seconds and obsolete spellings are left out: they are valid, and nobody wants them generated.
+Exact where that can be decoded (dates follow leap years); all are bounded in length. Lower-case ``t`` and ``z``, leap
+seconds and obsolete spellings are left out: they are valid, but not wanted in answers.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ FORMATS: dict[str, str] = {
     "json-pointer": "(?:/(?:[^~/\\x00-\\x1f]|~[01]){0,64}){0,16}",
     "byte": "(?:[A-Za-z0-9+/]{4}){0,512}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?",
 }
-"""Format of strings, and the pattern of the whole string."""
+"""Format of strings -> pattern of the whole string."""
 
 INTEGER_FORMATS: dict[str, tuple[int, int]] = {
     "int8": (-(2**7), 2**7 - 1),
@@ -70,10 +70,10 @@ INTEGER_FORMATS: dict[str, tuple[int, int]] = {
     "int64": (-(2**63), 2**63 - 1),
     "uint64": (0, 2**64 - 1),
 }
-"""Formats of numbers that OpenAPI defines, and the range each means."""
+"""OpenAPI format of numbers -> its range."""
 
 UNCONSTRAINED = frozenset({"float", "double", "password", "decimal"})
-"""Formats that say how a value is shown or stored, not what it may be."""
+"""Formats that describe how a value is shown or stored, and exclude no value."""
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Which keywords of JSON Schema are honoured, which are refused and why, and what their values must look like.
+"""The keywords of JSON Schema: which are enforced, which are refused, and what their values must be.
 
 The table in docs/json-schema.md is checked against this module.
 """
@@ -44,7 +44,7 @@ HONOURED: dict[str, str] = {
     "unevaluatedItems": "true or false",
     "uniqueItems": "false, or arrays of at most one item",
 }
-"""Keyword, and what to know about it."""
+"""Keyword -> remark for the user."""
 
 REFUSED: dict[str, str] = {
     "not": "List what is allowed with enum, anyOf or a pattern.",
@@ -63,7 +63,7 @@ REFUSED: dict[str, str] = {
     "disallow": "List what is allowed with enum or anyOf.",
     "divisibleBy": "Use multipleOf.",
 }
-"""Keyword, and the way out."""
+"""Keyword -> what to write instead."""
 
 ANNOTATIONS: frozenset[str] = frozenset(
     {
@@ -72,7 +72,7 @@ ANNOTATIONS: frozenset[str] = frozenset(
         "contentEncoding", "contentMediaType", "contentSchema", "nullable", "discriminator", "xml", "externalDocs",
     }
 )  # fmt: skip
-"""Keywords that say nothing about which values are valid, or only allow more. They do not reach the decoder."""
+"""Keywords that exclude no value. They do not reach the decoder."""
 
 TYPES = ("null", "boolean", "number", "integer", "string", "array", "object")
 
@@ -83,7 +83,7 @@ DRAFTS: dict[str, int] = {
     "http://json-schema.org/draft-06/schema": 6,
     "http://json-schema.org/draft-04/schema": 4,
 }
-"""``$schema`` without its trailing ``#``, and the draft."""
+"""``$schema`` without its trailing ``#`` -> draft."""
 
 
 def is_integer(value: object) -> bool:
@@ -154,12 +154,12 @@ SHAPES: dict[str, tuple[Callable[[Any], bool], str]] = {
         (_is_count, "a whole number, 0 or more"),
     ),
 }
-"""What the value of a keyword must be, as a predicate and in words."""
+"""Keyword -> what its value must be, as a predicate and in words."""
 
 _FOLDED = {name.replace("$", "").lower(): name for name in (*HONOURED, *REFUSED)}
 
 
 def misspelt(keyword: str) -> str:
-    """The keyword that ``keyword`` differs from only in case, ``_`` or ``-``; ``""`` for an honest extension."""
+    """The keyword that ``keyword`` differs from only in case, ``_`` or ``-``; ``""`` for any other name."""
     meant = _FOLDED.get(keyword.replace("_", "").replace("-", "").replace("$", "").lower(), "")
     return "" if meant == keyword else meant

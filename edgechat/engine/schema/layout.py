@@ -1,8 +1,8 @@
-"""The white space of decoded JSON: one space behind each colon and comma, as language models have mostly seen it.
+"""The white space of decoded JSON: one space behind each colon and comma, as in most text that models were trained on.
 
-Fixed, because where white space is optional nothing is forced, and small models fill the context with it. Without the
-spaces they lose the thread: of six notes that SmolLM2-135M translated, four ended by themselves with them and none
-without, where each ran on to its bound; the answers took 292 tokens instead of 465.
+It is fixed: where white space is optional no token is forced, and small models fill the context with it. Without the
+spaces answers do not end: of six notes that SmolLM2-135M translated, four ended by themselves with them and none
+without, where each ran to its bound; the answers took 292 tokens instead of 465.
 """
 
 from __future__ import annotations
@@ -15,4 +15,4 @@ if TYPE_CHECKING:
 COLON, COMMA = ": ", ", "
 
 LAYOUT: JsonCompileOptions = {"whitespace_flexible": False, "key_separator": COLON, "item_separator": COMMA}
-"""The same in llguidance's words, as overrides of its JSON compiler."""
+"""The same as options of llguidance's JSON compiler."""

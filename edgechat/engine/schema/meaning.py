@@ -1,7 +1,7 @@
-"""What the places of a schema allow: every combination of its keywords, worked out to a list of alternative forms.
+"""The meaning of a schema: for each place the list of alternative forms that its keywords allow together.
 
-allOf, anyOf, oneOf, $ref, enum and their siblings are merged here, so that what is handed on has none of them left to
-interact. A schema that contradicts itself or cannot be decoded is refused here, by path.
+allOf, anyOf, oneOf, $ref, enum and their siblings are merged here, so that the result contains none of them. A schema
+that contradicts itself or cannot be decoded is refused with its path.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ANYTHING: tuple[Form, ...] = (Values((None,)), Values((False, True)), Number(),
 
 
 class _StillOpenError(SchemaError):
-    """A place is asked for while it is being worked out."""
+    """The alternatives of a place are needed while they are being computed."""
 
 
 class Meaning:
@@ -38,7 +38,7 @@ class Meaning:
         self._open: list[str] = []
 
     def of(self, place: Place) -> tuple[Form, ...]:
-        """The alternatives at a place; none when nothing fits.
+        """The alternatives at a place; empty when no value fits.
 
         Raises:
             SchemaError: a schema there is invalid, or cannot be decoded.
@@ -74,7 +74,7 @@ class Meaning:
         if isinstance(node, bool):
             return _ANYTHING if node else ()
         own, values = own_forms(self._document, pointer, node)
-        if "$ref" in node and self._document.draft <= 7:  # there its siblings do not count
+        if "$ref" in node and self._document.draft <= 7:  # in these drafts its siblings are ignored
             return self._of_one(self._document.resolve(node["$ref"], pointer))
         found = self._combined(node, own, pointer)
         if "oneOf" in node:
@@ -87,16 +87,16 @@ class Meaning:
         return found
 
     def _combined(self, node: dict[str, Any], own: tuple[Form, ...], pointer: str) -> tuple[Form, ...]:
-        """An object's own forms and those of $ref, allOf and anyOf, in the order in which the schema speaks of them.
+        """Intersect a schema's own forms with those of $ref, allOf and anyOf, in the order of its keywords.
 
-        The order matters to the members of an object, which are decoded in it.
+        Members of an object are decoded in this order.
         """
         found: tuple[Form, ...] = _ANYTHING
-        speaks = next((keyword for keyword in node if keyword in {"properties", "required"}), None)
-        if speaks is None:
+        own_keyword = next((keyword for keyword in node if keyword in {"properties", "required"}), None)
+        if own_keyword is None:
             found = own
         for keyword, value in node.items():
-            if keyword == speaks:
+            if keyword == own_keyword:
                 found = self._meet_all(found, own, pointer)
             elif keyword == "$ref":
                 found = self._meet_all(found, self._of_one(self._document.resolve(value, pointer)), pointer)
@@ -173,7 +173,7 @@ class Meaning:
         )
 
     def _one_of(self, base: tuple[Form, ...], pointer: str, count: int) -> tuple[Form, ...]:
-        """The branches of a oneOf, each narrowed until no value can satisfy two."""
+        """The branches of a oneOf, narrowed until no value can satisfy two of them."""
         where = below(pointer, "oneOf")
         whole = [self._meet_all(base, self._of_one(below(where, index)), pointer) for index in range(count)]
         narrow: list[list[Form | None]] = [list(branch) for branch in whole]
@@ -197,12 +197,12 @@ class Meaning:
     def _parted(
         self, first: tuple[Form, Form | None], second: tuple[Form, Form | None]
     ) -> tuple[Form | None, Form | None] | None:
-        """Two forms of different branches, each with what is left of it, narrowed until neither allows the other's.
+        """Narrow two forms of different branches until no value satisfies both; None where that is not possible.
 
-        None when that is not possible, or not known.
+        Each argument is a form of the schema and what earlier steps have left of it.
         """
         (one, tight), (other, rest) = first, second
-        if one == other:  # every value of it satisfies two branches
+        if one == other:  # every value satisfies both branches
             return None, None
         if (tight is None or self._exclude(tight, other)) and (rest is None or self._exclude(one, rest)):
             return tight, rest
@@ -210,7 +210,7 @@ class Meaning:
             return None
         assert isinstance(one, Object)  # noqa: S101 - narrowing keeps the kind
         assert isinstance(other, Object)  # noqa: S101
-        # "Exactly one of a and b is required": the branch that requires a loses b, and the other way round.
+        # "Exactly one of a and b is required": forbid b in the branch that requires a, and a in the other.
         without = next((name for name in other.required if name not in one.required), None)
         lacking = next((name for name in one.required if name not in other.required), None)
         if without is None or lacking is None:
@@ -240,7 +240,7 @@ class Meaning:
     def _places_exclude(self, first: Place, second: Place, depth: int) -> bool:
         try:
             return all(self._exclude(a, b, depth) for a in self.of(first) for b in self.of(second))
-        except _StillOpenError:  # a recursive schema: what the place allows is being worked out further up
+        except _StillOpenError:  # a recursive schema: the alternatives are being computed by a caller
             return False
 
 
@@ -254,12 +254,12 @@ def _check_number(alternatives: int, pointer: str) -> None:
 
 
 def are_disjoint(first: str, second: str) -> bool:
-    """True when no text begins with both."""
+    """Whether no text begins with both."""
     return bool(first and second) and not first.startswith(second) and not second.startswith(first)
 
 
 def _evaluated(node: dict[str, Any], form: Form) -> Form:
-    """A form under unevaluatedProperties and unevaluatedItems: what no keyword here speaks of is forbidden."""
+    """Apply unevaluatedProperties and unevaluatedItems: forbid members and items that no keyword mentions."""
     if isinstance(form, Object) and form.extra == () and node.get("unevaluatedProperties") is False:
         return replace(form, extra=None)
     if isinstance(form, Array) and form.rest == () and node.get("unevaluatedItems") is False:

@@ -1,6 +1,6 @@
-"""One schema object: whether its keywords are valid, honoured and free of contradiction, and the forms that they name.
+"""One schema object: checks that its keywords are valid, supported and consistent, and computes the forms they allow.
 
-References and combinations are left to `meaning`; this knows one object at a time.
+References and combinations of schemas are handled in `meaning`.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ MAX_ITEMS = 10_000
 
 
 def own_forms(document: Document, pointer: str, node: dict[str, Any]) -> tuple[tuple[Form, ...], list[Any] | None]:
-    """The forms that an object's own keywords allow, and the values of its enum or const (None without them).
+    """The forms that a schema object's own keywords allow, and the values of its enum or const (None without them).
 
     Raises:
-        SchemaError: a keyword is invalid, unknown to decoding, or contradicts its neighbours.
+        SchemaError: a keyword is invalid, not supported, or contradicts another one.
     """
     node = _checked(document, pointer, node)
     types = node.get("type", keywords.TYPES)
@@ -103,7 +103,7 @@ def _with_prefix_items(draft: int, pointer: str, node: dict[str, Any]) -> dict[s
 
 
 def _literal(value: Any, pointer: str) -> Any:
-    """A value that decoding reproduces exactly."""
+    """The value, checked to be one that decoding reproduces exactly."""
     if isinstance(value, list):
         return [_literal(each, below(pointer, index)) for index, each in enumerate(value)]
     if isinstance(value, dict):
@@ -189,7 +189,11 @@ def _text(node: dict[str, Any], pointer: str) -> Text:
 
 
 def read_pattern(source: str, pointer: str) -> Pattern:
-    """A pattern, or the refusal of it by path."""
+    """Read a pattern.
+
+    Raises:
+        SchemaError: it is refused; the error names the path.
+    """
     try:
         return read(source)
     except PatternError as error:
@@ -260,7 +264,7 @@ def _object(document: Document, node: dict[str, Any], pointer: str) -> Object:
 
 
 def _with_names(document: Document, found: Object, rule: Any, pointer: str) -> Object:
-    """``propertyNames``: an enumeration turns other names into named members, a pattern into a family of them."""
+    """Apply ``propertyNames``: an enumeration lists the members, a pattern makes one family of them."""
     if rule is True:
         return found
     while isinstance(rule, dict) and set(rule) - keywords.ANNOTATIONS - {"type"} == {"$ref"}:

@@ -1,8 +1,7 @@
-"""Regular expressions of ``pattern``: which can be honoured, how long their matches are, and their safe spelling.
+"""Regular expressions of ``pattern``: which are supported, how long their matches are, and how the decoder spells them.
 
-A pattern is read in the common ground of ECMA-262 (what JSON Schema means), Python's ``re`` (what the final validation
-uses) and the dialect of the decoder. What the three understand differently is refused, not guessed. Nothing here
-matches text.
+Only syntax that means the same in ECMA-262 (the syntax of JSON Schema), in Python's ``re`` (used by the final
+validation) and in the decoder is accepted; everything else is refused. Nothing here matches text.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ MAX_CHARACTERS = 2000
 MAX_DEPTH = 40
 MAX_REPEAT = 10_000
 
-# What a class means to the three readers differs beyond ASCII: `\d` is [0-9] in ECMA-262 and every decimal digit in
-# Python. The narrow spelling is inside both meanings, the wide one (for the inside of [^...]) contains both.
+# Beyond ASCII the meaning of a class differs: `\d` is [0-9] in ECMA-262 and every decimal digit in Python. The narrow
+# spelling is a subset of both meanings; the wide one (for the inside of [^...]) is a superset of both.
 _NARROW = {
     "d": "[0-9]",
     "D": "[^\\p{Nd}]",
@@ -41,19 +40,19 @@ _SAFE = r"[^\x00-\x08\x0b\x0e-\x1f]"
 
 
 class PatternError(ValueError):
-    """Why a pattern is refused."""
+    """A pattern is refused; the message says why."""
 
 
 @dataclass(frozen=True)
 class Pattern:
-    """A readable pattern.
+    """A supported pattern.
 
     Attributes:
         source: as the schema writes it, for Python's ``re.search``.
-        text: the same language, or less, in the decoder's dialect.
+        text: the same strings, or fewer, in the decoder's syntax.
         least: characters of the shortest match of the whole string.
         most: characters of the longest, or None when there is no limit.
-        prefix: what every match begins with; ``""`` when that is not known.
+        prefix: the text that every match begins with; ``""`` when it is not known.
         controls: the pattern names control characters other than tab and line breaks.
     """
 
@@ -82,7 +81,7 @@ def read(source: str) -> Pattern:
     """Read a pattern.
 
     Raises:
-        PatternError: it is malformed, or means different things to those who read it, or cannot be decoded.
+        PatternError: it is malformed, ambiguous between the three syntaxes, or cannot be decoded.
     """
     if len(source) > MAX_CHARACTERS:
         raise PatternError(f"is longer than {MAX_CHARACTERS} characters")
@@ -220,7 +219,7 @@ class _Reader:
         if part.starts or part.ends:
             self.fail("repeats ^ or $")
         low, high = bounds
-        if self._peek() == "?":  # which match is found first does not matter to a whole string
+        if self._peek() == "?":  # lazy or greedy is the same where the whole string must match
             self.at += 1
         if self._peek() and self._peek() in "*+?{":
             self.fail("repeats a repetition")
@@ -248,7 +247,7 @@ class _Reader:
         return least, most
 
     def _escape(self) -> str:
-        r"""After a backslash: a class such as ``\d`` (two characters), or the literal character (one)."""
+        r"""Read the rest of an escape: a class such as ``\d`` (two characters), or the literal character (one)."""
         char = self._next()
         if char in _NARROW:
             return "\\" + char
@@ -303,7 +302,7 @@ class _Reader:
         def holds(char: str) -> bool:
             return negated != any(_within(char, low, high) for low, high in members)
 
-        # The decoder mistakes the four-digit escapes of such a set for \" and \\: take those characters out of it.
+        # The decoder confuses the four-digit escapes of such a set with \" and \\: remove those characters from it.
         if not (holds('"') and holds("\\")) and any(map(holds, _AWKWARD)):
             if not negated:
                 self.controls = True

@@ -1,4 +1,4 @@
-"""How long the JSON text of an answer can get, for token budgets. Arithmetic over a tightened schema."""
+"""The longest JSON text that a tightened schema allows, for token budgets."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from edgechat.engine.schema.layout import COLON, COMMA
 
 _PER_MEMBER = len(COLON) + len(COMMA)
 _PER_CHARACTER = 6
-"""A control character is spelt ``\\u0000``; where those are ruled out, an escape takes two."""
+"""A control character is written ``\\u0000``; where those are excluded, an escape has two characters."""
 
 
 def longest(schema: dict[str, Any]) -> int | None:
     """Characters of the longest JSON text that ``schema`` allows, as an upper bound; None without a limit.
 
-    Exact about structure and generous about text: each character of a string counts as its longest escape.
+    Exact for structure; each character of a string counts as its longest escape.
     """
     escape = 2 if "json_allowed_escapes" in schema.get("x-guidance", {}) else _PER_CHARACTER
     return _Measure(schema.get("$defs", {}), escape).of(schema)
@@ -53,7 +53,7 @@ class _Measure:
     def _definition(self, reference: str) -> int | None:
         name = reference.rpartition("/")[2]
         if name not in self._known:
-            self._known[name] = None  # what contains itself has no limit
+            self._known[name] = None  # a recursive schema has no limit
             self._known[name] = self.of(self._definitions.get(name))
         return self._known[name]
 

@@ -1,7 +1,7 @@
-"""The tightened schema: the alternatives of every reachable place written out, bounded, for the decoder alone.
+"""Writes the tightened schema for the decoder: the alternatives of every reachable place, with bounds.
 
-Every value that fits it fits the original. It uses one small dialect: anyOf without siblings, one type an object, no
-oneOf, allOf or format, references to ``$defs`` only where a place is met twice or recursive.
+Every value that fits it fits the original. It uses a small part of JSON Schema: anyOf without siblings, one type for
+each object, no oneOf, allOf or format, and references to ``$defs`` only where a place occurs twice or is recursive.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ MAX_PLACES = 4000
 
 
 class Tightener:
-    """Writes out one schema.
+    """Writes one tightened schema.
 
     Raises:
-        SchemaError: nothing can satisfy the schema, or it needs what cannot be decoded.
+        SchemaError: no value can satisfy the schema, or it cannot be decoded.
     """
 
     def __init__(self, meaning: Meaning) -> None:
@@ -117,7 +117,7 @@ class Tightener:
         return place[-1] if place else ""
 
     def _place(self, place: Place) -> dict[str, Any]:
-        if place is None:  # only where nothing may stand, which callers leave out
+        if place is None:  # no value is allowed; callers leave such places out
             return {"enum": []}
         if not place:
             return self._anything(ANY_DEPTH)
@@ -127,7 +127,7 @@ class Tightener:
         if self._met[place] < 2 or all(isinstance(form, (Values, Number, Text)) for form in forms):
             return self._either(forms, place[-1])
         name = self._names[place] = str(len(self._names) + 1)
-        self._definitions[name] = {}  # keeps its place in the order
+        self._definitions[name] = {}  # keeps the order of definitions
         self._definitions[name] = self._either(forms, place[-1])
         return {"$ref": f"#/$defs/{name}"}
 
@@ -205,7 +205,7 @@ class Tightener:
         required = [name for name in named if name in form.required]
         families = self._families(form, places, pointer)
         if len(named) > len(required) and not form.families and (form.least > len(required) or form.most is not None):
-            families = {}  # members can be counted among the named ones, or among the others, not among both
+            families = {}  # the decoder counts members among the named ones or among the others, not among both
         if families:
             counts = _counts_of_others(form, len(named), len(required), pointer)
         else:
@@ -224,10 +224,10 @@ class Tightener:
         return written | counts
 
     def _families(self, form: Object, places: dict[str, Place], pointer: str) -> dict[str, Any]:
-        """Members that are not named, each family by the pattern of its names.
+        """The schemas of members that are not named, by the pattern of their names.
 
-        ``additionalProperties`` is never left to the decoder: it takes a listed name, spelt with a JSON escape, for
-        another one, and sets no bound to names.
+        ``additionalProperties`` is never given to the decoder: it takes a listed name that is written with a JSON
+        escape for another one, and does not bound the length of names.
         """
         if form.families:
             families = [(pattern, place) for pattern, place in form.families if self._can(place)]
@@ -291,9 +291,9 @@ def _counting(keyword: str, pointer: str) -> SchemaError:
 
 
 def _counts_of_others(form: Object, named: int, required: int, pointer: str) -> dict[str, int]:
-    """How many members, where names beyond the listed ones may follow."""
+    """The minProperties and maxProperties of an object with members beyond the named ones."""
     if form.least > required + 1:
-        # Such names may repeat, and a repeated name counts once.
+        # Their names may repeat, and a repeated name counts once.
         raise _counting("minProperties", pointer)
     if named > required:
         if form.least > required or form.most is not None:
@@ -306,7 +306,7 @@ def _counts_of_others(form: Object, named: int, required: int, pointer: str) -> 
 def _counts_of_named(
     form: Object, named: list[str], required: list[str], pointer: str
 ) -> tuple[list[str], list[str], dict[str, int]]:
-    """The members, the required ones among them, and minProperties and maxProperties, in a closed object."""
+    """The named members of a closed object, the required ones, and its minProperties and maxProperties."""
     least = form.least if form.least > len(required) else 0
     most = form.most if form.most is not None and form.most < len(named) else None
     if least and least == len(named):
@@ -360,7 +360,7 @@ def _has_control(value: Any) -> bool:
 
 
 def _other_names(names: tuple[str, ...]) -> str:
-    """A pattern of the names of 1 to `NAME_BOUND` characters (beyond a listed beginning) that are none of ``names``."""
+    """A pattern for names that are none of ``names``, of 1 to `NAME_BOUND` characters beyond a listed beginning."""
     tree: dict[str, Any] = {}
     for name in names:
         branch = tree
@@ -377,7 +377,7 @@ def _longest_other(names: tuple[str, ...]) -> int:
 def _unlisted(tree: dict[str, Any], *, is_root: bool = False) -> str:
     listed = [char for char in tree if char]
     shown = {char: f"\\x{{{ord(char):x}}}" for char in listed}
-    # Control characters are in no name: the decoder mistakes their escapes for \" where a set leaves " out.
+    # No control characters: the decoder confuses their escapes with \" where a set excludes that character.
     options = [f"[^\\x00-\\x1f{''.join(shown.values())}][^\\x00-\\x1f]{{0,{NAME_BOUND - 1}}}"]
     options += [shown[char] + _unlisted(tree[char]) for char in listed]
     end = "" if is_root or "" in tree else "?"

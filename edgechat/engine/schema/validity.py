@@ -1,8 +1,8 @@
-"""The last look at an answer: does a JSON value satisfy the schema as its author wrote it?
+"""Final validation of an answer against the original schema.
 
-The check is jsonschema's, in the schema's own draft, with one repair: multiples are exact. jsonschema divides floats,
-so 0.07 is no multiple of 0.01 to it, though JSON Schema speaks of decimal numbers. Imports jsonschema, so only those
-who validate import this.
+Uses jsonschema, in the schema's own draft, with one correction: multiples are exact. jsonschema divides floats, so that
+0.07 is no multiple of 0.01, though JSON Schema defines decimal numbers. Imports jsonschema, so import this only to
+validate.
 """
 
 from __future__ import annotations

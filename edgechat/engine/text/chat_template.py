@@ -1,8 +1,8 @@
-"""Renders a model's own chat template (Jinja) where it can do no harm.
+"""Renders a model's own chat template (Jinja) in a sandbox.
 
-A template comes inside a downloaded file, so it is code from a stranger. ``sandbox.py`` keeps it inside and small;
-``vetting.py`` tries each new template in a limited child first, and the engine's watchdog ends one that still does not
-return.
+A template comes inside a downloaded file, so it is untrusted code. ``jinja_sandbox.py`` limits what it can reach and
+build; ``template_check.py`` tries each new template in a limited child process first, and the engine's watchdog ends
+one that still does not return.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 MAX_SOURCE = 256 * 1024
-"""Characters. The longest published chat templates have a tenth of it."""
+"""Characters. The longest published chat templates have a tenth of this."""
 
-# Training libraries mark the assistant's turn with a block that Jinja does not know.
+# A block that training libraries put around the assistant's turn; Jinja does not know it.
 _GENERATION = re.compile(r"\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}")
 
 CHATML = (
@@ -32,7 +32,7 @@ CHATML = (
 
 
 class TemplateError(InvalidModelFileError):
-    """The model's chat template is not valid Jinja or asks for what the sandbox refuses."""
+    """The model's chat template is not valid Jinja, or does something that the sandbox refuses."""
 
 
 class ChatTemplate:
@@ -51,12 +51,12 @@ class ChatTemplate:
             raise TemplateError(f"The model's chat template has {len(source)} characters; the limit is {MAX_SOURCE}.")
         self._sandbox = Sandbox()
         self._sandbox.globals["raise_exception"] = _refuse
-        # A prompt must not change with the clock: that would defeat prefix caching and reproducibility.
+        # A prompt that changes with the clock would defeat prefix caching and reproducibility.
         self._sandbox.globals["strftime_now"] = _no_time
         self._special = {"bos_token": bos, "eos_token": eos}
         try:
             self._template = self._sandbox.from_string(_GENERATION.sub(_as_condition, source))
-        # Python's own compiler sees what Jinja made of the text, and complains in its own ways.
+        # Jinja compiles the template to Python code, whose compiler raises errors of its own.
         except (jinja2.TemplateError, SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
             raise TemplateError(f"The model's chat template cannot be used: {_reason(error)}.") from error
 
@@ -75,8 +75,8 @@ class ChatTemplate:
             messages: ``role`` and ``content`` of each turn, oldest first.
             think: value of the ``enable_thinking`` switch that thinking models' templates read.
             add_generation_prompt: end with the opening of the assistant's turn.
-            switches: further variables by which this model's thinking is switched.
-            tools: what the model may call; a template that knows no tools says nothing of them.
+            switches: further template variables that switch this model's thinking.
+            tools: functions that the model may call; a template without a place for tools ignores them.
 
         Raises:
             InvalidInputError: the template itself rejects this conversation (wrong order of roles, say).
@@ -95,7 +95,7 @@ class ChatTemplate:
             raise InvalidInputError(
                 f"The model's chat template rejects this conversation: {_reason(error)}."
             ) from error
-        except Exception as error:  # whatever a stranger's code raises, it is the template that failed
+        except Exception as error:  # untrusted code may raise anything
             raise TemplateError(f"The model's chat template failed: {_reason(error)}.") from error
 
     @property
@@ -126,6 +126,6 @@ def _as_condition(match: re.Match[str]) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    """One short line; Python's own resource errors often say nothing."""
+    """The error in one short line; resource errors of Python often have no text."""
     text = " ".join(str(error).split())[:300].rstrip(".")
     return text or f"it asks for too much ({type(error).__name__})"

@@ -1,10 +1,10 @@
-"""Decoding under a constraint: a JSON schema, a regular expression or a list of choices that always holds.
+"""Constrained decoding: an answer that satisfies a JSON schema, a regular expression or a list of choices.
 
-llguidance says which tokens may come; the rest are masked out of llama.cpp's own logits, in place. Greedy decoding asks
-it about the best token alone first: that one nearly always may come, and the vocabulary is seldom looked through.
-Where only one continuation is possible its tokens are *forced*: decoded together in one batch, never sampled. A
-constraint that cannot be compiled is refused before anything is generated; there is no weaker mode to fall back to.
-One that fails on the way (a regular expression may grow beyond what its automaton holds) ends its own answer by name.
+llguidance computes which tokens are allowed; the logits of all others are set to minus infinity, in place. Greedy
+decoding first asks about the best token alone: it is nearly always allowed, so the whole vocabulary is seldom searched.
+Tokens that are the only ones allowed are *forced*: decoded together in one batch, never sampled. A constraint that
+cannot be compiled is refused before anything is generated; no weaker mode exists. One that fails during decoding (a
+regular expression may grow beyond its automaton's limit) ends its own answer with an error.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ _KEPT_GRAMMARS = 16
 
 
 class Constraints:
-    """Compiles constraints for one model and keeps the last few: a batch of records shares one schema."""
+    """Compiles constraints for one model and keeps the last few: all records of a batch have the same schema."""
 
     def __init__(self, tokenizer: llguidance.LLTokenizer, n_vocab: int) -> None:
         self._tokenizer = tokenizer
         self._n_vocab = n_vocab
         self._compiled: OrderedDict[str, llguidance.LLMatcher] = OrderedDict()
 
-    def matcher(self, constraint: dict[str, Any]) -> Constraint:
-        """A fresh matcher for one answer.
+    def start(self, constraint: dict[str, Any]) -> Constraint:
+        """The constraint of one new answer.
 
         Args:
             constraint: ``{"json_schema": {...}}``, ``{"regex": "..."}`` or ``{"choices": ["...", ...]}``.
@@ -66,10 +66,10 @@ class Constraints:
 
 
 def grammar(constraint: dict[str, Any]) -> str:
-    """Llguidance's grammar for a constraint.
+    """Translate a constraint to a grammar of llguidance.
 
     Raises:
-        SchemaError: it is malformed, or uses what llguidance would refuse or weaken.
+        SchemaError: it is malformed, or uses what llguidance would refuse or not enforce.
     """
     import llguidance  # noqa: PLC0415
 
@@ -95,9 +95,9 @@ def grammar(constraint: dict[str, Any]) -> str:
 
 
 def _text_or_call(schema: dict[str, Any]) -> str:
-    """Grammar of an answer that is plain text or a call: JSON, bare or between the tags of Hermes' template.
+    """Grammar of an answer that is plain text or a tool call: JSON, bare or between the tags of Hermes' template.
 
-    Text never begins like a call; what begins like one is one, to its end. Separators are those of the templates.
+    An answer that begins like a call must be one to its end. Separators are those of the templates.
     """
     spaced = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
     rules = (
@@ -110,7 +110,7 @@ def _text_or_call(schema: dict[str, Any]) -> str:
 
 
 class Constraint:
-    """Where one constrained answer stands."""
+    """The state of one constrained answer."""
 
     def __init__(self, matcher: llguidance.LLMatcher, n_vocab: int) -> None:
         import numpy as np  # noqa: PLC0415 - 100 ms that plain answers need not pay
@@ -122,10 +122,10 @@ class Constraint:
         self._forbidden: NDArray[np.bool_] = np.empty(n_vocab, dtype=np.bool_)
 
     def choose(self, sampler: Sampler, context: Context, index: int) -> int:
-        """The token after batch position ``index``: the sampler's choice among those that may come. Not yet taken.
+        """The token after batch position ``index``: the sampler's choice among those allowed. Does not advance.
 
         Raises:
-            AnswerError: the constraint failed, so nobody knows what may come.
+            AnswerError: the constraint failed.
         """
         if not sampler.is_argmax:
             self.mask(context, index)
@@ -140,7 +140,7 @@ class Constraint:
         return int(logits.argmax())
 
     def mask(self, context: Context, index: int) -> None:
-        """Forbid, in the logits of batch position ``index``, every token that may not come next.
+        """Set the logits of all tokens that are not allowed after batch position ``index`` to minus infinity.
 
         Raises:
             AnswerError: the constraint failed.
@@ -151,28 +151,28 @@ class Constraint:
         np = self._np
         words = self._words
         self._matcher.unsafe_compute_mask_ptr(words.ctypes.data, words.nbytes)
-        # The mask of a matcher that failed allows the end, and nothing else.
+        # A matcher that failed returns a mask that allows only the end.
         self._check()
         bits = np.unpackbits(words.view(np.uint8), bitorder="little", count=self._n_vocab)
         np.equal(bits, 0, out=self._forbidden)
         np.copyto(logits, -np.inf, where=self._forbidden)
 
-    def possible(self, guess: list[int]) -> list[int]:
-        """The leading ones of some guessed tokens that may come in this order; none where that cannot be said."""
-        count = self._matcher.validate_tokens(guess) if guess else 0
-        return [] if self._matcher.is_error() else guess[:count]
+    def allowed_prefix(self, draft: list[int]) -> list[int]:
+        """The leading draft tokens that are allowed in this order; none where the constraint failed."""
+        count = self._matcher.validate_tokens(draft) if draft else 0
+        return [] if self._matcher.is_error() else draft[:count]
 
-    def take(self, token: int) -> None:
+    def advance(self, token: int) -> None:
         """Advance by one sampled token.
 
         Raises:
-            AnswerError: the token was not allowed: mask and matcher disagree, which must never go unnoticed.
+            AnswerError: the token was not allowed, so mask and matcher disagree.
         """
         is_taken = self._matcher.consume_token(token)
         self._check(is_right=is_taken)
 
     def forced(self) -> list[int]:
-        """Tokens that must come next, already taken; empty where there is a choice.
+        """Advance by the tokens that are the only ones allowed next, and return them; empty where there is a choice.
 
         Raises:
             AnswerError: the constraint failed.
@@ -186,20 +186,20 @@ class Constraint:
         return tokens
 
     def end(self) -> None:
-        """The model has ended the answer.
+        """Check the answer after the model has ended it.
 
         Raises:
-            AnswerError: what it holds does not satisfy the constraint.
+            AnswerError: it does not satisfy the constraint.
         """
         self._check(is_right=self._matcher.is_accepting())
 
     @property
     def is_complete(self) -> bool:
-        """True when nothing may follow. Accepting is not the end: a number may have more digits."""
+        """True when nothing may follow. A valid answer need not be complete: a number may get more digits."""
         return self._matcher.is_stopped() and not self._matcher.is_error()
 
     def _check(self, *, is_right: bool = True) -> None:
-        """Raise what stands between the answer and its constraint, if anything does."""
+        """Raise AnswerError where the matcher has failed or ``is_right`` is False."""
         if is_right and not self._matcher.is_error():
             return
         reason = (self._matcher.get_error().strip().splitlines() or ["what came does not satisfy it"])[0]

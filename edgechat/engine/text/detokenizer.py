@@ -1,6 +1,6 @@
-"""Turns the bytes of sampled tokens into readable text: whole UTF-8 characters, stop strings, thoughts apart.
+"""Turns the bytes of sampled tokens into text: whole UTF-8 characters, ended by stop strings, thoughts kept apart.
 
-Pure: the same bytes always give the same text however they are cut, which is what lets an answer go on after a crash.
+Pure: the same bytes give the same text however they are cut, so an answer can be resumed after a crash.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ _OPENINGS = tuple(opening for opening, _ in THINK_TAGS)
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """Text of one channel."""
+class TextPiece:
+    """Text that is all thought or all answer."""
 
     text: str
     is_thought: bool
 
 
-class Reply:
-    """One answer in the making.
+class Detokenizer:
+    """The text of one answer.
 
     Args:
-        stop: strings that end the answer and are not part of it.
-        starts_in_thought: the closing tag of a thought that the prompt has already opened, or None.
+        stop: strings that end the answer; they are not part of it.
+        starts_in_thought: the closing tag of a thought that the prompt has opened, or None.
     """
 
     def __init__(self, stop: tuple[str, ...] = (), starts_in_thought: str | None = None) -> None:
@@ -43,21 +43,21 @@ class Reply:
 
     @property
     def is_in_thought(self) -> bool:
-        """True while the model thinks: constraints on the answer do not hold yet."""
+        """True while the model thinks; constraints apply to the answer only."""
         return self._closing is not None
 
-    def feed(self, data: bytes) -> list[Piece]:
-        """Text that is certain now; what could still become a tag or a stop string is held back."""
+    def feed(self, data: bytes) -> list[TextPiece]:
+        """Append bytes; returns the new text, without an end that could become a tag or a stop string."""
         return self._split(self._decode(data), is_last=False)
 
-    def finish(self) -> list[Piece]:
-        """Whatever was held back; half a character at the very end becomes U+FFFD."""
+    def finish(self) -> list[TextPiece]:
+        """The text that was held back; an incomplete character at the end becomes U+FFFD."""
         return self._split(self._decode(b"", True), is_last=True)
 
-    def _split(self, text: str, *, is_last: bool) -> list[Piece]:
+    def _split(self, text: str, *, is_last: bool) -> list[TextPiece]:
         if self.is_stopped:
             return []
-        pieces: list[Piece] = []
+        pieces: list[TextPiece] = []
         self._held += text
         while self._held:
             at, mark = self._first_mark()
@@ -80,34 +80,34 @@ class Reply:
         return pieces
 
     def _first_mark(self) -> tuple[int, str]:
-        """Where the first tag or stop string to be *complete* stands, so that a whole text ends where its bytes do."""
+        """Start and text of the tag or stop string that is complete first; (-1, "") where there is none."""
         ends = []
         for mark in self._marks():
             at = self._held.find(mark)
-            # Behind the first word of an answer an opening tag is something that the model quotes.
+            # Behind the first word of an answer an opening tag is quoted text.
             if at >= 0 and (mark not in _OPENINGS or mark in self._stop or not self._held[:at].strip()):
                 ends.append((at + len(mark), at, mark))
         _, at, mark = min(ends, default=(0, -1, ""))
         return at, mark
 
     def _marks(self) -> tuple[str, ...]:
-        # Inside a thought only its end matters: stop strings belong to the answer.
+        # Stop strings apply to the answer, not to a thought.
         if self._closing is not None:
             return (self._closing,)
-        # A model thinks before it answers; the same tag later on is something it quotes.
+        # A model thinks before it answers; later on the same tag is quoted text.
         return self._stop if self._has_answered else (*_OPENINGS, *self._stop)
 
-    def _emit(self, pieces: list[Piece], text: str) -> None:
+    def _emit(self, pieces: list[TextPiece], text: str) -> None:
         if self._after_thought and self._closing is None:
-            text = text.lstrip("\n")  # templates put blank lines between thought and answer
+            text = text.lstrip("\n")  # blank lines between thought and answer
             self._after_thought = not text
         if text:
-            pieces.append(Piece(text, self._closing is not None))
+            pieces.append(TextPiece(text, self._closing is not None))
             self._has_answered |= self._closing is None and not text.isspace()
 
 
 def open_thought(prompt_tail: str) -> str | None:
-    """The closing tag still missing at the end of a rendered prompt, or None."""
+    """The closing tag of a thought that a rendered prompt opens at its end, or None."""
     for opening, closing in THINK_TAGS:
         if prompt_tail.rstrip().endswith(opening):
             return closing
@@ -115,7 +115,7 @@ def open_thought(prompt_tail: str) -> str | None:
 
 
 def _overlap(text: str, marks: tuple[str, ...]) -> int:
-    """How many characters at the end of ``text`` could be the beginning of a mark."""
+    """How many characters at the end of ``text`` could be the beginning of a tag or stop string."""
     longest = max((len(mark) for mark in marks), default=1) - 1
     for size in range(min(longest, len(text)), 0, -1):
         tail = text[-size:]

@@ -1,8 +1,8 @@
-"""A Jinja environment for code from strangers: no way out to Python, and no value larger than its budget.
+"""A Jinja environment for untrusted templates: no access to Python, and no value larger than its budget.
 
-Jinja's own immutable sandbox keeps templates away from Python's internals, but lets a few characters ask for gigabytes.
-Here every operation that can make something larger than what went in is counted first. Time is not bounded here: a
-loop inside a loop is legal, so whoever renders must be able to end the process. Knows nothing of chats.
+Jinja's own immutable sandbox keeps templates away from Python's internals, but lets a few characters build gigabytes.
+Here every operation whose result can be larger than its input is counted first. Time is not bounded: nested loops are
+legal, so callers must be able to end the process. Knows nothing of chats.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 MAX_TEXT = 4 * 1024 * 1024
-"""Characters, or items, of one value, on top of what the caller's own input needs."""
+"""Characters or items of one value, on top of what the input needs."""
 
 MAX_TOTAL = 64 * 1024 * 1024
-"""The same for everything that one rendering makes: a list of large texts is large too."""
+"""The same for all values of one rendering together: a list of large texts is large too."""
 
 MAX_RANGE = 10_000
 MAX_NODES = 100_000
-_MAX_BITS = 4096  # of an integer: larger ones only serve to burn time inside one operation
+_MAX_BITS = 4096  # of an integer: one operation on larger ones may take very long
 _MAX_PRECISION = 30
 
-# What published chat templates call. Anything that pads, formats, encodes or translates is absent.
+# Methods that published chat templates call. Those that pad, format, encode or translate are left out.
 _METHODS: dict[type, frozenset[str]] = {
     str: frozenset(
         """capitalize casefold count endswith find index isalnum isalpha isascii isdecimal isdigit islower isnumeric
@@ -52,11 +52,11 @@ _FILTERS = frozenset(
     """abs capitalize count default d dictsort first float groupby int items last length list lower map max min reject
     rejectattr reverse select selectattr sort title trim truncate unique upper wordcount""".split()  # noqa: SIM905
 )
-"""Jinja's own filters that are safe as they are; others are replaced below or absent."""
+"""Jinja's own filters that are safe; others are replaced below or left out."""
 
 
 class _Generator(jinja2.compiler.CodeGenerator):
-    """Runs nothing of the template while compiling it, and lets the environment see every concatenation."""
+    """Evaluates nothing at compile time, and routes every concatenation through the environment."""
 
     def visit_Concat(self, node: jinja2.nodes.Concat, frame: jinja2.compiler.Frame) -> None:  # noqa: N802 - Jinja's name
         self.write("environment.join_values((")
@@ -72,7 +72,7 @@ class _Generator(jinja2.compiler.CodeGenerator):
 
 
 class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
-    """One environment per template; one rendering at a time, begun by :meth:`begin`."""
+    """The environment of one template. Call :meth:`begin` before each rendering; one rendering at a time."""
 
     code_generator_class = _Generator
     intercepted_binops = frozenset(("+", "*", "**", "%"))
@@ -83,7 +83,7 @@ class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
             lstrip_blocks=True,
             extensions=["jinja2.ext.loopcontrols"],
             autoescape=False,
-            # Constant expressions would be computed while compiling, outside every limit.
+            # Constant expressions would be computed at compile time, outside every limit.
             optimized=False,
             finalize=self._finalize,
         )
@@ -96,7 +96,7 @@ class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
                 "list": self._list,
                 "replace": self._replace,
                 "round": _round,
-                # Nothing is HTML here, so nothing needs to be marked as safe.
+                # Nothing is escaped, so nothing needs to be marked as safe.
                 "safe": self._text,
                 "slice": self._slice,
                 "string": self._text,
@@ -108,31 +108,31 @@ class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
         self._max_text, self._left = MAX_TEXT, MAX_TOTAL
 
     def begin(self, input_size: int) -> None:
-        """A new rendering, of input that is ``input_size`` characters long."""
+        """Reset the budget for a rendering of ``input_size`` characters."""
         self._max_text = MAX_TEXT + 2 * input_size
         self._left = MAX_TOTAL + 16 * input_size
 
     def charge(self, size: int) -> None:
-        """Count ``size`` characters or items that are about to be made.
+        """Count ``size`` characters or items before they are built.
 
         Raises:
-            SecurityError: the budget does not allow it.
+            SecurityError: they exceed the budget.
         """
         self._left -= size
         if size > self._max_text or self._left < 0:
             raise SecurityError("it makes more text than a conversation can need")
 
-    # -- what templates do ---------------------------------------------------------------------------------------------
+    # -- operations of templates ---------------------------------------------------------------------------------------
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        """Methods of built-in types by list; everything else by Jinja's own rules."""
+        """Allow the listed methods of built-in types; everything else follows Jinja's own rules."""
         for kind, methods in _METHODS.items():
             if isinstance(obj, kind):
                 return attr in methods
         return super().is_safe_attribute(obj, attr, value)
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
-        """``str.format`` with plain fields only: ``"{:>9999999999}".format("")`` would allocate what it says."""
+        """``str.format`` with plain fields only: ``"{:>9999999999}".format("")`` would allocate them all."""
         owner = getattr(value, "__self__", None)
         if not isinstance(owner, str) or getattr(value, "__name__", "") != "format":
             return None
@@ -151,7 +151,7 @@ class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
         return fill
 
     def call(self, context: jinja2.runtime.Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """A call from a template."""
+        """Call a function or method for the template, within the budget."""
         owner, name = getattr(obj, "__self__", None), getattr(obj, "__name__", "")
         if isinstance(owner, str):
             if name == "replace":
@@ -163,7 +163,7 @@ class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
         return super().call(context, obj, *args, **kwargs)
 
     def call_binop(self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any) -> Any:
-        """An operator of :attr:`intercepted_binops`, within bounds."""
+        """Apply an operator of :attr:`intercepted_binops`, within the budget."""
         if operator == "+" and hasattr(left, "__len__") and hasattr(right, "__len__"):
             self.charge(len(left) + len(right))
         elif operator == "*":
@@ -181,7 +181,7 @@ class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
 
     # A method here, an attribute (``str.join``) in Jinja's class.
     def concat(self, pieces: Iterable[str]) -> str:
-        """Join what a block, a macro or the whole template has put out."""
+        """Join the output of a block, a macro or the whole template."""
         made = []
         for piece in pieces:
             self.charge(len(piece))
@@ -199,11 +199,11 @@ class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
 
     def _text(self, value: Any) -> str:
         if isinstance(value, (list, tuple, dict)):
-            self._weigh(value)
+            self._charge_nested(value)
         return str(value)
 
-    def _weigh(self, value: Any) -> None:
-        """Refuse what would be long if written out: forty lists, each holding the last one twice, are 2^40 items."""
+    def _charge_nested(self, value: Any) -> None:
+        """Count the text of a nested value: forty lists, each holding the last one twice, are 2^40 items."""
         pending, count = [value], 0
         while pending:
             each = pending.pop()
@@ -220,7 +220,7 @@ class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
 
     def _tojson(self, value: Any, indent: int | None = None, **_options: Any) -> str:
         # Jinja's own filter escapes <, > and & for HTML, which would change the prompt.
-        self._weigh(value)
+        self._charge_nested(value)
         width = None if indent is None else min(int(indent), 8)
         return self.concat(json.JSONEncoder(ensure_ascii=False, indent=width).iterencode(value))
 
@@ -265,7 +265,7 @@ class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
 
     def _slice(self, value: Iterable[Any], slices: int, fill_with: Any = None) -> Any:
         self.charge(slices)
-        # Jinja's own is written for asynchronous environments too; the plain one stands behind it.
+        # Jinja's own filter is a wrapper for asynchronous environments; this is the plain function.
         return jinja2.filters.sync_do_slice(self._list(value), slices, fill_with)
 
     @jinja2.pass_environment
@@ -288,7 +288,7 @@ def _round(value: float, precision: int = 0, method: str = "common") -> float:
 
 def _bounded_range(*bounds: int) -> range:
     numbers = range(*bounds)
-    # Not len(): it overflows for the very ranges that are meant here.
+    # Not len(): it overflows for very long ranges.
     if numbers and (numbers[-1] - numbers[0]) // numbers.step >= MAX_RANGE:
         raise SecurityError(f"a range of more than {MAX_RANGE} is refused")
     return numbers

@@ -1,8 +1,9 @@
 """From a conversation to token ids, such that nothing a user wrote can become a control token.
 
-The template decides where roles begin and end; it is tokenized with control tokens recognised. A control token's
-spelling inside a message is taken out before rendering, put back behind it, and tokenized as plain text. Messages are
-otherwise left in one piece with the template's text, because SentencePiece vocabularies prefix a space to each piece.
+The template decides where roles begin and end; its text is tokenized with control tokens recognised. A control token's
+spelling inside a message is replaced by a placeholder before rendering, restored afterwards, and tokenized as plain
+text. Otherwise messages stay in one piece with the template's text, because SentencePiece vocabularies prefix a space
+to each piece.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from edgechat.engine.kv_cache.allocator import common_prefix
+from edgechat.engine.kv_cache.prefix import common_prefix
 from edgechat.engine.text.detokenizer import open_thought
 from edgechat.errors import InvalidInputError
 
@@ -28,12 +29,12 @@ _EDGE = 128
 """Characters at either end of a message that could be part of a control token; the longest known one has 40."""
 
 _WINDOW = 4096
-"""Characters looked through at once: llama.cpp's search for control tokens takes the square of their number (31 s for
-100,000 in one text, 0.1 s in windows)."""
+"""Characters searched at once: llama.cpp's search for control tokens is quadratic in their number (31 s for 100,000 in
+one text, 0.1 s in windows)."""
 
 
 _OTHER_QUESTION = "\N{WHITE SQUARE}"
-"""Nobody begins a question with it, so the common part ends where the question begins."""
+"""Questions do not begin with it, so the common part ends where the question begins."""
 
 
 class Tokenizer(Protocol):
@@ -51,45 +52,38 @@ class Tokenizer(Protocol):
         """Token ids of a text."""
 
     def is_control(self, token: int) -> bool:
-        """True for tokens that steer the model."""
+        """True for control tokens."""
 
     def text_of(self, token: int) -> str:
         """A token's spelling."""
 
 
 class Template(Protocol):
-    """What renders a conversation."""
+    """Renders a conversation."""
 
-    def render(
-        self,
-        messages: Sequence[dict[str, Any]],
-        *,
-        think: bool,
-        add_generation_prompt: bool = True,
-        tools: Sequence[dict[str, Any]] = (),
-    ) -> str:
+    def render(self, messages: Sequence[dict[str, Any]], *, think: bool, tools: Sequence[dict[str, Any]] = ()) -> str:
         """The prompt text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A conversation ready to be decoded."""
+    """A conversation as token ids."""
 
     tokens: tuple[int, ...]
     n_static: int
-    """Leading tokens that do not depend on the question, when they are enough to be worth keeping; else 0."""
+    """Leading tokens that do not depend on the question; 0 where the conversation has more than one."""
     open_thought: str | None
     """Closing tag of a thought that the template has opened for the model, or None."""
     views: Mapping[int, View] = field(default_factory=dict)
-    """What the negative ids among the tokens stand for, by the index of each one's first."""
+    """Pictures, which negative ids among the tokens stand for, by the index of their first id."""
 
     @property
     def n_cells(self) -> int:
-        """KV cells that the prompt fills; more than positions where a picture's rows and columns share some."""
+        """KV cells that the prompt fills: more than positions where rows and columns of a picture share some."""
         return len(self.tokens) + sum(view.beyond for view in self.views.values())
 
 
-def _blind(_image: str) -> Picture:
+def _refuse_image(_image: str) -> Picture:
     raise InvalidInputError("This model cannot look at images.", hint="Leave the image out, or take a vision model.")
 
 
@@ -101,16 +95,16 @@ def build(
     takes_system: bool,
     think: bool,
     tools: Sequence[dict[str, Any]] = (),
-    look: Callable[[str], Picture] = _blind,
+    encode_image: Callable[[str], Picture] = _refuse_image,
 ) -> Prompt:
-    """Render and tokenize a conversation; ``look`` turns an image of it into tokens.
+    """Render and tokenize a conversation; ``encode_image`` turns an image into tokens.
 
     Raises:
-        InvalidInputError: the template rejects the conversation or has no place for its tools, or an image cannot be
-            looked at.
+        InvalidInputError: the template rejects the conversation or has no place for its tools, or an image is
+            refused.
         TemplateError: the template fails.
     """
-    pictures = [[look(image) for image in message.images] for message in messages]
+    pictures = [[encode_image(image) for image in message.images] for message in messages]
     turns: list[dict[str, Any]] = [
         {"role": m.role, "content": m.content, **({"tool_calls": list(m.tool_calls)} if m.tool_calls else {})}
         for m in messages
@@ -121,18 +115,18 @@ def build(
     tokens, tail = render(turns, pictures)
     n_static = 0
     if [m.role for m in messages] in (["user"], ["system", "user"]):
-        # What the same instructions have in common with another question is what does not depend on it.
+        # What the prompts of two questions have in common does not depend on the question.
         n_static = common_prefix(tokens, render([*turns[:-1], {"role": "user", "content": _OTHER_QUESTION}], [])[0])
     return Prompt(tokens, n_static, open_thought(tail), _views(tokens, pictures))
 
 
 def _views(tokens: tuple[int, ...], pictures: list[list[Picture]]) -> dict[int, View]:
-    """The views of the pictures by their place among the tokens.
+    """The views of the pictures by their index among the tokens.
 
     Raises:
         InvalidInputError: the template left a picture out.
     """
-    views = {first: view for seen in pictures for picture in seen for first, view in picture.views.items()}
+    views = {first: view for each in pictures for picture in each for first, view in picture.views.items()}
     if not views:
         return {}
     found = {i: views[token] for i, token in enumerate(tokens) if token in views}
@@ -152,25 +146,25 @@ def _render(
     tools: Sequence[dict[str, Any]] = (),
     spelled: dict[str, set[str]],
 ) -> tuple[tuple[int, ...], str]:
-    """Token ids, and the end of the text they were made from."""
-    disguise = _Disguise(tokenizer, spelled)
+    """Token ids, and the end of the rendered text."""
+    guard = _ControlTokenGuard(tokenizer, spelled)
     turns = [dict(turn) for turn in turns]
-    for turn, seen in zip(turns, pictures, strict=False):
-        turn["content"] = "".join(map(disguise.show, seen)) + turn["content"]
+    for turn, images in zip(turns, pictures, strict=False):
+        turn["content"] = "".join(map(guard.add_picture, images)) + turn["content"]
     turns = [dict(turn) for turn in (turns if takes_system else _fold_system(turns))]
     for turn in turns:
-        turn["content"] = disguise.hide(turn["content"])
+        turn["content"] = guard.hide(turn["content"])
         if "tool_calls" in turn:
-            turn["tool_calls"] = disguise.hide_all(turn["tool_calls"])
-    disguise.guard_seams(turns)
-    tools = disguise.hide_all(list(tools))
+            turn["tool_calls"] = guard.hide_all(turn["tool_calls"])
+    guard.protect_boundaries(turns)
+    tools = guard.hide_all(list(tools))
     text = template.render(turns, think=think, tools=tools)
     _require_tools(text, turns, tools)
-    return tuple(disguise.tokenize(text)), text[-64:]
+    return tuple(guard.tokenize(text)), text[-64:]
 
 
 def _require_tools(text: str, turns: list[dict[str, Any]], tools: Sequence[dict[str, Any]]) -> None:
-    """See that the model gets to know of the tools, of what was called and of what came back."""
+    """Refuse tools where the template left out any of them, a call, or a result."""
     names = [each["function"]["name"] for each in tools]
     calls = [call["function"]["name"] for turn in turns for call in turn.get("tool_calls", ())]
     results = [turn["content"].strip() for turn in turns if turn["role"] == "tool"]
@@ -182,7 +176,7 @@ def _require_tools(text: str, turns: list[dict[str, Any]], tools: Sequence[dict[
 
 
 def _fold_system(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Put system messages in front of the user message that follows, for templates that have no place for them."""
+    """Put system messages into the user message that follows, for templates without a system role."""
     folded: list[dict[str, Any]] = []
     pending = ""
     for turn in turns:
@@ -198,17 +192,17 @@ def _fold_system(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return folded
 
 
-class _Disguise:
-    """Takes control tokens' spellings out of messages before they are rendered, and puts them back as plain text."""
+class _ControlTokenGuard:
+    """Replaces spellings of control tokens by placeholders before rendering, and restores them as plain text after."""
 
     def __init__(self, tokenizer: Tokenizer, spelled: dict[str, set[str]]) -> None:
         self._tokenizer = tokenizer
         self._spelled = spelled
-        """By a text the control tokens that it would become: instructions are looked through once, rendered twice."""
+        """Text -> the control tokens it would become: instructions are rendered twice and searched once."""
         # Unlike any spelling a user could guess, and without whitespace that templates trim.
         self._nonce = os.urandom(8).hex()
         self._numbers: dict[str, int] = {}
-        """What was taken out, by the number that its placeholder carries."""
+        """Hidden text -> the number of its placeholder."""
         self._pictures: list[Picture] = []
 
     def hide(self, text: str) -> str:
@@ -217,7 +211,7 @@ class _Disguise:
         parts[1::2] = map(self._placeholder, parts[1::2])
         return "".join(parts)
 
-    def show(self, picture: Picture) -> str:
+    def add_picture(self, picture: Picture) -> str:
         """A placeholder for a picture's tokens."""
         self._pictures.append(picture)
         return f"{self._nonce}.p{len(self._pictures) - 1}."
@@ -231,14 +225,14 @@ class _Disguise:
         return [self.hide_all(each) for each in value] if isinstance(value, (list, tuple)) else value
 
     def _cut(self, text: str) -> list[str]:
-        """Plain text and control tokens' spellings by turns; plain at both ends."""
+        """Alternate plain text and control tokens' spellings; plain text at both ends."""
         parts = [text]
         while True:
-            # One more look after each cut, since one spelling may have hidden another; each look is one pass.
+            # Search again after each cut, since one spelling may have hidden another.
             spellings = self._spellings("\n".join(parts[::2]))
             if not spellings:
                 return parts
-            # Of spellings that begin alike the longest goes first.
+            # Of spellings with the same beginning, the longest first.
             pattern = re.compile(f"({'|'.join(map(re.escape, sorted(spellings, key=len, reverse=True)))})")
             finer: list[str] = []
             for i, part in enumerate(parts):
@@ -248,7 +242,7 @@ class _Disguise:
             parts = finer
 
     def _spellings(self, text: str) -> set[str]:
-        """Control tokens that ``text`` would become, as they are spelled in it."""
+        """Spellings of control tokens that llama.cpp recognises in ``text``."""
         if text in self._spelled:
             return self._spelled[text]
         found: set[str] = set()
@@ -264,8 +258,8 @@ class _Disguise:
         number = self._numbers.setdefault(hidden, len(self._numbers))
         return f"{self._nonce}.{number}."
 
-    def guard_seams(self, turns: list[dict[str, Any]]) -> None:
-        """Keep messages that a template puts side by side from spelling a control token together."""
+    def protect_boundaries(self, turns: list[dict[str, Any]]) -> None:
+        """Keep two messages that a template puts side by side from spelling a control token together."""
         stripped = [turn["content"].strip() for turn in turns]
         edges = [text if len(text) <= 2 * _EDGE else f"{text[:_EDGE]}\n{text[-_EDGE:]}" for text in stripped]
         # A template may also repeat them all, or each of them.
@@ -277,12 +271,12 @@ class _Disguise:
                 turn["content"] = text[:-1] + self._placeholder(text[-1]) + turn["content"][len(text) :]
 
     def tokenize(self, text: str) -> list[int]:
-        """Token ids of a rendered conversation; what was hidden is plain text."""
+        """Token ids of a rendered conversation; hidden spellings become plain text."""
         tokenizer = self._tokenizer
-        # A template that spells BOS itself must not get a second one; EOS has no place at the end of any prompt.
+        # No second BOS where the template spells it, and no EOS at the end of a prompt.
         adds_bos = tokenizer.adds_bos and not (tokenizer.bos_text and text.startswith(tokenizer.bos_text))
         tokens = tokenizer.tokenize("", add_special=True, parse_special=False)[:1] if adds_bos else []
-        # Nothing hidden as a rule, and to compile the expression takes as long as to tokenize a question.
+        # Mostly nothing is hidden, and compiling the expression takes as long as tokenizing a question.
         head, *rest = re.split(rf"{self._nonce}\.(p?\d{{1,9}})\.", text) if self._nonce in text else (text,)
         tokens += tokenizer.tokenize(head, add_special=False, parse_special=True)
         hidden = dict(enumerate(self._numbers))
@@ -292,17 +286,17 @@ class _Disguise:
             if number.startswith("p"):
                 tokens += self._pictures[int(number[1:])].tokens
             else:
-                # A number that was never given out is the template's own text.
+                # A number without a placeholder is the template's own text.
                 pieces.insert(0, (hidden.get(int(number), number), False))
-            for piece, is_ours in pieces:
-                if (piece, is_ours) not in known:
-                    known[piece, is_ours] = _continue(tokenizer, piece, parse_special=is_ours)
-                tokens += known[piece, is_ours]
+            for piece, is_template in pieces:
+                if (piece, is_template) not in known:
+                    known[piece, is_template] = _continue(tokenizer, piece, parse_special=is_template)
+                tokens += known[piece, is_template]
         return tokens
 
 
 def _continue(tokenizer: Tokenizer, text: str, *, parse_special: bool) -> list[int]:
-    """Tokens of a text that continues another, without the space that SentencePiece puts before a beginning."""
+    """Token ids of a text that continues another: without the space that SentencePiece puts before the first word."""
     if not text:
         return []
     lead = tokenizer.tokenize("\n", add_special=False, parse_special=False)

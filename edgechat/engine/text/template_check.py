@@ -1,7 +1,7 @@
-"""Tries a chat template once in a child process with little memory and time, and remembers the verdict.
+"""Tries a chat template once in a child process with little memory and time, and keeps the verdict on disk.
 
-The verdict is kept per template text and edgechat version, so a model pays for it on its first load only. The child is
-this module run with ``-m``; it reads the template from standard input and prints its verdict as JSON.
+The verdict is kept per template text and edgechat version, so only the first load of a model takes the time. The child
+is this module run with ``-m``; it reads the template from standard input and prints its verdict as JSON.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from edgechat.errors import EngineError, InvalidModelFileError, StateError
+from edgechat.files import write_json
 from edgechat.paths import private_directory
 from edgechat.version import __version__
 
@@ -41,16 +42,16 @@ _PROBES = (
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the child found out."""
+    """The result of a check."""
 
     fault: str
-    """Why the template must not be used, or ``""``."""
+    """Why the template is refused, or ``""``."""
     takes_system: bool
     """False where a system message must travel inside the first user message."""
 
 
-class Vetting:
-    """A vetting that may still be running, so that the model can load beside it."""
+class TemplateCheck:
+    """The check of one template; its child runs while the model is being loaded."""
 
     def __init__(self, source: str, *, bos: str, eos: str, cache: Path) -> None:
         job = json.dumps({"source": source, "bos": bos, "eos": eos, "version": __version__})
@@ -64,11 +65,11 @@ class Vetting:
 
         Raises:
             InvalidModelFileError: the template is refused; the message says why.
-            EngineError: it could not be tried, through no fault of its own; the next load tries again.
+            EngineError: it could not be tried, for a reason outside the template; the next load tries again.
         """
         if self._known is None and self._child is not None:
             self._known = self._ask_child(self._child)
-            self._remember(self._known)
+            self._write(self._known)
         known = self._known
         if known is None:
             raise EngineError("The model's chat template was not tried.", cause="template")
@@ -80,7 +81,7 @@ class Vetting:
         return known
 
     def abandon(self) -> None:
-        """End the child when nobody will ask for the verdict: the model could not be loaded."""
+        """End the child: the model could not be loaded, so the verdict is not needed."""
         if self._child is not None:
             self._child.kill()
             self._child.communicate()
@@ -93,14 +94,11 @@ class Vetting:
             return None  # absent or damaged: it is made again
         return known if isinstance(known.fault, str) and isinstance(known.takes_system, bool) else None
 
-    def _remember(self, verdict: Verdict) -> None:
+    def _write(self, verdict: Verdict) -> None:
         try:
             private_directory(self._file.parent)
-            temporary = self._file.with_suffix(".new")
-            temporary.write_text(json.dumps(asdict(verdict)))
-            temporary.replace(self._file)
+            write_json(self._file, asdict(verdict), sync=False)
         except (OSError, StateError) as error:
-            # A full disk costs the next load the same wait again, not this answer.
             print(f"the verdict on the chat template was not kept: {error}", file=sys.stderr)  # noqa: T201 - the log
 
     def _ask_child(self, child: subprocess.Popen[str]) -> Verdict:
@@ -111,7 +109,7 @@ class Vetting:
         except subprocess.TimeoutExpired:
             child.kill()
             child.communicate()
-            # Its processor time is limited far below this, so it was the machine that kept it from running.
+            # Its processor time is limited far below this, so the machine kept it from running.
             raise EngineError(
                 f"The model's chat template could not be tried within {_WALL_SECONDS} s.",
                 cause="template",
@@ -122,19 +120,19 @@ class Vetting:
         if child.returncode == _OUT_OF_MEMORY:
             return Verdict(f"rendering it takes more than {ADDRESS_SPACE >> 20} MiB", takes_system=False)
         if child.returncode == -signal.SIGKILL:
-            # Its own limits have other signs: the machine's memory ran out, and the template is not to blame.
+            # Its own limits show otherwise: the machine's memory ran out, which is not the template's fault.
             raise EngineError("Memory ran out while the model's chat template was tried.", cause="oom")
         if child.returncode != 0:
             raise EngineError(
                 f"The process that tries the model's chat template ended with status {child.returncode}.",
                 cause="template",
-                hint="Its last words are in the log; see `edgechat doctor`.",
+                hint="Its error output is in the log; see `edgechat doctor`.",
             )
         return Verdict(**json.loads(answer))
 
 
 def _start_child() -> subprocess.Popen[str]:
-    import subprocess  # noqa: PLC0415 - 5 ms of imports, for a template that was never tried
+    import subprocess  # noqa: PLC0415 - 5 ms of imports, only for a template that was never tried
 
     return subprocess.Popen(
         [sys.executable, "-m", "edgechat.engine.text.template_check"],
@@ -171,7 +169,7 @@ def _main() -> None:
     import edgechat.engine.text.chat_template  # noqa: F401, PLC0415 - a slow board may need a second for Jinja alone
 
     limit = math.ceil(time.process_time()) + CPU_SECONDS
-    # The kernel's soft limit has a signal of its own; at the hard one it kills like anybody else.
+    # At the soft limit the kernel sends SIGXCPU, which is told apart; at the hard one SIGKILL.
     resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1))
     size = ADDRESS_SPACE
     if sys.platform == "linux":  # macOS refuses to lower RLIMIT_AS
@@ -184,7 +182,7 @@ def _main() -> None:
         verdict = examine(job["source"], bos=job["bos"], eos=job["eos"])
     except MemoryError:
         if size < ADDRESS_SPACE:
-            raise  # the machine's limit, not ours: says nothing about the template, and is told in the log
+            raise  # the machine's limit, not ours: it says nothing about the template
         sys.exit(_OUT_OF_MEMORY)
     json.dump(asdict(verdict), sys.stdout)
 

@@ -1,8 +1,8 @@
-"""llguidance's tokenizer of a model, from the bytes of every token, which are kept on disk.
+"""llguidance's tokenizer of a model, made from the bytes of every token, which are kept on disk.
 
-Asking llama.cpp for 150,000 pieces one by one takes a second; a file of them takes milliseconds. With that file the
-tokenizer can be made while the model is still being loaded, by a core that has nothing else to do then: what
-llguidance asks of llama.cpp in the making is kept beside the pieces. Holds nothing secret.
+Asking llama.cpp for 150,000 pieces one by one takes a second; reading them from a file takes milliseconds. With that
+file the tokenizer is made while the model is being loaded, by a core that is idle then: the answers of llama.cpp that
+llguidance needs meanwhile are kept beside the pieces. Holds nothing secret.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgechat.engine.child.background import BackgroundCall
 from edgechat.engine.native.lib import llama
+from edgechat.errors import StateError
+from edgechat.files import write_atomically
 from edgechat.paths import private_directory
 
 if TYPE_CHECKING:
@@ -28,38 +30,38 @@ if TYPE_CHECKING:
 
 _FORMAT = 2
 _KEPT = 8
-"""Files: about a megabyte each, one for every model that was asked for JSON."""
+"""Files: about a megabyte each, one for every model that has answered under a schema."""
 _SPECIAL = b"\xff"
 """Prefix by which llguidance knows a token that text can never spell."""
 _SLICE = r'[^"\\\x00-\x1F\x7F]{1,30}'
-"""The one of llguidance's slices for JSON that serves bounded strings, on which a model spends its time: with it alone
-a mask takes as long as with all four, and the tokenizer half as long to make."""
+"""llguidance's slice for bounded JSON strings, on which a model spends its time. With it alone a mask takes as long as
+with all four of its slices for JSON, and the tokenizer half as long to make."""
 
-_Asked = tuple[bytes, bool, bool]
+_Arguments = tuple[bytes, bool, bool]
 """A text, ``add_special`` and ``parse_special``."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Entries:
-    """What a file holds."""
+    """The content of a file."""
 
     identity: str
     end_tokens: list[int]
-    known: dict[_Asked, list[int]]
-    """What llguidance asked while its tokenizer was made."""
+    known: dict[_Arguments, list[int]]
+    """What llguidance tokenized while its tokenizer was made, and the result."""
     pieces: list[bytes]
 
 
-class Vocabulary:
+class TokenizerCache:
     """The tokenizer of one model.
 
     Args:
-        file: where the model's entries are kept, or will be; its name is the model's.
+        file: of the model's entries; it need not exist.
     """
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._bridge: _Bridge | None = None
+        self._callback: _TokenizeCallback | None = None
         self._made: llguidance.LLTokenizer | None = None
         self._identity = ""
         self._making: BackgroundCall | None = None
@@ -77,17 +79,17 @@ class Vocabulary:
         identity = _identity(model)
         if self._made is None or self._identity != identity:
             self._make(model, identity)
-        assert self._bridge is not None and self._made is not None  # noqa: S101, PT018 - both were made just now
-        self._bridge.vocab = model.vocab
+        assert self._callback is not None and self._made is not None  # noqa: S101, PT018 - both were made just now
+        self._callback.vocab = model.vocab
         return self._made
 
-    def forget(self) -> None:
-        """Give its memory back; the next answer under a schema has it made again.
+    def free(self) -> None:
+        """Free its memory; the next answer under a schema makes it again.
 
-        Not while an answer under a schema is being made: llguidance's own code calls the bridge.
+        Must not be called during an answer under a schema: llguidance calls back into it.
         """
         if self._making is None:
-            self._bridge = self._made = None
+            self._callback = self._made = None
 
     def _make_ahead(self) -> None:
         import numpy as np  # noqa: F401, PLC0415 - needed next, and slow to import
@@ -96,25 +98,25 @@ class Vocabulary:
 
         with contextlib.suppress(OSError, ValueError, KeyError, struct.error):  # then it is made from the model itself
             entries = _unpack(self._file.read_bytes())
-            bridge = _Bridge(entries.known)
-            made = _tokenizer(entries.pieces, entries.end_tokens, bridge)
-            if not bridge.was_speechless:
-                self._bridge, self._made, self._identity = bridge, made, entries.identity
+            callback = _TokenizeCallback(entries.known)
+            made = _tokenizer(entries.pieces, entries.end_tokens, callback)
+            if not callback.has_failed:
+                self._callback, self._made, self._identity = callback, made, entries.identity
 
     def _make(self, model: Model, identity: str) -> None:
         pieces = [_piece(model, token) for token in range(model.n_vocab)]
         # All that end a turn: the vocabulary's EOS need not be among them.
         end_tokens = [token for token in range(model.n_vocab) if model.is_eog(token)] or [model.n_vocab - 1]
-        bridge = _Bridge({})
-        bridge.vocab = model.vocab
-        self._bridge, self._made, self._identity = bridge, _tokenizer(pieces, end_tokens, bridge), identity
-        bridge.stop_recording()
-        with contextlib.suppress(OSError):  # a full disk costs the time, again
-            _write(self._file, _pack(_Entries(identity, end_tokens, bridge.known, pieces)))
+        callback = _TokenizeCallback({})
+        callback.vocab = model.vocab
+        self._callback, self._made, self._identity = callback, _tokenizer(pieces, end_tokens, callback), identity
+        callback.stop_recording()
+        with contextlib.suppress(OSError, StateError):  # without the file it only takes the time again
+            _write(self._file, _pack(_Entries(identity, end_tokens, callback.known, pieces)))
 
 
-class _Bridge:
-    """``llama_tokenize`` as llguidance calls it, also while there is no vocabulary to ask.
+class _TokenizeCallback:
+    """``llama_tokenize`` as llguidance calls it, also while no vocabulary is loaded.
 
     It must live as long as any tokenizer that was made with it.
     """
@@ -130,30 +132,30 @@ class _Bridge:
         ctypes.c_bool,
     )
 
-    def __init__(self, known: dict[_Asked, list[int]]) -> None:
+    def __init__(self, known: dict[_Arguments, list[int]]) -> None:
         self.vocab: Any = None
         self.known = known
-        """Answers: those to give without a vocabulary, or with one those that were given."""
-        self.was_speechless = False
-        """True once something was asked that could not be answered: what was made with it is of no use."""
-        self._ask = self._type(ctypes.cast(llama._lib.llama_tokenize, ctypes.c_void_p).value or 0)
+        """Results: without a vocabulary those to return, with one those that were returned."""
+        self.has_failed = False
+        """True once a text was not among the known ones: the tokenizer made with it is of no use."""
+        self._llama_tokenize = self._type(ctypes.cast(llama._lib.llama_tokenize, ctypes.c_void_p).value or 0)
         self._is_recording = not known
         self._callback = self._type(self._answer)
         self.pointer = ctypes.cast(self._callback, ctypes.c_void_p).value
-        _bridges.append(self)
+        _callbacks.append(self)
 
     def _answer(  # noqa: PLR0917 - C's arguments
         self, _: int, text: int, length: int, out: int, room: int, add_special: bool, parse_special: bool
     ) -> int:
         if self.vocab is not None:
-            count: int = self._ask(self.vocab, text, length, out, room, add_special, parse_special)
+            count: int = self._llama_tokenize(self.vocab, text, length, out, room, add_special, parse_special)
             if self._is_recording and 0 < count <= room:
-                asked = (ctypes.string_at(text, length), add_special, parse_special)
-                self.known[asked] = list((ctypes.c_int32 * count).from_address(out))
+                arguments = (ctypes.string_at(text, length), add_special, parse_special)
+                self.known[arguments] = list((ctypes.c_int32 * count).from_address(out))
             return count
         tokens = self.known.get((ctypes.string_at(text, length), add_special, parse_special))
         if tokens is None:
-            self.was_speechless = True
+            self.has_failed = True
             return 0
         if len(tokens) > room:
             return -len(tokens)
@@ -161,21 +163,21 @@ class _Bridge:
         return len(tokens)
 
     def stop_recording(self) -> None:
-        """Keep no more of what is asked."""
+        """Record no further results."""
         self._is_recording = False
 
 
-_bridges: list[_Bridge] = []
+_callbacks: list[_TokenizeCallback] = []
 """All of them: llguidance holds a bare pointer, and an engine has one model."""
 
 
-def _tokenizer(pieces: list[bytes], end_tokens: list[int], bridge: _Bridge) -> llguidance.LLTokenizer:
+def _tokenizer(pieces: list[bytes], end_tokens: list[int], callback: _TokenizeCallback) -> llguidance.LLTokenizer:
     import llguidance  # noqa: PLC0415 - 20 ms that plain answers need not pay
 
     made: llguidance.LLTokenizer = llguidance.LLTokenizer.from_llamacpp(  # type: ignore[attr-defined]
         tokens=pieces,
-        vocab_ptr=1,  # the bridge knows the real one, llguidance only hands this one on
-        tokenize_fptr=bridge.pointer,
+        vocab_ptr=1,  # only passed on; the callback has the real one
+        tokenize_fptr=callback.pointer,
         eos_token=end_tokens,
         slices=[_SLICE],
     )
@@ -201,9 +203,7 @@ def _identity(model: Model) -> str:
 
 def _write(file: Path, data: bytes) -> None:
     private_directory(file.parent)
-    temporary = file.with_suffix(".new")
-    temporary.write_bytes(data)
-    temporary.replace(file)
+    write_atomically(file, data, sync=False)
     newest_first = sorted(file.parent.glob("*.pieces"), key=lambda each: each.stat().st_mtime, reverse=True)
     for old in newest_first[_KEPT:]:
         old.unlink(missing_ok=True)

@@ -1,18 +1,19 @@
-"""Runs the decode loop over the starter, turn by turn: run as a module, prints what was seen as JSON.
+"""Runs the decode loop over the starter, step by step: run as a module, prints what was seen as JSON.
 
 llama.cpp, which the loop loads, must not be loaded into the process of a test.
 """
 
 import json
 import os
-import queue
 import sys
 from typing import Any
 
 from edgechat.board.probe.probe import probe
 from edgechat.config import Config
-from edgechat.engine.decoding.loaded_model import Residence
-from edgechat.engine.decoding.loop import DecodeLoop, Inbox
+from edgechat.engine.decoding.loaded_model import LoadedModel
+from edgechat.engine.decoding.loop import DecodeLoop
+from edgechat.engine.decoding.request_loop import LoopServices
+from edgechat.engine.decoding.request_queue import RequestQueue
 from edgechat.engine.native.vision import Picture, View
 from edgechat.engine.protocol.request import Message, Request, Wish
 from edgechat.engine.selection.model_choice import choose
@@ -43,38 +44,38 @@ class Reader:
 
 PATHS = Paths.from_env(os.environ)
 CHOICE = choose(Wish(n_ctx=1024), paths=PATHS, config=Config(), board=probe(), offload=False, oom_history=OomHistory())
-HOME = Residence(CHOICE, PATHS, on_progress=lambda _fraction: True)
-INBOX: Inbox = queue.SimpleQueue()
-LOOP = DecodeLoop(
-    HOME,
-    INBOX,
+HOME = LoadedModel(CHOICE, PATHS, on_progress=lambda _fraction: True)
+REQUESTS = RequestQueue()
+SERVICES = LoopServices(
+    REQUESTS,
     Governor(1),
     SharedStatus(),
     mismatch=lambda _wish, _connection: None,
     monitor=ThrottleMonitor(),
     metrics=Metrics(),
 )
+LOOP = DecodeLoop(HOME, SERVICES)
 READER: Any = Reader()
 
 
 def prepared() -> int:
     """Requests that run or wait to."""
-    return LOOP.n_active - len(LOOP._mailbag)
+    return LOOP.n_active - len(REQUESTS)
 
 
 def several_beside_one() -> list[int]:
-    """How many are prepared after each turn, where five come while one runs."""
+    """How many are prepared after each step, where five come while one runs."""
     request = Request((Message("user", "What is the capital of France?"),), sampling={"temperature": 0}, max_tokens=64)
-    INBOX.put(("generate", READER, (0, request)))
-    LOOP.turn(0.0)
+    REQUESTS.put(READER, 0, request)
+    LOOP.step(0.0)
     for number in range(1, 6):
-        INBOX.put(("generate", READER, (number, request)))
+        REQUESTS.put(READER, number, request)
     seen = []
     for _ in range(3):
-        LOOP.turn(0.0)
+        LOOP.step(0.0)
         seen.append(prepared())
-    INBOX.put(("gone", READER, None))
-    LOOP.turn(0.0)
+    REQUESTS.cancel(READER, None)
+    LOOP.step(0.0)
     return [*seen, LOOP.n_active]
 
 
@@ -86,15 +87,15 @@ def looks_at_a_trimmed_talk() -> int:
         looks.append(image)
         return Picture((-1, -2), {-1: View(None, 2, 2, None)})
 
-    HOME.look = look  # type: ignore[method-assign]
+    HOME.encode_image = look  # type: ignore[method-assign]
     words = "one two three " * 20
     turns = [
         Message(role, words, ("picture",) if number == 39 and role == "user" else ())
         for number in range(40)
         for role in ("user", "assistant")
     ][:-1]
-    INBOX.put(("generate", READER, (9, Request(tuple(turns), overflow="trim"))))
-    LOOP._take_mail(0.0)
+    REQUESTS.put(READER, 9, Request(tuple(turns), overflow="trim"))
+    LOOP._take_requests(0.0)
     assert prepared() == 1, READER.refusals
     return len(looks)
 

@@ -13,18 +13,18 @@ from edgechat.engine.decoding.prompt_lookup import (
     LENGTHS,
     LONGEST_MATCH,
     Acceptance,
-    Drafts,
-    Lookup,
+    Drafter,
+    PromptLookup,
     StepCosts,
     best_length,
 )
-from edgechat.engine.decoding.speculative import Speculation
+from edgechat.engine.decoding.speculative import SpeculativeDecoder
 
 REPORT = list(range(100, 160))
 
 
-def lookup(*tokens: int) -> Lookup:
-    return Lookup(tokens)
+def lookup(*tokens: int) -> PromptLookup:
+    return PromptLookup(tokens)
 
 
 class TestLookup:
@@ -44,7 +44,7 @@ class TestLookup:
         for n, token in enumerate(REPORT[2:50], start=2):
             assert found.expected == token
             assert found.matched == min(n, LONGEST_MATCH)
-            found.take(token)
+            found.add(token)
 
     def test_the_place_that_shares_more_is_followed_before_the_later_one(self) -> None:
         # "5 1 2" stands before 3, a later "1 2" before 4.
@@ -54,7 +54,7 @@ class TestLookup:
         # Both "3 4" share two tokens; the one beside the place that was followed is meant.
         found = lookup(1, 2, 8, 3, 4, 5, 6, 7, 3, 4, 0, 1, 2)
         for token in (9, 3, 4):
-            found.take(token)
+            found.add(token)
         assert found.expected == 5
 
     def test_a_loop_is_drafted_round_and_round(self) -> None:
@@ -63,9 +63,9 @@ class TestLookup:
     @given(st.lists(st.integers(0, 3), max_size=60), st.integers(1, 20))
     @hypothesis_settings(max_examples=200, deadline=None)
     def test_a_draft_repeats_what_stood_behind_the_same_tokens(self, tokens: list[int], count: int) -> None:
-        found = Lookup()
+        found = PromptLookup()
         for token in tokens:
-            found.take(token)
+            found.add(token)
         draft = found.draft(count)
         assert len(draft) in {0, count}
         assert bool(draft) == (found.matched > 0)
@@ -80,10 +80,10 @@ def costs(**seconds: float) -> StepCosts:
     """Steps of 1 (``one``) and of further sizes (``n8``), timed often, behind a prompt read at one token in half of
     the first."""
     known = StepCosts()
-    known.read(200, 200 * seconds["one"] / 2)
+    known.add_prefill(200, 200 * seconds["one"] / 2)
     for name, value in seconds.items():
         for _ in range(3):
-            known.decoded(1 if name == "one" else int(name[1:]), value)
+            known.add_decode(1 if name == "one" else int(name[1:]), value)
     return known
 
 
@@ -94,7 +94,7 @@ class TestStepCosts:
     def test_the_median_counts(self) -> None:
         known = StepCosts()
         for seconds in (0.010, 0.012, 0.200):
-            known.decoded(1, seconds)
+            known.add_decode(1, seconds)
         assert known.seconds(1) == 0.012
 
     def test_larger_steps_are_supposed_at_the_pace_of_reading(self) -> None:
@@ -110,34 +110,34 @@ class TestStepCosts:
     def test_one_lucky_step_is_not_believed_alone(self) -> None:
         known = costs(one=0.010)
         supposed = known.seconds(8) or 0
-        known.decoded(8, 0.012)
+        known.add_decode(8, 0.012)
         assert 0.012 < (known.seconds(8) or 0) < supposed
 
     def test_a_time_that_was_not_seen_for_long_is_forgotten(self) -> None:
         known = costs(one=0.010, n8=0.500)
         for _ in range(300):
-            known.decoded(1, 0.010)
+            known.add_decode(1, 0.010)
         assert (known.seconds(8) or 0) < 0.1
 
 
 def test_a_step_that_only_looks_at_a_picture_teaches_nothing() -> None:
     """It once was a step of no tokens, and what a step of some tokens takes was supposed from it."""
     context: Any = SimpleNamespace(n_outputs_max=20, n_seq_max=4, n_batch=512)
-    speculation = Speculation(context, is_rewindable=True)
-    looking: Any = SimpleNamespace(timing=SimpleNamespace(first_token=0.0), generated=[], max_tokens=9, drafts=None)
+    speculation = SpeculativeDecoder(context, is_rewindable=True)
+    looking: Any = SimpleNamespace(timing=SimpleNamespace(first_token=0.0), generated=[], max_tokens=9, drafter=None)
     answering: Any = SimpleNamespace(
         timing=SimpleNamespace(first_token=1.0),
         generated=[1],
         max_tokens=9,
         pending=1,
-        drafts=Drafts([*REPORT, *REPORT[:9]]),
+        drafter=Drafter([*REPORT, *REPORT[:9]]),
         constraint=None,
     )
-    speculation.guess([looking], 2)
-    assert not speculation.took(0, 0.00001)
-    speculation.guess([answering], 2)
+    speculation.draft([looking], 2)
+    assert not speculation.record_step(0, 0.00001)
+    speculation.draft([answering], 2)
     assert answering.draft == []
-    assert speculation.took(0, 0.01)
+    assert speculation.record_step(0, 0.01)
 
 
 def sure() -> Acceptance:
@@ -190,41 +190,41 @@ class TestBestLength:
 
 class TestDrafts:
     def test_an_answer_that_repeats_its_prompt_is_drafted(self) -> None:
-        drafts = Drafts([*REPORT, 1])
+        drafts = Drafter([*REPORT, 1])
         for token in REPORT[:12]:
-            drafts.take(token)
+            drafts.add(token)
         draft = drafts.propose(15, costs(one=0.010), 1, 1)
         assert len(draft) >= 5
         assert draft == REPORT[12 : 12 + len(draft)]
         assert drafts.propose(8, costs(one=0.010), 1, 1) == REPORT[12:19]
 
     def test_an_answer_that_invents_is_not(self) -> None:
-        drafts = Drafts(REPORT)
+        drafts = Drafter(REPORT)
         for token in range(1000, 1200):
-            drafts.take(token)
+            drafts.add(token)
             assert drafts.propose(15, costs(one=0.010), 1, 1) == []
 
     def test_misleading_repetitions_teach_caution_without_being_drafted(self) -> None:
         # Eight tokens recur each time and then something new follows.
         known = costs(one=0.010)
-        drafts = Drafts(REPORT)
+        drafts = Drafter(REPORT)
         drafted = []
         for turn in range(40):
             for token in [*range(8), 2000 + turn]:
                 drafted.append(len(drafts.propose(15, known, 1, 1)) if token == 8 - 1 else 0)
-                drafts.take(token)
+                drafts.add(token)
         assert sum(drafted[-90:]) <= sum(drafted[:90])
 
     def test_forced_tokens_teach_nothing(self) -> None:
-        one, other = Drafts(REPORT), Drafts(REPORT)
+        one, other = Drafter(REPORT), Drafter(REPORT)
         cheap = costs(one=0.010, n2=0.011, n3=0.011, n4=0.011, n6=0.011, n8=0.011, n12=0.011, n16=0.011)
         for token in REPORT[:2]:
-            one.take(token)
-            other.take(token)
+            one.add(token)
+            other.add(token)
         for _ in range(50):
             for token in (*REPORT[:3], 7):
-                one.take(token, is_forced=True)
+                one.add(token, is_forced=True)
         # What was learnt from the first two is all that either knows.
         for token in REPORT[:2]:
-            one.take(token, is_forced=True)
+            one.add(token, is_forced=True)
         assert len(one.propose(15, cheap, 1, 1)) == len(other.propose(15, cheap, 1, 1))

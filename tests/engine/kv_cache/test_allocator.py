@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
-from edgechat.engine.kv_cache.allocator import MAX_LOSS, Cells, Grant, common_prefix
+from edgechat.engine.kv_cache.allocator import Allocation, CellAllocator
+from edgechat.engine.kv_cache.eviction import MAX_LOSS
+from edgechat.engine.kv_cache.prefix import common_prefix
 
 N_CTX, N_SEQ = 64, 5
 TOKENS = st.lists(st.integers(0, 1), min_size=1, max_size=40).map(tuple)
@@ -25,7 +27,7 @@ class Ledger(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.is_rewindable = True
-        self.cells = Cells(N_CTX, N_SEQ, is_rewindable=self.is_rewindable)
+        self.cells = CellAllocator(N_CTX, N_SEQ, is_rewindable=self.is_rewindable)
         self.reserved: dict[int, tuple[int, ...]] = {}
         self.parked: dict[int, tuple[int, ...]] = {}  # oldest first
         self.held: dict[int, list[int]] = {}
@@ -72,7 +74,7 @@ class Ledger(RuleBasedStateMachine):
     def finish(self, sequence, share):
         slot, prompt, wanted = sequence
         filled = (*prompt, *([0] * wanted))[: int(wanted * share)]
-        self.cells.park(slot, filled)
+        self.cells.retain(slot, filled)
         del self.reserved[slot]
         self.held[slot] = self.held[slot][: len(filled)]
         if filled:
@@ -80,7 +82,7 @@ class Ledger(RuleBasedStateMachine):
 
     @rule(sequence=consumes(running))
     def clear(self, sequence):
-        self.cells.forget(sequence[0])
+        self.cells.free_slot(sequence[0])
         del self.reserved[sequence[0]], self.held[sequence[0]]
 
     @rule(at=st.integers(0, N_SEQ - 1), share=st.floats(0, 1))
@@ -97,7 +99,7 @@ class Ledger(RuleBasedStateMachine):
             slot, _, wanted = sequence
             before, others = self.cells.free, {cell for each in self.held if each != slot for cell in self.held[each]}
             borrowed = len(others.intersection(self.held[slot]))
-            if self.cells.owns(slot):
+            if self.cells.unshare(slot):
                 self.held[slot] = [next(self.number) for _ in range(wanted)]
             else:
                 assert borrowed > before
@@ -119,7 +121,7 @@ class UnrewindableLedger(Ledger):
     def __init__(self) -> None:
         super().__init__()
         self.is_rewindable = False
-        self.cells = Cells(N_CTX, N_SEQ, is_rewindable=False)
+        self.cells = CellAllocator(N_CTX, N_SEQ, is_rewindable=False)
 
 
 TestLedger = Ledger.TestCase
@@ -135,28 +137,28 @@ def test_a_common_prefix_is_common_and_the_longest(a, b):
     assert n == min(len(a), len(b)) or a[n] != b[n]
 
 
-def admitted(cells: Cells, prompt: tuple[int, ...], wanted: int) -> Grant:
+def admitted(cells: CellAllocator, prompt: tuple[int, ...], wanted: int) -> Allocation:
     grant = cells.admit(prompt, wanted)
     assert grant is not None
     return grant
 
 
-def finished(cells: Cells, tokens: tuple[int, ...]) -> int:
+def finished(cells: CellAllocator, tokens: tuple[int, ...]) -> int:
     slot = admitted(cells, tokens, len(tokens)).slot
-    cells.park(slot, tokens)
+    cells.retain(slot, tokens)
     return slot
 
 
 def test_the_next_turn_of_a_chat_reads_only_its_tail():
-    cells = Cells(100, 2)
+    cells = CellAllocator(100, 2)
     slot = finished(cells, tuple(range(50)))
-    assert admitted(cells, (*range(50), 7, 8), 60) == Grant(slot, reused=50, evicted=())
+    assert admitted(cells, (*range(50), 7, 8), 60) == Allocation(slot, reused=50, evicted=())
 
 
 def test_a_short_question_does_not_cost_a_long_chat_its_place():
     """Every prompt begins with its template's words; once, that alone made it take over the chat's slot."""
     chat = tuple(range(400))
-    cells = Cells(1000, 2)
+    cells = CellAllocator(1000, 2)
     slot = finished(cells, chat)
     grant = admitted(cells, (*range(400 // MAX_LOSS - 1), 999, 998), 100)
     assert grant.slot != slot
@@ -165,16 +167,16 @@ def test_a_short_question_does_not_cost_a_long_chat_its_place():
 
 
 def test_a_sequence_that_cannot_be_rewound_is_reused_whole_or_not_at_all():
-    cells = Cells(100, 1, is_rewindable=False)
+    cells = CellAllocator(100, 1, is_rewindable=False)
     finished(cells, (1, 2, 3, 4))
     assert admitted(cells, (1, 2, 3, 9, 9), 10).reused == 0
 
 
 def test_batch_work_leaves_a_slot_and_a_quarter_of_the_cells():
-    cells = Cells(1000, 3)
+    cells = CellAllocator(1000, 3)
     alone = cells.admit((1, 2, 3), 1000, spare=True)
     assert alone is not None, "alone it may have everything"
-    cells.forget(alone.slot)
+    cells.free_slot(alone.slot)
     cells.admit((1, 2, 3), 500)
     assert cells.admit((7, 8), 251, spare=True) is None
     assert cells.admit((7, 8), 250, spare=True) is not None
@@ -184,48 +186,32 @@ def test_batch_work_leaves_a_slot_and_a_quarter_of_the_cells():
 
 def test_batch_work_leaves_a_quarter_of_the_cells_however_its_instructions_are_shared():
     instructions = tuple(range(700))
-    cells = Cells(4096, 16)
+    cells = CellAllocator(4096, 16)
     first = admitted(cells, (*instructions, 1000), 900).slot
     for n in range(10):
         assert cells.admit((*instructions, 1001 + n), 900, donor=first, shared=700, spare=True)
-    cells.park(first, (*instructions, 1000))
+    cells.retain(first, (*instructions, 1000))
     assert cells.admit((*instructions, 2000), 1500, donor=1, shared=700, spare=True) is None
     granted = [cells.admit((*instructions, 2001 + n), 850, donor=1, shared=700, spare=True) for n in range(5)]
     assert [grant is not None for grant in granted] == [True, True, False, False, False]
 
 
-def test_single_questions_do_not_fill_the_cache_for_everybody_else():
-    cells = Cells(1000, 8)
-    cleared = []
-    for number in range(5):
-        grant = cells.admit((number, 7), 10)
-        assert grant is not None
-        cells.park(grant.slot, (number, 7))
-        surplus = cells.passing(grant.slot) if number else []  # the first is a conversation
-        for slot in surplus:
-            cells.forget(slot)
-        cleared += surplus
-    assert cleared == [1, 2, 1]
-    # The conversation, and the last question.
-    assert [cells.parked(slot) for slot in (0, 1, 2)] == [(0, 7), (), (4, 7)]
-
-
 def test_a_parked_picture_takes_all_of_its_cells():
     """Under M-RoPE 256 patches may move the text behind them by 16 positions; the pool is full all the same."""
-    cells = Cells(1000, 3)
+    cells = CellAllocator(1000, 3)
     slot = admitted(cells, tuple(range(20)), 300).slot
-    cells.park(slot, tuple(range(20)), beyond=240)
+    cells.retain(slot, tuple(range(20)), extra_cells=240)
     assert cells.free == 740
     grant = admitted(cells, (77, 78), 800)
     assert grant.evicted == (slot,)
-    cells.park(grant.slot, (77, 78))
+    cells.retain(grant.slot, (77, 78))
     assert cells.free == 998
 
 
 def test_of_a_question_that_is_over_its_shared_beginning_stays():
-    cells = Cells(1000, 3)
+    cells = CellAllocator(1000, 3)
     slot = admitted(cells, tuple(range(200)), 300).slot
-    cells.park(slot, tuple(range(200)))
+    cells.retain(slot, tuple(range(200)))
     cells.shorten(slot, 24)
     assert cells.free == 976
     grant = admitted(cells, (*range(24), 77, 78), 800)
@@ -234,42 +220,42 @@ def test_of_a_question_that_is_over_its_shared_beginning_stays():
 
 def test_records_of_one_task_need_its_instructions_once():
     instructions = tuple(range(400))
-    cells = Cells(1000, 16)
+    cells = CellAllocator(1000, 16)
     first = admitted(cells, (*instructions, 1000), 500)
     others = [cells.admit((*instructions, 1001 + n), 500, donor=first.slot, shared=400) for n in range(6)]
 
     assert [grant.donor for grant in others if grant] == [first.slot] * 5
     assert cells.free == 0
-    cells.park(first.slot, instructions)
+    cells.retain(first.slot, instructions)
     assert cells.free == 100
-    cells.forget(first.slot)
+    cells.free_slot(first.slot)
     assert cells.free == 100, "what it lent still serves five"
 
 
 def test_cells_of_ones_own_are_refused_where_what_one_lent_would_not_fit_beside_them():
     prompt = tuple(range(20))
-    cells = Cells(64, 5)
+    cells = CellAllocator(64, 5)
     lender = admitted(cells, prompt, 30).slot
     borrower = cells.admit((*prompt[:19], 99), 45, donor=lender, shared=19)
     assert borrower is not None
-    cells.park(lender, prompt)
+    cells.retain(lender, prompt)
     again = cells.admit((*prompt[:19], *[77] * 10), 38, donor=borrower.slot, shared=19)
 
     assert again is not None
-    assert not cells.owns(again.slot)
+    assert not cells.unshare(again.slot)
     assert cells.free == 0
 
 
 def test_a_chat_does_not_lose_its_place_to_a_prompt_that_shares_more_with_a_running_one():
-    cells = Cells(1000, 3)
+    cells = CellAllocator(1000, 3)
     parked = finished(cells, (*range(50), 7, 8))
     running = admitted(cells, (*range(100), 9), 200).slot
     assert running == parked
-    cells.park(running, tuple(range(60)))
+    cells.retain(running, tuple(range(60)))
     again = admitted(cells, (*range(100), 1), 200).slot
     chat = finished(cells, (*range(90), 2, 3))
     grant = cells.admit((*range(100), 4), 200, donor=again, shared=100)
 
     assert grant is not None
     assert grant.donor == again
-    assert cells.parked(chat)
+    assert cells.retained(chat)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import gguf
 import pytest
 
-from edgechat.engine.kv_cache.disk_cache import MOST_ASIDE, Ahead, Prefixes, model_key, sampled_digest
+from edgechat.engine.kv_cache.disk_cache import MAX_UNSYNCED, DigestAhead, PrefixCache, model_key, sampled_digest
 from tests.cli.test_ask import stats_of
 
 if TYPE_CHECKING:
@@ -36,14 +36,14 @@ def restoring(path: Path) -> list[int]:
     return list(path.read_bytes())
 
 
-def write(prefixes: Prefixes, tokens: list[int], content: bytes) -> Path:
+def write(prefixes: PrefixCache, tokens: list[int], content: bytes) -> Path:
     file = prefixes.file_of(tokens)
     prefixes.write(file, saving(content))  # type: ignore[arg-type]
     return file
 
 
 def test_what_was_written_is_read_by_the_same_model_only(tmp_path: Path) -> None:
-    ours, other = Prefixes(tmp_path, "model a"), Prefixes(tmp_path, "model b")
+    ours, other = PrefixCache(tmp_path, "model a"), PrefixCache(tmp_path, "model b")
     write(ours, TOKENS, bytes(TOKENS))
     assert ours.read(ours.file_of(TOKENS), restoring) == TOKENS
     assert ours.read(ours.file_of([1, 2, 4]), restoring) == []
@@ -52,7 +52,7 @@ def test_what_was_written_is_read_by_the_same_model_only(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "no seal", "refused"])
 def test_a_damaged_file_is_not_restored_and_does_not_stay(tmp_path: Path, damage: str) -> None:
-    prefixes = Prefixes(tmp_path, "model")
+    prefixes = PrefixCache(tmp_path, "model")
     file = write(prefixes, TOKENS, b"cells of a prefix")
     if damage == "flip":
         file.write_bytes(b"cells of A prefix")
@@ -75,32 +75,34 @@ def test_a_damaged_file_is_not_restored_and_does_not_stay(tmp_path: Path, damage
 def test_what_was_checked_while_the_model_loaded_is_not_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = write(Prefixes(tmp_path, "model"), TOKENS, bytes(TOKENS))
-    ahead = Ahead(tmp_path)
+    file = write(PrefixCache(tmp_path, "model"), TOKENS, bytes(TOKENS))
+    ahead = DigestAhead(tmp_path)
     assert ahead.digest(file) == hashlib.sha256(bytes(TOKENS)).hexdigest()
     monkeypatch.setattr("edgechat.engine.kv_cache.disk_cache._digest", lambda _file: "read again")
-    assert Prefixes(tmp_path, "model", ahead=ahead).read(file, restoring) == TOKENS
+    assert PrefixCache(tmp_path, "model", ahead=ahead).read(file, restoring) == TOKENS
 
 
 @pytest.mark.parametrize("change", ["content", "another"])
 def test_a_file_that_changed_since_it_was_checked_is_checked_again(tmp_path: Path, change: str) -> None:
-    file = write(Prefixes(tmp_path, "model"), TOKENS, b"cells of a prefix")
-    ahead, seen = Ahead(tmp_path), file.stat().st_mtime_ns
+    file = write(PrefixCache(tmp_path, "model"), TOKENS, b"cells of a prefix")
+    ahead, seen = DigestAhead(tmp_path), file.stat().st_mtime_ns
     assert ahead.digest(file)
     damaged = tmp_path / "damaged" if change == "another" else file
     damaged.write_bytes(b"cells of A prefix")
     os.utime(damaged, ns=(seen, seen + (change == "content")))
     damaged.replace(file)
-    assert Prefixes(tmp_path, "model", ahead=ahead).read(file, restoring) == []
+    assert PrefixCache(tmp_path, "model", ahead=ahead).read(file, restoring) == []
 
 
 def test_a_directory_without_prefixes_has_none_to_check(tmp_path: Path) -> None:
-    file = write(Prefixes(tmp_path / "later", "model"), TOKENS, bytes(TOKENS))
-    assert Prefixes(tmp_path / "later", "model", ahead=Ahead(tmp_path / "none")).read(file, restoring) == TOKENS
+    file = write(PrefixCache(tmp_path / "later", "model"), TOKENS, bytes(TOKENS))
+    assert (
+        PrefixCache(tmp_path / "later", "model", ahead=DigestAhead(tmp_path / "none")).read(file, restoring) == TOKENS
+    )
 
 
 def test_the_least_recently_used_make_room(tmp_path: Path) -> None:
-    prefixes = Prefixes(tmp_path, "model", limit=250)
+    prefixes = PrefixCache(tmp_path, "model", limit=250)
     files = [write(prefixes, [n], bytes(100)) for n in range(2)]
     os.utime(files[0], (1, 1))
     os.utime(files[1], (2, 2))
@@ -110,17 +112,17 @@ def test_the_least_recently_used_make_room(tmp_path: Path) -> None:
 
 
 def test_what_is_set_aside_in_a_step_is_kept_when_nobody_waits(tmp_path: Path) -> None:
-    prefixes = Prefixes(tmp_path, "model")
-    files = [prefixes.file_of([n]) for n in range(MOST_ASIDE + 2)]
+    prefixes = PrefixCache(tmp_path, "model")
+    files = [prefixes.file_of([n]) for n in range(MAX_UNSYNCED + 2)]
     for n, file in enumerate(files):
-        prefixes.set_aside(file, saving(bytes([n, n])))  # type: ignore[arg-type]
+        prefixes.write_unsynced(file, saving(bytes([n, n])))  # type: ignore[arg-type]
     assert not any(file.exists() for file in files)
     assert [prefixes.read(file, restoring) for file in files] == [[]] * len(files)
-    prefixes.settle()
+    prefixes.sync_unsynced()
     # What comes while there is no rest is bounded; what repeats comes again.
-    assert [prefixes.read(file, restoring) for file in files] == [[n, n] for n in range(MOST_ASIDE)] + [[], []]
-    prefixes.set_aside(files[-1], saving(b"x"))  # type: ignore[arg-type]
-    prefixes.settle()
+    assert [prefixes.read(file, restoring) for file in files] == [[n, n] for n in range(MAX_UNSYNCED)] + [[], []]
+    prefixes.write_unsynced(files[-1], saving(b"x"))  # type: ignore[arg-type]
+    prefixes.sync_unsynced()
     assert prefixes.read(files[-1], restoring) == [ord("x")]
     assert not list(tmp_path.glob("*.new"))
 
@@ -128,7 +130,7 @@ def test_what_is_set_aside_in_a_step_is_kept_when_nobody_waits(tmp_path: Path) -
 def test_what_a_dead_engine_left_unfinished_goes(tmp_path: Path) -> None:
     (tmp_path / "abc.1.new").write_bytes(b"half")
     os.utime(tmp_path / "abc.1.new", (1, 1))
-    write(Prefixes(tmp_path, "model"), TOKENS, b"cells")
+    write(PrefixCache(tmp_path, "model"), TOKENS, b"cells")
     assert not list(tmp_path.glob("*.new"))
 
 
@@ -138,15 +140,16 @@ def test_only_the_last_conversation_of_a_slot_waits_to_be_kept() -> None:
     child = """
 import sys
 from types import SimpleNamespace as N
-from edgechat.engine.decoding.scheduler import Admission
+from edgechat.engine.decoding.scheduler import Scheduler
 context = N(n_ctx=1000, n_seq_max=2)
-admission = Admission(N(context=context, model=N(is_rewindable=True), spare_memory=None))
+scheduler = Scheduler(N(context=context, model=N(is_rewindable=True), spare_memory=None))
 for n in range(50):
-    grant = admission._cells.admit((n, 1, 2), 10)
+    grant = scheduler._allocator.admit((n, 1, 2), 10)
     asked = N(keep=f"chat {n}", messages=())
-    held = N(slot=grant.slot, n_past=3, request=asked, beyond=0, tokens=lambda a, b, n=n: [n, 1, 2])
-    admission.release(held)
-sys.stdout.write(f"{list(admission._unsaved)}")
+    held = N(slot=grant.slot, n_past=3, request=asked, extra_cells=0, tokens=lambda a, b, n=n: [n, 1, 2])
+    held.reader = N(keeps=False)
+    scheduler.release(held)
+sys.stdout.write(f"{list(scheduler._unsaved)}")
 """
     done = subprocess.run([sys.executable, "-c", child], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
@@ -155,7 +158,7 @@ sys.stdout.write(f"{list(admission._unsaved)}")
 
 def test_a_directory_that_cannot_be_written_costs_nothing_but_the_prefix(tmp_path: Path) -> None:
     (tmp_path / "in the way").write_text("a file")
-    prefixes = Prefixes(tmp_path / "in the way" / "prefixes", "model")
+    prefixes = PrefixCache(tmp_path / "in the way" / "prefixes", "model")
     file = write(prefixes, TOKENS, b"cells")
     assert prefixes.read(file, restoring) == []
 

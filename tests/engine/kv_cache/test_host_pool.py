@@ -9,7 +9,8 @@ import pytest
 
 from edgechat.engine.client import client
 from edgechat.engine.client.client import EngineClient
-from edgechat.engine.kv_cache.host_pool import LIMIT_BYTES, MOST, PART, Shelf
+from edgechat.engine.kv_cache.eviction import HOST_SHARE, MAX_HOST_BYTES, MAX_HOST_SEQUENCES
+from edgechat.engine.kv_cache.host_pool import HostPool
 from edgechat.engine.protocol.events import Done, Event, Text
 from edgechat.engine.protocol.request import Message, Request, Wish
 from edgechat.models.gguf.header import read_header
@@ -22,71 +23,71 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-MUCH = 100 * LIMIT_BYTES
+MUCH = 100 * MAX_HOST_BYTES
 
 
 def tokens(talk: int, length: int = 200) -> tuple[int, ...]:
     return (talk, *range(1, length))
 
 
-def filled(*talks: int, spare: int = MUCH) -> Shelf:
-    """A shelf with conversations of one byte each."""
-    shelf = Shelf(lambda: spare)
+def filled(*talks: int, spare: int = MUCH) -> HostPool:
+    """A pool with conversations of one byte each."""
+    pool = HostPool(lambda: spare)
     for talk in talks:
-        shelf.put(tokens(talk), bytearray([talk]), shelf.room())
-    return shelf
+        pool.put(tokens(talk), bytearray([talk]), pool.capacity())
+    return pool
 
 
 def test_what_is_put_away_is_found_by_what_goes_on_from_it() -> None:
-    shelf = filled(1, 2)
-    found, common = shelf.find((*tokens(2), 7, 8), is_rewindable=False)
+    pool = filled(1, 2)
+    found, common = pool.find((*tokens(2), 7, 8), is_rewindable=False)
     assert found is not None
     assert (found.cells, common) == (bytearray([2]), 200)
-    assert shelf.find((3, *range(1, 200)), is_rewindable=True) == (None, 0)
-    assert shelf.holds(tokens(2)[:100])
-    assert not shelf.holds((*tokens(2), 7))
+    assert pool.find((3, *range(1, 200)), is_rewindable=True) == (None, 0)
+    assert pool.holds(tokens(2)[:100])
+    assert not pool.holds((*tokens(2), 7))
 
 
 def test_a_model_that_cannot_go_back_gets_only_what_is_whole() -> None:
-    shelf = filled(1)
+    pool = filled(1)
     edited = (*tokens(1)[:150], -1, -1)
-    assert shelf.find(edited, is_rewindable=False) == (None, 0)
-    assert shelf.find(edited, is_rewindable=True)[1] == 150
+    assert pool.find(edited, is_rewindable=False) == (None, 0)
+    assert pool.find(edited, is_rewindable=True)[1] == 150
 
 
 def test_a_longer_version_replaces_the_shorter_one() -> None:
-    shelf = filled()
-    shelf.put(tokens(1, 100), bytearray(3), MUCH)
-    shelf.put(tokens(1, 200), bytearray(4), MUCH)
-    assert shelf.talks == [tokens(1, 200)]
-    assert shelf.n_bytes == 4
+    pool = filled()
+    pool.put(tokens(1, 100), bytearray(3), MUCH)
+    pool.put(tokens(1, 200), bytearray(4), MUCH)
+    assert pool.sequences == [tokens(1, 200)]
+    assert pool.n_bytes == 4
 
 
 def test_the_oldest_go_first_but_not_the_one_that_goes_on() -> None:
-    shelf = filled(1, 2, 3)
-    going, _ = shelf.find(tokens(1), is_rewindable=True)
+    pool = filled(1, 2, 3)
+    going, _ = pool.find(tokens(1), is_rewindable=True)
     assert going is not None
-    shelf.touch(going)
-    shelf.put(tokens(4), bytearray(1), 2)
-    assert shelf.talks == [tokens(1), tokens(4)]
-    shelf.remove(going)
-    assert shelf.talks == [tokens(4)]
-    assert filled(*range(MOST + 2)).talks[0] == tokens(2)
+    pool.touch(going)
+    pool.put(tokens(4), bytearray(1), 2)
+    assert pool.sequences == [tokens(1), tokens(4)]
+    pool.remove(going)
+    assert pool.sequences == [tokens(4)]
+    assert filled(*range(MAX_HOST_SEQUENCES + 2)).sequences[0] == tokens(2)
 
 
 def test_a_quarter_of_what_is_free_is_taken_and_never_more_than_the_limit() -> None:
-    free = 1000 * PART
-    shelf = Shelf(lambda: free - shelf.n_bytes)
+    free = 1000 * HOST_SHARE
+    pool = HostPool(lambda: free - pool.n_bytes)
     for talk in range(10):
-        assert shelf.room() == 1000
-        shelf.put(tokens(talk), bytearray(100), shelf.room())
-    assert shelf.n_bytes == 1000
+        assert pool.capacity() == 1000
+        pool.put(tokens(talk), bytearray(100), pool.capacity())
+    assert pool.n_bytes == 1000
     free = 0
-    assert shelf.room() == 0
+    assert pool.capacity() == 0
     free = MUCH
-    assert shelf.room() == LIMIT_BYTES
-    shelf.clear()
-    assert shelf.n_bytes == 0
+    assert pool.capacity() == MAX_HOST_BYTES
+    pool.clear()
+    assert pool.n_bytes == 0
 
 
 STORY = "The mill by the river ground corn for nine villages, and its wheel turned day and night. "
@@ -241,8 +242,8 @@ def test_a_model_that_cannot_go_back_is_followed_up_too(generator: EngineGenerat
 
 
 FULL = """
-from edgechat.engine.kv_cache import host_pool
-host_pool.LIMIT_BYTES = 1000
+from edgechat.engine.kv_cache import eviction
+eviction.MAX_HOST_BYTES = 1000
 """
 
 

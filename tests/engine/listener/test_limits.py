@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import socket
 import struct
 import time
@@ -12,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from edgechat.engine.decoding.request_queue import RequestQueue
 from edgechat.engine.listener import guests, limits
 from edgechat.engine.listener.connections import Connection, Listener
 from edgechat.engine.listener.limits import OpenRequests
-from edgechat.engine.process.loading_queue import LoadingQueue
 from edgechat.engine.protocol.framing import FIRST_FRAME, Decoder, Frame, encode
 from edgechat.engine.protocol.request import Message, Request, Wish
 from edgechat.errors import EngineBusyError, EngineProtocolError, InvalidInputError, ModelNotFoundError, NoModelError
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from edgechat.engine.decoding.loop import Inbox
 
 HI = Request((Message("user", "hi"),))
 MB = 1024 * 1024
@@ -186,14 +184,6 @@ def test_frames_that_guests_never_finish_do_not_pile_up(house: House, monkeypatc
     assert b"bye" in first.recv(1 << 16)
 
 
-def mail(inbox: Inbox) -> list[tuple[str, Any]]:
-    found = []
-    while not inbox.empty():
-        kind, _, content = inbox.get()
-        found.append((kind, content))
-    return found
-
-
 def test_a_guests_wish_is_not_what_is_loaded_and_its_failure_ends_nothing(house: House) -> None:
     guest = house.enter("shared")
     house.say(guest, type="status")
@@ -201,40 +191,38 @@ def test_a_guests_wish_is_not_what_is_loaded_and_its_failure_ends_nothing(house:
     owner = house.enter("own")
     house.say(owner, type="status")
     ours = house.frames[-1][0]
-    inbox: Inbox = queue.SimpleQueue()
-    loading = LoadingQueue(inbox)
+    requests = RequestQueue()
     wished = Request(HI.messages, Wish("enormous"))
     house.listener.open_requests.admit(theirs, 1, 10)
-    loading.post("generate", theirs, (1, wished))
-    assert loading.wish(0.0) == Wish()
+    requests.put(theirs, 1, wished)
+    assert requests.first_wish(0.0) == Wish()
 
-    assert not loading.refuse(Wish(), NoModelError("Nothing is installed."))
+    assert not requests.refuse(Wish(), NoModelError("Nothing is installed."))
     assert house.listener.open_requests.cancel(theirs, 1) is False, "it is settled"
     guest_hears = b""
     while piece := guest.recv(1 << 16):
         guest_hears += piece
     assert [frame["type"] for frame in Decoder().feed(guest_hears)] == ["error", "bye"]
 
-    loading.post("generate", ours, (7, wished))
-    assert loading.wish(0.0) == Wish("enormous")
-    assert loading.refuse(Wish("enormous"), NoModelError("It is not there."))
-    loading.open()
-    assert mail(inbox) == []
+    requests.put(ours, 7, wished)
+    assert requests.first_wish(0.0) == Wish("enormous")
+    assert requests.refuse(Wish("enormous"), NoModelError("It is not there."))
+    assert len(requests) == 0
 
 
-def test_what_waited_goes_through_in_order_and_who_left_is_forgotten(house: House) -> None:
+def test_while_a_model_is_loaded_requests_wait_in_order_and_cancelled_ones_leave(house: House) -> None:
     for _ in range(2):
         house.say(house.enter("own"), type="status")
     (stays, _), (leaves, _) = house.frames
-    inbox: Inbox = queue.SimpleQueue()
-    loading = LoadingQueue(inbox)
-    for connection, number in ((leaves, 1), (stays, 2), (leaves, 3)):
+    requests = RequestQueue()
+    for connection, number in ((leaves, 1), (stays, 2), (leaves, 3), (stays, 4)):
         house.listener.open_requests.admit(connection, number, 10)
-        loading.post("generate", connection, (number, HI))
-    loading.post("cancel", stays, 2)
-    loading.post("gone", leaves, None)
-    assert not house.listener.open_requests.cancel(leaves, 1)
-    loading.open()
-    loading.post("generate", stays, (4, HI))
-    assert mail(inbox) == [("generate", (2, HI)), ("cancel", 2), ("generate", (4, HI))]
-    assert loading.wish(0.0) is None
+        requests.put(connection, number, HI)
+    requests.cancel(stays, 2)
+    requests.cancel(leaves, None)
+    assert not house.listener.open_requests.cancel(leaves, 1), "it is settled"
+    assert not house.listener.open_requests.cancel(stays, 2), "it is settled"
+    assert requests.first_wish(0.0) == Wish()
+    requests.put(stays, 5, HI)
+    assert [queued.request_id for queued in iter(requests.take, None)] == [4, 5]
+    assert requests.first_wish(0.0) is None

@@ -44,11 +44,11 @@ def hot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Paths]:
 
 COUNTED = """
 from edgechat.engine.throttle.thread_governor import Governor
-inner = Governor.begin
+inner = Governor.on_answer_start
 def begin(self):
     print("an answer begins", flush=True)
     inner(self)
-Governor.begin = begin
+Governor.on_answer_start = begin
 """
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from edgechat.engine.decoding.sequence import replay
 from edgechat.engine.text import constraint as constrain
 from edgechat.engine.text.constraint import Constraint, Constraints
-from edgechat.engine.text.detokenizer import Reply
+from edgechat.engine.text.detokenizer import Detokenizer
 from edgechat.errors import EdgechatError
 
 TOO_MUCH = "(.*a.{100}.*e.{100}.*)+Z"
@@ -35,14 +35,14 @@ COMPILED = Constraints(TOKENIZER, TOKENIZER.vocab_size)
 
 def over(regex: str) -> Constraint:
     """A matcher for one answer."""
-    return COMPILED.matcher({"regex": regex})
+    return COMPILED.start({"regex": regex})
 
 
 def behind(regex: str, text: str) -> Constraint:
     """The same, after the beginning of an answer."""
     constraint = over(regex)
     for letter in text:
-        constraint.take(ord(letter))
+        constraint.advance(ord(letter))
     return constraint
 
 
@@ -69,13 +69,13 @@ def main() -> None:
         "mask": outcome(lambda: failed.mask(context, 0)),
         "complete": failed.is_complete,
         "forced": outcome(failed.forced),
-        "possible": failed.possible([ord("a")]),
+        "possible": failed.allowed_prefix([ord("a")]),
         "end": outcome(failed.end),
         "take": outcome(lambda: behind("ab", "ax")),
         "end_of_half": outcome(behind("ab", "a").end),
         "end_of_whole": outcome(behind("a[0-9]*", "a").end),
-        "resumed": outcome(lambda: replay(Reply((), None), over("[0-9]+"), (49, 97), [b"1", b"a"])),
-        "resumed_well": outcome(lambda: replay(Reply((), None), over("[0-9]+"), (49, 50), [b"1", b"2"])),
+        "resumed": outcome(lambda: replay(Detokenizer((), None), over("[0-9]+"), (49, 97), [b"1", b"a"])),
+        "resumed_well": outcome(lambda: replay(Detokenizer((), None), over("[0-9]+"), (49, 50), [b"1", b"2"])),
     }
     sys.stdout.write(json.dumps(report))
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from edgechat.engine.text.detokenizer import THINK_TAGS, Reply, open_thought
+from edgechat.engine.text.detokenizer import THINK_TAGS, Detokenizer, open_thought
 
 # Few letters, so that stop strings, tags and their beginnings meet often.
 WORDS = [
@@ -41,7 +41,7 @@ STARTS = st.sampled_from([None, "</think>"])
 
 def run(pieces: list[bytes], stop: tuple[str, ...] = (), start: str | None = None) -> tuple[str, str, bool]:
     """Answer, thoughts, and whether a stop string was met."""
-    reply = Reply(stop, start)
+    reply = Detokenizer(stop, start)
     out = [piece for data in pieces for piece in reply.feed(data)] + reply.finish()
     answer, thoughts = ("".join(p.text for p in out if p.is_thought is kind) for kind in (False, True))
     return answer, thoughts, reply.is_stopped
@@ -72,7 +72,7 @@ def test_an_answer_ends_before_its_stop_string(text, stop):
 
 
 def test_a_character_that_two_tokens_share_is_never_shown_in_halves():
-    reply = Reply()
+    reply = Detokenizer()
     assert [p.text for p in reply.feed("日".encode()[:2])] == []
     assert [p.text for p in reply.feed("日".encode()[2:])] == ["日"]
 
@@ -82,7 +82,7 @@ def test_half_a_character_at_the_end_is_marked_and_not_lost():
 
 
 def test_a_stop_string_split_over_tokens_is_found_and_its_beginning_never_shown():
-    reply = Reply(("###",))
+    reply = Detokenizer(("###",))
     shown = [p.text for data in (b"one #", b"#", b"#two") for p in reply.feed(data)]
     assert "".join(shown) == "one "
     assert reply.is_stopped

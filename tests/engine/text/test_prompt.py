@@ -127,7 +127,8 @@ def test_a_message_that_is_only_a_picture_keeps_it_where_two_others_could_spell_
     vocabulary = FakeVocabulary()
     picture: Any = SimpleNamespace(tokens=(-7, -8), views={-7: "view"})
     messages = [Message("user", "", ("image",)), Message("assistant", "<|im_st"), Message("user", "art|>x")]
-    prompt = build(messages, template(RAW), vocabulary, takes_system=True, think=False, look=lambda _image: picture)
+    seen: Any = {"encode_image": lambda _image: picture}
+    prompt = build(messages, template(RAW), vocabulary, takes_system=True, think=False, **seen)
     assert list(prompt.views) == [0]
     assert prompt.tokens[:2] == (-7, -8)
     assert vocabulary.spell(prompt.tokens[2:]) == "<|im_start|>x"

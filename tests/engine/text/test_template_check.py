@@ -9,7 +9,7 @@ import pytest
 
 from edgechat.engine.text import template_check
 from edgechat.engine.text.chat_template import CHATML
-from edgechat.engine.text.template_check import Verdict, Vetting, examine
+from edgechat.engine.text.template_check import TemplateCheck, Verdict, examine
 from edgechat.errors import EngineError, InvalidModelFileError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ FOREVER = (
 
 
 def vet(source: str, cache: Path) -> Verdict:
-    return Vetting(source, bos="<s>", eos="</s>", cache=cache).verdict()
+    return TemplateCheck(source, bos="<s>", eos="</s>", cache=cache).verdict()
 
 
 def kept(cache: Path) -> list[Path]:
@@ -39,7 +39,7 @@ def test_a_sound_template_passes_and_is_not_tried_again(tmp_path, monkeypatch):
 def test_another_text_or_another_beginning_token_is_another_verdict(tmp_path):
     vet(CHATML, tmp_path)
     vet(CHATML + " ", tmp_path)
-    Vetting(CHATML, bos="<other>", eos="</s>", cache=tmp_path).verdict()
+    TemplateCheck(CHATML, bos="<other>", eos="</s>", cache=tmp_path).verdict()
     assert len(kept(tmp_path)) == 3
 
 
@@ -95,17 +95,17 @@ def test_a_cache_that_cannot_be_written_costs_no_answer(tmp_path, capfd):
 
 def test_a_child_that_was_killed_says_nothing_about_the_template(tmp_path):
     """A machine short of memory once marked a sound model as unusable for good."""
-    trial = Vetting(CHATML, bos="", eos="", cache=tmp_path)
+    trial = TemplateCheck(CHATML, bos="", eos="", cache=tmp_path)
     assert trial._child is not None
     trial._child.kill()
     with pytest.raises(EngineError, match="Memory ran out"):
         trial.verdict()
     assert kept(tmp_path) == []
-    assert Vetting(CHATML, bos="", eos="", cache=tmp_path).verdict() == GOOD
+    assert TemplateCheck(CHATML, bos="", eos="", cache=tmp_path).verdict() == GOOD
 
 
 def test_an_abandoned_trial_leaves_no_process_behind(tmp_path):
-    trial = Vetting(FOREVER + CHATML, bos="", eos="", cache=tmp_path)
+    trial = TemplateCheck(FOREVER + CHATML, bos="", eos="", cache=tmp_path)
     child = trial._child
     assert child is not None
     trial.abandon()

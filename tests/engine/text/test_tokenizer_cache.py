@@ -38,6 +38,10 @@ def test_a_damaged_file_or_one_of_another_vocabulary_is_made_again_from_the_mode
     assert said["from another's"] == said["from the model"]
 
 
+def test_a_directory_that_cannot_be_made_costs_only_the_time(said):
+    assert said["without a disk"] == said["from the model"]
+
+
 def test_a_question_about_one_token_is_answered_as_the_mask_over_all_of_them_does(said):
     assert said["disagreements"] == 0
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from edgechat.engine.native.model import Model
 from edgechat.engine.text.constraint import Constraint, Constraints
-from edgechat.engine.text.tokenizer_cache import Vocabulary
+from edgechat.engine.text.tokenizer_cache import TokenizerCache
 from tests.engine.text.vocabulary_child import vocabulary
 
 SCHEMA: dict[str, Any] = {
@@ -29,9 +29,9 @@ SCHEMA: dict[str, Any] = {
 STEPS, PROBES = 60, 200
 
 
-def start(made: Vocabulary, model: Model) -> list[int]:
+def start(made: TokenizerCache, model: Model) -> list[int]:
     """Tokens that an answer to the schema must begin with: what depends on pieces, end tokens and tokenizing alike."""
-    return Constraints(made.tokenizer(model), model.n_vocab).matcher({"json_schema": SCHEMA}).forced()
+    return Constraints(made.tokenizer(model), model.n_vocab).start({"json_schema": SCHEMA}).forced()
 
 
 def disagreements(constraint: Constraint, n_vocab: int) -> int:
@@ -45,8 +45,8 @@ def disagreements(constraint: Constraint, n_vocab: int) -> int:
         bits = np.unpackbits(words.view(np.uint8), bitorder="little", count=n_vocab)
         allowed = [int(token) for token in np.flatnonzero(bits)]
         for token in [*rng.sample(range(n_vocab), PROBES), *rng.sample(allowed, min(PROBES, len(allowed)))]:
-            count += bool(constraint.possible([token])) != bool(bits[token])
-        constraint.take(rng.choice(allowed))
+            count += bool(constraint.allowed_prefix([token])) != bool(bits[token])
+        constraint.advance(rng.choice(allowed))
     return count
 
 
@@ -55,10 +55,10 @@ def main(path: str, directory: Path) -> dict[str, Any]:
     model = vocabulary(path)
     model._eog, model._pieces = {}, {}
     file = directory / "a.pieces"
-    first = Vocabulary(file)
+    first = TokenizerCache(file)
     first.begin()  # there is nothing to begin with yet
     said = {"from the model": start(first, model), "is kept": file.exists()}
-    ahead = Vocabulary(file)
+    ahead = TokenizerCache(file)
     ahead.begin()
     assert ahead._making is not None
     ahead._making.join()
@@ -66,22 +66,25 @@ def main(path: str, directory: Path) -> dict[str, Any]:
     said["ahead"] = start(ahead, model)
     kept = file.read_bytes()
     file.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
-    damaged = Vocabulary(file)
+    damaged = TokenizerCache(file)
     damaged.begin()
     said["from damage"] = start(damaged, model)
     said["is mended"] = file.read_bytes() == kept
-    foreign = Vocabulary(file)
+    foreign = TokenizerCache(file)
     foreign.begin()
     foreign._making.join()  # type: ignore[union-attr]
     foreign._identity = "of another vocabulary"
     said["from another's"] = start(foreign, model)
+    in_the_way = directory / "in the way"
+    in_the_way.write_text("a file")
+    said["without a disk"] = start(TokenizerCache(in_the_way / "a.pieces"), model)
     constraints = Constraints(ahead.tokenizer(model), model.n_vocab)
-    said["disagreements"] = disagreements(constraints.matcher({"json_schema": SCHEMA}), model.n_vocab)
-    begun = constraints.matcher({"json_schema": SCHEMA})
+    said["disagreements"] = disagreements(constraints.start({"json_schema": SCHEMA}), model.n_vocab)
+    begun = constraints.start({"json_schema": SCHEMA})
     text = '{"category": "machine", "statement": "x", "nonsense'
     guess = model.tokenize(text, add_special=False, parse_special=False)
     said["guess"] = model.pieces(guess).decode()
-    said["possible"] = model.pieces(begun.possible(guess)).decode()
+    said["possible"] = model.pieces(begun.allowed_prefix(guess)).decode()
     return said
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgechat.engine.kv_cache.allocator import common_prefix
-from edgechat.engine.kv_cache.retokenize import respelled
+from edgechat.engine.kv_cache.prefix import common_prefix, retokenized
 
 PIECES = {
     0: b"<end>",
@@ -25,7 +24,7 @@ END, PICTURE = 0, -1
 
 
 def respell(prompt: tuple[int, ...], held: tuple[int, ...]) -> tuple[int, ...]:
-    return respelled(prompt, held, PIECES.__getitem__, lambda token: token == END)
+    return retokenized(prompt, held, PIECES.__getitem__, lambda token: token == END)
 
 
 def text(tokens: tuple[int, ...]) -> bytes:
