@@ -92,7 +92,7 @@ class EngineProcess:
                 loop = self._load(wish)
             except EdgechatError as error:
                 self._shared_status.stage = "idle"
-                if self._farewell is None and self._requests.refuse(wish, error):  # else `stop` interrupted the load
+                if self._goodbye is None and self._requests.refuse(wish, error):  # else `stop` interrupted the load
                     self._exit_because("refused")
             else:
                 self._serve(loop)
@@ -109,7 +109,7 @@ class EngineProcess:
     def _wait_for_wish(self) -> Wish | None:
         """The wish of the first request; None when it is time to exit before one came."""
         until = time.monotonic() + _FIRST_CLIENT_S
-        while self._farewell is None:
+        while self._goodbye is None:
             if (wish := self._requests.first_wish(0.2)) is not None:
                 return wish
             if self._retiring:
@@ -210,12 +210,12 @@ class EngineProcess:
             self._next_progress = now + _PROGRESS_S
             name = self._choice.name if self._choice else ""
             self._requests.broadcast(Loading(round(fraction, 3), name))
-        return self._farewell is None
+        return self._goodbye is None
 
     # -- serving -------------------------------------------------------------------------------------------------------
 
     def _serve(self, loop: Loop) -> None:
-        while self._farewell is None:
+        while self._goodbye is None:
             loop.step(_IDLE_STEP_S)
             if loop.n_active == 0 and (reason := self._reason_to_exit_because(time.monotonic() - loop.idle_since)):
                 self._exit_because(reason)
