@@ -2,7 +2,7 @@
 
 Pure arithmetic, no board and no choice: given the same facts it returns the same bytes. The formulas follow
 llama.cpp of llama-cpp-python 0.3.36 (``src/llama-kv-cache*.cpp``, ``src/llama-context.cpp``); what its source does not
-say was fitted to dry runs (``no_alloc``) of 14 models and to VmHWM: ``docs/fit.md``, ``scripts/check_fit.py``.
+say was fitted to dry runs (``no_alloc``) of 14 models and to VmHWM: ``docs/fit.md``, ``scripts/measure/check_fit.py``.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class ProcessCost:
 
 
 BARE = ProcessCost(base=35_000_000, per_token=0)
-"""``scripts/measure_memory.py``: Python and libllama alone; 3 MB of it stand in large pages that are not quite filled
+"""``scripts/measure/measure_memory.py``: Python and libllama alone; 3 MB of it are partly filled large pages
 (``edgechat/engine/child/environment.py``)."""
 ENGINE = ProcessCost(base=BARE.base + 20_000_000, per_token=460)
 """The engine. Measured with an 0.5B shape: plain answers 1 MB above BARE; the first answer under a schema adds numpy
