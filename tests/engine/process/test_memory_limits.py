@@ -52,7 +52,7 @@ def drill(home, starter_file):
 
 
 @pytest.fixture
-def limited(drill, memory_drill):
+def limited(drill):
     """Runs the drill's question; skips where no group can be made."""
 
     def run(way, percent):
