@@ -12,11 +12,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import peers
-
-from benchmarks import machine, report
-from benchmarks.ground import Ground, find_models
-from benchmarks.ours import Edgechat
+from scripts.benchmarks import machine_info, peers, report
+from scripts.benchmarks.edgechat_driver import Edgechat
+from scripts.benchmarks.parameters import Parameters, find_models
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +35,7 @@ SECTIONS = {
         for quant in ("Q4_K_M", "Q3_K_M")
     ),
 }
-"""Each section is ``benchmarks/NAME.py`` with ``run(ground)``; the models are those it takes unless told otherwise."""
+"""Section names with their default models; ``sections/NAME.py`` holds ``run(parameters)`` of each."""
 DOCS = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 
 
@@ -56,7 +54,9 @@ def parser() -> argparse.ArgumentParser:
         help="`starter`, NAME:QUANT of a shape model, or FILE.gguf; repeatable (default: each section's own)",
     )
     made.add_argument("--rounds", type=int, default=5, help="turns of each contender (5)")
-    made.add_argument("--threads", type=int, default=machine.usable_cores(), help="threads for everybody (all cores)")
+    made.add_argument(
+        "--threads", type=int, default=machine_info.usable_cores(), help="threads for everybody (all cores)"
+    )
     made.add_argument("--flavours", default=",".join(peers.FLAVOURS), help="builds of the peers to compare with")
     made.add_argument("--json", type=Path, metavar="FILE", help="also write every single figure here")
     made.add_argument("--write-docs", action="store_true", help="put the tables into docs/benchmarks.md")
@@ -79,12 +79,12 @@ def main() -> int:
     root = peers.bench_dir()
     # The same variable must not reach edgechat's own processes as a setting of theirs.
     os.environ.pop("EDGECHAT_BENCH_DIR", None)
-    described, sections = machine.describe() | {"threads": args.threads, "rounds": args.rounds}, []
+    described, sections = machine_info.describe() | {"threads": args.threads, "rounds": args.rounds}, []
     with tempfile.TemporaryDirectory(prefix="edgechat-bench-") as home, _engine(Path(home), args.threads) as edgechat:
         for name in names:
             models = find_models(root, args.model or SECTIONS[name])
-            ground = Ground(root, models, args.rounds, args.threads, flavours, edgechat)
-            sections.append(importlib.import_module(f"benchmarks.{name}").run(ground))
+            parameters = Parameters(root, models, args.rounds, args.threads, flavours, edgechat)
+            sections.append(importlib.import_module(f"scripts.benchmarks.sections.{name}").run(parameters))
             # Kept after each section: an interrupted run loses one, not all.
             if args.json:
                 report.write_json(args.json, described, sections)

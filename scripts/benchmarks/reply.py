@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from benchmarks.llama_tools import LlamaServer
     from edgechat.engine.client.client import EngineClient
     from edgechat.tasks.contract import Schema
+    from scripts.benchmarks.llama_tools import LlamaServer
 
 GREEDY = {"temperature": 0, "samplers": ["top_k"], "top_k": 1}
 """Greedy decoding in llama-server's words, by its shortest way."""

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from benchmarks.rounds import Series
+    from scripts.benchmarks.rounds import Series
 
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 

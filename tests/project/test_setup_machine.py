@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from build_machine import (
+
+from scripts.bootstrap.build_machine import (
     MIB,
     Cuda,
     CudaMissingError,
@@ -15,8 +16,8 @@ from build_machine import (
     jobs,
     native_code,
 )
-from llama_wheel import Settings, cmake_arguments, recipe
-from supervised import SetupError
+from scripts.bootstrap.llama_wheel import Settings, cmake_arguments, recipe
+from scripts.bootstrap.supervised import SetupError
 
 ROOT = Path(__file__).resolve().parents[2]
 GPU = Gpu(True, "/dev/nvidiactl")

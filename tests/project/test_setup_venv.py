@@ -11,10 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
-from environment import Environment, Stamps, relocate, torn_distributions
-from supervised import SetupError, run
 
-BOOTSTRAP = Path(__file__).resolve().parents[2] / "scripts/bootstrap"
+from scripts.bootstrap.environment import Environment, Stamps, relocate, torn_distributions
+from scripts.bootstrap.supervised import SetupError, run
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -186,8 +187,8 @@ def test_a_command_never_outlives_the_setup_and_the_lock_is_held_until_it_is_gon
     stubborn = "trap '' TERM; echo $$ > pid.new; mv pid.new pid; while :; do sleep 0.05; done"
     parent = f"""
 import fcntl, os, pathlib, sys
-sys.path.insert(0, {str(BOOTSTRAP)!r})
-import supervised
+sys.path.insert(0, {str(ROOT)!r})
+from scripts.bootstrap import supervised
 supervised.GRACE_S = 0.5
 lock = open("lock", "a")
 fcntl.flock(lock, fcntl.LOCK_EX)

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from pathlib import Path
-
 import pytest
 from jsonschema import Draft202012Validator
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-crowd, jobs, json_answers, reply, rounds, stall = (
-    importlib.import_module(f"benchmarks.{name}")
-    for name in ("crowd", "jobs", "json_answers", "reply", "rounds", "stall")
-)
+from scripts.benchmarks import concurrent_clients, reply, rounds, task_questions
+from scripts.benchmarks.sections import json_answers, stall
 
 
 @pytest.mark.parametrize(
@@ -29,8 +22,9 @@ def test_gaps_are_those_that_touch_the_span():
 
 
 def test_a_steadied_schema_only_narrows():
-    question = jobs.JOBS["rootcause"](3)
-    narrow = jobs.steadied(question.schema)
+    question = task_questions.JOBS["rootcause"](3)
+    assert question.schema is not None
+    narrow = task_questions.steadied(question.schema)
     hypothesis = {
         "category": "machine",
         "statement": "Too hot.",
@@ -52,9 +46,9 @@ def test_a_steadied_schema_only_narrows():
     assert not Draft202012Validator(narrow).is_valid(answer | {"escape_hypothesis": None})
 
 
-@pytest.mark.parametrize("job", jobs.JOBS)
+@pytest.mark.parametrize("job", task_questions.JOBS)
 def test_records_differ_and_instructions_do_not(job):
-    first, second = (jobs.for_model(jobs.JOBS[job](turn), is_shape=False) for turn in (1, 2))
+    first, second = (task_questions.for_model(task_questions.JOBS[job](turn), is_shape=False) for turn in (1, 2))
     assert first.messages[0] == second.messages[0]
     assert first.messages[1] != second.messages[1]
 
@@ -66,7 +60,7 @@ def test_validity_is_jsonschemas():
     assert not json_answers.is_valid('{"a": 1', schema)
 
 
-def _cell(job: str, ours: tuple[float, ...], theirs: tuple[float, ...]) -> object:
+def _cell(job: str, ours: tuple[float, ...], theirs: tuple[float, ...]) -> json_answers.Cell:
     series = {"tokens": rounds.Series((1.0,)), "characters": rounds.Series((10.0,))}
     return json_answers.Cell(
         "m", job, "peer", {"seconds": rounds.Series(ours), **series}, {"seconds": rounds.Series(theirs), **series}
@@ -85,7 +79,7 @@ def test_a_crowd_answers_everything_once_and_in_order():
     def answer(question):
         return reply.Reply(str(question.max_tokens), 1, 1, 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, ())
 
-    _, replies = crowd.work_off(asked, [answer] * 3)
+    _, replies = concurrent_clients.ask_all(asked, [answer] * 3)
     assert [reply.text for reply in replies] == [str(number) for number in range(20)]
 
 
@@ -94,4 +88,4 @@ def test_a_failure_in_a_crowd_is_raised():
         raise ValueError("gone")
 
     with pytest.raises(ValueError, match="gone"):
-        crowd.at_once([fail, lambda: None])
+        concurrent_clients.at_once([fail, lambda: None])

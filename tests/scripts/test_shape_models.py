@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import importlib
 import math
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from scripts.workshop import shape_models
+
 np = importlib.import_module("numpy")
 gguf = importlib.import_module("gguf")
-
-SCRIPTS = Path(__file__).parents[2] / "scripts"
-
-
-@pytest.fixture
-def shape_models(monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    yield importlib.import_module("shape_models")
-    sys.modules.pop("shape_models", None)
 
 
 @pytest.mark.parametrize(
@@ -34,11 +25,11 @@ def shape_models(monkeypatch):
         ("tinyllama-1.1b", 1_100_048_384),
     ],
 )
-def test_parameters_are_those_of_the_published_model(shape_models, name, published):
+def test_parameters_are_those_of_the_published_model(name, published):
     assert shape_models.parameters(shape_models.SHAPES[name]) == published
 
 
-def small(shape_models: Any) -> Any:
+def small() -> Any:
     """A shape of a few kilobytes with every kind of tensor."""
     return replace(
         shape_models.SHAPES["llama-3.2-1b"], n_layer=2, n_embd=64, n_ff=128, n_head=4, n_head_kv=2, n_vocab=300,
@@ -47,8 +38,8 @@ def small(shape_models: Any) -> Any:
 
 
 @pytest.fixture
-def written(shape_models, monkeypatch, tmp_path):
-    shape = small(shape_models)
+def written(monkeypatch, tmp_path):
+    shape = small()
     words = ["<unk>", "<s>", "<|eot_id|>", *(f"w{i}" for i in range(shape.n_vocab - 3))]
     vocab = {
         "tokenizer.ggml.model": "gpt2",
@@ -61,7 +52,7 @@ def written(shape_models, monkeypatch, tmp_path):
     return shape, gguf.GGUFReader(shape_models.write_f16(shape, tmp_path, tmp_path / "small.gguf"))
 
 
-def test_file_holds_every_tensor_in_its_shape(shape_models, written):
+def test_file_holds_every_tensor_in_its_shape(written):
     shape, reader = written
     found = {tensor.name: tuple(int(n) for n in reversed(tensor.shape)) for tensor in reader.tensors}
     assert found == {tensor.name: tensor.shape for tensor in shape_models.tensors(shape)}
@@ -83,8 +74,8 @@ def test_weights_are_finite_and_control_tokens_quiet(written):
     assert tensors["blk.1.ffn_gate.weight"].std() == pytest.approx(1 / math.sqrt(shape.n_embd), rel=0.05)
 
 
-def test_same_seed_makes_the_same_weights(shape_models):
-    shape = small(shape_models)
+def test_same_seed_makes_the_same_weights():
+    shape = small()
     tensor = next(tensor for tensor in shape_models.tensors(shape) if tensor.name == "blk.0.attn_q.weight")
     other = next(tensor for tensor in shape_models.tensors(shape) if tensor.name == "blk.1.attn_q.weight")
     none = np.zeros(0, np.int64)
@@ -92,13 +83,13 @@ def test_same_seed_makes_the_same_weights(shape_models):
     assert (shape_models.values(shape, tensor, none) != shape_models.values(shape, other, none)).any()
 
 
-def test_rope_factors_leave_high_frequencies_alone(shape_models):
+def test_rope_factors_leave_high_frequencies_alone():
     factors = shape_models.rope_factors(shape_models.SHAPES["llama-3.2-1b"])
     assert factors[0] == 1.0
     assert factors[-1] == pytest.approx(32.0)
     assert (np.diff(factors) >= 0).all()
 
 
-def test_an_unknown_name_is_refused_with_those_there_are(shape_models, tmp_path):
+def test_an_unknown_name_is_refused_with_those_there_are(tmp_path):
     with pytest.raises(SystemExit, match=r"qwen2\.5-0\.5b"):
         shape_models.make("qwen9", "Q4_K_M", tmp_path, tmp_path, tmp_path)

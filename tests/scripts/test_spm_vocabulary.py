@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts.workshop import shape_models, spm_vocabulary
+
 sentencepiece = importlib.import_module("sentencepiece")
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -28,12 +30,11 @@ TEXTS = (
 # llama.cpp aborts where it dislikes a file: it is asked in a process of its own.
 TOKENIZE = """
 import ctypes, json, sys
-sys.path.insert(0, sys.argv[1])
-import measure_memory
+from scripts.measure import measure_memory
 llama = measure_memory._low_level_llama()
 params = llama.llama_model_default_params()
 params.vocab_only = True
-vocab = llama.llama_model_get_vocab(llama.llama_model_load_from_file(sys.argv[2].encode(), params))
+vocab = llama.llama_model_get_vocab(llama.llama_model_load_from_file(sys.argv[1].encode(), params))
 def ids(text):
     raw = text.encode()
     found = (ctypes.c_int32 * (len(raw) + 8))()
@@ -45,25 +46,22 @@ print(json.dumps([ids(text) for text in json.load(sys.stdin)]))
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     """A complete model of a few megabytes and the sentencepiece model its vocabulary came from."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(SCRIPTS))
-        shape_models, spm_vocabulary = (importlib.import_module(name) for name in ("shape_models", "spm_vocabulary"))
-        out = tmp_path_factory.mktemp("spm")
-        corpus = [line for path in sorted(SCRIPTS.glob("*.py")) for line in path.read_text("utf-8").splitlines()]
-        pieces = out / f"spm-{N_VOCAB}.model"
-        spm_vocabulary.train(pieces, N_VOCAB, [*corpus, *TEXTS[:5]])
-        shape = replace(
-            shape_models.SHAPES["tinyllama-1.1b"], n_layer=2, n_embd=64, n_ff=128, n_head=4, n_head_kv=2,
-            n_vocab=N_VOCAB, n_ctx_train=512,
-        )  # fmt: skip
-        path = shape_models.write_f16(shape, out, out / "tiny.gguf")
-        yield path, sentencepiece.SentencePieceProcessor(model_file=str(pieces))
+    out = tmp_path_factory.mktemp("spm")
+    corpus = [line for path in sorted(SCRIPTS.rglob("*.py")) for line in path.read_text("utf-8").splitlines()]
+    pieces = out / f"spm-{N_VOCAB}.model"
+    spm_vocabulary.train(pieces, N_VOCAB, [*corpus, *TEXTS[:5]])
+    shape = replace(
+        shape_models.SHAPES["tinyllama-1.1b"], n_layer=2, n_embd=64, n_ff=128, n_head=4, n_head_kv=2,
+        n_vocab=N_VOCAB, n_ctx_train=512,
+    )  # fmt: skip
+    path = shape_models.write_f16(shape, out, out / "tiny.gguf")
+    return path, sentencepiece.SentencePieceProcessor(model_file=str(pieces))
 
 
 def test_llama_and_sentencepiece_give_the_same_ids(model):
     path, pieces = model
     done = subprocess.run(
-        [sys.executable, "-c", TOKENIZE, str(SCRIPTS), str(path)],
+        [sys.executable, "-c", TOKENIZE, str(path)],
         input=json.dumps(TEXTS), capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert json.loads(done.stdout) == [pieces.encode(text) for text in TEXTS]
@@ -72,7 +70,7 @@ def test_llama_and_sentencepiece_give_the_same_ids(model):
 def test_the_model_runs_and_its_logits_are_finite(model):
     path, _ = model
     done = subprocess.run(
-        [sys.executable, str(SCRIPTS / "measure_memory.py"), str(path), "--n-ctx", "256", "--n-threads", "1"],
+        [sys.executable, str(SCRIPTS / "measure/measure_memory.py"), str(path), "--n-ctx", "256", "--n-threads", "1"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     found = json.loads(done.stdout)

@@ -1,4 +1,4 @@
-"""kill -9 of the app and of its engine in the middle of a chat; scripts/ui_kill.py does the same hundreds of times."""
+"""kill -9 of the app and of its engine in the middle of a chat; ``scripts/drills/ui_kill.py`` repeats it."""
 
 from __future__ import annotations
 

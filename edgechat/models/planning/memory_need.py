@@ -1,7 +1,7 @@
 """The predicted peak memory of an engine process, from a model's shape and its load settings. Pure arithmetic.
 
 The formulas follow llama.cpp of llama-cpp-python 0.3.36 (``src/llama-kv-cache*.cpp``, ``src/llama-context.cpp``). Other
-constants were fitted to dry runs (``no_alloc``) of 14 models and to VmHWM: ``docs/fit.md``, ``scripts/check_fit.py``.
+constants were fitted to dry runs (``no_alloc``) of 14 models and to VmHWM: ``docs/fit.md``, ``scripts/measure/check_fit.py``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class ProcessCost:
 
 
 BARE = ProcessCost(base=35_000_000, per_token=0)
-"""Python and libllama alone, by ``scripts/measure_memory.py``; 3 MB of it are in partly filled large pages
+"""Python and libllama alone, by ``scripts/measure/measure_memory.py``; 3 MB of it are in partly filled large pages
 (``edgechat/engine/child/environment.py``)."""
 ENGINE = ProcessCost(base=BARE.base + 20_000_000, per_token=460)
 """The engine. Measured with an 0.5B shape: plain answers 1 MB above BARE; the first answer under a schema adds numpy

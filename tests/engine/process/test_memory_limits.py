@@ -1,19 +1,17 @@
 """What a hard memory limit costs: a smaller plan or a plain refusal, and never another process than the engine.
 
-Real limits around the real command. ``scripts/memory_drill.py``, whose runs these are, goes through whole ranges of
+Real limits around the real command. ``scripts/drills/memory.py``, whose runs these are, goes through whole ranges of
 limits and larger models.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 import shutil
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,45 +21,38 @@ from edgechat.engine.client import client
 from edgechat.engine.protocol.request import Message, Request, Wish
 from edgechat.engine.state import exit_reason, oom_history
 from edgechat.engine.state.oom_history import OomHistory
+from scripts.drills import memory
 
 if TYPE_CHECKING:
     from edgechat.paths import Paths
 
 pytestmark = pytest.mark.engine
 
-SCRIPTS = Path(__file__).parents[3] / "scripts"
 HOG = "import sys, time; hog = bytearray(int(sys.argv[1])); print('full', flush=True); time.sleep(60)"
 
 
 @pytest.fixture
-def memory_drill(monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    yield importlib.import_module("memory_drill")
-    sys.modules.pop("memory_drill", None)
-
-
-@pytest.fixture
-def group(memory_drill):
+def group():
     with contextlib.ExitStack() as stack:
         try:
-            made = stack.enter_context(memory_drill.Group(f"edgechat-test-{os.getpid()}"))
+            made = stack.enter_context(memory.Group(f"edgechat-test-{os.getpid()}"))
         except OSError as error:
             pytest.skip(f"no memory cgroup can be made here: {error}")
         yield made
 
 
 @pytest.fixture
-def drill(memory_drill, home, starter_file):
+def drill(home, starter_file):
     """The starter in a copy of its own, so that its pages are charged to whoever reads them."""
     copy = home / "files" / "smollm2.gguf"
     copy.parent.mkdir(parents=True)
     shutil.copyfile(starter_file, copy)
     os.sync()
-    return memory_drill.Drill(home, str(copy), None)
+    return memory.Drill(home, str(copy), None)
 
 
 @pytest.fixture
-def limited(drill, memory_drill):
+def limited(drill):
     """Runs the drill's question; skips where no group can be made."""
 
     def run(way, percent):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import importlib.util
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +24,13 @@ pytestmark = [
     pytest.mark.engine,
     pytest.mark.skipif(not _IS_BUILT, reason="llama.cpp is built without image input: EDGECHAT_VISION=1 scripts/setup"),
 ]
-SCRIPTS = Path(__file__).parents[3] / "scripts"
 QUESTION = "What is in the picture?"
 
 
 @pytest.fixture(scope="session")
 def projector() -> Any:
     """The script that makes projectors."""
-    sys.path.insert(0, str(SCRIPTS))
-    try:
-        return importlib.import_module("shape_projector")
-    finally:
-        sys.path.remove(str(SCRIPTS))
+    return importlib.import_module("scripts.workshop.shape_projector")
 
 
 def pair(directory: Path, starter_file: Path, projector: Any, *, times_as_wide: int = 1) -> Path:

@@ -7,14 +7,12 @@ from the answers is arithmetic.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 import os
 import resource
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,6 +31,7 @@ from edgechat.errors import DoesNotFitError
 from edgechat.models.planning.candidate import PlanRequest
 from edgechat.models.planning.installed_choice import choose_installed
 from edgechat.models.store.installed import starter
+from scripts.drills import memory
 from tests.engine.embedding_models import tiny_llama
 
 if TYPE_CHECKING:
@@ -46,7 +45,6 @@ pytestmark = pytest.mark.skipif(STARTER is None, reason="the starter model (llm-
 
 JETSON, MAC = load_board("orin-nano-8gb"), load_board("mac-16gb")
 MB, MIB = 1_000_000, 1 << 20
-SCRIPTS = Path(__file__).parents[3] / "scripts"
 ASKING = """
 import json, sys
 from dataclasses import asdict
@@ -272,16 +270,13 @@ def test_without_a_gpu_there_is_nothing_to_be_had():
 
 
 @pytest.fixture
-def group(monkeypatch) -> Iterator[Any]:
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    memory_drill = importlib.import_module("memory_drill")
+def group() -> Iterator[Any]:
     with contextlib.ExitStack() as stack:
         try:
-            made = stack.enter_context(memory_drill.Group(f"edgechat-test-{os.getpid()}"))
+            made = stack.enter_context(memory.Group(f"edgechat-test-{os.getpid()}"))
         except OSError as error:
             pytest.skip(f"no memory cgroup can be made here: {error}")
         yield made
-    sys.modules.pop("memory_drill", None)
 
 
 @pytest.mark.engine

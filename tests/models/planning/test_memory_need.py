@@ -34,7 +34,7 @@ def shape(name: str) -> ModelShape:
     return CATALOG.find(name).entry.shape()
 
 
-# Peaks (VmHWM, bytes) that scripts/measure_memory.py read on an x86-64 machine with large pages of 2 MiB and
+# Peaks (VmHWM, bytes) that scripts/measure/measure_memory.py read on an x86-64 machine with large pages of 2 MiB and
 # llama-cpp-python 0.3.36.
 MEASURED = [
     ("llama-3.2-1b-instruct", "Q4_K_M", LoadSettings(4096), 1_039_700_000),

@@ -1,0 +1,1 @@
+"""What a contributor types lies here; the modules behind it lie in the folders below."""

@@ -1,0 +1,1 @@
+"""The sections of ``scripts/bench``: each module measures one thing with ``run(parameters)``."""

@@ -1,0 +1,1 @@
+"""What ``scripts/setup`` runs before edgechat's environment exists: standard library only, Python 3.10."""

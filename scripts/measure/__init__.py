@@ -1,0 +1,1 @@
+"""Measurements beside ``scripts/bench``: memory, latency, throughput, and checks of answers against llama.cpp."""
