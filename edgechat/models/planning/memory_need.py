@@ -1,7 +1,8 @@
 """The predicted peak memory of an engine process, from a model's shape and its load settings. Pure arithmetic.
 
 The formulas follow llama.cpp of llama-cpp-python 0.3.36 (``src/llama-kv-cache*.cpp``, ``src/llama-context.cpp``). Other
-constants were fitted to dry runs (``no_alloc``) of 14 models and to VmHWM: ``docs/fit.md``, ``scripts/measure/check_fit.py``.
+constants were fitted to dry runs (``no_alloc``) of 14 models and to VmHWM: ``docs/fit.md``,
+``scripts/measure/check_fit.py``.
 """
 
 from __future__ import annotations
