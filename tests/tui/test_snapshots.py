@@ -51,7 +51,7 @@ def fixed(monkeypatch: pytest.MonkeyPatch, paths: Paths) -> None:
     """No clock, no memory figure, no sensor of this machine."""
     monkeypatch.setenv("TEXTUAL_ANIMATIONS", "none")
     monkeypatch.setattr(model_manager, "list_models", lambda _paths, _config: MODELS)
-    monkeypatch.setattr(first_run, "mounted", list)
+    monkeypatch.setattr(first_run, "find_mounted", list)
     monkeypatch.setattr(first_run, "other_tools_files", lambda _env: [])
     monkeypatch.setattr(board, "read_board", lambda _paths: READING)
     monkeypatch.setattr(board, "_READ_EVERY_S", 3600.0)

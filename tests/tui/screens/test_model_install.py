@@ -40,7 +40,7 @@ def small_board(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Plans for a Raspberry Pi 4 with 2 GB, and nothing mounted but what a test puts on the stick."""
     monkeypatch.setattr(model_manager, "probe", lambda: load_board("pi4-2gb"))
     for module in (model_install, first_run):
-        monkeypatch.setattr(module, "mounted", lambda: mounted([tmp_path / "media"]))
+        monkeypatch.setattr(module, "find_mounted", lambda: find_mounted([tmp_path / "media"]))
 
 
 @pytest.fixture
