@@ -109,7 +109,7 @@ class EdgechatApp(App[None]):
     @work(thread=True)
     def _read_disk(self) -> None:
         """Open the history and look for a model; in a thread, because a disk may be slow."""
-        from edgechat.models.store.installed import installed  # noqa: PLC0415 - as said above
+        from edgechat.models.store.installed import installed  # noqa: PLC0415 - the first frame need not wait for it
 
         assert self.store.history  # noqa: S101 - opens the history
         markdown.parser()  # created here, so that the first answer need not wait for it
@@ -150,7 +150,7 @@ class EdgechatApp(App[None]):
 
     def action_welcome(self) -> None:
         """Open the first-run screen."""
-        from edgechat.tui.screens.first_run import FirstRunScreen  # noqa: PLC0415 - as said above
+        from edgechat.tui.screens.first_run import FirstRunScreen  # noqa: PLC0415 - the first frame need not wait for it
 
         if self.screen is self.chat:
             self.push_screen(FirstRunScreen(self._paths, self._config), self._welcomed)
