@@ -75,7 +75,7 @@ class EdgechatApp(App[None]):
         self.stylesheet.set_variables(self.get_css_variables())
         self.set_keymap(dict(chosen.keys))
         self._sigterm: Any = None
-        self.store = HistoryStore(paths, self._on_saving_failed)
+        self.store = HistoryStore(paths, self._post_saving_failed)
         self.chat = ChatScreen(paths, self.store, config)
 
     def get_default_screen(self) -> ChatScreen:
@@ -128,7 +128,7 @@ class EdgechatApp(App[None]):
         """Quit as with Ctrl+Q, which restores the terminal."""
         self.exit(return_code=int(ExitCode.TERMINATED))
 
-    def _on_saving_failed(self, error: StateError) -> None:
+    def _post_saving_failed(self, error: StateError) -> None:
         self.chat.post_message(SavingFailed(error))
 
     def _keep_theme(self, name: str) -> None:
