@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgechat.config import Config
-    from edgechat.models.store.other_programs import FoundFile
     from edgechat.models.store.installed import InstalledModel
+    from edgechat.models.store.other_programs import FoundFile
     from edgechat.paths import Paths
 
 _BAR = 20

@@ -20,8 +20,8 @@ from edgechat.models.download.update import rollback
 from edgechat.models.planning.candidate import PlanRequest
 from edgechat.models.planning.planner import plan_each
 from edgechat.models.store.add import add, identify_in_catalog
-from edgechat.models.store.other_programs import find_model_files
 from edgechat.models.store.installed import Pin, read_pin, version_history, write_pin
+from edgechat.models.store.other_programs import find_model_files
 from edgechat.models.store.store import Store
 
 if TYPE_CHECKING:
@@ -158,8 +158,8 @@ def pull(paths: Paths, model: ModelEntry, progress: InstallProgress) -> Installe
         EdgechatError: the download failed; the hint says how to install the model by hand.
     """
     from edgechat.models.download.hub import Hub  # noqa: PLC0415 - takes half a second
-    from edgechat.models.download.pull import resolve_entry  # noqa: PLC0415
     from edgechat.models.download.pull import pull as download  # noqa: PLC0415
+    from edgechat.models.download.pull import resolve_entry  # noqa: PLC0415
     from edgechat.models.download.transfer import RetryPolicy  # noqa: PLC0415
 
     entry = load_catalog().find(model.label).entry
@@ -199,7 +199,9 @@ def adopt(paths: Paths, files: Sequence[FoundFile], progress: InstallProgress) -
     for file in files:
         source = f"{file.tool}:{file.label}"
         try:
-            installed.append(add(store, file.path, identify=identify_in_catalog, source=source, copy=False, progress=progress))
+            installed.append(
+                add(store, file.path, identify=identify_in_catalog, source=source, copy=False, progress=progress)
+            )
         except EdgechatError as error:
             # The other files may still be usable.
             errors.append(error)
