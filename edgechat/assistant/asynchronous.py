@@ -1,6 +1,6 @@
-"""The assistant for programs with an event loop: the same calls, awaited. Cancelling a call frees its slot.
+"""The assistant for asyncio programs: the same calls, awaited. Cancelling a call frees its slot in the engine.
 
-Each call runs the blocking one in a thread of its own few; only this module of the room knows asyncio.
+Each call runs the blocking one in a thread pool.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 Model = TypeVar("Model", bound="BaseModel")
 Result = TypeVar("Result")
 
-_WAITING = 28
-"""Calls that may wait for a slot beside those that run: each holds a thread."""
+_MAX_WAITING = 28
+"""Calls that may wait for a slot beside those that run; each takes a thread."""
 
 
 class AsyncAssistant:
@@ -39,11 +39,11 @@ class AsyncAssistant:
 
     def __init__(self, assistant: Assistant, *, parallel: int = PARALLEL) -> None:
         self._assistant = assistant
-        self._threads = ThreadPoolExecutor(parallel + _WAITING, thread_name_prefix="assistant")
+        self._threads = ThreadPoolExecutor(parallel + _MAX_WAITING, thread_name_prefix="assistant")
 
     @classmethod
     def open(cls, model: str | None = None, *, parallel: int = PARALLEL, **options: Any) -> Self:  # noqa: ANN401
-        """As :meth:`Assistant.open`."""
+        """See :meth:`Assistant.open`."""
         return cls(Assistant.open(model, parallel=parallel, **options), parallel=parallel)
 
     async def __aenter__(self) -> Self:
@@ -53,18 +53,18 @@ class AsyncAssistant:
         await self.close()
 
     async def close(self) -> None:
-        """Hang up; calls that still wait end with an error."""
+        """Close the connections; calls that still wait end with an error."""
         self._assistant.close()
         await asyncio.get_running_loop().run_in_executor(None, self._threads.shutdown)
 
     async def ask(self, prompt: str | Sequence[Message], **options: Any) -> Answer:  # noqa: ANN401
-        """As :meth:`Assistant.ask`."""
+        """See :meth:`Assistant.ask`."""
         return await self._call(partial(self._assistant.ask, prompt, **options))
 
     async def stream(self, prompt: str | Sequence[Message], **options: Any) -> AsyncIterator[Event]:  # noqa: ANN401
-        """As :meth:`Assistant.stream`. Leaving the loop early cancels the answer when the iterator is closed."""
-        cut: list[Callable[[], None]] = []
-        events = self._assistant.stream(prompt, on_start=cut.append, **options)
+        """See :meth:`Assistant.stream`. Closing the iterator cancels the answer."""
+        interrupts: list[Callable[[], None]] = []
+        events = self._assistant.stream(prompt, on_start=interrupts.append, **options)
         loop = asyncio.get_running_loop()
         step = None
         try:
@@ -76,9 +76,9 @@ class AsyncAssistant:
                 yield event
         finally:
             if step is not None and not step.done():
-                # The thread still waits for the next event: wake it, for a generator that runs cannot be closed.
-                step.add_done_callback(_heard)
-                for interrupt in cut:
+                # The thread still waits for the next event. Interrupt it: a running generator cannot be closed.
+                step.add_done_callback(_consume_error)
+                for interrupt in interrupts:
                     interrupt()
             else:
                 events.close()
@@ -90,38 +90,38 @@ class AsyncAssistant:
     async def generate(self, prompt: str | Sequence[Message], *, schema: Schema, **options: Any) -> Any: ...  # noqa: ANN401
 
     async def generate(self, prompt: str | Sequence[Message], *, schema: Any, **options: Any) -> Any:
-        """As :meth:`Assistant.generate`."""
+        """See :meth:`Assistant.generate`."""
         return await self._call(partial(self._assistant.generate, prompt, schema=schema, **options))
 
     async def embed(self, texts: str | Sequence[str], **options: Any) -> list[list[float]]:  # noqa: ANN401
-        """As :meth:`Assistant.embed`."""
+        """See :meth:`Assistant.embed`."""
         return await self._call(partial(self._assistant.embed, texts, **options))
 
     async def run(self, task: str, record: Mapping[str, Any], **options: Any) -> TaskResult:  # noqa: ANN401
-        """As :meth:`Assistant.run`."""
+        """See :meth:`Assistant.run`."""
         return await self._call(partial(self._assistant.run, task, record, **options))
 
     async def _call(self, call: Callable[..., Result]) -> Result:
-        cut: list[Callable[[], None]] = []
-        given_up = False
+        interrupts: list[Callable[[], None]] = []
+        is_cancelled = False
 
         def on_start(interrupt: Callable[[], None]) -> None:
-            cut.append(interrupt)
-            if given_up:
+            interrupts.append(interrupt)
+            if is_cancelled:
                 interrupt()
 
         future = asyncio.get_running_loop().run_in_executor(self._threads, partial(call, on_start=on_start))
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
-            given_up = True
-            future.add_done_callback(_heard)
-            for interrupt in cut:
+            is_cancelled = True
+            future.add_done_callback(_consume_error)
+            for interrupt in interrupts:
                 interrupt()
             raise
 
 
-def _heard(future: asyncio.Future[Any]) -> None:
-    """Look at the outcome of a call that nobody awaits any more, so that its error is not reported as forgotten."""
+def _consume_error(future: asyncio.Future[Any]) -> None:
+    """Read the error of a cancelled call, so that asyncio does not log it as never retrieved."""
     if not future.cancelled():
         future.exception()

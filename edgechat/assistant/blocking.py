@@ -1,7 +1,6 @@
-"""The assistant whose calls return when the answer is there. Safe to use from several threads.
+"""The assistant whose calls block until the answer is complete. Safe to use from several threads.
 
-A deadline covers a call from first to last, waiting for a free slot included; when it passes, the engine has the slot
-back.
+A timeout covers the whole call, including the wait for a free slot; when it passes, the engine's slot is freed.
 """
 
 from __future__ import annotations
@@ -37,9 +36,9 @@ if TYPE_CHECKING:
 Model = TypeVar("Model", bound="BaseModel")
 
 OnStart = Callable[[Callable[[], None]], None]
-"""Gets, when a question has its connection, what cuts the answer off."""
+"""Called when a question gets its connection, with a function that interrupts the answer."""
 PARALLEL = 4
-"""Questions an assistant asks at once; the engine decodes them together as far as its memory allows."""
+"""Questions that an assistant asks at once; the engine decodes them in one batch as far as its memory allows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +54,18 @@ class Answer:
     usage: Mapping[str, int] = field(default_factory=dict)
     """Tokens: ``prompt_tokens``, ``cached_tokens``, ``completion_tokens``, ``forced_tokens``, …"""
     timing: Mapping[str, float] = field(default_factory=dict)
-    """Seconds and rates as the engine measured them."""
+    """Seconds and tokens per second, measured by the engine."""
     unread_messages: int = 0
-    """Earlier messages of the conversation that the model did not read, because they did not fit (``overflow``)."""
+    """Earlier messages that were not sent to the model because they did not fit (``overflow``)."""
     summary: str = ""
-    """What it read in their place."""
+    """The summary that was sent in their place."""
 
     def __str__(self) -> str:
         return self.text
 
 
 class Assistant:
-    """Answers with the model of this machine. Use it as a context manager, or call :meth:`close`.
+    """Answers with a model on this machine. Use it as a context manager, or call :meth:`close`.
 
     >>> with Assistant.open() as assistant:  # doctest: +SKIP
     ...     print(assistant.ask("Name one colour.", max_tokens=8))
@@ -88,18 +87,18 @@ class Assistant:
         keep_alive: str | None = None,
         allow_step_down: bool = False,
     ) -> Self:
-        """An assistant for the model of this user's machine. The engine starts with the first question.
+        """Create an assistant with the user's configuration. The engine starts with the first question.
 
         Args:
-            model: a name, ``NAME:QUANT``, or the path of a GGUF file; None takes what ``edgechat ask`` would.
-            n_ctx: context in tokens; None leaves it to the plan.
-            parallel: questions asked at once; more wait.
-            keep_alive: how long the engine stays afterwards (``30m``, ``0``, ``-1``).
-            allow_step_down: let the context and KV type of a model fixed by ``edgechat models use`` give way when
-                memory is short; otherwise questions then raise NoModelError.
+            model: a name, ``NAME:QUANT``, or the path of a GGUF file; None chooses as ``edgechat ask`` does.
+            n_ctx: context in tokens; None leaves the choice to the plan.
+            parallel: questions asked at once; others wait.
+            keep_alive: how long the engine runs on after the last question (``30m``, ``0``, ``-1``).
+            allow_step_down: when memory is short, use a model pinned by ``edgechat models use`` with a smaller context
+                or KV type; otherwise questions then raise NoModelError.
 
         Raises:
-            UsageError: the configuration or a duration cannot be understood.
+            UsageError: the configuration or the duration is not valid.
             StateError: the configuration cannot be read.
         """
         paths = Paths.from_env(os.environ)
@@ -118,19 +117,19 @@ class Assistant:
         self.close()
 
     def close(self) -> None:
-        """Hang up. Answers that other threads still wait for end with an error."""
+        """Close the connections. Answers that other threads still wait for end with an error."""
         self._slots.close()
 
     def ask(self, prompt: str | Sequence[Message], **options: Any) -> Answer:  # noqa: ANN401 - stream's
-        """One whole answer; options as in :meth:`stream`.
+        """Ask a question and return the complete answer; options as in :meth:`stream`.
 
         Raises:
-            NoModelError: there is no model, or none that fits.
+            NoModelError: no model is installed, or none fits.
             InvalidInputError: the prompt does not fit, or an option is out of range.
             DeadlineError: ``timeout`` passed first.
-            EngineError: the engine died over this question twice.
+            EngineError: the engine crashed twice on this question.
         """
-        return _folded(self.stream(prompt, **options))
+        return _collect(self.stream(prompt, **options))
 
     def stream(
         self,
@@ -147,27 +146,27 @@ class Assistant:
         overflow: str = "refuse",
         on_start: OnStart | None = None,
     ) -> Coroutine[Event, None, None]:
-        """One answer as it comes. Closing the iterator cancels it.
+        """Ask a question and yield the events of its answer. Closing the iterator cancels the answer.
 
         Args:
             prompt: the user's message, or a conversation.
-            system: what comes before it.
-            max_tokens: longest answer.
-            temperature: 0 is greedy; None is the model's own.
+            system: the system message.
+            max_tokens: longest answer in tokens.
+            temperature: 0 is greedy; None uses the model's default.
             seed: makes sampling repeatable.
             stop: texts that end the answer.
-            think: let a model that can think do so.
-            timeout: seconds for all of it.
-            priority: higher goes first among this assistant's waiting questions.
+            think: let a model that can think do so before it answers.
+            timeout: seconds for the whole call.
+            priority: a higher one is asked first among this assistant's waiting questions.
             overflow: what happens when a conversation has outgrown the context: ``refuse`` raises
-                ContextOverflowError, ``trim`` leaves its oldest messages out, ``summarize`` has the model sum them up
-                first. A :class:`~edgechat.engine.protocol.events.Trimmed` says what was left out; it is the same
-                for the next questions that continue this conversation, until a quarter of the context has filled up
-                again.
-            on_start: gets a function that cuts this answer off from another thread.
+                ContextOverflowError, ``trim`` leaves the oldest messages out, ``summarize`` replaces them with a
+                summary by the model. A :class:`~edgechat.engine.protocol.events.Trimmed` event says how many were
+                left out; the next questions of this conversation leave out the same ones, until a quarter of the
+                context has filled up again.
+            on_start: called with a function that interrupts this answer from another thread.
 
         Raises:
-            EdgechatError: as in :meth:`ask`; a deadline that passes in mid-answer ends the events with a
+            EdgechatError: as in :meth:`ask`; a timeout after the answer has started ends the events with a
                 :class:`Done` whose ``finish_reason`` is ``timeout``.
         """
         request = Request(
@@ -187,7 +186,7 @@ class Assistant:
     def generate(self, prompt: str | Sequence[Message], *, schema: Schema, **options: Any) -> Any: ...  # noqa: ANN401
 
     def generate(self, prompt: str | Sequence[Message], *, schema: Schema | type[BaseModel], **options: Any) -> Any:
-        """JSON that fits ``schema``, or an error; never something near it.
+        """Generate JSON that satisfies ``schema``, or raise an error.
 
         Args:
             prompt: the user's message, or a conversation. The schema need not be described in it.
@@ -196,19 +195,19 @@ class Assistant:
                 as in :meth:`stream`. Greedy unless a temperature is given.
 
         Raises:
-            SchemaError: the schema asks for what decoding cannot enforce; nothing was generated.
+            SchemaError: decoding cannot enforce the schema; nothing was generated.
             AnswerError: the answer was cut off by ``max_tokens`` (DeadlineError: by ``timeout``).
             EdgechatError: as in :meth:`ask`.
         """
         if not isinstance(schema, type):
             return _validated(self._json(prompt, schema, **options), schema)
         text = self._json(prompt, schema.model_json_schema(), **options)
-        from pydantic import ValidationError  # noqa: PLC0415 - there already, since a model is
+        from pydantic import ValidationError  # noqa: PLC0415 - loaded already with the model class
 
         try:
             return schema.model_validate_json(text)
         except ValidationError as error:
-            # Validators of the model's own know more than its schema says.
+            # Validators of the model class can check more than its JSON Schema.
             raise AnswerError(f"The answer fits the schema, but not {schema.__name__}: {error}.") from error
 
     def _json(
@@ -230,7 +229,7 @@ class Assistant:
             max_tokens=max_tokens,
             constraint={"json_schema": schema},
         )
-        answer = _folded(self._events(request, timeout, priority, on_start))
+        answer = _collect(self._events(request, timeout, priority, on_start))
         if answer.finish_reason != "stop":
             raise AnswerError("The answer was cut before the JSON was complete.", hint="Allow a larger max_tokens.")
         return answer.text
@@ -244,17 +243,17 @@ class Assistant:
         priority: int = 0,
         on_start: OnStart | None = None,
     ) -> list[list[float]]:
-        """The vectors of texts, in their order, each of length 1. The model must be an embedding model.
+        """Embed texts: one vector of length 1 for each, in order. Needs an embedding model.
 
         Args:
-            texts: one or several, each no longer than the model reads at once.
-            dimensions: only so many of each vector's first values, at length 1 again; for models trained for it.
-            timeout: seconds for all of it.
-            priority: higher goes first among this assistant's waiting questions.
-            on_start: gets a function that cuts the work off from another thread.
+            texts: one or several, each at most as long as the model's context.
+            dimensions: keep only this many first values of each vector, scaled to length 1; for models trained for it.
+            timeout: seconds for the whole call.
+            priority: a higher one is asked first among this assistant's waiting questions.
+            on_start: called with a function that interrupts the work from another thread.
 
         Raises:
-            WrongModelError: the model writes text and makes no vectors.
+            WrongModelError: the model is no embedding model.
             ContextOverflowError: a text is too long.
             EdgechatError: as in :meth:`ask`.
         """
@@ -278,44 +277,44 @@ class Assistant:
         seed: int | None = None,
         on_start: OnStart | None = None,
     ) -> TaskResult:
-        """One record through a task; the same as ``edgechat run`` does with it.
+        """Run a task over one record, as ``edgechat run`` does.
 
-        A record that is not valid, or an answer that was cut off, is a result with that status, not an error.
+        An invalid record or an answer that was cut off is a result with that status, not an error.
 
         Args:
-            task: its name.
-            record: its input.
-            timeout: seconds for all of it.
-            priority: higher goes first among this assistant's waiting questions.
-            language: used where the record names none; the locale's when None.
-            seed: kept with the result.
-            on_start: gets a function that cuts the answer off from another thread.
+            task: the name of the task.
+            record: the input.
+            timeout: seconds for the whole call.
+            priority: a higher one is asked first among this assistant's waiting questions.
+            language: used when the record names none; None uses the locale's language.
+            seed: saved with the result.
+            on_start: called with a function that interrupts the answer from another thread.
 
         Raises:
             UsageError: there is no such task.
-            NoModelError: there is no model, and rules alone have nothing to say.
-            DeadlineError: no slot became free in time.
-            EngineError: the engine did not come back.
+            NoModelError: no model is installed, and the task's rules alone give no result.
+            DeadlineError: no slot became free before the timeout.
+            EngineError: the engine crashed and could not be restarted.
         """
         until_s = None if timeout is None else time.monotonic() + timeout
-        # pydantic and the task: 0.4 s that asking need not pay.
+        # pydantic and the task take 0.4 s, which :meth:`ask` does not need.
         from edgechat.tasks.contract import Context  # noqa: PLC0415
         from edgechat.tasks.language import locale_language  # noqa: PLC0415
         from edgechat.tasks.registry import load  # noqa: PLC0415
         from edgechat.tasks.runner import run_task  # noqa: PLC0415
 
         loaded = load(task)
-        with self._slots.taken(priority, until_s) as generator:
+        with self._slots.acquire(priority, until_s) as generator:
             if on_start is not None:
                 on_start(generator.interrupt)
             missing: NoModelError | None = None
             context = Context(language=language or locale_language())
             try:
-                known = generator.identify(_left(until_s))
+                known = generator.identify(_remaining(until_s))
                 context = replace(context, vision=known.vision, prompts=known.prompts)
             except NoModelError as error:
                 if type(error) is not NoModelError:
-                    raise  # one was named or fixed, and is not there
+                    raise  # a model was named or pinned and is not installed
                 missing = error
             done = run_task(
                 loaded,
@@ -323,7 +322,7 @@ class Assistant:
                 generator=None if missing else generator,
                 context=context,
                 seed=seed,
-                timeout_s=_left(until_s),
+                timeout_s=_remaining(until_s),
             )
             if done.status not in {"ok", "invalid_input"}:
                 if missing is not None:
@@ -331,33 +330,33 @@ class Assistant:
                 if isinstance(done.cause, (EngineError, NoModelError)):
                     raise done.cause
             elif isinstance(done.cause, NoModelError) and type(done.cause) is not NoModelError:
-                raise done.cause  # what somebody chose is not done without, though rules had enough to say
+                raise done.cause  # a named or pinned model is missing: an error, although the rules gave a result
             return done
 
     def _events(
         self, request: Request, timeout: float | None, priority: int, on_start: OnStart | None
     ) -> Coroutine[Event, None, None]:
         until_s = None if timeout is None else time.monotonic() + timeout
-        with self._slots.taken(priority, until_s) as generator:
+        with self._slots.acquire(priority, until_s) as generator:
             if on_start is not None:
                 on_start(generator.interrupt)
-            yield from generator.events(replace(request, wish=self._wish, timeout_s=_left(until_s)))
+            yield from generator.events(replace(request, wish=self._wish, timeout_s=_remaining(until_s)))
 
 
 def _messages(prompt: str | Sequence[Message], system: str | None) -> tuple[Message, ...]:
-    turns = (Message("user", prompt),) if isinstance(prompt, str) else tuple(prompt)
-    return (*((Message("system", system),) if system else ()), *turns)
+    messages = (Message("user", prompt),) if isinstance(prompt, str) else tuple(prompt)
+    return (*((Message("system", system),) if system else ()), *messages)
 
 
 def _sampling(temperature: float | None, seed: int | None) -> dict[str, float | int]:
     return {name: value for name, value in (("temperature", temperature), ("seed", seed)) if value is not None}
 
 
-def _left(until_s: float | None) -> float | None:
+def _remaining(until_s: float | None) -> float | None:
     return None if until_s is None else max(until_s - time.monotonic(), 0.001)
 
 
-def _folded(events: Iterator[Event]) -> Answer:
+def _collect(events: Iterator[Event]) -> Answer:
     text: list[str] = []
     started: Started | None = None
     trimmed: Trimmed | None = None
@@ -382,11 +381,11 @@ def _folded(events: Iterator[Event]) -> Answer:
                 unread_messages=trimmed.messages if trimmed else 0,
                 summary=trimmed.summary if trimmed else "",
             )
-    raise EngineError("The engine ended an answer without saying so.")
+    raise EngineError("The engine ended an answer without a final event.")
 
 
 def _validated(text: str, schema: Schema) -> Any:  # noqa: ANN401 - what the schema describes
-    import jsonschema  # noqa: PLC0415 - 60 ms that plain answers need not pay
+    import jsonschema  # noqa: PLC0415 - 60 ms, needed only for JSON
 
     try:
         value = json.loads(text)

@@ -1,4 +1,4 @@
-"""How many questions one assistant asks at once, and who comes next: the higher priority, then who came first."""
+"""Limits how many questions one assistant asks at once; the highest priority is next, then the oldest question."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 class Slots:
-    """A few connections to the engine, made when they are first needed.
+    """A pool of connections to the engine, opened when they are first needed.
 
     Args:
-        size: how many.
-        connect: makes one.
+        size: most connections at once.
+        connect: opens a connection.
     """
 
     def __init__(self, size: int, connect: Callable[[], EngineGenerator]) -> None:
         self._connect = connect
         self._free: list[EngineGenerator] = []
-        self._room = size
+        self._n_free = size
         self._changed = threading.Condition()
         self._queue: list[tuple[int, int]] = []
         self._order = count()
@@ -36,27 +36,27 @@ class Slots:
         self._busy: set[EngineGenerator] = set()
 
     @contextmanager
-    def taken(self, priority: int, until_s: float | None) -> Iterator[EngineGenerator]:
-        """A connection for one question.
+    def acquire(self, priority: int, until_s: float | None) -> Iterator[EngineGenerator]:
+        """Take a connection for one question.
 
         Args:
-            priority: higher goes first; only questions that still wait are reordered.
-            until_s: when to give up waiting, on the monotonic clock.
+            priority: a higher one is first among the waiting questions.
+            until_s: end of the wait, in seconds of the monotonic clock.
 
         Raises:
-            DeadlineError: none became free in time.
+            DeadlineError: none became free before ``until_s``.
             UsageError: the assistant was closed.
         """
         generator = self._take(priority, until_s)
-        is_sound = False
+        is_reusable = False
         try:
             yield generator
-            is_sound = True
+            is_reusable = True
         finally:
-            self._give_back(generator, is_sound=is_sound)
+            self._release(generator, is_reusable=is_reusable)
 
     def close(self) -> None:
-        """Hang up everywhere; running answers end with an error."""
+        """Close all connections; running answers end with an error."""
         with self._changed:
             self._is_closed = True
             free, self._free = self._free, []
@@ -68,11 +68,11 @@ class Slots:
             generator.interrupt()
 
     def _take(self, priority: int, until_s: float | None) -> EngineGenerator:
-        mine = (-priority, next(self._order))
+        ticket = (-priority, next(self._order))
         with self._changed:
-            heapq.heappush(self._queue, mine)
+            heapq.heappush(self._queue, ticket)
             try:
-                while not self._is_closed and not (self._room and self._queue[0] == mine):
+                while not self._is_closed and not (self._n_free and self._queue[0] == ticket):
                     left = None if until_s is None else until_s - time.monotonic()
                     if left is not None and left <= 0:
                         raise DeadlineError(
@@ -82,23 +82,23 @@ class Slots:
                     self._changed.wait(left)
                 if self._is_closed:
                     raise UsageError("This assistant was closed.", hint="Open another one.")
-                self._room -= 1
+                self._n_free -= 1
                 generator = self._free.pop() if self._free else self._connect()
                 self._busy.add(generator)
                 return generator
             finally:
-                self._queue.remove(mine)
+                self._queue.remove(ticket)
                 heapq.heapify(self._queue)
                 self._changed.notify_all()
 
-    def _give_back(self, generator: EngineGenerator, *, is_sound: bool) -> None:
+    def _release(self, generator: EngineGenerator, *, is_reusable: bool) -> None:
         with self._changed:
-            self._room += 1
+            self._n_free += 1
             self._busy.discard(generator)
-            keep = is_sound and not self._is_closed
-            if keep:
+            is_kept = is_reusable and not self._is_closed
+            if is_kept:
                 self._free.append(generator)
             self._changed.notify_all()
-        if not keep:
-            # Whatever went wrong may have left half an answer on the wire.
+        if not is_kept:
+            # After an error, half an answer may still be on the socket.
             generator.close()

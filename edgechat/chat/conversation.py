@@ -1,7 +1,7 @@
-"""What a conversation and its messages are, apart from where they are kept.
+"""Conversations, messages and search hits as plain data; the title of a conversation.
 
-Plain data. Order is told by numbers that the history gives out, never by a clock: a board without a battery-backed one
-starts in 1970, and one that was set wrongly may have been in 2099.
+Ids give the order, never a clock: a board without a battery-backed clock starts in 1970, and a clock that was set
+wrongly may have been in 2099.
 """
 
 from __future__ import annotations
@@ -16,30 +16,31 @@ from edgechat.plaintext import clean_line
 
 Role = Literal["user", "assistant", "system"]
 Status = Literal["complete", "partial", "streaming"]
-"""``partial``: the answer ended before the model did; ``streaming``: a process is writing it at this moment."""
+"""``partial``: the answer was cut off; ``streaming``: a process is writing it now."""
 Origin = Literal["chat", "ask", "import"]
 
 ROLES: tuple[Role, ...] = ("user", "assistant", "system")
 
 _CLOCK_SET = 2024
-"""A clock that shows an earlier year than edgechat's first has not been set."""
+"""A clock that shows an earlier year was never set: edgechat is younger than that."""
 
 _TITLE_LENGTH = 60
+"""Longest title in characters that is made from a message."""
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message. Text is kept as it was said: clean it (``edgechat.plaintext``) before a terminal sees it."""
+    """One message. Its text is unchanged: clean it (``edgechat.plaintext``) before printing it on a terminal."""
 
     role: Role
     content: str
     thought: str = ""
-    """What a thinking model thought before it answered."""
+    """The reasoning text of a thinking model."""
     status: Status = "complete"
     finish_reason: str | None = None
-    """``stop``, ``length``, ``cancelled`` or ``timeout`` as the engine said; ``interrupted`` when it could not say."""
+    """``stop``, ``length``, ``cancelled`` or ``timeout`` from the engine; ``interrupted`` when the engine sent none."""
     model: str | None = None
     quant: str | None = None
     usage: dict[str, int] = field(default_factory=dict)
@@ -49,51 +50,51 @@ class Message:
     created_at: str | None = None
     """UTC, ISO 8601; None when the clock was not set."""
     id: int = 0
-    """The history's own number, rising in the order in which messages were kept; 0 before it is kept."""
+    """Its id in this history, rising in the order of saving; 0 before it is saved."""
 
     def settled(self) -> Message:
-        """Itself, or for an answer that is still being written what there is of it, as a partial one."""
+        """This message; an answer that is still being written becomes a partial one."""
         return replace(self, status="partial", finish_reason="interrupted") if self.status == "streaming" else self
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What a list of conversations shows about one."""
+    """A conversation without its messages."""
 
     title: str = ""
     system: str = ""
-    """Its system prompt."""
+    """The system prompt."""
     model: str | None = None
-    """``NAME:QUANT`` of its last answer."""
+    """``NAME:QUANT`` that gave the last answer."""
     origin: Origin = "chat"
-    """``ask`` is what ``edgechat ask -c`` continues."""
+    """``edgechat ask -c`` continues only ``ask``."""
     created_at: str | None = None
     uid: str = ""
-    """Stays the same through export and import."""
+    """Unique id that survives export and import."""
     id: int = 0
-    """Its number in this history; never given to another one."""
+    """Its id in this history; never used again for another conversation."""
     messages: int = 0
-    """How many it holds."""
+    """Number of messages."""
     forked_from: int | None = None
-    """The message behind which it was forked, if that is still in this history."""
+    """Id of the last message copied from the original, while that message is in this history."""
     is_deleted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Horizon:
-    """Where the model begins to read a conversation that has outgrown its context; all of it stays in the history."""
+class ContextStart:
+    """Where the prompt starts for a conversation that has outgrown the context; the history keeps all of it."""
 
     message: int
-    """The number of the first message that it reads."""
+    """Id of the first message that is sent."""
     n_ctx: int
-    """Tokens of the context that was too small for more."""
+    """Size in tokens of the context that was too small for more."""
     summary: str = ""
-    """What it reads in place of those before."""
+    """Summary that is sent in place of the messages before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """A conversation with all it holds, as exports and imports carry it."""
+    """A conversation with all its messages, as exported and imported."""
 
     conversation: Conversation
     messages: tuple[Message, ...]
@@ -101,32 +102,32 @@ class Transcript:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One place that a search found. ``snippet`` is one clean line."""
+    """One search result. ``snippet`` is one line, cleaned of control characters."""
 
     conversation: int
     title: str
     message: int | None
-    """None when the title was found."""
+    """Id of the message; None when the title matched."""
     role: Role | None
     created_at: str | None
     snippet: str
     spans: tuple[tuple[int, int], ...]
-    """Where in ``snippet`` the words looked for begin and end, in characters."""
+    """Start and end of each match in ``snippet``, in characters."""
 
 
-def title_of(text: str) -> str:
-    """A title from a first message: the first line that says something, cut between words where there are any."""
+def title_from(text: str) -> str:
+    """Make a title from a first message: its first line that is not empty, cut between words to ``_TITLE_LENGTH``."""
     line = next(filter(None, map(clean_line, text.splitlines())), "")
     if len(line) <= _TITLE_LENGTH:
         return line
     cut = line[:_TITLE_LENGTH]
     head = cut.rpartition(" ")[0]
-    # Japanese and Chinese have no blanks to cut at.
+    # Japanese and Chinese have no spaces to cut at.
     return (head if len(head) > _TITLE_LENGTH // 2 else cut).rstrip() + "…"
 
 
-def moment(seconds: float | None = None) -> str | None:
-    """UTC time in ISO 8601 for ``seconds`` since 1970 (default: now), or None while the clock has not been set."""
+def utc_time(seconds: float | None = None) -> str | None:
+    """UTC time in ISO 8601 of ``seconds`` since 1970 (default: now); None while the clock is not set."""
     try:
         now = datetime.datetime.fromtimestamp(time.time() if seconds is None else seconds, datetime.timezone.utc)
     except (ValueError, OverflowError, OSError):
@@ -135,5 +136,5 @@ def moment(seconds: float | None = None) -> str | None:
 
 
 def storable(text: str) -> str:
-    """``text`` as UTF-8 can carry it: half a surrogate pair, as broken arguments bring them, becomes U+FFFD."""
+    """Replace half surrogate pairs, which UTF-8 cannot encode and broken arguments contain, with U+FFFD."""
     return text if text.isascii() else _SURROGATES.sub("\ufffd", text)

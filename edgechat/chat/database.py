@@ -1,7 +1,6 @@
-"""The SQLite file below the history: opened for several processes, durable at every commit, its errors put in words.
+"""The SQLite database under the history: several processes, durable commits, readable errors.
 
-WAL with ``synchronous=FULL``: what a commit has acknowledged survives a power cut, and readers never wait for a writer.
-Knows nothing of conversations.
+WAL with ``synchronous=FULL``: a commit survives a power cut, and readers never wait for a writer.
 """
 
 from __future__ import annotations
@@ -24,31 +23,31 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BUSY_S = 15.0
-"""How long a writer waits for another process; one transaction takes milliseconds, on a worn SD card a second."""
+"""Longest wait for another writing process. One transaction takes milliseconds, on a worn SD card a second."""
 
 _WAL_BYTES = 4 << 20
-"""What the write-ahead log is cut back to after a large import."""
+"""Size to which the write-ahead log is truncated after a large import."""
 
-_ROOM_BYTES = 256 << 10
-"""With less room than this SQLite can open nothing: its shared index alone takes 32 KiB."""
+_FULL_BYTES = 256 << 10
+"""A disk with less free space counts as full: SQLite's shared index alone takes 32 KiB."""
 
-_RAM = Path("/dev/shm")  # noqa: S108 - a private directory is made below it
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a private directory is made below it
 
 
 class UnusableDiskError(StateError):
-    """The file system does not let the history be written: full, read-only, or not ours."""
+    """The disk does not let the history be written: it is full, read-only or belongs to another user."""
 
 
 class DamagedHistoryError(StateError):
-    """The file is not, or no longer, a sound SQLite database. It is left as it is."""
+    """The file is no sound SQLite database. It is not changed."""
 
 
 class Database:
-    """One open database. Several threads may use it; each call waits for the one before.
+    """One open database. Several threads may use it; calls run one after the other.
 
     Args:
         connection: in autocommit mode.
-        file: where it lies, for messages; None in memory.
+        file: its path, for error messages; None in memory.
     """
 
     def __init__(self, connection: sqlite3.Connection, file: Path | None) -> None:
@@ -58,12 +57,12 @@ class Database:
 
     @classmethod
     def open(cls, file: Path, migrations: tuple[tuple[str, ...], ...] = schema.MIGRATIONS) -> Database:
-        """Open ``file`` for reading and writing; made, for this user alone, where there is none.
+        """Open ``file`` for reading and writing; a missing file is created, readable by this user only.
 
         Raises:
             UnusableDiskError: it cannot be written; :meth:`open_copy` still reads it.
             DamagedHistoryError: it is damaged.
-            StateError: it is of a newer version, or another program's.
+            StateError: a newer version or another program wrote it.
         """
         try:
             private_directory(file.parent)
@@ -73,21 +72,21 @@ class Database:
             raise UnusableDiskError(error.message, hint=error.hint) from error
         except OSError as error:
             raise UnusableDiskError(f"Cannot open {file}: {error.strerror}.", hint=WRITE_HINT) from error
-        with contextlib.suppress(OSError):  # file systems without modes have nothing to take away
+        with contextlib.suppress(OSError):  # some file systems have no permissions
             if os.fstat(handle).st_mode & 0o077:
                 os.fchmod(handle, PRIVATE_FILE)
         size = os.fstat(handle).st_size
         os.close(handle)
         log = file.with_name(f"{file.name}-wal")
         if size == 0 and log.exists() and log.stat().st_size:
-            # SQLite would take it for a new file and delete the log, which holds the newest messages.
+            # SQLite would treat it as a new file and delete the log, which holds the newest messages.
             raise DamagedHistoryError(f"{file} is empty, but its log {log.name} is not.", hint=_damage_hint(file))
-        with explaining(file):
+        with readable_errors(file):
             connection = _connect(file)
             try:
-                # Looks at the version before anything is written.
+                # Checks the version before anything is written.
                 schema.prepare(connection, file, migrations)
-                _settle(connection)
+                _enable_wal(connection)
             except BaseException:
                 connection.close()
                 raise
@@ -95,100 +94,100 @@ class Database:
 
     @classmethod
     def open_copy(cls, file: Path) -> Database:
-        """A private copy in memory, to read where nothing can be written; changes to it are lost.
+        """Open a private copy in memory; changes to it are lost.
 
-        SQLite cannot read a database with a write-ahead log where it can write nothing beside it.
+        Needed to read on a disk that cannot be written: there SQLite cannot open a database with a write-ahead log.
 
         Raises:
-            StateError: the file cannot be read, is damaged or of a newer version.
+            StateError: the file cannot be read, is damaged, or a newer version wrote it.
         """
         if not file.exists():
             return cls.in_memory()
-        parent = _RAM if os.access(_RAM, os.W_OK) else None
+        parent = _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else None
         try:
             scratch = Path(tempfile.mkdtemp(prefix="edgechat-", dir=parent))
         except OSError as error:
             raise StateError(f"There is no room to read {file}: {error.strerror}.", hint=WRITE_HINT) from error
         memory = _connect(Path(":memory:"))
         try:
-            copy = _copy_quietly(file, scratch)
-            with explaining(file), contextlib.closing(_connect(copy)) as connection:
+            copy = _copy_stable(file, scratch)
+            with readable_errors(file), contextlib.closing(_connect(copy)) as connection:
                 schema.prepare(connection, copy)
                 connection.backup(memory)
         except BaseException:
             memory.close()
             raise
         finally:
-            # At once, so that not even a killed process leaves conversations behind.
+            # Removed at once, so that a killed process leaves no conversations behind.
             shutil.rmtree(scratch, ignore_errors=True)
         return cls(memory, None)
 
     @classmethod
     def in_memory(cls) -> Database:
-        """An empty one that is never on disk."""
+        """Create an empty database that is never on disk."""
         connection = _connect(Path(":memory:"))
         schema.prepare(connection, None)
-        _settle(connection)
+        _enable_wal(connection)
         return cls(connection, None)
 
     def close(self) -> None:
-        """Close it; the last one to do so folds the write-ahead log into the file."""
+        """Close it. The last process to close it merges the write-ahead log into the file."""
         with self._lock:
             self._connection.close()
 
     def rows(self, sql: str, *values: object) -> list[Any]:
-        """What a query finds."""
-        with self._lock, explaining(self.file):
+        """All rows of a query."""
+        with self._lock, readable_errors(self.file):
             return self._connection.execute(sql, values).fetchall()
 
-    def row(self, sql: str, *values: object) -> Any:  # noqa: ANN401 - a row of whatever was asked for
-        """The first row, or None."""
-        with self._lock, explaining(self.file):
+    def row(self, sql: str, *values: object) -> Any:  # noqa: ANN401 - sqlite3.Row
+        """The first row of a query, or None."""
+        with self._lock, readable_errors(self.file):
             return self._connection.execute(sql, values).fetchone()
 
     @contextlib.contextmanager
-    def changing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction: on disk as a whole when the block is left, undone when it raises.
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Run a block as one transaction: committed at its end, rolled back when it raises.
 
         Raises:
-            StateError: it could not be written; nothing of it was kept.
+            StateError: it could not be written; nothing of it was saved.
         """
-        with self._lock, explaining(self.file):
+        with self._lock, readable_errors(self.file):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
                 self._connection.execute("COMMIT")
             except BaseException:
-                # After some errors of the disk SQLite has already taken it back by itself.
+                # After some disk errors SQLite has already rolled back by itself.
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
 
     def shred(self) -> None:
-        """Take the traces of removed rows out of the index and the write-ahead log."""
-        with self.changing() as connection:
+        """Remove deleted text from the index and the write-ahead log."""
+        with self.transaction() as connection:
             connection.execute("INSERT INTO words (words) VALUES ('optimize')")
         self.rows("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _connect(file: Path) -> sqlite3.Connection:
-    # Autocommit: transactions begin and end where this module says so. Threads take turns by our own lock.
+    # Autocommit: this module begins and ends transactions itself, and its own lock serializes threads.
     connection = sqlite3.connect(file, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
-    # What a person deletes for good is overwritten, not only unlinked.
+    # secure_delete: deleted text is overwritten on the disk.
     for pragma in ("synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
         connection.execute(f"PRAGMA {pragma}").fetchall()
     return connection
 
 
-def _settle(connection: sqlite3.Connection) -> None:
-    # A file system without shared memory stays with the rollback journal, which is as durable with FULL.
+def _enable_wal(connection: sqlite3.Connection) -> None:
+    # A file system without shared memory keeps the rollback journal, which is as durable with FULL.
     for pragma in ("journal_mode = WAL", f"journal_size_limit = {_WAL_BYTES}"):
         connection.execute(f"PRAGMA {pragma}").fetchall()
 
 
-def _copy_quietly(file: Path, scratch: Path) -> Path:
-    """Copy the database and its log, again while another process changes them."""
+def _copy_stable(file: Path, scratch: Path) -> Path:
+    """Copy the database and its log; up to five times, while another process changes them."""
     log = file.with_name(f"{file.name}-wal")
     for _ in range(5):
         before = _stamps(file, log)
@@ -211,8 +210,8 @@ def _stamps(*files: Path) -> list[tuple[int, int] | None]:
 
 WRITE_HINT = "Free some space or make it writable, or set EDGECHAT_HOME to a directory that can be written."
 
-# SQLite's own words, which are the same in all versions; Python 3.10 does not tell its error codes.
-_WORDS: tuple[tuple[str, type[StateError], str, str], ...] = (
+# Parts of SQLite's messages, the same in all versions; Python 3.10 does not give the error codes.
+_MESSAGES: tuple[tuple[str, type[StateError], str, str], ...] = (
     ("database or disk is full", UnusableDiskError, "its disk is full", "Free some space there and try again."),
     ("attempt to write a readonly database", UnusableDiskError, "it is read-only", WRITE_HINT),
     ("unable to open database file", UnusableDiskError, "its directory cannot be written", WRITE_HINT),
@@ -225,16 +224,16 @@ _WORDS: tuple[tuple[str, type[StateError], str, str], ...] = (
 
 
 @contextlib.contextmanager
-def explaining(file: Path | None) -> Iterator[None]:
-    """Turn SQLite's errors into words about ``file``; defects in our own SQL stay what they are."""
+def readable_errors(file: Path | None) -> Iterator[None]:
+    """Turn SQLite's errors into StateErrors about ``file``; errors in our own SQL pass unchanged."""
     try:
         yield
     except sqlite3.Error as error:
         said = str(error)
         name = str(file or "the history in memory")
-        # Of a full disk SQLite often says no more than that writing failed.
+        # On a full disk SQLite often says only that writing failed.
         known = "database or disk is full" if "disk I/O error" in said and _is_full(file) else said
-        for words, kind, what, hint in _WORDS:
+        for words, kind, what, hint in _MESSAGES:
             if words in known:
                 raise kind(f"Cannot use {name}: {what} ({said}).", hint=hint or _damage_hint(file)) from error
         raise
@@ -245,7 +244,7 @@ def _is_full(file: Path | None) -> bool:
         usage = os.statvfs(file.parent) if file is not None else None
     except OSError:
         return False
-    return usage is not None and usage.f_bavail * usage.f_frsize < _ROOM_BYTES
+    return usage is not None and usage.f_bavail * usage.f_frsize < _FULL_BYTES
 
 
 def _damage_hint(file: Path | None) -> str:
@@ -253,5 +252,5 @@ def _damage_hint(file: Path | None) -> str:
         return "Close this conversation and open it again."
     copies = sorted(file.parent.glob(f"{file.name}.v*"))
     kept = f" An older copy is {copies[-1].name} in it." if copies else ""
-    # The whole directory: without its write-ahead log a rescued file would lack the newest messages.
+    # The whole directory: without the write-ahead log the file would lack the newest messages.
     return f"It was left as it is. To start afresh, move it away: mv {file.parent} {file.parent}.damaged{kept}"

@@ -1,7 +1,6 @@
-"""Conversations as text that leaves the history: JSON that loses nothing, and Markdown to read.
+"""Write conversations as lossless JSON and as Markdown.
 
-What a model or a pasted log said reaches a terminal from here too: Markdown is cleaned of control characters, JSON
-spells them as escapes.
+The output may reach a terminal: Markdown is cleaned of control characters, JSON escapes them.
 """
 
 from __future__ import annotations
@@ -22,25 +21,25 @@ if TYPE_CHECKING:
 FORMAT = "edgechat-history"
 FORMAT_VERSION = 1
 
-_LOCAL = frozenset(("id", "messages", "forked_from", "is_deleted"))
-"""Facts of one history that mean nothing in another."""
+_LOCAL_FIELDS = frozenset(("id", "messages", "forked_from", "is_deleted"))
+"""Fields that have no meaning in another history."""
 
 _UNSAFE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""What :func:`edgechat.plaintext.clean` takes out and JSON does not escape by itself."""
+"""Characters that :func:`edgechat.plaintext.clean` removes and JSON does not escape by itself."""
 
 
 def safe_json(value: object, *, indent: int | None = None) -> str:
-    """JSON that reads well in any script and that a terminal cannot obey; loses nothing."""
+    """JSON with readable text in any script, in which control characters are escaped."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     return _UNSAFE.sub(lambda each: f"\\u{ord(each[0]):04x}", text)
 
 
 def to_json(transcripts: Iterable[Transcript]) -> str:
-    """The conversations as one JSON object, which :func:`edgechat.chat.import_conversations.read` takes back whole."""
+    """The conversations as one JSON object that :func:`edgechat.chat.import_conversations.read` reads back."""
     conversations = [
         {
-            **{name: value for name, value in asdict(each.conversation).items() if name not in _LOCAL},
-            "messages": [message_facts(message.settled()) for message in each.messages],
+            **{name: value for name, value in asdict(each.conversation).items() if name not in _LOCAL_FIELDS},
+            "messages": [message_json(message.settled()) for message in each.messages],
         }
         for each in transcripts
     ]
@@ -53,15 +52,15 @@ def to_json(transcripts: Iterable[Transcript]) -> str:
     return safe_json(envelope, indent=1) + "\n"
 
 
-def message_facts(message: Message) -> dict[str, Any]:
-    """A message as JSON shows it, without its number."""
+def message_json(message: Message) -> dict[str, Any]:
+    """A message as a JSON object, without its id."""
     facts = asdict(message)
     del facts["id"]
     return facts
 
 
-def conversation_facts(conversation: Conversation) -> dict[str, Any]:
-    """A conversation as ``--json`` lists it."""
+def conversation_json(conversation: Conversation) -> dict[str, Any]:
+    """A conversation as a JSON object of ``--json``."""
     return asdict(conversation)
 
 
@@ -90,16 +89,16 @@ def _section(message: Message) -> str:
         quoted = "\n".join(f"> {line}".rstrip() for line in clean(message.thought).strip().splitlines())
         parts.append(f"> *Thought*\n>\n{quoted}")
     if text := clean(message.content).strip():
-        parts.append(_closed(text))
+        parts.append(_with_closed_fence(text))
     if message.status != "complete":
-        parts.append(f"*({ending(message)})*")
+        parts.append(f"*({incomplete_reason(message)})*")
     elif message.finish_reason == "length":
         parts.append("*(cut at the longest answer allowed)*")
     return "\n\n".join(parts)
 
 
-def ending(message: Message) -> str:
-    """Why an answer is not whole, in words."""
+def incomplete_reason(message: Message) -> str:
+    """Why an answer is incomplete, in words."""
     words = {
         "cancelled": "cancelled",
         "timeout": "the time allowed ran out",
@@ -110,8 +109,8 @@ def ending(message: Message) -> str:
     return words.get(message.finish_reason or "", "incomplete")
 
 
-def _closed(text: str) -> str:
-    """``text`` with its last code fence closed, so that a cut answer does not swallow what follows it."""
+def _with_closed_fence(text: str) -> str:
+    """Close an open code fence at the end of ``text``, so that what follows a cut answer is not code."""
     fence = ""
     for line in text.splitlines():
         if not (found := re.match(r" {0,3}(`{3,}|~{3,})(.*)", line)):
@@ -125,5 +124,5 @@ def _closed(text: str) -> str:
 
 
 def _inline(text: str) -> str:
-    """One line in which Markdown's own signs are shown, not obeyed."""
+    """One line with Markdown's special characters escaped."""
     return re.sub(r"([\\`*_\[\]<>#|])", r"\\\1", clean_line(text))

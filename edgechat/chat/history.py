@@ -1,7 +1,6 @@
-"""The history: conversations and messages of one user, kept so that what was acknowledged is never lost.
+"""The history: one user's conversations and messages.
 
-Every method that changes something returns when it is on disk. Order is the order of keeping, told by numbers; clocks
-are only shown. Knows no engine and no screen.
+A method that changes something returns when the change is on disk. Ids give the order; times are only shown.
 """
 
 from __future__ import annotations
@@ -10,28 +9,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgechat.chat import rows, search
-from edgechat.chat.conversation import (
-    Conversation,
-    Hit,
-    Horizon,
-    Message,
-    Origin,
-    Transcript,
-    moment,
-    storable,
-)
+from edgechat.chat.conversation import ContextStart, Conversation, Message, Origin, Transcript, storable, utc_time
 from edgechat.chat.database import Database, UnusableDiskError
-from edgechat.chat.streaming_answer import Answer, new_writer, seal_abandoned
+from edgechat.chat.streaming_answer import StreamingAnswer, lock_answer, mark_abandoned_partial
 from edgechat.errors import InvalidInputError
 from edgechat.plaintext import clean_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
-    from types import TracebackType
 
     from typing_extensions import Self
 
+    from edgechat.chat.conversation import Hit
     from edgechat.paths import Paths
 
 _CONVERSATION = (
@@ -41,15 +31,15 @@ _CONVERSATION = (
 
 
 def history_file(paths: Paths) -> Path:
-    """Where the history lies. Its directory holds nothing else."""
+    """Path of the history file. Its directory holds nothing else."""
     return paths.data / "chat" / "history.db"
 
 
 class History:
-    """One user's conversations. Close it, or leave its ``with`` block.
+    """One user's conversations. Close it, or use it in a ``with`` block.
 
     Several processes may have it open, and several threads may use one object. Any method may raise StateError when
-    the disk fails, and InvalidInputError for a conversation or message that is not there.
+    the disk fails, and InvalidInputError for a conversation or message that does not exist.
     """
 
     def __init__(self, database: Database) -> None:
@@ -57,23 +47,23 @@ class History:
 
     @classmethod
     def open(cls, paths: Paths) -> History:
-        """Open it for reading and writing.
+        """Open for reading and writing.
 
         Raises:
-            UnusableDiskError: it cannot be written here; :meth:`open_copy` still reads it.
-            DamagedHistoryError: the file is damaged; it is left as it is.
-            StateError: the file is of a newer edgechat or of another program.
+            UnusableDiskError: the disk cannot be written; :meth:`open_copy` still reads it.
+            DamagedHistoryError: the file is damaged; it is not changed.
+            StateError: a newer edgechat or another program wrote the file.
         """
-        return cls._settled(Database.open(history_file(paths)))
+        return cls._sealed(Database.open(history_file(paths)))
 
     @classmethod
     def open_copy(cls, paths: Paths) -> History:
-        """A copy in memory, for when nothing can be written: reads as the real one, and forgets what it is told."""
-        return cls._settled(Database.open_copy(history_file(paths)))
+        """Open a copy in memory, for a disk that cannot be written; changes to it are lost."""
+        return cls._sealed(Database.open_copy(history_file(paths)))
 
     @classmethod
     def open_to_read(cls, paths: Paths) -> History:
-        """For commands that only read: the real one where that is possible, else a copy. Makes no file."""
+        """Open for commands that only read: the file if possible, else a copy in memory. Creates no file."""
         if not history_file(paths).exists():
             return cls(Database.in_memory())
         try:
@@ -82,30 +72,28 @@ class History:
             return cls.open_copy(paths)
 
     @classmethod
-    def _settled(cls, database: Database) -> History:
+    def _sealed(cls, database: Database) -> History:
         try:
-            seal_abandoned(database)
+            mark_abandoned_partial(database)
         except BaseException:
             database.close()
             raise
         return cls(database)
 
     def close(self) -> None:
-        """Close it."""
+        """Close the database."""
         self._database.close()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     # Conversations
 
     def conversations(self, limit: int = -1, *, skip: int = 0, is_deleted: bool = False) -> list[Conversation]:
-        """Conversations, the one that was spoken in last first; ``limit`` -1 means all."""
+        """Conversations, the one with the latest message first; ``limit`` -1 returns all."""
         found = self._database.rows(
             f"{_CONVERSATION} WHERE (c.deleted > 0) = ? ORDER BY c.touched DESC LIMIT ? OFFSET ?",
             is_deleted,
@@ -115,54 +103,59 @@ class History:
         return [rows.to_conversation(row) for row in found]
 
     def conversation(self, number: int) -> Conversation:
-        """One conversation, deleted or not."""
+        """Find one conversation, deleted or not."""
         row = self._database.row(f"{_CONVERSATION} WHERE c.id = ?", number)
         if row is None:
             raise InvalidInputError(f"There is no conversation {number}.", hint="See: edgechat history list")
         return rows.to_conversation(row)
 
     def last(self, origin: Origin | None = None) -> Conversation | None:
-        """The conversation that was spoken in last, of all or of one origin; None when there is none."""
+        """The conversation with the latest message, of all or of one origin; None when there is none."""
         row = self._database.row(
             f"{_CONVERSATION} WHERE c.deleted = 0 AND (?1 IS NULL OR c.origin = ?1) ORDER BY c.touched DESC", origin
         )
         return None if row is None else rows.to_conversation(row)
 
     def start(self, *, title: str = "", system: str = "", origin: Origin = "chat") -> Conversation:
-        """Begin a conversation. Without a title it takes one from its first message."""
-        with self._database.changing() as connection:
-            number = rows.insert(connection, Conversation(title, system, origin=origin, created_at=moment()))
+        """Create a conversation. Without a title it gets one from its first message."""
+        with self._database.transaction() as connection:
+            number = rows.insert_conversation(
+                connection, Conversation(title, system, origin=origin, created_at=utc_time())
+            )
         return self.conversation(number)
 
     def rename(self, number: int, title: str) -> Conversation:
-        """Give a conversation another title."""
+        """Set the title of a conversation."""
         line = clean_line(storable(title))
         if not line:
             raise InvalidInputError("A title has at least one character.")
-        with self._database.changing() as connection:
-            rows.change(connection, number, "title", line)
+        with self._database.transaction() as connection:
+            rows.update_conversation(connection, number, "title", line)
             search.index(connection, -number, line)
         return self.conversation(number)
 
     def set_system(self, number: int, system: str) -> Conversation:
-        """Give a conversation another system prompt, from its next answer on."""
-        with self._database.changing() as connection:
-            rows.change(connection, number, "system", storable(system))
+        """Set the system prompt of a conversation, from its next answer on."""
+        with self._database.transaction() as connection:
+            rows.update_conversation(connection, number, "system", storable(system))
         return self.conversation(number)
 
     def delete(self, number: int) -> None:
-        """Put a conversation out of sight; :meth:`restore` brings it back until :meth:`purge`."""
-        with self._database.changing() as connection:
-            rows.change(connection, number, "deleted", 1)
+        """Mark a conversation as deleted; :meth:`restore` undoes it until :meth:`purge`."""
+        with self._database.transaction() as connection:
+            rows.update_conversation(connection, number, "deleted", 1)
 
     def restore(self, number: int) -> None:
         """Undo :meth:`delete`."""
-        with self._database.changing() as connection:
-            rows.change(connection, number, "deleted", 0)
+        with self._database.transaction() as connection:
+            rows.update_conversation(connection, number, "deleted", 0)
 
     def purge(self, numbers: Iterable[int] | None = None) -> int:
-        """Remove for good what was deleted and retracted, or the given deleted conversations; how many those were."""
-        with self._database.changing() as connection:
+        """Remove deleted conversations and retracted messages for good, or only the given deleted conversations.
+
+        Returns how many conversations were removed.
+        """
+        with self._database.transaction() as connection:
             deleted = {row["id"] for row in connection.execute("SELECT id FROM conversation WHERE deleted > 0")}
             gone = deleted if numbers is None else deleted.intersection(numbers)
             for number in sorted(gone):
@@ -176,20 +169,20 @@ class History:
         return len(gone)
 
     def fork(self, message: int) -> Conversation:
-        """A new conversation that holds everything up to ``message`` and goes its own way from there."""
-        with self._database.changing() as connection:
+        """Create a conversation with copies of all messages up to ``message``."""
+        with self._database.transaction() as connection:
             row = rows.message_row(connection, message)
             source = connection.execute(f"{_CONVERSATION} WHERE c.id = ?", (row["conversation"],)).fetchone()
             origin = replace(
-                rows.to_conversation(source), uid="", origin="chat", created_at=moment(), forked_from=message
+                rows.to_conversation(source), uid="", origin="chat", created_at=utc_time(), forked_from=message
             )
-            number = rows.insert(connection, origin)
+            number = rows.insert_conversation(connection, origin)
             found = connection.execute(
                 "SELECT * FROM message WHERE conversation = ? AND retracted = 0 AND id <= ? ORDER BY id",
                 (row["conversation"], message),
             )
             for each in found.fetchall():
-                rows.keep(connection, number, rows.to_message(each).settled())
+                rows.insert_message(connection, number, rows.to_message(each).settled())
         return self.conversation(number)
 
     # Messages
@@ -197,7 +190,7 @@ class History:
     def messages(
         self, number: int, limit: int = -1, *, before: int | None = None, since: int | None = None
     ) -> list[Message]:
-        """A conversation's messages in order: the newest ``limit`` from ``since`` on and before ``before``."""
+        """Messages of a conversation in order: the newest ``limit`` with ``since`` <= id < ``before``."""
         found = self._database.rows(
             "SELECT * FROM message WHERE conversation = ?1 AND retracted = 0 AND (?2 IS NULL OR id < ?2)"
             " AND (?4 IS NULL OR id >= ?4) ORDER BY id DESC LIMIT ?3",
@@ -208,8 +201,8 @@ class History:
         )
         return [rows.to_message(row) for row in reversed(found)]
 
-    def onward(self, number: int, message: int, limit: int) -> list[Message]:
-        """The first ``limit`` messages of a conversation from ``message`` on, in order."""
+    def messages_from(self, number: int, message: int, limit: int) -> list[Message]:
+        """Messages of a conversation in order: the first ``limit`` with id >= ``message``."""
         found = self._database.rows(
             "SELECT * FROM message WHERE conversation = ? AND retracted = 0 AND id >= ? ORDER BY id LIMIT ?",
             number,
@@ -218,57 +211,57 @@ class History:
         )
         return [rows.to_message(row) for row in found]
 
-    def say(self, number: int, content: str) -> Message:
-        """Keep what the user said."""
-        with self._database.changing() as connection:
-            message = rows.keep(connection, number, Message("user", content, created_at=moment()))
+    def add_question(self, number: int, content: str) -> Message:
+        """Append the user's message."""
+        with self._database.transaction() as connection:
+            message = rows.insert_message(connection, number, Message("user", content, created_at=utc_time()))
         return self._message(message)
 
-    def answer(self, number: int, model: str | None = None, quant: str | None = None) -> Answer:
-        """Begin the model's answer, to be written piece by piece."""
-        writer, lock = new_writer(self._database.file)
+    def start_answer(self, number: int, model: str | None = None, quant: str | None = None) -> StreamingAnswer:
+        """Append an empty answer that is then written as its text arrives."""
+        writer, lock = lock_answer(self._database.file)
         try:
-            with self._database.changing() as connection:
-                begun = Message("assistant", "", status="streaming", model=model, quant=quant, created_at=moment())
-                message = rows.keep(connection, number, begun, writer)
+            with self._database.transaction() as connection:
+                begun = Message("assistant", "", status="streaming", model=model, quant=quant, created_at=utc_time())
+                message = rows.insert_message(connection, number, begun, writer)
                 if model:
-                    rows.change(connection, number, "model", f"{model}:{quant}" if quant else model)
+                    rows.update_conversation(connection, number, "model", f"{model}:{quant}" if quant else model)
         except BaseException:
             if lock is not None:
                 lock.close(remove=True)
             raise
-        return Answer(self._database, message, lock)
+        return StreamingAnswer(self._database, message, lock)
 
-    def horizon(self, number: int) -> Horizon | None:
-        """Where the model begins to read a conversation; None: at its beginning."""
+    def context_start(self, number: int) -> ContextStart | None:
+        """Where the prompt of a conversation starts; None: at its first message."""
         row = self._database.row("SELECT message, n_ctx, summary FROM horizon WHERE conversation = ?", number)
-        return None if row is None else Horizon(row["message"], row["n_ctx"], row["summary"])
+        return None if row is None else ContextStart(row["message"], row["n_ctx"], row["summary"])
 
-    def set_horizon(self, number: int, horizon: Horizon) -> None:
-        """Let the model begin to read there, from the next answer on."""
-        with self._database.changing() as connection:
+    def set_context_start(self, number: int, start: ContextStart) -> None:
+        """Set where the prompt of a conversation starts, from its next answer on."""
+        with self._database.transaction() as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO horizon (conversation, message, n_ctx, summary) VALUES (?, ?, ?, ?)",
-                (number, horizon.message, horizon.n_ctx, storable(horizon.summary)),
+                (number, start.message, start.n_ctx, storable(start.summary)),
             )
 
-    def n_unread(self, number: int, horizon: Horizon) -> int:
-        """How many messages of a conversation stand before a horizon."""
+    def count_unread(self, number: int, start: ContextStart) -> int:
+        """Number of messages with text before ``start``."""
         row = self._database.row(
             "SELECT count(*) AS n FROM message WHERE conversation = ? AND retracted = 0 AND content != '' AND id < ?",
             number,
-            horizon.message,
+            start.message,
         )
         return int(row["n"])
 
     def retract(self, message: int) -> None:
-        """Take a message and all behind it out of its conversation, to regenerate or to edit; not yet off the disk."""
-        with self._database.changing() as connection:
+        """Hide a message and all after it, to regenerate or to edit; :meth:`purge` removes them from the disk."""
+        with self._database.transaction() as connection:
             row = rows.message_row(connection, message)
             connection.execute(
                 "UPDATE message SET retracted = 1 WHERE conversation = ? AND id >= ?", (row["conversation"], message)
             )
-            # Without what the model read, it begins anew with what is left.
+            # The prompt started at a message that is now hidden: the next one starts at the first message.
             connection.execute(
                 "DELETE FROM horizon WHERE conversation = ? AND message >= ?", (row["conversation"], message)
             )
@@ -277,56 +270,41 @@ class History:
         row = self._database.row("SELECT * FROM message WHERE id = ?", number)
         return rows.to_message(row)
 
-    # Everything
+    # Search, export, import
 
     def search(self, text: str, limit: int = 50) -> list[Hit]:
-        """Where all words of ``text`` stand, titles first, then the newest messages; deleted ones are left out."""
-        wanted = search.query(text)
-        if not wanted:
-            return []
-        pieces = search.pieces(text)
-        found = self._database.rows(_SEARCH, wanted, limit)
-        return [rows.to_hit(row, pieces) for row in found]
+        """Find titles and messages that contain all words of ``text``; see :func:`edgechat.chat.search.find`."""
+        return search.find(self._database, text, limit)
 
     def transcript(self, number: int) -> Transcript:
-        """A conversation with all its messages."""
+        """Read a conversation with all its messages."""
         return Transcript(self.conversation(number), tuple(self.messages(number)))
 
     def add(self, transcripts: Iterable[Transcript]) -> tuple[list[int], int]:
-        """Keep imported conversations, all or none: their numbers, and how many were here already (by ``uid``)."""
+        """Save imported conversations, all or none.
+
+        Returns:
+            Their ids, and how many were left out because the history has them already (same ``uid``).
+        """
         added, known = [], 0
-        with self._database.changing() as connection:
+        with self._database.transaction() as connection:
             for transcript in transcripts:
                 uid = transcript.conversation.uid
                 if uid and connection.execute("SELECT 1 FROM conversation WHERE uid = ?", (uid,)).fetchone():
                     known += 1
                     continue
-                number = rows.insert(connection, replace(transcript.conversation, forked_from=None))
+                number = rows.insert_conversation(connection, replace(transcript.conversation, forked_from=None))
                 for message in transcript.messages:
-                    rows.keep(connection, number, message)
+                    rows.insert_message(connection, number, message)
                 added.append(number)
         return added, known
 
-    def problems(self) -> list[str]:
-        """What SQLite's own check of the whole file finds; empty when it is sound."""
+    def check_integrity(self) -> list[str]:
+        """Run SQLite's integrity check over the whole file; returns its findings, none for a sound file."""
         found = [str(row[0]) for row in self._database.rows("PRAGMA integrity_check")]
-        with self._database.changing() as connection:
+        with self._database.transaction() as connection:
             connection.execute("INSERT INTO words (words) VALUES ('integrity-check')")
         return [] if found == ["ok"] else found
 
 
 _IDS_OF = "SELECT id FROM message WHERE conversation = ?"
-
-# Titles have negative row numbers, so they come behind all messages in descending order: two branches.
-_SEARCH = """
-SELECT * FROM (
-    SELECT c.id AS conversation, c.title, NULL AS message, NULL AS role, c.created_at, c.title AS content, 0 AS rank
-    FROM words JOIN conversation c ON c.id = -words.rowid
-    WHERE words MATCH ?1 AND words.rowid < 0 AND c.deleted = 0 ORDER BY words.rowid LIMIT ?2
-) UNION ALL SELECT * FROM (
-    SELECT c.id, c.title, m.id, m.role, m.created_at, m.content, 1
-    FROM words CROSS JOIN message m ON m.id = words.rowid JOIN conversation c ON c.id = m.conversation
-    WHERE words MATCH ?1 AND words.rowid > 0 AND c.deleted = 0 AND m.retracted = 0
-    ORDER BY words.rowid DESC LIMIT ?2
-) LIMIT ?2
-"""

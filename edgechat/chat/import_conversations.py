@@ -1,8 +1,8 @@
-"""Reads conversations that come from elsewhere: edgechat's own JSON, and the message lists that other tools write.
+"""Read conversations from a file: edgechat's own JSON, and the message lists that other tools write.
 
-Known: ``{"messages": [{"role", "content"}]}``, alone, in an array, or one a line (JSONL); a bare array or JSONL of such
-messages, which is one conversation; and ``{"conversations": [{"from": "human" | "gpt", "value"}]}``. What cannot be
-kept is counted and named, never dropped in silence. Everything is checked before anything is kept.
+Formats: ``{"messages": [{"role", "content"}]}``, alone, in an array, or one per line (JSONL); an array or JSONL of such
+messages, which is one conversation; and ``{"conversations": [{"from": "human" | "gpt", "value"}]}``. Parts that cannot
+be imported are counted and reported. The whole file is checked before anything is imported.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ _ROLES: dict[str, Role] = {
     "assistant": "assistant",
     "system": "system",
     "developer": "system",
-    # As ShareGPT names them.
+    # ShareGPT's names.
     "human": "user",
     "gpt": "assistant",
 }
-_LEFT_OUT = ("tool", "function")
+_IGNORED_ROLES = ("tool", "function")
 
 _STATUSES = ("complete", "partial")
 
 
 @dataclass(frozen=True, slots=True)
-class Intake:
-    """What a file holds."""
+class ImportedFile:
+    """The conversations of a file."""
 
     transcripts: tuple[Transcript, ...]
     notes: tuple[str, ...]
-    """What was left out, in sentences."""
+    """What was left out, one sentence each."""
 
 
-def read(text: str, name: str) -> Intake:
-    """The conversations in ``text``; ``name`` is the file's, for messages.
+def read(text: str, name: str) -> ImportedFile:
+    """Read the conversations in ``text``; ``name`` is the file's name for error messages.
 
     Raises:
-        InvalidInputError: it is none of the known forms; the message names the place.
+        InvalidInputError: the text has none of the known formats; the message names the place.
     """
     reader = _Reader(name)
     try:
@@ -55,11 +55,11 @@ def read(text: str, name: str) -> Intake:
     except ValueError as error:
         data = _lines(text, reader, error)
     if isinstance(data, dict) and "format" in data:
-        return Intake(tuple(reader.own(data)), ())
-    transcripts = reader.foreign(data)
+        return ImportedFile(tuple(reader.read_own(data)), ())
+    transcripts = reader.read_other(data)
     if not transcripts:
         reader.refuse("", "holds no conversation")
-    return Intake(tuple(transcripts), tuple(reader.notes()))
+    return ImportedFile(tuple(transcripts), tuple(reader.notes()))
 
 
 def _parse(text: str) -> Any:  # noqa: ANN401 - JSON
@@ -70,7 +70,7 @@ def _parse(text: str) -> Any:  # noqa: ANN401 - JSON
 
 
 def _lines(text: str, reader: _Reader, whole: ValueError) -> list[Any]:
-    """JSONL, or the reason why it is no JSON at all."""
+    """Read JSONL; ``whole`` is the error of reading it as one JSON document."""
     values = []
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     for number, line in lines:
@@ -79,7 +79,7 @@ def _lines(text: str, reader: _Reader, whole: ValueError) -> list[Any]:
         except RecursionError:
             reader.refuse(f"line {number}", "is nested too deeply")
         except ValueError as error:
-            # Of a broken JSON document the place in the whole says more than "line 1 is not JSON".
+            # For a broken JSON document, the place in the whole document helps more than "line 1 is not JSON".
             reader.refuse(f"line {number}", f"is not JSON: {error if values else whole}")
     return values
 
@@ -104,9 +104,9 @@ class _Reader:
             found.append(f"{self._parts} part(s) that are not text (images, calls of tools) were left out.")
         return found
 
-    # edgechat's own
+    # edgechat's own format
 
-    def own(self, data: dict[str, Any]) -> list[Transcript]:
+    def read_own(self, data: dict[str, Any]) -> list[Transcript]:
         if data["format"] != FORMAT:
             self.refuse("format", f"is {data['format']!r}, which is not a history")
         if data.get("version") != FORMAT_VERSION:
@@ -117,7 +117,7 @@ class _Reader:
     def _own(self, value: object, where: str) -> Transcript:
         facts = self._object(value, where)
         messages = self._list(facts.pop("messages", None), f"{where}.messages")
-        # Where it came from matters only there: `ask -c` goes on with its own.
+        # `ask -c` must not continue an imported conversation.
         facts["origin"] = "import"
         conversation = Conversation(**self._typed(facts, _CONVERSATION, where))
         return Transcript(
@@ -139,9 +139,9 @@ class _Reader:
                 self.refuse(f"{where}.{name}", f"is {json.dumps(value)[:60]}, which cannot be")
         return facts
 
-    # Others'
+    # Formats of other tools
 
-    def foreign(self, data: object) -> list[Transcript]:
+    def read_other(self, data: object) -> list[Transcript]:
         if isinstance(data, dict):
             return [self._thread(data, "")]
         values = self._list(data, "")
@@ -167,7 +167,7 @@ class _Reader:
     def _message(self, value: object, where: str) -> Message | None:
         facts = self._object(value, where)
         role = facts.get("role", facts.get("from"))
-        if role in _LEFT_OUT:
+        if role in _IGNORED_ROLES:
             self._tools += 1
             return None
         if not isinstance(role, str) or role not in _ROLES:
@@ -180,7 +180,7 @@ class _Reader:
         return Message(_ROLES[role], content, thought if isinstance(thought, str) else "")
 
     def _text(self, content: object, where: str) -> str | None:
-        """The text of a message, or None when it has none (a call of a tool, say)."""
+        """The text of a message, or None when it has none (a tool call, for example)."""
         if content is None or isinstance(content, str):
             return content
         texts = []

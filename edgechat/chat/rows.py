@@ -1,6 +1,6 @@
-"""Conversations and messages as rows of the tables in ``schema.py``: how they go in, and how they come out.
+"""Conversations and messages as rows of the tables in ``schema.py``: insert, update and read them.
 
-Works inside the caller's transaction. Knows no file.
+Everything here runs inside the caller's transaction.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from edgechat.chat import search
-from edgechat.chat.conversation import Conversation, Hit, Message, storable, title_of
+from edgechat.chat.conversation import Conversation, Message, storable, title_from
 from edgechat.errors import InvalidInputError
 from edgechat.plaintext import clean_line
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import sqlite3
 
 
-def insert(connection: sqlite3.Connection, conversation: Conversation) -> int:
-    """Insert an empty conversation; its number."""
+def insert_conversation(connection: sqlite3.Connection, conversation: Conversation) -> int:
+    """Insert a conversation without messages; returns its id."""
     number = connection.execute(
         "INSERT INTO conversation (uid, title, system, model, origin, created_at, forked_from, touched)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(touched), 0) + 1 FROM conversation))",
@@ -39,19 +39,19 @@ def insert(connection: sqlite3.Connection, conversation: Conversation) -> int:
     return number
 
 
-def change(connection: sqlite3.Connection, number: int, column: str, value: object) -> None:
+def update_conversation(connection: sqlite3.Connection, number: int, column: str, value: object) -> None:
     """Set one column of a conversation.
 
     Raises:
-        InvalidInputError: there is none of that number.
+        InvalidInputError: there is no row with that id.
     """
     changed = connection.execute(f"UPDATE conversation SET {column} = ? WHERE id = ?", (value, number)).rowcount  # noqa: S608
     if not changed:
         raise InvalidInputError(f"There is no conversation {number}.", hint="See: edgechat history list")
 
 
-def keep(connection: sqlite3.Connection, number: int, message: Message, writer: str | None = None) -> int:
-    """Insert a message behind the others of its conversation, which gets its title from the first one of a user.
+def insert_message(connection: sqlite3.Connection, number: int, message: Message, writer: str | None = None) -> int:
+    """Append a message to a conversation; the first message of a user gives it its title. Returns the message's id.
 
     Raises:
         InvalidInputError: there is no such conversation.
@@ -60,7 +60,7 @@ def keep(connection: sqlite3.Connection, number: int, message: Message, writer: 
     if row is None:
         raise InvalidInputError(f"There is no conversation {number}.", hint="See: edgechat history list")
     content = storable(message.content)
-    kept = connection.execute(
+    inserted = connection.execute(
         "INSERT INTO message (conversation, role, content, thought, status, finish_reason, model, quant, usage, timing,"
         " created_at, writer) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
@@ -78,16 +78,16 @@ def keep(connection: sqlite3.Connection, number: int, message: Message, writer: 
             writer,
         ),
     ).lastrowid
-    assert kept is not None  # noqa: S101 - as above
+    assert inserted is not None  # noqa: S101 - as above
     if content:
-        search.index(connection, kept, content)
-    if not row["title"] and message.role == "user" and (title := title_of(content)):
-        # Not indexed: the message itself is found already.
-        change(connection, number, "title", title)
+        search.index(connection, inserted, content)
+    if not row["title"] and message.role == "user" and (title := title_from(content)):
+        # Not indexed: a search finds the message itself.
+        update_conversation(connection, number, "title", title)
     connection.execute(
         "UPDATE conversation SET touched = (SELECT max(touched) + 1 FROM conversation) WHERE id = ?", (number,)
     )
-    return kept
+    return inserted
 
 
 def _text(value: str | None) -> str | None:
@@ -95,10 +95,10 @@ def _text(value: str | None) -> str | None:
 
 
 def message_row(connection: sqlite3.Connection, message: int) -> sqlite3.Row:
-    """The row of a message.
+    """Find the row of a message.
 
     Raises:
-        InvalidInputError: there is none of that number.
+        InvalidInputError: there is no row with that id.
     """
     row: sqlite3.Row | None = connection.execute("SELECT * FROM message WHERE id = ?", (message,)).fetchone()
     if row is None:
@@ -107,7 +107,7 @@ def message_row(connection: sqlite3.Connection, message: int) -> sqlite3.Row:
 
 
 def to_conversation(row: Any) -> Conversation:  # noqa: ANN401 - sqlite3.Row's items are untyped
-    """From a row that also counts ``messages``."""
+    """Convert a row that also counts ``messages``."""
     return Conversation(
         title=row["title"],
         system=row["system"],
@@ -123,7 +123,7 @@ def to_conversation(row: Any) -> Conversation:  # noqa: ANN401 - sqlite3.Row's i
 
 
 def to_message(row: Any) -> Message:  # noqa: ANN401 - as above
-    """From a row of ``message``."""
+    """Convert a row of ``message``."""
     return Message(
         role=row["role"],
         content=row["content"],
@@ -136,18 +136,4 @@ def to_message(row: Any) -> Message:  # noqa: ANN401 - as above
         timing=json.loads(row["timing"]),
         created_at=row["created_at"],
         id=row["id"],
-    )
-
-
-def to_hit(row: Any, pieces: list[str]) -> Hit:  # noqa: ANN401 - as above
-    """From a row of a search for ``pieces``."""
-    text, spans = search.snippet(row["content"], pieces)
-    return Hit(
-        conversation=row["conversation"],
-        title=row["title"],
-        message=row["message"],
-        role=row["role"],
-        created_at=row["created_at"],
-        snippet=text,
-        spans=spans,
     )

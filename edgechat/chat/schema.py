@@ -1,7 +1,7 @@
-"""The tables of the history, their version, and the way from an older version to this one.
+"""The tables of the history, their schema version, and the migration from older versions.
 
-``PRAGMA user_version`` names the version, ``PRAGMA application_id`` says whose file it is. A file of a newer version
-or of another program is refused before anything is written to it; an older one is copied before it is changed.
+``PRAGMA user_version`` is the schema version, ``PRAGMA application_id`` marks the file as edgechat's. A file of a newer
+version or of another program is refused before anything is written to it; an older file is copied before it is changed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ APPLICATION_ID = 0x45436861
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
-        # AUTOINCREMENT: a number is never given out twice, so it orders rows even after the newest ones were removed.
+        # AUTOINCREMENT: no id is used twice, so ids give the order even after the newest rows were removed.
         """CREATE TABLE conversation (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
             uid TEXT NOT NULL UNIQUE,
@@ -54,14 +54,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX message_by_conversation ON message (conversation, retracted, id)",
         "CREATE INDEX message_being_written ON message (writer) WHERE status = 'streaming'",
         "CREATE INDEX conversation_by_fork ON conversation (forked_from) WHERE forked_from IS NOT NULL",
-        # rowid: a message's id, or minus a conversation's id for its title. What is written here comes from
-        # search.terms(), which has already split Japanese and Chinese into pairs and taken accents off.
+        # rowid: a message's id, or minus a conversation's id for its title. The text comes from search.terms(),
+        # which has already split Japanese and Chinese into pairs and removed accents.
         """CREATE VIRTUAL TABLE words USING fts5(
             terms, tokenize = "unicode61 remove_diacritics 0 categories 'L* M* N* Co'"
         )""",
     ),
     (
-        # Where the model begins to read a conversation that has outgrown its context.
+        # Where the prompt starts for a conversation that has outgrown the context.
         """CREATE TABLE horizon (
             conversation INTEGER PRIMARY KEY REFERENCES conversation (id) ON DELETE CASCADE,
             message INTEGER NOT NULL,
@@ -70,28 +70,29 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )""",
     ),
 )
-"""One step per version, each a sequence of single statements."""
+"""One step per schema version, each a sequence of SQL statements. The schema version is the number of steps: to change
+the schema, append a step."""
 
 
 def prepare(
     connection: sqlite3.Connection, file: Path | None, migrations: tuple[tuple[str, ...], ...] = MIGRATIONS
 ) -> None:
-    """Bring the database to the newest version, inside one transaction.
+    """Migrate the database to the newest schema version in one transaction.
 
     Args:
         connection: in autocommit mode.
-        file: where it lies, to copy an older version beside it; None for a database in memory.
-        migrations: the steps; the newest version is their number.
+        file: path of the database, for the copy of an older version beside it; None in memory.
+        migrations: the steps.
 
     Raises:
-        StateError: the file is of a newer version or another program's, or the copy cannot be made.
-        sqlite3.Error: whatever the disk does.
+        StateError: a newer version or another program wrote the file, or the copy cannot be made.
+        sqlite3.Error: the disk failed.
     """
     if _version(connection, file, len(migrations)) == len(migrations):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        # Another process may have been faster.
+        # Another process may have migrated it meanwhile.
         version = _version(connection, file, len(migrations))
         if 0 < version < len(migrations) and file is not None:
             _copy(file, version)
@@ -124,14 +125,14 @@ def _version(connection: sqlite3.Connection, file: Path | None, newest: int) -> 
 
 
 def _copy(file: Path, version: int) -> None:
-    """Keep the database as it is beside it, durably, under the name of its version."""
+    """Copy the database to ``NAME.vVERSION`` beside it, durably."""
     target = file.with_name(f"{file.name}.v{version}")
     temporary = file.with_name(f".{target.name}.new")
     try:
         temporary.unlink(missing_ok=True)
         handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE)
         try:
-            # The connection that migrates holds the write lock, and SQLite copies from no connection that writes.
+            # A connection of its own: SQLite copies from no connection that holds the write lock.
             with (
                 contextlib.closing(sqlite3.connect(file)) as source,
                 contextlib.closing(sqlite3.connect(temporary)) as copy,

@@ -1,21 +1,24 @@
-"""Full-text search that finds words of two characters, and shows where they stand.
+"""Full-text search over titles and messages: index, query, ranking, snippets.
 
-SQLite's own tokenizers know words between blanks, or three characters and more; 東京 is neither. So Japanese, Chinese,
-Korean and South-East Asian text is indexed as overlapping pairs of characters, found again as a phrase; all other
-words are found by their beginning. What a person types is data: no operator of FTS5's query language gets through.
+SQLite's tokenizers split at spaces, or index three characters and more; 東京 is neither. So Japanese, Chinese, Korean
+and South-East Asian text is indexed as overlapping pairs of characters and found as a phrase; all other words are found
+by their beginning. Operators of FTS5's query language in a user's text are quoted, never run.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from edgechat.chat.conversation import Hit
 from edgechat.plaintext import clean_line
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
+
+    from edgechat.chat.database import Database
 
 _UNSPACED = (
     "\u0e00-\u0eff"  # Thai, Lao
@@ -23,21 +26,21 @@ _UNSPACED = (
     "\u3005-\u3007\u3021-\u3029\u3031-\u3035\u3041-\u3096\u3099\u309a\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff"
     "\u3105-\u312f\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
 )
-"""Scripts that put no blanks between words, or whose particles hide where a word ends (Hangul)."""
+"""Scripts without spaces between words, or whose particles hide the end of a word (Hangul)."""
 
 _RUN = re.compile(f"[{_UNSPACED}]+")
 _PIECE = re.compile(f"[{_UNSPACED}]+|[^{_UNSPACED}\\s]+")
 _ACCENTS = re.compile("[\u0300-\u036f]+")
 _VOICED = "\uff9e\uff9f"
-"""Half-width katakana writes its voicing mark behind the letter; together they are one character."""
+"""Voicing marks of half-width katakana: separate characters that belong to the letter before them."""
 
 _SNIPPET_BEFORE, _SNIPPET_LENGTH = 24, 120
-_MOST_PIECES = 32
-"""A pasted page is no query; its first words are."""
+_MAX_PIECES = 32
+"""Words of a query that are used: a pasted page is cut to its first words."""
 
 
 def fold(text: str) -> str:
-    """``text`` as it is compared: compatibility forms unified, accents off, case folded."""
+    """Normalize ``text`` for comparison: unify compatibility forms, remove accents, fold case."""
     if text.isascii():
         return text.lower()
     bare = _ACCENTS.sub("", unicodedata.normalize("NFKD", text))
@@ -45,16 +48,15 @@ def fold(text: str) -> str:
 
 
 def terms(text: str) -> str:
-    """What the index holds for ``text``: words, and pairs of characters in place of unspaced runs.
+    """The terms to index for ``text``: words, and pairs of characters for runs without spaces.
 
-    The last character of a run stands alone too, so that every character begins some term and a query of one
-    character finds it.
+    The last character of a run is a term too: so every character starts a term, and a query of one character finds it.
     """
     return _RUN.sub(lambda run: f" {' '.join(_pairs(run[0]))} {run[0][-1]} ", fold(text))
 
 
 def query(text: str) -> str:
-    """The FTS5 query for what a person typed: every piece must occur; ``""`` when nothing can be looked for."""
+    """The FTS5 query for a user's text: every piece must occur; ``""`` when the text has no piece."""
     found = []
     for piece in pieces(text):
         if _RUN.match(piece) is None or len(piece) == 1:
@@ -65,19 +67,46 @@ def query(text: str) -> str:
 
 
 def pieces(text: str) -> list[str]:
-    """The folded words and unspaced runs of a query, each once."""
+    """The folded words and runs of a query, without duplicates."""
     words = [word for word in _PIECE.findall(fold(text)) if any(each.isalnum() for each in word)]
-    return list(dict.fromkeys(words))[:_MOST_PIECES]
+    return list(dict.fromkeys(words))[:_MAX_PIECES]
+
+
+def find(database: Database, text: str, limit: int) -> list[Hit]:
+    """Search titles and messages that are not deleted. See ``_RANKED`` for the order."""
+    wanted = pieces(text)
+    return [_hit(row, wanted) for row in database.rows(_RANKED, query(text), limit)] if wanted else []
+
+
+def _hit(row: Any, wanted: list[str]) -> Hit:  # noqa: ANN401 - sqlite3.Row's items are untyped
+    line, spans = snippet(row["content"], wanted)
+    return Hit(row["conversation"], row["title"], row["message"], row["role"], row["created_at"], line, spans)
+
+
+# The row id of a title is minus its conversation's id, so in descending order titles would come last: two parts.
+_RANKED = """
+SELECT * FROM (
+    SELECT c.id AS conversation, c.title, NULL AS message, NULL AS role, c.created_at, c.title AS content, 0 AS rank
+    FROM words JOIN conversation c ON c.id = -words.rowid
+    WHERE words MATCH ?1 AND words.rowid < 0 AND c.deleted = 0 ORDER BY words.rowid LIMIT ?2
+) UNION ALL SELECT * FROM (
+    SELECT c.id, c.title, m.id, m.role, m.created_at, m.content, 1
+    FROM words CROSS JOIN message m ON m.id = words.rowid JOIN conversation c ON c.id = m.conversation
+    WHERE words MATCH ?1 AND words.rowid > 0 AND c.deleted = 0 AND m.retracted = 0
+    ORDER BY words.rowid DESC LIMIT ?2
+) LIMIT ?2
+"""
+"""The ranking: matching titles first, then matching messages; within both, the newest first."""
 
 
 def index(connection: sqlite3.Connection, row: int, text: str) -> None:
-    """Make ``text`` the one that is found under ``row``."""
+    """Index ``text`` under ``row``, in place of what was indexed there."""
     connection.execute("DELETE FROM words WHERE rowid = ?", (row,))
     connection.execute("INSERT INTO words (rowid, terms) VALUES (?, ?)", (row, terms(text)))
 
 
 def snippet(text: str, wanted: list[str]) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """The line of ``text`` that holds most of ``wanted`` (see :func:`pieces`), cut to fit, and where they stand."""
+    """The line of ``text`` with most of ``wanted`` (see :func:`pieces`), shortened, and the matches in it."""
     patterns = [_pattern(piece) for piece in wanted]
     best, folded, most = "", "", 0
     for line in unicodedata.normalize("NFC", text).splitlines():
@@ -90,7 +119,7 @@ def snippet(text: str, wanted: list[str]) -> tuple[str, tuple[tuple[int, int], .
     if not most:
         best = text[: 4 * _SNIPPET_LENGTH]
     first = min((found.start() for pattern in patterns if (found := pattern.search(folded))), default=0)
-    # Only what can be shown is cleaned and traced: a line may be a whole page.
+    # Only the part that is shown is cleaned and searched: a line may be a whole page.
     begin = max(0, _origin(best, folded, first) - 2 * _SNIPPET_BEFORE)
     line = clean_line(best[begin : begin + 4 * _SNIPPET_LENGTH])
     spans = _merged(_spans(line, patterns)) if most else []
@@ -104,7 +133,7 @@ def snippet(text: str, wanted: list[str]) -> tuple[str, tuple[tuple[int, int], .
 
 
 def _origin(line: str, folded: str, at: int) -> int:
-    """About where in ``line`` the character ``at`` of its folded form comes from."""
+    """Roughly the place in ``line`` of the character ``at`` of its folded form."""
     if len(line) == len(folded):
         return at
     low, high = 0, len(line)
@@ -123,7 +152,7 @@ def _quoted(words: str) -> str:
 
 
 def _pattern(piece: str) -> re.Pattern[str]:
-    """What a piece of a query looks like in folded text."""
+    """The pattern that finds a piece of a query in folded text."""
     if _RUN.match(piece):
         return re.compile(re.escape(piece))
     words = [word for word in re.split(r"[\W_]+", piece) if word]
@@ -131,16 +160,16 @@ def _pattern(piece: str) -> re.Pattern[str]:
 
 
 def _spans(line: str, patterns: list[re.Pattern[str]]) -> Iterator[tuple[int, int]]:
-    """Where the patterns stand in the unfolded line."""
-    folded, origins = _traced(line)
+    """Start and end of each match in the line before folding."""
+    folded, origins = _fold_with_origins(line)
     for pattern in patterns:
         for match in pattern.finditer(folded):
             if match.end() > match.start():
                 yield origins[match.start()][0], origins[match.end() - 1][1]
 
 
-def _traced(line: str) -> tuple[str, list[tuple[int, int]]]:
-    """The folded line, and for each of its characters the stretch of the line that it came from."""
+def _fold_with_origins(line: str) -> tuple[str, list[tuple[int, int]]]:
+    """The folded line, and for each of its characters the start and end of its source in the line."""
     folded: list[str] = []
     origins: list[tuple[int, int]] = []
     at = 0

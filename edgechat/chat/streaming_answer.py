@@ -1,7 +1,7 @@
-"""An answer while it is being written: its text reaches the disk in batches, and what was acknowledged stays.
+"""An answer while it is being written: its text is committed to disk in batches.
 
-A lock marks the answer as being written. The kernel drops it with the process, however that ends, so that the next
-one to open the history can tell a partial answer from one that another process is still writing.
+A lock file marks the answer as being written. The kernel releases the lock when the process ends, however it ends, so
+the next process that opens the history can tell an abandoned answer from one that is still being written.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from edgechat.paths import private_directory
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
-    from types import TracebackType
 
     from typing_extensions import Self
 
@@ -30,21 +29,21 @@ if TYPE_CHECKING:
     from edgechat.chat.database import Database
 
 BATCH_S = 1.0
-"""Text waits this long at most: one commit a second is gentle to an SD card and loses little to a power cut."""
+"""Longest time between commits: one a second wears an SD card little and loses little to a power cut."""
 BATCH_CHARS = 2048
 
-_WRITERS = "writing"
-"""The directory of the locks."""
+_LOCKS = "writing"
+"""The directory of the lock files."""
 
 
-class Answer:
-    """One answer in the making. Leave its ``with`` block, or call :meth:`close`, to end it in any case.
+class StreamingAnswer:
+    """One answer that is being written. :meth:`close`, or the end of a ``with`` block, ends it in any case.
 
     Args:
-        database: where its row is.
-        message: the row's number.
-        lock: says that it is being written; None in memory.
-        clock: seconds that only rise.
+        database: holds the answer's row.
+        message: the row's id.
+        lock: held while the answer is being written; None for a database in memory.
+        clock: monotonic seconds.
     """
 
     def __init__(
@@ -59,13 +58,13 @@ class Answer:
         self._waiting = 0
         self._written_at = clock()
         self.is_open = True
-        """False once it has its final status on disk."""
+        """False once the final status is on disk."""
 
     def append(self, text: str, *, is_thought: bool = False) -> bool:
-        """Take the next piece of text; True when it, and all before it, is on disk.
+        """Add text; returns True when it, and all before it, is on disk.
 
         Raises:
-            StateError: a batch could not be written. It is tried again with the next one.
+            StateError: a batch could not be written. The next call tries again.
         """
         if text:
             (self._thought if is_thought else self._content).append(storable(text))
@@ -75,7 +74,7 @@ class Answer:
         return self._waiting == 0
 
     def flush(self) -> None:
-        """Put on disk what waits.
+        """Write the text that is not on disk yet.
 
         Raises:
             StateError: it could not be written.
@@ -87,7 +86,7 @@ class Answer:
     def finish(
         self, finish_reason: str, *, usage: Mapping[str, int] | None = None, timing: Mapping[str, float] | None = None
     ) -> None:
-        """Put the rest on disk, and that the answer is whole; ``cancelled`` and ``timeout`` leave it partial.
+        """Write the rest and the final status: complete for ``stop`` and ``length``, else partial.
 
         Raises:
             StateError: it could not be written.
@@ -95,10 +94,10 @@ class Answer:
         status: Status = "complete" if finish_reason in {"stop", "length"} else "partial"
         facts = (finish_reason, json.dumps(dict(usage or {})), json.dumps(dict(timing or {})))
         self._write(status, ", writer = NULL, finish_reason = ?, usage = ?, timing = ?", facts)
-        self._let_go()
+        self._release_lock()
 
     def close(self) -> None:
-        """Keep what there is as a partial answer, unless it is finished.
+        """Save what there is as a partial answer, unless it is finished.
 
         Raises:
             StateError: it could not be written.
@@ -107,20 +106,18 @@ class Answer:
             try:
                 self.finish("interrupted")
             finally:
-                self._let_go()
+                self._release_lock()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _write(self, status: Status, more: str, values: tuple[str, ...]) -> None:
-        # The whole text each time, so that writing it twice (an interruption just behind the commit) changes nothing.
+        # The whole text each time: writing it twice, after an interruption just behind the commit, changes nothing.
         content, thought = "".join(self._content), "".join(self._thought)
-        with self._database.changing() as connection:
+        with self._database.transaction() as connection:
             changed = connection.execute(
                 f"UPDATE message SET content = ?, thought = ?, status = ?{more} WHERE id = ?",  # noqa: S608
                 (content, thought, status, *values, self.message),
@@ -132,46 +129,46 @@ class Answer:
         self._content, self._thought = [content], [thought]
         self._waiting = 0
 
-    def _let_go(self) -> None:
+    def _release_lock(self) -> None:
         self.is_open = False
         if self._lock is not None:
-            with contextlib.suppress(OSError):  # the next one to open the history sweeps it away
+            with contextlib.suppress(OSError):  # the next process that opens the history removes it
                 self._lock.close(remove=True)
             self._lock.close()
             self._lock = None
 
 
-def new_writer(file: Path | None) -> tuple[str | None, Lock | None]:
-    """A name for somebody who is about to write an answer, and the lock that says that they live.
+def lock_answer(file: Path | None) -> tuple[str | None, Lock | None]:
+    """Create and take the lock of an answer that is about to be written; returns the lock's name and the lock.
 
     Raises:
         UnusableDiskError: the lock cannot be made.
     """
     if file is None:
         return None, None
-    folder = private_directory(file.parent / _WRITERS)
+    folder = private_directory(file.parent / _LOCKS)
     while True:
         name = secrets.token_hex(8)
         try:
             lock = try_lock(folder / name)
         except StateError as error:
             raise UnusableDiskError(error.message, hint=WRITE_HINT) from error
-        if lock is not None:  # a sweep may take it between its making and its locking
+        if lock is not None:  # mark_abandoned_partial may remove it before it is locked
             return name, lock
 
 
-def seal_abandoned(database: Database) -> int:
-    """Mark the answers as partial whose writers are gone; their number.
+def mark_abandoned_partial(database: Database) -> int:
+    """Mark answers as partial whose writing process has ended; returns how many.
 
     Raises:
         StateError: the history cannot be written.
     """
-    sealed = 0
+    n_marked = 0
     for row in database.rows("SELECT id, writer FROM message WHERE status = 'streaming'"):
-        if _is_alive(database.file, row["writer"]):
+        if _is_locked(database.file, row["writer"]):
             continue
-        with database.changing() as connection:
-            # Again under the write lock: its writer may have finished it just before it left.
+        with database.transaction() as connection:
+            # Checked again under the write lock: the process may have finished the answer before it ended.
             changed = connection.execute(
                 "UPDATE message SET status = 'partial', finish_reason = 'interrupted', writer = NULL"
                 " WHERE id = ? AND status = 'streaming'",
@@ -180,19 +177,19 @@ def seal_abandoned(database: Database) -> int:
             if changed:
                 (content,) = connection.execute("SELECT content FROM message WHERE id = ?", (row["id"],)).fetchone()
                 search.index(connection, row["id"], content)
-                sealed += 1
-    if database.file is not None and (folder := database.file.parent / _WRITERS).is_dir():
+                n_marked += 1
+    if database.file is not None and (folder := database.file.parent / _LOCKS).is_dir():
         for path in folder.iterdir():
             if (lock := try_lock(path)) is not None:
                 lock.close(remove=True)
-    return sealed
+    return n_marked
 
 
-def _is_alive(file: Path | None, writer: str | None) -> bool:
-    """Whether a writer's lock is held. A writer that ends unlinks it after its last commit."""
+def _is_locked(file: Path | None, writer: str | None) -> bool:
+    """Whether the lock of an answer is held. It is removed after the answer's last commit."""
     if file is None or writer is None:
         return False
-    path = file.parent / _WRITERS / writer
+    path = file.parent / _LOCKS / writer
     if not path.exists():
         return False
     lock = try_lock(path)

@@ -149,7 +149,7 @@ def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  #
             view.show(client.generate(request))
         else:
             messages = turn.messages(request.wish.n_ctx)
-            view.show(turn.keep(client.generate(replace(request, messages=messages, keep=turn.name))))
+            view.show(turn.record(client.generate(replace(request, messages=messages, keep=turn.cache_name))))
     finally:
         if turn is not None:
             turn.close()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgechat.chat import import_conversations
-from edgechat.chat.export import conversation_facts, ending, message_facts, safe_json, to_json, to_markdown
+from edgechat.chat.export import conversation_json, incomplete_reason, message_json, safe_json, to_json, to_markdown
 from edgechat.chat.history import History
 from edgechat.cli.output.terminal import say
 from edgechat.cli.text_input import read_text
@@ -38,7 +38,7 @@ def list_command(limit: int | None, *, deleted: bool, as_json: bool) -> None:
     with History.open_to_read(Paths.from_env()) as store:
         found = store.conversations(-1 if limit is None else limit, is_deleted=deleted)
     if as_json:
-        click.echo(safe_json([conversation_facts(each) for each in found]))
+        click.echo(safe_json([conversation_json(each) for each in found]))
         return
     if not found:
         click.echo("No removed conversations." if deleted else 'No conversations yet. Start one: edgechat ask -c "…"')
@@ -56,9 +56,9 @@ def show(conversation: str, *, thoughts: bool, as_json: bool) -> None:
     with History.open_to_read(Paths.from_env()) as store:
         chosen = store.transcript(_number(store, conversation))
     if as_json:
-        messages = [{"id": each.id, **message_facts(each)} for each in chosen.messages]
-        # The list of messages replaces their number.
-        click.echo(safe_json({**conversation_facts(chosen.conversation), "messages": messages}))
+        messages = [{"id": each.id, **message_json(each)} for each in chosen.messages]
+        # The list of messages takes the place of their number.
+        click.echo(safe_json({**conversation_json(chosen.conversation), "messages": messages}))
         return
     facts = [each for each in (_when(chosen.conversation.created_at), chosen.conversation.model) if each]
     click.secho(_title(chosen.conversation), bold=True)
@@ -189,7 +189,7 @@ def _print(message: Message, *, thoughts: bool) -> None:
     if message.content:
         click.echo(clean(message.content).rstrip())
     if message.status != "complete":
-        click.secho(f"({ending(message)})", dim=True)
+        click.secho(f"({incomplete_reason(message)})", dim=True)
 
 
 def _highlight(hit: Hit) -> str:

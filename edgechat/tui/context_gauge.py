@@ -1,4 +1,4 @@
-"""How a conversation stands to its context: what is not read any more, and what would be left out next. Pure."""
+"""The context gauge: how full the context is, and how many messages were and will be trimmed."""
 
 from __future__ import annotations
 
@@ -11,38 +11,55 @@ if TYPE_CHECKING:
     from edgechat.engine.protocol.context_window import Cut
     from edgechat.engine.protocol.request import Message
 
-_FROM = 0.5
-"""Share of the context from which it is said what would go: before, nobody needs to know."""
+_FORECAST_FROM = 0.5
+"""Share of the context in use from which the next trimming is shown."""
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
-    """Numbers of messages, the oldest first."""
+class TrimForecast:
+    """Numbers of messages, counted from the oldest."""
 
     unread: int = 0
-    """Left out already."""
+    """Messages that were trimmed already: the model no longer reads them."""
     next: int = 0
-    """Would be left out when the context is full; 0 while it is half empty."""
+    """Messages that are trimmed when the context is full; 0 while it is less than half full."""
 
 
-UNCUT = Outlook()
+NOTHING_TRIMMED = TrimForecast()
 
 
-def outlook(messages: Sequence[Message], *, used: int, n_ctx: int, dropped: int = 0) -> int:
-    """How many messages trimming would drop next; 0 while the context is half empty.
+def gauge_text(used: int, n_ctx: int, forecast: TrimForecast = NOTHING_TRIMMED, width: int = 8) -> str:
+    """The gauge, for example ``2 unread · oldest 4 go next · ▰▰▱▱▱▱▱▱ 1,234/4,096``; ``""`` for an unknown context.
 
-    By the engine's own rule, with lengths in characters in place of tokens: which messages go is told before anybody
-    has counted them.
+    Args:
+        used: tokens of the conversation.
+        n_ctx: tokens of the context; 0 where it is not known.
+        forecast: what trimming did and will do.
+        width: cells of the bar.
+    """
+    if not n_ctx:
+        return ""
+    filled = min(width, max(1 if used else 0, round(width * used / n_ctx)))
+    parts = [f"{forecast.unread} unread"] if forecast.unread else []
+    if forecast.next:
+        parts.append(f"oldest {forecast.next} go next")
+    return " · ".join([*parts, f"{'▰' * filled}{'▱' * (width - filled)} {used:,}/{n_ctx:,}"])
+
+
+def count_next_trimmed(messages: Sequence[Message], *, used: int, n_ctx: int, dropped: int = 0) -> int:
+    """How many messages the engine would trim next; 0 while the context is less than half full.
+
+    Uses the engine's own rule, with lengths in characters in place of tokens: no tokenizer is loaded here.
 
     Args:
         messages: the conversation as it was sent.
-        used: tokens of what was read and answered.
+        used: tokens of prompt and answer.
         n_ctx: tokens of the context; 0 where it is not known.
-        dropped: those of ``messages`` that were left out of this very answer.
+        dropped: how many of ``messages`` were trimmed for this answer.
     """
-    from edgechat.engine.protocol import context_window  # noqa: PLC0415 - the engine's side, which the first frame need not wait for
+    from edgechat.engine.protocol import context_window  # noqa: PLC0415 - the first frame need not wait for it
 
-    if not n_ctx or used < _FROM * n_ctx:
+    if not n_ctx or used < _FORECAST_FROM * n_ctx:
         return 0
     limit = context_window.longest_prompt(n_ctx, None)
     known = context_window.Cut(dropped)

@@ -1,6 +1,6 @@
-"""What a form asks for, read from a task's input schema, and what was typed turned into the record. Pure.
+"""The fields of a form, made from a task's input schema, and the conversion between typed text and values.
 
-Text becomes values by the rules of CSV cells and ``--field``; whether a record is right, the task alone decides.
+Text is converted by the rules of CSV cells and ``--field``. Only the task validates the record.
 """
 
 from __future__ import annotations
@@ -17,52 +17,52 @@ if TYPE_CHECKING:
 Kind = Literal["line", "text", "number", "choice", "flag", "list", "group", "json"]
 
 _LONG = 1000
-"""Texts that may be longer than this get several lines to be written in."""
+"""Texts that may have this many characters get an editor of several lines."""
 _UNITS = {
     "kmh": "km/h", "mps": "m/s", "mps2": "m/s²", "m": "m", "mm": "mm", "cm": "cm", "s": "s", "ms": "ms", "c": "°C",
     "percent": "%", "kg": "kg", "v": "V", "a": "A", "w": "W", "hz": "Hz", "pa": "Pa", "bar": "bar", "bytes": "bytes",
 }  # fmt: skip
 """Names of measured fields end in their unit (the plugin contract)."""
 _SYMBOLS = {"t": "time"}
-"""Of quantities, where a name is one letter."""
+"""Labels of quantities whose name is one letter."""
 LEFT_OUT = object()
-"""No value at all, which is not null."""
+"""Marks a missing value, which is not null."""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One thing to fill in."""
+    """One field of the form."""
 
     name: str
     kind: Kind
     schema: Schema
-    """Its own, references followed."""
+    """The schema of this field, with references resolved."""
     is_required: bool = True
     is_nullable: bool = False
     choices: tuple[str, ...] = ()
     parts: tuple[Field, ...] = ()
-    """Of a group, or of each element of a list."""
+    """The fields of a group, or of each element of a list."""
     is_plain_list: bool = False
-    """The elements are no objects: their one part has no name of its own."""
-    most: int | None = None
-    """Elements of a list at most."""
+    """The elements are no objects; their one part has an empty name."""
+    max_items: int | None = None
+    """Most elements of a list."""
 
     @property
     def unit(self) -> str:
-        """As the name's ending says it; ``""`` when it has none."""
+        """The unit, from the ending of the name; ``""`` for none."""
         stem, _, ending = self.name.rpartition("_")
         return _UNITS.get(ending, "") if len(stem) > 1 or stem in _SYMBOLS else ""
 
     @property
     def label(self) -> str:
-        """The name in words, without the unit."""
+        """The name as words, without the unit."""
         name = self.name.rpartition("_")[0] if self.unit else self.name
         name = _SYMBOLS.get(name, name)
         return name.replace("_", " ").capitalize() if len(name) > 3 else name
 
     @property
     def hint(self) -> str:
-        """What belongs there: the schema's description, the range, what empty means."""
+        """The schema's description, the range, and what an empty field means."""
         parts = [str(self.schema.get("description", "")).replace("``", "").strip()]
         if span := _range(self.schema):
             parts.append(span)
@@ -79,10 +79,10 @@ def fields_of(schema: Schema) -> tuple[Field, ...]:
     return _parts(schema, schema.get("$defs", {}), depth=0)
 
 
-def value_of(field: Field, cell: str) -> Any:  # noqa: ANN401 - whatever the schema asks for
-    """What was typed, as the record gets it; :data:`LEFT_OUT` where nothing was and nothing may stand for it.
+def value_of(field: Field, cell: str) -> Any:  # noqa: ANN401 - any JSON value
+    """Convert typed text to the record's value; :data:`LEFT_OUT` for an empty field without a value.
 
-    What does not convert stays text, so that the task itself says what is wrong with it.
+    Text that cannot be converted stays text, so that the task reports the error.
     """
     if cell == "" and (not field.is_required or field.kind not in {"line", "text"}):
         return None if field.is_required and field.is_nullable else LEFT_OUT
@@ -93,7 +93,7 @@ def value_of(field: Field, cell: str) -> Any:  # noqa: ANN401 - whatever the sch
 
 
 def cell_of(value: object) -> str:
-    """The text that stands for a value in its field; the way back of :func:`value_of`."""
+    """The text that shows a value in its field; the reverse of :func:`value_of`."""
     if value is None or value is LEFT_OUT:
         return ""
     if isinstance(value, str):
@@ -114,8 +114,8 @@ def _parts(schema: Schema, known: Schema, depth: int) -> tuple[Field, ...]:
 
 
 def _field(name: str, body: Schema, known: Schema, *, is_required: bool, depth: int) -> Field:
-    schema = _followed(body, known)
-    options = [_followed(option, known) for option in _alternatives(schema)]
+    schema = _resolved(body, known)
+    options = [_resolved(option, known) for option in _alternatives(schema)]
     real = [option for option in options if option.get("type") != "null"]
     is_nullable = len(real) < len(options) or "null" in _types(schema)
     if len(real) == 1:
@@ -124,10 +124,10 @@ def _field(name: str, body: Schema, known: Schema, *, is_required: bool, depth: 
             schema["description"] = body["description"]
     whole = {**schema, "type": [*_types(schema), "null"]} if is_nullable and _types(schema) else schema
     made = Field(name, "json", whole, is_required, is_nullable)
-    return _shaped(made, schema, real if len(real) > 1 else [], known, depth)
+    return _with_kind(made, schema, real if len(real) > 1 else [], known, depth)
 
 
-def _shaped(made: Field, schema: Schema, union: list[Schema], known: Schema, depth: int) -> Field:
+def _with_kind(made: Field, schema: Schema, union: list[Schema], known: Schema, depth: int) -> Field:
     kinds = _types(schema) - {"null"}
     choices = tuple(str(each) for each in schema.get("enum", ()) if each is not None)
     if "const" in schema:
@@ -141,22 +141,22 @@ def _shaped(made: Field, schema: Schema, union: list[Schema], known: Schema, dep
     if kinds == {"string"}:
         is_long = int(schema.get("maxLength", 0)) >= _LONG
         return replace(made, kind="text" if is_long else "line")
-    if kinds == {"object"} and schema.get("properties") and depth < _DEEPEST:
+    if kinds == {"object"} and schema.get("properties") and depth < _MAX_DEPTH:
         return replace(made, kind="group", parts=_parts(schema, known, depth + 1))
-    if kinds == {"array"} and isinstance(schema.get("items"), dict) and depth < _DEEPEST:
-        item = _followed(schema["items"], known)
+    if kinds == {"array"} and isinstance(schema.get("items"), dict) and depth < _MAX_DEPTH:
+        item = _resolved(schema["items"], known)
         if item.get("type") == "object" and item.get("properties"):
             parts, is_plain = _parts(item, known, depth + 1), False
         else:
             parts, is_plain = (_field("", schema["items"], known, is_required=True, depth=depth + 1),), True
-        return replace(made, kind="list", parts=parts, is_plain_list=is_plain, most=schema.get("maxItems"))
+        return replace(made, kind="list", parts=parts, is_plain_list=is_plain, max_items=schema.get("maxItems"))
     if union and all(_types(option) <= {"string", "number", "integer"} for option in union):
         return replace(made, kind="line", schema={**made.schema, "anyOf": union})
     return made
 
 
-_DEEPEST = 4
-"""Deeper nesting is written as JSON: forms within forms within forms help nobody."""
+_MAX_DEPTH = 4
+"""Deeper nesting is entered as JSON."""
 
 
 def _alternatives(schema: Schema) -> list[Schema]:
@@ -164,7 +164,7 @@ def _alternatives(schema: Schema) -> list[Schema]:
     return list(found) if isinstance(found, list) else []
 
 
-def _followed(body: Schema, known: Schema) -> Schema:
+def _resolved(body: Schema, known: Schema) -> Schema:
     if "$ref" not in body:
         return body
     target = known.get(str(body["$ref"]).rpartition("/")[2], {})

@@ -1,7 +1,7 @@
-"""Markdown as lines for a screen, while it grows: only its last block is parsed and laid out again.
+"""Markdown rendered to lines while it grows: only the last block is parsed and laid out again.
 
-Links, pictures and HTML stay the text they are, so no text can carry a link of its own. Expects cleaned text; knows no
-widget. A long answer costs what its last block costs, which a widget for each block cannot promise.
+So a long answer costs no more than its last block. Links, images and HTML are shown as plain text. The text must be
+cleaned of control characters before.
 """
 
 from __future__ import annotations
@@ -23,59 +23,59 @@ _INLINE = {"strong": "bold", "em": "italic", "s": "strike"}
 _CODE = "$text-accent"
 _CODE_BLOCK = "on $surface"
 _HIGHLIGHTED = 200
-"""Lines of code that are coloured together: lexing one more line costs no more than lexing these again."""
+"""Lines of code that are highlighted together; a new line lexes at most this many again."""
 _NARROWEST = 4
-"""Cells of a table's column, when there is not enough room for all."""
+"""Smallest width of a table column, when the table is too wide."""
 
 
 @lru_cache(maxsize=1)
 def parser() -> MarkdownIt:
-    """CommonMark with tables and strikethrough, without anything that leads elsewhere."""
-    from markdown_it import MarkdownIt  # noqa: PLC0415 - the first answer needs it, not the first screen
+    """CommonMark with tables and strikethrough, without links, images and HTML."""
+    from markdown_it import MarkdownIt  # noqa: PLC0415 - needed for the first answer, not for the first frame
 
     made = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(["table", "strikethrough"])
     return made.disable(["link", "image", "autolink", "html_block", "html_inline", "reference"])
 
 
 class Document:
-    """Markdown that grows at its end."""
+    """A Markdown text that grows at its end."""
 
     def __init__(self, source: str = "") -> None:
         self._source = [source] if source else []
         self._width = 0
         self._tail = ""
-        self._settled: list[Content] = []
+        self._finished: list[Content] = []
         self._open: list[Content] = []
         self._is_laid_out = False
 
     @property
     def source(self) -> str:
-        """What was appended."""
+        """The whole source."""
         if len(self._source) > 1:
             self._source = ["".join(self._source)]
         return self._source[0] if self._source else ""
 
     def append(self, text: str) -> None:
-        """Let it grow."""
+        """Append text."""
         self._source.append(text)
         self._tail += text
         self._is_laid_out = False
 
     def lines(self, width: int) -> list[Content]:
-        """All lines, none wider than ``width`` cells. Those of blocks that will not change are the same objects."""
+        """All lines, at most ``width`` cells wide. Lines of finished blocks are the same objects at every call."""
         if width != self._width:
-            # Lines are kept and parsed blocks are not: those take ten times the room, and windows change rarely.
-            self._width, self._tail, self._settled, self._is_laid_out = width, self.source, [], False
+            # Lines are cached, parsed blocks are not: they take ten times the memory, and the width changes rarely.
+            self._width, self._tail, self._finished, self._is_laid_out = width, self.source, [], False
         if not self._is_laid_out:
             self._is_laid_out = True
             blocks = _tree(self._tail)
-            # Text that comes can change the last block, but none before it.
+            # New text can change only the last block.
             for block in blocks[:-1]:
-                self._settled += [*_block(block, width), Content()]
+                self._finished += [*_block(block, width), Content()]
             self._open = [line for block in blocks[-1:] for line in _block(block, width)]
             if len(blocks) > 1 and (place := blocks[-1].map) is not None:
                 self._tail = "".join(self._tail.splitlines(keepends=True)[place[0] :])
-        return [*self._settled, *self._open]
+        return [*self._finished, *self._open]
 
 
 def _tree(source: str) -> list[SyntaxTreeNode]:
@@ -85,7 +85,7 @@ def _tree(source: str) -> list[SyntaxTreeNode]:
 
 
 def _block(node: SyntaxTreeNode, width: int, depth: int = 0) -> list[Content]:
-    """The lines of one block and all it holds."""
+    """The lines of one block with all its children."""
     width = max(width, 2)
     if node.type == "heading":
         return _wrap(_inline(node).stylize(_HEADING.get(node.tag, "bold")), width)
@@ -106,7 +106,7 @@ def _block(node: SyntaxTreeNode, width: int, depth: int = 0) -> list[Content]:
 
 
 def _stack(nodes: Sequence[SyntaxTreeNode], width: int, depth: int, *, is_tight: bool = False) -> list[Content]:
-    """Blocks below each other."""
+    """The lines of several blocks, one below the other."""
     lines: list[Content] = []
     for node in nodes:
         if lines and not is_tight:
@@ -134,7 +134,7 @@ def _list(node: SyntaxTreeNode, width: int, depth: int) -> list[Content]:
 
 
 def _code(node: SyntaxTreeNode, width: int) -> list[Content]:
-    """Code as it stands, coloured; lines that are too long go on below."""
+    """Highlighted code; long lines continue on the next line."""
     code = node.content.removesuffix("\n").split("\n")
     language = node.info.split(maxsplit=1)[0] if node.info.strip() else "text"
     lines: list[Content] = []
@@ -148,7 +148,7 @@ def _code(node: SyntaxTreeNode, width: int) -> list[Content]:
 
 @lru_cache(maxsize=64)
 def _coloured(code: str, language: str) -> Content:
-    from textual.highlight import highlight  # noqa: PLC0415 - the lexers are needed where there is code
+    from textual.highlight import highlight  # noqa: PLC0415 - the lexers are needed only for code
 
     return highlight(code, language=language)
 
@@ -174,7 +174,7 @@ def _table(node: SyntaxTreeNode, width: int) -> list[Content]:
 
 
 def _shares(natural: list[int], room: int) -> list[int]:
-    """Column widths that fit: narrow columns keep theirs, the wide ones share the rest."""
+    """Column widths that fit in ``room``: narrow columns keep theirs, wide ones share the rest."""
     widths = list(natural)
     left, waiting = room, sorted(range(len(natural)), key=lambda at: natural[at])
     for done, at in enumerate(waiting):
@@ -188,11 +188,11 @@ def _wrap(content: Content, width: int) -> list[Content]:
 
 
 def _inline(node: SyntaxTreeNode) -> Content:
-    """The text of a paragraph, heading or cell with its styles."""
+    """The styled text of a paragraph, heading or cell."""
     parts: list[Content | str] = []
     for child in node.children:
         if child.type in {"softbreak", "hardbreak"}:
-            # Verses and addresses keep their lines, and Japanese gets no blanks.
+            # Line breaks stay: they matter in verses and addresses, and Japanese needs no space.
             parts.append("\n")
         elif child.type == "code_inline":
             parts.append(Content.styled(child.content, _CODE))

@@ -1,6 +1,6 @@
-"""What the person chose for the UI: the theme, and keys of their own. One small file beside ``config.toml``.
+"""The user's theme and key bindings, in ``tui.json`` beside ``config.toml``.
 
-``tui.json``: ``{"theme": "edgechat-light", "keys": {"chat.new": "ctrl+k"}}``. The ids are the bindings' own.
+For example ``{"theme": "edgechat-light", "keys": {"chat.new": "ctrl+k"}}``, with the ``id`` of each binding.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ FILE = "tui.json"
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """Theme and keys."""
+    """Theme and key bindings."""
 
     theme: str = DEFAULT
     keys: Mapping[str, str] = field(default_factory=dict)
-    """Key, or several with commas, by the id of the action."""
+    """Key, or several separated by commas, by the id of the binding."""
 
 
 def read(paths: Paths) -> Preferences:
-    """The preferences; the defaults where there are none.
+    """Read the preferences; the defaults without a file.
 
     Raises:
-        StateError: the file is there and cannot be understood.
+        StateError: the file cannot be read or is damaged.
     """
     path = paths.config / FILE
     try:
@@ -50,10 +50,10 @@ def read(paths: Paths) -> Preferences:
 
 
 def write(paths: Paths, preferences: Preferences) -> None:
-    """Keep them.
+    """Save the preferences.
 
     Raises:
-        StateError: the disk refuses.
+        StateError: the file cannot be written.
     """
     path = paths.config / FILE
     with reporting("write", path):

@@ -1,4 +1,4 @@
-"""The looks: dark, light, and high contrast. Without colour (NO_COLOR) Textual draws the same shapes in grey."""
+"""The colours of the themes: dark, light, high contrast. With NO_COLOR Textual draws them in grey."""
 
 from __future__ import annotations
 

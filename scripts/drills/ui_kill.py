@@ -70,7 +70,7 @@ def check(home: Home, terminal: Terminal, tally: Tally, *, kill: int) -> None:
             if raw.execute("PRAGMA integrity_check").fetchall() != [("ok",)]:
                 tally.unsound += 1
     with History.open(home.paths) as history:
-        if history.problems():
+        if history.check_integrity():
             tally.unsound += 1
         kept: dict[str, str] = {}
         for conversation in history.conversations():

@@ -31,7 +31,7 @@ LAST = "this is the last word"
 def fill(home: Home, messages: int, conversations: int) -> None:
     """Make a history; the long conversation is the one spoken in last."""
     others = [
-        Transcript(Conversation(f"Talk {number}"), tuple(talk(6, f"valve {number}")))
+        Transcript(Conversation(f"Chat {number}"), tuple(talk(6, f"valve {number}")))
         for number in range(conversations - 1)
     ]
     with History.open(home.paths) as history:
@@ -39,7 +39,7 @@ def fill(home: Home, messages: int, conversations: int) -> None:
         history.add([Transcript(Conversation("The long one"), tuple(talk(messages - 1, "東京 engine")))])
         last = history.last()
         assert last is not None
-        history.say(last.id, LAST)
+        history.add_question(last.id, LAST)
 
 
 def talk(count: int, words: str) -> list[Message]:

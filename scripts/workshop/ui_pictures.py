@@ -67,12 +67,12 @@ async def draw(names: list[str]) -> None:
         await until(pilot, lambda: app.chat.composer.has_focus)
         app.chat.composer.insert(QUESTION)
         await pilot.press("enter")
-        await until(pilot, lambda: len(app.chat.transcript.views) == 2 and not app.chat.is_answering)
+        await until(pilot, lambda: len(app.chat.message_list.views) == 2 and not app.chat.is_answering)
         if "chat" in names:
             keep(app, "chat")
         if "models" in names:
             await pilot.press("f3")
-            await until(pilot, lambda: shows(ModelsScreen) and app.screen.shelf)  # type: ignore[attr-defined]
+            await until(pilot, lambda: shows(ModelsScreen) and app.screen.models)  # type: ignore[attr-defined]
             keep(app, "models")
             await pilot.press("escape")
         if "tasks" in names:
@@ -95,7 +95,7 @@ async def draw(names: list[str]) -> None:
         if "first-run" in names:
             await until(pilot, lambda: app.screen is app.chat)
             app.action_welcome()
-            await until(pilot, lambda: shows(FirstRunScreen) and app.screen.shelf)  # type: ignore[attr-defined]
+            await until(pilot, lambda: shows(FirstRunScreen) and app.screen.models)  # type: ignore[attr-defined]
             keep(app, "first-run")
 
 

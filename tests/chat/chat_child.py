@@ -30,9 +30,9 @@ def main(home: str, seed: int) -> None:
         while True:
             last = history.last()
             number = history.start(title="t").id if last is None or dice.random() < 0.2 else last.id
-            asked = history.say(number, "what?")
+            asked = history.add_question(number, "what?")
             say(asked.id, -len(asked.content))
-            with history.answer(number, "small", "Q4_0") as answer:
+            with history.start_answer(number, "small", "Q4_0") as answer:
                 length = 0
                 for _ in range(dice.randrange(1, 8)):
                     more = dice.randrange(1, 900)

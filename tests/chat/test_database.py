@@ -33,7 +33,7 @@ def fill(paths: Paths, count: int = 20, text: str = "the blue valve ") -> int:
     with History.open(paths) as history:
         number = history.start().id
         for i in range(count):
-            history.say(number, f"{i} {text * 20}")
+            history.add_question(number, f"{i} {text * 20}")
     return number
 
 
@@ -103,9 +103,9 @@ def test_a_damaged_file_is_reported_and_never_overwritten(paths: Paths, file: Pa
         file.with_name("history.db-wal").write_bytes(b"x" * 5000)
     file.write_bytes(content)
     for attempt in (
-        lambda: History.open(paths).problems(),
+        lambda: History.open(paths).check_integrity(),
         lambda: History.open_to_read(paths).transcript(1),
-        lambda: History.open(paths).say(1, "x" * 5000),
+        lambda: History.open(paths).add_question(1, "x" * 5000),
     ):
         with pytest.raises(StateError, match=r"history\.db.*(damaged|empty|another program).*(mv|Move it)") as caught:
             attempt()
@@ -134,7 +134,7 @@ def test_an_older_file_is_copied_before_it_is_migrated(paths: Paths, file: Path)
     copy.replace(file)
     with History.open(paths) as history:
         assert len(history.messages(number)) == 20
-        assert history.problems() == []
+        assert history.check_integrity() == []
 
 
 def test_a_migration_that_fails_changes_nothing(paths: Paths, file: Path) -> None:
@@ -173,7 +173,7 @@ from edgechat.chat.history import History
 from edgechat.paths import Paths
 sys.stdin.readline()
 with History.open(Paths.from_env()) as history:
-    history.say(history.start().id, "hello")
+    history.add_question(history.start().id, "hello")
 """
 
 
@@ -191,7 +191,7 @@ def test_several_processes_may_be_the_first(paths: Paths, attempt: int) -> None:
     assert faults == [""] * 6
     with History.open(paths) as history:
         assert len(history.conversations()) == 6
-        assert history.problems() == []
+        assert history.check_integrity() == []
 
 
 class TestFullDisk:
@@ -206,7 +206,7 @@ class TestFullDisk:
 
             def go_on() -> None:
                 while True:
-                    kept.append(history.say(number, "x" * 20_000).id)
+                    kept.append(history.add_question(number, "x" * 20_000).id)
 
             with pytest.raises(UnusableDiskError, match=r"disk is full.*Free some space"):
                 go_on()
@@ -214,14 +214,14 @@ class TestFullDisk:
             assert [m.id for m in history.messages(number)] == kept
             assert history.search("valve") != []
             heavy.unlink()
-            history.say(number, "again")
+            history.add_question(number, "again")
             assert [message.content for message in history.messages(number, 1)] == ["again"]
-            assert history.problems() == []
+            assert history.check_integrity() == []
 
     def test_an_answer_waits_for_room(self, disk: Path) -> None:
         paths = Paths.from_env({"EDGECHAT_HOME": str(disk)})
         number = fill(paths)
-        with History.open(paths) as history, history.answer(number) as answer:
+        with History.open(paths) as history, history.start_answer(number) as answer:
             answer.append("first ")
             answer.flush()
             heavy = ballast(disk, room=0)
@@ -260,7 +260,7 @@ class TestFullDisk:
         assert "history.db" in done.stderr
         with History.open(paths) as history:
             assert len(history.messages(number)) == 20
-            assert history.problems() == []
+            assert history.check_integrity() == []
 
 
 class TestReadOnly:
@@ -277,7 +277,7 @@ class TestReadOnly:
             with History.open(paths) as history:
                 number = history.start().id
                 for i in range(20):
-                    history.say(number, f"{i} the blue valve")
+                    history.add_question(number, f"{i} the blue valve")
                 aside = disk.parent / "aside"
                 shutil.copytree(history_file(paths).parent, aside)
             shutil.rmtree(history_file(paths).parent)
@@ -292,7 +292,7 @@ class TestReadOnly:
         for arguments in (("ask", "-c", "hello"), ("history", "rm", "1")):
             assert "EDGECHAT_HOME" in run(*arguments, code=ExitCode.STATE).stderr
         with History.open_copy(paths) as history:
-            history.say(1, "goes on in memory")
+            history.add_question(1, "goes on in memory")
             assert len(history.messages(1)) == 21
             assert history.search("memory") != []
         assert run_json("history", "list")[0]["messages"] == 20

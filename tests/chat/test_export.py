@@ -45,7 +45,7 @@ def test_json_comes_back_as_it_left(history: History) -> None:
     assert is_obeyed(text) == []
     assert "東京 🙂" in text, "readable in any script"
     found = import_conversations.read(text, "file")
-    assert found == import_conversations.Intake((WHOLE,), ())
+    assert found == import_conversations.ImportedFile((WHOLE,), ())
     (number,), known = history.add(found.transcripts)
     assert known == 0
     kept = history.transcript(number)
@@ -67,7 +67,7 @@ def test_any_text_survives_json_and_none_reaches_a_terminal(content: str, though
 
 def test_an_answer_in_the_making_is_exported_as_partial(history: History) -> None:
     number = history.start(title="t").id
-    with history.answer(number) as answer:
+    with history.start_answer(number) as answer:
         answer.append("so far")
         answer.flush()
         exported = json.loads(to_json([history.transcript(number)]))["conversations"][0]["messages"][0]

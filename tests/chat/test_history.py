@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.chat.conversation import Message, moment, title_of
+from edgechat.chat.conversation import Message, title_from, utc_time
 from edgechat.chat.history import History, history_file
 from edgechat.errors import InvalidInputError, StateError
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def talk(history: History, *exchanges: tuple[str, str]) -> int:
     number = history.start().id
     for question, reply in exchanges:
-        history.say(number, question)
-        with history.answer(number, "small", "Q4_K_M") as answer:
+        history.add_question(number, question)
+        with history.start_answer(number, "small", "Q4_K_M") as answer:
             answer.append(reply)
             answer.finish("stop", usage={"prompt_tokens": 7}, timing={"decode_tps": 1.5})
     return number
@@ -45,7 +45,7 @@ def test_a_conversation_comes_back_as_it_was_said(history: History, paths: Paths
 
 def test_half_a_surrogate_pair_is_kept_as_a_replacement(history: History) -> None:
     number = history.start(system="\udcff").id
-    assert history.say(number, "a\udcffb").content == "a\ufffdb"
+    assert history.add_question(number, "a\udcffb").content == "a\ufffdb"
     assert history.conversation(number).system == "\ufffd"
     assert history.rename(number, "x\ud800").title == "x\ufffd"
 
@@ -63,7 +63,7 @@ def test_order_and_recency_do_not_ask_the_clock(
         assert texts(history, number) == [f"in {year}", "yes", "second", "third"]
         created = history.conversation(number).created_at
         assert created is None if year < 2024 else created is not None and created.startswith(str(year))
-    history.say(numbers[0], "one more")
+    history.add_question(numbers[0], "one more")
     last = history.last()
     assert last is not None
     assert last.id == numbers[0]
@@ -71,11 +71,11 @@ def test_order_and_recency_do_not_ask_the_clock(
 
 @pytest.mark.parametrize("seconds", [0.0, 1_000_000_000.0, 1_704_067_199.0, -1e18, 1e18])
 def test_an_unset_clock_gives_no_date(seconds: float) -> None:
-    assert moment(seconds) is None
+    assert utc_time(seconds) is None
 
 
 def test_a_set_clock_gives_utc() -> None:
-    assert moment(1_704_067_200.0) == "2024-01-01T00:00:00Z"
+    assert utc_time(1_704_067_200.0) == "2024-01-01T00:00:00Z"
 
 
 @pytest.mark.parametrize(
@@ -90,15 +90,15 @@ def test_a_set_clock_gives_utc() -> None:
     ],
 )
 def test_titles_come_from_the_first_line_that_says_something(history: History, text: str, title: str) -> None:
-    assert title_of(text) == title
+    assert title_from(text) == title
     number = history.start().id
-    history.say(number, text)
+    history.add_question(number, text)
     assert history.conversation(number).title == title
 
 
 def test_a_given_title_stays_and_a_rename_is_found(history: History) -> None:
     number = history.start(title="Pump").id
-    history.say(number, "something else")
+    history.add_question(number, "something else")
     assert history.conversation(number).title == "Pump"
     assert history.rename(number, " The \x1bblue\n\u202evalve ").title == "The blue valve"
     assert [hit.conversation for hit in history.search("valve")] == [number]
@@ -121,7 +121,7 @@ def test_delete_can_be_undone_until_purged(history: History, paths: Paths) -> No
     assert texts(history, kept) == ["the blue valve", "ok"]
     with pytest.raises(InvalidInputError, match=f"no conversation {gone}"):
         history.conversation(gone)
-    assert history.problems() == []
+    assert history.check_integrity() == []
     assert talk(history, ("next", "ok")) > gone, "numbers are never given again"
     for file in history_file(paths).parent.glob("history.db*"):
         assert b"secretword" not in file.read_bytes(), "purged text is overwritten, also in the index"
@@ -132,7 +132,7 @@ def test_a_fork_holds_what_was_said_until_there_and_goes_its_own_way(history: Hi
     history.set_system(number, "Be brief.")
     fork = history.fork(history.messages(number)[1].id)
     assert fork.system == "Be brief."
-    history.say(fork.id, "five")
+    history.add_question(fork.id, "five")
     assert texts(history, fork.id) == ["one", "two", "five"]
     assert texts(history, number) == ["one", "two", "three", "four"]
     answer = history.messages(fork.id)[1]
@@ -145,8 +145,8 @@ def test_a_fork_holds_what_was_said_until_there_and_goes_its_own_way(history: Hi
 
 def test_a_fork_of_an_answer_in_the_making_holds_what_there_is(history: History) -> None:
     number = history.start().id
-    history.say(number, "go")
-    with history.answer(number) as answer:
+    history.add_question(number, "go")
+    with history.start_answer(number) as answer:
         answer.append("so far")
         answer.flush()
         copy = history.messages(history.fork(answer.message).id)[-1]
@@ -159,26 +159,26 @@ def test_retracted_messages_are_left_out_and_then_go_for_good(history: History) 
     number = talk(history, ("one", "two"), ("three", "fourfold"))
     third = history.messages(number)[2].id
     history.retract(third)
-    history.say(number, "other")
+    history.add_question(number, "other")
     assert texts(history, number) == ["one", "two", "other"]
     assert history.search("fourfold") == []
     history.purge()
     assert texts(history, number) == ["one", "two", "other"]
-    assert history.problems() == []
+    assert history.check_integrity() == []
 
 
 def test_a_long_conversation_is_read_page_by_page(history: History) -> None:
     number = history.start().id
-    said = [history.say(number, str(i)).id for i in range(10)]
+    said = [history.add_question(number, str(i)).id for i in range(10)]
     newest = history.messages(number, 3)
     assert [message.content for message in newest] == ["7", "8", "9"]
     assert [message.content for message in history.messages(number, 3, before=newest[0].id)] == ["4", "5", "6"]
     assert [message.content for message in history.messages(number, 3, before=said[1])] == ["0"]
 
 
-@pytest.mark.parametrize("act", ["say", "answer", "rename", "delete", "restore", "transcript"])
+@pytest.mark.parametrize("act", ["add_question", "start_answer", "rename", "delete", "restore", "transcript"])
 def test_a_conversation_that_is_not_there_is_named(history: History, act: str) -> None:
-    arguments = {"say": ("x",), "rename": ("x",)}.get(act, ())
+    arguments = {"add_question": ("x",), "rename": ("x",)}.get(act, ())
     with pytest.raises(InvalidInputError, match=r"There is no conversation 77.*history list"):
         getattr(history, act)(77, *arguments)
 
@@ -190,7 +190,7 @@ def test_two_open_histories_and_many_threads_write_at_once(history: History, pat
     def write(kept: History, name: str) -> None:
         try:
             for i in range(20):
-                kept.say(number, f"{name}{i}")
+                kept.add_question(number, f"{name}{i}")
         except BaseException as fault:  # noqa: BLE001 - told to the test's own thread
             faults.append(fault)
 
@@ -212,7 +212,7 @@ class TestAnswer:
 
     def test_batches_by_size_and_time_and_says_what_is_on_disk(self, history: History, paths: Paths) -> None:
         number = history.start().id
-        answer = history.answer(number)
+        answer = history.start_answer(number)
         now = 0.0
         answer._clock = lambda: now
         answer._written_at = 0.0
@@ -235,7 +235,7 @@ class TestAnswer:
 
     def test_thoughts_stand_apart(self, history: History) -> None:
         number = history.start().id
-        with history.answer(number) as answer:
+        with history.start_answer(number) as answer:
             answer.append("hm", is_thought=True)
             answer.append("yes")
             answer.finish("stop")
@@ -248,7 +248,7 @@ class TestAnswer:
     )
     def test_how_it_ended_is_kept(self, history: History, reason: str, status: str) -> None:
         number = history.start().id
-        with history.answer(number) as answer:
+        with history.start_answer(number) as answer:
             answer.append("so far")
             answer.finish(reason)
         (message,) = history.messages(number)
@@ -256,7 +256,7 @@ class TestAnswer:
 
     def test_left_by_an_error_it_is_partial_and_found(self, history: History) -> None:
         number = history.start().id
-        answer = history.answer(number)
+        answer = history.start_answer(number)
         answer.append("the pump")
         with pytest.raises(KeyboardInterrupt), answer:
             raise KeyboardInterrupt
@@ -266,7 +266,7 @@ class TestAnswer:
 
     def test_another_process_leaves_a_living_writer_alone(self, history: History, paths: Paths) -> None:
         number = history.start().id
-        with history.answer(number) as answer:
+        with history.start_answer(number) as answer:
             answer.append("still here")
             answer.flush()
             with History.open(paths) as other:
@@ -278,7 +278,7 @@ class TestAnswer:
 
     def test_a_conversation_removed_under_it_is_said(self, history: History, paths: Paths) -> None:
         number = history.start().id
-        answer = history.answer(number)
+        answer = history.start_answer(number)
         answer.append("lost")
         with History.open(paths) as other:
             other.delete(number)

@@ -55,7 +55,7 @@ def lost_after(paths: Paths, home: Path, kills: int, seed: int) -> tuple[int, li
                 acknowledged[message] = length
                 count += 1
         with History.open(paths) as history:
-            assert history.problems() == [], f"after kill {kill + 1}"
+            assert history.check_integrity() == [], f"after kill {kill + 1}"
             assert history._database.rows("SELECT 1 FROM message WHERE status = 'streaming'") == []
             content = dict(history._database.rows("SELECT id, content FROM message"))
         for message, length in acknowledged.items():
@@ -94,5 +94,5 @@ def test_killed_while_the_file_is_made(paths: Paths, home: Path, tmp_path: Path)
         child.kill()
         child.wait(10)
         with History.open(type(paths).from_env({"EDGECHAT_HOME": str(fresh)})) as history:
-            history.say(history.start().id, "hello")
-            assert history.problems() == []
+            history.add_question(history.start().id, "hello")
+            assert history.check_integrity() == []

@@ -36,7 +36,7 @@ TEXTS = {
 def filled(history: History) -> History:
     number = history.start(title="x").id
     for text in TEXTS.values():
-        history.say(number, text)
+        history.add_question(number, text)
     return history
 
 
@@ -110,7 +110,7 @@ def test_signs_around_a_word_do_not_hide_it(filled: History, typed: str) -> None
 def test_any_query_on_any_text_is_answered(text: str, typed: str) -> None:
     with History.open_to_read(NOWHERE) as history:
         number = history.start(title="t").id
-        history.say(number, text)
+        history.add_question(number, text)
         for hit in history.search(typed):
             assert all(0 <= start < end <= len(hit.snippet) for start, end in hit.spans)
             assert "\n" not in hit.snippet
@@ -126,7 +126,7 @@ def test_every_part_of_an_unspaced_run_is_found(text: str, data: st.DataObject) 
     start = data.draw(st.integers(0, len(run) - 1))
     part = run[start : data.draw(st.integers(start + 1, len(run)))]
     with History.open_to_read(NOWHERE) as history:
-        history.say(history.start(title="t").id, text)
+        history.add_question(history.start(title="t").id, text)
         (hit,) = history.search(part)
         assert any(part in hit.snippet[a:b] for a, b in hit.spans)
 
@@ -147,14 +147,14 @@ def test_every_part_of_an_unspaced_run_is_found(text: str, data: st.DataObject) 
     ],
 )
 def test_a_snippet_lights_what_was_looked_for(history: History, text: str, wanted: str, lit: list[str]) -> None:
-    history.say(history.start(title="t").id, text)
+    history.add_question(history.start(title="t").id, text)
     (hit,) = history.search(wanted)
     assert [hit.snippet[start:end] for start, end in hit.spans] == lit
 
 
 def test_a_snippet_is_one_short_clean_line_around_the_find(history: History) -> None:
     text = "\x1b]0;title\x07" + "before " * 100 + "the \x1b[31mpump\u202e " + "after " * 100
-    history.say(history.start(title="t").id, text)
+    history.add_question(history.start(title="t").id, text)
     (hit,) = history.search("31mpump")
     assert hit.snippet.startswith("…")
     assert hit.snippet.endswith("…")
@@ -165,7 +165,7 @@ def test_a_snippet_is_one_short_clean_line_around_the_find(history: History) -> 
 
 @pytest.mark.parametrize("filler", ["x ", "東", "ß", "ﬃ ", "ｶﾞ", "é ", "e\u0301 "])
 def test_a_find_deep_in_a_long_line_is_shown(history: History, filler: str) -> None:
-    history.say(history.start(title="t").id, filler * 3000 + " valve " + filler * 3000)
+    history.add_question(history.start(title="t").id, filler * 3000 + " valve " + filler * 3000)
     (hit,) = history.search("valve")
     assert [hit.snippet[start:end] for start, end in hit.spans] == ["valve"]
     assert hit.snippet[0] == hit.snippet[-1] == "…"
@@ -174,7 +174,7 @@ def test_a_find_deep_in_a_long_line_is_shown(history: History, filler: str) -> N
 def test_titles_come_first_then_the_newest(history: History) -> None:
     for text in ("valve one", "valve two"):
         number = history.start(title="t").id
-        history.say(number, text)
+        history.add_question(number, text)
     named = history.start(title="The valve").id
     hits = history.search("valve")
     assert [(hit.conversation, hit.role) for hit in hits] == [(named, None), (2, "user"), (1, "user")]
@@ -183,7 +183,7 @@ def test_titles_come_first_then_the_newest(history: History) -> None:
 
 def test_an_answer_is_found_when_it_is_finished(history: History) -> None:
     number = history.start(title="t").id
-    with history.answer(number) as answer:
+    with history.start_answer(number) as answer:
         answer.append("東京")
         answer.finish("stop")
     (hit,) = history.search("東京")

@@ -33,7 +33,7 @@ def begin(paths: Paths, question: str, *, system: str | None = None, is_new: boo
 
 def ask(paths: Paths, question: str, *events: Event, is_new: bool = False) -> Turn:
     with begin(paths, question, is_new=is_new) as turn:
-        list(turn.keep(iter(events)))
+        list(turn.record(iter(events)))
     return turn
 
 
@@ -51,7 +51,7 @@ def test_the_question_is_on_disk_before_the_engine_hears_it(paths: Paths) -> Non
         yield done()
 
     with begin(paths, "why?") as turn:
-        for event in turn.keep(engine()):
+        for event in turn.record(engine()):
             if isinstance(event, Done):
                 assert on_disk(paths)[1] == ("assistant", "because", "complete"), "on disk before it is shown as done"
     with History.open(paths) as history:
@@ -65,12 +65,12 @@ def test_the_last_one_goes_on_and_a_new_one_begins_where_it_is_wanted(paths: Pat
     answered = (STARTED, Text("so", (1,)), done())
     ask(paths, "one", *answered)
     with History.open(paths) as history:
-        history.say(history.start().id, "in the app")
+        history.add_question(history.start().id, "in the app")
     with begin(paths, "two") as turn:
         assert [(each.role, each.content) for each in turn.messages()] == [
             ("user", "one"), ("assistant", "so"), ("user", "two"),
         ]  # fmt: skip
-        list(turn.keep(iter(answered)))
+        list(turn.record(iter(answered)))
     ask(paths, "three", *answered, is_new=True)
     ask(paths, "four", *answered)
     assert [each[1] for each in on_disk(paths, 3)] == ["three", "so", "four", "so"]
@@ -84,7 +84,7 @@ def test_a_system_prompt_stays_with_the_conversation_until_another_is_given(path
     def system_of(**options: str | None) -> list[str]:
         history = History.open(paths)
         with Turn.begin(history, "q", system=options.get("s"), default_system="default", is_new=False) as turn:
-            list(turn.keep(iter((STARTED, Text("a", ()), done()))))
+            list(turn.record(iter((STARTED, Text("a", ()), done()))))
             return [each.content for each in turn.messages() if each.role == "system"]
 
     assert system_of() == ["default"]
@@ -103,7 +103,7 @@ def test_whatever_ends_an_answer_leaves_what_there_is(paths: Paths, error: BaseE
     events = fails(error, STARTED, Text("so ", (1,)), Recovered("signal", "came back"), STARTED, Text("far", (2,)))
     turn = begin(paths, "why?")
     with pytest.raises(type(error)), turn:
-        list(turn.keep(events))
+        list(turn.record(events))
     assert on_disk(paths) == [("user", "why?", "complete"), ("assistant", "so far", "partial")]
 
 
@@ -117,7 +117,7 @@ def test_a_cut_answer_is_partial(paths: Paths, reason: str) -> None:
 def test_a_refused_question_does_not_stand_in_the_way(paths: Paths, error: EdgechatError) -> None:
     turn = begin(paths, "too long")
     with pytest.raises(type(error)) as caught, turn:
-        list(turn.keep(fails(error)))
+        list(turn.record(fails(error)))
     assert OVERFLOW_HINT not in str(caught.value), "alone it is the question that is too long"
     with History.open(paths) as history:
         assert history.conversations() == []
@@ -125,7 +125,7 @@ def test_a_refused_question_does_not_stand_in_the_way(paths: Paths, error: Edgec
     ask(paths, "short", STARTED, Text("ok", ()), done())
     turn = begin(paths, "too long again")
     with pytest.raises(type(error)) as caught, turn:
-        list(turn.keep(fails(error)))
+        list(turn.record(fails(error)))
     assert [each[1] for each in on_disk(paths, 2)] == ["short", "ok"]
     if isinstance(error, ContextOverflowError):
         assert "5000" in str(caught.value)
@@ -140,9 +140,9 @@ def test_an_answer_goes_on_when_it_cannot_be_kept(paths: Paths, monkeypatch: pyt
     def refuse(*_: object) -> None:
         raise StateError("The disk is full.")
 
-    monkeypatch.setattr(turn._history, "answer", refuse)
+    monkeypatch.setattr(turn._history, "start_answer", refuse)
     with turn:
-        shown = list(turn.keep(iter((STARTED, Text("so", ()), done()))))
+        shown = list(turn.record(iter((STARTED, Text("so", ()), done()))))
     assert len(shown) == 3
     assert turn.fault is not None
     assert turn.fault.message == "The disk is full."
@@ -178,11 +178,11 @@ def test_what_is_no_longer_read_stays_so_and_is_said_at_each_turn(paths: Paths) 
         ask(paths, question, *answered)
     with begin(paths, "four") as turn:
         assert len(turn.messages()) == 7
-        told = [each for each in turn.keep(iter((trimmed(4), *answered))) if isinstance(each, Trimmed)]
+        told = [each for each in turn.record(iter((trimmed(4), *answered))) if isinstance(each, Trimmed)]
     assert told == [trimmed(4)]
     with begin(paths, "five") as turn:
         assert [each.content for each in turn.messages()] == ["three", "so", "four", "so", "five"]
-        told = [each for each in turn.keep(iter((trimmed(2), *answered))) if isinstance(each, Trimmed)]
+        told = [each for each in turn.record(iter((trimmed(2), *answered))) if isinstance(each, Trimmed)]
     assert [(each.messages, each.is_new) for each in told] == [(4, False), (6, True)]
     assert len(on_disk(paths)) == 10, "all of it stays in the history"
     with begin(paths, "six") as turn:
@@ -195,7 +195,7 @@ def test_a_summary_is_sent_with_the_first_message_that_is_read(paths: Paths) -> 
     ask(paths, "one", STARTED, Text("so", (1,)), done())
     with begin(paths, "two") as turn:
         turn.messages()
-        list(turn.keep(iter((trimmed(2, "They counted."), STARTED, done()))))
+        list(turn.record(iter((trimmed(2, "They counted."), STARTED, done()))))
     with begin(paths, "three") as turn:
         assert [each.content for each in turn.messages()] == [f"{MARK}\nThey counted.\n\ntwo\n\nthree"]
 
@@ -206,7 +206,7 @@ def test_editing_before_what_is_read_lets_the_model_read_from_the_beginning(path
         ask(paths, question, *answered)
     with begin(paths, "three") as turn:
         turn.messages()
-        list(turn.keep(iter((trimmed(4), *answered))))
+        list(turn.record(iter((trimmed(4), *answered))))
     with History.open(paths) as history:
         history.retract(history.messages(1)[2].id)
     with begin(paths, "new two") as turn:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from edgechat.chat.history import History, history_file
-from edgechat.chat.turn import Reading, Turn
+from edgechat.chat.turn import PromptMessages, Turn
 from edgechat.engine.client import client
 from edgechat.engine.protocol.context_window import MARK
 from edgechat.engine.protocol.events import Started, Trimmed
@@ -160,8 +160,10 @@ def say(paths: Paths, text: str, overflow: str) -> Said:
         Turn.begin(history, text, system="Answer with one word.", default_system="", is_new=False) as turn,
     ):
         wish = Wish(n_ctx=256)
-        request = Request(turn.messages(wish.n_ctx), wish, {"temperature": 0}, 8, overflow=overflow, keep=turn.name)
-        for event in turn.keep(engine.generate(request)):
+        request = Request(
+            turn.messages(wish.n_ctx), wish, {"temperature": 0}, 8, overflow=overflow, keep=turn.cache_name
+        )
+        for event in turn.record(engine.generate(request)):
             if isinstance(event, Trimmed):
                 trimmed = event
             elif isinstance(event, Started):
@@ -182,7 +184,7 @@ def test_a_long_conversation_never_fails_and_says_what_is_no_longer_read(cli: Cl
     assert all(said[turn].cached > said[turn - 1].prompt for turn in range(1, 11) if turn not in trims)
     assert len(kept(paths)) == 22, "all of it stays in the history"
     with History.open(paths) as history:
-        messages = Reading.of(history, history.conversation(1)).messages
+        messages = PromptMessages.of(history, history.conversation(1)).messages
     assert messages[0].content == "Answer with one word."
     assert messages[1].role == "user"
     assert messages[-2].content.startswith("Ticket 10: ")
@@ -206,7 +208,7 @@ def test_a_summary_stands_for_what_is_no_longer_read(cli: Cli, paths: Paths) -> 
     summary = said[-1].summary
     assert summary
     with History.open(paths) as history:
-        messages = Reading.of(history, history.conversation(1)).messages
+        messages = PromptMessages.of(history, history.conversation(1)).messages
         assert messages[1].content.startswith(f"{MARK}\n{summary}\n\nTicket ")
         assert all(MARK not in each.content for each in history.messages(1)), "nobody said it"
 

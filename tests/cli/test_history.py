@@ -28,13 +28,13 @@ def kept(paths: Paths) -> None:
     """Two conversations: a hostile one with a partial answer, and one about a pump."""
     with History.open(paths) as history:
         number = history.start(system=HOSTILE).id
-        history.say(number, HOSTILE)
-        with history.answer(number, f"small{HOSTILE}", "Q4") as answer:
+        history.add_question(number, HOSTILE)
+        with history.start_answer(number, f"small{HOSTILE}", "Q4") as answer:
             answer.append(HOSTILE, is_thought=True)
             answer.append(HOSTILE)
         number = history.start().id
-        history.say(number, "Why is the pump hot?")
-        with history.answer(number, "small", "Q4") as answer:
+        history.add_question(number, "Why is the pump hot?")
+        with history.start_answer(number, "small", "Q4") as answer:
             answer.append("Its valve is shut.")
             answer.finish("stop", usage={"prompt_tokens": 9})
 

@@ -31,10 +31,10 @@ async def until(pilot: Pilot[None], true: Callable[[], object], *, patience_s: f
 async def ask(pilot: Pilot[None], text: str) -> None:
     """Write a question, send it, and wait for the end of its answer."""
     app: EdgechatApp = pilot.app  # type: ignore[assignment]
-    before = len(app.chat.transcript.views)
+    before = len(app.chat.message_list.views)
     app.chat.composer.insert(text)
     await pilot.press("enter")
-    await until(pilot, lambda: len(app.chat.transcript.views) >= before + 2 and not app.chat.is_answering)
+    await until(pilot, lambda: len(app.chat.message_list.views) >= before + 2 and not app.chat.is_answering)
 
 
 def screen_text(app: EdgechatApp) -> str:

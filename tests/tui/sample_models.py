@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgechat.board.probe.board_file import load_board
 from edgechat.models.planning.plan import Estimate, LoadSettings, MemoryNeed, Plan
-from edgechat.tui.session.model_manager import Book, Shelf
+from edgechat.tui.session.model_manager import ModelEntry, ModelList
 
 BOARD = load_board("pi5-8gb")
 FREE = 7_200_000_000
@@ -32,18 +32,20 @@ def plan(
     )  # fmt: skip
 
 
-def book(of: Plan, licence: str, *, is_installed: bool = False, is_pinned: bool = False, is_free: bool = True) -> Book:
+def entry(
+    of: Plan, licence: str, *, is_installed: bool = False, is_pinned: bool = False, is_free: bool = True
+) -> ModelEntry:
     """A chat model of the catalog."""
-    return Book(of, licence, is_free, "https://example.com/terms", is_installed, is_pinned, "chat", ("en",))
+    return ModelEntry(of, licence, is_free, "https://example.com/terms", is_installed, is_pinned, "chat", ("en",))
 
 
-SHELF = Shelf(
+MODELS = ModelList(
     BOARD,
     (
-        book(plan("smollm2-135m-instruct", "Q4_1", 98, 95, 61.0, basis="calibrated"), "Apache-2.0", is_installed=True),
-        book(plan("qwen2.5-1.5b-instruct", "Q4_K_M", 986, 230, 11.4), "Apache-2.0", is_installed=True, is_pinned=True),
-        book(plan("qwen2.5-7b-instruct", "Q4_K_M", 4683, 470, 2.4), "Apache-2.0"),
-        book(plan("gemma-2-2b-it", "Q4_K_M", 1709, 850, 6.6), "Gemma", is_free=False),
-        book(plan("phi-4", "Q4_K_M", 9053, 1600, None, n_ctx=4096), "MIT"),
+        entry(plan("smollm2-135m-instruct", "Q4_1", 98, 95, 61.0, basis="calibrated"), "Apache-2.0", is_installed=True),
+        entry(plan("qwen2.5-1.5b-instruct", "Q4_K_M", 986, 230, 11.4), "Apache-2.0", is_installed=True, is_pinned=True),
+        entry(plan("qwen2.5-7b-instruct", "Q4_K_M", 4683, 470, 2.4), "Apache-2.0"),
+        entry(plan("gemma-2-2b-it", "Q4_K_M", 1709, 850, 6.6), "Gemma", is_free=False),
+        entry(plan("phi-4", "Q4_K_M", 9053, 1600, None, n_ctx=4096), "MIT"),
     ),
 )

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgechat.engine.protocol import context_window
 from edgechat.engine.protocol.request import Message
-from edgechat.tui.context_gauge import Outlook, outlook
-from edgechat.tui.labels import gauge
+from edgechat.tui.context_gauge import TrimForecast, count_next_trimmed, gauge_text
 from tests.engine import scripted_engine as scripted
 from tests.tui.kit import LARGE, ask, drive, screen_text, until
 
@@ -34,18 +33,18 @@ def test_the_forecast_is_what_the_engine_drops_when_it_counts_the_same() -> None
         return sum(len(each.content) for each in context_window.apply(messages, cut)) // 8
 
     assert count(context_window.Cut()) > context_window.longest_prompt(n_ctx, None)
-    told = outlook(messages, used=900, n_ctx=n_ctx)
+    told = count_next_trimmed(messages, used=900, n_ctx=n_ctx)
     assert told % 2 == 0
     assert abs(told - context_window.choose(messages, count, n_ctx=n_ctx, max_tokens=None).dropped) <= 4
-    assert outlook(messages, used=499, n_ctx=n_ctx) == 0
-    assert outlook(messages, used=900, n_ctx=0) == 0
-    assert outlook(messages[-3:], used=900, n_ctx=n_ctx, dropped=0) in {0, 1}
+    assert count_next_trimmed(messages, used=499, n_ctx=n_ctx) == 0
+    assert count_next_trimmed(messages, used=900, n_ctx=0) == 0
+    assert count_next_trimmed(messages[-3:], used=900, n_ctx=n_ctx, dropped=0) in {0, 1}
 
 
 def test_the_gauge_says_it_in_a_few_words() -> None:
-    assert gauge(0, 0) == ""
-    assert gauge(100, 4096) == "▰▱▱▱▱▱▱▱ 100/4,096"
-    assert gauge(3000, 4096, Outlook(2, 4)) == "2 unread · oldest 4 go next · ▰▰▰▰▰▰▱▱ 3,000/4,096"
+    assert gauge_text(0, 0) == ""
+    assert gauge_text(100, 4096) == "▰▱▱▱▱▱▱▱ 100/4,096"
+    assert gauge_text(3000, 4096, TrimForecast(2, 4)) == "2 unread · oldest 4 go next · ▰▰▰▰▰▰▱▱ 3,000/4,096"
 
 
 def test_the_gauge_warns_before_anything_goes(app: EdgechatApp, paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:

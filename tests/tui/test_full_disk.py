@@ -12,7 +12,7 @@ import pytest
 
 from edgechat.chat.history import History
 from edgechat.paths import Paths
-from edgechat.tui.session import fallback_socket
+from edgechat.tui.session import engine_connection
 from tests.engine.scripted_engine import scripted_engine
 from tests.tui.kit import kept
 from tests.tui.terminal import ENTER, ESC, F2, Terminal
@@ -75,14 +75,14 @@ def test_a_full_disk_costs_only_what_is_said_from_then_on(there: Paths, disk: Pa
         assert terminal.leave() == 0
     (disk / "ballast").unlink()
     with History.open(there) as history:
-        assert history.problems() == []
+        assert history.check_integrity() == []
     assert kept(there)[0][1] == "before"
     assert kept(there)[1][1].endswith("the end.")
 
 
 def test_a_read_only_home_is_read_and_the_chat_goes_on(there: Paths, disk: Path) -> None:
     with History.open(there) as history:
-        history.say(history.start().id, "an earlier question")
+        history.add_question(history.start().id, "an earlier question")
     with scripted_engine(there.state, ["the end."]):
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
         with writable_again(disk), Terminal(APP, os.environ, (100, 100)) as terminal:
@@ -100,12 +100,12 @@ def test_the_engine_gets_a_place_elsewhere_only_where_it_cannot_write(
     there: Paths, disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EDGECHAT_KEEP_ALIVE", "30m")
-    assert fallback_socket.usable(there) == (there, None)
+    assert engine_connection.with_writable_state(there) == (there, None)
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-    elsewhere, place = fallback_socket.usable(there)
+    elsewhere, place = engine_connection.with_writable_state(there)
     assert place is not None
     assert elsewhere.state == place
     assert elsewhere.data == there.data
-    assert fallback_socket.is_writable(place)
+    assert engine_connection.is_writable(place)
     assert os.environ["EDGECHAT_KEEP_ALIVE"] == "0"
     place.rmdir()

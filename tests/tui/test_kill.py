@@ -33,7 +33,7 @@ def test_what_the_screen_acknowledged_survives_kill_9(paths: Paths) -> None:
                 terminal.kill()
                 asked.append(f"question-{number}")
             with History.open(paths) as history:
-                assert history.problems() == []
+                assert history.check_integrity() == []
             for each, question in enumerate(asked):
                 messages = kept(paths, each + 1)
                 assert messages[0] == ("user", question, "complete")

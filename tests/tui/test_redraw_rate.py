@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgechat.tui.redraw_rate import FRAME_S, SLOWEST_S, Pace
+from edgechat.tui.redraw_rate import MAX_INTERVAL_S, MIN_INTERVAL_S, RedrawRate
 
 
 class Clocks:
@@ -15,11 +15,11 @@ class Clocks:
 
     def frames(self, cost_s: float, seconds: float) -> int:
         """How many frames of ``cost_s`` are drawn in ``seconds``."""
-        pace = Pace(lambda: self.now, lambda: self.spent)
+        rate = RedrawRate(lambda: self.now, lambda: self.spent)
         drawn = 0
-        for _ in range(round(seconds / FRAME_S)):
-            self.now += FRAME_S
-            if pace.is_due():
+        for _ in range(round(seconds / MIN_INTERVAL_S)):
+            self.now += MIN_INTERVAL_S
+            if rate.is_due():
                 drawn += 1
                 self.spent += cost_s
         return drawn
@@ -30,7 +30,7 @@ class Clocks:
     [
         (0.001, 150, 150),  # fast: every frame
         (0.005, 74, 100),  # 5 ms: a twentieth of one core holds ten a second
-        (0.05, 10 / SLOWEST_S * 0.9, 10 / SLOWEST_S),  # slow: four a second, whatever it costs
+        (0.05, 10 / MAX_INTERVAL_S * 0.9, 10 / MAX_INTERVAL_S),  # slow: four a second, whatever it costs
     ],
 )
 def test_frames_take_a_twentieth_of_a_core_at_most_and_never_stay_away(

@@ -12,11 +12,12 @@ from edgechat.tasks.registry import InstalledTask
 from edgechat.tui import preferences
 from edgechat.tui.app import make_app
 from edgechat.tui.preferences import Preferences
-from edgechat.tui.screens import board, first_run, models, tasks
+from edgechat.tui.screens import board, first_run, tasks
 from edgechat.tui.screens.task import TaskScreen
-from edgechat.tui.session.board_readings import Reading
+from edgechat.tui.session import model_manager
+from edgechat.tui.session.board_readings import BoardReading
 from tests.tui.kit import LARGE, SMALL, drive, screen_text, until
-from tests.tui.sample_models import BOARD, SHELF
+from tests.tui.sample_models import BOARD, MODELS
 from tests.tui.snapshot import check, settled
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ print(read_voltage("5V"))
 ```
 
 日本語も正しく並びます。"""
-READING = Reading(
+READING = BoardReading(
     BOARD, 37.0, 2400.0, 61.5, ("under-voltage",),
     {"model": "qwen2.5-1.5b-instruct", "quant": "Q4_K_M", "n_ctx": 8192, "rss_bytes": 1_420_000_000, "clients": 1},
     4.9,
@@ -49,18 +50,17 @@ TASKS = [
 def fixed(monkeypatch: pytest.MonkeyPatch, paths: Paths) -> None:
     """No clock, no memory figure, no sensor of this machine."""
     monkeypatch.setenv("TEXTUAL_ANIMATIONS", "none")
-    for module in (models, first_run):
-        monkeypatch.setattr(module, "shelf", lambda _paths, _config: SHELF)
-    monkeypatch.setattr(first_run, "mounted", list)
-    monkeypatch.setattr(first_run, "others", lambda _env: [])
-    monkeypatch.setattr(board, "read", lambda _paths: READING)
-    monkeypatch.setattr(board, "_EVERY_S", 3600.0)
-    monkeypatch.setattr(board, "resident_plan", lambda *_: SHELF.books[1].plan)
+    monkeypatch.setattr(model_manager, "list_models", lambda _paths, _config: MODELS)
+    monkeypatch.setattr(first_run, "find_mounted", list)
+    monkeypatch.setattr(first_run, "other_tools_files", lambda _env: [])
+    monkeypatch.setattr(board, "read_board", lambda _paths: READING)
+    monkeypatch.setattr(board, "_READ_EVERY_S", 3600.0)
+    monkeypatch.setattr(board, "resident_plan", lambda *_: MODELS.entries[1].plan)
     monkeypatch.setattr(tasks, "listed", lambda: TASKS)
     with History.open(paths) as history:
         talk = history.start(title="Ripple on the 5 V rail")
-        history.say(talk.id, "The 5 V rail shows ripple. What now?")
-        with history.answer(talk.id, "qwen2.5-1.5b-instruct", "Q4_K_M") as answer:
+        history.add_question(talk.id, "The 5 V rail shows ripple. What now?")
+        with history.start_answer(talk.id, "qwen2.5-1.5b-instruct", "Q4_K_M") as answer:
             answer.append("The capacitor near the regulator comes first.", is_thought=True)
             answer.append(ANSWER)
             usage = {"prompt_tokens": 40, "completion_tokens": 60}
@@ -84,7 +84,7 @@ def test_every_screen_looks_as_it_did(
         await pilot.press("f2")
         seen["conversations"] = await settled(pilot, lambda: "1 conversation" in screen_text(app))
         await pilot.press("escape")
-        await until(pilot, lambda: app.chat.transcript.views[-1].region.width == size[0])
+        await until(pilot, lambda: app.chat.message_list.views[-1].region.width == size[0])
         await pilot.press("f1")
         seen["help"] = await settled(pilot, lambda: "Writing" in screen_text(app))
         await pilot.press("f1")

@@ -71,7 +71,7 @@ def test_what_is_typed_behind_a_key_goes_where_that_key_leads(terminal: Terminal
     """However fast it comes: letters of a search or a title must not be taken for the list's own keys."""
     with History.open(paths) as history:
         for title in ("Diodes", "Foxes"):
-            history.say(history.start(title=title).id, f"About {title.lower()}")
+            history.add_question(history.start(title=title).id, f"About {title.lower()}")
     terminal.send(F2)
     terminal.wait("2 conversations")
     terminal.send(b"/fud")
@@ -105,8 +105,8 @@ def test_raw_bytes_carry_nothing_that_a_model_a_title_or_a_file_smuggles_in(path
     with History.open(paths) as history:
         for number, text in enumerate(EVIL):
             history.rename(history.start(title="t").id, f"{text}title{number}")
-            history.say(history.start().id, f"{text}question{number}")
-        with history.answer(history.start(title="x").id, f"{EVIL[0]}model", f"{EVIL[1]}q4") as answer:
+            history.add_question(history.start().id, f"{text}question{number}")
+        with history.start_answer(history.start(title="x").id, f"{EVIL[0]}model", f"{EVIL[1]}q4") as answer:
             answer.append("".join(EVIL), is_thought=True)
             answer.append("".join(EVIL))
             answer.finish("stop")

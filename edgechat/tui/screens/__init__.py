@@ -1,1 +1,1 @@
-"""One screen to a file."""
+"""The screens, one module each; their base classes; the chat screen's actions."""

@@ -1,4 +1,4 @@
-"""The board: what this machine is and how it feels, looked at every two seconds in a thread."""
+"""The board screen: what this machine is, and its current load, temperature, power and memory."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from textual.widgets import Static
 from edgechat.board.probe.summary import lines, size, title
 from edgechat.errors import EdgechatError
 from edgechat.plaintext import clean_line
-from edgechat.tui.labels import trouble
-from edgechat.tui.session.board_readings import Reading, read, resident_plan
+from edgechat.tui.session.board_readings import BoardReading, read_board, resident_plan
 from edgechat.tui.widgets.banner import Banner
-from edgechat.tui.widgets.key_line import KeyLine
+from edgechat.tui.widgets.key_footer import KeyFooter
 from edgechat.tui.widgets.memory_bar import MemoryBar
 
 if TYPE_CHECKING:
@@ -30,14 +29,14 @@ if TYPE_CHECKING:
     from edgechat.models.planning.plan import Plan
     from edgechat.paths import Paths
 
-_EVERY_S = 2.0
-_REMEMBERED = 120
+_READ_EVERY_S = 2.0
+_HISTORY_LENGTH = 120
 _LABEL_WIDTH = 13
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 class BoardScreen(Screen[None]):
-    """Facts, memory, and a history of the CPU."""
+    """Board, memory, and a graph of the CPU load."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,f4", "dismiss", "Back", id="board.back", tooltip="Back to the chat")
@@ -58,13 +57,13 @@ class BoardScreen(Screen[None]):
         self._engine = Static("", markup=False, classes="part")
         self._facts = Static("", markup=False, classes="part")
         self._memory = MemoryBar()
-        self._history: deque[float] = deque(maxlen=_REMEMBERED)
+        self._history: deque[float] = deque(maxlen=_HISTORY_LENGTH)
         self._spark = Static("", id="history", markup=False)
         self._planned: tuple[str, Plan | None] = ("", None)
         self.banner = Banner()
 
     def compose(self) -> ComposeResult:
-        """Name, now, engine, facts."""
+        """Yield name, current values, engine and facts."""
         yield self._heading
         yield self.banner
         with VerticalScroll():
@@ -73,29 +72,29 @@ class BoardScreen(Screen[None]):
             yield self._engine
             yield self._memory
             yield self._facts
-        yield KeyLine()
+        yield KeyFooter()
 
     def on_mount(self) -> None:
-        """Look, and keep looking."""
-        self._look()
-        self.set_interval(_EVERY_S, self._look)
+        """Read the values now and every two seconds."""
+        self._read()
+        self.set_interval(_READ_EVERY_S, self._read)
 
-    @work(thread=True, group="look", exclusive=True)
-    def _look(self) -> None:
+    @work(thread=True, group="read", exclusive=True)
+    def _read(self) -> None:
         try:
-            reading = read(self._paths)
+            reading = read_board(self._paths)
             label = str(reading.engine and (reading.engine.get("model"), reading.engine.get("n_ctx")))
             if label != self._planned[0]:
-                # Planning reads headers and the catalog: once for each resident model.
+                # Planning reads file headers and the catalog: once for each loaded model.
                 self._planned = (label, resident_plan(self._paths, self._config, reading))
         except EdgechatError as error:
             if self.is_running:
-                self.app.call_from_thread(self.banner.say, trouble(error), is_trouble=True)
+                self.app.call_from_thread(self.banner.show_error, error)
             return
         if self.is_running:
             self.app.call_from_thread(self._show, reading)
 
-    def _show(self, reading: Reading) -> None:
+    def _show(self, reading: BoardReading) -> None:
         board, memory = reading.board, reading.board.memory
         self._heading.update(Content(clean_line(title(board))))
         now = [f"CPU {reading.cpu_percent:.0f} %"]
@@ -107,26 +106,26 @@ class BoardScreen(Screen[None]):
         now.append(f"{size(memory.available)} of {size(memory.total)} free")
         self._now.update(Content(" · ".join(now)))
         self._history.append(reading.cpu_percent)
-        self._spark.update(Content(history(self._history, self.size.width - 3)))
-        self._engine.update(Content(_engine_words(reading)))
+        self._spark.update(Content(cpu_graph(self._history, self.size.width - 3)))
+        self._engine.update(Content(_engine_text(reading)))
         self._memory.show(self._planned[1])
         facts = [f"{line.label:<{_LABEL_WIDTH}}{clean_line(line.text)}" for line in lines(board)]
         facts += [f"{'' if at else 'notes':<{_LABEL_WIDTH}}{clean_line(note)}" for at, note in enumerate(board.notes)]
         self._facts.update(Content("\n".join(facts)))
-        if reading.troubles:
-            held = ", ".join(reading.troubles)
-            self.banner.say(f"This board is held back: {held}. A better supply or cooling mends it.", is_trouble=True)
-        elif self.banner.has_class("-trouble"):
+        if reading.throttling:
+            reasons = ", ".join(reading.throttling)
+            self.banner.show(f"This board is throttled: {reasons}. Better power or cooling fixes it.", is_error=True)
+        elif self.banner.has_class("-error"):
             self.banner.clear()
 
 
-def history(percents: Sequence[float], width: int) -> str:
-    """The newest shares of the CPU that ``width`` cells hold, the last on the right; a full block is 100 %."""
+def cpu_graph(percents: Sequence[float], width: int) -> str:
+    """Draw the newest CPU loads in ``width`` cells, the last one on the right; a full block is 100 %."""
     newest = list(percents)[-max(1, width) :]
     return "".join(_BLOCKS[min(len(_BLOCKS) - 1, int(each / 100 * len(_BLOCKS)))] for each in newest)
 
 
-def _engine_words(reading: Reading) -> str:
+def _engine_text(reading: BoardReading) -> str:
     engine = reading.engine
     if engine is None:
         return "No engine is running; the first question starts it."

@@ -1,6 +1,7 @@
-"""The chat: a conversation, the field to write in, and what the engine is doing.
+"""The chat screen: one conversation, the input field, and the status of the engine.
 
-Puts widgets, history and dialogue together; engine calls run in a worker thread, and their news come as messages.
+Questions run in a worker thread (``session/chat_session.py``), which sends Textual messages to this screen. Actions on
+conversations, messages and files are in the ``chat_*_actions`` modules beside it.
 """
 
 from __future__ import annotations
@@ -13,19 +14,19 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Static
 
+from edgechat.errors import EdgechatError
 from edgechat.plaintext import clean, clean_line
-from edgechat.tui.labels import trouble
-from edgechat.tui.redraw_rate import FRAME_S, Pace
-from edgechat.tui.screens.chat_files import FileActions
-from edgechat.tui.screens.chat_list import ConversationActions
-from edgechat.tui.screens.chat_messages import ONE_AT_A_TIME, MessageActions
-from edgechat.tui.session.chat_session import Dialogue, Question
-from edgechat.tui.widgets.banner import Banner
+from edgechat.tui.redraw_rate import MIN_INTERVAL_S, RedrawRate
+from edgechat.tui.screens.chat_conversation_actions import ConversationActions
+from edgechat.tui.screens.chat_file_actions import FileActions
+from edgechat.tui.screens.chat_message_actions import ONE_AT_A_TIME, MessageActions
+from edgechat.tui.session.chat_session import ChatSession, Question
+from edgechat.tui.widgets.banner import Banner, error_text
 from edgechat.tui.widgets.composer import Composer
-from edgechat.tui.widgets.key_line import KeyLine
+from edgechat.tui.widgets.key_footer import KeyFooter
+from edgechat.tui.widgets.message_list import INITIAL, MessageList
 from edgechat.tui.widgets.sidebar import Sidebar
 from edgechat.tui.widgets.status_line import StatusLine
-from edgechat.tui.widgets.transcript import OPENED, Transcript
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
     from edgechat.chat.conversation import Conversation, Message
     from edgechat.config import Config
     from edgechat.paths import Paths
-    from edgechat.tui.session import messages as news
-    from edgechat.tui.session.history_store import Keeper
+    from edgechat.tui.session import messages
+    from edgechat.tui.session.history_store import HistoryStore
     from edgechat.tui.widgets.message_view import MessageView
 
 STARTER_NOTE = "The starter model answers: 135M parameters, English only, often wrong. F3 shows better ones."
@@ -49,15 +50,15 @@ class ChatScreen(ConversationActions, FileActions, MessageActions):
     """One conversation at a time."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "stop", "Stop", id="chat.stop", tooltip="Stop the answer; what came of it stays"),
+        Binding("escape", "stop", "Stop", id="chat.stop", tooltip="Stop the answer; its text so far stays"),
         Binding("ctrl+r", "regenerate", "Again", id="chat.again", tooltip="Answer the last question once more"),
         Binding("ctrl+g", "edit", "Edit", show=False, id="chat.edit", tooltip="Change the last question, ask it again"),
-        Binding("ctrl+n,f6", "new", "New", id="chat.new", tooltip="Begin a conversation"),
-        Binding("f2,ctrl+l", "conversations", "Talks", id="chat.list", tooltip="All conversations, and search"),
+        Binding("ctrl+n,f6", "new", "New", id="chat.new", tooltip="Start a conversation"),
+        Binding("f2,ctrl+l", "conversations", "Chats", id="chat.list", tooltip="All conversations, and search"),
         Binding("f8", "copy", "Copy", show=False, id="chat.copy", tooltip="Copy the last answer"),
-        Binding("f9", "think", "Think", show=False, id="chat.think", tooltip="Let models that can think first, or not"),
+        Binding("f9", "think", "Think", show=False, id="chat.think", tooltip="Let models think first, or not"),
         Binding("ctrl+o", "attach", "Attach", show=False, id="chat.attach", tooltip="Attach a text file"),
-        Binding("ctrl+t,f7", "system", "System", show=False, id="chat.system", tooltip="System prompt of this talk"),
+        Binding("ctrl+t,f7", "system", "System", show=False, id="chat.system", tooltip="System prompt of this chat"),
         Binding("ctrl+s", "save", "Save", show=False, id="chat.save", tooltip="Write the conversation to a file"),
         Binding(
             "ctrl+up",
@@ -77,98 +78,98 @@ class ChatScreen(ConversationActions, FileActions, MessageActions):
     ChatScreen #attached { height: auto; max-height: 3; padding: 0 1; color: $text-accent; display: none; }
     """
 
-    def __init__(self, paths: Paths, keeper: Keeper, config: Config) -> None:
+    def __init__(self, paths: Paths, store: HistoryStore, config: Config) -> None:
         super().__init__()
         self._paths = paths
-        self._keeper = keeper
+        self._store = store
         self._config = config
-        self.dialogue = Dialogue(paths, keeper, self.post_message)
+        self.session = ChatSession(paths, store, self.post_message)
         self.conversation: Conversation | None = None
         self.model: str | None = config.model
-        """The model to ask for; None leaves it to the engine."""
+        """The model for the next question; None leaves the choice to the engine."""
         self.thinks = False
         self._system = config.system or ""
         self._editing: int | None = None
         self._view: MessageView | None = None
-        self._pace = Pace()
+        self._redraw_rate = RedrawRate()
         self._title = Static("", id="title", markup=False)
         self._attached = Static("", id="attached", markup=False)
-        self.transcript = Transcript()
+        self.message_list = MessageList()
         self.banner = Banner()
         self.status = StatusLine()
         self.composer = Composer()
-        self.sidebar = Sidebar(keeper)
+        self.sidebar = Sidebar(store)
         self.is_answering = False
 
     def compose(self) -> ComposeResult:
-        """Title, transcript, input, state, keys."""
+        """Yield title, messages, input field, status and footer."""
         yield self._title
         with Horizontal(id="body"):
             yield self.sidebar
-            with Vertical(id="talk"):
-                yield self.transcript
+            with Vertical(id="chat"):
+                yield self.message_list
                 yield self.banner
                 yield self._attached
                 yield self.composer
                 yield self.status
-        yield KeyLine()
+        yield KeyFooter()
 
     async def on_mount(self) -> None:
-        """Show the last conversation's place, ready to write."""
-        self.set_interval(FRAME_S, self._draw_when_due)
+        """Show a new conversation and focus the field."""
+        self.set_interval(MIN_INTERVAL_S, self._draw_when_due)
         await self.open(None)
         self.composer.focus()
 
     def on_unmount(self) -> None:
-        """Hang up, so that no thread waits for an engine."""
-        self.dialogue.close()
+        """Close the session, so that no thread waits for the engine."""
+        self.session.close()
 
     # Opening
 
     async def open(self, number: int | None) -> None:
-        """Show conversation ``number``, or with None an empty one that begins with its first question."""
+        """Show conversation ``number``; None shows a new one, which is created with its first question."""
         if self.is_answering:
-            self.dialogue.stop()
+            self.session.stop()
         self._editing, self._view = None, None
         found: list[Message] = []
         self.conversation = None
         if number is not None:
-            self.conversation = self._keeper.history.conversation(number)
-            found = self._pages.newest(OPENED)
+            self.conversation = self._store.history.conversation(number)
+            found = self._pages.newest(INITIAL)
             self.composer.remember([m.content for m in found if m.role == "user"])
-        await self.transcript.open(found, self._pages if self.conversation else None, WELCOME)
+        await self.message_list.open(found, self._pages if self.conversation else None, WELCOME)
         used, n_ctx = _last_use(found)
         self.status.show_context(used, n_ctx)
         self._show_title()
         self.composer.focus()
 
     def use(self, model: str | None) -> None:
-        """Answer with another model from the next question on; the conversation stays. None changes nothing."""
+        """Use another model from the next question on; None changes nothing."""
         if model is not None:
             self.model = model
             self._show_title()
-            self.banner.say(f"{model} answers from the next question on.")
+            self.banner.show(f"{model} answers from the next question on.")
         self.composer.focus()
 
     def _show_title(self) -> None:
         title = self.conversation.title if self.conversation else "New conversation"
         model = self.model or (self.conversation.model if self.conversation else None) or "model: automatic"
-        more = (" · thinks first" if self.thinks else "") + ("" if self._keeper.is_durable else " · not saved")
+        more = (" · thinks first" if self.thinks else "") + ("" if self._store.is_durable else " · not saved")
         self._title.update(Content(f"{clean_line(title) or 'Untitled'} · {clean_line(model)}{more}"))
 
     # Asking
 
     async def on_composer_sent(self, event: Composer.Sent) -> None:
-        """Ask what was written."""
+        """Ask the question that was sent."""
         if self.is_answering:
-            self.banner.say(ONE_AT_A_TIME)
+            self.banner.show(ONE_AT_A_TIME)
             return
         retract, self._editing = self._editing, None
         self.composer.accept(event.typed)
         self._begin(Question(event.text, retract=retract))
 
     def _begin(self, question: Question) -> None:
-        """Hand a question to the worker thread."""
+        """Add the settings to a question and answer it in a worker thread."""
         self.is_answering = True
         self.banner.clear()
         self.status.show("waiting for the engine")
@@ -190,50 +191,50 @@ class ChatScreen(ConversationActions, FileActions, MessageActions):
 
     @work(thread=True, group="engine")
     def _answer(self, question: Question) -> None:
-        self.dialogue.ask(question)
+        self.session.ask(question)
 
-    async def on_retracted(self, event: news.Retracted) -> None:
-        """Take what is asked anew off the screen."""
-        await self.transcript.cut(event.message)
+    async def on_messages_retracted(self, event: messages.MessagesRetracted) -> None:
+        """Remove retracted messages from the screen."""
+        await self.message_list.remove_from(event.message)
 
-    async def on_kept(self, event: news.Kept) -> None:
-        """Show a question once it is kept."""
+    async def on_question_saved(self, event: messages.QuestionSaved) -> None:
+        """Show a question once it is saved."""
         self.conversation = event.conversation
         self._show_title()
-        self.transcript.read_from(self._pages)
-        await self.transcript.add(event.question)
+        self.message_list.set_pages(self._pages)
+        await self.message_list.add(event.question)
         if self.sidebar.display:
             self.sidebar.reload()
 
-    def on_waiting(self, event: news.Waiting) -> None:
-        """Say why nothing comes yet."""
+    def on_status_changed(self, event: messages.StatusChanged) -> None:
+        """Show what the engine is doing."""
         self.status.show(event.text)
 
-    async def on_begun(self, event: news.Begun) -> None:
-        """Make room for the answer."""
-        from edgechat.chat.conversation import Message as ChatMessage  # noqa: PLC0415 - a name used above for news
+    async def on_answer_started(self, event: messages.AnswerStarted) -> None:
+        """Show an empty answer that then grows."""
+        from edgechat.chat.conversation import Message as ChatMessage  # noqa: PLC0415 - `Message` is another class here
 
         started = event.started
         begun = ChatMessage(
             "assistant", "", status="streaming", model=started.model, quant=started.quant, id=event.message
         )
-        self._view = await self.transcript.add(begun)
+        self._view = await self.message_list.add(begun)
         self.status.show_context(started.prompt_tokens, started.n_ctx)
         self.status.show("reading")
-        if started.is_starter and len(self.transcript.views) <= 2:
-            self.banner.say(STARTER_NOTE)
+        if started.is_starter and len(self.message_list.views) <= 2:
+            self.banner.show(STARTER_NOTE)
 
-    def on_noted(self, event: news.Noted) -> None:
-        """Show what the engine's client has to say."""
-        self.banner.say(event.text)
+    def on_notice_posted(self, event: messages.NoticePosted) -> None:
+        """Show a notice."""
+        self.banner.show(event.text)
 
-    def on_not_kept(self, event: news.NotKept) -> None:
-        """The disk refuses: say so, and go on."""
-        self.banner.say(f"Not saved any more, the chat goes on in memory: {trouble(event.error)}", is_trouble=True)
+    def on_saving_failed(self, event: messages.SavingFailed) -> None:
+        """Say that nothing is saved any more."""
+        self.banner.show(f"Not saved any more, the chat goes on in memory: {error_text(event.error)}", is_error=True)
         self._show_title()
 
-    async def on_ended(self, event: news.Ended) -> None:
-        """The answer is over, one way or another."""
+    async def on_answer_ended(self, event: messages.AnswerEnded) -> None:
+        """Show the saved answer, or the error and the returned question."""
         await self._draw()
         self.is_answering = False
         self.status.show("")
@@ -241,23 +242,23 @@ class ChatScreen(ConversationActions, FileActions, MessageActions):
             self.banner.clear()
         if event.answer is not None:
             if self.conversation is not None:
-                self.conversation = self._keeper.history.conversation(self.conversation.id)
+                self.conversation = self._store.history.conversation(self.conversation.id)
             if self._view is not None:
                 self._view.finish(event.answer)
             self._show_title()
-            self.status.show_context(*_use(event.answer, event.n_ctx), event.outlook)
+            self.status.show_context(*_use(event.answer, event.n_ctx), event.forecast)
         self._view = None
         if event.returned is not None:
-            await self.transcript.cut(event.returned.id)
+            await self.message_list.remove_from(event.returned.id)
             if not self.composer.text:
                 self.composer.reset(clean(event.returned.content))
         if event.error is not None:
-            self._explain(event.error)
+            self.show_error(event.error)
         self.refresh_bindings()
 
-    async def on_switch_asked(self, event: news.SwitchAsked) -> None:
-        """Another client keeps another model: ask the person."""
-        from edgechat.tui.screens.dialogs import Confirm  # noqa: PLC0415 - its widgets come when they are needed
+    async def on_model_switch_requested(self, event: messages.ModelSwitchRequested) -> None:
+        """Ask whether another client's model may be replaced."""
+        from edgechat.tui.screens.dialogs import Confirm  # noqa: PLC0415 - imported when needed
 
         def decide(answer: bool | None) -> None:
             event.decide(bool(answer))
@@ -265,29 +266,51 @@ class ChatScreen(ConversationActions, FileActions, MessageActions):
         self.app.push_screen(Confirm(event.question, yes="Switch", no="Leave it"), decide)
 
     async def _draw_when_due(self) -> None:
-        if self._view is not None and self._pace.is_due():
+        if self._view is not None and self._redraw_rate.is_due():
             await self._draw()
 
     async def _draw(self) -> None:
-        """Let the answer grow by what came since the last frame."""
+        """Append the text that came since the last frame."""
         view = self._view
         if view is None:
             return
-        text, thought = self.dialogue.buffer.take()
+        text, thought = self.session.buffer.take()
         if not text and not thought:
             return
         view.add(text, thought)
-        if self.is_answering and (pace := self.dialogue.buffer.tokens_per_second()) is not None:
+        if self.is_answering and (speed := self.session.buffer.tokens_per_second()) is not None:
             doing = "thinking" if thought and not text else "answering"
-            self.status.show(f"{doing} · {pace:.0f} tok/s · Esc stops")
+            self.status.show(f"{doing} · {speed:.0f} tok/s · Esc stops")
 
     # Actions
 
+    def action_think(self) -> None:
+        """Let models that can think do so before they answer, or not, from the next question on."""
+        self.thinks = not self.thinks
+        self._show_title()
+
+    def action_system(self) -> None:
+        """Edit the system prompt."""
+        from edgechat.tui.screens.dialogs import AskText  # noqa: PLC0415 - imported when needed
+
+        now = self.conversation.system if self.conversation else self._system
+        self.app.push_screen(AskText("System prompt of this conversation", now), self._set_system)
+
+    def _set_system(self, text: str | None) -> None:
+        if text is None:
+            return
+        self._system = text.strip()
+        if self.conversation is not None:
+            try:
+                self.conversation = self._store.history.set_system(self.conversation.id, self._system)
+            except EdgechatError as error:
+                self.show_error(error)
+
     def action_stop(self) -> None:
-        """Stop the answer, else leave the editing, else clear the banner."""
+        """Stop the answer; else cancel editing; else close the list; else focus the field; else clear the banner."""
         if self.is_answering:
             self.status.show("stopping")
-            self._stop()
+            self.session.stop()
         elif self._editing is not None:
             self._editing = None
             self.composer.reset()
@@ -299,11 +322,8 @@ class ChatScreen(ConversationActions, FileActions, MessageActions):
         else:
             self.banner.clear()
 
-    def _stop(self) -> None:
-        self.dialogue.stop()
-
     async def action_new(self) -> None:
-        """Begin a conversation."""
+        """Start a new conversation."""
         await self.open(None)
         self.banner.clear()
 
@@ -314,6 +334,6 @@ def _use(answer: Message, n_ctx: int) -> tuple[int, int]:
 
 
 def _last_use(found: list[Message]) -> tuple[int, int]:
-    """How full the context was after the last answer, of which no size is known before it is loaded again."""
+    """Tokens in use after the last answer; the context's size is 0, unknown until a model is loaded."""
     answer = next((each for each in reversed(found) if each.role == "assistant"), None)
     return (0, 0) if answer is None else _use(answer, 0)

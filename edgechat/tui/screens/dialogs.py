@@ -1,4 +1,4 @@
-"""Small questions to the person: yes or no, one line, several lines. They answer with a value, or None for Esc."""
+"""Dialogs that ask for yes or no, one line, or several lines. They return the value, or None for Esc."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static, TextArea
 
 from edgechat.plaintext import clean, clean_line
-from edgechat.tui.widgets.ordered_input import Line
+from edgechat.tui.widgets.line_input import LineInput
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -28,7 +28,7 @@ _FRAME = """
 
 
 class Confirm(ModalScreen[bool]):
-    """Yes or no; Esc is no."""
+    """Ask yes or no; Esc is no."""
 
     DEFAULT_CSS = f"""Confirm {{ {_FRAME} & Horizontal {{ height: 1; }} & Button {{ margin: 0 2 0 0; }} }}"""
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -42,7 +42,7 @@ class Confirm(ModalScreen[bool]):
         self._yes, self._no = yes, no
 
     def compose(self) -> ComposeResult:
-        """The question and two buttons."""
+        """Yield the question and two buttons."""
         with Vertical():
             yield Static(Content(self._question), markup=False, classes="question")
             with Horizontal():
@@ -50,16 +50,16 @@ class Confirm(ModalScreen[bool]):
                 yield Button(f"{self._no} (n)", id="no", compact=True)
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
-        """A button answers."""
+        """Return the button's answer."""
         self.dismiss(event.button.id == "yes")
 
     def action_answer(self, answer: bool) -> None:
-        """A key answers."""
+        """Return the key's answer."""
         self.dismiss(answer)
 
 
 class AskLine(ModalScreen["str | None"]):
-    """One line of text."""
+    """Ask for one line of text."""
 
     DEFAULT_CSS = f"""AskLine {{ {_FRAME} }}"""
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Cancel", id="dialog.cancel")]
@@ -69,19 +69,19 @@ class AskLine(ModalScreen["str | None"]):
         self._question, self._value, self._hint = clean_line(question), clean_line(value), hint
 
     def compose(self) -> ComposeResult:
-        """The question, the field."""
+        """Yield the question, the field and the hint."""
         with Vertical():
             yield Static(Content(self._question), markup=False, classes="question")
-            yield Line(self._value, compact=True)
+            yield LineInput(self._value, compact=True)
             yield Static(Content(self._hint), markup=False, classes="hint")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter takes it."""
+        """Return the line on Enter."""
         self.dismiss(event.value)
 
 
 class AskText(ModalScreen["str | None"]):
-    """Several lines of text."""
+    """Ask for several lines of text."""
 
     DEFAULT_CSS = f"""AskText {{ {_FRAME} & TextArea {{ height: 8; border: none; }} }}"""
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -94,12 +94,12 @@ class AskText(ModalScreen["str | None"]):
         self._question, self._value = clean_line(question), clean(value)
 
     def compose(self) -> ComposeResult:
-        """The question, the field."""
+        """Yield the question, the field and the hint."""
         with Vertical():
             yield Static(Content(self._question), markup=False, classes="question")
             yield TextArea(self._value, soft_wrap=True, tab_behavior="focus", compact=True)
             yield Static(Content("Ctrl+S takes it, Esc leaves it as it was."), markup=False, classes="hint")
 
     def action_take(self) -> None:
-        """Answer with what is written."""
+        """Return the text."""
         self.dismiss(self.query_one(TextArea).text)

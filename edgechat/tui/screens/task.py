@@ -1,4 +1,4 @@
-"""One task: its form, judged as one types, then its run in a thread, with progress and a way to stop it."""
+"""The task screen: the form of one task, and its run in a thread with progress and cancel."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from textual.widgets import Static
 
 from edgechat.errors import EdgechatError
 from edgechat.plaintext import clean_line
-from edgechat.tui.labels import trouble
 from edgechat.tui.screens.task_file import TaskFileScreen
 from edgechat.tui.screens.task_result import TaskResultScreen
-from edgechat.tui.session.task_runner import Errand
+from edgechat.tui.session.task_runner import TaskRun
 from edgechat.tui.widgets.banner import Banner
 from edgechat.tui.widgets.form import Form
-from edgechat.tui.widgets.key_line import KeyLine
+from edgechat.tui.widgets.key_footer import KeyFooter
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -33,7 +32,7 @@ class TaskScreen(Screen[None]):
     """The form of one task, made from its input schema."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave", "Back", id="task.back", tooltip="Stop what runs, else back to the tasks"),
+        Binding("escape", "leave", "Back", id="task.back", tooltip="Stop the run, else back to the tasks"),
         Binding("ctrl+r", "run", "Run", priority=True, id="task.run", tooltip="Run the task over this record"),
         Binding("f6", "example", "Example", priority=True, id="task.example", tooltip="Fill in the task's example"),
         Binding("f7", "file", "File", priority=True, id="task.file", tooltip="Run a file of many records"),
@@ -52,57 +51,59 @@ class TaskScreen(Screen[None]):
         self._paths, self._config, self._model = paths, config, model
         self.form = Form(task)
         self._whole = Static("", id="whole", markup=False)
-        self._doing = Static("", id="doing", markup=False)
+        self._status = Static("", id="doing", markup=False)
         self.banner = Banner()
-        self.errand: Errand | None = None
+        self.task_run: TaskRun | None = None
 
     def compose(self) -> ComposeResult:
-        """What it is, the form, what is being done."""
+        """Yield the heading, the form, errors and progress."""
         yield Static(Content(_head(self.of)), id="head", markup=False)
         yield self.form
         yield self._whole
         yield self.banner
-        yield self._doing
-        yield KeyLine()
+        yield self._status
+        yield KeyFooter()
 
     def on_mount(self) -> None:
-        """Begin in the first field."""
+        """Focus the first field."""
         self.form.focus_first()
 
     def on_unmount(self) -> None:
-        """What runs ends with its screen."""
-        if self.errand is not None:
-            self.errand.cancel()
+        """Cancel a running task."""
+        if self.task_run is not None:
+            self.task_run.cancel()
 
-    def on_form_judged(self, event: Form.Judged) -> None:
-        """Say whether it can be run, and what is wrong with no field in particular."""
+    def on_form_validated(self, event: Form.Validated) -> None:
+        """Show whether the record is valid, and the errors that belong to no field."""
         event.stop()
         self._whole.update(Content(event.whole))
         self._whole.display = bool(event.whole)
-        if self.errand is None:
-            self._tell(
-                "Ctrl+R runs it." if not event.wrong else f"* must be filled in · {event.wrong} to fill in or mend"
+        if self.task_run is None:
+            self._show_status(
+                "Ctrl+R runs it."
+                if not event.n_errors
+                else f"* must be filled in · {event.n_errors} to fill in or mend"
             )
 
-    def _tell(self, words: str) -> None:
-        self._doing.update(Content(clean_line(words)))
+    def _show_status(self, words: str) -> None:
+        self._status.update(Content(clean_line(words)))
 
     # Actions
 
     def action_leave(self) -> None:
-        """Stop what runs, else go back."""
-        if self.errand is not None:
-            self.errand.cancel()
-            self._tell("stopping")
+        """Cancel a running task, else go back."""
+        if self.task_run is not None:
+            self.task_run.cancel()
+            self._show_status("stopping")
         else:
             self.dismiss(None)
 
     async def action_example(self) -> None:
-        """Fill in the task's own example."""
+        """Fill in the task's example."""
         await self._refill(dict(self.of.example))
 
     async def action_clear(self) -> None:
-        """Begin anew."""
+        """Empty the form."""
         await self._refill({})
 
     async def _refill(self, values: dict[str, Any]) -> None:
@@ -112,52 +113,52 @@ class TaskScreen(Screen[None]):
         self.form.focus_first()
 
     def action_file(self) -> None:
-        """A file of many records."""
+        """Open the screen that runs a file of records."""
         self.app.push_screen(TaskFileScreen(self.of, self._paths, self._config, self._model))
 
     def action_run(self) -> None:
-        """Run it, if the form is right."""
-        if self.errand is not None:
-            self.banner.say("One record at a time: Esc stops this one.")
+        """Run the task, if the record is valid."""
+        if self.task_run is not None:
+            self.banner.show("One record at a time: Esc stops this one.")
             return
-        if not self.form.judge(is_strict=True):
-            self.banner.say("Not yet: what is wrong stands under the fields.", is_trouble=True)
-            self.form.focus_first(is_wrong=True)
+        if not self.form.validate(is_strict=True):
+            self.banner.show("Not yet: the errors are shown under the fields.", is_error=True)
+            self.form.focus_first(with_error=True)
             return
         self.banner.clear()
         app = self.app
-        self.errand = Errand(
+        self.task_run = TaskRun(
             self._paths,
             self._config,
             self._model,
-            tell=lambda words: app.call_from_thread(self._tell, f"{words} · Esc stops"),
-            show=lambda done: app.call_from_thread(self._show_so_far, done),
+            report=lambda words: app.call_from_thread(self._show_status, f"{words} · Esc stops"),
+            show_partial=lambda done: app.call_from_thread(self._show_partial, done),
         )
-        self._tell("beginning · Esc stops")
-        self._run(self.errand, self.form.record())
+        self._show_status("beginning · Esc stops")
+        self._run(self.task_run, self.form.record())
 
-    @work(thread=True, group="errand")
-    def _run(self, errand: Errand, record: dict[str, Any]) -> None:
+    @work(thread=True, group="task_run")
+    def _run(self, task_run: TaskRun, record: dict[str, Any]) -> None:
         done: TaskResult | None = None
-        fault: EdgechatError | None = None
+        error: EdgechatError | None = None
         try:
-            done = errand.run(self.of, record)
-        except EdgechatError as error:
-            fault = error
+            done = task_run.run(self.of, record)
+        except EdgechatError as caught:
+            error = caught
         if self.is_attached:
-            self.app.call_from_thread(self._ran, done, fault)
+            self.app.call_from_thread(self._finish, done, error)
 
-    def _show_so_far(self, done: TaskResult) -> None:
+    def _show_partial(self, done: TaskResult) -> None:
         if done.result is not None:
-            self.banner.say("The rules have spoken; the model is writing its part.")
+            self.banner.show("The rules have a result; the model is writing its part.")
 
-    def _ran(self, done: TaskResult | None, fault: EdgechatError | None) -> None:
-        self.errand = None
-        self._tell("Ctrl+R runs it.")
-        if fault is not None:
-            self.banner.say(trouble(fault), is_trouble=True)
+    def _finish(self, done: TaskResult | None, error: EdgechatError | None) -> None:
+        self.task_run = None
+        self._show_status("Ctrl+R runs it.")
+        if error is not None:
+            self.banner.show_error(error)
         elif done is None:
-            self.banner.say("Stopped; nothing was kept.")
+            self.banner.show("Stopped; nothing was kept.")
         else:
             self.banner.clear()
             self.app.push_screen(TaskResultScreen(self.of, done))

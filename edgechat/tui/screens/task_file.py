@@ -1,4 +1,4 @@
-"""A file of many records through one task: where from, where to, how far. The run is that of ``edgechat run``."""
+"""The task file screen: run one task over a file of records, as ``edgechat run`` does, with progress."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from textual.widgets import Input, Static
 from edgechat.errors import EdgechatError, UsageError
 from edgechat.files import replaceable
 from edgechat.plaintext import clean_line
-from edgechat.tui.labels import trouble
 from edgechat.tui.screens.dialogs import Confirm
-from edgechat.tui.session.task_runner import Batch, Order, Pace
+from edgechat.tui.session.task_runner import BatchProgress, BatchRequest, BatchRun
 from edgechat.tui.widgets.banner import Banner
-from edgechat.tui.widgets.key_line import KeyLine
+from edgechat.tui.widgets.key_footer import KeyFooter
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -36,11 +35,11 @@ A run that is stopped, or killed, keeps what was done beside the output and goes
 
 
 class TaskFileScreen(Screen[None]):
-    """Runs a batch."""
+    """Input file, output file, fields, and the progress of the run."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "Back", id="batch.back", tooltip="Stop the run, else back to the form"),
-        Binding("ctrl+r", "run", "Run", priority=True, id="batch.run", tooltip="Run the file, or go on with it"),
+        Binding("ctrl+r", "run", "Run", priority=True, id="batch.run", tooltip="Run the file, or resume it"),
     ]
 
     DEFAULT_CSS = """
@@ -64,10 +63,10 @@ class TaskFileScreen(Screen[None]):
         self._bar = Static("", id="bar", markup=False)
         self._proposed = ""
         self.banner = Banner()
-        self.running: Batch | None = None
+        self.running: BatchRun | None = None
 
     def compose(self) -> ComposeResult:
-        """Three lines to fill in, the bar."""
+        """Yield three fields and the progress bar."""
         yield Static(Content(clean_line(f"{self.of.name} over a file of records")), id="head", markup=False)
         with VerticalScroll(can_focus=False):
             for label, editor in (("Input file *", self.source), ("Output file *", self.out), ("Fields", self.fields)):
@@ -77,19 +76,19 @@ class TaskFileScreen(Screen[None]):
             yield Static(Content(_HINT), classes="hint", markup=False)
         yield self._bar
         yield self.banner
-        yield KeyLine()
+        yield KeyFooter()
 
     def on_mount(self) -> None:
-        """Begin with the input."""
+        """Focus the input file."""
         self.source.focus()
 
     def on_unmount(self) -> None:
-        """What runs ends with its screen; its journal stays."""
+        """Cancel a running batch; its journal stays."""
         if self.running is not None:
             self.running.cancel()
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Propose a name for the output as the input is named."""
+        """Propose an output name for the input name."""
         event.stop()
         if event.input is not self.source or self.out.value not in {"", self._proposed}:
             return
@@ -99,7 +98,7 @@ class TaskFileScreen(Screen[None]):
         self.out.value = self._proposed
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter goes on to the next line, and from the last one runs it."""
+        """Focus the next field on Enter; in the last one, start the run."""
         event.stop()
         if event.input is self.fields:
             self.action_run()
@@ -107,7 +106,7 @@ class TaskFileScreen(Screen[None]):
             self.focus_next()
 
     def action_leave(self) -> None:
-        """Stop the run, else go back."""
+        """Cancel the run, else go back."""
         if self.running is not None:
             self.running.cancel()
             self._bar.update(Content("stopping"))
@@ -115,87 +114,87 @@ class TaskFileScreen(Screen[None]):
             self.dismiss(None)
 
     def action_run(self) -> None:
-        """Run it, after asking what to do with an interrupted run or an output that is there."""
+        """Start the run; asks first about an interrupted run or an existing output file."""
         if self.running is not None:
-            self.banner.say("It is running: Esc stops it.")
+            self.banner.show("It is running: Esc stops it.")
             return
         source, out = self.source.value.strip(), self.out.value.strip()
         if not source or not out:
-            self.banner.say("Name an input file and an output file.", is_trouble=True)
+            self.banner.show("Name an input file and an output file.", is_error=True)
             (self.out if source else self.source).focus()
             return
         try:
-            order = Order(_place(source), replaceable(_place(out)), self.fields.value)
+            request = BatchRequest(_expanded(source), replaceable(_expanded(out)), self.fields.value)
         except EdgechatError as error:
-            self.banner.say(trouble(error), is_trouble=True)
+            self.banner.show_error(error)
             self.out.focus()
             return
-        if order.journal.exists():
-            question = f"An earlier run to {order.out.name} was interrupted. Go on with it?\nNo leaves it as it is."
-            self.app.push_screen(Confirm(question, yes="Go on", no="No"), lambda yes: self._resume(order, yes))
-        elif order.out.exists():
-            question = f"{order.out} is there already. Replace it when the run is done?"
-            self.app.push_screen(Confirm(question, yes="Replace", no="No"), lambda yes: self._begin(order, yes))
+        if request.journal.exists():
+            question = f"An earlier run to {request.out.name} was interrupted. Go on with it?\nNo leaves it as it is."
+            self.app.push_screen(Confirm(question, yes="Go on", no="No"), lambda yes: self._resume(request, yes))
+        elif request.out.exists():
+            question = f"{request.out} is there already. Replace it when the run is done?"
+            self.app.push_screen(Confirm(question, yes="Replace", no="No"), lambda yes: self._begin(request, yes))
         else:
-            self._begin(order, is_sure=True)
+            self._begin(request, is_sure=True)
 
-    def _resume(self, order: Order, is_sure: bool | None) -> None:
-        self._begin(Order(order.source, order.out, order.fields, is_resumed=True), is_sure)
+    def _resume(self, request: BatchRequest, is_sure: bool | None) -> None:
+        self._begin(BatchRequest(request.source, request.out, request.fields, is_resumed=True), is_sure)
 
-    def _begin(self, order: Order, is_sure: bool | None) -> None:
+    def _begin(self, request: BatchRequest, is_sure: bool | None) -> None:
         if not is_sure:
             return
         app = self.app
         self.banner.clear()
-        self.running = Batch(
+        self.running = BatchRun(
             self._paths,
             self._config,
             self._model,
-            tell=lambda pace: app.call_from_thread(self._show, pace),
-            note=lambda text: app.call_from_thread(self.banner.say, text),
+            report=lambda progress: app.call_from_thread(self._show, progress),
+            note=lambda text: app.call_from_thread(self.banner.show, text),
         )
         self._bar.update(Content("beginning · Esc stops"))
-        self._run(self.running, order)
+        self._run(self.running, request)
 
     @work(thread=True, group="batch")
-    def _run(self, batch: Batch, order: Order) -> None:
+    def _run(self, batch: BatchRun, request: BatchRequest) -> None:
         report: JobReport | None = None
-        fault: EdgechatError | None = None
+        failure: EdgechatError | None = None
         try:
-            report = batch.run(self.of, order)
+            report = batch.run(self.of, request)
         except EdgechatError as error:
-            fault = error
+            failure = error
         if self.is_attached:
-            self.app.call_from_thread(self._ran, order, report, fault)
+            self.app.call_from_thread(self._finish, request, report, failure)
 
-    def _show(self, pace: Pace) -> None:
-        failed = f" · {pace.not_ok} not ok" if pace.not_ok else ""
-        if pace.total:
-            share = min(1.0, pace.done / pace.total)
+    def _show(self, progress: BatchProgress) -> None:
+        failed = f" · {progress.not_ok} not ok" if progress.not_ok else ""
+        if progress.total:
+            share = min(1.0, progress.done / progress.total)
             filled = round(_BAR * share)
-            words = f"{'▰' * filled}{'▱' * (_BAR - filled)} {pace.done:,} of {pace.total:,}{failed} · Esc stops"
+            words = f"{'▰' * filled}{'▱' * (_BAR - filled)} {progress.done:,} of {progress.total:,}{failed} · Esc stops"
         else:
-            words = f"{pace.done:,} done{failed} · Esc stops"
+            words = f"{progress.done:,} done{failed} · Esc stops"
         self._bar.update(Content(words))
 
-    def _ran(self, order: Order, report: JobReport | None, fault: EdgechatError | None) -> None:
+    def _finish(self, request: BatchRequest, report: JobReport | None, failure: EdgechatError | None) -> None:
         self.running = None
-        if fault is not None:
-            self.banner.say(trouble(fault), is_trouble=True)
+        if failure is not None:
+            self.banner.show_error(failure)
         elif report is None:
             self._bar.update(Content(""))
-            self.banner.say("Stopped. What is done is kept beside the output; Ctrl+R goes on.")
+            self.banner.show("Stopped. Finished records are kept beside the output; Ctrl+R resumes.")
         else:
             tally = report.tally
             counts = ", ".join(f"{count:,} {name}" for name, count in sorted(tally.by_status.items()))
-            self.banner.say(f"Done: {counts or 'no record'}. Written to {order.out}", is_trouble=bool(tally.not_ok))
+            self.banner.show(f"Done: {counts or 'no record'}. Written to {request.out}", is_error=bool(tally.not_ok))
 
 
-def _place(typed: str) -> Path:
-    """A path as a shell would read it.
+def _expanded(typed: str) -> Path:
+    """A path with ``~`` expanded as in a shell.
 
     Raises:
-        UsageError: it begins with a user that this machine does not have.
+        UsageError: ``~NAME`` names a user that does not exist.
     """
     try:
         return Path(typed).expanduser()

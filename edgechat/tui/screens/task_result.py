@@ -1,4 +1,4 @@
-"""What a task said: as a table and as JSON, to copy and to save."""
+"""The task result screen: one result as a table or as JSON, to copy and to save."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from textual.widgets import DataTable, Static
 
 from edgechat.errors import EdgechatError
 from edgechat.plaintext import clean, clean_line
-from edgechat.tui.labels import trouble
 from edgechat.tui.screens.dialogs import AskLine
-from edgechat.tui.session.task_runner import rows, save
+from edgechat.tui.session.task_runner import result_rows, save_result
 from edgechat.tui.widgets.banner import Banner
-from edgechat.tui.widgets.key_line import KeyLine
+from edgechat.tui.widgets.key_footer import KeyFooter
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -27,19 +26,19 @@ if TYPE_CHECKING:
     from edgechat.tasks.contract import Task
     from edgechat.tasks.result import TaskResult
 
-_LEAST = 20
-"""Columns that values get on the narrowest screen."""
-_AROUND = 8
-"""Lines of the screen that a value may not fill: head, titles, keys, and some of its neighbours."""
-_REST = "… (j shows the rest)"
+_MIN_VALUE_WIDTH = 20
+"""Columns for values on the narrowest screen."""
+_OTHER_LINES = 8
+"""Lines of the screen that a value must leave for heading, titles, footer and some other values."""
+_CUT_NOTE = "… (j shows the rest)"
 
 
 class TaskResultScreen(Screen[None]):
-    """One result, which is JSON that fits the task's output schema."""
+    """One result; its JSON fits the task's output schema."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss", "Back", id="result.back", tooltip="Back to the form; it is as it was"),
-        Binding("j", "turn", "Table/JSON", id="result.turn", tooltip="Show it as JSON, or as a table again"),
+        Binding("escape", "dismiss", "Back", id="result.back", tooltip="Back to the form"),
+        Binding("j", "toggle_json", "Table/JSON", id="result.turn", tooltip="Show it as JSON, or as a table again"),
         Binding("c", "copy", "Copy JSON", id="result.copy", tooltip="Copy the whole record as JSON"),
         Binding("s", "save", "Save", id="result.save", tooltip="Write it to a file"),
     ]
@@ -56,19 +55,19 @@ class TaskResultScreen(Screen[None]):
         self.of, self.done = task, done
         self._head = Static(Content(_head(done)), id="head", markup=False)
         self._head.set_class(done.status != "ok", "-wrong")
-        # Content is drawn on one line here, whatever a row's height: only Rich's Text wraps in a cell.
+        # Rich's Text, because Textual's Content does not wrap in a table cell.
         self.grid: DataTable[Text] = DataTable(cursor_type="row", zebra_stripes=True)
         self._text = clean(json.dumps(done.to_json(), ensure_ascii=False, indent=2))
         self.json = VerticalScroll(Static(Content(self._text), markup=False), id="json", can_focus=True)
         self.banner = Banner()
 
     def compose(self) -> ComposeResult:
-        """How it went, what was said."""
+        """Yield heading, table and JSON."""
         yield self._head
         yield self.grid
         yield self.json
         yield self.banner
-        yield KeyLine()
+        yield KeyFooter()
 
     def on_mount(self) -> None:
         """Fill the table."""
@@ -76,32 +75,32 @@ class TaskResultScreen(Screen[None]):
         self.grid.focus()
 
     def on_resize(self) -> None:
-        """Values wrap where the screen ends."""
+        """Wrap values at the new width."""
         self._fill()
 
     def _fill(self) -> None:
-        found = rows(self.done)
+        found = result_rows(self.done)
         at = self.grid.cursor_row
         self.grid.clear(columns=True)
         place = min(max((len(name) for name, _ in found), default=5), self.size.width // 2 - 4)
-        room = max(_LEAST, self.size.width - place - 6)
+        room = max(_MIN_VALUE_WIDTH, self.size.width - place - 6)
         self.grid.add_column("FIELD", width=place)
         self.grid.add_column("VALUE", width=room)
-        most = max(3, self.size.height - _AROUND)
+        most = max(3, self.size.height - _OTHER_LINES)
         for name, value in found:
             self.grid.add_row(Text(clean_line(name)), self._fitted(clean(value), room, most), height=None)
         if found:
             self.grid.move_cursor(row=min(at, len(found) - 1))
 
     def _fitted(self, value: str, width: int, most: int) -> Text:
-        """A value in lines that wrap; one that would fill the screen ends with where its rest is."""
+        """A wrapped value of at most ``most`` lines; a longer one is cut with a note."""
         lines = Text(value).wrap(self.app.console, width)
         if len(lines) <= most:
             return Text(value)
-        return Text("\n").join([*lines[: most - 1], Text(_REST)])
+        return Text("\n").join([*lines[: most - 1], Text(_CUT_NOTE)])
 
-    def action_turn(self) -> None:
-        """The other view."""
+    def action_toggle_json(self) -> None:
+        """Switch between table and JSON."""
         self.json.display = not self.json.display
         self.grid.display = not self.json.display
         (self.json if self.json.display else self.grid).focus()
@@ -109,10 +108,10 @@ class TaskResultScreen(Screen[None]):
     def action_copy(self) -> None:
         """Copy the record."""
         self.app.copy_to_clipboard(self._text)
-        self.notify("Copied.", timeout=2)
+        self.notify("Copied.")
 
     def action_save(self) -> None:
-        """Ask for a file."""
+        """Ask for a file name and write the result."""
         endings = {"text": ".txt"}
         kinds = dict.fromkeys(("json", "csv", *self.of.formats))
         hint = "The ending says how: " + ", ".join(endings.get(kind, f".{kind}") for kind in kinds)
@@ -123,11 +122,11 @@ class TaskResultScreen(Screen[None]):
             return
         file = Path(path).expanduser()
         try:
-            save(self.of, self.done, file)
+            save_result(self.of, self.done, file)
         except EdgechatError as error:
-            self.banner.say(trouble(error), is_trouble=True)
+            self.banner.show_error(error)
         else:
-            self.banner.say(f"Written to {file}")
+            self.banner.show(f"Written to {file}")
 
 
 def _head(done: TaskResult) -> str:

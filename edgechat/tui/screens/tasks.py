@@ -1,4 +1,4 @@
-"""The tasks that are installed: choose one to fill in its form."""
+"""The tasks screen: a list of the installed tasks; Enter opens the form of one."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from textual.widgets.option_list import Option
 from edgechat.errors import EdgechatError
 from edgechat.plaintext import clean_line
 from edgechat.tasks.registry import InstalledTask, installed_tasks, load
-from edgechat.tui.labels import trouble
 from edgechat.tui.screens.task import TaskScreen
 from edgechat.tui.widgets.banner import Banner
-from edgechat.tui.widgets.key_line import KeyLine
+from edgechat.tui.widgets.key_footer import KeyFooter
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -32,11 +31,11 @@ _HEAD = (
 
 
 class TasksScreen(Screen[None]):
-    """Names and what they are for.
+    """Names and descriptions of the tasks.
 
     Args:
         paths: whose engine.
-        config: the settings that hold for every question.
+        config: settings for every question.
         model: the model that the chat uses now, or None.
     """
 
@@ -57,34 +56,34 @@ class TasksScreen(Screen[None]):
         self.banner = Banner()
 
     def compose(self) -> ComposeResult:
-        """What tasks are, the list."""
+        """Yield an introduction and the list."""
         yield Static(Content(_HEAD), id="head", markup=False)
         yield self.list
         yield self.banner
-        yield KeyLine()
+        yield KeyFooter()
 
     def on_mount(self) -> None:
-        """List them; nothing is imported for that."""
+        """List the tasks, without importing them."""
         self.tasks = installed_tasks()
         self.list.add_options([Option(_line(task)) for task in self.tasks])
         if not self.tasks:
-            self.banner.say("No task is installed, not even edgechat's own: reinstall edgechat.", is_trouble=True)
+            self.banner.show("No task is installed, not even edgechat's own: reinstall edgechat.", is_error=True)
         self.list.focus()
         if self.tasks:
             self.list.highlighted = 0
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Enter opens the form."""
+        """Open the form on Enter."""
         event.stop()
         self._open(self.tasks[event.option_index].name)
 
     @work(thread=True, group="load", exclusive=True)
     def _open(self, name: str) -> None:
-        # Importing a task may take a second on a board, and a plugin's may take longer.
+        # In a thread: importing a task may take a second on a board, a plugin even longer.
         try:
             task = load(name)
         except EdgechatError as error:
-            self.app.call_from_thread(self.banner.say, trouble(error), is_trouble=True)
+            self.app.call_from_thread(self.banner.show_error, error)
             return
         screen = TaskScreen(task, self._paths, self._config, self._model)
         self.app.call_from_thread(self.app.push_screen, screen)

@@ -1,6 +1,7 @@
-"""What the board screen shows, read now: memory, CPU, temperature, clocks, throttling, and the resident engine.
+"""Current values for the board screen: memory, CPU, temperature, clocks, throttling, and the running engine.
 
-What a machine does not tell is None. Reads files and asks the engine's socket: call it in a worker thread.
+Values that a machine does not report are None. Reads files and asks the engine over its socket: call it in a worker
+thread.
 """
 
 from __future__ import annotations
@@ -25,46 +26,46 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """One look at the machine."""
+class BoardReading:
+    """Values of one moment."""
 
     board: Board
     cpu_percent: float
     mhz: float | None
     celsius: float | None
-    troubles: tuple[str, ...]
-    """What holds the machine back now."""
+    throttling: tuple[str, ...]
+    """Why the machine runs slower than it can, for example ``under-voltage``."""
     engine: Frame | None
-    """What the resident engine says of itself."""
+    """The status that the running engine reports; None without an engine."""
     watts: float | None = None
-    """What the machine takes, where a sensor says so."""
+    """Power draw of the machine, where a sensor measures it."""
 
 
-def read(paths: Paths) -> Reading:
-    """Look once. The CPU's share is that since the look before.
+def read_board(paths: Paths) -> BoardReading:
+    """Read all values once. The CPU load is the mean since the previous call.
 
     Raises:
         EdgechatError: the engine's state cannot be read.
     """
-    felt = read_vitals()
-    clocks = psutil.cpu_freq() if felt.mhz is None else None
+    vitals = read_vitals()
+    clocks = psutil.cpu_freq() if vitals.mhz is None else None
     engines = client.status(paths)
-    return Reading(
+    return BoardReading(
         board=probe(),
         cpu_percent=psutil.cpu_percent(),
-        mhz=clocks.current if clocks else felt.mhz,
-        celsius=felt.hottest.celsius if felt.hottest else None,
-        troubles=felt.throttling.now,
+        mhz=clocks.current if clocks else vitals.mhz,
+        celsius=vitals.hottest.celsius if vitals.hottest else None,
+        throttling=vitals.throttling.now,
         engine=engines[0] if engines else None,
-        watts=felt.power.watts,
+        watts=vitals.power.watts,
     )
 
 
-def resident_plan(paths: Paths, config: Config, reading: Reading) -> Plan | None:
-    """What the resident model takes, as its plan predicts it; None when none is resident.
+def resident_plan(paths: Paths, config: Config, reading: BoardReading) -> Plan | None:
+    """The plan of the loaded model, which predicts its memory; None when no model is loaded.
 
     Raises:
-        EdgechatError: the model cannot be planned for (any more).
+        EdgechatError: the model cannot be planned, for example because it was removed.
     """
     if reading.engine is None or not reading.engine.get("model"):
         return None

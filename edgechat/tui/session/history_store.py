@@ -1,4 +1,4 @@
-"""The history as the UI holds it: on disk, or in memory while the disk refuses. Knows no widget."""
+"""The history as the terminal UI uses it: on disk, or a copy in memory after the disk failed; read in pages."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-class Keeper:
-    """Opens the history when it is first asked for and, when the disk fails, goes on with a copy in memory.
+class HistoryStore:
+    """Opens the history at its first use and, when the disk fails, continues with a copy in memory.
 
     Args:
         paths: whose history.
-        on_fault: told once why nothing is kept any more; called from whatever thread met the fault.
+        on_fault: called once with the reason why nothing is saved any more, from the thread where writing failed.
     """
 
     def __init__(self, paths: Paths, on_fault: Callable[[StateError], None]) -> None:
@@ -34,7 +34,7 @@ class Keeper:
 
     @property
     def history(self) -> History:
-        """The history, opened: a disk that does not answer at once must not keep the first frame away."""
+        """The open history. Opened here and not at the start, so that a slow disk does not delay the first frame."""
         with self._lock:
             if self._history is None:
                 from edgechat.chat.history import History  # noqa: PLC0415 - 40 ms that the first frame need not wait for
@@ -43,53 +43,53 @@ class Keeper:
                     self._history = History.open(self._paths)
                 except StateError as error:
                     self._fall_back(error)
-            assert self._history is not None  # noqa: S101 - one of the two has set it
+            assert self._history is not None  # noqa: S101 - set above
             return self._history
 
     @property
     def is_durable(self) -> bool:
-        """False while what is said is only in memory."""
+        """False when new messages are only in memory."""
         return self.fault is None
 
-    def say(self, conversation: int, text: str) -> Message:
-        """Keep a question; in memory when the disk refuses it."""
-        return self._insisting(lambda history: history.say(conversation, text))
+    def add_question(self, conversation: int, text: str) -> Message:
+        """Save a question, in memory when the disk fails."""
+        return self._with_fallback(lambda history: history.add_question(conversation, text))
 
     def start(self, *, title: str = "", system: str = "") -> Conversation:
-        """Begin a conversation; in memory when the disk refuses it."""
-        return self._insisting(lambda history: history.start(title=title, system=system))
+        """Create a conversation, in memory when the disk fails."""
+        return self._with_fallback(lambda history: history.start(title=title, system=system))
 
     def retract(self, message: int) -> None:
-        """Take a message and all behind it out of the conversation."""
-        self._insisting(lambda history: history.retract(message))
+        """Retract a message and all after it."""
+        self._with_fallback(lambda history: history.retract(message))
 
-    def rewrite(
+    def save_in_memory(
         self,
         conversation: int,
-        lost: Message,
+        unsaved: Message,
         *,
         finish_reason: str,
         usage: Mapping[str, int],
         timing: Mapping[str, float],
         error: StateError,
     ) -> Message:
-        """Keep in memory an answer whose last words the disk refused, in place of what it has of it."""
+        """Save in memory an answer whose end could not be written, in place of the part that was."""
         history = self._fall_back(error)
-        if lost.id:
-            history.retract(lost.id)
-        with history.answer(conversation, lost.model, lost.quant) as answer:
-            answer.append(lost.thought, is_thought=True)
-            answer.append(lost.content)
+        if unsaved.id:
+            history.retract(unsaved.id)
+        with history.start_answer(conversation, unsaved.model, unsaved.quant) as answer:
+            answer.append(unsaved.thought, is_thought=True)
+            answer.append(unsaved.content)
             answer.finish(finish_reason, usage=usage, timing=timing)
         return history.messages(conversation, 1)[0]
 
     def close(self) -> None:
-        """Close it."""
+        """Close the history."""
         with self._lock:
             if self._history is not None:
                 self._history.close()
 
-    def _insisting(self, change: Callable[[History], _T]) -> _T:
+    def _with_fallback(self, change: Callable[[History], _T]) -> _T:
         try:
             return change(self.history)
         except StateError as error:
@@ -98,7 +98,7 @@ class Keeper:
     def _fall_back(self, error: StateError) -> History:
         with self._lock:
             if self.fault is None:
-                # The one on disk stays open: an answer may still be trying to write its end there.
+                # The history on disk stays open: an answer may still be written there.
                 self._history = self._copy()
                 self.fault = error
                 self._on_fault(error)
@@ -111,5 +111,33 @@ class Keeper:
         try:
             return History.open_copy(self._paths)
         except StateError:
-            # Not even readable. The chat goes on with an empty history; ``fault`` says why.
+            # It cannot be read either: the chat continues with an empty history; ``fault`` has the reason.
             return History(Database.in_memory())
+
+
+class MessagePages:
+    """Reads the messages of one conversation, in order, from the history on disk or in memory."""
+
+    def __init__(self, store: HistoryStore, conversation: int) -> None:
+        self._store = store
+        self._conversation = conversation
+
+    def newest(self, limit: int) -> list[Message]:
+        """The last ``limit`` messages."""
+        return self._store.history.messages(self._conversation, limit)
+
+    def before(self, message: int, limit: int) -> list[Message]:
+        """The ``limit`` messages before a message."""
+        return self._store.history.messages(self._conversation, limit, before=message)
+
+    def after(self, message: int, limit: int) -> list[Message]:
+        """The ``limit`` messages after a message."""
+        return self._store.history.messages_from(self._conversation, message + 1, limit)
+
+    def around(self, message: int, limit: int) -> list[Message]:
+        """``limit`` messages: half of them before ``message``, then itself and those after it."""
+        half = limit // 2
+        return [
+            *self.before(message, half),
+            *self._store.history.messages_from(self._conversation, message, limit - half),
+        ]

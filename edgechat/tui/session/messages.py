@@ -1,12 +1,13 @@
-"""What crosses from the worker threads to the screen. Plain facts; nothing here draws or decides."""
+"""Textual messages from the worker threads to the chat screen."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-from edgechat.tui.context_gauge import UNCUT, Outlook
+from edgechat.tui.context_gauge import NOTHING_TRIMMED, TrimForecast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,87 +17,69 @@ if TYPE_CHECKING:
     from edgechat.errors import EdgechatError
 
 
-class Kept(Message):
-    """A question is on disk (or, while the disk refuses, in memory)."""
+@dataclass
+class QuestionSaved(Message):
+    """A question was saved, on disk or in memory."""
 
-    def __init__(self, conversation: chat.Conversation, question: chat.Message) -> None:
-        super().__init__()
-        self.conversation = conversation
-        self.question = question
-
-
-class Retracted(Message):
-    """A message and all behind it were taken out of their conversation."""
-
-    def __init__(self, message: int) -> None:
-        super().__init__()
-        self.message = message
+    conversation: chat.Conversation
+    question: chat.Message
 
 
-class Waiting(Message):
-    """Why no text comes yet: queued, loading, reading; ``""`` when nothing is waited for."""
+@dataclass
+class MessagesRetracted(Message):
+    """A message and all after it were retracted."""
 
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.text = text
-
-
-class Begun(Message):
-    """The engine accepted the prompt; the answer has its row in the history."""
-
-    def __init__(self, started: Started, message: int) -> None:
-        super().__init__()
-        self.started = started
-        self.message = message
+    message: int
 
 
-class Noted(Message):
-    """Something the person should know; the answer goes on."""
+@dataclass
+class StatusChanged(Message):
+    """What the engine is doing before text comes: queued, loading, reading; ``""`` for nothing."""
 
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.text = text
-
-
-class Ended(Message):
-    """The answer is over and kept.
-
-    Args:
-        answer: what was kept of it; None when it never began.
-        error: why it ended early, or None.
-        returned: the question, when it was refused and is not part of the conversation any more.
-        n_ctx: cells of the context it was generated in; 0 when it never began.
-        outlook: what of the conversation is not read any more, and what would go next.
-    """
-
-    def __init__(
-        self,
-        answer: chat.Message | None,
-        error: EdgechatError | None,
-        returned: chat.Message | None,
-        n_ctx: int,
-        outlook: Outlook = UNCUT,
-    ) -> None:
-        super().__init__()
-        self.answer = answer
-        self.error = error
-        self.returned = returned
-        self.n_ctx = n_ctx
-        self.outlook = outlook
+    text: str
 
 
-class NotKept(Message):
-    """The disk refuses: from here on the conversation lives in memory."""
+@dataclass
+class AnswerStarted(Message):
+    """The engine accepted the prompt."""
 
-    def __init__(self, error: EdgechatError) -> None:
-        super().__init__()
-        self.error = error
+    started: Started
+    message: int
+    """Id of the answer; 0 when it could not be saved."""
 
 
-class SwitchAsked(Message):
-    """Another client keeps another model resident: may it be replaced? ``decide`` must be called, once."""
+@dataclass
+class NoticePosted(Message):
+    """A notice for the user; the answer continues."""
 
-    def __init__(self, question: str, decide: Callable[[bool], None]) -> None:
-        super().__init__()
-        self.question = question
-        self.decide = decide
+    text: str
+
+
+@dataclass
+class AnswerEnded(Message):
+    """The answer has ended and is saved."""
+
+    answer: chat.Message | None
+    """The saved answer; None when it never started."""
+    error: EdgechatError | None
+    """Why it ended early, or None."""
+    returned: chat.Message | None
+    """The question, when it was refused and retracted."""
+    n_ctx: int
+    """Tokens of the context; 0 when the answer never started."""
+    forecast: TrimForecast = NOTHING_TRIMMED
+
+
+@dataclass
+class SavingFailed(Message):
+    """The disk failed: from now on the conversation is only in memory."""
+
+    error: EdgechatError
+
+
+@dataclass
+class ModelSwitchRequested(Message):
+    """Another client uses another model: may it be replaced? ``decide`` must be called exactly once."""
+
+    question: str
+    decide: Callable[[bool], None]

@@ -1,6 +1,6 @@
-"""Runs tasks for the screen, in worker threads: one record from a form, or a file of many as ``edgechat run`` does.
+"""Run tasks in worker threads: one record from a form, or a file of records as ``edgechat run`` does it.
 
-Tells what happens by plain functions; knows no widget.
+Progress goes to plain callbacks.
 """
 
 from __future__ import annotations
@@ -40,41 +40,41 @@ if TYPE_CHECKING:
     from edgechat.tasks.contract import Task
     from edgechat.tasks.result import TaskResult
 
-_TOLD_EVERY_S = 0.1
+_PROGRESS_EVERY_S = 0.1
 
 
 class _Generator(EngineGenerator):
-    """Says how far an answer is."""
+    """Reports the progress of each answer."""
 
-    tell: Callable[[str], None]
+    report: Callable[[str], None]
     _tokens = 0
-    _told_at = 0.0
+    _reported_at = 0.0
 
     def events(self, request: Request) -> Iterator[Event]:
         for event in super().events(request):
             if isinstance(event, Loading):
-                self.tell(event.note)
+                self.report(event.note)
             elif isinstance(event, Queued):
-                self.tell(event.reason)
+                self.report(event.reason)
             elif isinstance(event, Prefill):
-                self.tell(event.note)
+                self.report(event.note)
             elif isinstance(event, Text):
                 self._tokens += len(event.tokens)
-                if time.monotonic() - self._told_at >= _TOLD_EVERY_S:
-                    self._told_at = time.monotonic()
-                    self.tell(f"writing, {self._tokens} tokens so far")
+                if time.monotonic() - self._reported_at >= _PROGRESS_EVERY_S:
+                    self._reported_at = time.monotonic()
+                    self.report(f"writing, {self._tokens} tokens so far")
             yield event
 
 
-class Errand:
-    """One record through a task; :meth:`cancel` may come from another thread.
+class TaskRun:
+    """Runs a task over one record. :meth:`cancel` may be called from another thread.
 
     Args:
         paths: whose engine.
-        config: the settings that hold for every question.
-        model: the model to answer with; None leaves it to the plan.
-        tell: gets in a few words what is being done.
-        show: gets what rules alone have said, while the model is still asked.
+        config: settings for every question.
+        model: the model to answer with; None leaves the choice to the plan.
+        report: gets a few words about the current step.
+        show_partial: gets the result of the rules while the model still writes its part.
     """
 
     def __init__(
@@ -82,37 +82,36 @@ class Errand:
         paths: Paths,
         config: Config,
         model: str | None,
-        tell: Callable[[str], None],
-        show: Callable[[TaskResult], None],
+        report: Callable[[str], None],
+        show_partial: Callable[[TaskResult], None],
     ) -> None:
-        self._paths, self._tell, self._show = paths, tell, show
-        self._wish = Wish.of(model or config.model, config.n_ctx)
-        self._generator = _Generator(paths, self._wish, on_note=tell)
-        self._generator.tell = tell
+        self._report, self._show_partial = report, show_partial
+        self._generator = _Generator(paths, Wish.of(model or config.model, config.n_ctx), on_note=report)
+        self._generator.report = report
         self.is_cancelled = False
 
     def run(self, task: Task[Any, Any], record: dict[str, Any]) -> TaskResult | None:
-        """The final result; None when it was cancelled.
+        """Run it; returns the final result, or None when it was cancelled. Without a model only the rules run.
 
         Raises:
-            EdgechatError: the engine could not be asked. Without any model the rules speak alone.
+            EdgechatError: the engine failed.
         """
         generator: _Generator | None = self._generator
         prompts: dict[str, str] = {}
         last: TaskResult | None = None
         try:
-            self._tell("looking for the model")
+            self._report("looking for the model")
             try:
                 prompts = dict(self._generator.identify().prompts)
             except NoModelError as error:
                 generator = None
-                self._tell(str(error))
+                self._report(str(error))
             context = Context(language=locale_language(), prompts=prompts)
             for last in run_in_stages(task, record, generator=generator, context=context):
                 if self.is_cancelled:
                     return None
                 if not last.is_final:
-                    self._show(last)
+                    self._show_partial(last)
         except EdgechatError:
             if self.is_cancelled:
                 return None
@@ -122,60 +121,65 @@ class Errand:
         return last
 
     def cancel(self) -> None:
-        """Cut the model off."""
+        """Stop the run and interrupt the model."""
         self.is_cancelled = True
         self._generator.interrupt()
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """A file of records to run."""
+class BatchRequest:
+    """A file of records to run a task over, and where the results go."""
 
     source: Path
     out: Path
     fields: str = ""
-    """``NAME=VALUE`` pairs for every record, as a shell would split them."""
+    """``NAME=VALUE`` pairs that are set in every record, split as in a shell."""
     is_resumed: bool = False
 
     @property
     def journal(self) -> Path:
-        """Where an interrupted run has left what was done."""
+        """The journal file of an interrupted run."""
         return self.out.with_name(self.out.name + SUFFIX)
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """How far a batch is."""
+class BatchProgress:
+    """Progress of a batch, in records."""
 
     done: int
     total: int | None
-    """None while nobody knows."""
+    """None while it is not known."""
     not_ok: int
 
 
-class Batch:
-    """A file of records through a task: journal, resume and output are those of ``edgechat run``."""
+class BatchRun:
+    """Runs a task over a file of records, with the journal, resume and output of ``edgechat run``."""
 
     def __init__(
-        self, paths: Paths, config: Config, model: str | None, tell: Callable[[Pace], None], note: Callable[[str], None]
+        self,
+        paths: Paths,
+        config: Config,
+        model: str | None,
+        report: Callable[[BatchProgress], None],
+        note: Callable[[str], None],
     ) -> None:
-        self._paths, self._tell, self._note = paths, tell, note
+        self._paths, self._report, self._note = paths, report, note
         self._wish = Wish.of(model or config.model, config.n_ctx)
         self._stop = threading.Event()
         self._total: int | None = None
-        self._told_at = 0.0
+        self._reported_at = 0.0
 
-    def run(self, task: Task[Any, Any], order: Order) -> JobReport | None:
-        """Run it to its end; None when it was stopped, and then it can be resumed.
+    def run(self, task: Task[Any, Any], request: BatchRequest) -> JobReport | None:
+        """Run all records; returns None when it was cancelled and can be resumed.
 
         Raises:
-            EdgechatError: whatever kept it from its end; the journal says how far it came.
+            EdgechatError: the run failed; the journal holds the finished records.
         """
         job = Job(
-            source=str(order.source),
-            fields=_fields(task, order.fields),
-            out=order.out,
-            resume=order.is_resumed,
+            source=str(request.source),
+            fields=_fields(task, request.fields),
+            out=request.out,
+            resume=request.is_resumed,
             language=locale_language(),
         )
         callbacks = JobCallbacks(note=self._note, begin=self._begin, advance=self._advance)
@@ -188,26 +192,26 @@ class Batch:
             return None
 
     def cancel(self) -> None:
-        """End it at once; what is done is in the journal."""
+        """Stop at once; the journal holds the finished records."""
         self._stop.set()
 
     def _begin(self, total: int | None, done: int) -> None:
         self._total = total
-        self._tell(Pace(done, total, 0))
+        self._report(BatchProgress(done, total, 0))
 
     def _advance(self, tally: Tally) -> None:
         now = time.monotonic()
-        if now - self._told_at >= _TOLD_EVERY_S or tally.total == self._total:
-            self._told_at = now
-            self._tell(Pace(tally.total, self._total, tally.not_ok))
+        if now - self._reported_at >= _PROGRESS_EVERY_S or tally.total == self._total:
+            self._reported_at = now
+            self._report(BatchProgress(tally.total, self._total, tally.not_ok))
 
 
-def save(task: Task[Any, Any], done: TaskResult, path: Path) -> None:
-    """Write a result in the format that the file's name asks for; a file that is there already stays.
+def save_result(task: Task[Any, Any], done: TaskResult, path: Path) -> None:
+    """Write a result to a new file, in the format of the file name's extension.
 
     Raises:
-        UsageError: this task has no such format, or there is such a file.
-        StateError: the disk refuses.
+        UsageError: the task has no such format, or the file exists.
+        StateError: the file cannot be written.
     """
     fmt = output_format(task, "json", option=None, out=path.name, is_document=False)
     if fmt == "jsonl":
@@ -227,8 +231,8 @@ def save(task: Task[Any, Any], done: TaskResult, path: Path) -> None:
         raise StateError(f"Cannot write {path}: {error.strerror}.") from error
 
 
-def rows(done: TaskResult) -> list[tuple[str, str]]:
-    """A result as lines of a table: place and value, lists and objects taken apart."""
+def result_rows(done: TaskResult) -> list[tuple[str, str]]:
+    """A result as table rows: path and value, one row for each value in nested lists and objects."""
     found: list[tuple[str, str]] = []
     _flatten("", done.result if done.result is not None else {}, found)
     return found

@@ -1,1 +1,1 @@
-"""One widget to a file."""
+"""The widgets, one module each."""

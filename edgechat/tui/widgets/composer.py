@@ -1,6 +1,6 @@
-"""Where questions are written: several lines, earlier ones with the arrow keys, large pastes and files as attachments.
+"""The input field for questions: several lines, earlier questions with the arrow keys, attachments.
 
-The terminal's cursor is kept at the caret, so that an input method opens its window there.
+The terminal's cursor stays at the caret, so that an input method opens its window there.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.widgets import TextArea
 
 from edgechat.plaintext import clean
-from edgechat.tui.widgets.ordered_input import KeysInOrder
+from edgechat.tui.widgets.line_input import OrderedKeys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,23 +21,24 @@ if TYPE_CHECKING:
     from textual import events
 
 PASTE_LINES, PASTE_CHARS = 12, 1500
-"""A paste beyond either is kept beside the text: a page in a field of eight lines helps nobody."""
-_REMEMBERED = 200
+"""A paste with more lines or characters becomes an attachment: the field shows only eight lines."""
+_MAX_EARLIER = 200
+"""Earlier questions that the up key brings back."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """Text that goes along with a question."""
+    """Text that is sent with a question."""
 
     name: str
     text: str
 
 
-class Composer(KeysInOrder, TextArea):
+class Composer(OrderedKeys, TextArea):
     """The input field."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "send", "Send", id="composer.send", tooltip="Ask it"),
+        Binding("enter", "send", "Send", id="composer.send", tooltip="Ask the question"),
         Binding(
             "ctrl+j,shift+enter,alt+enter",
             "newline",
@@ -45,7 +46,7 @@ class Composer(KeysInOrder, TextArea):
             key_display="^j",
             id="composer.newline",
             show=False,
-            tooltip="Begin another line",
+            tooltip="Start a new line",
         ),
     ]
 
@@ -57,20 +58,18 @@ class Composer(KeysInOrder, TextArea):
     Composer:focus { border: none; border-left: thick $accent; }
     """
 
+    @dataclass
     class Sent(Message):
-        """The person asks. ``text`` holds what was attached, too; ``typed`` is what stood in the field."""
+        """The user asks. ``text`` includes the attachments; ``typed`` is the text of the field."""
 
-        def __init__(self, text: str, typed: str) -> None:
-            super().__init__()
-            self.text = text
-            self.typed = typed
+        text: str
+        typed: str
 
+    @dataclass
     class AttachmentsChanged(Message):
-        """Something was attached or taken off."""
+        """An attachment was added or removed."""
 
-        def __init__(self, attachments: tuple[Attachment, ...]) -> None:
-            super().__init__()
-            self.attachments = attachments
+        attachments: tuple[Attachment, ...]
 
     def __init__(self) -> None:
         super().__init__(
@@ -82,24 +81,24 @@ class Composer(KeysInOrder, TextArea):
             placeholder="Ask something. Enter sends, Ctrl+J begins a new line.",
             compact=True,
         )
-        # A blinking caret costs a frame twice a second, which a slow link feels.
+        # A blinking caret costs two frames a second, which is slow over a slow link.
         self.cursor_blink = False
         self.attachments: tuple[Attachment, ...] = ()
         self._earlier: list[str] = []
-        self._at = 0
+        self._index = 0
         self._draft = ""
 
     def action_copy(self) -> None:
-        """Copy what is marked; with nothing marked Ctrl+C is a habit of leaving."""
+        """Copy the selection. Without one, Ctrl+C is probably meant to quit: name the keys that stop and quit."""
         if self.selection.is_empty:
-            self.notify("Ctrl+Q leaves edgechat, Esc stops an answer.", timeout=4)
+            self.notify("Ctrl+Q leaves edgechat, Esc stops an answer.")
         else:
             super().action_copy()
 
-    # What is asked
+    # Sending
 
     def action_send(self) -> None:
-        """Hand over the text with its attachments; nothing when there is none."""
+        """Send the text with its attachments, unless both are empty."""
         text = clean(self.text).strip()
         if not text and not self.attachments:
             return
@@ -108,28 +107,28 @@ class Composer(KeysInOrder, TextArea):
         self.post_message(self.Sent("\n\n".join(parts), self.text))
 
     def action_newline(self) -> None:
-        """Begin another line."""
+        """Insert a line break."""
         start, end = self.selection
         self._replace_via_keyboard("\n", start, end)
 
     def accept(self, typed: str) -> None:
-        """The question was taken: remember it, and hold only what was typed since."""
+        """Remember a question that was sent, and remove it from the field; text typed since stays."""
         text = clean(typed).strip()
         if text:
             self.remember([text])
         self.reset(self.text.removeprefix(typed))
 
     def reset(self, text: str = "") -> None:
-        """Hold ``text`` and nothing else."""
+        """Replace the text with ``text`` and remove the attachments."""
         self.text = text
         self.move_cursor(self.document.end)
         self._set_attachments(())
-        self._at, self._draft = len(self._earlier), ""
+        self._index, self._draft = len(self._earlier), ""
 
     # Attachments
 
     def attach(self, name: str, text: str) -> None:
-        """Let ``text`` go along with the question."""
+        """Add an attachment."""
         self._set_attachments((*self.attachments, Attachment(name, text)))
 
     def _set_attachments(self, attachments: tuple[Attachment, ...]) -> None:
@@ -138,7 +137,7 @@ class Composer(KeysInOrder, TextArea):
             self.post_message(self.AttachmentsChanged(attachments))
 
     async def _on_paste(self, event: events.Paste) -> None:
-        """Small texts are inserted, large ones attached; never obeyed."""
+        """Insert a short paste, attach a long one; control characters are removed."""
         event.prevent_default()
         event.stop()
         text = clean(event.text.replace("\r\n", "\n").replace("\r", "\n"))
@@ -151,7 +150,7 @@ class Composer(KeysInOrder, TextArea):
             self.move_cursor(result.end_location)
 
     def action_delete_left(self) -> None:
-        """Backspace at the very beginning takes the last attachment off."""
+        """Delete to the left; at the very beginning, remove the last attachment."""
         if self.attachments and self.cursor_location == (0, 0) and self.selection.is_empty:
             self._set_attachments(self.attachments[:-1])
             return
@@ -160,17 +159,17 @@ class Composer(KeysInOrder, TextArea):
     # Earlier questions
 
     def remember(self, questions: Iterable[str]) -> None:
-        """Add questions, oldest first, for the up key."""
-        self._earlier = [*self._earlier, *questions][-_REMEMBERED:]
-        self._at = len(self._earlier)
+        """Add questions, oldest first, that the up key brings back."""
+        self._earlier = [*self._earlier, *questions][-_MAX_EARLIER:]
+        self._index = len(self._earlier)
 
     def action_cursor_up(self, select: bool = False) -> None:
-        """Up; on the first line the question before."""
+        """Move up; on the first line, show the previous question."""
         if select or not self._is_at_edge(0) or not self._recall(-1):
             super().action_cursor_up(select)
 
     def action_cursor_down(self, select: bool = False) -> None:
-        """Down; on the last line the question after."""
+        """Move down; on the last line, show the next question."""
         if select or not self._is_at_edge(self.wrapped_document.height - 1) or not self._recall(+1):
             super().action_cursor_down(select)
 
@@ -178,12 +177,12 @@ class Composer(KeysInOrder, TextArea):
         return self.wrapped_document.location_to_offset(self.cursor_location).y == line
 
     def _recall(self, step: int) -> bool:
-        at = self._at + step
+        at = self._index + step
         if not 0 <= at <= len(self._earlier):
             return False
-        if self._at == len(self._earlier):
+        if self._index == len(self._earlier):
             self._draft = self.text
-        self._at = at
+        self._index = at
         self.text = self._earlier[at] if at < len(self._earlier) else self._draft
         self.move_cursor(self.document.end)
         return True
@@ -191,7 +190,7 @@ class Composer(KeysInOrder, TextArea):
     # The terminal's cursor
 
     def on_resize(self) -> None:
-        """The field moved or grew."""
+        """Follow the field when it moves or grows."""
         self.place_cursor()
 
     def place_cursor(self) -> None:

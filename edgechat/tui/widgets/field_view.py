@@ -1,7 +1,7 @@
-"""One field of a form: its label and unit, the place to write, and below it what is wrong or what belongs there.
+"""One field of a form: label, editor and unit, and below them an error or a hint.
 
-Lists and nested objects are fields that hold fields. What stands in them leaves as a plain value; what is right is
-told from outside, by the JSON Pointer of the place.
+Lists and nested objects are fields that contain fields. A field gives its content as a plain value; the form tells it
+its errors, addressed by JSON Pointer.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
+from textual import on
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class OnOff(Checkbox):
-    """A check box that says in signs and words whether it is on; colour alone would not."""
+    """A check box that shows its state in characters and words, because colour alone is not enough."""
 
     BUTTON_LEFT, BUTTON_RIGHT = "", ""
 
@@ -36,30 +37,30 @@ class OnOff(Checkbox):
 
     def __init__(self, *, is_on: bool) -> None:
         super().__init__(value=is_on, compact=True)
-        self._say_state()
+        self._show_state()
 
     def watch_value(self) -> None:
-        """Say it."""
-        self._say_state()
+        """Show the new state."""
+        self._show_state()
         super().watch_value()
 
-    def _say_state(self) -> None:
+    def _show_state(self) -> None:
         self.BUTTON_INNER = "[x]" if self.value else "[ ]"
         self.label = "on" if self.value else "off"
 
 
 class FieldView(Vertical):
-    """A field with one place to write in."""
+    """A field with one editor."""
 
     DEFAULT_CSS = """
     FieldView { height: auto; }
     FieldView > Horizontal { height: auto; }
     FieldView .label { width: 22; height: auto; padding: 0 1 0 0; }
     FieldView .unit { width: 6; height: 1; padding: 0 0 0 1; color: $text-muted; }
-    FieldView .say { height: auto; color: $text-muted; padding: 0 0 0 22; display: none; }
-    FieldView.-here > .say { display: block; }
-    FieldView.-wrong > .say { display: block; color: $text-error; }
-    FieldView.-mute > .say { display: none; }
+    FieldView .note { height: auto; color: $text-muted; padding: 0 0 0 22; display: none; }
+    FieldView.-focused > .note { display: block; }
+    FieldView.-wrong > .note { display: block; color: $text-error; }
+    FieldView.-no-note > .note { display: none; }
     FieldView.-wrong > Horizontal > .label { color: $text-error; }
     FieldView Input { width: 1fr; background: $surface; }
     FieldView Input:focus { background: $panel; }
@@ -71,18 +72,18 @@ class FieldView(Vertical):
     """
 
     class Changed(Message):
-        """Something else stands in a field."""
+        """The content of a field changed."""
 
     def __init__(self, field: Field, initial: object = LEFT_OUT) -> None:
         super().__init__()
         self.field = field
         self.is_touched = initial is not LEFT_OUT
         self._initial = initial
-        self._say = Static("", classes="say", markup=False)
-        self.editor = self._made()
+        self._note = Static("", classes="note", markup=False)
+        self.editor = self._make_editor()
         self.error = ""
 
-    def _made(self) -> Widget:
+    def _make_editor(self) -> Widget:
         field, cell = self.field, cell_of(self._initial)
         if field.kind == "choice":
             chosen = cell if cell in field.choices else Select.NULL
@@ -95,25 +96,25 @@ class FieldView(Vertical):
         if field.kind in {"text", "json"}:
             return TextArea(clean(cell), soft_wrap=True, tab_behavior="focus", compact=True, show_line_numbers=False)
         made = Input(clean_line(cell), compact=True, select_on_focus=False)
-        made.cursor_blink = False  # as in the chat: two frames a second that a slow link feels
+        made.cursor_blink = False  # a blinking caret costs two frames a second
         return made
 
     def compose(self) -> ComposeResult:
-        """Label, editor and unit in a row; what is to be said below."""
+        """Yield label, editor and unit in a row, the note below."""
         mark = " *" if _must_be_filled(self.field) else ""
         with Horizontal():
             yield Static(Content(clean_line(self.field.label) + mark), classes="label", markup=False)
             yield self.editor
             yield Static(Content(self.field.unit), classes="unit", markup=False)
-        yield self._say
+        yield self._note
 
     def on_mount(self) -> None:
-        """Say what belongs here."""
-        self.say("")
+        """Show the hint."""
+        self.show_note("")
 
     @property
     def cell(self) -> str:
-        """What was typed, as text."""
+        """The typed text."""
         editor = self.editor
         if isinstance(editor, TextArea):
             return clean(editor.text)
@@ -121,51 +122,39 @@ class FieldView(Vertical):
             return clean_line(editor.value).strip() if self.field.kind == "number" else clean_line(editor.value)
         return "" if not isinstance(editor, Select) or editor.value is Select.NULL else str(editor.value)
 
-    def value(self) -> Any:  # noqa: ANN401 - whatever the schema asks for
-        """What the record gets; ``LEFT_OUT`` for nothing."""
+    def value(self) -> Any:  # noqa: ANN401 - any JSON value
+        """The value for the record; ``LEFT_OUT`` for none."""
         if isinstance(self.editor, Checkbox):
             return self.editor.value if self.editor.value or self.field.is_required else LEFT_OUT
         if not self.cell and _must_be_filled(self.field):
-            return LEFT_OUT  # what nobody wrote is missing, and no empty text
+            return LEFT_OUT  # an empty required field is missing, not an empty text
         return value_of(self.field, self.cell)
 
-    def places(self, pointer: str) -> Iterator[tuple[str, FieldView]]:
-        """This field and those within, innermost first, each with the JSON Pointer of its value."""
+    def pointers(self, pointer: str) -> Iterator[tuple[str, FieldView]]:
+        """This field and all fields in it, innermost first, each with the JSON Pointer of its value."""
         yield pointer, self
 
-    def say(self, error: str) -> None:
-        """Show what is wrong, else the hint."""
+    def show_note(self, error: str) -> None:
+        """Show an error; the hint when ``error`` is empty."""
         self.error = clean_line(error)
         self.set_class(bool(error), "-wrong")
         words = self.error or clean_line(self.field.hint)
-        self._say.update(Content(words))
-        self.set_class(not words, "-mute")  # an empty line would only push
+        self._note.update(Content(words))
+        self.set_class(not words, "-no-note")  # an empty note takes no line
 
     def on_descendant_focus(self) -> None:
-        """Say what belongs here while somebody writes here."""
-        self.add_class("-here")
+        """Show the note while the field has the focus."""
+        self.add_class("-focused")
 
     def on_descendant_blur(self) -> None:
-        """No more."""
-        self.remove_class("-here")
+        """Hide the hint again."""
+        self.remove_class("-focused")
 
-    def on_input_changed(self, event: Input.Changed) -> None:
-        """Tell the form."""
-        self._tell(event)
-
-    def on_text_area_changed(self, event: TextArea.Changed) -> None:
-        """Tell the form."""
-        self._tell(event)
-
-    def on_select_changed(self, event: Select.Changed) -> None:
-        """Tell the form."""
-        self._tell(event)
-
-    def on_checkbox_changed(self, event: Checkbox.Changed) -> None:
-        """Tell the form."""
-        self._tell(event)
-
-    def _tell(self, event: Message) -> None:
+    @on(Input.Changed)
+    @on(TextArea.Changed)
+    @on(Select.Changed)
+    @on(Checkbox.Changed)
+    def _notify_form(self, event: Message) -> None:
         event.stop()
         if self.cell or isinstance(self.editor, Checkbox):
             self.is_touched = True
@@ -176,38 +165,38 @@ class GroupView(FieldView):
     """A nested object."""
 
     DEFAULT_CSS = """
-    GroupView > .within { height: auto; padding: 0 0 0 2; border-left: solid $panel; }
+    GroupView > .parts { height: auto; padding: 0 0 0 2; border-left: solid $panel; }
     """
 
     def __init__(self, field: Field, initial: object = LEFT_OUT) -> None:
         known = initial if isinstance(initial, dict) else {}
-        self._within = [field_view(part, known.get(part.name, LEFT_OUT)) for part in field.parts]
+        self._parts = [field_view(part, known.get(part.name, LEFT_OUT)) for part in field.parts]
         super().__init__(field, initial)
 
-    def _made(self) -> Widget:
+    def _make_editor(self) -> Widget:
         return Static("", markup=False)
 
     def compose(self) -> ComposeResult:
-        """Label, then the fields within."""
+        """Yield the label, then the fields in it."""
         yield Static(Content(clean_line(self.field.label)), classes="label", markup=False)
-        with Vertical(classes="within"):
-            yield from self._within
-        yield self._say
+        with Vertical(classes="parts"):
+            yield from self._parts
+        yield self._note
 
     def value(self) -> Any:  # noqa: ANN401
-        """The object; nothing when it may be left out and nothing was written."""
-        made = record_of(self._within)
+        """The object; ``LEFT_OUT`` when it is optional and empty."""
+        made = record_of(self._parts)
         return made if made or self.field.is_required else LEFT_OUT
 
-    def places(self, pointer: str) -> Iterator[tuple[str, FieldView]]:
-        """Those within, then itself."""
-        for view in self._within:
-            yield from view.places(f"{pointer}/{view.field.name}")
+    def pointers(self, pointer: str) -> Iterator[tuple[str, FieldView]]:
+        """The fields in it, then itself."""
+        for view in self._parts:
+            yield from view.pointers(f"{pointer}/{view.field.name}")
         yield pointer, self
 
 
 class Element(Vertical):
-    """One element of a list, with the button that takes it out."""
+    """One element of a list, with a button to remove it."""
 
     DEFAULT_CSS = """
     Element { height: auto; padding: 0 0 0 2; border-left: solid $panel; margin: 0 0 0 0; }
@@ -221,7 +210,7 @@ class Element(Vertical):
         self.views = [field_view(part, known.get(part.name, LEFT_OUT)) for part in field.parts]
 
     def compose(self) -> ComposeResult:
-        """The fields, and the way out."""
+        """Yield the fields and the button."""
         yield from self.views
         yield Button("− remove", classes="remove", compact=True)
 
@@ -234,7 +223,7 @@ class Element(Vertical):
 
 
 class ListView(FieldView):
-    """A list: its elements, and a button for one more."""
+    """A list: its elements, and a button to add one."""
 
     DEFAULT_CSS = """
     ListView > .head { height: 1; }
@@ -246,44 +235,44 @@ class ListView(FieldView):
         self._elements = Vertical(*self._first, classes="elements")
         super().__init__(field, initial)
 
-    def _made(self) -> Widget:
+    def _make_editor(self) -> Widget:
         return Button("+ add", classes="add", compact=True)
 
     def compose(self) -> ComposeResult:
-        """Label and button in a row, the elements below."""
+        """Yield label and button in a row, the elements below."""
         mark = " *" if _must_be_filled(self.field) else ""
         with Horizontal(classes="head"):
             yield Static(Content(clean_line(self.field.label) + mark), classes="label", markup=False)
             yield self.editor
         yield self._elements
-        yield self._say
+        yield self._note
 
     @property
     def elements(self) -> list[Element]:
-        """As they stand, first to last."""
+        """The elements in order."""
         return [each for each in self._elements.children if isinstance(each, Element)]
 
     def value(self) -> Any:  # noqa: ANN401
-        """The list; nothing when it may be left out and is empty."""
+        """The list; ``LEFT_OUT`` when it is optional and empty."""
         made = [each.value() for each in self.elements]
         return made if made or self.field.is_required else LEFT_OUT
 
-    def places(self, pointer: str) -> Iterator[tuple[str, FieldView]]:
-        """Those within, then itself."""
+    def pointers(self, pointer: str) -> Iterator[tuple[str, FieldView]]:
+        """The fields in it, then itself."""
         for number, element in enumerate(self.elements):
             for view in element.views:
                 ending = "" if self.field.is_plain_list else f"/{view.field.name}"
-                yield from view.places(f"{pointer}/{number}{ending}")
+                yield from view.pointers(f"{pointer}/{number}{ending}")
         yield pointer, self
 
     async def on_button_pressed(self, event: Button.Pressed) -> None:
-        """Add or take out an element."""
+        """Add or remove an element."""
         event.stop()
         owner = event.button.parent
         if isinstance(owner, Element):
             await owner.remove()
             self.editor.focus()
-        elif self.field.most is None or len(self.elements) < self.field.most:
+        elif self.field.max_items is None or len(self.elements) < self.field.max_items:
             element = Element(self.field, {})
             await self._elements.mount(element)
             element.views[0].editor.focus()
@@ -291,7 +280,7 @@ class ListView(FieldView):
 
 
 def _must_be_filled(field: Field) -> bool:
-    """Whether a field cannot stay as empty as it is: where empty means null, no or an empty list, it can."""
+    """Whether a field must not stay empty. It may where empty means null, false or an empty list."""
     if not field.name or not field.is_required or field.is_nullable:
         return False
     if field.kind == "list":
@@ -300,7 +289,7 @@ def _must_be_filled(field: Field) -> bool:
 
 
 def field_view(field: Field, initial: object = LEFT_OUT) -> FieldView:
-    """The widget for a field, holding ``initial``."""
+    """Create the widget for a field, with ``initial`` as its content."""
     if field.kind == "list":
         return ListView(field, initial)
     if field.kind == "group":
@@ -309,6 +298,6 @@ def field_view(field: Field, initial: object = LEFT_OUT) -> FieldView:
 
 
 def record_of(views: list[FieldView]) -> dict[str, Any]:
-    """The object that fields make."""
+    """The object made of the fields' values."""
     values = {view.field.name: view.value() for view in views}
     return {name: value for name, value in values.items() if value is not LEFT_OUT}

@@ -1,7 +1,8 @@
-"""A form made from a task's input schema, checked by the task as one types. Knows no engine."""
+"""A form made from a task's input schema, validated by the task while the user types."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from textual.containers import Vertical, VerticalScroll
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Form(VerticalScroll, can_focus=False):
-    """What a task takes, the required first.
+    """The input fields of a task, required ones first.
 
     Args:
         task: whose input.
@@ -38,87 +39,83 @@ class Form(VerticalScroll, can_focus=False):
     Form Collapsible Contents { padding: 0; }
     """
 
-    class Judged(Message):
-        """The record was looked at.
+    @dataclass
+    class Validated(Message):
+        """The record was validated."""
 
-        Args:
-            wrong: how many fields keep it from being run, and what is wrong with none of them: what a person counts.
-            whole: what is wrong with no field in particular; ``""`` for nothing.
-        """
-
-        def __init__(self, wrong: int, whole: str) -> None:
-            super().__init__()
-            self.wrong = wrong
-            self.whole = whole
+        n_errors: int
+        """Fields with an error, plus errors that belong to no field."""
+        whole: str
+        """The errors that belong to no field; ``""`` for none."""
 
     def __init__(self, task: Task[Any, Any], initial: Mapping[str, Any] | None = None) -> None:
         super().__init__()
-        self._judge_of = task
+        self._task_checked = task
         known = initial or {}
         fields = fields_of(published_schema(task, "input"))
         self.views = [field_view(field, known.get(field.name, LEFT_OUT)) for field in fields]
         self._opens = any(not field.is_required and field.name in known for field in fields)
         self._is_waiting = False
-        self.wrong: tuple[Problem, ...] = ()
+        self.errors: tuple[Problem, ...] = ()
 
     def compose(self) -> ComposeResult:
-        """What must be filled in, and folded below it what may."""
+        """Yield the required fields, and below them the optional ones, folded."""
         yield from (view for view in self.views if view.field.is_required)
         if optional := [view for view in self.views if not view.field.is_required]:
             with Collapsible(title=f"{len(optional)} that may be left out", collapsed=not self._opens):
                 yield Vertical(*optional, classes="optional")
 
     def on_mount(self) -> None:
-        """Judge what it begins with."""
-        self.judge()
+        """Validate the initial values."""
+        self.validate()
 
     def on_field_view_changed(self, event: FieldView.Changed) -> None:
-        """Look at the record again, once for all that changed together."""
+        """Validate the record again, once for all fields that changed together."""
         event.stop()
         if not self._is_waiting:
             self._is_waiting = True
-            self.call_later(self._judge_later)
+            self.call_later(self._validate_later)
 
-    def _judge_later(self) -> None:
+    def _validate_later(self) -> None:
         self._is_waiting = False
-        self.judge()
+        self.validate()
 
     def record(self) -> dict[str, Any]:
-        """What stands in the form."""
+        """The record that the form holds."""
         return record_of(self.views)
 
-    def judge(self, *, is_strict: bool = False) -> bool:
-        """Show what is wrong under the fields; whether the record can be run.
+    def validate(self, *, is_strict: bool = False) -> bool:
+        """Show errors under their fields; returns whether the record is valid.
 
         Args:
-            is_strict: also tell fields that nobody has touched yet that they are missing.
+            is_strict: show errors of fields that the user has not touched yet, too.
         """
-        self.wrong = problems(self._judge_of, self.record())
-        places = [place for view in self.views for place in view.places(f"/{view.field.name}")]
+        self.errors = problems(self._task_checked, self.record())
+        places = [place for view in self.views for place in view.pointers(f"/{view.field.name}")]
         words: dict[FieldView, str] = {}
         whole: list[str] = []
-        for problem in self.wrong:
+        for problem in self.errors:
             owner = _owner(places, problem.path)
             if owner is None:
                 whole.append(problem.message)
             elif owner not in words:
                 words[owner] = problem.message
         for _, view in places:
-            view.say(words.get(view, "") if is_strict or view.is_touched else "")
-        self.post_message(self.Judged(len(words) + len(whole), clean_line(" ".join(whole))))
-        return not self.wrong
+            view.show_note(words.get(view, "") if is_strict or view.is_touched else "")
+        self.post_message(self.Validated(len(words) + len(whole), clean_line(" ".join(whole))))
+        return not self.errors
 
-    def focus_first(self, *, is_wrong: bool = False) -> None:
-        """Go to the first field, or to the first in which something is wrong."""
-        places = [view for each in self.views for _, view in each.places("")]
+    def focus_first(self, *, with_error: bool = False) -> None:
+        """Focus the first field, or the first one with an error."""
+        places = [view for each in self.views for _, view in each.pointers("")]
         for view in places:
-            if view.editor.focusable and (view.error or not is_wrong):
+            if view.editor.focusable and (view.error or not with_error):
                 view.editor.focus()
                 return
 
 
 def _owner(places: Sequence[tuple[str, FieldView]], path: str) -> FieldView | None:
-    """The field that a problem belongs to: the one at its path, else the nearest around it."""
+    """The field at the path of a problem, else the nearest field that contains it."""
     holding: Iterable[tuple[str, FieldView]] = (
         place for place in places if path == place[0] or path.startswith(f"{place[0]}/")
     )

@@ -1,4 +1,4 @@
-"""The pool of free memory as a bar: weights, KV cache, compute, the rest of the engine, what is left."""
+"""A bar of the memory that a plan needs: weights, KV cache, compute, the rest of the engine, and what stays free."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgechat.board.probe.summary import size
 if TYPE_CHECKING:
     from edgechat.models.planning.plan import Plan
 
-# Shapes tell the parts apart too, where there is no colour.
+# Different characters, so that the parts can be told apart without colour.
 _PARTS = (
     ("weights", "█", "$primary"),
     ("kv", "▓", "$accent"),
@@ -22,7 +22,7 @@ _PARTS = (
 
 
 class MemoryBar(Static):
-    """Two lines: the bar, and what its parts are."""
+    """Two lines: the bar and its legend."""
 
     DEFAULT_CSS = "MemoryBar { height: auto; }"
 
@@ -36,19 +36,19 @@ class MemoryBar(Static):
         self._redraw()
 
     def on_resize(self) -> None:
-        """As wide as there is room."""
+        """Use the whole width."""
         self._redraw()
 
     def _redraw(self) -> None:
         width = max(10, self.size.width - 2)
         plan = self._plan
         self.update(
-            Content("") if plan is None else Content.assemble(bar(plan, width), "\n", key(plan, self.size.width))
+            Content("") if plan is None else Content.assemble(bar(plan, width), "\n", legend(plan, self.size.width))
         )
 
 
 def bar(plan: Plan, width: int) -> Content:
-    """The bar alone, ``width`` cells of the pool that this board can give."""
+    """The bar: ``width`` cells for the memory that is available on this board."""
     memory = plan.memory
     whole = max(plan.available, memory.total, 1)
     parts: list[tuple[str, str]] = []
@@ -61,8 +61,8 @@ def bar(plan: Plan, width: int) -> Content:
     return Content.assemble(*parts, ("·" * (width - used), "$text-muted"))
 
 
-def key(plan: Plan, width: int) -> Content:
-    """The parts with their sizes, in the order of the bar; closer together where ``width`` asks for it."""
+def legend(plan: Plan, width: int) -> Content:
+    """The parts with their sizes, in the order of the bar; narrower spacing where ``width`` requires it."""
     parts = []
     for name, mark, style in _PARTS:
         label = {"kv": "KV", "overhead": "rest"}.get(name, name)

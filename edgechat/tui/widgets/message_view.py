@@ -1,7 +1,7 @@
-"""One message of a conversation: who, what, and for answers how fast; thoughts folded.
+"""One message of a conversation, with the speed of an answer and its folded thoughts.
 
 A single widget that draws its own lines: a screen full of messages is laid out as fast as a screen of labels, and a
-growing answer redraws the lines that changed. Everything is cleaned of control characters before it gets here or here.
+growing answer redraws only the lines that changed. All text is cleaned of control characters here or before.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from textual.strip import Strip
 from textual.visual import Visual
 from textual.widget import Widget
 
-from edgechat.plaintext import clean
-from edgechat.tui.labels import answer_facts
+from edgechat.plaintext import clean, clean_line
 from edgechat.tui.markdown import Document
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
     from edgechat.chat.conversation import Message
 
-_WHO = {
+_ROLE_LINES = {
     "user": Content.styled("You", "bold $text-primary"),
     "assistant": Content.styled("Answer", "bold $text-muted"),
     "system": Content.styled("System", "bold $text-muted"),
@@ -34,13 +33,14 @@ _WHO = {
 _FOLDED, _UNFOLDED = (Content.styled(f"{mark} Thoughts", "$text-muted") for mark in "▶▼")
 
 _LONGEST_SHOWN = 6000
-"""Characters of a question on screen: a pasted log is known to who pasted it, and drawing it takes seconds."""
+"""Characters of a question on screen: drawing a long pasted log takes seconds."""
 
 
 class MessageView(Widget, can_focus=True):
-    """A message that can be focused, and acted on by one letter.
+    """A message that can be focused; single letters act on it.
 
-    The screen acts, before the next key is looked at: a letter typed behind ``e`` belongs into the field already.
+    The bindings have priority and run on the screen before the next key is handled: a letter typed after ``e`` already
+    goes to the input field.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -54,7 +54,12 @@ class MessageView(Widget, can_focus=True):
             tooltip="Edit it and ask again",
         ),
         Binding(
-            "r", "screen.act('regenerate')", "Again", id="message.again", priority=True, tooltip="Answer anew from here"
+            "r",
+            "screen.act('regenerate')",
+            "Again",
+            id="message.again",
+            priority=True,
+            tooltip="Answer again from here",
         ),
         Binding(
             "f", "screen.act('fork')", "Fork", id="message.fork", priority=True, tooltip="A new conversation up to here"
@@ -72,12 +77,12 @@ class MessageView(Widget, can_focus=True):
     MessageView:focus { border-left: thick $accent; }
     """
 
-    # Follows from a layout; as any widget has it, it would ask for one more, and draw the whole screen twice.
+    # Without layout and repaint: they would lay out and draw the whole screen a second time after each layout.
     virtual_size = Reactive(Size(0, 0), layout=False, repaint=False)
 
     def __init__(self, message: Message) -> None:
         super().__init__(classes=f"-{message.role}")
-        # No text here holds a link; looking for one in every line would cost time.
+        # The text holds no links; searching every line for them would cost time.
         self.auto_links = False
         self.message = message
         self._document = Document("" if message.role == "user" else clean(message.content))
@@ -89,7 +94,7 @@ class MessageView(Widget, can_focus=True):
         self._drawn_width = 0
 
     def add(self, text: str, thought: str) -> None:
-        """Append what just came."""
+        """Append new text and thoughts."""
         self._thoughts += thought
         if text:
             self._document.append(text)
@@ -97,20 +102,20 @@ class MessageView(Widget, can_focus=True):
             self._redraw()
 
     def finish(self, message: Message) -> None:
-        """The answer is over, and ``message`` is what was kept of it."""
+        """Show the saved message of an answer that has ended."""
         self.message = message
         self._redraw()
 
     @property
     def shown_text(self) -> str:
-        """The Markdown source on screen."""
+        """The Markdown source that is shown."""
         return clean(self.message.content) if self.message.role == "user" else self._document.source
 
     # Lines
 
     def _compose_lines(self, width: int) -> list[Content]:
         message = self.message
-        lines = [_WHO[message.role]]
+        lines = [_ROLE_LINES[message.role]]
         if message.role == "user":
             text = Content(_shortened(clean(message.content)))
             return lines + (text.wrap(width) if text else [])
@@ -120,11 +125,11 @@ class MessageView(Widget, can_focus=True):
                 wrapped = Content.styled(self._thoughts, "$text-muted").wrap(max(2, width - 2))
                 lines += [line.pad_left(2) for line in wrapped]
         lines += self._document.lines(width)
-        facts = answer_facts(message) if message.status != "streaming" else ""
+        facts = _answer_facts(message) if message.status != "streaming" else ""
         return lines + (Content.styled(facts, "$text-muted").wrap(width) if facts else [])
 
     def _redraw(self) -> None:
-        """Draw what changed; lay the screen out anew only where the message has become longer or shorter."""
+        """Draw the lines that changed; lay out the screen only when the number of lines changed."""
         if not self._width:
             return
         before, self._lines = self._lines, self._compose_lines(self._width)
@@ -139,13 +144,13 @@ class MessageView(Widget, can_focus=True):
             self.refresh(Region(0, same, self.size.width, len(before) - same))
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002 - Textual's
-        """How many lines there are in ``width`` cells."""
+        """Number of lines at a width of ``width`` cells."""
         if width != self._width:
             self._width, self._lines, self._strips = width, self._compose_lines(width), {}
         return len(self._lines)
 
     def render_line(self, y: int) -> Strip:
-        """One line, kept until it changes."""
+        """Draw one line; it is cached until it changes."""
         if not 0 <= y < len(self._lines):
             return Strip.blank(self.size.width, self.visual_style.rich_style)
         selection, width = self.text_selection, self.size.width
@@ -164,18 +169,18 @@ class MessageView(Widget, can_focus=True):
         return strip
 
     def notify_style_update(self) -> None:
-        """Another theme, or another state: colours are no longer what they were."""
+        """Drop the cached lines: the theme or the focus changed their colours."""
         super().notify_style_update()
         self._strips = {}
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
-        """What a mouse has marked."""
+        """The text selected with the mouse."""
         return selection.extract("\n".join(line.plain for line in self._lines)), "\n"
 
-    # Deeds
+    # Actions
 
     def on_click(self, event: events.Click) -> None:
-        """A click on the thoughts' line folds or unfolds them."""
+        """Fold or unfold the thoughts on a click on their line."""
         offset = event.get_content_offset(self)
         if offset is not None and 0 <= offset.y < len(self._lines) and self._lines[offset.y] in (_FOLDED, _UNFOLDED):
             self.action_thoughts()
@@ -186,12 +191,12 @@ class MessageView(Widget, can_focus=True):
         self._redraw()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer only what this message can do."""
+        """Offer ``thoughts`` only on a message that has some."""
         return bool(self._thoughts) if action == "thoughts" else super().check_action(action, parameters)
 
 
 def _is_same(old: Content, new: Content) -> bool:
-    """Whether two lines look alike; ``==`` of contents compares their text alone."""
+    """Whether two lines look the same; ``==`` of contents compares only the text."""
     return old is new or (old.plain == new.plain and old.spans == new.spans)
 
 
@@ -199,3 +204,24 @@ def _shortened(text: str) -> str:
     if len(text) <= _LONGEST_SHOWN:
         return text
     return f"{text[:_LONGEST_SHOWN]}… ({len(text) - _LONGEST_SHOWN:,} more characters)"
+
+
+def _answer_facts(message: Message) -> str:
+    """Model, tokens, speed and time to first token of an answer, and why it is incomplete if it is."""
+    parts = []
+    if message.model:
+        parts.append(clean_line(message.model))
+    timing, usage = message.timing, message.usage
+    if tokens := usage.get("completion_tokens"):
+        parts.append(f"{tokens} tokens")
+    if speed := timing.get("decode_tps"):
+        parts.append(f"{speed:.0f} tok/s" if speed >= 10 else f"{speed:.1f} tok/s")
+    if (first := timing.get("ttft_s")) is not None:
+        parts.append(f"first after {first:.1f} s")
+    if message.status != "complete":
+        from edgechat.chat.export import incomplete_reason  # noqa: PLC0415 - the first frame need not wait for it
+
+        parts.append(incomplete_reason(message))
+    elif message.finish_reason == "length":
+        parts.append("cut at the longest answer allowed; ask it to go on")
+    return " · ".join(parts)

@@ -1,8 +1,9 @@
-"""The conversations: listed, searched, opened, renamed, deleted, brought back. A thread asks the history."""
+"""The list of conversations with its search field. The history is read in a thread."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
@@ -16,26 +17,26 @@ from textual.worker import get_current_worker
 
 from edgechat.errors import EdgechatError
 from edgechat.plaintext import clean_line
-from edgechat.tui.widgets.ordered_input import Line
+from edgechat.tui.widgets.line_input import LineInput
 
 if TYPE_CHECKING:
     from edgechat.chat.conversation import Conversation, Hit
-    from edgechat.tui.session.history_store import Keeper
+    from edgechat.tui.session.history_store import HistoryStore
 
-_PATIENCE_S = 0.12
-"""A search waits this long for the next letter."""
+_SEARCH_DELAY_S = 0.12
+"""A search starts this long after the last letter."""
 _STEP = 200
-"""Conversations listed at first, and added whenever the last one is reached: each costs time at every layout."""
+"""Conversations listed at first, and added when the last one is reached: each costs time at every layout."""
 
 
 class ConversationList(OptionList):
-    """The list, with what can be done to its entries.
+    """The list of conversations.
 
-    Its keys come before everything else, one by one: what is typed behind ``/`` belongs into the search field, and a
-    ``d`` among it must not delete a conversation, however fast it came.
+    Its bindings have priority and run one by one: letters typed after ``/`` go to the search field, and a fast ``d``
+    among them deletes no conversation.
 
     Args:
-        search: the field that ``/`` leads to.
+        search: the field that ``/`` focuses.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -43,40 +44,39 @@ class ConversationList(OptionList):
         Binding(
             "d,delete", "act('delete')", "Delete", id="list.delete", priority=True, tooltip="Delete it; u undoes it"
         ),
-        Binding("u", "act('undo')", "Undo", id="list.undo", priority=True, tooltip="Bring back what was deleted last"),
-        Binding("f", "act('fork')", "Fork", id="list.fork", priority=True, tooltip="A copy that goes its own way"),
+        Binding("u", "act('undo')", "Undo", id="list.undo", priority=True, tooltip="Restore the last deleted one"),
+        Binding("f", "act('fork')", "Fork", id="list.fork", priority=True, tooltip="Copy it to a new conversation"),
         Binding("slash", "search", "Search", id="list.search", priority=True, tooltip="Search all conversations"),
         Binding("escape", "screen.stop", "Back", id="list.back", tooltip="Close the list"),
     ]
 
+    @dataclass
     class Act(Message):
-        """Something is to be done; ``number`` is None for an empty list."""
+        """A command on the highlighted conversation; ``number`` is None in an empty list."""
 
-        def __init__(self, number: int | None, deed: str) -> None:
-            super().__init__()
-            self.number = number
-            self.deed = deed
+        number: int | None
+        command: str
 
     def __init__(self, search: Input) -> None:
         super().__init__(markup=False, compact=True)
         self._search = search
 
     def action_search(self) -> None:
-        """Go to the search field, at once."""
+        """Focus the search field at once."""
         self.screen.set_focus(self._search)
 
-    def action_act(self, deed: str) -> None:
-        """Ask for it."""
+    def action_act(self, command: str) -> None:
+        """Post the command to the screen."""
         option = self.highlighted_option
         number = None if option is None or option.id is None else int(option.id.partition(".")[0])
-        self.post_message(self.Act(number, deed))
+        self.post_message(self.Act(number, command))
 
 
-class SearchLine(Line):
-    """What to look for."""
+class SearchLine(LineInput):
+    """The search field."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "submit", "Go to them", id="search.go", tooltip="Go to what was found"),
+        Binding("enter", "submit", "Go to them", id="search.go", tooltip="Go to the results"),
         Binding("escape", "screen.stop", "Close", id="search.close", tooltip="Close the list"),
     ]
 
@@ -91,57 +91,56 @@ class Sidebar(Vertical):
     Sidebar #count { height: 1; color: $text-muted; padding: 0 1; }
     """
 
+    @dataclass
     class Chosen(Message):
-        """A conversation is to be opened; at ``message``, when that was found."""
+        """Open conversation ``number``, at ``message`` if that is not None."""
 
-        def __init__(self, number: int, message: int | None) -> None:
-            super().__init__()
-            self.number = number
-            self.message = message
+        number: int
+        message: int | None
 
-    def __init__(self, keeper: Keeper) -> None:
+    def __init__(self, store: HistoryStore) -> None:
         super().__init__(id="sidebar")
-        self._keeper = keeper
-        self._most = _STEP
+        self._store = store
+        self._limit = _STEP
         self.search = SearchLine(placeholder="Search", compact=True)
         self.list = ConversationList(self.search)
         self._count = Static("", id="count", markup=False)
 
-    async def furnish(self) -> None:
-        """Put field, list and count in, when they are first needed: the first frame need not wait for them."""
+    async def mount_content(self) -> None:
+        """Mount field, list and count at the first use, so that the first frame need not wait for them."""
         if not self.children:
             await self.mount_all([self.search, self.list, self._count])
 
     def reload(self) -> None:
-        """Show what there is now."""
+        """Read the history again."""
         self._find(self.search.value, 0.0)
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Search as letters come."""
+        """Search while the user types."""
         event.stop()
-        self._find(event.value, _PATIENCE_S)
+        self._find(event.value, _SEARCH_DELAY_S)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter goes to what was found."""
+        """Focus the results on Enter."""
         event.stop()
         self.list.focus()
 
     @work(thread=True, group="find", exclusive=True)
-    def _find(self, text: str, patience_s: float) -> None:
+    def _find(self, text: str, delay_s: float) -> None:
         worker = get_current_worker()
-        time.sleep(patience_s)
+        time.sleep(delay_s)
         if worker.is_cancelled:
             return
         try:
             if text.strip():
-                hits = self._keeper.history.search(text, 100)
+                hits = self._store.history.search(text, 100)
                 options = [Option(_hit_line(hit), id=f"{hit.conversation}.{hit.message or 0}") for hit in hits]
             else:
-                found = self._keeper.history.conversations(self._most)
+                found = self._store.history.conversations(self._limit)
                 options = [Option(_line(each), id=f"{each.id}.0") for each in found]
             what = "found" if text.strip() else "conversation" if len(options) == 1 else "conversations"
             words = f"{len(options)} {what}"
-            if len(options) == self._most and not text.strip():
+            if len(options) == self._limit and not text.strip():
                 words = f"the newest {len(options)}, more below"
         except EdgechatError as error:
             options, words = [], clean_line(error.message)
@@ -156,14 +155,14 @@ class Sidebar(Vertical):
         self._count.update(Content(words))
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
-        """At the last one of many, list more."""
+        """List more when the last one is highlighted."""
         event.stop()
-        if event.option_index == self._most - 1 and not self.search.value.strip():
-            self._most += _STEP
+        if event.option_index == self._limit - 1 and not self.search.value.strip():
+            self._limit += _STEP
             self.reload()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Enter opens it."""
+        """Open the conversation on Enter."""
         event.stop()
         number, _, message = str(event.option_id).partition(".")
         self.post_message(self.Chosen(int(number), int(message) or None))
@@ -175,7 +174,7 @@ def _line(conversation: Conversation) -> Content:
 
 
 def _hit_line(hit: Hit) -> Content:
-    """The title, and below it the words that were found."""
+    """The title, and below it the snippet with the matches in bold."""
     title = Content(clean_line(hit.title) or "Untitled")
     if hit.message is None:
         return title

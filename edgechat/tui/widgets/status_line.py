@@ -1,4 +1,4 @@
-"""One line: what the engine is doing, how fast, and how full the context is."""
+"""One line with the engine's current step and speed, and the context gauge."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from textual.content import Content
 from textual.widgets import Static
 
 from edgechat.plaintext import clean_line
-from edgechat.tui.context_gauge import UNCUT, Outlook
-from edgechat.tui.labels import gauge
+from edgechat.tui.context_gauge import NOTHING_TRIMMED, TrimForecast, gauge_text
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
+
+
+_NEARLY_FULL = 0.85
+"""Share of the context in use from which the gauge warns."""
 
 
 class StatusLine(Horizontal):
@@ -33,18 +36,18 @@ class StatusLine(Horizontal):
         self.text = ""
 
     def compose(self) -> ComposeResult:
-        """Both halves."""
+        """Yield both halves."""
         yield self._doing
         yield self._gauge
 
     def show(self, text: str) -> None:
-        """What is being done; drawn only when it changes."""
+        """Show the current step; redrawn only when it changes."""
         text = clean_line(text)
         if text != self.text:
             self.text = text
             self._doing.update(Content(text), layout=False)
 
-    def show_context(self, used: int, n_ctx: int, outlook: Outlook = UNCUT) -> None:
-        """Tokens of the conversation, cells of the context (0: not known), what trimming drops."""
-        self._gauge.update(Content(gauge(used, n_ctx, outlook)))
-        self._gauge.set_class(n_ctx > 0 and used >= 0.85 * n_ctx, "-full")
+    def show_context(self, used: int, n_ctx: int, forecast: TrimForecast = NOTHING_TRIMMED) -> None:
+        """Show the gauge; for the arguments see :func:`edgechat.tui.context_gauge.gauge_text`."""
+        self._gauge.update(Content(gauge_text(used, n_ctx, forecast)))
+        self._gauge.set_class(n_ctx > 0 and used >= _NEARLY_FULL * n_ctx, "-full")

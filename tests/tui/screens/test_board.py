@@ -12,7 +12,7 @@ from edgechat.tui.app import make_app
 from edgechat.tui.preferences import Preferences
 from edgechat.tui.screens import board
 from edgechat.tui.screens.board import BoardScreen
-from edgechat.tui.screens.keys import named
+from edgechat.tui.screens.key_help import full_name
 from edgechat.tui.themes import THEMES
 from tests.tui.kit import LARGE, SMALL, drive, screen_text, until
 
@@ -38,8 +38,8 @@ def test_the_board_says_what_it_is_and_how_it_feels(app: EdgechatApp, size: tupl
 
 
 def test_the_history_is_to_scale() -> None:
-    assert board.history([0.0, 12.5, 50.0, 99.0, 100.0], 80) == "▁▂▅██"
-    assert board.history([100.0, 0.0, 0.0], 2) == "▁▁"
+    assert board.cpu_graph([0.0, 12.5, 50.0, 99.0, 100.0], 80) == "▁▂▅██"
+    assert board.cpu_graph([100.0, 0.0, 0.0], 2) == "▁▁"
 
 
 def test_the_command_palette_offers_what_keys_do(app: EdgechatApp) -> None:
@@ -58,7 +58,7 @@ def test_the_command_palette_offers_what_keys_do(app: EdgechatApp) -> None:
 def test_f1_shows_the_keys_of_this_place(app: EdgechatApp, size: tuple[int, int]) -> None:
     async def story(pilot: Pilot[None]) -> None:
         await pilot.press("f1")
-        await until(pilot, lambda: "Begin another line" in screen_text(app))
+        await until(pilot, lambda: "Start a new line" in screen_text(app))
         assert "Stop the answer" in screen_text(app)
         await pilot.press("end")
         await until(pilot, lambda: "tui.json" in screen_text(app).replace("\n", ""))
@@ -75,7 +75,7 @@ def test_f1_shows_the_keys_of_this_place(app: EdgechatApp, size: tuple[int, int]
 
 
 def test_keys_are_named_as_on_keyboards() -> None:
-    names = [named(key) for key in ("ctrl+up", "f3", "enter", "ctrl+j", "slash", "d", "escape", "shift+enter")]
+    names = [full_name(key) for key in ("ctrl+up", "f3", "enter", "ctrl+j", "slash", "d", "escape", "shift+enter")]
     assert names == ["Ctrl+↑", "F3", "Enter", "Ctrl+J", "/", "d", "Esc", "Shift+Enter"]
 
 

@@ -11,8 +11,8 @@ from edgechat.chat.history import History
 from edgechat.errors import StateError
 from edgechat.tui.screens.dialogs import AskLine, AskText
 from edgechat.tui.widgets.composer import PASTE_CHARS, PASTE_LINES
+from edgechat.tui.widgets.message_list import INITIAL, MAX_MOUNTED, PAGE
 from edgechat.tui.widgets.message_view import MessageView
-from edgechat.tui.widgets.transcript import MOST, OPENED, PAGE
 from tests.engine.scripted_engine import scripted_engine
 from tests.tui.kit import ask, drive, kept, screen_text, until
 
@@ -47,7 +47,7 @@ def test_the_question_is_on_disk_before_it_is_on_screen(app: EdgechatApp, paths:
     async def story(pilot: Pilot[None]) -> None:
         app.chat.composer.insert("Slow one")
         await pilot.press("enter")
-        await until(pilot, lambda: app.chat.transcript.views)
+        await until(pilot, lambda: app.chat.message_list.views)
         assert kept(paths)[0] == ("user", "Slow one", "complete")
         await pilot.press("escape")
         await until(pilot, lambda: not app.chat.is_answering)
@@ -60,15 +60,15 @@ def test_esc_stops_and_what_came_is_kept_as_partial(app: EdgechatApp, paths: Pat
     async def story(pilot: Pilot[None]) -> None:
         app.chat.composer.insert("Count")
         await pilot.press("enter")
-        await until(pilot, lambda: len(app.chat.transcript.views) == 2)
-        await until(pilot, lambda: "word" in app.chat.transcript.views[1].shown_text)
+        await until(pilot, lambda: len(app.chat.message_list.views) == 2)
+        await until(pilot, lambda: "word" in app.chat.message_list.views[1].shown_text)
         await pilot.press("escape")
         await until(pilot, lambda: not app.chat.is_answering)
         role, text, status = kept(paths)[1]
         assert (role, status) == ("assistant", "partial")
         assert text.startswith("word ")
         assert len(text) < len("word ") * 400
-        assert app.chat.transcript.views[1].shown_text == text
+        assert app.chat.message_list.views[1].shown_text == text
         assert "cancelled" in screen_text(app)
         assert app.chat.banner.text == ""
 
@@ -79,10 +79,10 @@ def test_esc_stops_and_what_came_is_kept_as_partial(app: EdgechatApp, paths: Pat
 def test_regenerate_replaces_the_last_answer(app: EdgechatApp, paths: Paths) -> None:
     async def story(pilot: Pilot[None]) -> None:
         await ask(pilot, "Once")
-        first = app.chat.transcript.views[1].message.id
+        first = app.chat.message_list.views[1].message.id
         await pilot.press("ctrl+r")
-        await until(pilot, lambda: not app.chat.is_answering and app.chat.transcript.views[-1].message.id > first)
-        assert len(app.chat.transcript.views) == 2
+        await until(pilot, lambda: not app.chat.is_answering and app.chat.message_list.views[-1].message.id > first)
+        assert len(app.chat.message_list.views) == 2
         assert [role for role, _, _ in kept(paths)] == ["user", "assistant"]
 
     with scripted_engine(paths.state, ["Answer"]) as engine:
@@ -97,7 +97,7 @@ def test_edit_asks_the_question_anew(app: EdgechatApp, paths: Paths) -> None:
         assert app.chat.composer.text == "Blue?"
         await pilot.press("home", *"Dark ")
         await pilot.press("enter")
-        await until(pilot, lambda: not app.chat.is_answering and len(app.chat.transcript.views) == 2)
+        await until(pilot, lambda: not app.chat.is_answering and len(app.chat.message_list.views) == 2)
         await until(pilot, lambda: kept(paths)[0][1] == "Dark Blue?")
         assert len(kept(paths)) == 2
 
@@ -122,7 +122,7 @@ def test_several_lines_and_earlier_questions(app: EdgechatApp, paths: Paths) -> 
         await pilot.press("a", "ctrl+j", "b")
         assert app.chat.composer.text == "a\nb"
         await pilot.press("enter")
-        await until(pilot, lambda: len(app.chat.transcript.views) == 2 and not app.chat.is_answering)
+        await until(pilot, lambda: len(app.chat.message_list.views) == 2 and not app.chat.is_answering)
         await pilot.press("d", "up")
         assert app.chat.composer.text == "a\nb"
         await pilot.press("down")
@@ -143,7 +143,7 @@ def test_a_large_paste_goes_along_without_filling_the_field(app: EdgechatApp, pa
         assert app.chat.composer.text == ""
         assert "Pasted text" in screen_text(app)
         await pilot.press(*"why", "enter")
-        await until(pilot, lambda: len(app.chat.transcript.views) == 2 and not app.chat.is_answering)
+        await until(pilot, lambda: len(app.chat.message_list.views) == 2 and not app.chat.is_answering)
         assert app.chat.composer.attachments == ()
 
     with scripted_engine(paths.state, ["Answer"]) as engine:
@@ -223,19 +223,19 @@ def test_a_long_conversation_opens_at_its_last_word_and_reads_back(app: Edgechat
     with History.open(paths) as history:
         number = history.start().id
         for at in range(3 * PAGE):
-            history.say(number, f"question {at}")
+            history.add_question(number, f"question {at}")
 
     async def story(pilot: Pilot[None]) -> None:
         await app.chat.open(number)
         await pilot.pause()
         await until(pilot, lambda: f"question {3 * PAGE - 1}" in screen_text(app))
-        await until(pilot, lambda: len(app.chat.transcript.views) == OPENED + PAGE)
+        await until(pilot, lambda: len(app.chat.message_list.views) == INITIAL + PAGE)
         assert f"question {3 * PAGE - 1}" in screen_text(app)
         for _ in range(24):
             await pilot.press("pageup")
             await pilot.pause()
-        await until(pilot, lambda: len(app.chat.transcript.views) > OPENED + PAGE)
-        texts = [view.message.content for view in app.chat.transcript.views]
+        await until(pilot, lambda: len(app.chat.message_list.views) > INITIAL + PAGE)
+        texts = [view.message.content for view in app.chat.message_list.views]
         assert texts == [f"question {at}" for at in range(3 * PAGE - len(texts), 3 * PAGE)]
 
     drive(app, story)
@@ -245,16 +245,16 @@ def say_many(paths: Paths, count: int) -> int:
     with History.open(paths) as history:
         number = history.start(title="A long one").id
         for at in range(count):
-            history.say(number, f"question {at}.")
+            history.add_question(number, f"question {at}.")
     return number
 
 
 def contents(app: EdgechatApp) -> list[str]:
-    return [view.message.content for view in app.chat.transcript.views]
+    return [view.message.content for view in app.chat.message_list.views]
 
 
 def test_reading_far_back_and_on_again_meets_each_message_and_holds_few(app: EdgechatApp, paths: Paths) -> None:
-    count = 3 * MOST
+    count = 3 * MAX_MOUNTED
     number = say_many(paths, count)
     every = [f"question {at}." for at in range(count)]
 
@@ -264,7 +264,7 @@ def test_reading_far_back_and_on_again_meets_each_message_and_holds_few(app: Edg
             held = contents(app)
             at = every.index(held[0])
             assert held == every[at : at + len(held)], "messages are missing in between"
-            assert len(held) <= MOST
+            assert len(held) <= MAX_MOUNTED
             met |= {text for text in every if text in screen_text(app)}
             if last in screen_text(app):
                 break
@@ -276,22 +276,22 @@ def test_reading_far_back_and_on_again_meets_each_message_and_holds_few(app: Edg
         await app.chat.open(number)
         await until(pilot, lambda: every[-1] in screen_text(app))
         await turn_pages(pilot, "pageup", every[0])
-        assert app.chat.transcript.has_later
+        assert app.chat.message_list.has_later
         await turn_pages(pilot, "pagedown", every[-1])
-        assert not app.chat.transcript.has_later
+        assert not app.chat.message_list.has_later
 
     drive(app, story)
 
 
 def test_what_was_found_far_back_is_shown(app: EdgechatApp, paths: Paths) -> None:
-    number = say_many(paths, 4 * MOST)
+    number = say_many(paths, 4 * MAX_MOUNTED)
 
     async def story(pilot: Pilot[None]) -> None:
         await app.chat.open(number)
-        await until(pilot, lambda: len(app.chat.transcript.views) == OPENED + PAGE)
+        await until(pilot, lambda: len(app.chat.message_list.views) == INITIAL + PAGE)
         with History.open(paths) as history:
-            (found,) = [each for each in history.messages(number) if each.content == f"question {MOST}."]
-        await app.chat.transcript.show(found.id)
+            (found,) = [each for each in history.messages(number) if each.content == f"question {MAX_MOUNTED}."]
+        await app.chat.message_list.show(found.id)
         await until(pilot, lambda: found.content in screen_text(app))
         assert isinstance(app.focused, MessageView)
         assert app.focused.message == found
@@ -303,19 +303,19 @@ def test_what_was_found_far_back_is_shown(app: EdgechatApp, paths: Paths) -> Non
 
 
 def test_once_more_means_the_last_answer_wherever_one_has_read_back_to(app: EdgechatApp, paths: Paths) -> None:
-    number = say_many(paths, 3 * MOST)
+    number = say_many(paths, 3 * MAX_MOUNTED)
 
     async def story(pilot: Pilot[None]) -> None:
         await app.chat.open(number)
         await ask(pilot, "The last one?")
-        while not app.chat.transcript.has_later:
+        while not app.chat.message_list.has_later:
             await pilot.press("pageup")
             await pilot.pause()
         await pilot.press("ctrl+r")
-        await until(pilot, lambda: len(kept(paths, number)) == 3 * MOST + 2 and not app.chat.is_answering)
+        await until(pilot, lambda: len(kept(paths, number)) == 3 * MAX_MOUNTED + 2 and not app.chat.is_answering)
         await until(pilot, lambda: contents(app)[-2:] == ["The last one?", "Answer"])
         assert [text for role, text, _ in kept(paths, number) if role == "user"][-1] == "The last one?"
-        assert len(kept(paths, number)) == 3 * MOST + 2
+        assert len(kept(paths, number)) == 3 * MAX_MOUNTED + 2
 
     with scripted_engine(paths.state, ["Answer"]):
         drive(app, story)
@@ -327,7 +327,7 @@ def test_fork_from_a_message(app: EdgechatApp, paths: Paths) -> None:
         await ask(pilot, "Two")
         await pilot.press("ctrl+up", "up", "up", "f")
         await until(pilot, lambda: app.chat.conversation is not None and app.chat.conversation.id == 2)
-        await until(pilot, lambda: len(app.chat.transcript.views) == 2)
+        await until(pilot, lambda: len(app.chat.message_list.views) == 2)
         await ask(pilot, "Three")
         assert [text for role, text, _ in kept(paths, 2) if role == "user"] == ["One", "Three"]
         assert [text for role, text, _ in kept(paths, 1) if role == "user"] == ["One", "Two"]
@@ -356,15 +356,15 @@ def test_a_disk_that_refuses_costs_only_durability(
 ) -> None:
     from edgechat.chat.database import Database
 
-    changing = Database.changing
+    transaction = Database.transaction
 
     def refusing(self: Database):
         if self.file is not None and is_full[0]:
             raise StateError("The disk is full.")
-        return changing(self)
+        return transaction(self)
 
     is_full = [False]
-    monkeypatch.setattr(Database, "changing", refusing)
+    monkeypatch.setattr(Database, "transaction", refusing)
 
     async def story(pilot: Pilot[None]) -> None:
         await ask(pilot, "Before")
@@ -372,9 +372,9 @@ def test_a_disk_that_refuses_costs_only_durability(
         await ask(pilot, "After")
         assert "in memory" in app.chat.banner.text
         assert "not saved" in screen_text(app)
-        assert [view.message.content for view in app.chat.transcript.views] == ["Before", "Answer", "After", "Answer"]
+        assert [view.message.content for view in app.chat.message_list.views] == ["Before", "Answer", "After", "Answer"]
         await ask(pilot, "And on")
-        assert len(app.chat.transcript.views) == 6
+        assert len(app.chat.message_list.views) == 6
         is_full[0] = False
 
     with scripted_engine(paths.state, ["Answer"]):
@@ -386,7 +386,7 @@ def test_the_cursor_rests_at_the_caret_while_an_answer_streams(app: EdgechatApp,
     async def story(pilot: Pilot[None]) -> None:
         app.chat.composer.insert("Go")
         await pilot.press("enter")
-        await until(pilot, lambda: len(app.chat.transcript.views) == 2)
+        await until(pilot, lambda: len(app.chat.message_list.views) == 2)
         await pilot.press(*"日本")
         for _ in range(10):
             await asyncio.sleep(0.05)

@@ -32,7 +32,7 @@ def small_board(monkeypatch: pytest.MonkeyPatch) -> None:
 async def open_models(app: EdgechatApp, pilot: Pilot[None]) -> ModelsScreen:
     if not isinstance(app.screen, ModelsScreen):
         await pilot.press("f3")
-    await until(pilot, lambda: isinstance(app.screen, ModelsScreen) and app.screen.shelf is not None)
+    await until(pilot, lambda: isinstance(app.screen, ModelsScreen) and app.screen.models is not None)
     screen = app.screen
     assert isinstance(screen, ModelsScreen)
     await pilot.pause()
@@ -40,8 +40,8 @@ async def open_models(app: EdgechatApp, pilot: Pilot[None]) -> ModelsScreen:
 
 
 def mark(screen: ModelsScreen, name: str) -> None:
-    assert screen.shelf is not None
-    at = next(at for at, book in enumerate(screen.shelf.books) if book.plan.model == name)
+    assert screen.models is not None
+    at = next(at for at, book in enumerate(screen.models.entries) if book.plan.model == name)
     screen.list.highlighted = at
 
 
@@ -49,8 +49,8 @@ def mark(screen: ModelsScreen, name: str) -> None:
 def test_each_model_says_whether_it_fits_and_why(app: EdgechatApp, size: tuple[int, int]) -> None:
     async def story(pilot: Pilot[None]) -> None:
         screen = await open_models(app, pilot)
-        assert screen.shelf is not None
-        first, last = screen.shelf.books[0], screen.shelf.books[-1]
+        assert screen.models is not None
+        first, last = screen.models.entries[0], screen.models.entries[-1]
         assert (first.plan.model, first.is_installed) == ("smollm2-135m-instruct", True)
         assert not last.plan.fits
         shown = screen_text(app)
@@ -71,7 +71,7 @@ def test_switching_keeps_the_conversation(app: EdgechatApp, paths: Paths) -> Non
         await pilot.press("enter")
         await until(pilot, lambda: app.screen is app.chat)
         await ask(pilot, "Two")
-        assert len(app.chat.transcript.views) == 4
+        assert len(app.chat.message_list.views) == 4
 
     with scripted_engine(paths.state, ["Answer"]) as engine:
         drive(app, story)
@@ -84,12 +84,12 @@ def test_pin_and_unpin(app: EdgechatApp, paths: Paths) -> None:
     async def story(pilot: Pilot[None]) -> None:
         screen = await open_models(app, pilot)
         await pilot.press("p")
-        await until(pilot, lambda: screen.shelf is not None and screen.shelf.books[0].is_pinned)
+        await until(pilot, lambda: screen.models is not None and screen.models.entries[0].is_pinned)
         pinned = read_pin(paths)
         assert pinned is not None
         assert pinned.model == "smollm2-135m-instruct"
         await pilot.press("p")
-        await until(pilot, lambda: screen.shelf is not None and not screen.shelf.books[0].is_pinned)
+        await until(pilot, lambda: screen.models is not None and not screen.models.entries[0].is_pinned)
         assert read_pin(paths) is None
 
     drive(app, story)
@@ -142,7 +142,7 @@ def test_without_a_network_the_whole_address_and_way_out_are_on_the_screen(
 def test_a_pull_shows_progress_and_is_cancelled(app: EdgechatApp, monkeypatch: pytest.MonkeyPatch) -> None:
     import time
 
-    def endless(_paths: Paths, _book: model_manager.Book, progress: model_manager.Telling) -> None:
+    def endless(_paths: Paths, _model: model_manager.ModelEntry, progress: model_manager.InstallProgress) -> None:
         progress.begin("model.gguf", 10**9)
         while True:
             progress.advance(10**6)
@@ -152,7 +152,9 @@ def test_a_pull_shows_progress_and_is_cancelled(app: EdgechatApp, monkeypatch: p
 
     async def story(pilot: Pilot[None]) -> None:
         screen = await open_models(app, pilot)
-        mark(screen, next(b.plan.model for b in screen.shelf.books if b.plan.fits and b.is_free and not b.is_installed))  # type: ignore[union-attr]
+        assert screen.models is not None
+        offered = (each for each in screen.models.entries if each.plan.fits and each.is_free and not each.is_installed)
+        mark(screen, next(offered).plan.model)
         await pilot.press("g")
         await until(pilot, lambda: "of 1 GB" in screen_text(app))
         await pilot.press("x")
@@ -167,7 +169,7 @@ def test_a_licence_is_accepted_before_anything_is_fetched(app: EdgechatApp, monk
 
     async def story(pilot: Pilot[None]) -> None:
         screen = await open_models(app, pilot)
-        mark(screen, next(book.plan.model for book in screen.shelf.books if not book.is_free))  # type: ignore[union-attr]
+        mark(screen, next(book.plan.model for book in screen.models.entries if not book.is_free))  # type: ignore[union-attr]
         await pilot.press("g")
         await until(pilot, lambda: isinstance(app.screen, Confirm))
         assert "https://" in screen_text(app)

@@ -209,7 +209,7 @@ def test_two_things_wrong_with_one_field_are_one_field_to_mend(app: EdgechatApp)
         assert isinstance(severity.editor, Input)
         severity.editor.value = "11" * 150
         await until(pilot, lambda: "1 to fill in or mend" in screen_text(app))
-        assert len(screen.form.wrong) > 1
+        assert len(screen.form.errors) > 1
 
     drive(app, story, LARGE)
 
@@ -245,7 +245,7 @@ def test_lists_grow_and_shrink_by_keyboard(app: EdgechatApp) -> None:
         await pilot.press("enter")
         await pilot.press("N", "1", "tab", "x")
         await until(
-            pilot, lambda: any("twice" in wrong.message for wrong in screen.form.wrong) or len(notes.value()) > 1
+            pilot, lambda: any("twice" in wrong.message for wrong in screen.form.errors) or len(notes.value()) > 1
         )
         notes.query(Button).last().focus()
         await pilot.press("enter")
@@ -261,12 +261,12 @@ def test_a_bad_element_of_a_list_is_told_at_its_own_field(app: EdgechatApp) -> N
         screen = await open_task(app, pilot, "rootcause")
         await pilot.press("f6")
         await until(pilot, lambda: len(field(screen, "log_lines").value()) == 2)
-        places = dict(field(screen, "log_lines").places("/log_lines"))
+        places = dict(field(screen, "log_lines").pointers("/log_lines"))
         second = places["/log_lines/1/id"]
         await write(pilot, second, "not an id".replace(" ", "-") + "?")
         await until(pilot, lambda: second.error)
         assert places["/log_lines/0/id"].error == ""
-        assert len(screen.form.wrong) == 1
+        assert len(screen.form.errors) == 1
 
     drive(app, story)
 
@@ -322,7 +322,7 @@ def test_esc_stops_what_runs_and_nothing_is_kept(app: EdgechatApp, paths: Paths)
         await until(pilot, lambda: field(screen, "weather").value() == "rain")
         await pilot.press("ctrl+r")
         await until(pilot, lambda: "writing" in screen_text(app))
-        assert "The rules have spoken" in screen_text(app)
+        assert "The rules have a result" in screen_text(app)
         await pilot.press("escape")
         await until(pilot, lambda: "Stopped" in screen.banner.text)
         assert app.screen is screen

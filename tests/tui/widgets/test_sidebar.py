@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def fill(paths: Paths, *texts: str) -> None:
     with History.open(paths) as history:
         for text in texts:
-            history.say(history.start().id, text)
+            history.add_question(history.start().id, text)
 
 
 def titles(app: EdgechatApp) -> list[str]:
@@ -55,7 +55,7 @@ def test_two_characters_of_japanese_are_found(app: EdgechatApp, paths: Paths) ->
         await until(pilot, lambda: len(app.chat.sidebar.list.options) == 1)
         await pilot.press("enter", "enter")
         await until(pilot, lambda: app.chat.conversation is not None)
-        assert app.chat.transcript.views[0].message.content == "明日は東京で会議がある"
+        assert app.chat.message_list.views[0].message.content == "明日は東京で会議がある"
 
     drive(app, story)
 
@@ -118,7 +118,7 @@ def test_the_list_leaves_with_esc(app: EdgechatApp, paths: Paths) -> None:
 
 def test_a_long_list_comes_in_steps(app: EdgechatApp, paths: Paths) -> None:
     with History.open(paths) as history:
-        history.add(Transcript(Conversation(f"Talk {number}"), ()) for number in range(_STEP + 5))
+        history.add(Transcript(Conversation(f"Chat {number}"), ()) for number in range(_STEP + 5))
 
     async def story(pilot: Pilot[None]) -> None:
         await open_list(app, pilot, _STEP)

@@ -1,7 +1,7 @@
-"""One line with the keys of this place: as many as fit, none cut in two, and always the key that lists them all.
+"""The footer: one line with the active key bindings, as many as fit, and always the key of the help screen.
 
-A single widget that draws itself: a widget for each key costs a tenth of the app's start, and again at every change of
-focus. A click on a key presses it.
+A single widget that draws itself: one widget for each key would take a tenth of the app's start time, and again at
+every change of focus. A click on a key presses it.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from textual.screen import Screen
 
 _ALWAYS = "toggle_help"
-"""The action whose key stays when others find no room: it shows where they are."""
+"""The action whose key is always shown: it lists all keys."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What stands in the line for one binding."""
+    """One binding in the footer."""
 
     key: str
-    """As it is pressed, for a click."""
+    """The name of the key, to simulate it on a click."""
     shown: str
     words: str
     action: str
@@ -36,14 +36,14 @@ class Key:
 
     @property
     def width(self) -> int:
-        """Cells of key and words."""
+        """Width in cells."""
         return Content(f"{self.shown} {self.words}").cell_length
 
 
 def fitting(keys: Sequence[Key], width: int) -> tuple[list[Key], int]:
-    """Those of ``keys`` that ``width`` cells hold, in their order, and the blanks between two of them.
+    """The keys that fit in ``width`` cells, in order, and the number of spaces between two of them.
 
-    Where there is no room for all, the last go first, but for the key of all keys.
+    Without room for all, keys are left out from the end, except the key of the help screen.
     """
     chosen = list(keys)
     while True:
@@ -55,19 +55,19 @@ def fitting(keys: Sequence[Key], width: int) -> tuple[list[Key], int]:
         del chosen[spare[-1] if spare else -1]
 
 
-def written(key: str) -> str:
-    """A key as the rest of the app writes it: ``F2``, ``^R``, ``Esc``; a letter to press stays small."""
+def short_name(key: str) -> str:
+    """A key as the footer shows it: ``F2``, ``^R``, ``Esc``; a single letter stays lower case."""
     if key.startswith("^") or (key[0] == "f" and key[1:].isdigit()):
         return key.upper()
     return key if len(key) == 1 else key.capitalize()
 
 
-class KeyLine(Widget):
-    """The keys that work now."""
+class KeyFooter(Widget):
+    """The line of active keys."""
 
     ALLOW_SELECT = False
     DEFAULT_CSS = """
-    KeyLine {
+    KeyFooter {
         dock: bottom; height: 1; padding: 0 1; text-wrap: nowrap;
         color: $footer-description-foreground; background: $footer-background;
     }
@@ -79,7 +79,7 @@ class KeyLine(Widget):
         self._keys: list[Key] = []
 
     def on_mount(self) -> None:
-        """Follow the focus, and what can be done at the moment."""
+        """Update with the focus and the available actions."""
         self.screen.bindings_updated_signal.subscribe(self, self._on_bindings)
         self._on_bindings(self.screen)
 
@@ -89,18 +89,18 @@ class KeyLine(Widget):
         keys: dict[str, Key] = {}
         for _, binding, is_enabled, _ in screen.active_bindings.values():
             if binding.show and binding.action not in keys:
-                shown = written(self.app.get_key_display(binding))
+                shown = short_name(self.app.get_key_display(binding))
                 keys[binding.action] = Key(binding.key, shown, binding.description, binding.action, is_enabled)
         if (found := list(keys.values())) != self._keys:
             self._keys = found
             self.refresh()
 
     def get_content_width(self, container: Size, viewport: Size) -> int:  # noqa: ARG002 - Textual's
-        """All there is."""
+        """Take the whole width."""
         return container.width
 
     def render(self) -> Content:
-        """Keys stand out from their words; those that do nothing now are dim."""
+        """Draw keys bold and their words plain; disabled ones dim."""
         keys, gap = fitting(self._keys, self.content_size.width)
         parts = [
             Content.assemble((key.shown, "bold $footer-key-foreground"), f" {key.words}").stylize(
@@ -111,7 +111,7 @@ class KeyLine(Widget):
         return Content(" " * gap).join(parts)
 
     def on_click(self, event: events.Click) -> None:
-        """Press the key that was clicked."""
+        """Press the clicked key."""
         if (offset := event.get_content_offset(self)) is None:
             return
         keys, gap = fitting(self._keys, self.content_size.width)

@@ -18,7 +18,7 @@ from edgechat.models.store.add import add
 from edgechat.models.store.installed import find, installed
 from edgechat.models.store.store import Store
 from edgechat.paths import Paths
-from edgechat.tui.screens import first_run, model_download
+from edgechat.tui.screens import first_run, model_install
 from edgechat.tui.screens.dialogs import AskLine, Confirm
 from edgechat.tui.screens.first_run import FirstRunScreen
 from edgechat.tui.screens.models import ModelsScreen
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 def small_board(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Plans for a Raspberry Pi 4 with 2 GB, and nothing mounted but what a test puts on the stick."""
     monkeypatch.setattr(model_manager, "probe", lambda: load_board("pi4-2gb"))
-    for module in (model_download, first_run):
-        monkeypatch.setattr(module, "mounted", lambda: find_mounted([tmp_path / "media"]))
+    for module in (model_install, first_run):
+        monkeypatch.setattr(module, "find_mounted", lambda: find_mounted([tmp_path / "media"]))
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def first_screen(app: EdgechatApp, monkeypatch: pytest.MonkeyPatch, story, size=
     monkeypatch.setattr(store_reading, "starter", lambda: None)
 
     async def wait(pilot: Pilot[None]) -> None:
-        await until(pilot, lambda: isinstance(app.screen, FirstRunScreen) and app.screen.shelf is not None)
+        await until(pilot, lambda: isinstance(app.screen, FirstRunScreen) and app.screen.models is not None)
         await pilot.pause()
         await story(pilot, app.screen)
 
@@ -73,10 +73,10 @@ async def choose(pilot: Pilot[None], screen: FirstRunScreen, name: str) -> None:
 def test_the_first_screen_says_what_the_board_runs_and_every_way_to_it(app, monkeypatch, size) -> None:
     async def story(pilot: Pilot[None], screen: FirstRunScreen) -> None:
         shown = screen_text(app)
-        assert screen.shelf is not None
-        assert screen.shelf.best is not None
-        assert screen.shelf.best.plan.fits
-        assert screen.shelf.best.label.lower() in shown
+        assert screen.models is not None
+        assert screen.models.best is not None
+        assert screen.models.best.plan.fits
+        assert screen.models.best.label.lower() in shown
         assert "weights" in shown
         for words in ("Fetch it", "Import from a stick", "Take over", "starter", "See all", "Look around"):
             assert words in shown
@@ -156,7 +156,7 @@ def test_the_starter_is_found_once_it_was_installed(app, monkeypatch) -> None:
 def test_the_best_is_fetched_with_progress_and_cancelled(app, monkeypatch) -> None:
     import time
 
-    def endless(_paths: Paths, _book: model_manager.Book, progress: model_manager.Telling) -> None:
+    def endless(_paths: Paths, _model: model_manager.ModelEntry, progress: model_manager.InstallProgress) -> None:
         progress.begin("model.gguf", 10**9)
         while True:
             progress.advance(10**6)
@@ -202,8 +202,8 @@ def test_a_removal_says_what_it_touches(app: EdgechatApp, paths: Paths, tmp_path
     model = add(Store(paths), random_gguf(tmp_path / "0.gguf", 400_000))
     with History.open(paths) as history:
         talk = history.start(title="Old")
-        history.say(talk.id, "Hello")
-        with history.answer(talk.id, model.name, model.quant) as answer:
+        history.add_question(talk.id, "Hello")
+        with history.start_answer(talk.id, model.name, model.quant) as answer:
             answer.append("Hi")
             answer.finish("stop")
 
@@ -211,7 +211,7 @@ def test_a_removal_says_what_it_touches(app: EdgechatApp, paths: Paths, tmp_path
         screen = await open_models(app, pilot)
         mark(screen, model.name)
         await pilot.press("p")
-        await until(pilot, lambda: any(book.is_pinned for book in screen.shelf.books))  # type: ignore[union-attr]
+        await until(pilot, lambda: any(book.is_pinned for book in screen.models.entries))  # type: ignore[union-attr]
         mark(screen, model.name)
         await pilot.press("d")
         await until(pilot, lambda: isinstance(app.screen, Confirm))

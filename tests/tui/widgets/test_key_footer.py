@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.tui.widgets.key_line import Key, KeyLine, fitting, written
+from edgechat.tui.widgets.key_footer import Key, KeyFooter, fitting, short_name
 from tests.engine.scripted_engine import scripted_engine
 from tests.tui.kit import ask, drive, screen_text, until
 
@@ -48,8 +48,8 @@ def test_keys_are_left_out_whole_and_the_last_first(width: int, line: str) -> No
 
 
 @pytest.mark.parametrize(("key", "name"), [("f2", "F2"), ("^r", "^R"), ("esc", "Esc"), ("f", "f"), ("⏎", "⏎")])
-def test_keys_are_written_as_everywhere(key: str, name: str) -> None:
-    assert written(key) == name
+def test_keys_are_short_name_as_everywhere(key: str, name: str) -> None:
+    assert short_name(key) == name
 
 
 def last_line(app: EdgechatApp) -> str:
@@ -61,14 +61,14 @@ def test_at_80_columns_a_focused_message_shows_whole_keys_and_a_click_presses_on
     app: EdgechatApp, paths: Paths
 ) -> None:
     async def story(pilot: Pilot[None]) -> None:
-        assert last_line(app) == "⏎ Send Esc Stop ^R Again ^N New F2 Talks F3 Models F4 Board F5 Tasks F1 Keys"
+        assert last_line(app) == "⏎ Send Esc Stop ^R Again ^N New F2 Chats F3 Models F4 Board F5 Tasks F1 Keys"
         await ask(pilot, "Why?")
         await pilot.press("ctrl+up")
         await until(pilot, lambda: "c Copy" in last_line(app))
         line = last_line(app)
         assert line.startswith("c Copy r Again f Fork")
         assert line.endswith("F1 Keys")
-        await pilot.click(KeyLine, offset=(1 + line.index("F3"), 0))
+        await pilot.click(KeyFooter, offset=(1 + line.index("F3"), 0))
         await until(pilot, lambda: app.screen is not app.chat)
 
     with scripted_engine(paths.state, ["Because."]):

@@ -1,7 +1,7 @@
-"""The messages of one conversation, newest last: a window on them, so that a long one costs no more than a short one.
+"""The messages of one conversation, newest last, as a window: a long conversation costs no more than a short one.
 
-Older messages come when the person scrolls up to them, newer ones on the way back; what is far from sight goes. Knows
-no engine; the history gives it pages.
+Scrolling up adds older messages, scrolling down newer ones; messages far away are removed. The history is read in
+pages.
 """
 
 from __future__ import annotations
@@ -18,35 +18,35 @@ from edgechat.tui.widgets.message_view import MessageView
 
 if TYPE_CHECKING:
     from edgechat.chat.conversation import Message
-    from edgechat.tui.session.message_pages import Pages
+    from edgechat.tui.session.history_store import MessagePages
 
-OPENED = 10
-"""Messages that a conversation opens with: more than a screen holds, seldom less than one."""
+INITIAL = 10
+"""Messages shown when a conversation is opened: usually at least one screen."""
 PAGE = 20
-"""Messages fetched at a time, the first page of them behind the first frame."""
-MOST = 60
-"""Messages in the window: one that has been drawn takes about a megabyte, most of it Textual's lines."""
+"""Messages read at a time; the first page is read after the first frame."""
+MAX_MOUNTED = 60
+"""Messages in the window: a drawn message takes about one megabyte, most of it Textual's lines."""
 
-_BEHIND_S = 0.15
-"""Time for the first frame of a conversation before more of it is fetched."""
+_SECOND_PAGE_AFTER_S = 0.15
+"""Time for the first frame of a conversation before the next page is read."""
 
 
-class Transcript(VerticalScroll, can_focus=False):
-    """Messages, and above and below them whether there are more."""
+class MessageList(VerticalScroll, can_focus=False):
+    """The messages, and notes above and below them when there are more."""
 
     DEFAULT_CSS = """
-    Transcript { height: 1fr; padding: 0; scrollbar-size-vertical: 1; }
-    Transcript .more { color: $text-muted; height: 1; padding: 0 1; display: none; text-align: center; }
-    Transcript #welcome { color: $text-muted; height: auto; padding: 1 2; }
+    MessageList { height: 1fr; padding: 0; scrollbar-size-vertical: 1; }
+    MessageList .more { color: $text-muted; height: 1; padding: 0 1; display: none; text-align: center; }
+    MessageList #welcome { color: $text-muted; height: auto; padding: 1 2; }
     """
 
-    # As the container has it, this asks for another layout and another whole frame each time an answer grows by a line;
-    # the scroll bar asks for that itself when it comes or goes.
+    # Without layout and repaint: they would cost a layout and a whole frame for every line that an answer grows.
+    # The scroll bar requests both itself when it appears or disappears.
     virtual_size = Reactive(Size(0, 0), layout=False, repaint=False)
 
     def __init__(self) -> None:
         super().__init__(id="transcript")
-        self._pages: Pages | None = None
+        self._pages: MessagePages | None = None
         self.has_earlier = False
         self.has_later = False
         self._is_loading = False
@@ -55,7 +55,7 @@ class Transcript(VerticalScroll, can_focus=False):
         self._later = Static(Content("▼ later messages: scroll down"), id="later", classes="more", markup=False)
 
     def compose(self):  # type: ignore[no-untyped-def]  # noqa: ANN201 - generator of widgets
-        """What stands around the messages."""
+        """Yield the welcome text and the two notes."""
         yield self._welcome
         yield self._earlier
         yield self._later
@@ -67,34 +67,34 @@ class Transcript(VerticalScroll, can_focus=False):
 
     # Opening
 
-    async def open(self, newest: list[Message], pages: Pages | None, welcome: str) -> None:
+    async def open(self, newest: list[Message], pages: MessagePages | None, welcome: str) -> None:
         """Show a conversation.
 
         Args:
-            newest: its last messages, up to ``OPENED``.
-            pages: where the others are; None for one that nothing has been said in.
-            welcome: what to say where there is none.
+            newest: its last messages, up to ``INITIAL``.
+            pages: reads the others; None for a new conversation.
+            welcome: shown while there is no message.
         """
         self._pages = pages
         self._welcome.update(Content(welcome))
-        await self._replace(newest, has_earlier=len(newest) >= OPENED)
+        await self._replace(newest, has_earlier=len(newest) >= INITIAL)
         self.anchor()
         if self.has_earlier:
-            self.set_timer(_BEHIND_S, self.show_earlier)
+            self.set_timer(_SECOND_PAGE_AFTER_S, self.show_earlier)
 
-    def read_from(self, pages: Pages) -> None:
-        """Where the messages are kept, once there is a conversation."""
+    def set_pages(self, pages: MessagePages) -> None:
+        """Set what reads the messages, once the conversation is saved."""
         self._pages = pages
 
     async def to_end(self) -> None:
-        """Go back to the newest messages."""
+        """Show the newest messages."""
         if self.has_later and self._pages is not None:
             newest = self._pages.newest(PAGE)
             await self._replace(newest, has_earlier=len(newest) >= PAGE)
         self.anchor()
 
     async def show(self, message: int) -> None:
-        """Bring a message into sight, wherever in the conversation it is."""
+        """Scroll to a message anywhere in the conversation, and focus it."""
         if self._pages is not None and all(view.message.id != message for view in self.views):
             found = self._pages.around(message, PAGE)
             at = next((at for at, each in enumerate(found) if each.id >= message), len(found))
@@ -113,15 +113,15 @@ class Transcript(VerticalScroll, can_focus=False):
             self._mark(has_earlier=has_earlier, has_later=has_later)
             await self.mount_all([MessageView(message) for message in messages], before=self._later)
 
-    # What is said
+    # Growing
 
     async def add(self, message: Message) -> MessageView | None:
-        """Show one more message at the end of the conversation; None when the app is about to close."""
+        """Append a message; returns its view, or None when the app is closing."""
         if not self.is_attached:
             return None
         if self.has_later and self._pages is not None:
-            before = self._pages.before(message.id, OPENED)
-            await self._replace(before, has_earlier=len(before) >= OPENED)
+            before = self._pages.before(message.id, INITIAL)
+            await self._replace(before, has_earlier=len(before) >= INITIAL)
         self._welcome.display = False
         view = MessageView(message)
         await self.mount(view, before=self._later)
@@ -129,16 +129,16 @@ class Transcript(VerticalScroll, can_focus=False):
         self.anchor()
         return view
 
-    async def cut(self, message: int) -> None:
-        """Take a message and those behind it off the screen."""
+    async def remove_from(self, message: int) -> None:
+        """Remove a message and all after it from the screen."""
         for view in [view for view in self.views if view.message.id >= message]:
             await view.remove()
             self._mark(has_later=False)
 
-    # Reading back and on
+    # Scrolling
 
     def watch_scroll_y(self, old: float, new: float) -> None:
-        """Fetch more messages when one end of the window comes in sight."""
+        """Read more messages when an end of the window becomes visible."""
         super().watch_scroll_y(old, new)
         if new < 1 and old > new:
             self.call_later(self.show_earlier)
@@ -146,7 +146,7 @@ class Transcript(VerticalScroll, can_focus=False):
             self.call_later(self.show_later)
 
     async def show_earlier(self) -> bool:
-        """Fetch a page of older messages; False when there is none."""
+        """Add a page of older messages; returns False when there is none."""
         views = self.views
         if not self.has_earlier or self._is_loading or self._pages is None or not views:
             return False
@@ -156,20 +156,20 @@ class Transcript(VerticalScroll, can_focus=False):
             self._mark(has_earlier=len(older) >= PAGE)
             if not older:
                 return False
-            held = self._held()
+            position = self._scroll_position()
             await self.mount_all([MessageView(message) for message in older], before=views[0])
             await self._drop_newest()
             if self.is_anchored and not self._anchor_released:
-                # The end is in sight and stays so. A scroll of ours before all is laid out would let go of it.
+                # The end is visible and stays so. Scrolling before the layout would release the anchor.
                 self.anchor()
             else:
-                self.call_after_refresh(self._hold, *held)
+                self.call_after_refresh(self._restore_position, *position)
             return True
         finally:
             self._is_loading = False
 
     async def show_later(self) -> bool:
-        """Fetch a page of newer messages; False when there is none."""
+        """Add a page of newer messages; returns False when there is none."""
         views = self.views
         if not self.has_later or self._is_loading or self._pages is None or not views:
             return False
@@ -177,37 +177,37 @@ class Transcript(VerticalScroll, can_focus=False):
         try:
             newer = self._pages.after(views[-1].message.id, PAGE)
             self._mark(has_later=len(newer) >= PAGE)
-            held = self._held()
+            position = self._scroll_position()
             await self.mount_all([MessageView(message) for message in newer], before=self._later)
             await self._drop_oldest()
             if not self.has_later:
-                # From here on the end holds again whoever scrolls to it.
+                # From now on, scrolling to the end anchors the view there again.
                 self.anchor()
                 self.release_anchor()
-            self.call_after_refresh(self._hold, *held)
+            self.call_after_refresh(self._restore_position, *position)
             return bool(newer)
         finally:
             self._is_loading = False
 
-    def _held(self) -> tuple[MessageView, float]:
-        """The first message in sight, and how far below the upper edge it begins."""
+    def _scroll_position(self) -> tuple[MessageView, float]:
+        """The first visible message, and how many lines below the upper edge it starts."""
         views = self.views
         top = next((view for view in views if view.virtual_region.bottom > self.scroll_y), views[-1])
         return top, top.virtual_region.y - self.scroll_y
 
-    def _hold(self, view: MessageView, below: float) -> None:
-        """What was read stays where it was."""
+    def _restore_position(self, view: MessageView, below: float) -> None:
+        """Scroll so that a message is where it was before messages were added above it."""
         self.scroll_to(y=view.virtual_region.y - below, animate=False)
 
     async def _drop_oldest(self) -> None:
-        if surplus := self.views[:-MOST]:
+        if surplus := self.views[:-MAX_MOUNTED]:
             await self.remove_children(surplus)
             self._mark(has_earlier=True)
 
     async def _drop_newest(self) -> None:
         views = self.views
-        surplus = views[MOST:]
-        # An answer that still grows stays, whatever it costs: nobody else knows what comes next of it.
+        surplus = views[MAX_MOUNTED:]
+        # An answer that still grows stays mounted: its new text is appended to its view.
         if surplus and views[-1].message.status != "streaming":
             await self.remove_children(surplus)
             self.anchor(anchor=False)

@@ -1,4 +1,4 @@
-"""Fields that do what their keys mean in the order in which they came, however many arrive at once."""
+"""Input fields that handle keys in the order in which they arrive, even when several arrive at once."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ if TYPE_CHECKING:
     from textual import events
     from textual.widget import Widget as _Widget
 else:
-    # Textual takes styles and bindings from the first of its own classes alone, and that is the field.
+    # At run time no widget: Textual takes styles and bindings from the first base class, which must be the field.
     _Widget = object
 
 
-class KeysInOrder(_Widget):
-    """Runs its own bindings itself.
+class OrderedKeys(_Widget):
+    """Runs the field's own bindings in the field.
 
-    Textual hands bindings on to the app, which lets Enter and Backspace fall behind, or run ahead of, letters that came
-    with them: over a slow link, or on a busy board, several keys arrive at once.
+    Textual runs bindings in the app. When several keys arrive at once, over a slow link or on a busy board, Enter and
+    Backspace would then run before or after the letters around them.
     """
 
     async def _on_key(self, event: events.Key) -> None:
@@ -29,5 +29,5 @@ class KeysInOrder(_Widget):
             await self.run_action(active.binding.action)
 
 
-class Line(KeysInOrder, Input):
-    """One line to write in."""
+class LineInput(OrderedKeys, Input):
+    """A field for one line of text."""
