@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from edgechat.board.probe.known import load_board
 
+from edgechat.board.probe.board_file import load_board
 from edgechat.cli.service import _warn_if_limit_is_small
 from edgechat.errors import StateError
 from edgechat.models.planning.reserve import reserve, usable_memory

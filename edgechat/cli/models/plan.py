@@ -43,7 +43,7 @@ def plan(model: str | None, board_name: str | None, n_ctx: int | None, *, as_jso
     Without MODEL, the best one for the board is chosen from the installed models and the catalog.
     """
     # Imported here, because pydantic takes 0.3 s and `--help` does not need it.
-    from edgechat.board.probe.known import load_board  # noqa: PLC0415
+    from edgechat.board.probe.board_file import load_board  # noqa: PLC0415
     from edgechat.board.probe.probe import probe  # noqa: PLC0415
     from edgechat.config import load  # noqa: PLC0415
     from edgechat.models.planning.candidate import PlanRequest  # noqa: PLC0415
