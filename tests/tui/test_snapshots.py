@@ -56,7 +56,7 @@ def fixed(monkeypatch: pytest.MonkeyPatch, paths: Paths) -> None:
     monkeypatch.setattr(board, "read_board", lambda _paths: READING)
     monkeypatch.setattr(board, "_READ_EVERY_S", 3600.0)
     monkeypatch.setattr(board, "resident_plan", lambda *_: MODELS.entries[1].plan)
-    monkeypatch.setattr(tasks, "listed", lambda: TASKS)
+    monkeypatch.setattr(tasks, "installed_tasks", lambda: TASKS)
     with History.open(paths) as history:
         talk = history.start(title="Ripple on the 5 V rail")
         history.add_question(talk.id, "The 5 V rail shows ripple. What now?")
