@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +18,63 @@ from tests.command import Cli
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+NOT_UNIT = ("engine", "process", "app", "slow")
+"""The markers of tests that ``--unit`` leaves out."""
+STARTS = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system", "pty.spawn")
+"""The audit events of a process that starts another one."""
+_started: list[str] | None = None
+"""What the running unit test has started; None outside ``--unit``."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The flag of ``scripts/test --unit``."""
+    parser.addoption("--unit", action="store_true", help="only the tests that start no process and take no seconds")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """With ``--unit``, watch what the tests start; an audit hook cannot be taken away again."""
+    if config.getoption("--unit"):
+        sys.addaudithook(_watch)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is no unit test."""
+    if config.getoption("--unit"):
+        others = [item for item in items if any(map(item.get_closest_marker, NOT_UNIT))]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in set(others)]
+
+
+def _watch(event: str, arguments: tuple[Any, ...]) -> None:
+    if _started is not None and event in STARTS:
+        _started.append(f"{event} {str(arguments)[:200]}")
+        raise ProcessStartedError(f"a unit test starts a process; mark it `process`: {_started[-1]}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """With ``--unit``, refuse processes while a test and its fixtures run."""
+    global _started  # noqa: PLW0603 - the audit hook belongs to the whole process
+    _started = [] if item.config.getoption("--unit") else None
+    try:
+        return (yield)
+    finally:
+        _started = None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Fail a unit test that has started a process, also where the code under test swallowed the refusal."""
+    result = yield
+    if _started:
+        raise ProcessStartedError(f"a unit test starts a process; mark it `process`: {_started[0]}")
+    return result
+
+
+class ProcessStartedError(AssertionError):
+    """A test of ``--unit`` tried to start a process."""
 
 
 class NetworkRefusedError(AssertionError):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from edgechat.board.vitals.vitals import Vitals
 
-BOARDS = Path(__file__).parents[1] / "tests/boards"
+BOARDS = Path(__file__).parents[2] / "tests/boards"
 _PARTS = (
     "sys/class/thermal",
     "sys/class/hwmon",

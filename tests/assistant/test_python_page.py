@@ -41,6 +41,7 @@ def test_the_table_names_every_error_and_its_exit_code():
             assert any(f"`{each.__name__}`" in row[2] and int(row[1]) == each.exit_code for row in rows.values())
 
 
+@pytest.mark.process
 def test_every_public_name_of_the_package_can_be_imported_and_costs_nothing_before():
     for name in edgechat.__all__:
         assert getattr(edgechat, name) is not None

@@ -60,6 +60,7 @@ def test_reading_makes_no_file(paths: Paths, file: Path) -> None:
     assert not file.parent.exists()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("how", ["newer", "foreign", "foreign with version"])
 def test_files_of_others_are_refused_and_left_alone(paths: Paths, file: Path, how: str) -> None:
     fill(paths)
@@ -84,6 +85,7 @@ def test_files_of_others_are_refused_and_left_alone(paths: Paths, file: Path, ho
     assert run("history", "list", code=ExitCode.STATE).stdout == ""
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("damage", ["header", "all zero", "text", "cut", "page", "emptied beside its log"])
 def test_a_damaged_file_is_reported_and_never_overwritten(paths: Paths, file: Path, damage: str) -> None:
     fill(paths, 200)
@@ -147,6 +149,7 @@ def test_a_migration_that_fails_changes_nothing(paths: Paths, file: Path) -> Non
         assert [row[1] for row in history._database.rows("PRAGMA table_info(conversation)")].count("colour") == 0
 
 
+@pytest.mark.process
 def test_without_room_for_the_copy_nothing_is_migrated(disk: Path) -> None:
     paths = Paths.from_env({"EDGECHAT_HOME": str(disk)})
     fill(paths, 40)
@@ -177,6 +180,7 @@ with History.open(Paths.from_env()) as history:
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("attempt", range(5))
 def test_several_processes_may_be_the_first(paths: Paths, attempt: int) -> None:
     children = [
@@ -197,6 +201,7 @@ def test_several_processes_may_be_the_first(paths: Paths, attempt: int) -> None:
 class TestFullDisk:
     """A file system that has no room left."""
 
+    @pytest.mark.process
     def test_what_was_kept_stays_and_goes_on_when_there_is_room(self, disk: Path) -> None:
         paths = Paths.from_env({"EDGECHAT_HOME": str(disk)})
         number = fill(paths)
@@ -218,6 +223,7 @@ class TestFullDisk:
             assert [message.content for message in history.messages(number, 1)] == ["again"]
             assert history.check_integrity() == []
 
+    @pytest.mark.process
     def test_an_answer_waits_for_room(self, disk: Path) -> None:
         paths = Paths.from_env({"EDGECHAT_HOME": str(disk)})
         number = fill(paths)
@@ -233,6 +239,7 @@ class TestFullDisk:
             answer.finish("stop")
             assert history.messages(number)[-1].content == "first " + "y" * 500_000 + " last"
 
+    @pytest.mark.process
     def test_commands_still_read_and_say_what_cannot_be_written(
         self, disk: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -247,6 +254,7 @@ class TestFullDisk:
         assert "history.db" in done.stderr
         assert "Free some space" in done.stderr
 
+    @pytest.mark.process
     def test_a_limit_on_file_sizes_is_a_full_disk(self, paths: Paths) -> None:
         number = fill(paths)
         code = (
@@ -266,6 +274,7 @@ class TestFullDisk:
 class TestReadOnly:
     """A file system mounted read-only."""
 
+    @pytest.mark.process
     @pytest.mark.parametrize("was", ["closed", "open"])
     def test_everything_kept_is_readable(self, disk: Path, monkeypatch: pytest.MonkeyPatch, was: str) -> None:
         monkeypatch.setenv("EDGECHAT_HOME", str(disk))
@@ -297,6 +306,7 @@ class TestReadOnly:
             assert history.search("memory") != []
         assert run_json("history", "list")[0]["messages"] == 20
 
+    @pytest.mark.process
     def test_a_home_that_cannot_be_made_is_said(self, disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("EDGECHAT_HOME", str(disk / "new"))
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)

@@ -66,6 +66,7 @@ def lost_after(paths: Paths, home: Path, kills: int, seed: int) -> tuple[int, li
     return count, lost
 
 
+@pytest.mark.process
 def test_nothing_acknowledged_is_lost(paths: Paths, home: Path) -> None:
     count, lost = lost_after(paths, home, kills=30, seed=7)
     assert lost == []
@@ -80,6 +81,7 @@ def test_nothing_acknowledged_is_lost_in_300_kills(paths: Paths, home: Path) -> 
     assert count > 1000
 
 
+@pytest.mark.process
 def test_killed_while_the_file_is_made(paths: Paths, home: Path, tmp_path: Path) -> None:
     for delay in range(12):
         fresh = tmp_path / f"home{delay}"

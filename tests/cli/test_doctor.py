@@ -24,6 +24,8 @@ from edgechat.errors import ExitCode
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.process
+
 
 def run(*arguments: str, code: int = ExitCode.OK, **environment: str) -> str:
     """The command as a script runs it; its standard output."""
@@ -49,6 +51,7 @@ def problems(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {finding["id"]: finding for finding in report["findings"] if finding["level"] == "problem"}
 
 
+@pytest.mark.process
 def test_a_healthy_installation_has_no_problem_and_says_which_kernels_it_uses() -> None:
     report = examine()
     assert problems(report) == {}
@@ -59,6 +62,7 @@ def test_a_healthy_installation_has_no_problem_and_says_which_kernels_it_uses() 
     assert all(finding["message"] for finding in report["findings"])
 
 
+@pytest.mark.process
 def test_json_names_every_setting_with_its_origin(home: Path) -> None:
     (home / "config").mkdir(parents=True)
     (home / "config/config.toml").write_text("threads = 1\n")
@@ -73,6 +77,7 @@ def test_json_names_every_setting_with_its_origin(home: Path) -> None:
     assert places_["models"] == (str(home), "EDGECHAT_MODELS")
 
 
+@pytest.mark.process
 def test_the_table_is_plain_and_80_columns_wide_but_for_commands(home: Path) -> None:
     home.write_text("in the way")
     out = run(code=ExitCode.STATE, COLUMNS="80")
@@ -84,15 +89,18 @@ def test_the_table_is_plain_and_80_columns_wide_but_for_commands(home: Path) -> 
     assert f"mv {home} {home}.old" in out
 
 
+@pytest.mark.process
 def test_a_terminal_gets_colours() -> None:
     assert "\x1b[" in CliRunner().invoke(command, color=True).stdout
 
 
+@pytest.mark.process
 def test_it_changes_nothing(home: Path) -> None:
     run()
     assert not home.exists()
 
 
+@pytest.mark.process
 def test_a_file_where_the_directories_should_be(home: Path) -> None:
     home.write_text("in the way")
     found = problems(examine(code=ExitCode.STATE))
@@ -100,12 +108,14 @@ def test_a_file_where_the_directories_should_be(home: Path) -> None:
     assert found["state-directory"]["command"] == f"mv {home} {home}.old"
 
 
+@pytest.mark.process
 def test_a_models_disk_that_is_not_mounted(tmp_path: Path) -> None:
     found = problems(examine(code=ExitCode.STATE, EDGECHAT_MODELS=str(tmp_path / "ssd")))
     assert str(tmp_path / "ssd") in found["models-disk"]["message"]
     assert "model" not in found
 
 
+@pytest.mark.process
 def test_a_configuration_that_cannot_be_read_is_reported_and_the_rest_still_is(home: Path) -> None:
     (home / "config").mkdir(parents=True)
     (home / "config/config.toml").write_text("n_cxt = 4096\n")
@@ -119,11 +129,13 @@ def test_a_configuration_that_cannot_be_read_is_reported_and_the_rest_still_is(h
     assert "soon" in variable["message"]
 
 
+@pytest.mark.process
 def test_a_model_that_is_not_there() -> None:
     found = problems(examine(code=ExitCode.NO_MODEL, EDGECHAT_MODEL="no-such-model"))
     assert "no-such-model" in found["model"]["message"]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("content", "said"), [(None, "not found"), (b"this is no library", "libllama.so")], ids=["missing", "broken"]
 )
@@ -140,6 +152,7 @@ def test_a_library_that_does_not_load_is_reported_and_does_not_take_the_doctor_d
     assert report["kernels"] == {"in_use": [], "missing": [], "build": None}
 
 
+@pytest.mark.process
 def test_an_engine_that_hangs_up_on_everybody(home: Path) -> None:
     with Deaf(home / "state"):
         found = problems(examine(code=ExitCode.ENGINE))
@@ -174,6 +187,7 @@ class Deaf:
         self._server.close()
 
 
+@pytest.mark.process
 def test_what_the_engine_left_behind_is_told(home: Path) -> None:
     state = home / "state"
     state.mkdir(parents=True)

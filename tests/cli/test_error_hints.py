@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.process
+
 
 def edgechat(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -19,6 +21,7 @@ def edgechat(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -56,6 +59,7 @@ def test_an_error_says_what_to_do(tmp_path, monkeypatch, arguments, code, words)
     assert "starter model" not in done.stderr
 
 
+@pytest.mark.process
 def test_what_is_not_ok_is_said_where_the_output_has_no_place_for_it(tmp_path):
     done = edgechat("run", "driving", '{"id": "a", "speed_kmh": -5}', "--format", "text")
     assert done.returncode == 5

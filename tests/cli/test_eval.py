@@ -50,6 +50,7 @@ def test_three_records_on_the_real_model_say_who_answered_and_how_well(tmp_path)
     assert not out.with_name("results.jsonl.journal").exists()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from edgechat.paths import Paths
 
+pytestmark = pytest.mark.process
+
 HOSTILE = "\x1b[31mred\x1b]52;c;aGk=\x07 \x9b2J \u202eevil 東京"
 
 
@@ -39,6 +41,7 @@ def kept(paths: Paths) -> None:
             answer.finish("stop", usage={"prompt_tokens": 9})
 
 
+@pytest.mark.process
 def test_list_shows_the_newest_first() -> None:
     first, second = run("history", "list").stdout.splitlines()
     assert first.split()[0] == "2"
@@ -48,6 +51,7 @@ def test_list_shows_the_newest_first() -> None:
     assert (only["id"], only["title"], only["messages"], only["model"]) == (2, "Why is the pump hot?", 2, "small:Q4")
 
 
+@pytest.mark.process
 def test_show_prints_a_conversation() -> None:
     out = run("history", "show", "2").stdout
     assert "You\nWhy is the pump hot?\n\nAssistant\nIts valve is shut.\n" in out
@@ -61,6 +65,7 @@ def test_show_prints_a_conversation() -> None:
     assert shown["messages"][1]["usage"] == {"prompt_tokens": 9}
 
 
+@pytest.mark.process
 def test_search_finds_and_lights() -> None:
     out = run("history", "search", "VALVE").stdout
     assert out.split()[0] == "2"
@@ -73,6 +78,7 @@ def test_search_finds_and_lights() -> None:
     assert run_json("history", "search", '"AND') == []
 
 
+@pytest.mark.process
 def test_on_a_terminal_only_our_own_bold_is_written() -> None:
     for arguments in (["search", "東京"], ["show", "1", "--thoughts"], ["list"], ["export", "1"],
                       ["export", "--format", "json"], ["show", "1", "--json"]):  # fmt: skip
@@ -100,6 +106,7 @@ def _read(leader: int) -> bytes:
         return b""
 
 
+@pytest.mark.process
 def test_export_and_import_between_homes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "all.json"
     assert f"Wrote 2 conversation(s) to {out}" in run("history", "export", "--out", str(out)).stderr
@@ -115,6 +122,7 @@ def test_export_and_import_between_homes(tmp_path: Path, monkeypatch: pytest.Mon
     assert json.loads(run("history", "export", "2", "--format", "json").stdout)["format"] == "edgechat-history"
 
 
+@pytest.mark.process
 def test_a_refused_import_keeps_nothing(tmp_path: Path) -> None:
     file = tmp_path / "bad.jsonl"
     file.write_text('{"messages": [{"role": "user", "content": "fine"}]}\n{"messages": [{"role": "x"}]}\n')
@@ -126,6 +134,7 @@ def test_a_refused_import_keeps_nothing(tmp_path: Path) -> None:
     assert len(run_json("history", "list")) == 2
 
 
+@pytest.mark.process
 def test_rm_can_be_undone_until_purged() -> None:
     assert "Undo: edgechat history rm --undo 1 2" in run("history", "rm", "1", "2").stderr
     assert run_json("history", "list") == []
@@ -138,6 +147,7 @@ def test_rm_can_be_undone_until_purged() -> None:
     assert run_json("history", "list") == []
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

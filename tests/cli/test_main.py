@@ -19,6 +19,8 @@ from edgechat.errors import ExitCode
 from edgechat.version import __version__
 from tests.command import on_terminal
 
+pytestmark = pytest.mark.process
+
 EDGECHAT = [sys.executable, "-m", "edgechat"]
 ESCAPE = b"\x1b"
 
@@ -41,6 +43,7 @@ def run(*arguments: str, stdin: str | bytes = b"", **environment: str) -> subpro
 # -- commands ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.process
 def test_help_lists_every_command_and_the_exit_codes() -> None:
     shown = run("--help")
     assert shown.returncode == 0
@@ -51,6 +54,7 @@ def test_help_lists_every_command_and_the_exit_codes() -> None:
     assert run("-h").stdout == shown.stdout
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", _COMMANDS)
 def test_every_listed_command_imports_and_explains_itself(name: str) -> None:
     module, _, attribute = _COMMANDS[name][0].partition(":")
@@ -68,11 +72,13 @@ def test_every_listed_command_imports_and_explains_itself(name: str) -> None:
     assert unexplained == []
 
 
+@pytest.mark.process
 def test_version() -> None:
     shown = run("--version")
     assert (shown.returncode, __version__ in shown.stdout) == (0, True)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("typed", "meant"), [("boad", "board"), ("modles", "models"), ("docter", "doctor")])
 def test_an_unknown_command_is_told_the_nearest(typed: str, meant: str) -> None:
     done = run(typed)
@@ -80,6 +86,7 @@ def test_an_unknown_command_is_told_the_nearest(typed: str, meant: str) -> None:
     assert f"`edgechat {meant}`" in done.stderr
 
 
+@pytest.mark.process
 def test_a_command_like_none_of_ours_is_told_where_to_look() -> None:
     done = run("xyzzy")
     assert done.returncode == ExitCode.USAGE
@@ -89,6 +96,7 @@ def test_a_command_like_none_of_ours_is_told_where_to_look() -> None:
 # -- exit codes -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("arguments", "environment", "code", "said"),
     [
@@ -118,6 +126,7 @@ def test_what_was_foreseen_is_one_message_and_its_code(
     assert said in done.stderr
 
 
+@pytest.mark.process
 def test_input_that_is_not_text_is_named_by_its_place() -> None:
     done = run("ask", stdin=b"fine\nnot \xff fine\n")
     assert done.returncode == ExitCode.INVALID_INPUT
@@ -131,6 +140,7 @@ main.run(["ps"])
 """
 
 
+@pytest.mark.process
 def test_a_defect_is_one_message_with_a_log_that_tells_where(home: Path) -> None:
     done = subprocess.run([sys.executable, "-c", BROKEN_COMMAND], capture_output=True, text=True, check=False)
     log = home / "state/logs/defect.log"
@@ -142,6 +152,7 @@ def test_a_defect_is_one_message_with_a_log_that_tells_where(home: Path) -> None
     assert "Traceback" in log.read_text()
 
 
+@pytest.mark.process
 def test_a_defect_where_no_log_can_be_written_is_still_one_message() -> None:
     env = {**os.environ, "EDGECHAT_HOME": "/dev/null"}
     done = subprocess.run([sys.executable, "-c", BROKEN_COMMAND], capture_output=True, text=True, check=False, env=env)
@@ -153,6 +164,7 @@ def test_a_defect_where_no_log_can_be_written_is_still_one_message() -> None:
 # -- pipes and colours ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("arguments", [["--help"], ["board"], ["board", "--json"]], ids=" ".join)
 def test_a_pipe_that_was_closed_ends_quietly(arguments: list[str]) -> None:
     reading, writing = os.pipe()
@@ -167,6 +179,7 @@ def test_a_pipe_that_was_closed_ends_quietly(arguments: list[str]) -> None:
 FULL = Path("/dev/full")
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not FULL.exists(), reason="no /dev/full here")
 @pytest.mark.parametrize("arguments", [["--version"], ["tasks", "--json"], ["models", "list", "--json"], ["board"]])
 def test_output_that_nothing_has_room_for_is_no_defect(arguments: list[str]) -> None:
@@ -180,6 +193,7 @@ def test_output_that_nothing_has_room_for_is_no_defect(arguments: list[str]) -> 
         assert deaf.returncode == ExitCode.STATE
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("arguments", "closed", "code"),
     [
@@ -204,12 +218,14 @@ def test_a_stream_that_the_caller_closed_is_one_that_ends(arguments: list[str], 
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.process
 def test_pipes_get_no_escape_codes() -> None:
     for arguments in (["board"], ["--help"], ["doctor"], ["xyzzy"], ["models", "use", "no-such-model"]):
         done = run(*arguments)
         assert "\x1b" not in done.stdout + done.stderr
 
 
+@pytest.mark.process
 def test_terminals_get_colours_unless_they_ask_for_none() -> None:
     assert ESCAPE in on_terminal("board", env=os.environ)[0]
     assert ESCAPE not in on_terminal("board", env={**os.environ, "NO_COLOR": "1"})[0]
@@ -218,6 +234,7 @@ def test_terminals_get_colours_unless_they_ask_for_none() -> None:
     assert ESCAPE not in on_terminal("models", "use", "no-such-model", env={**os.environ, "NO_COLOR": "1"})[0]
 
 
+@pytest.mark.process
 def test_an_error_message_cannot_steer_the_terminal() -> None:
     done = run("models", "use", "a\x1b[2Jb")
     assert done.returncode != 0
@@ -227,6 +244,7 @@ def test_an_error_message_cannot_steer_the_terminal() -> None:
 # -- signals ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGTERM, ExitCode.TERMINATED), (signal.SIGINT, ExitCode.INTERRUPTED)]
 )
@@ -273,6 +291,7 @@ def test_help_is_for_people(name, command):
     assert "\b" not in text
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [

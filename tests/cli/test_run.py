@@ -189,6 +189,7 @@ def test_an_awaited_call_that_is_cancelled_frees_its_slot(engine):
     assert asyncio.run(talk())[-1] in {"stop", "length"}
 
 
+@pytest.mark.process
 def test_a_factory_file_in_the_wrong_encoding_is_refused_with_the_flag_to_try(tmp_path):
     source = tmp_path / "in.csv"
     source.write_bytes("product_id,location\n1,接合部\n".encode("cp932"))
@@ -197,6 +198,7 @@ def test_a_factory_file_in_the_wrong_encoding_is_refused_with_the_flag_to_try(tm
     assert "--encoding cp932" in said
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -226,6 +228,7 @@ def test_what_cannot_be_run_says_what_to_do(tmp_path, monkeypatch, arguments, co
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("form", ["csv", "jsonl", "text", "json"])
 def test_an_id_that_no_utf_8_can_hold_costs_nothing_but_its_spelling(tmp_path, form):
     source, out = tmp_path / "in.jsonl", tmp_path / "out"
@@ -236,6 +239,7 @@ def test_an_id_that_no_utf_8_can_hold_costs_nothing_but_its_spelling(tmp_path, f
     assert len(out.read_text().splitlines()) == len(done.stdout.splitlines())
 
 
+@pytest.mark.process
 def test_an_output_that_is_no_file_is_left_alone_and_a_link_stays_one(tmp_path):
     source = tmp_path / "in.jsonl"
     source.write_text('{"speed_kmh": -1}\n')
@@ -250,11 +254,13 @@ def test_an_output_that_is_no_file_is_left_alone_and_a_link_stays_one(tmp_path):
     assert json.loads((tmp_path / "real.jsonl").read_text())["status"] == "invalid_input"
 
 
+@pytest.mark.process
 def test_help_names_the_tasks():
     done = run("--help")
     assert all(name in done.stdout for name in ("driving", "rootcause", "translate"))
 
 
+@pytest.mark.process
 def test_records_that_are_not_ok_end_in_5_and_are_counted(tmp_path):
     source = tmp_path / "in.jsonl"
     source.write_text('{"speed_kmh": -1}\nnot json\n')
@@ -263,6 +269,7 @@ def test_records_that_are_not_ok_end_in_5_and_are_counted(tmp_path):
     assert [json.loads(line)["status"] for line in done.stdout.splitlines()] == ["invalid_input"] * 2
 
 
+@pytest.mark.process
 def test_a_name_and_its_package_stay_light():
     code = "import sys, edgechat; print(edgechat.__all__, [m for m in sys.modules if m.startswith('edgechat.')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

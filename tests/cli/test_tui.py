@@ -9,7 +9,12 @@ import subprocess
 import sys
 import time
 
+import pytest
 
+pytestmark = pytest.mark.process
+
+
+@pytest.mark.process
 def test_without_a_terminal_edgechat_prints_its_help() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "edgechat"], input="", capture_output=True, text=True, timeout=60, check=False
@@ -18,6 +23,7 @@ def test_without_a_terminal_edgechat_prints_its_help() -> None:
     assert "Commands:" in done.stdout
 
 
+@pytest.mark.process
 def test_without_a_terminal_tui_says_what_to_use_instead() -> None:
     command = [sys.executable, "-m", "edgechat", "tui"]
     done = subprocess.run(command, input="", capture_output=True, text=True, timeout=60, check=False)
@@ -25,6 +31,7 @@ def test_without_a_terminal_tui_says_what_to_use_instead() -> None:
     assert "edgechat ask" in done.stderr
 
 
+@pytest.mark.process
 def test_on_a_terminal_edgechat_opens_and_ctrl_q_leaves() -> None:
     pid, terminal = pty.fork()
     if pid == 0:

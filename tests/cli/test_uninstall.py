@@ -51,6 +51,7 @@ def left(home) -> set[str]:
 MINE = {"models/photos/2024/me.jpg", "models/notes.txt"}
 
 
+@pytest.mark.process
 def test_it_says_what_goes_and_what_stays_and_does_nothing_without_a_yes(home):
     before = left(home)
     done = run(home, answer="n\n")
@@ -60,6 +61,7 @@ def test_it_says_what_goes_and_what_stays_and_does_nothing_without_a_yes(home):
     assert left(home) == before
 
 
+@pytest.mark.process
 def test_it_removes_what_is_edgechats_and_nothing_else(home):
     done = run(home, "--yes")
     assert done.returncode == 0, done.stderr
@@ -69,6 +71,7 @@ def test_it_removes_what_is_edgechats_and_nothing_else(home):
     assert "pip uninstall edgechat" in done.stdout
 
 
+@pytest.mark.process
 def test_the_models_can_stay(home):
     done = run(home, "--yes", "--keep-models")
     assert done.returncode == 0
@@ -90,6 +93,7 @@ def test_models_inside_the_conversations_directory_can_stay_too(tmp_path):
     assert not (paths.data / "chat").exists()
 
 
+@pytest.mark.process
 def test_links_are_removed_and_not_followed_and_shared_files_free_nothing(home, tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -104,6 +108,7 @@ def test_links_are_removed_and_not_followed_and_shared_files_free_nothing(home, 
     assert (tmp_path / "original.gguf").exists()
 
 
+@pytest.mark.process
 def test_a_directory_that_is_shared_with_others_keeps_what_is_theirs(home, tmp_path):
     shared = tmp_path / "shared"
     theirs = {"thesis.tex", "logs/httpd.log", "proof.pdf", "keys/id.pem"}
@@ -132,6 +137,7 @@ def test_it_leaves_nothing_of_what_a_use_has_written(tmp_path):
     assert not used.exists()
 
 
+@pytest.mark.process
 def test_where_nothing_is_left_it_says_so(tmp_path):
     done = run(tmp_path / "empty")
     assert done.returncode == 0

@@ -92,6 +92,7 @@ def test_what_makes_a_board_degraded() -> None:
     or subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode != 0,
     reason="no user namespace to mount in",
 )
+@pytest.mark.process
 def test_a_read_only_root(paths: Paths, home: Path) -> None:
     private_directory(paths.state)
     script = 'mount --bind "$EDGECHAT_HOME" "$EDGECHAT_HOME" && mount -o remount,ro,bind "$EDGECHAT_HOME" && '

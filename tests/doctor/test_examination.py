@@ -210,6 +210,7 @@ def test_13_an_engine_that_keeps_dying(on) -> None:
     assert found["engine-history"].command == "edgechat models plan"
 
 
+@pytest.mark.process
 def test_14_caches_that_nobody_comes_back_to(on) -> None:
     setup = on("pi5-8gb")
     for name, age, size in (("a.7.new", 2 * 3600, 10), ("old.kv", 100 * DAY, 2_000_000), ("used.kv", DAY, 2_000_000)):
@@ -227,6 +228,7 @@ def test_14_caches_that_nobody_comes_back_to(on) -> None:
     assert [file.name for file in setup.paths.cache.iterdir()] == ["used.kv"]
 
 
+@pytest.mark.process
 def test_15_memory_that_was_short_in_the_last_hour(on) -> None:
     setup = on("pi5-8gb")
     pressure_history.record(setup.paths.state, 8192, "work here waited for memory")

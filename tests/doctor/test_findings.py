@@ -70,6 +70,7 @@ def test_a_rebuild_is_not_advised_for_what_the_compiler_cannot_build() -> None:
     assert amiss(llama_build.kernels(held, build, board, frozenset({"neon", "fp16"}), HERE)) == []
 
 
+@pytest.mark.process
 def test_this_machines_compiler_is_asked_and_need_not_be_there(tmp_path: Path) -> None:
     assert llama_build.native_features({"PATH": str(tmp_path)}) is None
     fake = tmp_path / "cc-for-arm"
@@ -135,6 +136,7 @@ def test_other_versions_than_those_edgechat_is_made_for() -> None:
     assert guidance.command == "/opt/venv/bin/python -m pip install --no-deps llguidance==1.9.1"
 
 
+@pytest.mark.process
 def test_a_process_that_dies_while_it_reports_is_named_by_its_signal() -> None:
     dies = f"import os; os.kill(os.getpid(), {int(signal.SIGILL)})"
     with pytest.raises(EngineError, match="SIGILL"):

@@ -63,6 +63,7 @@ def test_without_strace_the_same_is_seen_through_proc(paths: Paths) -> None:
     assert "./state/logs/engine.log" in shown["inside"]
 
 
+@pytest.mark.process
 def test_the_witness_sees_network_sockets_and_files_of_the_observed_home_alone(tmp_path: Path) -> None:
     program = (
         "import socket, sys, time; a = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); a.bind(('127.0.0.1', 0)); "
@@ -81,6 +82,7 @@ def test_the_witness_sees_network_sockets_and_files_of_the_observed_home_alone(t
     assert syscall_trace.watch(str(tmp_path / "other"), [sys.executable, "-c", "pass"]) == (0, [])
 
 
+@pytest.mark.process
 def test_both_languages_say_everything(paths: Paths) -> None:
     used = {each.statement for each in proof_steps(paths, paths.state / "proof", "strace")}
     assert used <= set(STATEMENTS)

@@ -79,6 +79,7 @@ def test_ask_on_a_warm_engine_imports_nothing_heavy(warm_engine, arguments):
     assert imported & (HEAVY | SLOW | NATIVE) == set()
 
 
+@pytest.mark.process
 def test_help_and_version_import_nothing_heavy_and_no_command():
     for flag in ("--help", "--version", "-h"):
         imported, said = run(flag)
@@ -89,16 +90,19 @@ def test_help_and_version_import_nothing_heavy_and_no_command():
         assert not any(name.startswith(("edgechat.engine", "edgechat.models", "edgechat.board")) for name in imported)
 
 
+@pytest.mark.process
 def test_the_package_itself_is_light():
     ours = {name for name in modules_after("import edgechat") if name.split(".")[0] == "edgechat"}
     assert ours <= {"edgechat", "edgechat.version"}
 
 
+@pytest.mark.process
 def test_a_command_that_has_nothing_to_show_with_colour_bars_is_light():
     imported, _ = run("ps")
     assert imported & (HEAVY | SLOW | NATIVE) == set()
 
 
+@pytest.mark.process
 def test_only_the_model_commands_import_the_hub_and_only_to_fetch():
     imported, _ = run("models", "list")
     assert imported & {"huggingface_hub", "httpx", "httpx2", "requests", "urllib3"} == set()
@@ -117,6 +121,7 @@ def maps(pid: int | str) -> str:
     return Path(f"/proc/{pid}/maps").read_text()
 
 
+@pytest.mark.process
 def test_the_doctor_asks_llama_cpp_in_another_process():
     code = COMMAND.replace(
         "    with open(out", '    assert "libggml" not in open("/proc/self/maps").read()\n    with open(out', 1

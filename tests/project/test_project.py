@@ -103,12 +103,14 @@ def wheel(tmp_path_factory) -> zipfile.ZipFile:
     return zipfile.ZipFile(built)
 
 
+@pytest.mark.process
 def test_the_wheel_carries_the_catalog_and_its_types(wheel):
     names = set(wheel.namelist())
     assert {"edgechat/models.toml", "edgechat/py.typed", "edgechat/__main__.py"} <= names
     assert wheel.read("edgechat/models.toml") == (ROOT / "models.toml").read_bytes()
 
 
+@pytest.mark.process
 def test_the_wheel_has_all_of_the_package_and_nothing_beside_it(wheel):
     source = {str(path.relative_to(ROOT)) for path in (ROOT / "edgechat").rglob("*.py")}
     packed = set(wheel.namelist())
@@ -116,6 +118,7 @@ def test_the_wheel_has_all_of_the_package_and_nothing_beside_it(wheel):
     assert {name.partition("/")[0] for name in packed} == {"edgechat", f"edgechat-{version()}.dist-info"}
 
 
+@pytest.mark.process
 def test_the_wheel_brings_the_command_and_the_licence(wheel):
     info = f"edgechat-{version()}.dist-info"
     assert "edgechat = edgechat.__main__:main" in wheel.read(f"{info}/entry_points.txt").decode()

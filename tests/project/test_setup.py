@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).resolve().parents[2]
 NAMES_OF_TOOLS = ("sh", "cksum", "tr", "id", "sort", "uname", "cat", "dirname", "readlink", "mkdir")
 # Stands where bootstrap/environment.py stands: tells that it was called, and leaves what a finished setup leaves.
@@ -46,6 +48,7 @@ def start(script: Path, *arguments: str, stdin: str = "", **variables: str) -> s
     )
 
 
+@pytest.mark.process
 def test_stdin_stdout_and_arguments_reach_the_program_untouched(checkout):
     for stderr in ("prepared\n", ""):  # the second time there is nothing to do
         done = start(checkout / "scripts/edgechat", "ask", "two words", "", stdin="a document\n")
@@ -53,6 +56,7 @@ def test_stdin_stdout_and_arguments_reach_the_program_untouched(checkout):
         assert (done.returncode, done.stderr) == (0, stderr)
 
 
+@pytest.mark.process
 def test_it_runs_through_a_link_and_from_any_folder(checkout, tmp_path, monkeypatch):
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/edgechat").symlink_to("../check out/scripts/edgechat")
@@ -67,6 +71,7 @@ def prepared_again(checkout: Path, **variables: str) -> bool:
     return "prepared" in start(checkout / "scripts/setup", "--quick", **variables).stderr
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "name",
     ["pyproject.toml", "constraints.txt", "edgechat/version.py", "scripts/bootstrap/llama-build.cmake",
@@ -81,12 +86,14 @@ def test_a_change_of_what_the_venv_is_made_from_is_noticed(checkout, name):
     assert [prepared_again(checkout), prepared_again(checkout)] == [True, False]
 
 
+@pytest.mark.process
 def test_a_move_is_noticed(checkout):
     assert prepared_again(checkout)
     moved = checkout.rename(checkout.parent / "moved")
     assert [prepared_again(moved), prepared_again(moved)] == [True, False]
 
 
+@pytest.mark.process
 def test_a_vanished_python_is_noticed(checkout):
     assert prepared_again(checkout)
     (checkout / ".venv/bin/python").unlink()
@@ -94,12 +101,14 @@ def test_a_vanished_python_is_noticed(checkout):
     assert prepared_again(checkout)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", ["EDGECHAT_VISION", "EDGECHAT_CUDA", "CMAKE_ARGS"])
 def test_a_choice_is_looked_at_even_when_it_is_empty(checkout, name):
     assert prepared_again(checkout)
     assert prepared_again(checkout, **{name: ""})
 
 
+@pytest.mark.process
 def test_a_group_is_ready_on_its_own_account(checkout):
     assert prepared_again(checkout)
     assert start(checkout / "scripts/setup", "--quick", "test").stderr == "prepared test\n"
@@ -107,6 +116,7 @@ def test_a_group_is_ready_on_its_own_account(checkout):
     assert not prepared_again(checkout)
 
 
+@pytest.mark.process
 def test_a_failed_setup_starts_nothing(checkout):
     (checkout / "scripts/bootstrap/environment.py").write_text("import sys; sys.exit(7)\n")
     done = start(checkout / "scripts/edgechat", "ask")
@@ -127,6 +137,7 @@ def bare_machine(tmp_path: Path, *also: str) -> Path:
     return folder
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("manager", "command"),
     [
@@ -144,6 +155,7 @@ def test_what_is_missing_is_named_at_once_with_the_command_that_installs_it(chec
     assert "run the same command again" in done.stderr
 
 
+@pytest.mark.process
 def test_debian_without_venv_is_told_the_package_of_its_python(checkout, tmp_path):
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib/ensurepip.py").write_text("raise ImportError\n")  # Debian leaves the module out
@@ -160,6 +172,7 @@ def test_debian_without_venv_is_told_the_package_of_its_python(checkout, tmp_pat
     assert f"apt-get install -y {package}\n" in done.stderr
 
 
+@pytest.mark.process
 def test_a_compiler_without_its_library_is_not_taken_for_one(checkout, tmp_path):
     folder = bare_machine(tmp_path, "apt-get", "c++")  # this c++ compiles nothing
     (folder / "python3").symlink_to(sys.executable)

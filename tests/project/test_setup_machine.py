@@ -159,6 +159,7 @@ def test_a_meaningless_choice_is_refused_by_name(name):
     assert refused.value.status == 2
 
 
+@pytest.mark.process
 def test_a_wheel_is_kept_by_all_that_decides_it(monkeypatch):
     environ = {"PATH": "/usr/bin:/bin"}
 
@@ -171,6 +172,7 @@ def test_a_wheel_is_kept_by_all_that_decides_it(monkeypatch):
     assert len({key(), *others}) == 5
 
 
+@pytest.mark.process
 def test_the_compiler_says_what_the_processor_offers():
     import os
 

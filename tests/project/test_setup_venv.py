@@ -15,6 +15,8 @@ import pytest
 from scripts.bootstrap.environment import Environment, Stamps, relocate, torn_distributions
 from scripts.bootstrap.supervised import SetupError, run
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -80,6 +82,7 @@ def venv_in(root: Path, *, pip: bool = False) -> Path:
     return where
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", ["moved", "a clone", "clone2", "clone/inner", "clone-" + "long" * 40])
 def test_a_moved_venv_runs_again_and_twice_is_the_same_as_once(tmp_path, name):
     old, new = tmp_path / "clone", tmp_path / name
@@ -106,6 +109,7 @@ def test_a_moved_venv_runs_again_and_twice_is_the_same_as_once(tmp_path, name):
         assert json.loads((new / info.relative_to(old)).read_text())["url"] == new.as_uri()
 
 
+@pytest.mark.process
 def test_a_venv_made_by_hand_is_taken_over_and_a_half_made_one_is_made_anew(checkout, prepared, capfd):
     venv = venv_in(checkout, pip=True)
     own = venv / "own.txt"
@@ -123,6 +127,7 @@ def test_a_venv_made_by_hand_is_taken_over_and_a_half_made_one_is_made_anew(chec
     assert not (prepared.build / "venv.begun").exists()
 
 
+@pytest.mark.process
 def test_a_venv_whose_python_is_gone_is_made_anew(checkout, prepared, capfd):
     venv = venv_in(checkout)
     for python in (venv / "bin").glob("python*"):
@@ -149,6 +154,7 @@ def test_a_pin_is_read_from_the_constraints_and_a_missing_one_is_named(prepared)
         prepared.pin("llguidance")
 
 
+@pytest.mark.process
 def test_a_failed_command_shows_the_end_of_its_log_and_where_it_lies(tmp_path, capfd):
     log = tmp_path / "log/build.log"
     with pytest.raises(SetupError) as failed:
@@ -167,6 +173,7 @@ def test_a_failed_command_shows_the_end_of_its_log_and_where_it_lies(tmp_path, c
     assert re.search(r"Compiling: failed \(0:\d\d\)", capfd.readouterr().err)
 
 
+@pytest.mark.process
 def test_an_index_that_cannot_be_reached_is_exit_7_and_says_so(tmp_path):
     pip = [sys.executable, "-m", "pip", "install", "--retries", "1", "--index-url", "http://127.0.0.1:9/simple", "six"]
     pip += ["--target", str(tmp_path / "t"), "--no-cache-dir"]
@@ -176,11 +183,13 @@ def test_an_index_that_cannot_be_reached_is_exit_7_and_says_so(tmp_path):
     assert failed.value.status == 7
 
 
+@pytest.mark.process
 def test_a_program_that_is_not_there_is_named(tmp_path):
     with pytest.raises(SetupError, match="/nonexistent/pip: No such file"):
         run("Installing", ["/nonexistent/pip"], log=tmp_path / "log", env={}, cwd=tmp_path)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_a_command_never_outlives_the_setup_and_the_lock_is_held_until_it_is_gone(tmp_path, number):
     # It ignores SIGTERM, so that only the last resort ends it.

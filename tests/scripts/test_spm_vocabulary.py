@@ -13,6 +13,8 @@ import pytest
 
 from scripts.workshop import shape_models, spm_vocabulary
 
+pytestmark = pytest.mark.process
+
 sentencepiece = importlib.import_module("sentencepiece")
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -58,6 +60,7 @@ def model(tmp_path_factory):
     return path, sentencepiece.SentencePieceProcessor(model_file=str(pieces))
 
 
+@pytest.mark.process
 def test_llama_and_sentencepiece_give_the_same_ids(model):
     path, pieces = model
     done = subprocess.run(
@@ -67,6 +70,7 @@ def test_llama_and_sentencepiece_give_the_same_ids(model):
     assert json.loads(done.stdout) == [pieces.encode(text) for text in TEXTS]
 
 
+@pytest.mark.process
 def test_the_model_runs_and_its_logits_are_finite(model):
     path, _ = model
     done = subprocess.run(

@@ -23,6 +23,8 @@ from edgechat.serve.web_ui import PAGES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.process
+
 
 @contextmanager
 def served(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
@@ -53,6 +55,7 @@ async def shown(session: aiohttp.ClientSession, url: str, word: bytes) -> bytes:
     return seen
 
 
+@pytest.mark.process
 def test_a_tab_shows_the_app_and_ends_with_it() -> None:
     async def story(url: str, process: subprocess.Popen[str]) -> None:
         async with aiohttp.ClientSession() as session:
@@ -71,6 +74,7 @@ def test_a_tab_shows_the_app_and_ends_with_it() -> None:
         assert process.wait(20) == 143
 
 
+@pytest.mark.process
 def test_an_app_ends_when_its_server_was_killed() -> None:
     async def story(url: str, process: subprocess.Popen[str]) -> list[psutil.Process]:
         async with aiohttp.ClientSession() as session, session.ws_connect(f"{url}ws") as tab:
@@ -86,6 +90,7 @@ def test_an_app_ends_when_its_server_was_killed() -> None:
         assert alive == []
 
 
+@pytest.mark.process
 def test_strange_hosts_and_pages_are_turned_away() -> None:
     async def story(url: str) -> None:
         async with aiohttp.ClientSession() as session:
@@ -105,6 +110,7 @@ def test_strange_hosts_and_pages_are_turned_away() -> None:
         asyncio.run(story(url))
 
 
+@pytest.mark.process
 def test_with_a_token_nothing_but_the_question_for_it_is_shown() -> None:
     paths = Paths.from_env()
 
@@ -136,6 +142,7 @@ def test_with_a_token_nothing_but_the_question_for_it_is_shown() -> None:
         asyncio.run(story(url))
 
 
+@pytest.mark.process
 def test_another_address_demands_the_token() -> None:
     async def story(url: str) -> None:
         async with aiohttp.ClientSession() as session, session.get(url, allow_redirects=False) as answer:
@@ -148,6 +155,7 @@ def test_another_address_demands_the_token() -> None:
         assert "Beware" in process.stderr.read()
 
 
+@pytest.mark.process
 def test_no_more_tabs_than_a_board_can_hold() -> None:
     async def story(url: str) -> None:
         async with aiohttp.ClientSession() as session:

@@ -45,6 +45,7 @@ def lines(unit: Unit) -> list[str]:
     return unit.text().splitlines()
 
 
+@pytest.mark.process
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
 @pytest.mark.parametrize("unit", KINDS.values(), ids=KINDS)
 def test_systemd_finds_nothing_wrong_with_it(unit, tmp_path):
@@ -99,6 +100,7 @@ def command(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.process
 def test_the_printed_unit_may_write_where_edgechat_keeps_things_and_nowhere_else(tmp_path):
     home, models = tmp_path / "home", tmp_path / "ssd"
     models.mkdir()
@@ -113,6 +115,7 @@ def test_the_printed_unit_may_write_where_edgechat_keeps_things_and_nowhere_else
     assert not home.exists(), "a dry run left something behind"
 
 
+@pytest.mark.process
 def test_the_service_shares_the_engine_of_its_owners_commands(tmp_path):
     """Another state directory would mean another engine, and the weights in memory twice."""
     done = command("install", "--dry-run", EDGECHAT_HOME=str(tmp_path), EDGECHAT_STATE=str(tmp_path / "ram"))
@@ -127,6 +130,7 @@ def test_a_units_arguments_are_read_back_as_they_were_given(unit):
         serve_arguments("[Service]\nExecStart=/bin/true\n")
 
 
+@pytest.mark.process
 def test_an_outgrown_limit_is_measured_by_the_units_own_command(capsys):
     text = replace(UNIT, command=(*UNIT.command, "--ctx", "512", "--port", "8081")).text()
     _warn_if_limit_is_small("1", text, is_system=False)
@@ -143,6 +147,7 @@ def serve_memory(*arguments: str) -> int:
     return next(int(line.partition("=")[2]) for line in done.stdout.splitlines() if line.startswith("MemoryMax="))
 
 
+@pytest.mark.process
 def test_options_of_serve_are_checked_before_a_unit_holds_them(tmp_path):
     assert command("install", "--dry-run", "--", "--port", "x").returncode == 2
     done = command("install", "--dry-run", "--", "-m", "no-such-model", EDGECHAT_HOME=str(tmp_path))
@@ -179,6 +184,7 @@ def manager(tmp_path, monkeypatch):
     return found, fake, said
 
 
+@pytest.mark.process
 def test_installing_writes_the_unit_and_starts_it_and_removing_undoes_it(manager):
     systemd, fake, said = manager
     systemd.install(UNIT.text())
@@ -193,6 +199,7 @@ def test_installing_writes_the_unit_and_starts_it_and_removing_undoes_it(manager
     assert not systemd.uninstall()
 
 
+@pytest.mark.process
 def test_what_systemd_refuses_is_said_with_the_way_to_its_log(manager):
     systemd, fake, _ = manager
     fake.with_suffix(".fails").touch()

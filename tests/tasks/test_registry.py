@@ -57,6 +57,7 @@ def test_the_built_ins_come_through_the_public_door_with_a_line_of_help():
         assert load(name).name == name
 
 
+@pytest.mark.process
 def test_listing_imports_no_task_and_nothing_heavy():
     code = (
         "import sys; from edgechat.tasks.registry import installed_tasks; installed_tasks();"
@@ -65,6 +66,7 @@ def test_listing_imports_no_task_and_nothing_heavy():
     assert python(code).strip() == "['edgechat.tasks.registry']"
 
 
+@pytest.mark.process
 def test_the_rules_of_a_moment_need_neither_pydantic_nor_the_engine():
     code = (
         "import sys; from edgechat.tasks.driving.risk import assess;"
@@ -148,6 +150,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
+@pytest.mark.process
 def test_an_installed_package_is_listed_beside_the_built_ins(installed):
     rows = json.loads(python("from edgechat.cli.tasks import tasks; tasks(['--json'])", installed))
     (row,) = (row for row in rows if row["name"] == "triage")
@@ -167,6 +170,7 @@ def test_the_imports_that_the_documentation_names_work():
     assert {"Task", "Strict", "Message", "answer_tokens"} <= set(names)
 
 
+@pytest.mark.process
 def test_an_installed_package_runs_like_a_built_in(installed):
     code = """
 import json

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.process
+
 APP = (sys.executable, "-m", "edgechat")
 WELCOME = "Everything you write"
 

@@ -7,6 +7,8 @@ import random
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 from edgechat.chat.history import History
 from tests.engine.scripted_engine import scripted_engine
 from tests.tui.kit import kept
@@ -14,6 +16,8 @@ from tests.tui.terminal import ENTER, Terminal
 
 if TYPE_CHECKING:
     from edgechat.paths import Paths
+
+pytestmark = pytest.mark.process
 
 APP = (sys.executable, "-m", "edgechat")
 WELCOME = "Everything you write"

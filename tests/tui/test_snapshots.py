@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from edgechat.tui.app import EdgechatApp
 
+pytestmark = pytest.mark.app
+
 ANSWER = """Two ways:
 
 1. **Measure** the ripple with `scope`.

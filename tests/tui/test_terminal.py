@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from edgechat.paths import Paths
 
+pytestmark = pytest.mark.process
+
 APP = (sys.executable, "-m", "edgechat")
 WELCOME = "Everything you write"
 

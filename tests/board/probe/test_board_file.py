@@ -43,6 +43,7 @@ def boards(draw: st.DrawFn) -> Board:
     )
 
 
+@pytest.mark.slow
 @given(boards())
 def test_a_board_survives_json(board: Board) -> None:
     assert from_json(json.loads(json.dumps(to_json(board)))) == board

@@ -50,6 +50,7 @@ def test_psutil_sees_the_same_machine() -> None:
     assert board.boot_id
 
 
+@pytest.mark.process
 @linux
 def test_affinity_is_respected() -> None:
     one = min(os.sched_getaffinity(0))
@@ -57,6 +58,7 @@ def test_affinity_is_respected() -> None:
     assert (board["cpu"]["n_threads"], board["cpu"]["n_cores"], board["cpu"]["n_big_cores"]) == (1, 1, 1)
 
 
+@pytest.mark.process
 @linux
 def test_an_address_space_limit_shows() -> None:
     code = f"import resource; resource.setrlimit(resource.RLIMIT_AS, (3 << 30, resource.RLIM_INFINITY)); {PROBE}{SHOW}"
@@ -78,6 +80,7 @@ def limited_group() -> Iterator[Path]:
         group.rmdir()
 
 
+@pytest.mark.process
 @linux
 def test_a_real_memory_limit_shows(limited_group: Path) -> None:
     code = (
@@ -92,6 +95,7 @@ def test_a_real_memory_limit_shows(limited_group: Path) -> None:
     assert memory["available"] == memory["cgroup_limit"] - memory["cgroup_used"]
 
 
+@pytest.mark.process
 @linux
 def test_the_probe_needs_only_the_standard_library() -> None:
     code = (

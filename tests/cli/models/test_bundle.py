@@ -50,6 +50,7 @@ def fingerprint(text: str) -> str:
     return found[0]
 
 
+@pytest.mark.process
 def test_the_same_fingerprint_is_shown_at_both_ends(sender: Command, receiver: Command, stick: Path) -> None:
     own = fingerprint(sender("keys", "list").stdout)
     refused = receiver("import", str(stick), code=ExitCode.TRANSFER)
@@ -61,6 +62,7 @@ def test_the_same_fingerprint_is_shown_at_both_ends(sender: Command, receiver: C
     assert [verdict["ok"] for verdict in receiver.json("verify", "tiny")] == [True]
 
 
+@pytest.mark.process
 def test_trust_by_key_file_and_rotation(sender: Command, receiver: Command, stick: Path, tmp_path: Path) -> None:
     receiver("keys", "trust", str(stick / "metadata/1.root.json"))
     receiver("import", str(stick))
@@ -72,6 +74,7 @@ def test_trust_by_key_file_and_rotation(sender: Command, receiver: Command, stic
     receiver("keys", "trust", str(tmp_path / "safe/1.root.pem"), code=ExitCode.TRANSFER)
 
 
+@pytest.mark.process
 def test_what_cannot_be_exported_or_imported(sender: Command, tmp_path: Path) -> None:
     sender("export", "nothing", str(tmp_path / "stick"), code=ExitCode.NO_MODEL)
     missing = sender("import", str(tmp_path / "nowhere"), code=ExitCode.INVALID_INPUT)

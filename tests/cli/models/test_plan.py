@@ -100,6 +100,7 @@ def test_a_model_that_does_not_fit_is_shown_with_what_would_and_ends_with_exit_3
     assert found["alternatives"][-1]["fits"] is True
 
 
+@pytest.mark.process
 def test_an_installed_file_is_planned_from_its_own_header():
     model = starter()
     assert model is not None, "the starter package belongs to the test environment"
@@ -110,6 +111,7 @@ def test_an_installed_file_is_planned_from_its_own_header():
     assert found["fits"]
 
 
+@pytest.mark.process
 def test_measurements_of_this_board_become_the_estimate(home):
     from edgechat.board.probe.probe import probe
 

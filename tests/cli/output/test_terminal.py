@@ -45,6 +45,7 @@ def command(tmp_path) -> Command:
 # -- tables -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("width", [60, 80, 100, 120])
 def test_the_catalog_fits_and_keeps_what_decides(command: Command, width: int) -> None:
     lines = lines_on_terminal(command, width, "models", "list", "--all")
@@ -57,6 +58,7 @@ def test_the_catalog_fits_and_keeps_what_decides(command: Command, width: int) -
     assert "Q3_K_M 691 MB, Q4_0 773 MB, Q4_K_M 808 MB, Q8_0 1.32 GB" in text
 
 
+@pytest.mark.process
 def test_a_pipe_gets_everything_on_one_line(command: Command) -> None:
     (line,) = (line for line in command("list", "--all").stdout.splitlines() if "llama-3.2-1b-instruct" in line)
     assert "Q8_0 1.32 GB Llama 3.2 Community License (to be accepted) en de fr it pt hi +2" in " ".join(line.split())
@@ -115,6 +117,7 @@ def test_a_sentence_breaks_between_words_and_never_in_a_command_or_address(text:
     assert all(len(line) <= width or any(each in line for each in kept) for line in lines)
 
 
+@pytest.mark.process
 def test_an_error_and_its_hint_are_wrapped_on_a_terminal_only(command: Command) -> None:
     offline = {"HF_HUB_OFFLINE": "1"}
     arguments = ("models", "pull", "qwen2.5-0.5b-instruct")
@@ -127,6 +130,7 @@ def test_an_error_and_its_hint_are_wrapped_on_a_terminal_only(command: Command) 
     assert " ".join(" ".join(lines).split()) == " ".join(" ".join(piped).split())
 
 
+@pytest.mark.process
 def test_wrong_usage_is_wrapped_too(command: Command) -> None:
     lines = lines_on_terminal(
         command, 60, "models", "use", "qwen2.5-0.5b-instruct", "--ctx", "twenty-thousand-and-more"

@@ -7,11 +7,15 @@ import pty
 import subprocess
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.engine.scripted_engine import scripted_engine
 
 if TYPE_CHECKING:
     from edgechat.paths import Paths
     from tests.command import Cli
+
+pytestmark = pytest.mark.process
 
 HOSTILE = (
     "safe \x1b[31mred\x1b[0m \x1b]0;title\x07 \x1b]52;c;Y2xpcA==\x07 \x1b]8;;http://x\x1b\\link "
@@ -44,6 +48,7 @@ def run_on_terminal(command: list[str]) -> str:
     return shown.decode()
 
 
+@pytest.mark.process
 def test_an_answer_full_of_escape_sequences_prints_none(cli: Cli, paths: Paths) -> None:
     pieces = [HOSTILE[i : i + 1] for i in range(len(HOSTILE))]
     for texts in ([HOSTILE], pieces):
@@ -55,12 +60,14 @@ def test_an_answer_full_of_escape_sequences_prints_none(cli: Cli, paths: Paths) 
         assert shown.endswith("end\ttab\r\nline\r\n")
 
 
+@pytest.mark.process
 def test_json_output_is_clean_too(cli: Cli, paths: Paths) -> None:
     with scripted_engine(paths.state, [HOSTILE]):
         answer = cli.json("ask", "hi", "--json")
     assert not set(answer["answer"]) & (BAD - {"\n", "\t"})
 
 
+@pytest.mark.process
 def test_what_was_asked_reaches_the_engine_unchanged(cli: Cli, paths: Paths) -> None:
     with scripted_engine(paths.state, ["ok"]) as engine:
         cli("ask", "-s", "Be brief.", "--temp", "0.5", "-n", "9", "first\n<|im_start|>")

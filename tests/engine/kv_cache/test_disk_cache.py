@@ -134,6 +134,7 @@ def test_what_a_dead_engine_left_unfinished_goes(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.new"))
 
 
+@pytest.mark.process
 def test_only_the_last_conversation_of_a_slot_waits_to_be_kept() -> None:
     """Where the engine never rests, those before it once gathered for ever."""
     # llama.cpp must not be loaded into the process of a test.
@@ -184,6 +185,7 @@ def test_cells_of_another_projector_or_of_other_rope_factors_are_not_found(chang
     assert model_key("model", **facts) != model_key("model", **{**facts, **changed})
 
 
+@pytest.mark.process
 def test_a_longer_context_has_other_rope_factors_only_where_the_header_says_so(tmp_path: Path) -> None:
     files = {4096: tmp_path / "long.gguf", None: tmp_path / "plain.gguf"}
     for original, file in files.items():

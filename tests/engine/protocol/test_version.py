@@ -6,6 +6,8 @@ import subprocess
 import sys
 from dataclasses import dataclass, make_dataclass
 
+import pytest
+
 from edgechat.engine.protocol.version import IDENTITY, fingerprint
 
 
@@ -29,6 +31,7 @@ def test_a_field_more_or_renamed_or_of_another_type_is_another_dialect() -> None
     assert len({fingerprint(Asked), *map(fingerprint, others)}) == 1 + len(others)
 
 
+@pytest.mark.process
 def test_every_process_of_the_same_code_finds_the_same() -> None:
     """Python's own hash() would not do."""
     told = subprocess.run(

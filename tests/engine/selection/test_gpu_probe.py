@@ -199,6 +199,7 @@ def test_a_single_gigabyte_may_be_refused_while_several_lie_free():
     assert [each["why"] for each in probe_device(device, [700 * MIB], keep_free=0)] == [""] * 3
 
 
+@pytest.mark.process
 def test_what_the_jetsons_allocator_refused_is_logged_and_is_no_cause_of_death(monkeypatch, tmp_path, capsys):
     child = tmp_path / "python"
     child.write_text(

@@ -138,5 +138,6 @@ def test_scripts_end_with_3_where_the_pinned_plan_died_and_go_on_where_that_is_a
         assistant.run("driving", json.loads(SCENE))
 
 
+@pytest.mark.process
 def test_a_model_that_was_named_and_is_not_there_is_not_done_without(paths):
     assert "nowhere" in run("-m", "nowhere", code=3)

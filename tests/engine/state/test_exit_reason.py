@@ -113,6 +113,7 @@ supervisor.watch(child, "e", paths, SharedStatus(), log_start=0, kills_before=0)
 """
 
 
+@pytest.mark.process
 def test_a_supervisor_that_cannot_write_the_exit_reason_says_so_in_one_line(tmp_path):
     (tmp_path / "state" / exit_reason.NOTE / "in the way").mkdir(parents=True)
     done = subprocess.run(

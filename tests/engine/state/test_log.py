@@ -94,6 +94,7 @@ def test_on_a_full_disk_lines_are_dropped_and_nobody_stops() -> None:
         print("a line", file=lossy)
 
 
+@pytest.mark.process
 @needs_full
 @pytest.mark.parametrize("survives", [True, False])
 def test_an_engine_that_can_no_longer_hear_ends_even_where_it_cannot_say_why(survives: bool) -> None:

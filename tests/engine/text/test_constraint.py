@@ -26,6 +26,7 @@ TOO_MUCH = "(.*a.{100}.*e.{100}.*)+Z"
 """More states than llguidance's lexer may have, once some hundred letters have come."""
 
 
+@pytest.mark.process
 def test_a_matcher_that_failed_says_so_to_whoever_asks_it() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.engine.text.constraint_child"],

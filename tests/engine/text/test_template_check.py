@@ -15,6 +15,8 @@ from edgechat.errors import EngineError, InvalidModelFileError
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.process
+
 GOOD = Verdict("", takes_system=True)
 FOREVER = (
     "{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}{% endfor %}{% endfor %}{% endfor %}"
@@ -29,6 +31,7 @@ def kept(cache: Path) -> list[Path]:
     return sorted((cache / "templates").glob("*"))
 
 
+@pytest.mark.process
 def test_a_sound_template_passes_and_is_not_tried_again(tmp_path, monkeypatch):
     assert vet(CHATML, tmp_path) == GOOD
     assert len(kept(tmp_path)) == 1
@@ -36,6 +39,7 @@ def test_a_sound_template_passes_and_is_not_tried_again(tmp_path, monkeypatch):
     assert vet(CHATML, tmp_path) == GOOD
 
 
+@pytest.mark.process
 def test_another_text_or_another_beginning_token_is_another_verdict(tmp_path):
     vet(CHATML, tmp_path)
     vet(CHATML + " ", tmp_path)
@@ -43,6 +47,7 @@ def test_another_text_or_another_beginning_token_is_another_verdict(tmp_path):
     assert len(kept(tmp_path)) == 3
 
 
+@pytest.mark.process
 def test_loops_that_never_end_are_stopped_by_the_childs_processor_time(tmp_path):
     with pytest.raises(InvalidModelFileError, match="more than 2 s") as caught:
         vet(FOREVER + CHATML, tmp_path)
@@ -50,6 +55,7 @@ def test_loops_that_never_end_are_stopped_by_the_childs_processor_time(tmp_path)
     assert len(kept(tmp_path)) == 1, "a verdict that holds for every machine is kept"
 
 
+@pytest.mark.process
 def test_what_python_computes_in_one_go_is_stopped_too(tmp_path):
     """Equality of nested lists is one operation that runs for ages without a look at any clock."""
     pair = "{% set n = namespace(x=[1], y=[1]) %}"
@@ -58,6 +64,7 @@ def test_what_python_computes_in_one_go_is_stopped_too(tmp_path):
         vet(pair + grow + "{{ n.x == n.y }}" + CHATML, tmp_path)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("source", "why"),
     [
@@ -78,6 +85,7 @@ def test_a_refusal_says_why(source, why, tmp_path):
         vet(source, tmp_path)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("damage", ["", "{", "[]", "null", '{"fault": 5, "takes_system": true}', '{"fault": ""}', "\0"])
 def test_a_damaged_verdict_is_made_again(damage, tmp_path):
     vet(CHATML, tmp_path)
@@ -86,6 +94,7 @@ def test_a_damaged_verdict_is_made_again(damage, tmp_path):
     assert json.loads(kept(tmp_path)[0].read_text()) == {"fault": "", "takes_system": True}
 
 
+@pytest.mark.process
 def test_a_cache_that_cannot_be_written_costs_no_answer(tmp_path, capfd):
     cache = tmp_path / "file"
     cache.write_text("in the way")
@@ -93,6 +102,7 @@ def test_a_cache_that_cannot_be_written_costs_no_answer(tmp_path, capfd):
     assert "not kept" in capfd.readouterr().err
 
 
+@pytest.mark.process
 def test_a_child_that_was_killed_says_nothing_about_the_template(tmp_path):
     """A machine short of memory once marked a sound model as unusable for good."""
     trial = TemplateCheck(CHATML, bos="", eos="", cache=tmp_path)
@@ -104,6 +114,7 @@ def test_a_child_that_was_killed_says_nothing_about_the_template(tmp_path):
     assert TemplateCheck(CHATML, bos="", eos="", cache=tmp_path).verdict() == GOOD
 
 
+@pytest.mark.process
 def test_an_abandoned_trial_leaves_no_process_behind(tmp_path):
     trial = TemplateCheck(FOREVER + CHATML, bos="", eos="", cache=tmp_path)
     child = trial._child

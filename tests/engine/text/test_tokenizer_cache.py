@@ -25,6 +25,7 @@ def said(starter_file: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     return found
 
 
+@pytest.mark.process
 def test_the_tokenizer_is_made_from_disk_without_the_model_and_is_the_same(said):
     assert said["is kept"]
     assert said["was made ahead"]
@@ -32,20 +33,24 @@ def test_the_tokenizer_is_made_from_disk_without_the_model_and_is_the_same(said)
     assert said["ahead"] == said["from the model"]
 
 
+@pytest.mark.process
 def test_a_damaged_file_or_one_of_another_vocabulary_is_made_again_from_the_model(said):
     assert said["from damage"] == said["from the model"]
     assert said["is mended"]
     assert said["from another's"] == said["from the model"]
 
 
+@pytest.mark.process
 def test_a_directory_that_cannot_be_made_costs_only_the_time(said):
     assert said["without a disk"] == said["from the model"]
 
 
+@pytest.mark.process
 def test_a_question_about_one_token_is_answered_as_the_mask_over_all_of_them_does(said):
     assert said["disagreements"] == 0
 
 
+@pytest.mark.process
 def test_of_a_guess_only_what_the_schema_lets_come_is_left(said):
     assert said["possible"].startswith('{"category": "machine", "statement": "x", "')
     assert "nonsense" in said["guess"]

@@ -443,6 +443,7 @@ print(datetime.datetime.now().year, find(receiver, "tiny").sha256)
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("year", "seconds"), [(1970, 86400), (2099, 4_086_000_000)])
 @pytest.mark.skipif(shutil.which("cc") is None or sys.platform != "linux", reason="needs a C compiler on Linux")
 def test_the_clock_plays_no_part(

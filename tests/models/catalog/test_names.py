@@ -146,6 +146,7 @@ def test_a_hint_names_at_most_three() -> None:
     assert nearest_hint("instruct", KNOWN).count(" or ") == 2
 
 
+@pytest.mark.process
 def test_names_are_light() -> None:
     code = "import sys, edgechat.models.catalog.names as n; n.parse_reference('llama3.2:3b'); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import edgechat
 from tests.models.store_kit import random_gguf
 
@@ -72,6 +74,7 @@ def test_only_the_hub_module_imports_a_network_client() -> None:
     }
 
 
+@pytest.mark.process
 def test_everything_but_pull_works_without_a_socket(tmp_path: Path) -> None:
     model = random_gguf(tmp_path / "tiny.gguf", 300_000)
     done = subprocess.run(

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from edgechat.paths import Paths
 
+pytestmark = pytest.mark.process
+
 SCRIPT = """
 import sys
 from edgechat.errors import EdgechatError
@@ -62,6 +64,7 @@ class TestInspectedTls:
         _, error = child.communicate(timeout=60)
         return child.returncode, error
 
+    @pytest.mark.process
     def test_an_unknown_root_is_refused_with_the_way_out(
         self, inspected: tuple[Path, tuple[Path, Path]], tmp_path: Path
     ) -> None:
@@ -73,6 +76,7 @@ class TestInspectedTls:
         assert "SSL_CERT_FILE" in error
         assert server.requests == []
 
+    @pytest.mark.process
     @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
     def test_the_company_s_root_is_honoured(
         self, variable: str, inspected: tuple[Path, tuple[Path, Path]], tmp_path: Path, paths: Paths
@@ -84,6 +88,7 @@ class TestInspectedTls:
         assert find(paths, "tiny-instruct").sha256 == entry.sha256
         assert "hub.example:443" in proxy.asked
 
+    @pytest.mark.process
     def test_a_proxy_that_is_not_there_is_named(self, tmp_path: Path) -> None:
         child = start(tmp_path / "home", HF_ENDPOINT="https://hub.example", HTTPS_PROXY="http://127.0.0.1:9")
         _, error = child.communicate(timeout=60)
@@ -91,6 +96,7 @@ class TestInspectedTls:
         assert "no connection" in error
 
 
+@pytest.mark.process
 def test_interrupted_at_random_moments(tmp_path: Path, paths: Paths, server: HubServer) -> None:
     """Cut connections, kill -9 and Ctrl-C in turn: the right bytes in the end, and hardly any of them twice."""
     chance = random.Random(4)

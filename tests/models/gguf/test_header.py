@@ -340,6 +340,7 @@ class TestShards:
         assert shard_names(name) == (name,)
 
 
+@pytest.mark.process
 def test_reading_a_shape_imports_nothing_heavy(tmp_path: Path) -> None:
     script = (
         "import sys; from edgechat.models.gguf.header import read_header;"

@@ -118,6 +118,7 @@ def damage(path: Path, seed: int, count: int) -> tuple[int, int]:
     return outcome[0], outcome[1]
 
 
+@pytest.mark.slow
 def test_10000_damaged_headers_are_read_or_refused(tmp_path: Path) -> None:
     path = small_base(tmp_path / "base.gguf")
     assert use(path)
@@ -195,6 +196,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.process
 @pytest.mark.skipif(sys.platform != "linux", reason="reads VmHWM from /proc")
 def test_the_worst_files_stay_below_50_mb(tmp_path: Path) -> None:
     for path in worst_files(tmp_path):

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from edgechat.models.download.hub import Hub
     from tests.hub.server import HubServer
 
+pytestmark = pytest.mark.process
+
 MODEL_BYTES = 8_000_000
 DISK_BYTES = 90_000_000
 """More than the model and the margin that has to stay free, so that only the ballast fills it."""
@@ -63,6 +65,7 @@ class Ballast(Heard):
                 os.posix_fallocate(stream.fileno(), 0, usage.f_bavail * usage.f_frsize - self.room)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("point", range(20))
 def test_full_while_fetching(
     point: int, disk: Path, disk_paths: Paths, server: HubServer, hub: Hub, tmp_path: Path
@@ -78,6 +81,7 @@ def test_full_while_fetching(
     assert sha256(pull(Store(disk_paths), hub, order).path) == entry.sha256
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("step", ["header-checked", "version-made", "model-moved", "manifest-written"])
 def test_full_while_installing(
     step: str, disk: Path, disk_paths: Paths, server: HubServer, hub: Hub, tmp_path: Path
@@ -98,6 +102,7 @@ def test_full_while_installing(
     assert leftovers(disk_paths) == []
 
 
+@pytest.mark.process
 def test_full_while_copying(disk: Path, disk_paths: Paths, tmp_path: Path) -> None:
     model = random_gguf(tmp_path / "model.gguf", MODEL_BYTES)
     ballast = Ballast(disk, at=MODEL_BYTES // 2, room=0, during="Copying")
@@ -108,6 +113,7 @@ def test_full_while_copying(disk: Path, disk_paths: Paths, tmp_path: Path) -> No
     assert sha256(add(Store(disk_paths), model).path) == sha256(model)
 
 
+@pytest.mark.process
 def test_read_only(disk: Path, disk_paths: Paths, server: HubServer, hub: Hub, tmp_path: Path) -> None:
     server.add(REPO, FILE, random_gguf(tmp_path / "model.gguf", MODEL_BYTES))
     order = resolve_repository(hub, parse_reference(REPO))
@@ -121,6 +127,7 @@ def test_read_only(disk: Path, disk_paths: Paths, server: HubServer, hub: Hub, t
     assert sha256(model.path) == model.sha256
 
 
+@pytest.mark.process
 def test_another_disk_gets_a_copy(disk: Path, disk_paths: Paths, tmp_path: Path) -> None:
     model = random_gguf(tmp_path / "model.gguf", MODEL_BYTES)
     added = add(Store(disk_paths), model)

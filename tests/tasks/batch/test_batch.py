@@ -208,6 +208,7 @@ def test_a_journal_of_another_run_is_refused(tmp_path):
         run(write_lines(tmp_path / "in.jsonl", scenes(1)), out, resume=True)
 
 
+@pytest.mark.process
 def test_an_input_that_changed_since_is_refused(tmp_path):
     source, out = write_lines(tmp_path / "in.jsonl", scenes(40)), tmp_path / "out.jsonl"
     kill_after(source, out, answers=15)
@@ -249,6 +250,7 @@ def asked(questions: Path) -> int:
     return questions.read_bytes().count(b"\n") if questions.exists() else 0
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("parallel", [1, 4])
 def test_kill_9_at_any_moment_and_resume_give_each_record_once(tmp_path, parallel):
     count, seed = 120, random.Random(parallel)
@@ -267,6 +269,7 @@ def test_kill_9_at_any_moment_and_resume_give_each_record_once(tmp_path, paralle
     assert count <= total + len(generator.calls) <= count + kills * (2 * parallel + 2)
 
 
+@pytest.mark.process
 def test_a_journal_torn_by_a_power_cut_is_taken_as_far_as_it_is_whole(tmp_path):
     source, out = write_lines(tmp_path / "in.jsonl", scenes(40)), tmp_path / "out.jsonl"
     kill_after(source, out, answers=15)
@@ -291,6 +294,7 @@ def test_a_journal_torn_by_a_power_cut_is_taken_as_far_as_it_is_whole(tmp_path):
     assert len(generator.calls) < 40
 
 
+@pytest.mark.process
 def test_memory_does_not_grow_with_the_input(tmp_path):
     peaks = []
     for count in (200, 3000):

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from edgechat.paths import Paths
     from edgechat.tui.app import EdgechatApp
 
+pytestmark = pytest.mark.app
+
 
 @pytest.mark.parametrize("size", [SMALL, LARGE], ids=str)
 def test_the_board_says_what_it_is_and_how_it_feels(app: EdgechatApp, size: tuple[int, int]) -> None:

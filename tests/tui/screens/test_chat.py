@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from edgechat.paths import Paths
     from edgechat.tui.app import EdgechatApp
 
+pytestmark = pytest.mark.app
+
 
 def test_a_question_is_answered_and_on_disk(app: EdgechatApp, paths: Paths) -> None:
     async def story(pilot: Pilot[None]) -> None:
@@ -336,6 +338,7 @@ def test_fork_from_a_message(app: EdgechatApp, paths: Paths) -> None:
         drive(app, story)
 
 
+@pytest.mark.process
 def test_without_a_model_the_question_comes_back(app: EdgechatApp, paths: Paths) -> None:
     async def story(pilot: Pilot[None]) -> None:
         app.chat.model = "no-such-model"

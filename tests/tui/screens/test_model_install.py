@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from edgechat.tui.app import EdgechatApp
 
+pytestmark = pytest.mark.app
+
 
 @pytest.fixture(autouse=True)
 def small_board(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

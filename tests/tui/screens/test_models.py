@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from edgechat.paths import Paths
     from edgechat.tui.app import EdgechatApp
 
+pytestmark = pytest.mark.app
+
 
 @pytest.fixture(autouse=True)
 def small_board(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from edgechat.tui.app import EdgechatApp
     from edgechat.tui.widgets.field_view import FieldView
 
+pytestmark = pytest.mark.app
+
 EXAMPLE = {
     "speed_kmh": 100.0,
     "distance_to_car_m": 45.0,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from edgechat.engine.protocol.events import Trimmed
 from tests.engine.scripted_engine import scripted_engine
 from tests.tui.kit import ask, drive, kept, screen_text
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 
     from edgechat.paths import Paths
     from edgechat.tui.app import EdgechatApp
+
+pytestmark = pytest.mark.app
 
 
 def test_what_is_no_longer_read_is_said_at_each_turn(app: EdgechatApp, paths: Paths) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from edgechat.paths import Paths
     from edgechat.tui.app import EdgechatApp
 
+pytestmark = pytest.mark.app
+
 KEYS = [
     Key("c", "c", "Copy", "copy"),
     Key("ctrl+r", "^R", "Again", "again"),

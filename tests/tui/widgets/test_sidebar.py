@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from edgechat.chat.conversation import Conversation, Transcript
 from edgechat.chat.history import History
 from edgechat.tui.screens.dialogs import AskLine
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
     from edgechat.paths import Paths
     from edgechat.tui.app import EdgechatApp
+
+pytestmark = pytest.mark.app
 
 
 def fill(paths: Paths, *texts: str) -> None:
