@@ -119,8 +119,8 @@ def _read(file: Path) -> dict[str, Any]:
     else:
         import tomli as tomllib  # noqa: PLC0415
     try:
-        with file.open("rb") as stream:
-            return tomllib.load(stream)
+        # Windows editors put a byte-order mark first.
+        return tomllib.loads(file.read_bytes().decode("utf-8-sig"))
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (ValueError, RecursionError) as error:  # also text that is not UTF-8

@@ -10,16 +10,17 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from edgechat.assistant.blocking import PARALLEL, Answer, Assistant
+from edgechat.assistant.blocking import PARALLEL, Assistant
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from pydantic import BaseModel
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
+    from edgechat.assistant.answer import Answer
+    from edgechat.assistant.options import AskOptions, EmbedOptions, JsonOptions, OpenOptions, Prompt, RunOptions
     from edgechat.engine.protocol.events import Event
-    from edgechat.engine.protocol.request import Message
     from edgechat.tasks.contract import Schema
     from edgechat.tasks.result import TaskResult
 
@@ -42,7 +43,7 @@ class AsyncAssistant:
         self._threads = ThreadPoolExecutor(parallel + _MAX_WAITING, thread_name_prefix="assistant")
 
     @classmethod
-    def open(cls, model: str | None = None, *, parallel: int = PARALLEL, **options: Any) -> Self:  # noqa: ANN401
+    def open(cls, model: str | None = None, *, parallel: int = PARALLEL, **options: Unpack[OpenOptions]) -> Self:
         """See :meth:`Assistant.open`."""
         return cls(Assistant.open(model, parallel=parallel, **options), parallel=parallel)
 
@@ -57,14 +58,15 @@ class AsyncAssistant:
         self._assistant.close()
         await asyncio.get_running_loop().run_in_executor(None, self._threads.shutdown)
 
-    async def ask(self, prompt: str | Sequence[Message], **options: Any) -> Answer:  # noqa: ANN401
+    async def ask(self, prompt: Prompt, **options: Unpack[AskOptions]) -> Answer:
         """See :meth:`Assistant.ask`."""
         return await self._call(partial(self._assistant.ask, prompt, **options))
 
-    async def stream(self, prompt: str | Sequence[Message], **options: Any) -> AsyncIterator[Event]:  # noqa: ANN401
+    async def stream(self, prompt: Prompt, **options: Unpack[AskOptions]) -> AsyncIterator[Event]:
         """See :meth:`Assistant.stream`. Closing the iterator cancels the answer."""
         interrupts: list[Callable[[], None]] = []
-        events = self._assistant.stream(prompt, on_start=interrupts.append, **options)
+        own: AskOptions = {**options, "on_start": interrupts.append}
+        events = self._assistant.stream(prompt, **own)
         loop = asyncio.get_running_loop()
         step = None
         try:
@@ -84,20 +86,20 @@ class AsyncAssistant:
                 events.close()
 
     @overload
-    async def generate(self, prompt: str | Sequence[Message], *, schema: type[Model], **options: Any) -> Model: ...  # noqa: ANN401
+    async def generate(self, prompt: Prompt, *, schema: type[Model], **options: Unpack[JsonOptions]) -> Model: ...
 
     @overload
-    async def generate(self, prompt: str | Sequence[Message], *, schema: Schema, **options: Any) -> Any: ...  # noqa: ANN401
+    async def generate(self, prompt: Prompt, *, schema: Schema, **options: Unpack[JsonOptions]) -> Any: ...  # noqa: ANN401
 
-    async def generate(self, prompt: str | Sequence[Message], *, schema: Any, **options: Any) -> Any:
+    async def generate(self, prompt: Prompt, *, schema: Any, **options: Unpack[JsonOptions]) -> Any:
         """See :meth:`Assistant.generate`."""
         return await self._call(partial(self._assistant.generate, prompt, schema=schema, **options))
 
-    async def embed(self, texts: str | Sequence[str], **options: Any) -> list[list[float]]:  # noqa: ANN401
+    async def embed(self, texts: str | Sequence[str], **options: Unpack[EmbedOptions]) -> list[list[float]]:
         """See :meth:`Assistant.embed`."""
         return await self._call(partial(self._assistant.embed, texts, **options))
 
-    async def run(self, task: str, record: Mapping[str, Any], **options: Any) -> TaskResult:  # noqa: ANN401
+    async def run(self, task: str, record: Mapping[str, Any], **options: Unpack[RunOptions]) -> TaskResult:
         """See :meth:`Assistant.run`."""
         return await self._call(partial(self._assistant.run, task, record, **options))
 

@@ -9,25 +9,28 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from edgechat import config as settings
+from edgechat.assistant.answer import Answer, collect_answer
 from edgechat.assistant.slots import Slots
-from edgechat.engine.protocol.events import Done, Embedded, Started, Text, Trimmed
+from edgechat.engine.protocol.events import Embedded
 from edgechat.engine.protocol.request import Message, Request, Wish
 from edgechat.engine.protocol.vector import shortened, unpack
-from edgechat.errors import AnswerError, DeadlineError, EngineError, NoModelError
+from edgechat.errors import AnswerError, EngineError, NoModelError, UsageError
 from edgechat.paths import Paths
 from edgechat.tasks.generator import EngineGenerator
 
 if TYPE_CHECKING:
     from collections.abc import Generator as Coroutine
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from pydantic import BaseModel
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
+    from edgechat.assistant.options import AskOptions, JsonOptions, Prompt
     from edgechat.engine.protocol.events import Event
     from edgechat.tasks.contract import Schema
     from edgechat.tasks.language import Language
@@ -39,29 +42,6 @@ OnStart = Callable[[Callable[[], None]], None]
 """Called when a question gets its connection, with a function that interrupts the answer."""
 PARALLEL = 4
 """Questions that an assistant asks at once; the engine decodes them in one batch as far as its memory allows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One answer."""
-
-    text: str
-    model: str
-    quant: str
-    finish_reason: str
-    """``stop``, or ``length`` when it reached ``max_tokens``."""
-    seed: int
-    usage: Mapping[str, int] = field(default_factory=dict)
-    """Tokens: ``prompt_tokens``, ``cached_tokens``, ``completion_tokens``, ``forced_tokens``, …"""
-    timing: Mapping[str, float] = field(default_factory=dict)
-    """Seconds and tokens per second, measured by the engine."""
-    unread_messages: int = 0
-    """Earlier messages that were not sent to the model because they did not fit (``overflow``)."""
-    summary: str = ""
-    """The summary that was sent in their place."""
-
-    def __str__(self) -> str:
-        return self.text
 
 
 class Assistant:
@@ -120,22 +100,24 @@ class Assistant:
         """Close the connections. Answers that other threads still wait for end with an error."""
         self._slots.close()
 
-    def ask(self, prompt: str | Sequence[Message], **options: Any) -> Answer:  # noqa: ANN401 - stream's
+    def ask(self, prompt: Prompt, **options: Unpack[AskOptions]) -> Answer:
         """Ask a question and return the complete answer; options as in :meth:`stream`.
 
         Raises:
+            UsageError: the prompt is empty.
             NoModelError: no model is installed, or none fits.
             InvalidInputError: the prompt does not fit, or an option is out of range.
             DeadlineError: ``timeout`` passed first.
             EngineError: the engine crashed twice on this question.
         """
-        return _collect(self.stream(prompt, **options))
+        return collect_answer(self.stream(prompt, **options))
 
     def stream(
         self,
-        prompt: str | Sequence[Message],
+        prompt: Prompt,
         *,
         system: str | None = None,
+        images: Sequence[str | Path] = (),
         max_tokens: int | None = None,
         temperature: float | None = None,
         seed: int | None = None,
@@ -151,6 +133,7 @@ class Assistant:
         Args:
             prompt: the user's message, or a conversation.
             system: the system message.
+            images: PNG or JPEG files that belong to the last message; needs a vision model.
             max_tokens: longest answer in tokens.
             temperature: 0 is greedy; None uses the model's default.
             seed: makes sampling repeatable.
@@ -170,7 +153,7 @@ class Assistant:
                 :class:`Done` whose ``finish_reason`` is ``timeout``.
         """
         request = Request(
-            messages=_messages(prompt, system),
+            messages=_messages(prompt, system, images),
             sampling=_sampling(temperature, seed),
             max_tokens=max_tokens,
             stop=tuple(stop),
@@ -180,19 +163,19 @@ class Assistant:
         return self._events(request, timeout, priority, on_start)
 
     @overload
-    def generate(self, prompt: str | Sequence[Message], *, schema: type[Model], **options: Any) -> Model: ...  # noqa: ANN401
+    def generate(self, prompt: Prompt, *, schema: type[Model], **options: Unpack[JsonOptions]) -> Model: ...
 
     @overload
-    def generate(self, prompt: str | Sequence[Message], *, schema: Schema, **options: Any) -> Any: ...  # noqa: ANN401
+    def generate(self, prompt: Prompt, *, schema: Schema, **options: Unpack[JsonOptions]) -> Any: ...  # noqa: ANN401
 
-    def generate(self, prompt: str | Sequence[Message], *, schema: Schema | type[BaseModel], **options: Any) -> Any:
+    def generate(self, prompt: Prompt, *, schema: Schema | type[BaseModel], **options: Unpack[JsonOptions]) -> Any:
         """Generate JSON that satisfies ``schema``, or raise an error.
 
         Args:
             prompt: the user's message, or a conversation. The schema need not be described in it.
             schema: JSON Schema, or a pydantic model, whose instance is returned.
-            options: ``system``, ``max_tokens``, ``temperature``, ``seed``, ``timeout``, ``priority`` and ``on_start``
-                as in :meth:`stream`. Greedy unless a temperature is given.
+            options: ``system``, ``images``, ``max_tokens``, ``temperature``, ``seed``, ``timeout``, ``priority`` and
+                ``on_start`` as in :meth:`stream`. Greedy unless a temperature is given.
 
         Raises:
             SchemaError: decoding cannot enforce the schema; nothing was generated.
@@ -212,10 +195,11 @@ class Assistant:
 
     def _json(
         self,
-        prompt: str | Sequence[Message],
+        prompt: Prompt,
         schema: Schema,
         *,
         system: str | None = None,
+        images: Sequence[str | Path] = (),
         max_tokens: int | None = None,
         temperature: float = 0.0,
         seed: int | None = None,
@@ -224,12 +208,12 @@ class Assistant:
         on_start: OnStart | None = None,
     ) -> str:
         request = Request(
-            messages=_messages(prompt, system),
+            messages=_messages(prompt, system, images),
             sampling=_sampling(temperature, seed),
             max_tokens=max_tokens,
             constraint={"json_schema": schema},
         )
-        answer = _collect(self._events(request, timeout, priority, on_start))
+        answer = collect_answer(self._events(request, timeout, priority, on_start))
         if answer.finish_reason != "stop":
             raise AnswerError("The answer was cut before the JSON was complete.", hint="Allow a larger max_tokens.")
         return answer.text
@@ -343,8 +327,14 @@ class Assistant:
             yield from generator.events(replace(request, wish=self._wish, timeout_s=_remaining(until_s)))
 
 
-def _messages(prompt: str | Sequence[Message], system: str | None) -> tuple[Message, ...]:
+def _messages(prompt: Prompt, system: str | None, images: Sequence[str | Path] = ()) -> tuple[Message, ...]:
     messages = (Message("user", prompt),) if isinstance(prompt, str) else tuple(prompt)
+    if not messages or not (messages[-1].content.strip() or images or messages[-1].images):
+        raise UsageError("There is no question.", hint="Pass a text that is not empty.")
+    if images:
+        from edgechat.engine.protocol.images import read  # noqa: PLC0415 - needed for images only
+
+        messages = (*messages[:-1], replace(messages[-1], images=tuple(read(Path(image)) for image in images)))
     return (*((Message("system", system),) if system else ()), *messages)
 
 
@@ -354,34 +344,6 @@ def _sampling(temperature: float | None, seed: int | None) -> dict[str, float | 
 
 def _remaining(until_s: float | None) -> float | None:
     return None if until_s is None else max(until_s - time.monotonic(), 0.001)
-
-
-def _collect(events: Iterator[Event]) -> Answer:
-    text: list[str] = []
-    started: Started | None = None
-    trimmed: Trimmed | None = None
-    for event in events:
-        if isinstance(event, Text) and not event.is_thought:
-            text.append(event.text)
-        elif isinstance(event, Started):
-            started = event
-        elif isinstance(event, Trimmed):
-            trimmed = event
-        elif isinstance(event, Done):
-            if event.finish_reason == "timeout":
-                raise DeadlineError("The time allowed for the answer ran out.", hint="Allow a longer timeout.")
-            return Answer(
-                text="".join(text),
-                model=started.model if started else "",
-                quant=started.quant if started else "",
-                finish_reason=event.finish_reason,
-                seed=event.seed,
-                usage=event.usage,
-                timing=event.timing,
-                unread_messages=trimmed.messages if trimmed else 0,
-                summary=trimmed.summary if trimmed else "",
-            )
-    raise EngineError("The engine ended an answer without a final event.")
 
 
 def _validated(text: str, schema: Schema) -> Any:  # noqa: ANN401 - what the schema describes

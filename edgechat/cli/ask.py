@@ -13,7 +13,7 @@ import click
 from edgechat import config as settings
 from edgechat.cli.model_options import context_option, keep_alive_option, model_option
 from edgechat.cli.output.answer import AnswerView
-from edgechat.cli.text_input import read_text
+from edgechat.cli.text_input import read_text, require_utf8
 from edgechat.engine.client.client import EngineClient
 from edgechat.engine.protocol.request import OVERFLOWS, Message, Request, Wish, is_path
 from edgechat.errors import AnswerError, UsageError
@@ -79,7 +79,7 @@ if TYPE_CHECKING:
     "--stats",
     is_flag=False,
     flag_value="text",
-    type=click.Choice(["text", "json"]),
+    metavar="[text|json]",
     help="Print speed and memory to standard error; --stats=json as one JSON line.",
 )
 @keep_alive_option
@@ -100,6 +100,9 @@ def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  #
     """  # noqa: D301 - click reads the escape
     paths = Paths.from_env()
     config = settings.load(paths.config)
+    prompt, stats = _prompt_and_stats(prompt, options["stats"])
+    for name, text in (("The question", prompt), ("The system message", options["system"])):
+        require_utf8(text, name)
     if options["is_new"] and not options["is_kept"]:
         raise UsageError("--new needs -c.", hint="Write: edgechat ask -c --new")
     model = options["model"] or config.model
@@ -139,7 +142,7 @@ def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  #
         is_streaming=not (options["no_stream"] or options["as_json"] or schema),
         check=check,
         as_json=options["as_json"],
-        stats=options["stats"],
+        stats=stats,
         shows_thoughts=options["think"],
         n_ctx=options["n_ctx"],
     )
@@ -160,6 +163,19 @@ def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  #
         raise turn.fault
     if view.finish_reason == "timeout":
         raise AnswerError("The answer took longer than --timeout allows.", hint="Give it more seconds with --timeout.")
+
+
+def _prompt_and_stats(prompt: str | None, stats: str | None) -> tuple[str | None, str | None]:
+    """Separate a question from ``--stats``: a word behind it that is neither ``text`` nor ``json`` is the question.
+
+    Raises:
+        UsageError: there are two questions.
+    """
+    if stats in {None, "text", "json"}:
+        return prompt, stats
+    if prompt is not None:
+        raise UsageError(f"--stats is followed by {stats!r}.", hint="Write --stats, or --stats=json.")
+    return stats, "text"
 
 
 def _save_question(paths: Paths, question: str, options: dict[str, Any], system: str | None) -> Turn:

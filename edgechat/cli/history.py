@@ -24,9 +24,12 @@ if TYPE_CHECKING:
 _LAST = "last"
 
 
-@click.group()
-def history() -> None:
-    """List, show, search, export, import and remove conversations."""
+@click.group(invoke_without_command=True)
+@click.pass_context
+def history(ctx: click.Context) -> None:
+    """List, show, search, export, import and remove conversations. Without a command: list them."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_command, limit=None, deleted=False, as_json=False)
 
 
 @history.command("list")

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import click
 
+from edgechat.cli.completion import VARIABLE as COMPLETION_VARIABLE
 from edgechat.cli.lazy_group import LazyGroup
 from edgechat.cli.output.terminal import say
 from edgechat.cli.process_exit import Terminated, leave, prepare
@@ -20,6 +21,7 @@ _COMMANDS = {
     "ask": ("edgechat.cli.ask:ask", "Print one answer to standard output."),
     "bench": ("edgechat.cli.bench:bench", "Measure speed and memory on this board, for later plans."),
     "board": ("edgechat.cli.board:board", "Show this machine's hardware and its sensors; --watch, --report."),
+    "completion": ("edgechat.cli.completion:completion", "Print the script that completes commands in your shell."),
     "doctor": ("edgechat.cli.doctor:doctor", "Find what is wrong or slow here, and the command that fixes it."),
     "eval": ("edgechat.cli.eval:evaluate", "Score a model on a file of reference answers."),
     "history": ("edgechat.cli.history:history", "List, show, search, export, import and remove conversations."),
@@ -76,7 +78,7 @@ _EPILOG = (
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(__version__, prog_name="edgechat")
+@click.version_option(__version__, "-V", "--version", prog_name="edgechat")
 @click.pass_context
 def root(ctx: click.Context) -> None:
     """An offline LLM assistant for edge boards. Without a command, on a terminal: the terminal UI."""
@@ -91,6 +93,8 @@ def root(ctx: click.Context) -> None:
 def run(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with a documented code. Expected errors print a message, never a traceback."""
     prepare()
+    if instruction := os.environ.get(COMPLETION_VARIABLE):
+        leave(_complete(instruction))
     code: int = ExitCode.OK
     try:
         # click's own main() would map a closed pipe and ctx.exit(8) to undocumented exit codes.
@@ -100,6 +104,13 @@ def run(arguments: list[str] | None = None) -> NoReturn:
     except BaseException as error:  # noqa: BLE001 - a defect must end with exit code 1 and a message
         code = _explain_safely(error)
     leave(code)
+
+
+def _complete(instruction: str) -> int:
+    """Answer the shell's question for completions; returns the exit code."""
+    from click.shell_completion import shell_complete  # noqa: PLC0415 - only for a shell that completes
+
+    return shell_complete(root, {}, "edgechat", COMPLETION_VARIABLE, instruction)
 
 
 def _explain_safely(error: BaseException) -> int:
@@ -142,6 +153,12 @@ def _show_usage(error: click.ClickException) -> None:
     error.show(shown)
     for line in shown.getvalue().splitlines():
         say(line)
+    if (
+        isinstance(error, click.NoSuchOption)
+        and " " in " ".join(sys.argv)
+        and any(argument.startswith(error.option_name) and " " in argument for argument in sys.argv[1:])
+    ):
+        say('A text that begins with - goes behind --: edgechat ask -- "- list three"')
 
 
 def report(error: EdgechatError) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgechat.cli.completion import complete_installed
 from edgechat.config import LEAST_N_CTX
 from edgechat.errors import UsageError
 
@@ -33,6 +34,7 @@ model_option: Callable[[Any], Any] = click.option(
     "--model",
     metavar="MODEL",
     callback=require_name,
+    shell_complete=complete_installed,
     help="A model's name, NAME:QUANT, or the path of a GGUF file.",
 )
 context_option: Callable[[Any], Any] = click.option(

@@ -10,6 +10,7 @@ import click
 
 from edgechat import config as settings
 from edgechat.cli import BEGAN_S
+from edgechat.cli.completion import matching
 from edgechat.cli.model_options import allow_step_down_option, model_option
 from edgechat.cli.output.batch_progress import run_with_progress
 from edgechat.cli.output.terminal import say
@@ -34,6 +35,10 @@ _PARALLEL_NOTE = (
 )
 
 
+def _complete_task(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    return matching((task.name for task in installed_tasks()), incomplete)
+
+
 class _TaskList(click.Command):
     """Lists the installed tasks below the options, from package metadata, without importing them."""
 
@@ -47,7 +52,7 @@ class _TaskList(click.Command):
     cls=_TaskList,
     epilog="Input and output of a task: edgechat tasks show TASK. Exit code 5 when any record is not ok.",
 )
-@click.argument("task")
+@click.argument("task", shell_complete=_complete_task)
 @click.argument("source", metavar="[INPUT|-]", required=False)
 @click.option("--field", "pairs", metavar="NAME=VALUE", multiple=True, help="Set a field of every record. Repeatable.")
 @click.option(

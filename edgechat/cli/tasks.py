@@ -44,7 +44,8 @@ def tasks(ctx: click.Context, *, as_json: bool) -> None:
 @tasks.command()
 @click.argument("task")
 @click.option("--schema", type=click.Choice(["input", "output"]), help="Print only this JSON Schema.")
-def show(task: str, *, schema: str | None) -> None:
+@click.option("--json", "_as_json", is_flag=True, help="Print JSON, as this command always does.")
+def show(task: str, *, schema: str | None, _as_json: bool) -> None:
     """Print the example, formats and schemas of TASK, as JSON."""
     # pydantic takes 0.3 s to import (0.9 s on a Pi), and the list does not need it.
     from edgechat.tasks.contract import published_schema  # noqa: PLC0415

@@ -38,3 +38,24 @@ def decode(data: bytes, name: str) -> str:
             f"{name} is not UTF-8 text: byte 0x{data[error.start]:02x} at offset {error.start} (line {line}).",
             hint="Convert it first, for example: iconv -f cp932 -t utf-8 FILE",
         ) from error
+
+
+def require_utf8(text: str | None, name: str) -> None:
+    """Refuse an argument with bytes that are not UTF-8, which Python keeps as lone surrogates.
+
+    Args:
+        text: the argument; None for one that was not given.
+        name: what the message calls it.
+
+    Raises:
+        InvalidInputError: it has such bytes.
+    """
+    if text is None:
+        return
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInputError(
+            f"{name} is not UTF-8: byte {ord(text[error.start]) & 0xFF:#04x} after {error.start} characters.",
+            hint="Use a UTF-8 terminal, or convert the text: iconv -f latin1 -t utf-8",
+        ) from error

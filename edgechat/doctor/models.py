@@ -11,6 +11,7 @@ from edgechat.engine.protocol.request import Wish
 from edgechat.engine.selection.model_choice import choose
 from edgechat.engine.state import oom_history, pressure_history
 from edgechat.errors import EdgechatError, ExitCode, StateError
+from edgechat.models.planning.next_model import next_model
 from edgechat.models.store.installed import STARTER_NAME, InstalledModel, damaged, installed
 
 if TYPE_CHECKING:
@@ -74,7 +75,9 @@ def _starter(models: Sequence[InstalledModel], installation: Installation) -> li
 def _chosen_model(paths: Paths, config: Config, board: Board, *, is_loaded: bool) -> Finding:
     """Choose a model and plan it as the engine would, without loading it."""
     if is_loaded:
-        return ok("model", "A model is loaded.")
+        following = next_model(paths, config, board)
+        label = f" A new engine loads {following.model.label}: {following.reason}." if following is not None else ""
+        return ok("model", f"A model is loaded.{label}")
     try:
         choice = choose(
             Wish(),
@@ -89,4 +92,6 @@ def _chosen_model(paths: Paths, config: Config, board: Board, *, is_loaded: bool
         command = "edgechat models plan" if error.exit_code == ExitCode.NO_MODEL else "edgechat models verify"
         return problem("model", str(error), command, error.exit_code)
     settings = choice.plan.settings
-    return ok("model", f"{choice.label} fits, with a context of {settings.n_ctx} tokens.")
+    following = next_model(paths, config, board)
+    reason = f" ({following.reason})" if following is not None else ""
+    return ok("model", f"{choice.label} answers next{reason}; it fits, with a context of {settings.n_ctx} tokens.")

@@ -22,12 +22,14 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 @pytest.mark.usefixtures("cli")
 def test_every_example_runs(capsys):
     namespace: dict[str, object] = {}
-    with Assistant.open() as assistant:
-        for example in EXAMPLES:
-            namespace["assistant"] = assistant
+    try:
+        for example in EXAMPLES:  # in one session, as a reader pastes them
             # Annotations of a model must be types, whatever this file imports from the future.
             exec(compile(example, "docs/python.md", "exec", dont_inherit=True), namespace)
             assert capsys.readouterr().out.strip() or "import" in example
+    finally:
+        if isinstance(assistant := namespace.get("assistant"), Assistant):
+            assistant.close()
 
 
 def test_the_table_names_every_error_and_its_exit_code():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgechat.board.probe.summary import size
+from edgechat.cli.models.next_answer import announce
 from edgechat.cli.output.progress_bars import ProgressBars
 from edgechat.cli.output.terminal import say
 from edgechat.errors import EdgechatError, UsageError
@@ -50,6 +51,7 @@ def add(file: Path | None, *, add_found: bool, name: str, mmproj: Path | None) -
             store, file.expanduser(), name=name, projector=projector, identify=identify_in_catalog, progress=bars
         )
     say(_added_message(added))
+    announce(store.paths, [added])
 
 
 def _add_found(store: Store) -> None:
@@ -60,6 +62,7 @@ def _add_found(store: Store) -> None:
     files = find_model_files(os.environ)
     if not files:
         say("Ollama, LM Studio, llama.cpp and the hub's cache have no model on this machine.")
+    added: list[InstalledModel] = []
     for file in files:
         try:
             with ProgressBars() as bars:
@@ -72,6 +75,8 @@ def _add_found(store: Store) -> None:
             say(f"left out: {clean_line(f'{file.tool} {file.label}: {error}')}", fg="yellow")
         else:
             say(f"{clean_line(f'{file.tool} {file.label}')}: {_added_message(model)}")
+            added.append(model)
+    announce(store.paths, added)
 
 
 def _added_message(model: InstalledModel) -> str:

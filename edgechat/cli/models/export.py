@@ -7,15 +7,17 @@ from pathlib import Path
 import click
 
 from edgechat.board.probe.summary import size
+from edgechat.cli.completion import complete_installed
 from edgechat.cli.model_options import installed_reference
 from edgechat.cli.output.progress_bars import ProgressBars
 from edgechat.cli.output.terminal import say
+from edgechat.errors import UsageError
 from edgechat.models.store.installed import InstalledModel, find
 from edgechat.paths import Paths
 
 
 @click.command()
-@click.argument("models", nargs=-1, required=True)
+@click.argument("models", nargs=-1, required=True, shell_complete=complete_installed)
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
 def export(models: tuple[str, ...], directory: Path) -> None:
     """Write MODELS to DIRECTORY as a signed bundle; a bundle that is there is replaced."""
@@ -24,6 +26,11 @@ def export(models: tuple[str, ...], directory: Path) -> None:
     from edgechat.models.catalog import licences  # noqa: PLC0415
 
     paths = Paths.from_env()
+    if Path(models[0]).is_dir() and not directory.is_dir():
+        raise UsageError(
+            f"{models[0]} is a directory, and the models come first.",
+            hint=f"Write: edgechat models export {' '.join([*models[1:], str(directory)])} {models[0]}",
+        )
     chosen = [_installed_model(paths, model) for model in models]
     accepted = licences.acceptances(paths)
     names = {model.licence for model in chosen}

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import click
 
+from edgechat.cli.models.next_answer import announce
 from edgechat.cli.output.progress_bars import ProgressBars
 from edgechat.cli.output.terminal import say
 from edgechat.errors import InvalidInputError, TransferError
+from edgechat.models.store.installed import installed
 from edgechat.models.store.store import Store
 from edgechat.paths import Paths
 
@@ -28,10 +30,18 @@ def import_(directory: Path, fingerprint: str) -> None:
             f"There is no directory {directory}.", hint="Name one that `edgechat models export` wrote; is it mounted?"
         )
     confirm_publisher(paths, directory, fingerprint)
+    before = {(model.label, model.version) for model in installed(paths)}
     with ProgressBars() as bars:
         signer, models = import_bundle(Store(paths), directory, progress=bars)
-    labels = ", ".join(model.label for model in models)
-    say(f"Installed {labels or 'no model, because the bundle is empty'}, signed by {signer}.")
+    new = [model for model in models if (model.label, model.version) not in before]
+    here = [model.label for model in models if (model.label, model.version) in before]
+    if new:
+        say(f"Installed {', '.join(model.label for model in new)}, signed by {signer}.")
+    if here:
+        say(f"Already installed: {', '.join(here)}, signed by {signer}.")
+    if not models:
+        say(f"Installed no model, because the bundle is empty, signed by {signer}.")
+    announce(paths, new)
 
 
 def confirm_publisher(paths: Paths, directory: Path, fingerprint: str) -> None:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgechat.board.probe.summary import size
+from edgechat.cli.models.next_answer import find_next
 from edgechat.cli.output.table import Column, print_table
 from edgechat.cli.output.terminal import say
+from edgechat.errors import EdgechatError
 from edgechat.models.store.installed import Pin, damaged, installed, read_pin
 from edgechat.models.store.store import Store
 from edgechat.paths import Paths
@@ -54,6 +56,7 @@ def _report(paths: Paths, *, with_catalog: bool) -> dict[str, Any]:
     found = installed(paths)
     report: dict[str, Any] = {
         "models": [_model_json(model, pin) for model in found],
+        "next": _next_json(paths),
         "damaged": [{"path": str(entry.path), "reason": entry.reason} for entry in damaged(paths)],
         "unfinished": [{"model": label, "bytes": count} for label, count in Store(paths).unfinished().items()],
         "quarantined": [{"model": label, "bytes": count} for label, count in Store(paths).quarantined().items()],
@@ -76,6 +79,15 @@ def _report(paths: Paths, *, with_catalog: bool) -> dict[str, Any]:
             for entry in load_catalog()
         ]
     return report
+
+
+def _next_json(paths: Paths) -> dict[str, str] | None:
+    """The model that answers where none is named, and why; the reason alone where none can."""
+    try:
+        found = find_next(paths)
+    except EdgechatError as error:
+        return {"model": "", "quant": "", "why": error.message}
+    return None if found is None else {"model": found.model.name, "quant": found.model.quant, "why": found.reason}
 
 
 def _existing_directory(paths: Paths) -> str:
@@ -116,6 +128,9 @@ def _print_report(report: dict[str, Any]) -> None:
         print_table(_INSTALLED, rows)
     else:
         say("No model is installed. Fetch one that fits this board: edgechat models pull")
+    if (following := report["next"]) is not None:
+        label = f"{following['model']}:{following['quant']} answers" if following["model"] else "No model answers"
+        say(f"{label} where none is named: {following['why']}.".replace("..", "."))
     for entry in report["damaged"]:
         say(f"damaged: {entry['path']}: {entry['reason']}", fg="red")
     for entry in report["unfinished"]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgechat.cli.completion import complete_catalog
 from edgechat.cli.model_options import require_name
 from edgechat.cli.output.terminal import text_width
 from edgechat.errors import DoesNotFitError
@@ -31,7 +32,7 @@ _BLOCKS, _ASCII = "█▓▒░▚·", "#=+:x."
 
 
 @click.command()
-@click.argument("model", required=False, callback=require_name)
+@click.argument("model", required=False, callback=require_name, shell_complete=complete_catalog)
 @click.option("--board", "board_name", metavar="NAME|FILE", help="Plan for another board: its name, or a board file.")
 @click.option(
     "--ctx", "n_ctx", type=click.IntRange(min=_SMALLEST_CTX), metavar="N", help="Context to plan for, in tokens."

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from edgechat.board.probe.summary import size
+from edgechat.cli.completion import complete_catalog
+from edgechat.cli.models.next_answer import announce
 from edgechat.cli.output.progress_bars import ProgressBars
 from edgechat.cli.output.terminal import say
 from edgechat.errors import DoesNotFitError, UsageError
@@ -29,7 +31,7 @@ _MAX_REASONS_SHOWN = 3
 
 
 @click.command()
-@click.argument("model", required=False)
+@click.argument("model", required=False, shell_complete=complete_catalog)
 @click.option("--accept-licence", is_flag=True, help="You have read the model's licence and accept it.")
 @click.option("--force", is_flag=True, help="Download it even if it does not fit this board.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before downloading the recommended model.")
@@ -53,6 +55,7 @@ def pull(model: str | None, *, accept_licence: bool, force: bool, yes: bool) -> 
         resolved = _resolve(paths, hub, ref, accept_licence=accept_licence, force=force, retry=retry)
         fetched = fetch(Store(paths), hub, resolved, progress=bars, retry=retry)
     say(f"{fetched.label} is installed: {fetched.path}")
+    announce(paths, [fetched])
 
 
 def _resolve(

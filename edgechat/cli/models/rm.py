@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from edgechat.board.probe.summary import size
+from edgechat.cli.completion import complete_installed
 from edgechat.cli.model_options import installed_reference
 from edgechat.cli.output.terminal import say
 from edgechat.errors import ModelNotFoundError
@@ -14,7 +15,7 @@ from edgechat.paths import Paths
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", shell_complete=complete_installed)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before several quantizations are removed.")
 def rm(model: str, *, yes: bool) -> None:
     """Remove MODEL, or only one quantization of it (NAME:QUANT)."""

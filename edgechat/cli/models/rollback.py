@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from edgechat.cli.completion import complete_installed
 from edgechat.cli.model_options import installed_reference
 from edgechat.cli.output.terminal import say
 from edgechat.models.store.installed import find
@@ -12,7 +13,7 @@ from edgechat.paths import Paths
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", shell_complete=complete_installed)
 def rollback(model: str) -> None:
     """Go back to the previous version of MODEL. Run it again to return to the newer one."""
     from edgechat.models.download.update import rollback as roll_back  # noqa: PLC0415

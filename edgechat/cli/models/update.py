@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgechat.cli.completion import complete_installed
 from edgechat.cli.models.smoke_test import smoke_test
 from edgechat.cli.output.progress_bars import ProgressBars
 from edgechat.cli.output.terminal import say
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("what", required=False, metavar="[MODEL|DIRECTORY]")
+@click.argument("what", required=False, metavar="[MODEL|DIRECTORY]", shell_complete=complete_installed)
 def update(what: str | None) -> None:
     """Download newer versions of MODEL, of all models, or take them from the bundle in DIRECTORY.
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import click
 
+from edgechat.cli.completion import complete_installed
 from edgechat.cli.output.terminal import say
 from edgechat.config import LEAST_N_CTX
 from edgechat.errors import UsageError
 from edgechat.models.catalog.names import parse_reference
+from edgechat.models.planning.step_down import DEFAULT_N_CTX
 from edgechat.models.store.installed import Pin, find, write_pin
 from edgechat.paths import Paths
 
@@ -15,7 +17,7 @@ _AUTO = "auto"
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", shell_complete=complete_installed)
 @click.option(
     "--ctx", "n_ctx", type=click.IntRange(min=LEAST_N_CTX), metavar="N", help="Also fix the context size, in tokens."
 )
@@ -37,3 +39,8 @@ def use(model: str, n_ctx: int | None) -> None:
     chosen = find(paths, ref.name, ref.quant or None)
     write_pin(paths, Pin(chosen.name, chosen.quant, n_ctx))
     say(f"Using {chosen.label}{f' with a context of {n_ctx}' if n_ctx else ''} from now on.")
+    if n_ctx is None:
+        say(
+            f"Scripts (`run`, `serve`, Python) get a context of {DEFAULT_N_CTX:,} tokens with it, always the same; "
+            f"people get what fits. Fix another: edgechat models use {chosen.label} --ctx N"
+        )

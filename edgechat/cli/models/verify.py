@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgechat.cli.completion import complete_installed
 from edgechat.cli.output.progress_bars import ProgressBars
 from edgechat.errors import ModelNotFoundError, TransferError
 from edgechat.models.catalog.names import parse_reference
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("model", required=False)
+@click.argument("model", required=False, shell_complete=complete_installed)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def verify(model: str | None, *, as_json: bool) -> None:
     """Check the hashes of the installed files; damaged files are moved to quarantine."""

@@ -271,7 +271,7 @@ class EngineClient:
         if answer["others"] and not (self._may_switch and self._may_switch(question)):
             raise ModelBusyError(
                 f"{resident} is resident and another client keeps it; {wanted} cannot be loaded beside it.",
-                hint="Ask without -m, close the other client, or run `edgechat stop`.",
+                hint=f"Ask it with -m {answer['resident']}, close the other client, or run `edgechat stop`.",
             )
         yield Queued(f"waiting for {resident} to finish, then loading {wanted}")
         self._retire(link, deadline)

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgechat.engine.protocol.request import is_path
+from edgechat.engine.protocol.request import Wish, is_path
 from edgechat.engine.selection.gpu_probe import GpuProbe, describe_refusal, probe_plans
 from edgechat.engine.state.oom_history import OomHistory
 from edgechat.errors import DoesNotFitError, ModelNotFoundError, NoModelError
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from edgechat.board.board import Board
     from edgechat.config import Config
-    from edgechat.engine.protocol.request import Wish
     from edgechat.engine.state.pressure_history import RecentPressure
     from edgechat.models.gguf.header_shape import Pooling
     from edgechat.models.planning.plan import Plan
@@ -58,7 +57,7 @@ class Choice:
     wished_n_ctx: int = 0
     """The context that was asked for, or the plan's own when none was."""
     is_default: bool = False
-    """True when no model was named, and this one was the best that fits."""
+    """True when this is the model that a request without a name gets: it was not named, or is the same as then."""
     mmproj: Path | None = None
     """The projector file for image input."""
     pooling: Pooling | None = None
@@ -148,7 +147,7 @@ def choose(
         thinking_off=dict(model.thinking),
         sampling=dict(model.sampling),
         is_starter=model.name == STARTER_NAME,
-        is_default=wanted.is_default,
+        is_default=wanted.is_default or _is_also_default(model, limited, plan_request, paths=paths, config=config),
         is_whole=_is_whole(plan, ladder[0], wanted.n_ctx),
         mmproj=model.mmproj,
         pooling=pooling_of(header),
@@ -158,6 +157,19 @@ def choose(
         if has_stepped_down
         else "",
     )
+
+
+def _is_also_default(
+    model: InstalledModel, board: Board, request: PlanRequest, *, paths: Paths, config: Config
+) -> bool:
+    """Whether a request that names nothing would have got the same file, so that it need not be loaded again."""
+    try:
+        default = find_models(Wish(), paths=paths, config=config)
+    except NoModelError:
+        return False  # the pinned model is gone, which concerns only requests that name none
+    if not any(each.path == model.path for each in default.models):
+        return False
+    return not default.is_default or choose_installed(board, default.models, request).model.path == model.path
 
 
 def _why_less(pressure: RecentPressure | None, refusal: GpuProbe | None, *, has_died: bool) -> str:

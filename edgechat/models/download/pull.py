@@ -160,7 +160,7 @@ def by_hand(address: str, size: int, sha256: str | None) -> str:
     check = f", sha256 {sha256}" if sha256 else ""
     return (
         f"Elsewhere, fetch {address} ({size} bytes{check}) with a browser, carry the file here, and run: "
-        "edgechat models add FILE"
+        "edgechat models add FILE. From a machine of yours that has it: edgechat models export, and import here."
     )
 
 

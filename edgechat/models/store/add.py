@@ -9,9 +9,10 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import itertools
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import FileIO
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from edgechat.models.gguf.header import GgufHeader, read_header
 from edgechat.models.store.disk_space import require_space
 from edgechat.models.store.file_names import is_shard, safe_file_name
 from edgechat.models.store.install import LockedModel, ModelFacts, StagedFile, facts_of
-from edgechat.models.store.installed import InstalledModel, valid_name, valid_quant
+from edgechat.models.store.installed import InstalledModel, installed, valid_name, valid_quant
 from edgechat.models.store.verify import BLOCK, file_sha256
 from edgechat.progress import SILENT, Progress
 
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 FICLONE = 0x40049409
 """Linux's request to share blocks between files (btrfs, xfs, bcachefs): ``man 2 ioctl_ficlone``."""
 _UNSAFE = re.compile(r"[^a-z0-9._-]+")
+_HASH = re.compile(r"(?:^|[-_])[0-9a-f]{32,}$")
+_LEAST_LETTERS = 4
+"""Of a name whose other letters a directory may not have: fewer are a number or a unit, and no name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,8 @@ def add(
     Args:
         store: the store to install it in.
         path: the file.
-        name: its name in the store; empty takes the catalog's name for these bytes, else the one in its header.
+        name: its name in the store; empty takes the catalog's name for these bytes, else the file's own name. Another
+            model with that name is kept: the new one gets a number.
         projector: the mmproj file that lets the model see images.
         identify: maps a sha256 to a known model; see :func:`identify_in_catalog`.
         source: the manifest's text about where the file came from.
@@ -81,16 +86,19 @@ def add(
     if projector is not None:
         projector = _require_projector(projector)
     digest = file_sha256(path, progress, f"Checking {path.name}")
+    source = source or f"file:{path}"
     known = identify(digest)
     if known is None or (name and name != known.name):
         facts = ModelFacts(languages=header.languages, licence=header.licence) if known is None else known.facts
         known = ModelIdentity(name or _own_name(header, path), _own_quant(header, path), facts)
+        if not name:
+            known = replace(known, name=_free_name(store, known, digest, source))
     with store.lock(known.name, known.quant, waiting=lambda: progress.note("Waiting for another command")) as locked:
         staged = [_stage(locked, "model", path, digest, copy=copy, progress=progress)]
         if projector is not None:
             digest = file_sha256(projector, progress, f"Checking {projector.name}")
             staged.append(_stage(locked, "mmproj", projector, digest, copy=copy, progress=progress))
-        return locked.publish(staged, known.facts, source or f"file:{path}")
+        return locked.publish(staged, known.facts, source)
 
 
 def identify_in_catalog(sha256: str) -> ModelIdentity | None:
@@ -203,13 +211,34 @@ def _copy(path: Path, part: Path, progress: Progress) -> str:
 
 
 def _own_name(header: GgufHeader, path: Path) -> str:
-    """A name in the catalog's form, from the header, else from the file's name."""
-    stem = re.sub(rf"[.-]{re.escape(header.quant)}$", "", path.stem, flags=re.IGNORECASE) if header.quant else path.stem
-    for candidate in (header.name, stem):
+    """A name in the catalog's form: from the file's name, which people know, else from the header.
+
+    Many files carry the name of the model they were made from, or of a format, in their header. Files that other
+    programs named by a hash, or in letters that no directory of the store may have, are named by the header.
+    """
+    stem = (
+        re.sub(rf"[._-]{re.escape(header.quant)}$", "", path.stem, flags=re.IGNORECASE) if header.quant else path.stem
+    )
+    names = (header.name, stem) if _HASH.search(stem) else (stem, header.name)
+    for candidate in names:
         slug = _UNSAFE.sub("-", candidate.lower()).strip("-._")
-        if valid_name(slug):
+        if valid_name(slug) and (candidate.isascii() or len(slug) >= _LEAST_LETTERS):
             return slug
     return "model"
+
+
+def _free_name(store: Store, known: ModelIdentity, digest: str, source: str) -> str:
+    """The name, or the first numbered one under which no other file is installed: none replaces another silently.
+
+    A file that was added from the same place before is replaced: its earlier version stays for ``rollback``.
+    """
+    taken = {model.name: model for model in installed(store.paths) if model.quant == known.quant}
+    for number in itertools.count(1):
+        name = known.name if number == 1 else f"{known.name}-{number}"
+        holder = taken.get(name)
+        if holder is None or holder.sha256 == digest or holder.source == source:
+            return name
+    raise AssertionError
 
 
 def _own_quant(header: GgufHeader, path: Path) -> str:

@@ -117,11 +117,11 @@ def damaged(paths: Paths) -> list[DamagedEntry]:
 def find(paths: Paths, name: str, quant: str | None = None) -> InstalledModel:
     """Find the installed model ``name``: a name, ``NAME:QUANT`` or another tool's well-known tag, in any case.
 
-    A model installed under exactly this name comes before the meaning of a tag. Without a quantization: Q4_K_M where it
-    is installed, else the largest file.
+    A model installed under exactly this name comes before the meaning of a tag, and both before the beginning of a
+    name that only one installed model has. Without a quantization: Q4_K_M where it is installed, else the largest file.
 
     Raises:
-        ModelNotFoundError: it is not installed; the hint names the nearest.
+        ModelNotFoundError: it is not installed, or several begin like this; the hint names the nearest.
         StateError: it is damaged, or the store cannot be read.
     """
     wanted, _, tail = name.partition(":")
@@ -130,6 +130,9 @@ def find(paths: Paths, name: str, quant: str | None = None) -> InstalledModel:
         meanings.append((found[0], (quant or found[1]).upper()))
     entries = list(_entries(paths))
     models = [entry for entry in entries if isinstance(entry, InstalledModel)]
+    begun = sorted({model.name for model in models if _begins(model.name, wanted.lower())})
+    if len(begun) == 1:
+        meanings.append((begun[0], (quant or tail).upper()))
     for meant, its_quant in meanings:
         matches = [model for model in models if model.name == meant and its_quant in {"", model.quant}]
         if matches:
@@ -140,6 +143,8 @@ def find(paths: Paths, name: str, quant: str | None = None) -> InstalledModel:
                     f"{entry.path} is damaged: {entry.reason}.", hint=f"Fetch it again: edgechat models pull {name}"
                 )
     given = f"{name}:{quant.upper()}" if quant and not tail else name
+    if len(begun) > 1:
+        raise ModelNotFoundError(f"{given} may be {' or '.join(begun)}.", hint="Write the whole name.")
     raise ModelNotFoundError(f"{given} is not installed.", hint=_hint(given, meanings[-1][0], models))
 
 
@@ -339,6 +344,11 @@ def _starter_record(path: Path) -> tuple[str, str | None]:
 
                 return version, urlsafe_b64decode(rest.partition(",")[0] + "=").hex()
     return (found[0] if found else ""), None
+
+
+def _begins(name: str, start: str) -> bool:
+    """Whether ``start`` is a beginning of ``name`` that ends where a part of it ends."""
+    return bool(start) and name.startswith(start) and name[len(start) : len(start) + 1] in {"-", "_", "."}
 
 
 def _names(path: Path, root: Path, name: str, quant: str) -> bool:
