@@ -160,3 +160,8 @@ def test_any_text_is_a_duration_or_refused(text):
 def test_keep_alive_may_be_written_as_a_number(value, kept, tmp_path):
     write(tmp_path, f"keep_alive = {value}\n")
     assert load(tmp_path, {}).keep_alive == kept
+
+
+def test_a_byte_order_mark_before_the_settings_is_no_error(tmp_path):
+    write(tmp_path, b"\xef\xbb\xbfn_ctx = 1024\n")
+    assert load(tmp_path, {}).n_ctx == 1024

@@ -221,3 +221,27 @@ def test_on_a_terminal_progress_leaves_no_trace_and_no_color_is_respected(cli: C
     assert b"\x1b" not in out
     # Only "erase to the end of the line" may appear; and what was drawn last was erased.
     assert set(re.findall(rb"\x1b\[[0-9;]*[A-Za-z]", shown)) <= {b"\x1b[K"}
+
+
+def test_a_word_behind_stats_that_is_no_format_is_the_question(cli: Cli) -> None:
+    done = cli("ask", "-n", "4", "--stats", "Name one color.")
+    assert done.returncode == 0
+    assert done.stdout.strip()
+    assert "tok/s" in done.stderr
+    assert cli("ask", "Name one color.", "--stats", "yaml").returncode == 2
+
+
+@pytest.mark.parametrize("arguments", [(b"caf\xe9",), (b"-s", b"caf\xe9", b"Name one color.")])
+def test_an_argument_that_is_not_utf8_is_refused_with_its_place(cli: Cli, arguments: tuple[bytes, ...]) -> None:
+    command = [os.fsencode(word) for word in cli.command("ask", "-n", "4")]
+    done = subprocess.run(
+        [*command, *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=100, check=False
+    )
+    assert done.returncode == 4
+    assert b"is not UTF-8: byte 0xe9 after 3 characters" in done.stderr
+
+
+def test_a_question_that_begins_with_a_dash_is_told_how_to_be_asked(cli: Cli) -> None:
+    done = cli("ask", "- list three")
+    assert done.returncode == 2
+    assert 'edgechat ask -- "- list three"' in done.stderr

@@ -321,3 +321,13 @@ def test_an_option_is_spelled_alike_in_every_command():
         "--yes": {("-y", "--yes", None)},
         "--model": {("-m", "--model", "MODEL")},
     }
+
+
+def test_the_version_has_a_short_option(cli) -> None:
+    assert cli("-V").stdout == cli("--version").stdout
+
+
+def test_history_alone_lists(cli) -> None:
+    done = cli("history")
+    assert done.returncode == 0
+    assert done.stdout == cli("history", "list").stdout

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 FICLONE = 0x40049409
 """Linux's request to share blocks between files (btrfs, xfs, bcachefs): ``man 2 ioctl_ficlone``."""
 _UNSAFE = re.compile(r"[^a-z0-9._-]+")
-_HASH = re.compile(r"(?:^|[-_])[0-9a-f]{32,}$")
+_NAMELESS = re.compile(r"(?:^|[-_])[0-9a-f]{32,}$|^(?:ggml-)?model$|^blob$|^\d+$")
+"""Names of files that say nothing: a hash, ``model``, ``ggml-model``, a number."""
 _LEAST_LETTERS = 4
 """Of a name whose other letters a directory may not have: fewer are a number or a unit, and no name."""
 
@@ -80,6 +81,7 @@ def add(
     """
     if not path.is_file():
         raise InvalidInputError(f"There is no file {path}.", hint="Give the path of a GGUF file.")
+    file_name = path
     path = path.resolve()  # a link into another program's cache must not be linked as a link
     header = read_header(path)
     _require_model(path, header)
@@ -90,7 +92,7 @@ def add(
     known = identify(digest)
     if known is None or (name and name != known.name):
         facts = ModelFacts(languages=header.languages, licence=header.licence) if known is None else known.facts
-        known = ModelIdentity(name or _own_name(header, path), _own_quant(header, path), facts)
+        known = ModelIdentity(name or _own_name(header, file_name), _own_quant(header, file_name), facts)
         if not name:
             known = replace(known, name=_free_name(store, known, digest, source))
     with store.lock(known.name, known.quant, waiting=lambda: progress.note("Waiting for another command")) as locked:
@@ -219,7 +221,7 @@ def _own_name(header: GgufHeader, path: Path) -> str:
     stem = (
         re.sub(rf"[._-]{re.escape(header.quant)}$", "", path.stem, flags=re.IGNORECASE) if header.quant else path.stem
     )
-    names = (header.name, stem) if _HASH.search(stem) else (stem, header.name)
+    names = (header.name, stem) if _NAMELESS.search(stem.lower()) else (stem, header.name)
     for candidate in names:
         slug = _UNSAFE.sub("-", candidate.lower()).strip("-._")
         if valid_name(slug) and (candidate.isascii() or len(slug) >= _LEAST_LETTERS):

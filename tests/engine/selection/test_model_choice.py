@@ -6,11 +6,15 @@ import os
 
 import pytest
 
+from edgechat.board.probe.probe import probe
 from edgechat.config import Config
 from edgechat.engine.protocol.request import Wish
-from edgechat.engine.selection.model_choice import Wanted, find_models
+from edgechat.engine.selection.model_choice import Choice, Wanted, choose, find_models
+from edgechat.engine.state.oom_history import OomHistory
 from edgechat.errors import InvalidModelFileError, ModelNotFoundError
-from edgechat.models.store.installed import starter
+from edgechat.models.store.add import add
+from edgechat.models.store.installed import STARTER_NAME, Pin, starter, write_pin
+from edgechat.models.store.store import Store
 from edgechat.paths import Paths
 from tests.models.gguf_writer import tiny_model
 
@@ -56,3 +60,22 @@ def test_a_named_file_is_read_once_for_all_requests_until_it_changes(tmp_path):
     path.write_bytes(b"? and more" * times.st_size)
     with pytest.raises(InvalidModelFileError):
         wanted(str(path))
+
+
+def test_the_default_model_serves_requests_that_name_none_although_it_was_named(tmp_path):
+    def chosen(name: str) -> Choice:
+        return choose(
+            Wish.of(name, None),
+            paths=Paths.from_env(),
+            config=Config(),
+            board=probe(),
+            offload=False,
+            oom_history=OomHistory(),
+        )
+
+    assert chosen(STARTER_NAME).is_default
+    model = add(Store(Paths.from_env()), tiny_model(tmp_path / "another-Q4_K_M.gguf"))
+    assert not chosen(STARTER_NAME).is_default  # any other model answers before the starter
+    write_pin(Paths.from_env(), Pin(STARTER_NAME, "Q4_1"))
+    assert chosen(STARTER_NAME).is_default
+    assert model.name == "another"

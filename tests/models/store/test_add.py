@@ -27,16 +27,63 @@ if TYPE_CHECKING:
 SIZE = 300_000
 
 
+class TestFind:
+    def test_the_beginning_of_a_name_finds_the_only_one(self, store: Store, tmp_path: Path, paths: Paths) -> None:
+        add(store, random_gguf(tmp_path / "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf", SIZE))
+        assert find(paths, "qwen2.5-coder").name == "qwen2.5-coder-0.5b-instruct"
+        with pytest.raises(ModelNotFoundError):
+            find(paths, "qwen2.5-c")  # a part of a word is a typing error
+
+    def test_a_beginning_that_two_names_have_names_both(self, store: Store, tmp_path: Path, paths: Paths) -> None:
+        for size in ("0.5b", "1.5b"):
+            add(store, random_gguf(tmp_path / f"qwen2.5-coder-{size}-instruct-q4_k_m.gguf", SIZE))
+        with pytest.raises(ModelNotFoundError, match=r"0\.5b-instruct or qwen2\.5-coder-1\.5b-instruct"):
+            find(paths, "qwen2.5-coder")
+        assert find(paths, "qwen2.5-coder-1.5b").name == "qwen2.5-coder-1.5b-instruct"
+
+
 class TestAdd:
     def test_links_and_leaves_the_original(self, store: Store, tmp_path: Path, paths: Paths) -> None:
         model = random_gguf(tmp_path / "Own Model.Q4_K_M.gguf", SIZE, name="My Model")
         added = add(store, model)
-        assert added.label == "my-model:Q4_K_M"
+        assert added.label == "own-model:Q4_K_M"
         assert added.path.samefile(model)
         assert added.source == f"file:{model}"
         store.remove(added.name, added.quant)
         assert model.exists()
         assert leftovers(paths) == []
+
+    def test_files_with_one_internal_name_keep_their_own_names(self, store: Store, tmp_path: Path) -> None:
+        for file in ("qwen-0.5b-instruct-q4_k_m.gguf", "qwen-1.5b-instruct-q4_k_m.gguf"):
+            add(store, random_gguf(tmp_path / file, SIZE, name="GGUF"))
+        assert {model.label for model in installed(store.paths)} >= {
+            "qwen-0.5b-instruct:Q4_K_M",
+            "qwen-1.5b-instruct:Q4_K_M",
+        }
+
+    @pytest.mark.parametrize("names", [("模型甲.gguf", "模型乙.gguf"), ("a/model.gguf", "b/model.gguf")])
+    def test_a_file_with_a_name_that_is_taken_gets_a_number(
+        self, store: Store, tmp_path: Path, names: tuple[str, str]
+    ) -> None:
+        paths = [tmp_path / name for name in names]
+        for path in paths:
+            path.parent.mkdir(exist_ok=True)
+        first, second = (add(store, random_gguf(path, SIZE + 32 * at, name="")) for at, path in enumerate(paths))
+        assert (first.name, second.name) == ("model", "model-2")
+        assert first.path.exists()
+        assert second.path.samefile(paths[1])
+
+    def test_a_file_that_changed_in_its_place_is_a_new_version(self, store: Store, tmp_path: Path) -> None:
+        path = random_gguf(tmp_path / "own.gguf", SIZE)
+        before = add(store, path)
+        path.unlink()
+        after = add(store, random_gguf(path, SIZE + 64))
+        assert before.label == after.label
+        assert before.version != after.version
+
+    def test_a_file_named_by_its_hash_is_named_by_its_header(self, store: Store, tmp_path: Path) -> None:
+        path = random_gguf(tmp_path / f"sha256-{'0a' * 32}", SIZE, name="Tiny Model")
+        assert add(store, path).name == "tiny-model"
 
     def test_takes_the_catalog_s_name_and_facts_for_known_bytes(self, store: Store, tmp_path: Path) -> None:
         model = random_gguf(tmp_path / "downloaded.gguf", SIZE)
@@ -93,7 +140,7 @@ class TestAdd:
         self, store: Store, tmp_path: Path, paths: Paths
     ) -> None:
         metadata = {**metadata_of(), "general.name": "../../\x1b[31m/etc/Passwd"}
-        added = add(store, write_gguf(tmp_path / "x.gguf", metadata))
+        added = add(store, write_gguf(tmp_path / "model.gguf", metadata))
         assert paths.models in added.path.parents
         assert added.name == "31m-etc-passwd"
 
@@ -164,8 +211,10 @@ class TestVerify:
         assert len(list((paths.models / ".quarantine").iterdir())) == 1
 
     def test_the_version_before_takes_over(self, store: Store, tmp_path: Path, paths: Paths) -> None:
-        old = add(store, random_gguf(tmp_path / "0.gguf", SIZE, seed=0))
-        new = add(store, random_gguf(tmp_path / "1.gguf", SIZE, seed=1))
+        path = random_gguf(tmp_path / "0.gguf", SIZE, seed=0)
+        old = add(store, path)
+        path.unlink()
+        new = add(store, random_gguf(path, SIZE, seed=1))
         self.damage(new.path)
         action = next(verdict.action for verdict in verify(store, name="tiny") if not verdict.ok)
         assert f"version {old.version} is in use now" in action
