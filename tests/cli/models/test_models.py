@@ -75,7 +75,7 @@ def test_found_adopts_what_it_can_and_names_what_it_cannot(run: Command, model: 
     model.rename(folder / "good.gguf")
     (folder / "bad\x1b[31m.gguf").write_bytes(b"\x7fELF")
     done = run("add", "--found")
-    assert "lm-studio org/repo/good.gguf: my-model:Q4_K_M is installed" in done.stderr
+    assert "lm-studio org/repo/good.gguf: good:Q4_K_M is installed" in done.stderr
     assert "left out: lm-studio" in done.stderr
     assert "\x1b" not in done.stderr
 

@@ -167,7 +167,7 @@ class TestFound:
         (home / ".lmstudio/models/org/repo/mmproj-F16.gguf").write_bytes(b"not a model")
         models["Cpp"].rename(home / ".cache/llama.cpp/cpp.gguf")
         snapshot = home / ".cache/huggingface/hub/models--org--Hub-GGUF/snapshots/abc"
-        blob = home / ".cache/huggingface/hub/models--org--Hub-GGUF/blobs/def"
+        blob = home / ".cache/huggingface/hub/models--org--Hub-GGUF/blobs" / ("d" * 64)
         snapshot.mkdir(parents=True)
         blob.parent.mkdir()
         models["Hub"].rename(blob)
