@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -38,7 +40,7 @@ def uninstall(*, keep_models: bool, yes: bool) -> None:
     _print_list(services, [each for _, each in found], path_sets[0] if keep_models else None)
     if not services and not found:
         click.echo("There are no files of edgechat but the program itself.")
-        _print_pip_command()
+        _print_program_removal()
         return
     if not yes:
         _confirm()
@@ -57,7 +59,7 @@ def uninstall(*, keep_models: bool, yes: bool) -> None:
             say(f"not removed: {text}", indent="  ")
         raise StateError(f"{len(failures)} files could not be removed.", hint="They are listed above.")
     click.echo(f"Removed. {size(sum(each.freed for _, each in found))} are free again.")
-    _print_pip_command()
+    _print_program_removal()
 
 
 def _confirm() -> None:
@@ -110,8 +112,20 @@ def _print_list(services: list[Systemd], found: list[OwnedFiles], kept: Paths | 
         click.echo(f"{'in all':22} {size(sum(each.freed for each in found)):>9}")
 
 
-def _print_pip_command() -> None:
-    click.echo(f"The program itself: {sys.executable} -m pip uninstall edgechat")
+def _print_program_removal() -> None:
+    """Print the commands that remove the program itself: a checkout's environment, or the installed package."""
+    from edgechat.doctor.installation import Installation  # noqa: PLC0415
+
+    checkout = Installation.here().checkout
+    if checkout is None:
+        click.echo(f"The program itself: {sys.executable} -m pip uninstall edgechat")
+        return
+    own = [checkout / ".venv", checkout / ".build"]
+    link = Path.home() / ".local/bin/edgechat"
+    if link.is_symlink() and link.resolve() == checkout / "scripts/edgechat":
+        own.append(link)
+    paths = " ".join(shlex.quote(str(path)) for path in own if path.is_symlink() or path.exists())
+    click.echo(f"The program itself: rm -r {paths}")
 
 
 def _remove_if_empty(directory: os.PathLike[str]) -> None:

@@ -68,7 +68,7 @@ def test_it_removes_what_is_edgechats_and_nothing_else(home):
     assert left(home) == MINE
     assert not (home / "models" / "smollm2-135m-instruct").exists()
     assert not (home / "cache").exists()
-    assert "pip uninstall edgechat" in done.stdout
+    assert "The program itself: rm -r " in done.stdout or "pip uninstall edgechat" in done.stdout
 
 
 @pytest.mark.process
@@ -142,3 +142,20 @@ def test_where_nothing_is_left_it_says_so(tmp_path):
     done = run(tmp_path / "empty")
     assert done.returncode == 0
     assert "There are no files of edgechat" in done.stdout
+
+
+def test_a_checkout_names_its_environment_and_the_link_to_it(tmp_path, monkeypatch, capsys) -> None:
+    from edgechat.cli import uninstall
+    from edgechat.doctor.installation import Installation
+
+    checkout = tmp_path / "edgechat"
+    (checkout / ".venv").mkdir(parents=True)
+    (checkout / "scripts").mkdir()
+    (checkout / "scripts/edgechat").touch()
+    link = tmp_path / ".local/bin/edgechat"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(checkout / "scripts/edgechat")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(Installation, "here", lambda: Installation("python", checkout))
+    uninstall._print_program_removal()
+    assert capsys.readouterr().out == f"The program itself: rm -r {checkout}/.venv {link}\n"
