@@ -1,4 +1,4 @@
-"""What a process of ours leaves behind does not stay in its memory."""
+"""The garbage collector gives memory back after a large piece of work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kills a batch with SIGKILL at random moments, resumes it, and compares it with one that nobody disturbed.
+"""Kill a batch with SIGKILL at random moments, resume it, and compare its result with an undisturbed run.
 
 Both translate the same short orders with the starter model, at the same time, each in a home of its own
 and on a processor of its own. One record at a time repeats exactly and must, in everything but times. What may differ,

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Play systemd's part where none runs: start the unit in its sandbox, watch it, restart it when it hangs.
+"""Stand in for systemd: start the unit in its sandbox, watch it, restart it when it hangs.
 
     scripts/drills/fake_systemd.py [--watchdog SECONDS] [--open]
 

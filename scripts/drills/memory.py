@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Asks under hard memory limits around what the unlimited plan needs, and counts who was killed and what the user got.
+"""Ask under hard memory limits around the plan's need; count killed processes and what the user got.
 
     scripts/drills/memory.py [--model FILE.gguf]... [--percent 50,60,...] [--way seen,blind,...] [--json FILE]
 

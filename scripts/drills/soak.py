@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Leave a server alone with clients that behave badly, kill its engine again and again, and say how it bore that.
+"""Run a server under misbehaving clients, kill its engine again and again, and count errors and memory growth.
 
     scripts/drills/soak.py [--minutes 20] [--clients 6] [--kill-every 30] [--json FILE]
 

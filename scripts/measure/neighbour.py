@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Two questions about living beside others, against llama-server in the same run.
+"""Measure edgechat beside another busy process, against llama-server in the same run.
 
     scripts/measure/neighbour.py FILE.gguf [--rounds 3]
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What the governor costs a decode on a quiet machine: the same engine with it and without, by turns.
+"""Measure the thread governor's cost on a quiet machine: the same engine with and without it, alternately.
 
     scripts/measure/thread_governor.py FILE.gguf [--rounds 9] [--tokens 256]
 

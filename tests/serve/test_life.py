@@ -1,4 +1,4 @@
-"""How the server comes, holds, and goes: start, queue, clients that leave, signals, an engine that dies."""
+"""The server's start, queue and end: clients that leave, signals, an engine that dies."""
 
 import os
 import signal

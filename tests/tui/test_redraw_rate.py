@@ -1,4 +1,4 @@
-"""When an answer is drawn again: told by two clocks that the test moves."""
+"""How often a streamed answer is redrawn, with two clocks that the test moves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cores, big cores, hyper-threads and SIMD features, on machines nobody here owns."""
+"""Cores, big cores, hyper-threads and SIMD features, read from recorded machines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which machine it is, and what stands between it and us."""
+"""The machine's name, and the container or virtual machine around it."""
 
 from __future__ import annotations
 

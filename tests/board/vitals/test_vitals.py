@@ -1,4 +1,4 @@
-"""How a machine feels, read from recorded trees: what is there is right, and what is not there is absent."""
+"""Temperatures, clocks, power and pressure read from recorded trees; a sensor that is missing gives no value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work beside other work is done once, whoever does it."""
+"""Work started in a background thread is done once, by that thread or by the caller."""
 
 from __future__ import annotations
 

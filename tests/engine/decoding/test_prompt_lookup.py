@@ -1,4 +1,4 @@
-"""What is guessed, from what, and when it is worth checking: pure decisions over token ids and seconds."""
+"""Drafts by prompt lookup, and when a draft is worth its step: decisions over token ids and seconds."""
 
 from __future__ import annotations
 

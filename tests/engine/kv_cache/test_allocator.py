@@ -1,4 +1,4 @@
-"""KV cells are never promised twice, and finished prefixes are kept as long as there is room."""
+"""The allocator never gives a KV cell to two sequences, and keeps finished prefixes while there is room."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Earlier conversations leave the cache for a new one, and come back whole; where memory is short they stay in it."""
+"""Conversations are swapped out of the KV cache to memory and back; when memory is short they stay in the cache."""
 
 from __future__ import annotations
 

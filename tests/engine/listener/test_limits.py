@@ -1,4 +1,4 @@
-"""What the engine takes in has an end, and what guests may ask of it has another."""
+"""The limits of what the engine accepts, and the lower ones for clients of other users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model file is a stranger's work: what its template and metadata may do to us, which is nothing."""
+"""Hostile model files: neither template nor metadata harms the engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real engine on a board that is too hot and short of memory: it slows down, says so, and makes room."""
+"""A real engine on a board that is hot and short of memory: it slows down, reports it, and frees memory."""
 
 from __future__ import annotations
 

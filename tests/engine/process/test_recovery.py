@@ -1,4 +1,4 @@
-"""What a death of the engine costs: a moment. And what Ctrl-C costs: the answer, at once, and nothing else."""
+"""An answer goes on after the engine process died; Ctrl-C ends the answer at once and nothing else."""
 
 from __future__ import annotations
 

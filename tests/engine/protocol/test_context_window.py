@@ -1,4 +1,4 @@
-"""What of a conversation is read when it no longer fits; a token is a word here."""
+"""Which messages are dropped when a conversation no longer fits the context; here each word is one token."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The number in ``hello`` tells apart what would misread each other, and nothing else."""
+"""The protocol version in ``hello`` changes with the frames and with nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a partial file is believed: everything after a kill, the synced beginning after a power cut."""
+"""How much of a partial download is kept: all of it after a kill, the synced part after a power cut."""
 
 from __future__ import annotations
 

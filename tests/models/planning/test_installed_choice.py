@@ -1,4 +1,4 @@
-"""What answers when nobody named a model: the best of what is installed that fits now."""
+"""Without a named model, the best installed model that fits now is chosen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every known board is recommended, each defended in a line. Judge before editing."""
+"""The model recommended for each known board, with the reason. Check the reason before changing an entry."""
 
 from __future__ import annotations
 

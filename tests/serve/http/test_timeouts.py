@@ -1,4 +1,4 @@
-"""Waiting with an end: late work is cancelled, work in time is not touched, and others' cancelling goes through."""
+"""Timeouts: late work is cancelled, work in time is not, and a cancellation from outside passes through."""
 
 import asyncio
 

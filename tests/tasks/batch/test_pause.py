@@ -1,4 +1,4 @@
-"""A batch, for which nobody waits, rests between records when the engine spares the board."""
+"""A batch pauses between records while the engine is throttled."""
 
 from __future__ import annotations
 
