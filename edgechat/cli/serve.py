@@ -15,6 +15,7 @@ from edgechat.engine.protocol.request import Wish
 from edgechat.extras import raise_missing
 from edgechat.garbage_collector import collect_normally
 from edgechat.paths import Paths
+from edgechat.serve.http.request_queue import MAX_RUNNING, MAX_WAITING
 from edgechat.version import __version__
 
 if TYPE_CHECKING:
@@ -30,11 +31,13 @@ _DEFECTS_PER_MINUTE = 3
 @model_option
 @context_option
 @allow_step_down_option
-@click.option("--parallel", type=click.IntRange(1, 32), default=8, show_default=True, help="Requests answered at once.")
+@click.option(
+    "--parallel", type=click.IntRange(1, 32), default=MAX_RUNNING, show_default=True, help="Requests answered at once."
+)
 @click.option(
     "--queue",
     type=click.IntRange(0, 1000),
-    default=32,
+    default=MAX_WAITING,
     show_default=True,
     help="Requests that may wait.",
 )

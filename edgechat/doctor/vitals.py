@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgechat.board.vitals.throttling import CAPPED, NEAR_LIMIT, THROTTLED, UNDER_VOLTAGE
+from edgechat.board.vitals.throttle_flags import CAPPED, NEAR_LIMIT, THROTTLED, UNDER_VOLTAGE
 from edgechat.doctor.finding import Finding, advice, ok
-from edgechat.engine.throttle import policy
+from edgechat.engine.throttle import throttle_levels
 from edgechat.models.planning.reserve import reserve
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _has_lower_power_mode(vitals: Vitals) -> bool:
 
 
 def _heat(vitals: Vitals, board: Board) -> Iterator[Finding]:
-    throttling, room, hottest = vitals.throttling, policy.headroom(vitals), vitals.hottest
+    throttling, room, hottest = vitals.throttling, throttle_levels.headroom(vitals), vitals.hottest
     half = max(1, board.cpu.n_big_cores // 2)
     fewer = f"export EDGECHAT_THREADS={half}"
     where = f" ({hottest.celsius:.0f} °C, {hottest.name})" if hottest else ""
@@ -69,7 +69,7 @@ def _heat(vitals: Vitals, board: Board) -> Iterator[Finding]:
         yield advice(
             "throttling", f"{message} Fewer threads at a steady clock are equally fast and produce less heat.", fewer
         )
-    elif room is not None and room.degrees <= policy.HEADROOM_C[1]:
+    elif room is not None and room.degrees <= throttle_levels.HEADROOM_C[1]:
         message = (
             f"The board will throttle soon: {room.zone} is at {room.celsius:.0f} °C, and "
             f"{room.limit:g} °C is {room.basis}."
@@ -117,7 +117,7 @@ def _clocks(vitals: Vitals) -> Iterator[Finding]:
 def _pressure(vitals: Vitals, board: Board) -> Iterator[Finding]:
     stall = vitals.memory_stall
     # Without a loaded model, only the reserve of a plan must stay free.
-    short = policy.shortage(stall, reserve(board).size)
+    short = throttle_levels.shortage(stall, reserve(board).size)
     if stall is None or short is None:
         return
     if short.some60 >= _HIGH_PRESSURE:

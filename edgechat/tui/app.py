@@ -197,8 +197,8 @@ class EdgechatApp(App[None]):
         """Open the key help: the bindings of the current screen, of its widgets, and of the app."""
         from edgechat.tui.screens.key_help import KeyHelpScreen, key_rows  # noqa: PLC0415 - opened rarely
         from edgechat.tui.widgets.composer import Composer  # noqa: PLC0415
+        from edgechat.tui.widgets.conversation_list import ConversationList  # noqa: PLC0415
         from edgechat.tui.widgets.message_view import MessageView  # noqa: PLC0415
-        from edgechat.tui.widgets.sidebar import ConversationList  # noqa: PLC0415
 
         if isinstance(self.screen, ModalScreen):
             return

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from scripts.benchmarks import machine_info, peers, report
 from scripts.benchmarks.edgechat_driver import Edgechat
-from scripts.benchmarks.parameters import Parameters, find_models
+from scripts.benchmarks.parameters import ROUNDS, Parameters, find_models
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
         default=[],
         help="`starter`, NAME:QUANT of a shape model, or FILE.gguf; repeatable (default: each section's own)",
     )
-    made.add_argument("--rounds", type=int, default=5, help="turns of each contender (5)")
+    made.add_argument("--rounds", type=int, default=ROUNDS, help=f"turns of each contender ({ROUNDS})")
     made.add_argument(
         "--threads", type=int, default=machine_info.usable_cores(), help="threads for everybody (all cores)"
     )

@@ -29,6 +29,10 @@ class Model:
         return self.name.startswith("shape")
 
 
+ROUNDS = 5
+"""Turns of each contender, where ``--rounds`` does not say another number."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parameters:
     """What all sections of one run of ``scripts/bench`` share."""

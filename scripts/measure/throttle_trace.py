@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 from edgechat.board.source import Source
 from edgechat.board.vitals.vitals import read_throttle_inputs
-from edgechat.engine.throttle import policy
-from edgechat.engine.throttle.policy import Throttle
+from edgechat.engine.throttle import throttle_levels
+from edgechat.engine.throttle.throttle_levels import Throttle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,8 +63,13 @@ def replay(recording: Path) -> Iterator[Look]:
             for name, text in line["files"].items():
                 (root / name).write_text(text)
             vitals = read_throttle_inputs(source)
-            before, throttle = throttle, policy.decide(throttle, vitals, line["t_s"], head.get("needed_bytes", 0))
-            yield Look(line["t_s"], vitals, throttle, policy.describe_change(before, throttle, head["n_threads"]))
+            before, throttle = (
+                throttle,
+                throttle_levels.decide(throttle, vitals, line["t_s"], head.get("needed_bytes", 0)),
+            )
+            yield Look(
+                line["t_s"], vitals, throttle, throttle_levels.describe_change(before, throttle, head["n_threads"])
+            )
 
 
 def main() -> int:
@@ -90,7 +95,7 @@ def main() -> int:
 
 
 def _row(look: Look, n_threads: int) -> str:
-    room, hottest, stall = policy.headroom(look.vitals), look.vitals.hottest, look.vitals.memory_stall
+    room, hottest, stall = throttle_levels.headroom(look.vitals), look.vitals.hottest, look.vitals.memory_stall
     left = stall.available if stall else None
     return (
         f"{look.t_s:5.0f}s {f'{hottest.celsius:.1f} C' if hottest else '-':>8} "

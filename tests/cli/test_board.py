@@ -16,7 +16,7 @@ from edgechat.board.vitals import summary as vitals_summary
 from edgechat.board.vitals.vitals import read_vitals
 from edgechat.cli.board import _engine_lines
 from edgechat.cli.board import board as command
-from edgechat.engine.throttle.policy import Throttle
+from edgechat.engine.throttle.throttle_levels import Throttle
 from edgechat.errors import UsageError
 from tests.board.trees import BOARDS
 

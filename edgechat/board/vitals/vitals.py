@@ -16,7 +16,7 @@ from edgechat.board.vitals.hwmon import chips
 from edgechat.board.vitals.power import Power, read_power
 from edgechat.board.vitals.pressure import MemoryStall, Pressure, read_memory_stall, read_pressure
 from edgechat.board.vitals.thermal import Cooling, Zone, read_cooling, read_fans, read_zones
-from edgechat.board.vitals.throttling import Throttling, read_throttling
+from edgechat.board.vitals.throttle_flags import Throttling, read_throttling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -121,7 +121,7 @@ class Recovered:
 
 @dataclass(frozen=True, slots=True)
 class Slowed:
-    """The engine is throttled (level 1 to 3) or no longer (0); see :mod:`edgechat.engine.throttle.policy`."""
+    """The engine is throttled (level 1 to 3) or no longer (0); see :mod:`edgechat.engine.throttle.throttle_levels`."""
 
     level: int
     n_threads: int

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edgechat.engine.child.run import describe_exit, last_line, run_child
-from edgechat.models.planning.step_down import main_device
+from edgechat.models.planning.load_settings import main_device
 from edgechat.plaintext import megabytes
 
 if TYPE_CHECKING:

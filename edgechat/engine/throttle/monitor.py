@@ -1,7 +1,7 @@
 """Applies the throttle policy in the engine: reads the board's sensors, keeps the current decision, logs changes.
 
 The sensors are read in the listener's thread; the decode loop reads the decision between steps. The decisions
-themselves are made in :mod:`edgechat.engine.throttle.policy`.
+themselves are made in :mod:`edgechat.engine.throttle.throttle_levels`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgechat.board.source import Source
 from edgechat.engine.state import pressure_history
-from edgechat.engine.throttle import policy
-from edgechat.engine.throttle.policy import Throttle
+from edgechat.engine.throttle import throttle_levels
+from edgechat.engine.throttle.throttle_levels import Throttle
 from edgechat.errors import StateError
 
 if TYPE_CHECKING:
@@ -69,14 +69,14 @@ class ThrottleMonitor:
         from edgechat.board.vitals.vitals import read_throttle_inputs  # noqa: PLC0415
 
         self._meter = self._meter or Meter(self._source)
-        self._next_reading = now + (_IDLE_INTERVAL_S if is_idle else policy.INTERVAL_S)
+        self._next_reading = now + (_IDLE_INTERVAL_S if is_idle else throttle_levels.INTERVAL_S)
         joules = self._meter.sample(now)
         if not (is_idle and self._was_idle):
             self.active_joules += joules
         self._was_idle = is_idle
         before = self.throttle
-        self.throttle = after = policy.decide(before, read_throttle_inputs(self._source), now, self.needed)
-        change = policy.describe_change(before, after, self.n_planned)
+        self.throttle = after = throttle_levels.decide(before, read_throttle_inputs(self._source), now, self.needed)
+        change = throttle_levels.describe_change(before, after, self.n_planned)
         if not change:
             return False
         self.decisions += 1

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgechat.models.planning.load_settings import DEFAULT_N_CTX, USABLE_N_CTX
 from edgechat.models.planning.reserve import reserve, usable_memory
 from edgechat.models.planning.speed import ASSUMED_BANDWIDTH
-from edgechat.models.planning.step_down import DEFAULT_N_CTX, USABLE_N_CTX
 from edgechat.plaintext import megabytes
 
 if TYPE_CHECKING:
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from edgechat.board.board import Board
     from edgechat.models.planning.candidate import Candidate, PlanRequest
+    from edgechat.models.planning.load_settings import SettingsStep
     from edgechat.models.planning.plan import Estimate, MemoryNeed
-    from edgechat.models.planning.step_down import SettingsStep
 
 _KEPT_QUANTS = ("Q4_K_M", "Q4_0", "Q4_1", "MXFP4")
 

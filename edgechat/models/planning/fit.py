@@ -1,6 +1,6 @@
 """The choice of model and quantization for a board: a pure function from facts to a plan with reasons and alternatives.
 
-Reads no files: takes a board, candidates and a request. ``step_down.py`` supplies the settings for each file.
+Reads no files: takes a board, candidates and a request. ``load_settings.py`` supplies the settings for each file.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgechat.models.planning import explain
+from edgechat.models.planning.load_settings import SettingsStep, main_device, settings_steps
 from edgechat.models.planning.plan import Alternative, Estimate, Plan
 from edgechat.models.planning.reserve import reserve, usable_memory
 from edgechat.models.planning.speed import ASSUMED_BANDWIDTH, estimate
-from edgechat.models.planning.step_down import SettingsStep, main_device, settings_steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

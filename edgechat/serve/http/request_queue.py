@@ -12,6 +12,8 @@ from edgechat.serve.http.errors import server_busy
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+MAX_RUNNING, MAX_WAITING = 8, 32
+"""Defaults of ``edgechat serve``: requests answered at once, and requests that may wait."""
 _INITIAL_ANSWER_S = 5.0
 """Assumed duration of an answer before the first one was measured."""
 _MAX_RETRY_S = 120.0

@@ -23,9 +23,9 @@ from edgechat.tui.screens.chat_message_actions import ONE_AT_A_TIME, MessageActi
 from edgechat.tui.session.chat_session import ChatSession, Question
 from edgechat.tui.widgets.banner import Banner, error_text
 from edgechat.tui.widgets.composer import Composer
+from edgechat.tui.widgets.conversation_list import Sidebar
 from edgechat.tui.widgets.key_footer import KeyFooter
 from edgechat.tui.widgets.message_list import INITIAL, MessageList
-from edgechat.tui.widgets.sidebar import Sidebar
 from edgechat.tui.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:

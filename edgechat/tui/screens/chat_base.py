@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from edgechat.tui.session.history_store import HistoryStore
     from edgechat.tui.widgets.banner import Banner
     from edgechat.tui.widgets.composer import Composer
+    from edgechat.tui.widgets.conversation_list import Sidebar
     from edgechat.tui.widgets.message_list import MessageList
-    from edgechat.tui.widgets.sidebar import Sidebar
 
 
 class ChatBaseScreen(Screen[None]):

@@ -8,7 +8,7 @@ from edgechat.errors import EdgechatError
 from edgechat.tui.screens.chat_base import ChatBaseScreen
 
 if TYPE_CHECKING:
-    from edgechat.tui.widgets.sidebar import ConversationList, Sidebar
+    from edgechat.tui.widgets.conversation_list import ConversationList, Sidebar
 
 _WIDE = 110
 """Width in columns from which the list stays open beside the chat."""

@@ -10,7 +10,7 @@ from edgechat.board.source import Source
 from edgechat.board.vitals.clocks import parse_power_modes
 from edgechat.board.vitals.power import Counter, joules_between, pmic_rails
 from edgechat.board.vitals.pressure import Pressure, parse
-from edgechat.board.vitals.throttling import Throttling
+from edgechat.board.vitals.throttle_flags import Throttling
 from edgechat.board.vitals.vitals import Vitals, read_throttle_inputs, read_vitals
 from tests.board.trees import BOARDS, V2_MOUNT, write
 

@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from edgechat.board.source import Source
 from edgechat.board.vitals.vitals import Vitals, read_vitals
-from edgechat.engine.throttle.policy import Throttle
+from edgechat.engine.throttle.throttle_levels import Throttle
 from edgechat.serve.endpoints.metrics import Metrics
 from tests.board.trees import BOARDS
 

@@ -12,13 +12,13 @@ import pytest
 from edgechat.board.source import Source
 from edgechat.board.vitals.pressure import MemoryStall, Pressure
 from edgechat.board.vitals.thermal import Trip, Zone
-from edgechat.board.vitals.throttling import Throttling
+from edgechat.board.vitals.throttle_flags import Throttling
 from edgechat.board.vitals.vitals import Vitals, read_vitals
 from edgechat.engine.state import pressure_history
 from edgechat.engine.state.pressure_history import RecentPressure
-from edgechat.engine.throttle import policy
+from edgechat.engine.throttle import throttle_levels
 from edgechat.engine.throttle.monitor import ThrottleMonitor
-from edgechat.engine.throttle.policy import Throttle
+from edgechat.engine.throttle.throttle_levels import Throttle
 from scripts.measure.throttle_trace import replay
 from tests.board.trees import BOARDS, write
 
@@ -54,17 +54,17 @@ def test_a_temperature_ramp_is_met_before_the_board_acts_and_left_step_by_step()
     assert first.vitals.hottest.celsius < 80
     # Coming back takes at least twenty seconds a level, and begins well below where the level began.
     downs = [t for (t, level), (_, before) in zip(changes[1:], changes, strict=False) if level < before]
-    assert all(later - earlier >= policy.RESUME_S for earlier, later in pairwise(downs))
+    assert all(later - earlier >= throttle_levels.RESUME_S for earlier, later in pairwise(downs))
     back = next(look for look in looks if look.t_s == downs[0])
     assert back.vitals.hottest is not None
-    assert back.vitals.hottest.celsius < 80 - policy.HYSTERESIS_C
+    assert back.vitals.hottest.celsius < 80 - throttle_levels.HYSTERESIS_C
 
 
 def test_under_voltage_halves_the_load_at_once_and_for_as_long_as_it_comes_back() -> None:
     changes = course("pi4-under-voltage")
     assert changes[0] == (10.0, 2)
     # The supply held from 16 s to 22 s: too short to believe it.
-    assert changes[1][0] >= 40 + policy.RESUME_S
+    assert changes[1][0] >= 40 + throttle_levels.RESUME_S
     assert [level for _, level in changes] == [2, 1, 0]
 
 
@@ -82,7 +82,7 @@ def test_pressure_drops_caches_once_a_minute_and_touches_no_thread() -> None:
     drops = [look.t_s for look in looks if "caches dropped" in look.note]
     assert drops == [22.0, 82.0]
     over = next(look.t_s for look in looks if "no longer short" in look.note)
-    assert over >= 110 + policy.EASY_S  # when the other program has left
+    assert over >= 110 + throttle_levels.EASY_S  # when the other program has left
     assert not looks[-1].throttle.is_tight
     assert looks[11].note.startswith("memory is short: work on this machine waited for memory for 13 % of ten seconds")
     assert "with only 422 MB available" in looks[11].note
@@ -108,20 +108,20 @@ def test_a_board_that_would_slow_itself_never_has_to(n_threads: int, ambient: fl
     tau_s, celsius, throttle = 75.0, ambient, Throttle()
     hottest, threads, changes = celsius, [], 0
     for second in range(0, 3600, 2):
-        before, throttle = throttle, policy.decide(throttle, at(celsius), float(second))
+        before, throttle = throttle, throttle_levels.decide(throttle, at(celsius), float(second))
         changes += throttle.level != before.level
         threads.append(throttle.threads(n_threads))
         aim = ambient + (unslowed - ambient) * threads[-1] / n_threads
         celsius += (aim - celsius) * 2 / tau_s
         hottest = max(hottest, celsius)
-    assert unslowed > policy.RASPBERRY_PI_C > hottest
+    assert unslowed > throttle_levels.RASPBERRY_PI_C > hottest
     assert sum(threads) / len(threads) > n_threads * 0.3  # it did not simply stand still
-    assert changes < 3600 / policy.RESUME_S  # nor flutter
+    assert changes < 3600 / throttle_levels.RESUME_S  # nor flutter
 
 
 def test_limits_are_the_boards_own_where_it_tells_them() -> None:
     def limit(*trips: Trip, is_pi: bool = False) -> float:
-        room = policy.headroom(Vitals(zones=(Zone("cpu-thermal", 50.0, trips),), is_raspberry_pi=is_pi))
+        room = throttle_levels.headroom(Vitals(zones=(Zone("cpu-thermal", 50.0, trips),), is_raspberry_pi=is_pi))
         assert room is not None
         return room.limit
 
@@ -129,39 +129,39 @@ def test_limits_are_the_boards_own_where_it_tells_them() -> None:
     assert limit(Trip("critical", 110.0), Trip("active", 60.0), is_pi=True) == 80.0
     assert limit(Trip("critical", 100.0), Trip("active", 40.0)) == 85.0
     assert limit(Trip("hot", 90.0), Trip("critical", 100.0)) == 75.0
-    assert limit() == policy.DEFAULT_C
-    pc = policy.headroom(read_vitals(Source(BOARDS / "ipc-16gb")))
+    assert limit() == throttle_levels.DEFAULT_C
+    pc = throttle_levels.headroom(read_vitals(Source(BOARDS / "ipc-16gb")))
     assert pc is not None
     assert (pc.zone, pc.limit) == ("coretemp Package id 0", 100.0)  # not x86_pkg_temp, which tells no limit
 
 
 def test_the_nearest_to_its_limit_counts_not_the_hottest() -> None:
     zones = (Zone("cpu-thermal", 80.0, (Trip("passive", 99.0),)), Zone("gpu-thermal", 78.0, (Trip("passive", 85.0),)))
-    room = policy.headroom(Vitals(zones=zones))
+    room = throttle_levels.headroom(Vitals(zones=zones))
     assert room is not None
     assert room.zone == "gpu-thermal"
 
 
 def test_nothing_measured_nothing_done() -> None:
-    assert policy.decide(Throttle(), Vitals(), 5.0) == Throttle()
-    assert policy.headroom(Vitals()) is None
+    assert throttle_levels.decide(Throttle(), Vitals(), 5.0) == Throttle()
+    assert throttle_levels.headroom(Vitals()) is None
 
 
 def test_a_single_thread_stays() -> None:
-    hot = policy.decide(Throttle(), at(90.0), 0.0)
+    hot = throttle_levels.decide(Throttle(), at(90.0), 0.0)
     assert [hot.threads(n) for n in (1, 2, 4, 8)] == [1, 1, 1, 2]
 
 
 def test_the_firmwares_own_words_count_without_a_temperature() -> None:
     near = Vitals(throttling=Throttling(("firmware",), ("near the temperature limit",)))
     capped = Vitals(throttling=Throttling(("firmware",), ("clock capped",)))
-    assert policy.decide(Throttle(), near, 0.0).level == 1
-    assert policy.decide(Throttle(), capped, 0.0).level == 3
+    assert throttle_levels.decide(Throttle(), near, 0.0).level == 1
+    assert throttle_levels.decide(Throttle(), capped, 0.0).level == 3
 
 
 def test_a_moment_of_pressure_is_not_enough_and_full_stalls_count() -> None:
     def pressed(some: float, full: float = 0.0) -> Throttle:
-        return policy.decide(Throttle(), Vitals(memory_stall=MemoryStall(own=Pressure(some, 0.0, full))), 0.0)
+        return throttle_levels.decide(Throttle(), Vitals(memory_stall=MemoryStall(own=Pressure(some, 0.0, full))), 0.0)
 
     assert not pressed(9.9).is_tight
     assert pressed(10.0).is_tight
@@ -173,20 +173,20 @@ def test_the_machines_pressure_counts_only_where_the_plan_no_longer_has_what_it_
     available: int | None, is_ours: bool
 ) -> None:
     stall = MemoryStall(machine=Pressure(40.0, 40.0, 20.0), available=available)
-    assert policy.decide(Throttle(), Vitals(memory_stall=stall), 0.0, needed=1000).is_tight == is_ours
+    assert throttle_levels.decide(Throttle(), Vitals(memory_stall=stall), 0.0, needed=1000).is_tight == is_ours
     # The group's own pressure says more than the machine's, in either direction.
     calm = replace(stall, own=Pressure(0.0, 0.0))
-    assert policy.decide(Throttle(), Vitals(memory_stall=calm), 0.0, needed=1000).is_tight == is_ours
+    assert throttle_levels.decide(Throttle(), Vitals(memory_stall=calm), 0.0, needed=1000).is_tight == is_ours
     stalled = replace(stall, own=Pressure(12.0, 3.0))
-    assert policy.decide(Throttle(), Vitals(memory_stall=stalled), 0.0, needed=1000).is_tight
+    assert throttle_levels.decide(Throttle(), Vitals(memory_stall=stalled), 0.0, needed=1000).is_tight
 
 
 def test_a_shortage_ends_when_memory_is_back_though_the_neighbour_goes_on_thrashing() -> None:
     short = MemoryStall(machine=Pressure(40.0, 40.0), available=10)
-    throttle = policy.decide(Throttle(), Vitals(memory_stall=short), 0.0, needed=1000)
+    throttle = throttle_levels.decide(Throttle(), Vitals(memory_stall=short), 0.0, needed=1000)
     assert throttle.is_tight
-    for second in range(2, 2 + int(policy.EASY_S) + 2, 2):
-        throttle = policy.decide(
+    for second in range(2, 2 + int(throttle_levels.EASY_S) + 2, 2):
+        throttle = throttle_levels.decide(
             throttle, Vitals(memory_stall=replace(short, available=5000)), float(second), needed=1000
         )
     assert not throttle.is_tight

@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from edgechat.board.vitals.throttling import NEAR_LIMIT, UNDER_VOLTAGE
+from edgechat.board.vitals.throttle_flags import NEAR_LIMIT, UNDER_VOLTAGE
 
 if TYPE_CHECKING:
     from edgechat.board.vitals.pressure import MemoryStall, Pressure

@@ -9,7 +9,7 @@ import pytest
 from edgechat.chat.conversation import Conversation, Transcript
 from edgechat.chat.history import History
 from edgechat.tui.screens.dialogs import AskLine
-from edgechat.tui.widgets.sidebar import _STEP
+from edgechat.tui.widgets.conversation_list import CONVERSATIONS_PER_PAGE
 from tests.tui.kit import drive, screen_text, until
 
 if TYPE_CHECKING:
@@ -122,14 +122,14 @@ def test_the_list_leaves_with_esc(app: EdgechatApp, paths: Paths) -> None:
 
 def test_a_long_list_comes_in_steps(app: EdgechatApp, paths: Paths) -> None:
     with History.open(paths) as history:
-        history.add(Transcript(Conversation(f"Chat {number}"), ()) for number in range(_STEP + 5))
+        history.add(Transcript(Conversation(f"Chat {number}"), ()) for number in range(CONVERSATIONS_PER_PAGE + 5))
 
     async def story(pilot: Pilot[None]) -> None:
-        await open_list(app, pilot, _STEP)
+        await open_list(app, pilot, CONVERSATIONS_PER_PAGE)
         await until(pilot, lambda: "more below" in screen_text(app))
         await pilot.press("end")
-        await until(pilot, lambda: len(titles(app)) == _STEP + 5)
-        assert app.chat.sidebar.list.highlighted == _STEP - 1
-        assert f"{_STEP + 5} conversations" in screen_text(app)
+        await until(pilot, lambda: len(titles(app)) == CONVERSATIONS_PER_PAGE + 5)
+        assert app.chat.sidebar.list.highlighted == CONVERSATIONS_PER_PAGE - 1
+        assert f"{CONVERSATIONS_PER_PAGE + 5} conversations" in screen_text(app)
 
     drive(app, story)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _SEARCH_DELAY_S = 0.12
 """A search starts this long after the last letter."""
-_STEP = 200
+CONVERSATIONS_PER_PAGE = 200
 """Conversations listed at first, and added when the last one is reached: each costs time at every layout."""
 
 
@@ -101,7 +101,7 @@ class Sidebar(Vertical):
     def __init__(self, store: HistoryStore) -> None:
         super().__init__(id="sidebar")
         self._store = store
-        self._limit = _STEP
+        self._limit = CONVERSATIONS_PER_PAGE
         self.search = SearchLine(placeholder="Search", compact=True)
         self.list = ConversationList(self.search)
         self._count = Static("", id="count", markup=False)
@@ -158,7 +158,7 @@ class Sidebar(Vertical):
         """List more when the last one is highlighted."""
         event.stop()
         if event.option_index == self._limit - 1 and not self.search.value.strip():
-            self._limit += _STEP
+            self._limit += CONVERSATIONS_PER_PAGE
             self.reload()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
