@@ -12,6 +12,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from edgechat.engine.child.process_memory import peak_rss
+from edgechat.engine.decoding.logprobs import Distribution
 from edgechat.engine.decoding.prefill import ChunkedPrefill
 from edgechat.engine.decoding.request_loop import LoopServices, RequestLoop
 from edgechat.engine.decoding.request_queue import cancelled_before_start
@@ -25,6 +26,7 @@ from edgechat.engine.protocol.errors import error_frame
 from edgechat.engine.protocol.events import Prefill, Slowed
 from edgechat.engine.state.metrics import Latency
 from edgechat.engine.text.detokenizer import Detokenizer
+from edgechat.engine.text.tool_call import unstopped
 from edgechat.engine.throttle.memory_pressure import REREAD_EXIT_STATUS, RereadDetector
 from edgechat.errors import AnswerError, ContextOverflowError, DeadlineError, EdgechatError, EngineError
 from edgechat.garbage_collector import release_memory
@@ -76,7 +78,7 @@ class DecodeLoop(RequestLoop):
         if prompt.n_cells >= n_ctx:
             raise ContextOverflowError(prompt.n_cells, n_ctx, is_largest=n_ctx >= self._loaded.model.n_ctx_train)
         self._check_room(self._waiting)
-        detokenizer = Detokenizer(request.stop, prompt.open_thought)
+        detokenizer = Detokenizer(request.stop, prompt.open_thought, unstopped=unstopped(request.constraint))
         replay(detokenizer, constraint, request.resume, [self._loaded.model.piece(token) for token in request.resume])
         if trimmed is not None:
             connection.send(trimmed, request_id)
@@ -293,11 +295,17 @@ class DecodeLoop(RequestLoop):
     def _sample_row(self, sequence: Sequence, row: int) -> str | None:
         """Choose one token; the finish reason when the answer ends with it."""
         model = self._loaded.model
+        distribution = None
+        if sequence.request.logprobs is not None and not sequence.detokenizer.is_in_thought:
+            measured = logits.row(self._context, row, model.n_vocab)
+            distribution = Distribution.of(measured, sequence.request.logprobs)
         if sequence.constraint is not None and not sequence.detokenizer.is_in_thought:
             token = sequence.constraint.choose(sequence.sampler, self._context, row)
         else:
             token = sequence.sampler.sample(self._context, row)
         is_end = model.is_eog(token)
+        if distribution is not None and not is_end:
+            sequence.unsent_logprobs.append(distribution.entry(token, model.piece))
         reason = sequence.accept(token, b"" if is_end else model.piece(token), is_end=is_end, now=time.monotonic())
         return reason if reason is not None else sequence.add_forced(model.piece)
 

@@ -14,11 +14,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from edgechat.engine.schema.document import below
-from edgechat.engine.schema.form import Array, Form, Number, Object, Place, Text, Values, meet, same
+from edgechat.engine.schema.form import Array, Form, Number, Object, Place, Text, Values, key, meet
 from edgechat.engine.schema.node import own_forms
 from edgechat.errors import SchemaError
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from edgechat.engine.schema.document import Document
 
 MAX_ALTERNATIVES = 200
@@ -74,7 +76,7 @@ class Meaning:
         if isinstance(node, bool):
             return _ANYTHING if node else ()
         own, values = own_forms(self._document, pointer, node)
-        if "$ref" in node and self._document.draft <= 7:  # in these drafts its siblings are ignored
+        if "$ref" in node and self._document.draft_at(pointer) <= 7:  # in these drafts its siblings are ignored
             return self._of_one(self._document.resolve(node["$ref"], pointer))
         found = self._combined(node, own, pointer)
         if "oneOf" in node:
@@ -135,15 +137,15 @@ class Meaning:
         return meet(one, other)
 
     def _chosen(self, found: tuple[Form, ...], values: list[Any]) -> tuple[Form, ...]:
-        kept: list[Any] = []
+        kept: dict[Hashable, Any] = {}
         for value in values:
-            if any(self._fits(form, value) for form in found) and not any(same(value, each) for each in kept):
-                kept.append(value)
-        return (Values(tuple(kept)),) if kept else ()
+            if any(self._fits(form, value) for form in found):
+                kept.setdefault(key(value), value)
+        return (Values(tuple(kept.values())),) if kept else ()
 
     def _fits(self, form: Form, value: Any) -> bool:
         if isinstance(form, Values):
-            return any(same(value, each) for each in form.values)
+            return key(value) in form.keys
         if isinstance(form, Number):
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 return False

@@ -9,7 +9,7 @@ import pytest
 
 from edgechat.models.gguf.header import read_header
 from edgechat.models.store.installed import starter
-from edgechat.serve.openai.tools import ToolCallParser
+from edgechat.serve.openai.tool_calls import ToolCallParser
 from tests.serve.server import Server
 
 HERMES = (
@@ -147,7 +147,7 @@ TAGGED = '<tool_call>\n{"name": "f", "arguments": {"a": "}\\n</tool_call>"}}\n</
 @pytest.mark.parametrize("size", [1, 3, 7, 200])
 @pytest.mark.parametrize("text", ['{"name":"f","arguments":{"a":"}"}}', TAGGED])
 def test_a_call_is_read_however_its_text_is_cut(text: str, size: int) -> None:
-    parser = ToolCallParser()
+    parser = ToolCallParser(frozenset(("f",)))
     deltas = [parser.feed(text[start : start + size]) for start in range(0, len(text), size)]
     deltas.append(parser.end())
     told = [each["tool_calls"][0]["function"] for each in deltas if each is not None]
@@ -157,10 +157,10 @@ def test_a_call_is_read_however_its_text_is_cut(text: str, size: int) -> None:
 
 
 def test_text_is_told_as_it_comes_and_a_cut_call_as_text() -> None:
-    parser = ToolCallParser()
+    parser = ToolCallParser(frozenset(("f",)))
     assert parser.feed("Hel") == {"content": "Hel"}
     assert parser.feed("lo {") == {"content": "lo {"}
     assert parser.end() is None
-    cut = ToolCallParser()
+    cut = ToolCallParser(frozenset(("f",)))
     assert cut.feed('{"na') is None
     assert cut.end() == {"content": '{"na'}
