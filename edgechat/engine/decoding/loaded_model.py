@@ -287,14 +287,17 @@ class LoadedModel:
         Raises:
             SchemaError: it cannot be enforced.
         """
-        if request.constraint is None:
-            return None
+        return None if request.constraint is None else self.constraints.start(request.constraint)
+
+    @property
+    def constraints(self) -> Constraints:
+        """The compiler of constraints."""
         if self._constraints is None:
             # On first use: it takes 0.1-1 s and some megabytes that plain conversation does not need.
             from edgechat.engine.text.constraint import Constraints  # noqa: PLC0415 - 30 ms, and only for constrained answers
 
             self._constraints = Constraints(self._tokenizer_cache.tokenizer(self.model), self.model.n_vocab)
-        return self._constraints.start(request.constraint)
+        return self._constraints
 
     def spare_memory(self) -> int:
         """Bytes that are free now beyond what the plan needs: its mapped weights count as free and must stay.

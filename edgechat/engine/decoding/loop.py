@@ -12,6 +12,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from edgechat.engine.child.process_memory import peak_rss
+from edgechat.engine.decoding.compilation import CompilingRequest, ConstraintCompiler
 from edgechat.engine.decoding.logprobs import Distribution
 from edgechat.engine.decoding.prefill import ChunkedPrefill
 from edgechat.engine.decoding.request_loop import LoopServices, RequestLoop
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from edgechat.engine.listener.connections import Connection
     from edgechat.engine.native.vision import View
     from edgechat.engine.protocol.request import Request
+    from edgechat.engine.text.constraint import Constraint
 
 
 class DecodeLoop(RequestLoop):
@@ -55,11 +57,17 @@ class DecodeLoop(RequestLoop):
         self._budget = ContextWindow(self._context.n_ctx)
         self._running: list[Sequence] = []
         self._waiting: deque[WaitingRequest] = self._scheduler.waiting
+        self._compiler = ConstraintCompiler(services.requests.wake)
         self._throttle = services.monitor.throttle
         """The throttling that running answers were told of."""
         self._was_greedy = False
         """Some request has asked for the likeliest token, and others may."""
         self._rereading = RereadDetector(loaded.choice.plan.memory.mapped)
+
+    @property
+    def n_active(self) -> int:
+        """Requests that run or wait."""
+        return super().n_active + len(self._compiler.requests)
 
     # -- requests ------------------------------------------------------------------------------------------------------
 
@@ -68,7 +76,15 @@ class DecodeLoop(RequestLoop):
         self._shared_status.stage = "prefill"
         request = self._loaded.with_resumed_tokens(request)
         self._loaded.check(request)
-        constraint = self._loaded.constraint(request)
+        if request.constraint is None or self._loaded.constraints.is_quick(request.constraint):
+            self._queue(connection, request_id, request, self._loaded.constraint(request))
+            return
+        self._check_room(self._compiler.requests)
+        start = partial(self._loaded.constraints.start, request.constraint)
+        self._compiler.add(CompilingRequest(request, request_id, connection), start)
+
+    def _queue(self, connection: Connection, request_id: int, request: Request, constraint: Constraint | None) -> None:
+        """Tokenize a request whose constraint is compiled, and let it wait for its cells."""
         # To trim a conversation it is built several times; its pictures are decoded once.
         build = partial(
             self._loaded.prompt, watch=self._shared_status.render_limit, encode_image=cache(self._loaded.encode_image)
@@ -96,7 +112,15 @@ class DecodeLoop(RequestLoop):
             )
         )
 
+    def _queue_compiled(self, done: CompilingRequest) -> None:
+        if done.error is not None:
+            raise done.error
+        self._queue(done.reader, done.request_id, done.request, done.constraint)
+
     def _cancel(self, matches: Callable[[Any], bool]) -> None:
+        for compiling in [c for c in self._compiler.requests if matches(c)]:
+            self._compiler.requests.remove(compiling)
+            compiling.reader.send(cancelled_before_start(0), compiling.request_id)
         for each in [w for w in self._waiting if matches(w)]:
             self._waiting.remove(each)
             each.reader.send(cancelled_before_start(len(each.prompt)), each.request_id)
@@ -106,10 +130,13 @@ class DecodeLoop(RequestLoop):
     def _end_late(self, now: float) -> None:
         for running in [s for s in self._running if s.deadline is not None and now > s.deadline]:
             self._end(running, "timeout")
+        late = DeadlineError("The time allowed for the answer ran out before it could start.")
         for each in [w for w in self._waiting if w.deadline is not None and now > w.deadline]:
             self._waiting.remove(each)
-            late = DeadlineError("The time allowed for the answer ran out before it could start.")
             each.reader.send_frame(error_frame(late, each.request_id))
+        for compiling in [c for c in self._compiler.requests if c.deadline is not None and now > c.deadline]:
+            self._compiler.requests.remove(compiling)
+            compiling.reader.send_frame(error_frame(late, compiling.request_id))
 
     def _cancel_of(self, connection: Connection, request_id: int | None) -> None:
         super()._cancel_of(connection, request_id)
@@ -150,6 +177,8 @@ class DecodeLoop(RequestLoop):
 
     def _before_step(self) -> None:
         self._apply_throttle()
+        for done in self._compiler.finished():
+            self._do_or_refuse(partial(self._queue_compiled, done), done.reader, done.request_id)
         super()._before_step()
         while sequence := self._scheduler.admit(self._running):
             self._start(sequence)

@@ -17,6 +17,7 @@ MAX_NODES = 20_000
 MAX_CHARACTERS = 1_000_000
 MAX_EXACT = 2**53 - 1
 """The largest integer that every JSON reader keeps exact (RFC 7493)."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def parse(text: str) -> object:
@@ -149,7 +150,7 @@ class Document:
                 self._note(value, pointer)
                 queue.extend((below(pointer, key), depth + 1, each) for key, each in value.items())
             elif isinstance(value, list):
-                queue.extend((below(pointer, index), depth + 1, each) for index, each in enumerate(value))
+                queue.extend((f"{pointer}/{index}", depth + 1, each) for index, each in enumerate(value))
             elif isinstance(value, float) and not math.isfinite(value):
                 raise SchemaError(f"{value} is not a JSON number.", path=pointer)
             elif value is not None and not isinstance(value, (bool, int, float)):
@@ -218,7 +219,7 @@ def _has_item_lists(schema: Any) -> bool:
 
 
 def _check_text(text: str, pointer: str) -> None:
-    if any("\ud800" <= char <= "\udfff" for char in text):
+    if _SURROGATE.search(text):
         raise SchemaError("A string holds half of a surrogate pair, which is no text.", path=pointer)
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from edgechat.engine.schema.document import Document
 
 MAX_ALTERNATIVES = 200
+MAX_COMPARISONS = 1_000_000
+"""Of forms and values with each other, while one schema is read: some seconds."""
 _ANYTHING: tuple[Form, ...] = (Values((None,)), Values((False, True)), Number(), Text(), Array(), Object())
 
 
@@ -38,6 +40,7 @@ class Meaning:
         self._document = document
         self._known: dict[tuple[str, ...], tuple[Form, ...]] = {}
         self._open: list[str] = []
+        self._n_compared = 0
 
     def of(self, place: Place) -> tuple[Form, ...]:
         """The alternatives at a place; empty when no value fits.
@@ -127,7 +130,17 @@ class Meaning:
                     _check_number(len(found), pointer)
         return tuple(found)
 
+    def _count(self, comparisons: int = 1) -> None:
+        self._n_compared += comparisons
+        if self._n_compared > MAX_COMPARISONS:
+            raise SchemaError(
+                "The schema takes too long to read: its alternatives and values come to more than "
+                f"{MAX_COMPARISONS} comparisons.",
+                hint="Use fewer branches beside long enums.",
+            )
+
     def _meet(self, one: Form, other: Form) -> Form | None:
+        self._count()
         if isinstance(one, Values) or isinstance(other, Values):
             if not isinstance(one, Values):
                 one, other = other, one
@@ -144,6 +157,7 @@ class Meaning:
         return (Values(tuple(kept.values())),) if kept else ()
 
     def _fits(self, form: Form, value: Any) -> bool:
+        self._count()
         if isinstance(form, Values):
             return key(value) in form.keys
         if isinstance(form, Number):

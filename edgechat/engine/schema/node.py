@@ -52,7 +52,7 @@ def own_forms(document: Document, pointer: str, node: dict[str, Any]) -> tuple[t
             forms.append(_object(document, node, pointer))
     values: list[Any] | None = None
     if "enum" in node:
-        values = [_literal(value, below(pointer, "enum", index)) for index, value in enumerate(node["enum"])]
+        values = [_literal(value, f"{pointer}/enum/{index}") for index, value in enumerate(node["enum"])]
     if "const" in node:
         const = _literal(node["const"], below(pointer, "const"))
         values = [const] if values is None or key(const) in set(map(key, values)) else []
@@ -105,6 +105,8 @@ def _with_prefix_items(draft: int, pointer: str, node: dict[str, Any]) -> dict[s
 
 def _literal(value: Any, pointer: str) -> Any:
     """The value, checked to be one that decoding reproduces exactly."""
+    if isinstance(value, str):
+        return value
     if isinstance(value, list):
         return [_literal(each, below(pointer, index)) for index, each in enumerate(value)]
     if isinstance(value, dict):
