@@ -75,7 +75,7 @@ def serve(host: str, port: int, **options: Any) -> None:  # noqa: ANN401 - click
         from edgechat.serve.server_log import ServerLog  # noqa: PLC0415
         from edgechat.service.notify import Notifier  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise_missing(error, "The server", "serve")
+        raise_missing(error, "The server")
     paths = Paths.from_env()
     if options["rotate_token"]:
         token = Token(paths)

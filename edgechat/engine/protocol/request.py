@@ -138,9 +138,9 @@ class Request:
             raise InvalidInputError(f"--timeout is {self.timeout_s}; it must be above 0, up to {MAX_TIMEOUT_S:.0f} s.")
         if self.wish.n_ctx is not None and self.wish.n_ctx < 1:
             raise InvalidInputError(f"--ctx is {self.wish.n_ctx}; a context has at least one token.")
-        self._check_extras()
+        self._check_limits()
 
-    def _check_extras(self) -> None:
+    def _check_limits(self) -> None:
         if len(self.stop) > MAX_STOPS or any(len(text) > MAX_STOP_LENGTH for text in self.stop):
             raise InvalidInputError(f"At most {MAX_STOPS} stop strings of {MAX_STOP_LENGTH} characters are looked for.")
         if self.logprobs is not None and not 0 <= self.logprobs <= MAX_LOGPROBS:

@@ -190,7 +190,7 @@ def _draft(node: Any, pointer: str, outer: int | None) -> int:
     if outer is not None and (name is None or not isinstance(node.get("$id", node.get("id")), str)):
         return outer  # $schema stands at the root of a resource; elsewhere it says nothing
     if name is None:
-        return 2019 if _has_item_lists(node) else 2020
+        return 2020
     if not isinstance(name, str) or name.rstrip("#") not in DRAFTS:
         raise SchemaError(
             f"The dialect {str(name)[:80]!r} is not known.",
@@ -198,24 +198,6 @@ def _draft(node: Any, pointer: str, outer: int | None) -> int:
             hint="Use JSON Schema 2020-12, or draft-04, -06, -07 or 2019-09.",
         )
     return DRAFTS[name.rstrip("#")]
-
-
-def _has_item_lists(schema: Any) -> bool:
-    """Whether a schema that names no draft was written for one before 2020-12: ``items`` is a list of schemas."""
-    queue, has_lists = [schema], False
-    for _ in range(MAX_NODES):
-        if not queue:
-            return has_lists
-        value = queue.pop()
-        if isinstance(value, dict):
-            if "prefixItems" in value:
-                return False
-            items = value.get("items")
-            has_lists |= isinstance(items, list) and bool(items) and all(isinstance(each, dict) for each in items)
-            queue.extend(each for name, each in value.items() if name not in {"const", "enum", "default", "examples"})
-        elif isinstance(value, list):
-            queue.extend(value)
-    return has_lists
 
 
 def _check_text(text: str, pointer: str) -> None:

@@ -40,7 +40,8 @@ class Meaning:
         self._document = document
         self._known: dict[tuple[str, ...], tuple[Form, ...]] = {}
         self._open: list[str] = []
-        self._n_compared = 0
+        self.n_compared = 0
+        """Comparisons so far; see :data:`MAX_COMPARISONS`."""
 
     def of(self, place: Place) -> tuple[Form, ...]:
         """The alternatives at a place; empty when no value fits.
@@ -131,8 +132,8 @@ class Meaning:
         return tuple(found)
 
     def _count(self, comparisons: int = 1) -> None:
-        self._n_compared += comparisons
-        if self._n_compared > MAX_COMPARISONS:
+        self.n_compared += comparisons
+        if self.n_compared > MAX_COMPARISONS:
             raise SchemaError(
                 "The schema takes too long to read: its alternatives and values come to more than "
                 f"{MAX_COMPARISONS} comparisons.",

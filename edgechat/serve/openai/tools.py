@@ -91,6 +91,8 @@ def _schema_of(function: Function) -> dict[str, Any]:
     arguments = function.parameters or {"type": "object", "properties": {}, "additionalProperties": False}
     if not {"type", "$ref", "anyOf", "oneOf", "allOf"} & set(arguments):
         arguments = {"type": "object", **arguments}
+    if "$schema" not in arguments and _has_item_lists(arguments):
+        arguments = {"$schema": "https://json-schema.org/draft/2019-09/schema", **arguments}
     # With an address of its own, its references and its draft stay its own inside the schema of the call.
     address = "id" if "draft-04" in str(arguments.get("$schema", "")) else "$id"
     return {
@@ -102,6 +104,26 @@ def _schema_of(function: Function) -> dict[str, Any]:
         "required": ["name", "arguments"],
         "additionalProperties": False,
     }
+
+
+def _has_item_lists(schema: dict[str, Any]) -> bool:
+    """Whether a schema that names no draft was written for one before 2020-12: ``items`` is a list of schemas.
+
+    Many libraries that describe tools still do so, and leave out ``$schema``.
+    """
+    queue: list[Any] = [schema]
+    found = False
+    while queue:
+        value = queue.pop()
+        if isinstance(value, dict):
+            if "prefixItems" in value:
+                return False
+            items = value.get("items")
+            found |= isinstance(items, list) and bool(items) and all(isinstance(each, dict) for each in items)
+            queue.extend(each for name, each in value.items() if name not in {"const", "enum", "default", "examples"})
+        elif isinstance(value, list):
+            queue.extend(value)
+    return found
 
 
 def _blame(tools: list[Tool], names: list[str], error: SchemaError) -> ApiError:
