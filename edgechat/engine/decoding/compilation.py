@@ -1,4 +1,4 @@
-"""Compiles large constraints in a thread, so that running answers get their tokens meanwhile."""
+"""Compiles constraints that take long in a thread, so that running answers get their tokens meanwhile."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ class ConstraintCompiler:
     def __init__(self, on_done: Callable[[], None]) -> None:
         self._on_done = on_done
         self.requests: list[CompilingRequest] = []
-        self._jobs: deque[tuple[CompilingRequest, Callable[[], Constraint]]] = deque()
+        self._jobs: deque[tuple[CompilingRequest, Callable[[], Constraint | None]]] = deque()
         self._lock = threading.Lock()
         self._is_running = False
         """Whether the thread runs and will look at the jobs once more; held with them under the lock."""
 
-    def add(self, request: CompilingRequest, compiled: Callable[[], Constraint]) -> None:
+    def add(self, request: CompilingRequest, compiled: Callable[[], Constraint | None]) -> None:
         """Compile a request's constraint; ``compiled`` is called in the other thread."""
         self.requests.append(request)
         with self._lock:

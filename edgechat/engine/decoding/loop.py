@@ -76,12 +76,11 @@ class DecodeLoop(RequestLoop):
         self._shared_status.stage = "prefill"
         request = self._loaded.with_resumed_tokens(request)
         self._loaded.check(request)
-        if request.constraint is None or self._loaded.constraints.is_quick(request.constraint):
+        if self._loaded.has_quick_constraint(request):
             self._queue(connection, request_id, request, self._loaded.constraint(request))
             return
         self._check_room(self._compiler.requests)
-        start = partial(self._loaded.constraints.start, request.constraint)
-        self._compiler.add(CompilingRequest(request, request_id, connection), start)
+        self._compiler.add(CompilingRequest(request, request_id, connection), partial(self._loaded.constraint, request))
 
     def _queue(self, connection: Connection, request_id: int, request: Request, constraint: Constraint | None) -> None:
         """Tokenize a request whose constraint is compiled, and let it wait for its cells."""
@@ -156,7 +155,7 @@ class DecodeLoop(RequestLoop):
                 self._send_slowed(sequence)
         if throttle.drops != before.drops:
             self._scheduler.free_memory(self._running)
-            self._loaded.drop_caches(is_idle=not self._running and not self._waiting)
+            self._loaded.drop_caches(is_idle=not self.n_active)
             release_memory()
 
     def _send_slowed(self, sequence: Sequence) -> None:

@@ -92,6 +92,8 @@ class ToolCallParser:
         return {"tool_calls": [first]}
 
     def _arguments_delta(self, text: str) -> dict[str, Any] | None:
+        if not self.arguments:
+            text = text.lstrip()
         if not text:
             return None
         self.arguments.append(text)
