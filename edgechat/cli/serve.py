@@ -50,6 +50,13 @@ _DEFECTS_PER_MINUTE = 3
     help="Seconds for one answer.",
 )
 @allow_host_option
+@click.option(
+    "--allow-origin",
+    "allowed_origins",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Let web pages of this origin use the server (CORS), such as http://localhost:3000. Repeatable.",
+)
 @token_option
 @click.option("--rotate-token", is_flag=True, help="Make a new token, print its path, and exit.")
 @keep_alive_option
@@ -64,13 +71,14 @@ def serve(host: str, port: int, **options: Any) -> None:  # noqa: ANN401 - click
     try:
         from edgechat.serve.app import Application  # noqa: PLC0415 - 0.5 s of imports
         from edgechat.serve.engine_clients import EngineClients, ServerSettings  # noqa: PLC0415
+        from edgechat.serve.http.cors import parse_origins  # noqa: PLC0415
         from edgechat.serve.http.limits import Limits  # noqa: PLC0415
         from edgechat.serve.http.listener import listen  # noqa: PLC0415
         from edgechat.serve.http.token import Token  # noqa: PLC0415
         from edgechat.serve.server_log import ServerLog  # noqa: PLC0415
         from edgechat.service.notify import Notifier  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise_missing(error, "The server", "serve")
+        raise_missing(error, "The server")
     paths = Paths.from_env()
     if options["rotate_token"]:
         token = Token(paths)
@@ -90,7 +98,13 @@ def serve(host: str, port: int, **options: Any) -> None:  # noqa: ANN401 - click
         timeout_s=options["timeout_s"],
         keep_alive_s=settings.seconds(config.keep_alive if keep_alive is None else keep_alive),
     )
-    access, token_file = server_access(paths, host, options["allowed_hosts"], needs_token=options["needs_token"])
+    access, token_file = server_access(
+        paths,
+        host,
+        options["allowed_hosts"],
+        needs_token=options["needs_token"],
+        origins=parse_origins(options["allowed_origins"]),
+    )
     notifier = Notifier.from_env()
     log = ServerLog(paths)
     app = Application(

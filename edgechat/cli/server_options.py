@@ -34,7 +34,12 @@ token_option: Callable[[Any], Any] = click.option(
 
 
 def server_access(
-    paths: Paths, host: str, allowed_hosts: tuple[str, ...], *, needs_token: bool
+    paths: Paths,
+    host: str,
+    allowed_hosts: tuple[str, ...],
+    *,
+    needs_token: bool,
+    origins: frozenset[str] = frozenset(),
 ) -> tuple[AccessControl, Path | None]:
     """Make the access rules of a server, and create its token on first use.
 
@@ -43,6 +48,7 @@ def server_access(
         host: the address to listen on; every address but loopback needs a token.
         allowed_hosts: of ``--allow-host``.
         needs_token: of ``--token``.
+        origins: of ``--allow-origin``.
 
     Returns:
         The rules, and the token's file, or None where no token is needed.
@@ -55,7 +61,7 @@ def server_access(
     if needs_token:
         token.ensure()
     allowed = frozenset(name.lower().rstrip(".") for name in allowed_hosts)
-    control = AccessControl(own_names(platform.node()), allowed, token.matches if needs_token else None)
+    control = AccessControl(own_names(platform.node()), allowed, token.matches if needs_token else None, origins)
     return control, token.file if needs_token else None
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from edgechat.cli.output.terminal import say
-from edgechat.errors import EdgechatError, ExitCode, UsageError
+from edgechat.errors import EdgechatError, ExitCode, StateError, UsageError
+from edgechat.extras import require
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,6 +50,8 @@ def install(arguments: tuple[str, ...], *, is_system: bool, dry_run: bool) -> No
     """
     from edgechat.service.systemd import Systemd  # noqa: PLC0415
 
+    # The unit would be started again and again, and fail each time.
+    require(("starlette", "uvicorn", "prometheus_client"), "The service")
     unit, choice, board = _unit(arguments, is_system=is_system)
     if dry_run:
         click.echo(unit.text(), nl=False)
@@ -196,7 +199,7 @@ def _make_user(manager: Systemd) -> None:
     manager.say("systemd-sysusers edgechat.conf")
     done = subprocess.run(["systemd-sysusers", "edgechat.conf"], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise EdgechatError(f"systemd-sysusers failed: {done.stderr.strip()}")
+        raise StateError(f"systemd-sysusers failed: {done.stderr.strip()}")
 
 
 def _enable_linger() -> None:

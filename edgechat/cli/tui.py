@@ -53,7 +53,7 @@ def _serve(host: str, port: int, allowed_hosts: tuple[str, ...], *, needs_token:
     try:
         from edgechat.serve.web_ui import serve_in_browser  # noqa: PLC0415 - 0.5 s of imports
     except ModuleNotFoundError as error:
-        raise_missing(error, "--web", "web")
+        raise_missing(error, "--web")
     access, token_file = server_access(Paths.from_env(), host, allowed_hosts, needs_token=needs_token)
     signal_number = serve_in_browser(host, port, access, lambda at, bound: _say_address(at, bound, token_file))
     if signal_number is not None:

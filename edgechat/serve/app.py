@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import traceback
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
@@ -16,7 +18,9 @@ from edgechat.garbage_collector import release_memory
 from edgechat.serve.endpoints.chat import Chat
 from edgechat.serve.endpoints.embeddings import Embeddings
 from edgechat.serve.endpoints.health import Health
+from edgechat.serve.endpoints.index import index
 from edgechat.serve.endpoints.tasks import Tasks
+from edgechat.serve.http.cors import is_preflight, preflight_headers, response_headers
 from edgechat.serve.http.errors import ApiError, api_error
 from edgechat.serve.http.exchange import ClientDisconnectedError, Exchange
 from edgechat.serve.http.limits import BodyMemory
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from starlette.requests import Request
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from edgechat.serve.engine_clients import EngineClients
     from edgechat.serve.http.authentication import AccessControl
@@ -75,10 +79,19 @@ class Application:
         if scope["type"] != "http":
             await self._inner(scope, receive, send)
             return
+        origin = Headers(scope=scope).get("origin")
+        send = _with_headers(send, response_headers(origin, self._access.origins))
         exchange = Exchange(scope, receive, send, limits=self._limits, memory=self._memory)
         try:
             async with self._errors_as_responses(exchange):
-                self._access.check(scope["path"], exchange.headers, exchange.headers.getlist("host"))
+                asks_leave = bool(self._access.origins) and is_preflight(scope["method"], exchange.headers)
+                # A browser sends no token with a preflight request, and none for the page that says what this is.
+                needs_token = not (asks_leave or scope["path"] == "/")
+                access = self._access if needs_token else replace(self._access, is_token=None)
+                access.check(scope["path"], exchange.headers, exchange.headers.getlist("host"))
+                if asks_leave:
+                    await exchange.send_bytes(204, b"", "text/plain", preflight_headers(exchange.headers))
+                    return
                 await self._inner(scope, receive, send)
         finally:
             exchange.close()
@@ -89,6 +102,7 @@ class Application:
         chat, tasks, health = Chat(clients), Tasks(clients), Health(clients)
         app.router.routes.extend(
             [
+                self._route("/", GET=index),
                 self._route("/v1/chat/completions", POST=chat.chat),
                 self._route("/v1/completions", POST=chat.completion),
                 self._route("/v1/embeddings", POST=Embeddings(clients).create),
@@ -179,6 +193,20 @@ class Application:
                 await exchange.send_json(answer.status, answer.body(), dict(headers))
 
         return respond
+
+
+def _with_headers(send: Send, headers: dict[str, str]) -> Send:
+    """``send`` with further headers in the response, whoever makes it."""
+    if not headers:
+        return send
+    pairs = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+
+    async def send_with(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), *pairs]}
+        await send(message)
+
+    return send_with
 
 
 async def _describe(exchange: Exchange) -> None:

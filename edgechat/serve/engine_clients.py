@@ -28,7 +28,6 @@ from edgechat.errors import (
 from edgechat.serve.endpoints.metrics import Metrics
 from edgechat.serve.http.request_queue import RequestQueue
 from edgechat.serve.http.thread_bridge import ThreadBridge, ThreadStream
-from edgechat.serve.http.timeouts import with_timeout
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -232,7 +231,7 @@ class EngineClients:
         metrics = self.metrics
         if isinstance(event, Started):
             if self.last_error is not None or self.resident is None:
-                self._log(f"AnswerEvents with {event.model}:{event.quant}, n_ctx {event.n_ctx}.")
+                self._log(f"Answers with {event.model}:{event.quant}, n_ctx {event.n_ctx}.")
             self.resident, self.last_error = event, None
         elif isinstance(event, Recovered):
             metrics.recovered.labels(event.cause).inc()
@@ -270,14 +269,3 @@ class AnswerEvents:
         event = await anext(self._stream)
         self._note(event)
         return event
-
-    async def next(self, timeout_s: float) -> Event | None:
-        """The next event, or None after ``timeout_s`` seconds without one.
-
-        Raises:
-            StopAsyncIteration: the answer has ended.
-        """
-        try:
-            return await with_timeout(timeout_s, anext(self))
-        except asyncio.TimeoutError:
-            return None

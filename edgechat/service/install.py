@@ -115,6 +115,6 @@ def _require_readable_by_all(paths: tuple[Path, ...]) -> None:
             if not mode & needed:
                 raise StateError(
                     f"The service's user cannot read {path}: {place} is closed to other users.",
-                    hint="Install edgechat where all users can read it: python3 -m venv /opt/edgechat, then in the "
-                    "checkout /opt/edgechat/bin/pip install '.[serve]', and run this command from there.",
+                    hint="Install edgechat where all users can read it, such as into the virtual environment "
+                    "/opt/edgechat (python3 -m venv /opt/edgechat), and run `service install` of that installation.",
                 )

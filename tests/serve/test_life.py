@@ -1,6 +1,7 @@
 """The server's start, queue and end: clients that leave, signals, an engine that dies."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from importlib import metadata
 from typing import Any
 
 import pytest
@@ -138,11 +140,27 @@ def test_a_model_that_is_not_there_is_said_in_health_and_in_answers(tmp_path):
         assert "no-such-model" in response.json()["error"]["message"]
 
 
-def test_without_its_packages_it_says_what_to_install():
-    code = "import sys; sys.modules['starlette'] = None; from edgechat.cli.main import run; run(['serve'])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+@pytest.mark.parametrize("command", [["serve"], ["service", "install", "--dry-run"], ["tui", "--web"]], ids=str)
+def test_in_an_incomplete_installation_it_says_what_to_install_and_where(command, tmp_path):
+    missing = "textual_serve" if "--web" in command else "starlette"
+    code = f"import sys; sys.modules[{missing!r}] = None; from edgechat.cli.main import run; run({command!r})"
+    env = {**os.environ, "EDGECHAT_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 2
-    assert "pip install -e '.[serve]'" in done.stderr
+    # The program that runs, wherever it was installed; no checkout, and no defect.
+    assert f"{sys.executable} -m pip install" in " ".join(done.stderr.split())
+    assert missing.replace("_", "-") in done.stderr
+    assert "defect" not in done.stderr
+    assert "'.[" not in done.stderr
+
+
+def test_what_the_readme_shows_needs_no_extra():
+    """A board may have no network when the server, the UI in a browser or the service is first wanted."""
+    requirements = [line for line in metadata.requires("edgechat") or [] if "extra ==" not in line]
+    names = {re.split(r"[<>=!~\[; ]", line, maxsplit=1)[0] for line in requirements}
+    assert {"starlette", "uvicorn", "prometheus-client", "aiohttp", "textual-serve"} <= names
 
 
 def test_an_engine_that_should_stay_is_brought_back_though_nobody_asks(tmp_path):

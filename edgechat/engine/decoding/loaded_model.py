@@ -287,14 +287,24 @@ class LoadedModel:
         Raises:
             SchemaError: it cannot be enforced.
         """
+        return None if request.constraint is None else self._compiler().start(request.constraint)
+
+    def has_quick_constraint(self, request: Request) -> bool:
+        """Whether :meth:`constraint` takes no noticeable time; the first one of all builds the tokenizer for it."""
         if request.constraint is None:
-            return None
-        if self._constraints is None:
+            return True
+        return self._constraints is not None and self._constraints.is_quick(request.constraint)
+
+    def _compiler(self) -> Constraints:
+        """The compiler of constraints. Called in two threads, one of which may drop it (:meth:`drop_caches`)."""
+        compiler = self._constraints
+        if compiler is None:
             # On first use: it takes 0.1-1 s and some megabytes that plain conversation does not need.
             from edgechat.engine.text.constraint import Constraints  # noqa: PLC0415 - 30 ms, and only for constrained answers
 
-            self._constraints = Constraints(self._tokenizer_cache.tokenizer(self.model), self.model.n_vocab)
-        return self._constraints.start(request.constraint)
+            compiler = Constraints(self._tokenizer_cache.tokenizer(self.model), self.model.n_vocab)
+            self._constraints = compiler
+        return compiler
 
     def spare_memory(self) -> int:
         """Bytes that are free now beyond what the plan needs: its mapped weights count as free and must stay.

@@ -12,6 +12,8 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from edgechat.engine.child.process_memory import peak_rss
+from edgechat.engine.decoding.compilation import CompilingRequest, ConstraintCompiler
+from edgechat.engine.decoding.logprobs import Distribution
 from edgechat.engine.decoding.prefill import ChunkedPrefill
 from edgechat.engine.decoding.request_loop import LoopServices, RequestLoop
 from edgechat.engine.decoding.request_queue import cancelled_before_start
@@ -25,6 +27,7 @@ from edgechat.engine.protocol.errors import error_frame
 from edgechat.engine.protocol.events import Prefill, Slowed
 from edgechat.engine.state.metrics import Latency
 from edgechat.engine.text.detokenizer import Detokenizer
+from edgechat.engine.text.tool_call import unstopped
 from edgechat.engine.throttle.memory_pressure import REREAD_EXIT_STATUS, RereadDetector
 from edgechat.errors import AnswerError, ContextOverflowError, DeadlineError, EdgechatError, EngineError
 from edgechat.garbage_collector import release_memory
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from edgechat.engine.listener.connections import Connection
     from edgechat.engine.native.vision import View
     from edgechat.engine.protocol.request import Request
+    from edgechat.engine.text.constraint import Constraint
 
 
 class DecodeLoop(RequestLoop):
@@ -53,11 +57,17 @@ class DecodeLoop(RequestLoop):
         self._budget = ContextWindow(self._context.n_ctx)
         self._running: list[Sequence] = []
         self._waiting: deque[WaitingRequest] = self._scheduler.waiting
+        self._compiler = ConstraintCompiler(services.requests.wake)
         self._throttle = services.monitor.throttle
         """The throttling that running answers were told of."""
         self._was_greedy = False
         """Some request has asked for the likeliest token, and others may."""
         self._rereading = RereadDetector(loaded.choice.plan.memory.mapped)
+
+    @property
+    def n_active(self) -> int:
+        """Requests that run or wait."""
+        return super().n_active + len(self._compiler.requests)
 
     # -- requests ------------------------------------------------------------------------------------------------------
 
@@ -66,7 +76,14 @@ class DecodeLoop(RequestLoop):
         self._shared_status.stage = "prefill"
         request = self._loaded.with_resumed_tokens(request)
         self._loaded.check(request)
-        constraint = self._loaded.constraint(request)
+        if self._loaded.has_quick_constraint(request):
+            self._queue(connection, request_id, request, self._loaded.constraint(request))
+            return
+        self._check_room(self._compiler.requests)
+        self._compiler.add(CompilingRequest(request, request_id, connection), partial(self._loaded.constraint, request))
+
+    def _queue(self, connection: Connection, request_id: int, request: Request, constraint: Constraint | None) -> None:
+        """Tokenize a request whose constraint is compiled, and let it wait for its cells."""
         # To trim a conversation it is built several times; its pictures are decoded once.
         build = partial(
             self._loaded.prompt, watch=self._shared_status.render_limit, encode_image=cache(self._loaded.encode_image)
@@ -76,7 +93,7 @@ class DecodeLoop(RequestLoop):
         if prompt.n_cells >= n_ctx:
             raise ContextOverflowError(prompt.n_cells, n_ctx, is_largest=n_ctx >= self._loaded.model.n_ctx_train)
         self._check_room(self._waiting)
-        detokenizer = Detokenizer(request.stop, prompt.open_thought)
+        detokenizer = Detokenizer(request.stop, prompt.open_thought, unstopped=unstopped(request.constraint))
         replay(detokenizer, constraint, request.resume, [self._loaded.model.piece(token) for token in request.resume])
         if trimmed is not None:
             connection.send(trimmed, request_id)
@@ -94,7 +111,15 @@ class DecodeLoop(RequestLoop):
             )
         )
 
+    def _queue_compiled(self, done: CompilingRequest) -> None:
+        if done.error is not None:
+            raise done.error
+        self._queue(done.reader, done.request_id, done.request, done.constraint)
+
     def _cancel(self, matches: Callable[[Any], bool]) -> None:
+        for compiling in [c for c in self._compiler.requests if matches(c)]:
+            self._compiler.requests.remove(compiling)
+            compiling.reader.send(cancelled_before_start(0), compiling.request_id)
         for each in [w for w in self._waiting if matches(w)]:
             self._waiting.remove(each)
             each.reader.send(cancelled_before_start(len(each.prompt)), each.request_id)
@@ -104,10 +129,13 @@ class DecodeLoop(RequestLoop):
     def _end_late(self, now: float) -> None:
         for running in [s for s in self._running if s.deadline is not None and now > s.deadline]:
             self._end(running, "timeout")
+        late = DeadlineError("The time allowed for the answer ran out before it could start.")
         for each in [w for w in self._waiting if w.deadline is not None and now > w.deadline]:
             self._waiting.remove(each)
-            late = DeadlineError("The time allowed for the answer ran out before it could start.")
             each.reader.send_frame(error_frame(late, each.request_id))
+        for compiling in [c for c in self._compiler.requests if c.deadline is not None and now > c.deadline]:
+            self._compiler.requests.remove(compiling)
+            compiling.reader.send_frame(error_frame(late, compiling.request_id))
 
     def _cancel_of(self, connection: Connection, request_id: int | None) -> None:
         super()._cancel_of(connection, request_id)
@@ -127,7 +155,7 @@ class DecodeLoop(RequestLoop):
                 self._send_slowed(sequence)
         if throttle.drops != before.drops:
             self._scheduler.free_memory(self._running)
-            self._loaded.drop_caches(is_idle=not self._running and not self._waiting)
+            self._loaded.drop_caches(is_idle=not self.n_active)
             release_memory()
 
     def _send_slowed(self, sequence: Sequence) -> None:
@@ -148,6 +176,8 @@ class DecodeLoop(RequestLoop):
 
     def _before_step(self) -> None:
         self._apply_throttle()
+        for done in self._compiler.finished():
+            self._do_or_refuse(partial(self._queue_compiled, done), done.reader, done.request_id)
         super()._before_step()
         while sequence := self._scheduler.admit(self._running):
             self._start(sequence)
@@ -293,11 +323,17 @@ class DecodeLoop(RequestLoop):
     def _sample_row(self, sequence: Sequence, row: int) -> str | None:
         """Choose one token; the finish reason when the answer ends with it."""
         model = self._loaded.model
+        distribution = None
+        if sequence.request.logprobs is not None and not sequence.detokenizer.is_in_thought:
+            measured = logits.row(self._context, row, model.n_vocab)
+            distribution = Distribution.of(measured, sequence.request.logprobs)
         if sequence.constraint is not None and not sequence.detokenizer.is_in_thought:
             token = sequence.constraint.choose(sequence.sampler, self._context, row)
         else:
             token = sequence.sampler.sample(self._context, row)
         is_end = model.is_eog(token)
+        if distribution is not None and not is_end:
+            sequence.unsent_logprobs.append(distribution.entry(token, model.piece))
         reason = sequence.accept(token, b"" if is_end else model.piece(token), is_end=is_end, now=time.monotonic())
         return reason if reason is not None else sequence.add_forced(model.piece)
 

@@ -123,11 +123,18 @@ class RequestLoop(ABC):
         self._cancel(lambda each: each.reader is connection and request_id in {None, each.request_id})
 
     def _prepare_or_refuse(self, connection: Connection, request_id: int, request: Request) -> None:
-        try:
+        def prepare() -> None:
             if switch := self._mismatch(request.wish, connection):
                 connection.send_frame({**switch, "id": request_id})
-                return
-            self._prepare(connection, request_id, request)
+            else:
+                self._prepare(connection, request_id, request)
+
+        self._do_or_refuse(prepare, connection, request_id)
+
+    def _do_or_refuse(self, work: Callable[[], None], connection: Connection, request_id: int) -> None:
+        """Do a part of preparing a request; an error ends that request alone."""
+        try:
+            work()
         except EdgechatError as error:
             self._refuse(connection, request_id, error)
         except Exception as error:  # noqa: BLE001 - a defect in preparing one request must not end the others

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from edgechat.engine.protocol.events import Done, Event, Text
+from edgechat.engine.decoding.logprobs import forced_entry
+from edgechat.engine.protocol.events import Done, Event, Logprobs, Text
 from edgechat.engine.text.detokenizer import Detokenizer, TextPiece
 from edgechat.errors import AnswerError, InvalidInputError
 
@@ -93,6 +94,8 @@ class Sequence:
     """Draft tokens behind the pending ones in this step's batch, each with a row of logits."""
     n_drafted: int = 0
     n_accepted: int = 0
+    unsent_logprobs: list[dict[str, Any]] = field(default_factory=list)
+    """Entries of tokens that were not sent yet, where the request asks for them."""
     _unsent: list[TextPiece] = field(default_factory=list)
     _unsent_tokens: list[int] = field(default_factory=list)
     _flushed: float = 0.0
@@ -186,6 +189,8 @@ class Sequence:
         allowed = forced[: self.max_tokens - len(self.generated)]
         for token in allowed:
             self._add(token, piece_of(token), is_forced=True)
+        if self.request.logprobs is not None:
+            self.unsent_logprobs += [forced_entry(piece_of(token)) for token in allowed]
         self.n_forced += len(allowed)
         self.sampler.accept(allowed)
         if self.constraint.is_complete and len(allowed) == len(forced):
@@ -204,6 +209,9 @@ class Sequence:
         self._flushed = now
         if not self._unsent_tokens and not self._unsent:
             return
+        if self.unsent_logprobs:
+            self.reader.send(Logprobs(tuple(self.unsent_logprobs)), self.request_id)
+            self.unsent_logprobs = []
         # Token ids travel with the text they belong to, or alone while their text is still held back.
         texts: list[TextPiece] = []
         for piece in self._unsent:

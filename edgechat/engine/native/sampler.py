@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edgechat.sampling import Sampling
 
 PENALTY_LAST_N = 64
-"""Tokens that the repetition penalty considers; llama.cpp's default."""
+"""Tokens that the penalties consider; llama.cpp's default."""
 
 
 class Sampler:
@@ -29,7 +29,8 @@ class Sampler:
         params.no_perf = True
         self._chain = llama.llama_sampler_chain_init(params)
         self._n_vocab = model.n_vocab
-        self._penalizes = sampling.repeat_penalty != 1.0
+        penalties = (sampling.repeat_penalty, sampling.frequency_penalty, sampling.presence_penalty)
+        self._penalizes = penalties != (1.0, 0.0, 0.0)
         self.is_argmax = sampling.temperature <= 0 and not self._penalizes
         """True when :meth:`sample` returns the token with the largest logit, whatever came before."""
 
@@ -37,7 +38,7 @@ class Sampler:
             llama.llama_sampler_chain_add(self._chain, part)
 
         if self._penalizes:
-            add(llama.llama_sampler_init_penalties(model.n_vocab, PENALTY_LAST_N, sampling.repeat_penalty, 0.0, 0.0))
+            add(llama.llama_sampler_init_penalties(model.n_vocab, PENALTY_LAST_N, *penalties))
         if sampling.temperature <= 0:
             add(llama.llama_sampler_init_greedy())
             return
@@ -51,13 +52,13 @@ class Sampler:
         add(llama.llama_sampler_init_dist(seed & 0xFFFFFFFF))
 
     def accept(self, tokens: Sequence[int]) -> None:
-        """Give the penalty the tokens before the answer (the prompt, or a resumed answer's tokens)."""
+        """Give the penalties the tokens before the answer (the prompt, or a resumed answer's tokens)."""
         if self._penalizes:
             for token in tokens[-PENALTY_LAST_N:]:
                 llama.llama_sampler_accept(self._chain, token)
 
     def sample(self, context: Context, index: int) -> int:
-        """Choose the token after batch position ``index``; the penalty counts it from then on."""
+        """Choose the token after batch position ``index``; the penalties count it from then on."""
         if self.is_argmax and logits.is_imported():
             # Faster than llama.cpp, which first writes 12 bytes for each token of the vocabulary.
             return int(logits.row(context, index, self._n_vocab).argmax())

@@ -102,6 +102,14 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Logprobs:
+    """Log probabilities of the tokens of the next :class:`Text`; sent only where the request asks for them."""
+
+    entries: tuple[dict[str, Any], ...]
+    """One a token, in OpenAI's form: ``token``, ``logprob``, ``bytes``, ``top_logprobs``."""
+
+
+@dataclass(frozen=True, slots=True)
 class Embedded:
     """The vector of one text of a request, scaled to length 1."""
 
@@ -146,7 +154,7 @@ class Done:
     load_s: float
 
 
-Event = Queued | Trimmed | Loading | Started | Prefill | Text | Embedded | Recovered | Slowed | Done
+Event = Queued | Trimmed | Loading | Started | Prefill | Logprobs | Text | Embedded | Recovered | Slowed | Done
 
 _BY_TYPE: dict[str, type[Any]] = {
     "queued": Queued,
@@ -154,6 +162,7 @@ _BY_TYPE: dict[str, type[Any]] = {
     "trimmed": Trimmed,
     "started": Started,
     "prefill": Prefill,
+    "logprobs": Logprobs,
     "text": Text,
     "embedded": Embedded,
     "slowed": Slowed,

@@ -23,6 +23,9 @@ OVERFLOWS = ("refuse", "trim", "summarize")
 MAX_STOPS, MAX_STOP_LENGTH = 32, 1024
 """Stop strings are searched after every token of every answer; these limit their number and length in characters."""
 
+MAX_LOGPROBS = 20
+"""Likeliest tokens at each place of an answer, as with OpenAI."""
+
 MAX_IMAGES = 8
 """In one request; each takes some hundred KV cells, and seconds of encoding on a board."""
 
@@ -43,6 +46,8 @@ class Message:
     """Image files in base64 (:mod:`edgechat.engine.protocol.images`), shown to the model before the text."""
     tool_calls: tuple[dict[str, Any], ...] = ()
     """Of the assistant: ``{"function": {"name": ..., "arguments": {...}}}``, as templates know them."""
+    tool_call_id: str = ""
+    """Of a tool: the ``id`` of the call whose result this is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,9 @@ class Request:
     max_tokens: int | None = None
     """None means :data:`DEFAULT_MAX_TOKENS`, or less where the context is nearly full."""
     stop: tuple[str, ...] = ()
+    """Strings that end the answer. They are not looked for in what a constraint makes JSON, which would be cut."""
+    logprobs: int | None = None
+    """Send log probabilities, with this many of the likeliest tokens at each place; None sends none."""
     think: bool = False
     """Let a model that can think do so; its thoughts arrive as separate events."""
     timeout_s: float | None = None
@@ -130,8 +138,13 @@ class Request:
             raise InvalidInputError(f"--timeout is {self.timeout_s}; it must be above 0, up to {MAX_TIMEOUT_S:.0f} s.")
         if self.wish.n_ctx is not None and self.wish.n_ctx < 1:
             raise InvalidInputError(f"--ctx is {self.wish.n_ctx}; a context has at least one token.")
+        self._check_limits()
+
+    def _check_limits(self) -> None:
         if len(self.stop) > MAX_STOPS or any(len(text) > MAX_STOP_LENGTH for text in self.stop):
             raise InvalidInputError(f"At most {MAX_STOPS} stop strings of {MAX_STOP_LENGTH} characters are looked for.")
+        if self.logprobs is not None and not 0 <= self.logprobs <= MAX_LOGPROBS:
+            raise InvalidInputError(f"logprobs is {self.logprobs}; it must be 0 to {MAX_LOGPROBS}.")
         if any(not 0 <= token < 1 << 31 for token in self.resume):
             raise InvalidInputError("The request resumes after token ids that no vocabulary has.")
 
@@ -218,6 +231,7 @@ _FIELDS: dict[str, Callable[[object], bool]] = {
     "sampling": lambda value: isinstance(value, dict),
     "max_tokens": lambda value: value is None or _is_whole(value),
     "stop": _each(lambda value: isinstance(value, str)),
+    "logprobs": lambda value: value is None or _is_whole(value),
     "think": lambda value: isinstance(value, bool),
     "timeout_s": lambda value: value is None or _is_number(value),
     "constraint": lambda value: value is None or isinstance(value, dict),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import dataclass, field
 from typing import Any
 
 from edgechat.engine.schema.keywords import DRAFTS
@@ -16,6 +17,7 @@ MAX_NODES = 20_000
 MAX_CHARACTERS = 1_000_000
 MAX_EXACT = 2**53 - 1
 """The largest integer that every JSON reader keeps exact (RFC 7493)."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def parse(text: str) -> object:
@@ -40,6 +42,18 @@ def below(pointer: str, *tokens: str | int) -> str:
     return pointer + "".join("/" + str(token).replace("~", "~0").replace("/", "~1") for token in tokens)
 
 
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A schema with an address of its own (``$id``), inside the document: the place where its references lead from."""
+
+    pointer: str
+    address: str
+    """Its ``$id``; ``""`` without one."""
+    draft: int
+    anchors: dict[str, str] = field(default_factory=dict)
+    """Name -> pointer."""
+
+
 class Document:
     """A checked schema and its places, each named by its JSON Pointer.
 
@@ -54,8 +68,10 @@ class Document:
                 hint='Begin with {"type": "object", "properties": ...}.',
             )
         self._root: Any = schema
-        self._anchors: dict[str, str] = {}
-        self.draft = _draft(schema)
+        self._resources: dict[str, Resource] = {}
+        """By the pointer of their root; the whole document is the one at ``""``."""
+        if isinstance(schema, bool):
+            self._resources[""] = Resource("", "", 2020)
         self._survey()
 
     def at(self, pointer: str) -> Any:
@@ -65,6 +81,16 @@ class Document:
             value = value[int(token)] if isinstance(value, list) else value[token]
         return value
 
+    def draft_at(self, pointer: str) -> int:
+        """The draft of the schema at an existing place."""
+        return self._resource_at(pointer).draft
+
+    def _resource_at(self, pointer: str) -> Resource:
+        """The innermost schema resource that a place belongs to."""
+        while pointer not in self._resources:
+            pointer = pointer.rpartition("/")[0]
+        return self._resources[pointer]
+
     def resolve(self, reference: str, pointer: str) -> str:
         """The pointer of the target of a ``$ref`` that stands at ``pointer``.
 
@@ -72,16 +98,21 @@ class Document:
             SchemaError: the target is outside the schema, missing, or not a schema.
         """
         here = below(pointer, "$ref")
-        if not reference.startswith("#"):
-            raise SchemaError(
-                f"The reference {reference[:80]!r} leads out of the schema, and nothing is fetched.",
-                path=here,
-                hint="Copy what it names into $defs and refer to it as #/$defs/NAME.",
-            )
-        fragment = _unquoted(reference[1:])
-        if fragment in self._anchors:
-            return self._anchors[fragment]
-        value = self._root
+        address, _, fragment = reference.partition("#")
+        resource = self._resource_at(pointer)
+        if address not in {"", resource.address}:
+            found = next((each for each in self._resources.values() if each.address == address), None)
+            if found is None:
+                raise SchemaError(
+                    f"The reference {reference[:80]!r} leads out of the schema, and nothing is fetched.",
+                    path=here,
+                    hint="Copy what it names into $defs and refer to it as #/$defs/NAME.",
+                )
+            resource = found
+        fragment = _unquoted(fragment)
+        if fragment in resource.anchors:
+            return resource.anchors[fragment]
+        value = self.at(resource.pointer)
         if fragment and not fragment.startswith("/"):
             raise SchemaError(f"There is no $anchor {fragment[:80]!r}.", path=here, hint="Refer to #/$defs/NAME.")
         for token in _tokens(fragment):
@@ -93,7 +124,7 @@ class Document:
                 ) from None
         if not isinstance(value, (dict, bool)):
             raise SchemaError(f"The reference {reference[:80]!r} leads to no schema.", path=here)
-        return fragment
+        return resource.pointer + fragment
 
     def _survey(self) -> None:
         """Check the whole document once, without recursion, before anything recurses into it."""
@@ -119,7 +150,7 @@ class Document:
                 self._note(value, pointer)
                 queue.extend((below(pointer, key), depth + 1, each) for key, each in value.items())
             elif isinstance(value, list):
-                queue.extend((below(pointer, index), depth + 1, each) for index, each in enumerate(value))
+                queue.extend((f"{pointer}/{index}", depth + 1, each) for index, each in enumerate(value))
             elif isinstance(value, float) and not math.isfinite(value):
                 raise SchemaError(f"{value} is not a JSON number.", path=pointer)
             elif value is not None and not isinstance(value, (bool, int, float)):
@@ -128,23 +159,22 @@ class Document:
                 raise _too_large()
 
     def _note(self, node: dict[str, Any], pointer: str) -> None:
-        """Record anchors; refuse an embedded ``$id``, which would change the targets of references."""
+        """Record resources and anchors. An ``$id`` begins a resource: references below it lead from there."""
         if pointer.rpartition("/")[2] in {"properties", "patternProperties", "const", "default", "$defs", "enum"}:
             return
-        name = node.get("$anchor")
-        identity = node.get("id" if self.draft == 4 else "$id")
-        if isinstance(identity, str) and identity.startswith("#") and self.draft < 2019:
-            name = identity[1:]
-        elif isinstance(identity, str) and pointer and not identity.startswith("#"):
-            raise SchemaError(
-                "An embedded $id changes where references lead, which is not supported.",
-                path=below(pointer, "$id"),
-                hint="Take it out and refer to #/$defs/NAME.",
-            )
+        outer = self._resource_at(pointer.rpartition("/")[0]) if pointer else None
+        draft = _draft(node, pointer, outer.draft if outer else None)
+        identity = node.get("id" if draft == 4 else "$id")
+        address = identity.removesuffix("#") if isinstance(identity, str) else ""
+        if outer is None or (address and not address.startswith("#")):
+            resource = self._resources[pointer] = Resource(pointer, address, draft)
+        else:
+            resource = outer
+        name = address[1:] if address.startswith("#") and draft < 2019 else node.get("$anchor")
         if isinstance(name, str) and name and not name.startswith("/"):
-            if name in self._anchors:
+            if name in resource.anchors:
                 raise SchemaError(f"The anchor {name[:80]!r} is defined twice.", path=pointer)
-            self._anchors[name] = pointer
+            resource.anchors[name] = pointer
 
 
 def _too_large() -> SchemaError:
@@ -154,21 +184,24 @@ def _too_large() -> SchemaError:
     )
 
 
-def _draft(schema: object) -> int:
-    name = schema.get("$schema") if isinstance(schema, dict) else None
+def _draft(node: Any, pointer: str, outer: int | None) -> int:
+    """The draft of a schema; ``outer`` is that of the schema around it, None for the whole document."""
+    name = node.get("$schema") if isinstance(node, dict) else None
+    if outer is not None and (name is None or not isinstance(node.get("$id", node.get("id")), str)):
+        return outer  # $schema stands at the root of a resource; elsewhere it says nothing
     if name is None:
         return 2020
     if not isinstance(name, str) or name.rstrip("#") not in DRAFTS:
         raise SchemaError(
             f"The dialect {str(name)[:80]!r} is not known.",
-            path="/$schema",
+            path=below(pointer, "$schema"),
             hint="Use JSON Schema 2020-12, or draft-04, -06, -07 or 2019-09.",
         )
     return DRAFTS[name.rstrip("#")]
 
 
 def _check_text(text: str, pointer: str) -> None:
-    if any("\ud800" <= char <= "\udfff" for char in text):
+    if _SURROGATE.search(text):
         raise SchemaError("A string holds half of a surrogate pair, which is no text.", path=pointer)
 
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from edgechat.engine.schema.pattern import Pattern
 
 Place = tuple[str, ...] | None
@@ -22,6 +25,11 @@ class Values:
     """Exactly these JSON values."""
 
     values: tuple[Any, ...]
+
+    @cached_property
+    def keys(self) -> frozenset[Hashable]:
+        """The :func:`key` of each value: an enum may have thousands, too many to compare in pairs."""
+        return frozenset(map(key, self.values))
 
 
 @dataclass(frozen=True)
@@ -206,16 +214,10 @@ def _smaller(first: int | None, second: int | None) -> int | None:
     return second if first is None else first if second is None else min(first, second)
 
 
-def same(first: Any, second: Any) -> bool:
-    """Equality of JSON values: 1 is 1.0 but not true."""
-    if isinstance(first, bool) or isinstance(second, bool):
-        return first is second
-    if isinstance(first, list) and isinstance(second, list):
-        return len(first) == len(second) and all(map(same, first, second))
-    if isinstance(first, dict) and isinstance(second, dict):
-        return first.keys() == second.keys() and all(same(first[key], second[key]) for key in first)
-    return bool(type(first) is type(second) or _are_numbers(first, second)) and bool(first == second)
-
-
-def _are_numbers(first: Any, second: Any) -> bool:
-    return isinstance(first, (int, float)) and isinstance(second, (int, float))
+def key(value: Any) -> Hashable:
+    """A key that two JSON values share exactly when they are equal: 1 is 1.0 but not true."""
+    if isinstance(value, list):
+        return ("array", *map(key, value))
+    if isinstance(value, dict):
+        return ("object", frozenset((name, key(each)) for name, each in value.items()))
+    return ("number" if isinstance(value, (int, float)) and not isinstance(value, bool) else type(value), value)

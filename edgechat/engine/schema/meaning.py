@@ -14,14 +14,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from edgechat.engine.schema.document import below
-from edgechat.engine.schema.form import Array, Form, Number, Object, Place, Text, Values, meet, same
+from edgechat.engine.schema.form import Array, Form, Number, Object, Place, Text, Values, key, meet
 from edgechat.engine.schema.node import own_forms
 from edgechat.errors import SchemaError
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from edgechat.engine.schema.document import Document
 
 MAX_ALTERNATIVES = 200
+MAX_COMPARISONS = 1_000_000
+"""Of forms and values with each other, while one schema is read: some seconds."""
 _ANYTHING: tuple[Form, ...] = (Values((None,)), Values((False, True)), Number(), Text(), Array(), Object())
 
 
@@ -36,6 +40,8 @@ class Meaning:
         self._document = document
         self._known: dict[tuple[str, ...], tuple[Form, ...]] = {}
         self._open: list[str] = []
+        self.n_compared = 0
+        """Comparisons so far; see :data:`MAX_COMPARISONS`."""
 
     def of(self, place: Place) -> tuple[Form, ...]:
         """The alternatives at a place; empty when no value fits.
@@ -74,7 +80,7 @@ class Meaning:
         if isinstance(node, bool):
             return _ANYTHING if node else ()
         own, values = own_forms(self._document, pointer, node)
-        if "$ref" in node and self._document.draft <= 7:  # in these drafts its siblings are ignored
+        if "$ref" in node and self._document.draft_at(pointer) <= 7:  # in these drafts its siblings are ignored
             return self._of_one(self._document.resolve(node["$ref"], pointer))
         found = self._combined(node, own, pointer)
         if "oneOf" in node:
@@ -125,7 +131,17 @@ class Meaning:
                     _check_number(len(found), pointer)
         return tuple(found)
 
+    def _count(self, comparisons: int = 1) -> None:
+        self.n_compared += comparisons
+        if self.n_compared > MAX_COMPARISONS:
+            raise SchemaError(
+                "The schema takes too long to read: its alternatives and values come to more than "
+                f"{MAX_COMPARISONS} comparisons.",
+                hint="Use fewer branches beside long enums.",
+            )
+
     def _meet(self, one: Form, other: Form) -> Form | None:
+        self._count()
         if isinstance(one, Values) or isinstance(other, Values):
             if not isinstance(one, Values):
                 one, other = other, one
@@ -135,15 +151,16 @@ class Meaning:
         return meet(one, other)
 
     def _chosen(self, found: tuple[Form, ...], values: list[Any]) -> tuple[Form, ...]:
-        kept: list[Any] = []
+        kept: dict[Hashable, Any] = {}
         for value in values:
-            if any(self._fits(form, value) for form in found) and not any(same(value, each) for each in kept):
-                kept.append(value)
-        return (Values(tuple(kept)),) if kept else ()
+            if any(self._fits(form, value) for form in found):
+                kept.setdefault(key(value), value)
+        return (Values(tuple(kept.values())),) if kept else ()
 
     def _fits(self, form: Form, value: Any) -> bool:
+        self._count()
         if isinstance(form, Values):
-            return any(same(value, each) for each in form.values)
+            return key(value) in form.keys
         if isinstance(form, Number):
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 return False

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from edgechat.engine.schema import keywords
 from edgechat.engine.schema.document import MAX_EXACT, below
-from edgechat.engine.schema.form import Array, Form, Number, Object, Place, Text, Values, both
+from edgechat.engine.schema.form import Array, Form, Number, Object, Place, Text, Values, both, key
 from edgechat.engine.schema.formats import FORMATS, INTEGER_FORMATS, UNCONSTRAINED, format_pattern
 from edgechat.engine.schema.pattern import Pattern, PatternError, read
 from edgechat.errors import SchemaError
@@ -47,15 +47,15 @@ def own_forms(document: Document, pointer: str, node: dict[str, Any]) -> tuple[t
         elif name == "string":
             forms.append(_text(node, pointer))
         elif name == "array":
-            forms.append(_array(node, pointer, document.draft))
+            forms.append(_array(node, pointer, document.draft_at(pointer)))
         elif name == "object":
             forms.append(_object(document, node, pointer))
     values: list[Any] | None = None
     if "enum" in node:
-        values = [_literal(value, below(pointer, "enum", index)) for index, value in enumerate(node["enum"])]
+        values = [_literal(value, f"{pointer}/enum/{index}") for index, value in enumerate(node["enum"])]
     if "const" in node:
         const = _literal(node["const"], below(pointer, "const"))
-        values = [const] if values is None or const in values else []
+        values = [const] if values is None or key(const) in set(map(key, values)) else []
     return tuple(forms), values
 
 
@@ -64,20 +64,21 @@ def _refuse(message: str, pointer: str, keyword: str, hint: str = "") -> NoRetur
 
 
 def _checked(document: Document, pointer: str, node: dict[str, Any]) -> dict[str, Any]:
+    draft = document.draft_at(pointer)
     for keyword, value in node.items():
         if keyword in keywords.REFUSED:
             _refuse(f"{keyword} cannot be enforced while decoding.", pointer, keyword, keywords.REFUSED[keyword])
         meant = keywords.misspelt(keyword)
         if meant and keyword not in keywords.ANNOTATIONS:
             _refuse(f"{keyword} is no keyword, so it would not be enforced.", pointer, keyword, f"Write {meant}.")
-        if keyword.startswith("exclusive") and isinstance(value, bool) and document.draft == 4:
+        if keyword.startswith("exclusive") and isinstance(value, bool) and draft == 4:
             continue
         shape = keywords.SHAPES.get(keyword)
         if shape and not shape[0](value):
             _refuse(f"{keyword} must be {shape[1]}.", pointer, keyword)
-    if document.draft == 4:
+    if draft == 4:
         node = _from_draft_4(node)
-    return _with_prefix_items(document.draft, pointer, node)
+    return _with_prefix_items(draft, pointer, node)
 
 
 def _from_draft_4(node: dict[str, Any]) -> dict[str, Any]:
@@ -104,6 +105,8 @@ def _with_prefix_items(draft: int, pointer: str, node: dict[str, Any]) -> dict[s
 
 def _literal(value: Any, pointer: str) -> Any:
     """The value, checked to be one that decoding reproduces exactly."""
+    if isinstance(value, str):
+        return value
     if isinstance(value, list):
         return [_literal(each, below(pointer, index)) for index, each in enumerate(value)]
     if isinstance(value, dict):

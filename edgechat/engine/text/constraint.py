@@ -10,11 +10,13 @@ regular expression may grow beyond its automaton's limit) ends its own answer wi
 from __future__ import annotations
 
 import json
+import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from edgechat.engine import schema as json_schema
 from edgechat.engine.native.logits import row
+from edgechat.engine.text.tool_call import fenced_start, names
 from edgechat.errors import AnswerError, SchemaError
 
 if TYPE_CHECKING:
@@ -26,15 +28,26 @@ if TYPE_CHECKING:
     from edgechat.engine.native.sampler import Sampler
 
 _KEPT_GRAMMARS = 16
+_QUICK = 16_384
+"""Characters of a constraint that compiles in a few milliseconds."""
 
 
 class Constraints:
-    """Compiles constraints for one model and keeps the last few: all records of a batch have the same schema."""
+    """Compiles constraints for one model and keeps the last few: all records of a batch have the same schema.
+
+    Thread-safe.
+    """
 
     def __init__(self, tokenizer: llguidance.LLTokenizer, n_vocab: int) -> None:
         self._tokenizer = tokenizer
         self._n_vocab = n_vocab
         self._compiled: OrderedDict[str, llguidance.LLMatcher] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def is_quick(self, constraint: dict[str, Any]) -> bool:
+        """Whether :meth:`start` takes no noticeable time: the constraint is small, or is compiled already."""
+        key = _key(constraint)
+        return len(key) <= _QUICK or key in self._compiled
 
     def start(self, constraint: dict[str, Any]) -> Constraint:
         """The constraint of one new answer.
@@ -45,14 +58,15 @@ class Constraints:
         Raises:
             SchemaError: it is malformed, or asks for what decoding cannot enforce.
         """
-        key = json.dumps(constraint, sort_keys=True, ensure_ascii=False)
+        key = _key(constraint)
         compiled = self._compiled.get(key)
         if compiled is None:
             compiled = self._compile(constraint)
+        with self._lock:
             self._compiled[key] = compiled
+            self._compiled.move_to_end(key)
             while len(self._compiled) > _KEPT_GRAMMARS:
                 self._compiled.popitem(last=False)
-        self._compiled.move_to_end(key)
         return Constraint(compiled.deep_copy(), self._n_vocab)
 
     def _compile(self, constraint: dict[str, Any]) -> llguidance.LLMatcher:
@@ -63,6 +77,11 @@ class Constraints:
             reason = matcher.get_error().strip().splitlines()[0]
             raise SchemaError(f"The constraint cannot be enforced: {reason}.", hint="See docs/json-schema.md.")
         return matcher
+
+
+def _key(constraint: dict[str, Any]) -> str:
+    # Not sorted: the order of properties is the order in which they are decoded.
+    return json.dumps(constraint, ensure_ascii=False)
 
 
 def grammar(constraint: dict[str, Any]) -> str:
@@ -80,7 +99,7 @@ def grammar(constraint: dict[str, Any]) -> str:
         tight = json_schema.prepare(value)
         return llguidance.LLMatcher.grammar_from_json_schema(tight, overrides=json_schema.LAYOUT)
     if kind == "tool_call":
-        return _text_or_call(json_schema.prepare(value))
+        return _text_or_call(json_schema.prepare(value), names(value))
     if kind == "regex" and isinstance(value, str):
         return llguidance.LLMatcher.grammar_from_regex(value)
     if (
@@ -94,19 +113,44 @@ def grammar(constraint: dict[str, Any]) -> str:
     raise SchemaError(f"{kind!r} is not a constraint, or is empty.", hint="Use json_schema, regex or choices.")
 
 
-def _text_or_call(schema: dict[str, Any]) -> str:
-    """Grammar of an answer that is plain text or a tool call: JSON, bare or between the tags of Hermes' template.
+def _text_or_call(tight: dict[str, Any], tools: tuple[str, ...]) -> str:
+    """Grammar of an answer that is plain text or a tool call: JSON, bare, between Hermes' tags, or in a Markdown fence.
 
     An answer that begins like a call must be one to its end. Separators are those of the templates.
+
+    Args:
+        tight: the schema of a call, as the decoder takes it.
+        tools: the names in it; a fence that names none of them is plain text.
     """
-    spaced = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
-    rules = (
-        "start: text | call | tagged",
+    rules = [
         r'tagged: "<tool_call>\n" call "\n</tool_call>"',
-        f"call: %json {json.dumps({**schema, 'x-guidance': spaced})}",
-        r"text: /[^{<](.|\n)*/",
-    )
-    return "\n".join(rules)
+        f"call: {_json(tight, whitespace_flexible=False, item_separator=', ', key_separator=': ')}",
+    ]
+    branches = tight.get("anyOf", [tight])
+    if len(branches) != len(tools):
+        return "\n".join(["start: text | call | tagged", r"text: /[^{<](.|\n)*/", *rules])
+    # The name belongs to the first token of each alternative: the lexer is greedy, and would read the fence as text.
+    for number, (name, branch) in enumerate(zip(tools, branches, strict=True)):
+        shared = {"$defs": tight.get("$defs", {}), "x-guidance": tight.get("x-guidance", {})}
+        arguments = {**branch["properties"]["arguments"], **shared}
+        loose = _json(arguments, whitespace_flexible=True, whitespace_pattern=r"[ \n]{0,20}")
+        rules += [
+            f"fenced{number}: FENCED{number} /{_ARGUMENTS}/ arguments{number} /{_FENCE_END}/",
+            f"FENCED{number}: /{fenced_start((name,))}/",
+            f"arguments{number}: {loose}",
+        ]
+    alternatives = "".join(f" | fenced{number}" for number in range(len(tools)))
+    text = rf"TEXT: /[^{{<](.|\n)*/ & ~/{fenced_start(tools)}(.|\n)*/"
+    return "\n".join([f"start: TEXT | call | tagged{alternatives}", text, *rules])
+
+
+_ARGUMENTS = r'[ \n]{0,4},[ \n]{0,20}"arguments"[ \n]{0,4}:[ \n]{0,4}'
+_FENCE_END = r"[ \n]{0,20}\}[ \n]{0,4}```"
+
+
+def _json(schema: dict[str, Any], **options: Any) -> str:
+    """A schema inside a grammar, with options of llguidance's JSON compiler."""
+    return f"%json {json.dumps({**schema, 'x-guidance': {**schema.get('x-guidance', {}), **options}})}"
 
 
 class Constraint:

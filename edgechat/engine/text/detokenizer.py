@@ -7,10 +7,17 @@ from __future__ import annotations
 
 import codecs
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import re
 
 THINK_TAGS = (("<think>", "</think>"), ("<|START_THINKING|>", "<|END_THINKING|>"), ("[THINK]", "[/THINK]"))
 """Opening and closing tags of models that think before they answer (Qwen3, SmolLM3, LFM2.5 / Command / Magistral)."""
 
+
+_LONGEST_BEGINNING = 256
+"""Characters of an answer that show whether stop strings count."""
 
 _OPENINGS = tuple(opening for opening, _ in THINK_TAGS)
 
@@ -29,11 +36,21 @@ class Detokenizer:
     Args:
         stop: strings that end the answer; they are not part of it.
         starts_in_thought: the closing tag of a thought that the prompt has opened, or None.
+        unstopped: an answer whose beginning matches it is not ended by stop strings.
     """
 
-    def __init__(self, stop: tuple[str, ...] = (), starts_in_thought: str | None = None) -> None:
+    def __init__(
+        self,
+        stop: tuple[str, ...] = (),
+        starts_in_thought: str | None = None,
+        *,
+        unstopped: re.Pattern[str] | None = None,
+    ) -> None:
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self._stop = tuple(s for s in stop if s)
+        self._unstopped = unstopped if self._stop else None
+        self._beginning = ""
+        """Of the answer, while it may still match ``unstopped``."""
         self._held = ""
         self._closing = starts_in_thought
         self._after_thought = False
@@ -60,6 +77,7 @@ class Detokenizer:
         pieces: list[TextPiece] = []
         self._held += text
         while self._held:
+            self._check_beginning()
             at, mark = self._first_mark()
             if at < 0:
                 keep = 0 if is_last else _overlap(self._held, self._marks())
@@ -78,6 +96,14 @@ class Detokenizer:
                 self._closing = None
                 self._after_thought = True
         return pieces
+
+    def _check_beginning(self) -> None:
+        """Drop the stop strings once the answer's beginning shows that they must not end it."""
+        if self._unstopped is not None and self._closing is None:
+            if self._unstopped.match(self._beginning + self._held):
+                self._stop = ()
+            if not self._stop or len(self._beginning) > _LONGEST_BEGINNING:
+                self._unstopped = None
 
     def _first_mark(self) -> tuple[int, str]:
         """Start and text of the tag or stop string that is complete first; (-1, "") where there is none."""
@@ -101,6 +127,8 @@ class Detokenizer:
         if self._after_thought and self._closing is None:
             text = text.lstrip("\n")  # blank lines between thought and answer
             self._after_thought = not text
+        if text and self._closing is None and self._unstopped is not None:
+            self._beginning += text
         if text:
             pieces.append(TextPiece(text, self._closing is not None))
             self._has_answered |= self._closing is None and not text.isspace()

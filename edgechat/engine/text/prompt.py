@@ -8,6 +8,8 @@ to each piece.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 from dataclasses import dataclass, field
@@ -19,7 +21,7 @@ from edgechat.engine.text.detokenizer import open_thought
 from edgechat.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from edgechat.engine.native.vision import Picture, View
     from edgechat.engine.protocol.request import Message
@@ -106,18 +108,52 @@ def build(
     """
     pictures = [[encode_image(image) for image in message.images] for message in messages]
     turns: list[dict[str, Any]] = [
-        {"role": m.role, "content": m.content, **({"tool_calls": list(m.tool_calls)} if m.tool_calls else {})}
+        {
+            "role": m.role,
+            "content": m.content,
+            **({"tool_calls": list(m.tool_calls)} if m.tool_calls else {}),
+            **({"tool_call_id": m.tool_call_id} if m.tool_call_id else {}),
+        }
         for m in messages
     ]
     render = partial(
         _render, template=template, tokenizer=tokenizer, takes_system=takes_system, think=think, tools=tools, spelled={}
     )
-    tokens, tail = render(turns, pictures)
+    try:
+        tokens, tail = render(turns, pictures)
+    except InvalidInputError:
+        turns, before = _with_short_ids(turns), turns
+        if turns == before:
+            raise
+        tokens, tail = render(turns, pictures)
     n_static = 0
     if [m.role for m in messages] in (["user"], ["system", "user"]):
         # What the prompts of two questions have in common does not depend on the question.
         n_static = common_prefix(tokens, render([*turns[:-1], {"role": "user", "content": _OTHER_QUESTION}], [])[0])
     return Prompt(tokens, n_static, open_thought(tail), _views(tokens, pictures))
+
+
+def _with_short_ids(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The conversation with ids of calls that have nine letters and digits, which Mistral's templates require.
+
+    An id has the same short one wherever it stands, in this conversation and in the next turn of it.
+    """
+
+    def shorten(name: str) -> str:
+        if re.fullmatch("[A-Za-z0-9]{9}", name):
+            return name
+        # Hexadecimal: 1 in 70 billion for two ids of one conversation to share theirs.
+        return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:9]
+
+    changed = []
+    for turn in turns:
+        new = dict(turn)
+        if "tool_call_id" in turn:
+            new["tool_call_id"] = shorten(turn["tool_call_id"])
+        if "tool_calls" in turn:
+            new["tool_calls"] = [{**call, "id": shorten(str(call.get("id", "")))} for call in turn["tool_calls"]]
+        changed.append(new)
+    return changed
 
 
 def _views(tokens: tuple[int, ...], pictures: list[list[Picture]]) -> dict[int, View]:
@@ -154,8 +190,9 @@ def _render(
     turns = [dict(turn) for turn in (turns if takes_system else _fold_system(turns))]
     for turn in turns:
         turn["content"] = guard.hide(turn["content"])
-        if "tool_calls" in turn:
-            turn["tool_calls"] = guard.hide_all(turn["tool_calls"])
+        for name in ("tool_calls", "tool_call_id"):
+            if name in turn:
+                turn[name] = guard.hide_all(turn[name])
     guard.protect_boundaries(turns)
     tools = guard.hide_all(list(tools))
     text = template.render(turns, think=think, tools=tools)
@@ -168,11 +205,23 @@ def _require_tools(text: str, turns: list[dict[str, Any]], tools: Sequence[dict[
     names = [each["function"]["name"] for each in tools]
     calls = [call["function"]["name"] for turn in turns for call in turn.get("tool_calls", ())]
     results = [turn["content"].strip() for turn in turns if turn["role"] == "tool"]
-    if not all(each in text for each in (*names, *calls, *results)):
+    # A template may write a result as it is, as a JSON string, or with its lines indented.
+    are_there = all(
+        each in text or _escaped(each) in text or all(line.strip() in text for line in each.splitlines())
+        for each in results
+    )
+    if not (are_there and all(each in text for each in (*names, *calls))):
         raise InvalidInputError(
             "The model's chat template has no place for tools.",
             hint="Ask without tools, or take a model that knows them.",
         )
+
+
+def _escaped(text: str, times: int = 1) -> str:
+    """The inside of ``text`` as a JSON string, ``times`` over."""
+    for _ in range(times):
+        text = json.dumps(text, ensure_ascii=False)[1:-1]
+    return text
 
 
 def _fold_system(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -256,7 +305,10 @@ class _ControlTokenGuard:
 
     def _placeholder(self, hidden: str) -> str:
         number = self._numbers.setdefault(hidden, len(self._numbers))
-        return f"{self._nonce}.{number}."
+        if _escaped(hidden) == hidden:
+            return f"{self._nonce}.{number}."
+        # Where a template writes the message as JSON, its quotation mark is escaped, and so must the hidden text be.
+        return f'{self._nonce}.q{number}."'
 
     def protect_boundaries(self, turns: list[dict[str, Any]]) -> None:
         """Keep two messages that a template puts side by side from spelling a control token together."""
@@ -267,7 +319,7 @@ class _ControlTokenGuard:
             return
         for turn in turns:
             text = turn["content"].rstrip()
-            if text and not re.search(rf"{self._nonce}\.p?\d+\.$", text):
+            if text and not re.search(rf"{self._nonce}\.(?:p?\d+\.|q\d+\.\")$", text):
                 turn["content"] = text[:-1] + self._placeholder(text[-1]) + turn["content"][len(text) :]
 
     def tokenize(self, text: str) -> list[int]:
@@ -276,23 +328,40 @@ class _ControlTokenGuard:
         # No second BOS where the template spells it, and no EOS at the end of a prompt.
         adds_bos = tokenizer.adds_bos and not (tokenizer.bos_text and text.startswith(tokenizer.bos_text))
         tokens = tokenizer.tokenize("", add_special=True, parse_special=False)[:1] if adds_bos else []
-        # Mostly nothing is hidden, and compiling the expression takes as long as tokenizing a question.
-        head, *rest = re.split(rf"{self._nonce}\.(p?\d{{1,9}})\.", text) if self._nonce in text else (text,)
-        tokens += tokenizer.tokenize(head, add_special=False, parse_special=True)
-        hidden = dict(enumerate(self._numbers))
         known: dict[tuple[str, bool], list[int]] = {}
-        for number, tail in zip(rest[::2], rest[1::2], strict=True):
-            pieces = [(tail, True)]
-            if number.startswith("p"):
-                tokens += self._pictures[int(number[1:])].tokens
+        is_first = True
+        for piece, is_template in self._pieces(text):
+            if isinstance(piece, int):
+                tokens += self._pictures[piece].tokens
+            elif is_first:
+                tokens += tokenizer.tokenize(piece, add_special=False, parse_special=True)
             else:
-                # A number without a placeholder is the template's own text.
-                pieces.insert(0, (hidden.get(int(number), number), False))
-            for piece, is_template in pieces:
                 if (piece, is_template) not in known:
                     known[piece, is_template] = _continue(tokenizer, piece, parse_special=is_template)
                 tokens += known[piece, is_template]
+            is_first = False
         return tokens
+
+    def _pieces(self, text: str) -> Iterator[tuple[str | int, bool]]:
+        """The template's own text (True), beginning with it, and in turn hidden text or the number of a picture."""
+        if self._nonce not in text:  # mostly nothing is hidden, and compiling takes as long as tokenizing a question
+            yield text, True
+            return
+        hidden = list(self._numbers)
+        at = 0
+        for found in re.finditer(rf'{self._nonce}\.(?:(p?\d{{1,9}})\.|q(\d{{1,9}})\.(?:(\\*)")?)', text):
+            yield text[at : found.start()], True
+            at = found.end()
+            plain, quoted, backslashes = found.groups()
+            if plain and plain.startswith("p"):
+                yield int(plain[1:]), False
+                continue
+            number = int(plain or quoted)
+            # A number without a placeholder is the template's own text.
+            original = hidden[number] if number < len(hidden) else str(number)
+            # Escaped once, a quotation mark has one backslash before it; twice, three.
+            yield _escaped(original, (len(backslashes or "") + 1).bit_length() - 1), False
+        yield text[at:], True
 
 
 def _continue(tokenizer: Tokenizer, text: str, *, parse_special: bool) -> list[int]:

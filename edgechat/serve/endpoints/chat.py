@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from edgechat.engine.protocol.events import Started, Text
-from edgechat.errors import DeadlineError, EdgechatError
+from edgechat.errors import EdgechatError
 from edgechat.serve.http.errors import ApiError, api_error
-from edgechat.serve.openai.reply import Reply
+from edgechat.serve.openai.fields import ignored_header, unknown_fields
+from edgechat.serve.openai.reply import Choice, Reply
 from edgechat.serve.openai.request import ChatRequest, CompletionRequest
-from edgechat.serve.openai.tools import ToolCallParser
+from edgechat.serve.openai.tool_calls import ToolCallParser
+from edgechat.serve.parallel_answers import ParallelAnswers
 
 if TYPE_CHECKING:
-    from edgechat.engine.protocol.request import Request
-    from edgechat.serve.engine_clients import AnswerEvents, EngineClients
+    from edgechat.serve.engine_clients import EngineClients
     from edgechat.serve.http.exchange import Exchange
 
 SSE = "text/event-stream; charset=utf-8"
@@ -29,20 +33,30 @@ class Chat:
     def __init__(self, clients: EngineClients) -> None:
         self._clients = clients
         self._created = int(time.time())
+        # One thread: Python's interpreter lock gives several no more processor time.
+        self._preparing = ThreadPoolExecutor(1, thread_name_prefix="prepare")
 
     async def chat(self, exchange: Exchange) -> None:
         """``POST /v1/chat/completions``."""
         body = await exchange.read_as(ChatRequest)
-        settings = self._clients.settings
-        reply = Reply("chat", body.wants_usage, tool_parser=ToolCallParser() if body.offered_tools else None)
-        await self._answer(exchange, body, body.to_request(settings.wish, settings.timeout_s), reply)
+        offered = frozenset(each.function.name for each in body.offered_tools)
+        choices = [
+            Choice(
+                "chat",
+                index,
+                tool_parser=ToolCallParser(offered) if offered else None,
+                logprobs=[] if body.logprobs else None,
+            )
+            for index in range(body.n or 1)
+        ]
+        await self._answer(exchange, body, Reply("chat", choices, body.wants_usage))
 
     async def completion(self, exchange: Exchange) -> None:
         """``POST /v1/completions``."""
         body = await exchange.read_as(CompletionRequest)
-        settings = self._clients.settings
-        reply = Reply("completion", body.wants_usage)
-        await self._answer(exchange, body, body.to_request(settings.wish, settings.timeout_s), reply)
+        logprobs = body.logprobs is not None
+        choices = [Choice("completion", index, logprobs=[] if logprobs else None) for index in range(body.n or 1)]
+        await self._answer(exchange, body, Reply("completion", choices, body.wants_usage))
 
     async def models(self, exchange: Exchange) -> None:
         """``GET /v1/models``: the server's model."""
@@ -59,64 +73,75 @@ class Chat:
         name = f"{resident.model}:{resident.quant}" if resident else "default"
         return {"id": name, "object": "model", "created": self._created, "owned_by": "edgechat", **details}
 
-    async def _answer(
-        self, exchange: Exchange, body: ChatRequest | CompletionRequest, request: Request, reply: Reply
-    ) -> None:
+    async def _answer(self, exchange: Exchange, body: ChatRequest | CompletionRequest, reply: Reply) -> None:
+        exchange.extra_headers |= ignored_header(unknown_fields(body))
+        settings = self._clients.settings
+        make = partial(body.to_request, settings.wish, settings.timeout_s)
+        if body.has_schema:
+            # A schema may take a second, in which no other stream would get its text.
+            request = await asyncio.get_running_loop().run_in_executor(self._preparing, make)
+        else:
+            request = make()
         self._clients.check_model(body.model, self._clients.resident)
+        answers = ParallelAnswers(
+            self._clients, body.choices(request), lambda started: self._clients.check_model(body.model, started)
+        )
         if body.stream:
-            await exchange.unless_disconnected(self._stream(exchange, body.model, request, reply))
+            await exchange.unless_disconnected(self._stream(exchange, answers, reply))
             return
-        await exchange.unless_disconnected(self._collect(body.model, request, reply))
+        await exchange.unless_disconnected(_collect(answers, reply))
         await exchange.send_json(200, reply.complete())
 
-    async def _collect(self, model: str | None, request: Request, reply: Reply) -> None:
+    async def _stream(self, exchange: Exchange, answers: ParallelAnswers, reply: Reply) -> None:
+        """Send the answers as they are made. Until the engine has accepted a prompt, an error has its own status."""
         try:
-            async with self._clients.answering(request) as events:
-                async for event in events:
-                    if isinstance(event, Started):
-                        self._clients.check_model(model, event)
-                    reply.feed(event)
-        except DeadlineError:
-            if not reply.n_tokens:
-                raise
-
-    async def _stream(self, exchange: Exchange, model: str | None, request: Request, reply: Reply) -> None:
-        """Send the answer as it is made. Until the engine has accepted the prompt, an error has a status of its own."""
-        try:
-            async with self._clients.answering(request) as events:
-                await self._send_events(exchange, model, events, reply)
+            async with answers:
+                await _send_events(exchange, answers, reply)
         except (EdgechatError, ApiError) as error:
             if not exchange.status:
                 raise
-            if not (isinstance(error, DeadlineError) and reply.n_tokens):
-                failure = error if isinstance(error, ApiError) else api_error(error)
-                await exchange.write(_sse_event(failure.body()))
-                await exchange.end()
-                return
+            failure = error if isinstance(error, ApiError) else api_error(error)
+            await exchange.write(_sse_event(failure.body()))
+            await exchange.end()
+            return
         for chunk in reply.last_chunks():
             await exchange.write(_sse_event(chunk))
         await exchange.write(b"data: [DONE]\n\n")
         await exchange.end()
 
-    async def _send_events(self, exchange: Exchange, model: str | None, events: AnswerEvents, reply: Reply) -> None:
+
+async def _collect(answers: ParallelAnswers, reply: Reply) -> None:
+    async with answers:
         while True:
             try:
-                event = await events.next(_HEARTBEAT_S)
+                found = await answers.next(_HEARTBEAT_S)
             except StopAsyncIteration:
                 return
-            if event is None:
-                if exchange.status:
-                    await exchange.write(b": still working\n\n")
-                continue
-            reply.feed(event)
-            if isinstance(event, Started):
-                self._clients.check_model(model, event)
-                if not exchange.status:  # a second one follows after a restart of the engine
-                    await exchange.start_response(200, SSE, {"X-Accel-Buffering": "no"})
-                    if (opening := reply.first_chunk()) is not None:
-                        await exchange.write(_sse_event(opening))
-            elif isinstance(event, Text) and (chunk := reply.chunk(event)) is not None:
-                await exchange.write(_sse_event(chunk))
+            if found is not None:
+                index, event = found
+                reply.choices[index].feed(event)
+
+
+async def _send_events(exchange: Exchange, answers: ParallelAnswers, reply: Reply) -> None:
+    while True:
+        try:
+            found = await answers.next(_HEARTBEAT_S)
+        except StopAsyncIteration:
+            return
+        if found is None:
+            if exchange.status:
+                await exchange.write(b": still working\n\n")
+            continue
+        index, event = found
+        choice = reply.choices[index]
+        choice.feed(event)
+        if isinstance(event, Started):
+            if not exchange.status:  # others follow: of further choices, and after a restart of the engine
+                await exchange.start_response(200, SSE, {"X-Accel-Buffering": "no"})
+                for opening in reply.first_chunks():
+                    await exchange.write(_sse_event(opening))
+        elif isinstance(event, Text) and (chunk := reply.chunk(choice, event)) is not None:
+            await exchange.write(_sse_event(chunk))
 
 
 def _sse_event(content: dict[str, Any]) -> bytes:

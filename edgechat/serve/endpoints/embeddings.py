@@ -9,6 +9,7 @@ from edgechat.engine.protocol.events import Done, Embedded, Started
 from edgechat.engine.protocol.vector import shortened, unpack
 from edgechat.errors import EngineError
 from edgechat.serve.http.exchange import JSON
+from edgechat.serve.openai.fields import ignored_header, unknown_fields
 from edgechat.serve.openai.request import EmbeddingRequest
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class Embeddings:
     async def create(self, exchange: Exchange) -> None:
         """``POST /v1/embeddings``."""
         body = await exchange.read_as(EmbeddingRequest)
+        exchange.extra_headers |= ignored_header(unknown_fields(body))
         settings = self._clients.settings
         self._clients.check_model(body.model, self._clients.resident)
         request = body.to_request(settings.wish, settings.timeout_s)

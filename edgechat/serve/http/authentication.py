@@ -1,7 +1,7 @@
 """Access control: the checks of Host, Origin (CORS) and token that every request passes before its body is read. Pure.
 
 A web page in a browser on this machine can send requests to this server. Its host name is then in Host (DNS rebinding)
-or in Origin, and the request is refused. CORS preflight requests are never granted.
+or in Origin, and the request is refused, unless ``--allow-origin`` names that page's origin.
 """
 
 from __future__ import annotations
@@ -42,11 +42,13 @@ class AccessControl:
         names: this machine's host names.
         allowed: further host names, from ``--allow-host`` (a reverse proxy's).
         is_token: whether a text is the token; None when no token is needed.
+        origins: whose web pages may use the server (:mod:`edgechat.serve.http.cors`).
     """
 
     names: frozenset[str]
     allowed: frozenset[str] = frozenset()
     is_token: Callable[[str], bool] | None = None
+    origins: frozenset[str] = frozenset()
 
     def check(self, path: str, headers: Mapping[str, str], hosts: Iterable[str]) -> None:
         """Check one request.
@@ -70,14 +72,16 @@ class AccessControl:
                 "host_not_allowed",
             )
         origin = headers.get("origin")
-        if origin is not None and not _is_same(origin, given[0]):
+        is_allowed = origin is not None and origin.strip().lower() in self.origins
+        if origin is not None and not is_allowed and not _is_same(origin, given[0]):
             raise ApiError(
                 403,
-                f"A page of {origin[:100]!r} may not use this server.",
+                f"A page of {origin[:100]!r} may not use this server. To allow it, start the server with "
+                "--allow-origin ORIGIN.",
                 "permission_error",
                 "origin_not_allowed",
             )
-        if headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
+        if not is_allowed and headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
             raise ApiError(
                 403, "A page of another site may not use this server.", "permission_error", "origin_not_allowed"
             )

@@ -44,6 +44,8 @@ class Exchange:
         self._held = 0
         self.status = 0
         """Status of the response; 0 before it begins."""
+        self.extra_headers: dict[str, str] = {}
+        """Further headers of the response, whatever its status."""
 
     # -- the request ---------------------------------------------------------------------------------------------------
 
@@ -160,7 +162,8 @@ class Exchange:
         self.status = status
         self._release()
         fields = {"Content-Type": kind, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-        pairs = [(name.lower().encode(), value.encode("latin-1")) for name, value in (fields | (headers or {})).items()]
+        fields |= self.extra_headers | (headers or {})
+        pairs = [(name.lower().encode(), value.encode("latin-1")) for name, value in fields.items()]
         await self._send_message({"type": "http.response.start", "status": status, "headers": pairs})
 
     async def write(self, text: bytes) -> None:

@@ -1,115 +1,73 @@
 """Requests in OpenAI's format, and their translation to requests to the engine. Pure.
 
-Field names and meanings are those of OpenAI's API reference (chat/completions, completions, embeddings). A field that
-this server does not support is an error, never ignored. Fields that change no answer (metadata, user, …) are accepted
-and ignored.
+Field names and meanings are those of OpenAI's API reference (chat/completions, completions, embeddings). What happens
+to fields that this server does not know stands in :mod:`edgechat.serve.openai.fields`.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, field_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, field_validator
 
-from edgechat.engine.protocol.images import from_data_url
-from edgechat.engine.protocol.request import MAX_STOP_LENGTH, MAX_STOPS, MAX_TEXTS, Message, Request, Wish
+from edgechat.engine.protocol.request import MAX_LOGPROBS, MAX_STOP_LENGTH, MAX_STOPS, MAX_TEXTS, Message, Request, Wish
 from edgechat.engine.schema import ANY, prepare
-from edgechat.sampling import MAX_REPEAT_PENALTY, MAX_TEMPERATURE, MIN_REPEAT_PENALTY
+from edgechat.sampling import MAX_PENALTY, MAX_REPEAT_PENALTY, MAX_TEMPERATURE, MIN_REPEAT_PENALTY
 from edgechat.serve.http.errors import ApiError
-from edgechat.serve.openai.tools import Call, Tool, ToolChoice, Tools, constraint
+from edgechat.serve.openai.fields import Fields, Ignored, Unsupported
+from edgechat.serve.openai.messages import ChatMessage, conversation
+from edgechat.serve.openai.tools import Tool, ToolChoice, Tools, constraint
 
 MAX_MESSAGES = 1000
+MAX_CHOICES = 8
+"""Answers to one request; each takes a place among those that are answered at once."""
 _SEED_LIMIT = 1 << 32
-
-
-def _require_empty(value: object) -> object:
-    if value:
-        raise ValueError("is not supported by this server; leave it out")
-    return value
 
 
 def _require_one(value: int | None) -> int | None:
     if value not in {None, 1}:
-        raise ValueError("must be 1: this server gives one answer at a time")
+        raise ValueError("must be 1: this server returns every answer that it makes; for several, send n")
     return value
 
 
-Ignored = Annotated[Any, Field(description="Accepted and ignored: it changes no answer.")]
-Unsupported = Annotated[
-    Any,
-    AfterValidator(_require_empty),
-    WithJsonSchema({"enum": [None, False, 0, "", [], {}], "description": "Not supported: null, false, 0 or empty."}),
-]
+def _check_max_tokens(value: int | None) -> int | None:
+    if value == 0 or (value is not None and value < -1):
+        raise ValueError("must be 1 or more; -1 means no limit of the request's own")
+    return value
+
+
 OnlyOne = Annotated[
     int | None,
     AfterValidator(_require_one),
-    WithJsonSchema({"enum": [None, 1], "description": "One answer at a time."}),
+    WithJsonSchema({"enum": [None, 1], "description": "Every answer that is made is returned."}),
+]
+MaxTokens = Annotated[
+    int | None,
+    Field(lt=1 << 31),
+    AfterValidator(_check_max_tokens),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "integer", "minimum": 1, "exclusiveMaximum": 1 << 31}, {"enum": [-1, None]}],
+            "description": "-1 means no limit of the request's own.",
+        }
+    ),
 ]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
-
-
-class TextPart(_Strict):
-    """A piece of a message."""
-
-    type: Literal["text"]
-    text: str
-
-
-class ImageUrl(_Strict):
-    """The URL of an image. Only data URLs are supported, because the server fetches nothing."""
-
-    url: str
-    detail: Ignored = None
-
-
-class ImagePart(_Strict):
-    """An image in a message."""
-
-    type: Literal["image_url"]
-    image_url: ImageUrl
-
-
-class ChatMessage(_Strict):
-    """One message of the conversation."""
-
-    role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[Annotated[TextPart | ImagePart, Field(discriminator="type")]] | None = None
-    name: Ignored = None
-    refusal: Ignored = None
-    annotations: Ignored = None
-    reasoning_content: Ignored = None
-    audio: Unsupported = None
-    tool_calls: list[Call] | None = None
-    """The calls that the assistant made."""
-    tool_call_id: str | None = None
-    """The call whose result this message of a tool is."""
-    function_call: Unsupported = None
-
-    def to_message(self) -> Message:
-        """The message for the engine. Newer clients send ``developer`` for ``system``."""
-        parts = [TextPart(type="text", text=self.content)] if isinstance(self.content, str) else self.content or []
-        text = "".join(part.text for part in parts if isinstance(part, TextPart))
-        images = tuple(from_data_url(part.image_url.url) for part in parts if isinstance(part, ImagePart))
-        calls = tuple(each.for_template() for each in self.tool_calls or ())
-        return Message("system" if self.role == "developer" else self.role, text, images, calls)
-
-
-class PlainText(_Strict):
+class PlainText(Fields):
     """``response_format``: text without a constraint."""
 
     type: Literal["text"]
 
 
-class JsonObject(_Strict):
+class JsonObject(Fields):
     """``response_format``: any JSON object."""
 
     type: Literal["json_object"]
 
 
-class NamedSchema(_Strict):
+class NamedSchema(Fields):
     """A JSON schema with a name."""
 
     name: str
@@ -119,37 +77,40 @@ class NamedSchema(_Strict):
     """Ignored: every answer satisfies the schema."""
 
 
-class JsonSchema(_Strict):
+class JsonSchema(Fields):
     """``response_format``: JSON that satisfies a schema."""
 
     type: Literal["json_schema"]
     json_schema: NamedSchema
 
 
-class StreamOptions(_Strict):
+class StreamOptions(Fields):
     """What a stream contains besides text."""
 
     include_usage: bool | None = None
     include_obfuscation: Ignored = None
 
 
-class _Generation(_Strict):
+class Generation(Fields):
     """The fields that chat and completions have in common."""
 
     model: str | None = Field(default=None, max_length=300)
     """A name that ``/v1/models`` lists, or ``default``."""
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    max_tokens: int | None = Field(default=None, ge=1, lt=1 << 31)
+    max_tokens: MaxTokens = None
     temperature: float | None = Field(default=None, ge=0, le=MAX_TEMPERATURE)
     top_p: float | None = Field(default=None, gt=0, le=1)
-    top_k: int | None = Field(default=None, ge=0, lt=1 << 31)
-    """Not in OpenAI's API: sample from this many tokens; 0 means all."""
+    top_k: int | None = Field(default=None, ge=-1, lt=1 << 31)
+    """Not in OpenAI's API: sample from this many tokens; 0 and -1 mean all."""
     min_p: float | None = Field(default=None, ge=0, lt=1)
     """Not in OpenAI's API: drop tokens below this share of the best token's probability."""
     repeat_penalty: float | None = Field(default=None, ge=MIN_REPEAT_PENALTY, le=MAX_REPEAT_PENALTY)
     """Not in OpenAI's API: a value above 1 reduces repetition."""
-    seed: int | None = Field(default=None, ge=0, lt=_SEED_LIMIT)
+    presence_penalty: float | None = Field(default=None, ge=-MAX_PENALTY, le=MAX_PENALTY)
+    frequency_penalty: float | None = Field(default=None, ge=-MAX_PENALTY, le=MAX_PENALTY)
+    seed: int | None = Field(default=None, ge=-1, lt=_SEED_LIMIT)
+    """-1 draws one."""
     stop: (
         Annotated[str, Field(max_length=MAX_STOP_LENGTH)]
         | Annotated[
@@ -157,12 +118,10 @@ class _Generation(_Strict):
         ]
         | None
     ) = Field(default=None)
-    n: OnlyOne = None
+    n: int | None = Field(default=None, ge=1, le=MAX_CHOICES)
+    """Answers to make; with a seed, each has the next one."""
     user: Ignored = None
     logit_bias: Unsupported = None
-    logprobs: Unsupported = None
-    presence_penalty: Unsupported = None
-    frequency_penalty: Unsupported = None
 
     @field_validator("stop")
     @classmethod
@@ -175,8 +134,11 @@ class _Generation(_Strict):
     @property
     def sampling(self) -> dict[str, float | int]:
         """The sampling parameters that the client set."""
-        names = ("temperature", "top_p", "top_k", "min_p", "repeat_penalty", "seed")
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
+        names = ("temperature", "top_p", "min_p", "repeat_penalty", "presence_penalty", "frequency_penalty")
+        found = {name: value for name in names if (value := getattr(self, name)) is not None}
+        if self.top_k is not None:
+            found["top_k"] = max(self.top_k, 0)
+        return found if self.seed in {None, -1} else {**found, "seed": self.seed}
 
     @property
     def stops(self) -> tuple[str, ...]:
@@ -184,19 +146,37 @@ class _Generation(_Strict):
         given = [self.stop] if isinstance(self.stop, str) else self.stop or []
         return tuple(text for text in given if text)
 
+    def choices(self, request: Request) -> list[Request]:
+        """The requests to the engine: one for each of ``n`` answers, which differ in their seed."""
+        seed = request.sampling.get("seed")
+        if seed is None:
+            return [request] * (self.n or 1)
+        return [
+            replace(request, sampling={**request.sampling, "seed": (int(seed) + index) % _SEED_LIMIT})
+            for index in range(self.n or 1)
+        ]
+
+    @property
+    def has_schema(self) -> bool:
+        """Whether a schema must be checked to make the request, which may take long."""
+        return False
+
     @property
     def wants_usage(self) -> bool:
         """Whether the client wants the usage at the end of a stream."""
         return bool(self.stream_options and self.stream_options.include_usage)
 
 
-class ChatRequest(_Generation):
+class ChatRequest(Generation):
     """Body of ``POST /v1/chat/completions``."""
 
     messages: list[ChatMessage] = Field(min_length=1, max_length=MAX_MESSAGES)
-    max_completion_tokens: int | None = Field(default=None, ge=1, lt=1 << 31)
+    max_completion_tokens: MaxTokens = None
     response_format: Annotated[PlainText | JsonObject | JsonSchema, Field(discriminator="type")] | None = None
-    top_logprobs: Unsupported = None
+    logprobs: bool | None = None
+    """Return the logarithm of each token's probability, as the model gives it before sampling."""
+    top_logprobs: int | None = Field(default=None, ge=0, le=MAX_LOGPROBS)
+    """Likeliest tokens at each place to return with ``logprobs``."""
     tools: Tools | None = None
     """Needs a model whose chat template supports tools."""
     functions: Unsupported = None
@@ -222,15 +202,21 @@ class ChatRequest(_Generation):
             SchemaError: the schema cannot be enforced.
         """
         return Request(
-            messages=tuple(message.to_message() for message in self.messages),
+            messages=conversation(self.messages),
             wish=wish,
             sampling=self.sampling,
-            max_tokens=self.max_completion_tokens or self.max_tokens,
+            max_tokens=_limit(self.max_completion_tokens or self.max_tokens),
             stop=self.stops,
             timeout_s=timeout_s,
             constraint=self._constraint(),
-            tools=tuple(each.model_dump(exclude_none=True) for each in self.offered_tools),
+            tools=tuple(each.for_template() for each in self.offered_tools),
+            logprobs=(self.top_logprobs or 0) if self.logprobs else None,
         )
+
+    @property
+    def has_schema(self) -> bool:
+        """Whether a schema must be checked to make the request, which may take long."""
+        return bool(self.offered_tools) or isinstance(self.response_format, JsonSchema)
 
     @property
     def offered_tools(self) -> list[Tool]:
@@ -254,11 +240,17 @@ class ChatRequest(_Generation):
         return {"json_schema": schema}
 
 
-class CompletionRequest(_Generation):
+def _limit(max_tokens: int | None) -> int | None:
+    return None if max_tokens == -1 else max_tokens
+
+
+class CompletionRequest(Generation):
     """Body of ``POST /v1/completions``. The prompt becomes one user message, because the models are chat models."""
 
     prompt: str | Annotated[list[str], Field(min_length=1, max_length=1)]
     best_of: OnlyOne = None
+    logprobs: int | None = Field(default=None, ge=0, le=MAX_LOGPROBS)
+    """Return each token's log probability, and this many of the likeliest tokens at its place."""
     echo: Unsupported = None
     suffix: Unsupported = None
 
@@ -269,13 +261,14 @@ class CompletionRequest(_Generation):
             messages=(Message("user", prompt),),
             wish=wish,
             sampling=self.sampling,
-            max_tokens=self.max_tokens,
+            max_tokens=_limit(self.max_tokens),
             stop=self.stops,
             timeout_s=timeout_s,
+            logprobs=self.logprobs,
         )
 
 
-class EmbeddingRequest(_Strict):
+class EmbeddingRequest(Fields):
     """Body of ``POST /v1/embeddings``."""
 
     input: (

@@ -28,7 +28,9 @@ def require_sacrebleu() -> None:
         UsageError: sacrebleu is not installed.
     """
     if find_spec("sacrebleu") is None:
-        raise UsageError("Translations are scored with sacrebleu, which is not installed.", hint=install_hint("eval"))
+        raise UsageError(
+            "Translations are scored with sacrebleu, which is not installed.", hint=install_hint("sacrebleu")
+        )
 
 
 def translation_scores(pairs: Sequence[Pair], results: Sequence[Result]) -> Scores:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from edgechat.engine.protocol.request import Message
 from edgechat.engine.text.chat_template import CHATML, ChatTemplate
 from edgechat.engine.text.prompt import build
+from edgechat.errors import InvalidInputError
 
 CONTROL = ("<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|im_start|>x")
 BOS = 0
@@ -233,3 +234,73 @@ def test_text_is_looked_through_once_and_in_windows(count, unit):
     text = unit * (count // len(unit))
     build([Message("user", text)], template(RAW), Counting(), takes_system=True, think=False)
     assert sum(looks) <= 3 * len(text) + 10_000
+
+
+def stored(name: str) -> ChatTemplate:
+    return template((Path(__file__).with_name("templates") / f"{name}.jinja").read_text(encoding="utf-8"))
+
+
+def talk_with_a_call(result: str, name: str = "call_0123456789") -> list[Message]:
+    call = {"type": "function", "id": name, "function": {"name": "get_time", "arguments": {"zone": "UTC"}}}
+    return [
+        Message("user", "What time is it?"),
+        Message("assistant", "", (), (call,)),
+        Message("tool", result, (), (), name),
+    ]
+
+
+RESULTS = st.one_of(
+    NASTY, st.lists(st.sampled_from(['"', "\\", "\n", "<s>", "</s>", "{", "a", "é", "\t"])).map("".join)
+)
+
+
+@given(RESULTS)
+@example('{"time": "12:30"}')
+@example('a<s>"')
+@example('<s"')
+@example('</s>\\\n"')
+def test_a_result_that_the_template_writes_as_json_is_whole_and_valid_json(result):
+    """The hidden spelling of a control token may hold a quotation mark, which must then be escaped as well."""
+    vocabulary = FakeVocabulary(control=(*CONTROL, '"</s>'))
+    prompt = build(talk_with_a_call(result), stored("tojson"), vocabulary, takes_system=True, think=False)
+    text = vocabulary.spell(prompt.tokens)
+    value, _ = json.JSONDecoder().raw_decode(text.split("Result: ")[1])
+    assert value == result
+    assert sum(map(vocabulary.is_control, prompt.tokens)) == 7
+
+
+def test_ids_of_calls_get_nine_letters_and_digits_where_the_template_demands_it():
+    vocabulary = FakeVocabulary()
+    messages = talk_with_a_call("12:30")
+    again = [*messages, Message("assistant", "Half past twelve."), Message("user", "Thanks")]
+    first, second = (
+        vocabulary.spell(build(each, stored("id9"), vocabulary, takes_system=True, think=False).tokens)
+        for each in (messages, again)
+    )
+    (short,) = re.findall(r"Result of (\w+): 12:30", first)
+    assert len(short) == 9
+    assert f'{{"name": "get_time", "arguments": {{"zone": "UTC"}}}}{short}<' in first
+    # The next turn begins with the same tokens, which the engine then need not read again.
+    assert second.startswith(first.removesuffix("<|im_start|>assistant\n"))
+    nine = talk_with_a_call("12:30", "abcDEF123")
+    assert "abcDEF123" in vocabulary.spell(
+        build(nine, stored("id9"), vocabulary, takes_system=True, think=False).tokens
+    )
+
+
+def test_ids_stay_as_they_are_where_the_template_takes_them():
+    vocabulary = FakeVocabulary()
+    shows = template(
+        CHATML + "{% for m in messages %}{{ m.tool_call_id }}{% for c in m.tool_calls %}{{ c }}{% endfor %}{% endfor %}"
+    )
+    text = vocabulary.spell(
+        build(talk_with_a_call("1<s>", "call_<s>7"), shows, vocabulary, takes_system=True, think=False).tokens
+    )
+    assert text.count("call_<s>7") == 2
+    assert BOS not in build(talk_with_a_call("1", "<s>"), shows, vocabulary, takes_system=True, think=False).tokens
+
+
+def test_what_the_template_refuses_for_another_reason_is_still_refused():
+    messages = [Message("user", "a"), Message("user", "b"), *talk_with_a_call("x")[1:]]
+    with pytest.raises(InvalidInputError, match="must alternate"):
+        build(messages, stored("id9"), FakeVocabulary(), takes_system=True, think=False)

@@ -62,7 +62,15 @@ def test_what_is_answered_fits_the_description(
 
 
 @pytest.mark.parametrize(
-    "body", [HI, {**HI, "n": 1, "logprobs": None, "tools": []}, {**HI, "stop": ["a"] * 32}, {**HI, "user": {"a": 1}}]
+    "body",
+    [
+        HI,
+        {**HI, "n": 1, "logprobs": None, "tools": []},
+        {**HI, "stop": ["a"] * 32},
+        {**HI, "user": {"a": 1}},
+        {**HI, "frobnicate": 1},
+        {**HI, "max_tokens": -1, "seed": -1, "n": 2, "logprobs": True, "stop": "."},
+    ],
 )
 def test_what_fits_the_description_is_answered(server: Server, described: dict[str, Any], body: dict[str, Any]) -> None:
     check(described, described["components"]["schemas"]["ChatRequest"], body)
@@ -70,7 +78,16 @@ def test_what_fits_the_description_is_answered(server: Server, described: dict[s
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"n": 2}, {"logprobs": True}, {"stop": ["a"] * 33}, {"temperature": -1}, {"frobnicate": 1}, {"seed": -1}]
+    "wrong",
+    [
+        {"n": 9},
+        {"logprobs": 2},
+        {"stop": ["a"] * 33},
+        {"temperature": -1},
+        {"seed": -2},
+        {"max_tokens": 0},
+        {"audio": 1},
+    ],
 )
 def test_what_the_description_forbids_is_refused(
     server: Server, described: dict[str, Any], wrong: dict[str, Any]

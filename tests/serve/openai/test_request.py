@@ -111,13 +111,21 @@ BAD = [
     ({"temperature": 9}, "temperature"),
     ({"temperature": "hot"}, "temperature"),
     ({"max_tokens": 0}, "max_tokens"),
-    ({"n": 2}, "n"),
-    ({"seed": -1}, "seed"),
+    ({"max_tokens": -2}, "max_tokens"),
+    ({"n": 9}, "n"),
+    ({"seed": -2}, "seed"),
     ({"stop": ["x"] * 40}, "stop"),
-    ({"logprobs": True}, "logprobs"),
-    ({"presence_penalty": 0.5}, "presence_penalty"),
+    ({"top_logprobs": 21}, "top_logprobs"),
+    ({"presence_penalty": 2.5}, "presence_penalty"),
+    ({"logit_bias": {"7": 1}}, "logit_bias"),
     ({"tools": [{"type": "function"}]}, "tools.0.function"),
-    ({"no_such_field": 1}, "no_such_field"),
+    ({"max_token": 1}, "max_token"),
+    ({"responseFormat": {"type": "json_object"}}, "responseFormat"),
+    ({"grammar": "root ::= x"}, "grammar"),
+    (
+        {"messages": [{"role": "user", "content": "x", "tool_call": []}, {"role": "user", "toolCalls": [1]}]},
+        "messages.1.toolCalls",
+    ),
     ({"response_format": {"type": "xml"}}, "response_format"),
 ]
 
@@ -174,3 +182,111 @@ def test_what_is_not_json_is_refused(server):
     assert server.http.post("/v1/chat/completions", content=b'"\xff"', headers=kind).status_code == 400
     form = {"Content-Type": "text/plain"}
     assert server.http.post("/v1/chat/completions", content=b"{}", headers=form).status_code == 415
+
+
+def test_fields_that_change_no_answer_are_ignored_and_named(server):
+    """Clients send fields of their own and of other servers with every message (llama.cpp's page: id, cache_prompt)."""
+    extra = {"messages": [{"role": "user", "content": "Say hi.", "id": 7, "opts": {"visible": False}}]}
+    response = server.chat(**extra, cache_prompt=True, max_token=None, temp=0)
+    assert response.status_code == 200
+    ignored = response.headers["x-edgechat-ignored"].split(", ")
+    assert sorted(ignored) == ["cache_prompt", "max_token", "messages.0.id", "messages.0.opts", "temp"]
+    assert response.json()["choices"] == server.chat().json()["choices"]
+    assert "x-edgechat-ignored" not in server.chat().headers
+    odd = server.chat(**{"naïve\r\nX-Evil: 1": 1}, stream=True)
+    assert odd.headers["x-edgechat-ignored"] == "na\\xefve??X-Evil: 1"
+    assert "x-evil" not in odd.headers
+
+
+@pytest.mark.parametrize("fields", [{"max_tokens": -1}, {"seed": -1}, {"top_k": -1}], ids=str)
+def test_minus_one_means_no_choice_of_the_client(server, fields):
+    response = server.chat("Reply with one word.", **{"stop": " ", **fields})
+    assert response.status_code == 200, response.text
+
+
+def test_several_answers_come_with_their_index_and_one_prompt(server):
+    asked = {"text": "Invent a name.", "temperature": 1.5, "max_tokens": 12, "n": 3, "seed": 5}
+    answer = server.chat(**asked).json()
+    texts = [each["message"]["content"] for each in answer["choices"]]
+    assert [each["index"] for each in answer["choices"]] == [0, 1, 2]
+    assert len(set(texts)) > 1
+    alone = server.chat(**{**asked, "n": 1, "seed": 6}).json()
+    assert alone["choices"][0]["message"]["content"] == texts[1]
+    assert answer["usage"]["prompt_tokens"] == alone["usage"]["prompt_tokens"]
+    assert answer["usage"]["completion_tokens"] > alone["usage"]["completion_tokens"]
+    said = events(server.chat(**asked, stream=True).text)
+    for index in range(3):
+        mine = [each["choices"][0] for each in said if each["choices"][0]["index"] == index]
+        assert mine[0]["delta"]["role"] == "assistant"
+        assert "".join(each["delta"].get("content", "") for each in mine) == texts[index]
+        assert mine[-1]["finish_reason"] in {"stop", "length"}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_log_probabilities_are_those_of_the_text(server, stream):
+    response = server.chat("Name one color.", logprobs=True, top_logprobs=3, stream=stream)
+    if stream:
+        choices = [each["choices"][0] for each in events(response.text)]
+        text = "".join(each["delta"].get("content", "") for each in choices)
+        entries = [entry for each in choices if each["logprobs"] for entry in each["logprobs"]["content"]]
+    else:
+        (choice,) = response.json()["choices"]
+        text, entries = choice["message"]["content"], choice["logprobs"]["content"]
+    assert b"".join(bytes(each["bytes"]) for each in entries).decode() == text
+    for entry in entries:
+        likeliest = entry["top_logprobs"]
+        assert len(likeliest) == 3
+        # Greedy: the token that was chosen is the likeliest one.
+        assert likeliest[0]["logprob"] == entry["logprob"] <= 0
+        assert likeliest == sorted(likeliest, key=lambda each: -each["logprob"])
+    legacy = server.post(
+        "/v1/completions", {"prompt": "Name one color.", "max_tokens": 8, "temperature": 0, "logprobs": 1}
+    )
+    assert legacy.json()["choices"][0]["logprobs"]["token_logprobs"] == [each["logprob"] for each in entries]
+
+
+def test_log_probabilities_beside_a_schema_count_forced_tokens_as_certain(server):
+    wanted = {"type": "json_schema", "json_schema": {"name": "risk", "schema": RISK}}
+    (choice,) = server.chat("How risky is ice?", response_format=wanted, max_tokens=64, logprobs=True).json()["choices"]
+    entries = choice["logprobs"]["content"]
+    assert b"".join(bytes(each["bytes"]) for each in entries).decode() == choice["message"]["content"]
+    assert entries[0]["logprob"] == 0
+    assert any(each["logprob"] < 0 for each in entries)
+
+
+def test_a_presence_penalty_keeps_a_word_from_coming_again(server):
+    def words(**fields: Any) -> list[str]:
+        asked = server.chat("Repeat the word apple: apple apple apple apple", max_tokens=40, **fields)
+        return str(asked.json()["choices"][0]["message"]["content"]).split()
+
+    assert words() != words(presence_penalty=2.0)
+    assert len(set(words(frequency_penalty=2.0))) > len(set(words(frequency_penalty=-2.0)))
+
+
+BO = {"type": "object", "properties": {"name": {"const": "Bo"}, "age": {"enum": [4, 5]}}, "required": ["name", "age"]}
+
+
+@pytest.mark.parametrize("stop", ["Bo", "{", '"', ": ", "}"])
+def test_a_stop_string_does_not_end_json_in_the_middle(server, stop):
+    wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": BO}}
+    (choice,) = server.chat("A person named Bo.", stop=[stop], response_format=wanted, max_tokens=30).json()["choices"]
+    assert json.loads(choice["message"]["content"])["name"] == "Bo"
+    assert choice["finish_reason"] == "stop"
+
+
+def test_an_enum_of_thousands_is_kept(server):
+    parts = [f"PART-{i:05d}" for i in range(19_000)]
+    wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"enum": parts}}}
+    (choice,) = server.chat("part 7", response_format=wanted, max_tokens=20).json()["choices"]
+    assert json.loads(choice["message"]["content"]) in parts
+
+
+def test_the_root_says_what_this_is(server):
+    told = server.http.get("/").json()
+    assert told["name"] == "edgechat"
+    assert server.http.get(told["health"]).status_code == 200
+    assert server.http.get(told["openapi"]).status_code == 200
+    page = server.http.get("/", headers={"Accept": "text/html,*/*"})
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "edgechat tui --web" in page.text
+    assert server.http.head("/").status_code == 200
