@@ -29,6 +29,7 @@ from edgechat.errors import (
     ModelBusyError,
     NoModelError,
 )
+from edgechat.ownership import open_own
 from edgechat.plaintext import clean
 from edgechat.version import __version__
 
@@ -128,6 +129,8 @@ class EngineClient:
                         received.add(event)
                         if isinstance(event, Text):
                             event = replace(event, text=clean(event.text))  # noqa: PLW2901
+                        elif isinstance(event, Done) and event.finish_reason == "stop" and received.is_missing:
+                            event = replace(event, finish_reason="empty")  # noqa: PLW2901
                         yield event
                     return
                 except EngineGoneError as gone:
@@ -145,7 +148,8 @@ class EngineClient:
                     else:
                         deaths += 1
                     message = exit_report.sentence(reason, again=deaths > 1)
-                    if deaths > 1 or reason.cause == "stopped":
+                    # A template that did not return would not return the next time either.
+                    if deaths > 1 or reason.cause in {"stopped", "template"}:
                         raise EngineError(message, cause=reason.cause, hint="See `edgechat doctor`.") from gone
                     note = "A smaller plan is tried." if is_smaller else "It was restarted and continued."
                     yield Recovered(reason.cause, f"{message} {note}")
@@ -357,7 +361,7 @@ def _wait_for_lock(state: Path, timeout_s: float = 5.0) -> None:
     """Wait until the engine's lock is free: only then has it released the model file and its memory."""
     import fcntl  # noqa: PLC0415
 
-    lock = os.open(state / "engine.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = open_own(state / "engine.lock", os.O_RDWR | os.O_CREAT)
     try:
         until = time.monotonic() + timeout_s
         while time.monotonic() < until:

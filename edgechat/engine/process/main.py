@@ -22,6 +22,7 @@ from edgechat.engine.listener import guests
 from edgechat.engine.listener.answer_log import AnswerLog
 from edgechat.engine.listener.connections import Connection, Listener
 from edgechat.engine.process import supervisor
+from edgechat.engine.process.confinement import confine_engine, confine_loaded
 from edgechat.engine.process.model_switch import switch_frame
 from edgechat.engine.protocol import unix_socket
 from edgechat.engine.protocol.errors import error_frame
@@ -36,6 +37,7 @@ from edgechat.engine.throttle.monitor import ThrottleMonitor
 from edgechat.engine.throttle.thread_governor import Governor
 from edgechat.errors import EdgechatError, EngineError, EngineProtocolError, InvalidInputError, InvalidModelFileError
 from edgechat.garbage_collector import collect_rarely
+from edgechat.ownership import open_own
 from edgechat.paths import Paths
 from edgechat.version import __version__
 
@@ -66,6 +68,7 @@ class EngineProcess:
         from edgechat.config import seconds  # noqa: PLC0415 - keeps the supervisor's memory small
 
         self._paths, self._config, self._shared_status, self._engine = paths, config, shared_status, engine
+        self._sandbox = confine_engine(paths)  # before the first thread
         self._log_start = log.path(paths.state).stat().st_size
         self._keep_alive = seconds(config.keep_alive)
         self._monitor, self._metrics = ThrottleMonitor(paths.state), Metrics.open(paths.state)
@@ -95,6 +98,7 @@ class EngineProcess:
                 if self._goodbye is None and self._requests.refuse(wish, error):  # else `stop` interrupted the load
                     self._exit_because("refused")
             else:
+                confine_loaded(self._sandbox, self._paths, self._choice)
                 self._serve(loop)
         self._metrics.save(time.monotonic(), at_once=True)
         # First the socket's name, so that no client connects any more; the weights before the goodbye, so that a client
@@ -126,6 +130,7 @@ class EngineProcess:
         from edgechat.engine.selection.gpu_probe import probe_gpu  # noqa: PLC0415
         from edgechat.engine.selection.model_choice import choose  # noqa: PLC0415
         from edgechat.locks import IN_USE, try_lock  # noqa: PLC0415
+        from edgechat.models.store.unchanged import require_unchanged  # noqa: PLC0415
 
         self._shared_status.stage = "load"
         self._next_progress = 0.0
@@ -154,6 +159,7 @@ class EngineProcess:
             # Held until the process ends: `models rm` does not remove a file that is loaded.
             lock = choice.path.parent / IN_USE
             self._model_lock = try_lock(lock, shared=True) if lock.exists() else None
+            require_unchanged(choice.path, self._paths.cache)
             try:
                 self._model = load_model(
                     choice, self._paths, on_progress=self._on_weights, is_constrained=self._requests.is_constrained
@@ -336,6 +342,7 @@ class EngineProcess:
             "energy": self._monitor.energy(self._metrics.tokens["completion_tokens"] - self._tokens_before),
             "figures": self._metrics.to_json(),
             "version": __version__,
+            "sandbox": self._sandbox.to_json(),
         }
 
 
@@ -346,7 +353,7 @@ def main() -> None:
     paths = Paths.from_env()
     log.ignore_write_errors()
     os.umask(0o077)
-    lock = os.open(paths.state / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = open_own(paths.state / LOCK, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

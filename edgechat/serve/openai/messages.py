@@ -13,6 +13,7 @@ from pydantic import Field
 from pydantic_core import from_json
 
 from edgechat.engine.protocol.images import from_data_url
+from edgechat.engine.protocol.json_bounds import require_bounded
 from edgechat.engine.protocol.request import Message
 from edgechat.serve.http.errors import ApiError
 from edgechat.serve.openai.fields import Fields, Ignored, Unsupported
@@ -59,6 +60,8 @@ class CalledFunction(Fields):
         if not self.arguments.strip():
             return {}
         try:
+            # A text inside the body: the bounds of the body did not count it.
+            require_bounded(self.arguments.encode("utf-8", "surrogatepass"))
             value = json.loads(self.arguments)
         except ValueError:
             value = _beginning(self.arguments)
