@@ -9,7 +9,6 @@ import click
 
 from edgechat.board.probe.summary import size
 from edgechat.cli.output.progress_bars import ProgressBars
-from edgechat.cli.output.quick_measurement import measure_if_unknown
 from edgechat.cli.output.terminal import say
 from edgechat.errors import DoesNotFitError, UsageError
 from edgechat.models.catalog.names import parse_reference
@@ -134,6 +133,7 @@ def _require_memory(model: ResolvedModel) -> None:
 
 def _board_and_request(paths: Paths) -> tuple[Board, PlanRequest]:
     from edgechat.board.probe.probe import probe  # noqa: PLC0415
+    from edgechat.cli.output.quick_measurement import measure_if_unknown  # noqa: PLC0415
     from edgechat.config import load  # noqa: PLC0415
     from edgechat.models.planning.candidate import PlanRequest  # noqa: PLC0415
 
