@@ -35,7 +35,7 @@ class Sampling:
     min_p: float = 0.05
     repeat_penalty: float = 1.0
     presence_penalty: float = 0.0
-    """Subtracted from the logit of each token among the last 64."""
+    """Subtracted from the logit of each token among the last 64 of the answer; 0 switches it off."""
     frequency_penalty: float = 0.0
     """The same, as often as the token stands there."""
     seed: int | None = None

@@ -136,11 +136,14 @@ def _require_memory(model: ResolvedModel) -> None:
 
 def _board_and_request(paths: Paths) -> tuple[Board, PlanRequest]:
     from edgechat.board.probe.probe import probe  # noqa: PLC0415
+    from edgechat.cli.output.quick_measurement import measure_if_unknown  # noqa: PLC0415
     from edgechat.config import load  # noqa: PLC0415
     from edgechat.models.planning.candidate import PlanRequest  # noqa: PLC0415
 
     config = load(paths.config)
-    return probe(), PlanRequest(n_ctx=config.n_ctx, threads=config.threads)
+    board = probe()
+    measure_if_unknown(paths, board)
+    return board, PlanRequest(n_ctx=config.n_ctx, threads=config.threads)
 
 
 def _check_licence(paths: Paths, entry: CatalogEntry, *, accept: bool) -> None:

@@ -192,7 +192,7 @@ class Sequence:
         if self.request.logprobs is not None:
             self.unsent_logprobs += [forced_entry(piece_of(token)) for token in allowed]
         self.n_forced += len(allowed)
-        self.sampler.accept(allowed)
+        self.sampler.accept((), allowed)
         if self.constraint.is_complete and len(allowed) == len(forced):
             return "stop"
         return "length" if len(self.generated) >= self.max_tokens else None

@@ -31,6 +31,7 @@ class Sampler:
         self._n_vocab = model.n_vocab
         penalties = (sampling.repeat_penalty, sampling.frequency_penalty, sampling.presence_penalty)
         self._penalizes = penalties != (1.0, 0.0, 0.0)
+        self._repeats = sampling.repeat_penalty != 1.0
         self.is_argmax = sampling.temperature <= 0 and not self._penalizes
         """True when :meth:`sample` returns the token with the largest logit, whatever came before."""
 
@@ -51,10 +52,13 @@ class Sampler:
         add(llama.llama_sampler_init_temp(sampling.temperature))
         add(llama.llama_sampler_init_dist(seed & 0xFFFFFFFF))
 
-    def accept(self, tokens: Sequence[int]) -> None:
-        """Give the penalties the tokens before the answer (the prompt, or a resumed answer's tokens)."""
+    def accept(self, prompt: Sequence[int], resumed: Sequence[int] = ()) -> None:
+        """Give the penalties the tokens before the answer, and those of a resumed answer.
+
+        Presence and frequency penalties alone do not see the prompt: a text that is to be quoted would be avoided.
+        """
         if self._penalizes:
-            for token in tokens[-PENALTY_LAST_N:]:
+            for token in [*(prompt if self._repeats else ()), *resumed][-PENALTY_LAST_N:]:
                 llama.llama_sampler_accept(self._chain, token)
 
     def sample(self, context: Context, index: int) -> int:
