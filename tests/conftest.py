@@ -114,6 +114,23 @@ def starter_file() -> Path:
     return model.path
 
 
+@pytest.fixture(scope="session")
+def real_model(pytestconfig: pytest.Config) -> Path:
+    """The verified file of the real 0.5B, for tests marked ``real``; downloaded when missing, and said so.
+
+    Its scope makes it read ``EDGECHAT_BENCH_DIR`` and ``HOME`` before :func:`home` replaces them.
+    """
+    from scripts.workshop import real_models
+
+    capture: Any = pytestconfig.pluginmanager.getplugin("capturemanager")
+
+    def say(line: str) -> None:
+        with capture.global_and_fixture_disabled():
+            sys.stderr.write(f"\n{line}\n")
+
+    return real_models.fetch(real_models.MODELS[real_models.SMALL], say=say)
+
+
 @pytest.fixture(autouse=True)
 def only_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refuses connections other than Unix sockets and loopback, in this process."""
