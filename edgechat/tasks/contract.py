@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from edgechat.tasks.language import Language
+    from edgechat.tasks.measured import Design
 
 __all__ = [
     "Ask", "Context", "FinishReason", "GeneratedJson", "Generator", "In", "Message", "Out", "Outcome", "Problem",
@@ -76,6 +77,8 @@ class Context:
     """True when the model can read images."""
     prompts: Mapping[str, str] = field(default_factory=dict)
     """The prompts that the model was trained on, by job (``translate``), from the catalog."""
+    design: Design = "large"
+    """Which of its designs a task should use, by the size of the model; see :mod:`edgechat.tasks.measured`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from edgechat.engine.protocol.request import Message, Request, Wish, is_path
 from edgechat.engine.selection.model_choice import find_models
 from edgechat.errors import DeadlineError, EdgechatError, InvalidInputError, ModelNotFoundError
 from edgechat.models.store.installed import InstalledModel, find
-from edgechat.tasks.contract import FinishReason, GeneratedJson
+from edgechat.tasks.contract import Context, FinishReason, GeneratedJson
+from edgechat.tasks.measured import design_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from edgechat.engine.protocol.events import Event
     from edgechat.paths import Paths
     from edgechat.tasks.contract import Ask
+    from edgechat.tasks.language import Language
 
 _FINISH: dict[str, FinishReason] = {"stop": "stop", "length": "length", "timeout": "timeout", "cancelled": "cancelled"}
 _MIN_TIMEOUT_S = 0.001
@@ -46,6 +48,17 @@ class ModelIdentity:
     is_starter: bool = False
     vision: bool = False
     """True when the model can read images."""
+    file_bytes: int = 0
+    """Size of the model's file."""
+
+    @property
+    def label(self) -> str:
+        """``NAME:QUANT``."""
+        return f"{self.model}:{self.quant}"
+
+    def context(self, language: Language = "en") -> Context:
+        """The conditions of a record that this model answers."""
+        return Context(language=language, vision=self.vision, prompts=self.prompts, design=design_for(self.file_bytes))
 
 
 class EngineGenerator:
@@ -242,6 +255,7 @@ def _identity(model: InstalledModel) -> ModelIdentity:
         prompts=model.prompts,
         is_starter=model.source.startswith("package:"),
         vision=model.mmproj is not None,
+        file_bytes=model.file_bytes,
     )
 
 

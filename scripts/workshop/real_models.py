@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[2])  # instead of scripts/workshop
-from scripts.benchmarks.peers import bench_dir  # noqa: E402 - the path above comes first
+from scripts.benchmarks.peers import bench_dir
 
 if TYPE_CHECKING:
     from collections.abc import Callable
