@@ -35,7 +35,7 @@ _PREAMBLE = re.compile(
 _INSTRUCTION = re.compile(
     r"\b(?:ignore|disregard|forget|override)\b.{0,40}\b(?:instructions?|prompts?|rules|above|previous|prior|everything)\b"
     r"|\byou are now\b|\bsystem prompt\b|\b(?:instead|just|only)\b.{0,20}\b(?:write|reply|answer|output|respond|say)\b"
-    r"|\b(?:write|reply|answer|output|respond|say)\b.{0,15}\b(?:only|exactly|instead)\b"
+    r"|\b(?:write|reply|answer|output|respond|say)\b.{0,25}\b(?:only|exactly|instead)\b"
     r"|(?:上記|以上|前|これまで|先)の?(?:すべての|全ての)?(?:指示|命令|内容|文|プロンプト).{0,8}(?:無視|忘れ|従わ)"
     r"|(?:無視|忽略|忽视|不要理会).{0,12}(?:指示|命令|指令|提示|上述|以上|之前|上面)|(?:とだけ|だけを?)(?:書|出力|答え|返)"
     r"|只(?:写|输出|回答|回复)",

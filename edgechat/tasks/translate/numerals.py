@@ -103,6 +103,7 @@ def possible_numbers(text: str, language: str = "en") -> Numbers:
     found: Numbers = Counter(Decimal(value) for run in _KANJI_RUN.findall(rest) for value in _readings(run))
     found.update({Decimal(value): rest.count(word) for word, value in _KANA.items() if word in rest})
     found[Decimal(2)] += len(_DUAL.findall(rest))
+    found[Decimal("0.5")] += rest.count("半")
     found.update(_words(rest, _WORDS))
     return +found
 

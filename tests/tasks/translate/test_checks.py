@@ -78,6 +78,7 @@ def test_numbers_that_were_lost_or_added_are_named(source, target, lost, extra):
         ("2.5 kg", "2.5 kg", "en", "fr"),
         ("1.250,00 EUR", "1,250.00ユーロ", "en", "ja"),
         ("½ turn", "0.5回転", "en", "ja"),
+        ("½ turn", "半回転", "en", "ja"),
     ],
 )
 def test_numbers_agree_between_the_notations_of_two_languages(source, target, reads, writes):
