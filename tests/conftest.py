@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-NOT_UNIT = ("engine", "process", "app", "slow")
+NOT_UNIT = ("engine", "process", "app", "slow", "real")
 """The markers of tests that ``--unit`` leaves out."""
 STARTS = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system", "pty.spawn")
 """The audit events of a process that starts another one."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from edgechat.tasks.scoring.reference_file import Pair
@@ -59,7 +61,12 @@ def test_a_run_replaces_the_row_it_repeats_and_says_what_changed():
         "figures": {"spoiled": 3, "chrf": {"ja-en": 40.0}},
         "plain": {},
     }
-    new = {"task": "translate", "model": "m", "set": "a", "figures": {"spoiled": 1, "chrf": {"ja-en": 41.5}}}
+    new: dict[str, Any] = {
+        "task": "translate",
+        "model": "m",
+        "set": "a",
+        "figures": {"spoiled": 1, "chrf": {"ja-en": 41.5}},
+    }
     other = {**old, "set": "b"}
     rows = table.with_row([old, other], new)
     assert [(row["set"], row["figures"]["spoiled"]) for row in rows] == [("a", 1), ("b", 3)]
