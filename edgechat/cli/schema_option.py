@@ -1,4 +1,4 @@
-"""``--schema``: read the schema, and check the complete answer against it."""
+"""``--schema`` and ``--text``: read the schema, and check the complete answer."""
 
 from __future__ import annotations
 
@@ -54,4 +54,16 @@ def check_answer(text: str, finish_reason: str, *, schema: dict[str, Any]) -> Ed
         return AnswerError(f"The answer is not JSON: {error}.")
     for fault in violations(value, schema):
         return AnswerError(f"The answer does not satisfy the schema at {fault.json_path}: {fault.message}.")
+    return None
+
+
+def check_text(_text: str, finish_reason: str) -> EdgechatError | None:
+    """What is wrong with an answer under a regular expression, or None.
+
+    The engine's expressions are not Python's, so the text is not matched again; decoding lets nothing else through.
+    """
+    if finish_reason == "length":
+        return AnswerError("The answer was cut before it matched --text.", hint="Allow more tokens with -n N.")
+    if finish_reason != "stop":
+        return AnswerError(f"The answer is not complete ({finish_reason}).", hint="Allow more time with --timeout.")
     return None

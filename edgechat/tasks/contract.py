@@ -1,9 +1,9 @@
 """The plugin contract: what a task is, what it asks of a model, and which answers it gets.
 
-A task has an input model, an output model, rules that run before the model, prompts with a schema, checks of the
-answer, and rendering. :meth:`Task.steps` is a generator that yields questions and receives answers. The caller may
-therefore run one record at a time, decode many together, or feed fixed answers in a test. This module uses no engine,
-no clock and no file.
+A task has an input model, an output model, rules that run before the model, prompts with the form of the answer (JSON
+that fits a schema, or plain text), checks of the answer, and rendering. :meth:`Task.steps` is a generator that yields
+questions and receives answers. The caller may therefore run one record at a time, decode many together, or feed fixed
+answers in a test. This module uses no engine, no clock and no file.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from edgechat.engine.protocol.request import Message
-from edgechat.errors import UsageError
+from edgechat.errors import EdgechatError, UsageError
 from edgechat.tasks.result import Problem, Status, TaskResult
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from edgechat.tasks.language import Language
+    from edgechat.tasks.measured import Design
 
 __all__ = [
     "Ask", "Context", "FinishReason", "GeneratedJson", "Generator", "In", "Message", "Out", "Outcome", "Problem",
@@ -47,7 +48,8 @@ class GeneratedJson:
     """
 
     value: Any = None
-    """The parsed answer, which fits the schema of the question; None when there is none."""
+    """The parsed answer, which fits the schema of the question, or the text where the question asks for text; None when
+    there is none."""
     text: str = ""
     """The decoded text, also when it was cut off."""
     finish_reason: FinishReason = "stop"
@@ -75,6 +77,8 @@ class Context:
     """True when the model can read images."""
     prompts: Mapping[str, str] = field(default_factory=dict)
     """The prompts that the model was trained on, by job (``translate``), from the catalog."""
+    design: Design = "large"
+    """Which of its designs a task should use, by the size of the model; see :mod:`edgechat.tasks.measured`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,24 +92,38 @@ class Outcome(Generic[Out_co]):
 
 @dataclass(frozen=True, slots=True)
 class Ask(Generic[Out_co]):
-    """One question to the model."""
+    """One question to the model.
+
+    The answer is JSON that fits ``schema``, or plain text when ``schema`` is None.
+
+    Raises:
+        EdgechatError: ``regex`` or ``stop`` is given beside a schema.
+    """
 
     messages: tuple[Message, ...]
-    schema: Schema
+    schema: Schema | None
     max_tokens: int
     so_far: Outcome[Out_co]
     """The outcome from the rules alone, used when no answer comes. It can be shown at once."""
     images: tuple[str, ...] = ()
+    regex: str = ""
+    """For plain text: a regular expression that the whole answer matches; empty for none."""
+    stop: tuple[str, ...] = ()
+    """For plain text: the answer ends before the first of these strings."""
+
+    def __post_init__(self) -> None:
+        if self.schema is not None and (self.regex or self.stop):
+            raise EdgechatError("A question asks for JSON by a schema or for plain text by regex and stop, not both.")
 
 
 Steps = Coroutine[Ask[Out], GeneratedJson, Outcome[Out]]
 
 
 class Generator(Protocol):
-    """Answers questions with JSON: the client of the engine, or a script in a test."""
+    """Answers questions with JSON or text: the client of the engine, or a script in a test."""
 
     def generate(self, ask: Ask[Any], *, timeout_s: float | None, seed: int | None) -> GeneratedJson:
-        """Answer ``ask`` with JSON that fits its schema.
+        """Answer ``ask`` in the form that it asks for.
 
         When the deadline or the token limit is reached, return a :class:`GeneratedJson` without a value; do not raise.
 

@@ -19,7 +19,8 @@ from edgechat.engine.protocol.request import Message, Request, Wish, is_path
 from edgechat.engine.selection.model_choice import find_models
 from edgechat.errors import DeadlineError, EdgechatError, InvalidInputError, ModelNotFoundError
 from edgechat.models.store.installed import InstalledModel, find
-from edgechat.tasks.contract import FinishReason, GeneratedJson
+from edgechat.tasks.contract import Context, FinishReason, GeneratedJson
+from edgechat.tasks.measured import design_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from edgechat.engine.protocol.events import Event
     from edgechat.paths import Paths
     from edgechat.tasks.contract import Ask
+    from edgechat.tasks.language import Language
 
 _FINISH: dict[str, FinishReason] = {"stop": "stop", "length": "length", "timeout": "timeout", "cancelled": "cancelled"}
 _MIN_TIMEOUT_S = 0.001
@@ -46,10 +48,21 @@ class ModelIdentity:
     is_starter: bool = False
     vision: bool = False
     """True when the model can read images."""
+    file_bytes: int = 0
+    """Size of the model's file."""
+
+    @property
+    def label(self) -> str:
+        """``NAME:QUANT``."""
+        return f"{self.model}:{self.quant}"
+
+    def context(self, language: Language = "en") -> Context:
+        """The conditions of a record that this model answers."""
+        return Context(language=language, vision=self.vision, prompts=self.prompts, design=design_for(self.file_bytes))
 
 
 class EngineGenerator:
-    """Answers questions with JSON through this user's engine.
+    """Answers questions with JSON or text through this user's engine.
 
     Args:
         paths: the directories of the user, which select the engine.
@@ -111,7 +124,7 @@ class EngineGenerator:
         return self.identity
 
     def generate(self, ask: Ask[Any], *, timeout_s: float | None, seed: int | None) -> GeneratedJson:
-        """Answer with JSON that fits the schema of ``ask``; see :class:`edgechat.tasks.contract.Generator`.
+        """Answer in the form that ``ask`` asks for; see :class:`edgechat.tasks.contract.Generator`.
 
         Raises:
             InvalidInputError: an image cannot be used, or the engine refused the request.
@@ -123,7 +136,8 @@ class EngineGenerator:
             sampling={"temperature": 0.0, **({} if seed is None else {"seed": seed})},
             max_tokens=ask.max_tokens,
             timeout_s=None if timeout_s is None else max(timeout_s, _MIN_TIMEOUT_S),
-            constraint={"json_schema": ask.schema},
+            stop=ask.stop,
+            constraint=_constraint(ask),
             is_batch=self._is_batch,
         )
         began_s = time.monotonic()
@@ -141,7 +155,9 @@ class EngineGenerator:
             return self._answer("".join(pieces), "timeout", str(late))
         if done is None:
             raise EdgechatError("The engine's answer ended without its final event.")
-        return self._finished("".join(pieces), done, {"ttft_s": ttft_s} if ttft_s else {})
+        return self._finished(
+            "".join(pieces), done, {"ttft_s": ttft_s} if ttft_s else {}, is_json=ask.schema is not None
+        )
 
     def _messages(self, ask: Ask[Any]) -> tuple[Message, ...]:
         """The messages of ``ask``; its images (paths or data URLs) are attached to the last one."""
@@ -167,11 +183,13 @@ class EngineGenerator:
                 self._on_note(event.note)
             yield event
 
-    def _finished(self, text: str, done: Done, timing: dict[str, float]) -> GeneratedJson:
+    def _finished(self, text: str, done: Done, timing: dict[str, float], *, is_json: bool) -> GeneratedJson:
         measured = {**done.timing, **timing, **{name: float(count) for name, count in done.usage.items()}}
         finish = _FINISH.get(done.finish_reason, "failed")
         if finish != "stop":
             return replace(self._answer(text, finish, _WHY[finish]), seed=done.seed, timing=measured)
+        if not is_json:
+            return replace(self._answer(text, "stop", ""), value=text, seed=done.seed, timing=measured)
         try:
             value: Any = json.loads(text)
         except ValueError as error:
@@ -211,6 +229,12 @@ _WHY: dict[FinishReason, str] = {
 }
 
 
+def _constraint(ask: Ask[Any]) -> dict[str, Any] | None:
+    if ask.schema is not None:
+        return {"json_schema": ask.schema}
+    return {"regex": ask.regex} if ask.regex else None
+
+
 def _installed(paths: Paths, started: Started) -> InstalledModel:
     try:
         return find(paths, started.model, started.quant)
@@ -231,6 +255,7 @@ def _identity(model: InstalledModel) -> ModelIdentity:
         prompts=model.prompts,
         is_starter=model.source.startswith("package:"),
         vision=model.mmproj is not None,
+        file_bytes=model.file_bytes,
     )
 
 

@@ -112,7 +112,8 @@ def for_model(question: Question, *, is_shape: bool) -> Question:
 def _question(asked: Ask[Any]) -> Question:
     system, *others = asked.messages
     messages = (Message("system", system.content + _HOUSE_RULES), *others)
-    return Question(messages, _bound(asked.schema), asked.schema)
+    bound = asked.max_tokens if asked.schema is None else _bound(asked.schema)
+    return Question(messages, bound, asked.schema)
 
 
 def _bound(schema: Schema) -> int:

@@ -245,3 +245,43 @@ def test_a_question_that_begins_with_a_dash_is_told_how_to_be_asked(cli: Cli) ->
     done = cli("ask", "- list three")
     assert done.returncode == 2
     assert 'edgechat ask -- "- list three"' in done.stderr
+
+
+def test_text_is_all_that_the_expression_lets_through(cli: Cli) -> None:
+    done = cli("ask", "Is ice cold?", "--temp", "0", "--text", "(yes|no), because [a-z ]{3,40}", "-n", "60")
+    assert (done.returncode, done.stderr.count("Traceback")) == (0, 0)
+    assert re.fullmatch("(yes|no), because [a-z ]{3,40}\n", done.stdout)
+
+
+def test_text_that_is_cut_off_is_no_answer(cli: Cli) -> None:
+    done = cli("ask", "Count.", "--temp", "0", "--text", "[0-9]{200}", "-n", "5")
+    assert (done.returncode, done.stdout) == (5, "")
+    assert "cut before it matched --text" in done.stderr
+
+
+def test_an_answer_ends_before_its_stop_text(cli: Cli) -> None:
+    whole = cli("ask", "Name three colors, one a line.", "--temp", "0", "-n", "30").stdout
+    assert "\n" in whole.strip(), "the starter writes no second line: take another question"
+    done = cli("ask", "Name three colors, one a line.", "--temp", "0", "-n", "30", "--stop", "\n")
+    assert (done.returncode, done.stdout) == (0, whole.split("\n")[0] + "\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        (["--schema", "any", "--stop", "x"], "--schema asks for JSON and --stop for text"),
+        (["--schema", "any", "--text", "x"], "--schema asks for JSON and --text for text"),
+        (["--text", ""], "--text is empty"),
+        (["--stop", ""], "--stop is empty"),
+    ],
+)
+def test_forms_of_an_answer_that_contradict_are_refused(cli: Cli, options: list[str], fault: str) -> None:
+    done = cli("ask", "Hello", *options)
+    assert done.returncode == 2
+    assert fault in done.stderr
+
+
+def test_an_expression_that_cannot_be_kept_to_is_invalid_input(cli: Cli) -> None:
+    done = cli("ask", "Hello", "--text", "(yes")
+    assert done.returncode == 4
+    assert "constraint cannot be enforced" in done.stderr

@@ -50,6 +50,36 @@ def test_three_records_on_the_real_model_say_who_answered_and_how_well(tmp_path)
     assert not out.with_name("results.jsonl.journal").exists()
 
 
+@pytest.mark.engine
+def test_two_runs_are_shown_side_by_side_with_their_differences(tmp_path):
+    file, report = tmp_path / "scenes.jsonl", tmp_path / "before.json"
+    record = {"speed_kmh": 100.0, "distance_to_car_m": 45.0, **SCENE}
+    file.write_text(json.dumps({"input": record, "reference": {"risk": 0.75}}) + "\n")
+    try:
+        before = json.loads(evaluate("driving", file, "--json", "--timeout", 30).stdout)
+        before["scores"]["fields"]["risk"] = 0.5
+        report.write_text(json.dumps(before))
+        shown = evaluate("driving", file, "--against", report, "--timeout", 30).stdout.splitlines()
+        assert [line.split() for line in shown if line.startswith("fields risk")] == [
+            ["fields", "risk", "1.0", "0.5", "-0.5"]
+        ]
+        both = json.loads(
+            evaluate("driving", file, "--against", "smollm2-135m-instruct", "--json", "--timeout", 30).stdout
+        )
+    finally:
+        client.stop(Paths.from_env(os.environ))
+    assert both["report"]["scores"]["fields"] == both["against"]["scores"]["fields"] == {"risk": 1.0}
+
+
+@pytest.mark.process
+def test_a_file_that_is_no_report_is_refused_before_anything_is_scored(tmp_path):
+    file, report = tmp_path / "scenes.jsonl", tmp_path / "before.json"
+    record = {"speed_kmh": 100.0, "distance_to_car_m": 45.0, **SCENE}
+    file.write_text(json.dumps({"input": record, "reference": {"risk": 0.75}}) + "\n")
+    report.write_text('{"task": "translate", "scores": {}}')
+    assert "is no report of driving" in evaluate("driving", file, "--against", report, code=4).stderr
+
+
 @pytest.mark.process
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),

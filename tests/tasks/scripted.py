@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator
 
-from edgechat.tasks.contract import FinishReason, GeneratedJson, Schema, Task, published_schema
+from edgechat.tasks.contract import FinishReason, GeneratedJson, Task, published_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ _VALIDATORS: dict[type, Draft202012Validator] = {}
 @dataclass
 class Call:
     messages: Sequence[Message]
-    schema: Schema
+    schema: Any
     max_tokens: int
     timeout_s: float | None
     seed: int | None
@@ -33,7 +33,7 @@ class Call:
 
 @dataclass
 class ScriptedGenerator:
-    """Answers every question with the same scripted answer; no model, no engine."""
+    """Answers every question, for JSON or text, with the same scripted answer; no model, no engine."""
 
     value: Any = None
     text: str | None = None
@@ -50,7 +50,7 @@ class ScriptedGenerator:
         is_whole = self.finish_reason == "stop"
         return GeneratedJson(
             value=self.value if is_whole else None,
-            text=json.dumps(self.value, ensure_ascii=False) if self.text is None else self.text,
+            text=self._text(ask) if self.text is None else self.text,
             finish_reason=self.finish_reason,
             model="scripted",
             quant="NONE",
@@ -58,6 +58,10 @@ class ScriptedGenerator:
             seed=7 if seed is None else seed,
             timing={"ttft_s": 0.1},
         )
+
+    def _text(self, ask: Ask[Any]) -> str:
+        is_text = ask.schema is None and isinstance(self.value, str)
+        return self.value if is_text else json.dumps(self.value, ensure_ascii=False)
 
 
 class ManualClock:

@@ -109,6 +109,7 @@ def run_with_progress(
         first_note: a note to print first.
         generator: makes the generator that answers in place of the engine.
     """
+    from edgechat.tasks import measured  # noqa: PLC0415
     from edgechat.tasks.batch.job import JobCallbacks, run_job  # noqa: PLC0415 - 0.3 s of imports
     from edgechat.tasks.batch.journal import SUFFIX  # noqa: PLC0415
 
@@ -121,7 +122,9 @@ def run_with_progress(
 
     def model(identity: ModelIdentity) -> None:
         if identity.is_starter:
-            notes_at_first_answer.append(STARTER_NOTE)
+            notes_at_first_answer.append(STARTER_NOTE)  # it says more than that nobody has measured it
+        elif unmeasured := measured.note(task.name, identity.label, identity.sha256):
+            notes_at_first_answer.append(unmeasured)
 
     def advance(tally: Tally) -> None:
         if tally.answered and notes_at_first_answer:  # not for results of rules or of the cache

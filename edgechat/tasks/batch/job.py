@@ -173,11 +173,7 @@ def run_job(
         batch = BatchRun(
             task,
             connect,
-            context=Context(
-                language=job.language,
-                vision=identity is not None and identity.vision,
-                prompts=identity.prompts if identity else {},
-            ),
+            context=identity.context(job.language) if identity else Context(language=job.language),
             seed=job.seed,
             timeout_s=_timeout_s(job, source),
             parallel=job.parallel,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
 from typing import TYPE_CHECKING
 
-from edgechat.tasks.translate.languages import LANGUAGES, UNDETERMINED, is_clearly_other, scripts_of
+from edgechat.tasks.translate.languages import LANGUAGES, UNDETERMINED, is_clearly_other, runs_of, scripts_of
 from edgechat.tasks.translate.numerals import number_differences
+from edgechat.tasks.translate.protect import protected_parts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from edgechat.tasks.translate.record import Flag
 
 FATAL: frozenset[Flag] = frozenset(
@@ -23,6 +25,8 @@ _CLOSING = {close: opening for opening, close in _PAIRS.items()}
 
 _PREAMBLE = re.compile(
     r"\s*(?:(?:sure|certainly|of course)[,!. ]|here(?:'s| is)(?: the| your)? translat"
+    r"|(?:hello|hi)\b.{0,30}\b(?:assist|help) you|how (?:can|may) i (?:assist|help) you"
+    r"|您?你?好.{0,12}(?:帮助|帮您|帮到|为您服务)|(?:何か)?お手伝いできること"
     r"|(?:the )?translat(?:ion|ed text)\b.{0,20}:|i(?:'m sorry| cannot| can't| am (?:unable|sorry))|as an ai"
     r"|翻訳(?:文|結果)?\s*[:：]|以下(?:は|が|に).{0,12}(?:翻訳|訳)|申し訳"
     r"|(?:以下是)?(?:译文|翻译)(?:如下)?\s*[:：]|抱歉|对不起)",
@@ -31,12 +35,17 @@ _PREAMBLE = re.compile(
 _INSTRUCTION = re.compile(
     r"\b(?:ignore|disregard|forget|override)\b.{0,40}\b(?:instructions?|prompts?|rules|above|previous|prior|everything)\b"
     r"|\byou are now\b|\bsystem prompt\b|\b(?:instead|just|only)\b.{0,20}\b(?:write|reply|answer|output|respond|say)\b"
-    r"|\b(?:write|reply|answer|output|respond|say)\b.{0,15}\b(?:only|exactly|instead)\b"
+    r"|\b(?:write|reply|answer|output|respond|say)\b.{0,25}\b(?:only|exactly|instead)\b"
     r"|(?:上記|以上|前|これまで|先)の?(?:すべての|全ての)?(?:指示|命令|内容|文|プロンプト).{0,8}(?:無視|忘れ|従わ)"
     r"|(?:無視|忽略|忽视|不要理会).{0,12}(?:指示|命令|指令|提示|上述|以上|之前|上面)|(?:とだけ|だけを?)(?:書|出力|答え|返)"
     r"|只(?:写|输出|回答|回复)",
     re.IGNORECASE | re.DOTALL,
 )
+_SMALL_WORD = re.compile(r"(?<![A-Za-z0-9./_@-])[a-z]{4,}(?![A-Za-z0-9_@/-]|\.[a-z])")
+_INTERNATIONAL = frozenset(("http", "https", "mbar", "kbit", "mbit", "kbyte", "rpms", "ppmv"))
+"""Latin words in small letters that Japanese and Chinese texts keep."""
+_ENGLISH = frozenset(("the", "and", "with", "which", "because"))
+"""Words that no other language in Latin letters has."""
 # Width of a character in Latin letters, by script; measured on manuals in both directions.
 _WIDTH = {"kana": 2.2, "han": 2.8, "hangul": 1.9, "thai": 1.1}
 _LENGTH_SPREAD = 3.0
@@ -45,8 +54,18 @@ _MAX_REPEATED = 0.4
 """Maximum share of an answer that may be repetition."""
 
 
-def flags_of(source: str, target: str, *, source_language: str, target_language: str) -> list[Flag]:
-    """All flags of one finished segment, except those for marks, glossary and prompt echo."""
+def flags_of(
+    source: str, target: str, *, source_language: str, target_language: str, given: Iterable[str] = ()
+) -> list[Flag]:
+    """All flags of one finished segment, except those for protected parts, glossary and prompt echo.
+
+    Args:
+        source: the segment.
+        target: its translation.
+        source_language: language code or ``und``.
+        target_language: language code.
+        given: words that the translation may have in any language: the targets of the glossary.
+    """
     found: list[Flag] = []
     if not target.strip():
         return ["empty"]
@@ -58,7 +77,9 @@ def flags_of(source: str, target: str, *, source_language: str, target_language:
         found.append("repetition")
     if is_wrong_language(source, target, target_language):
         found.append("wrong_language")
-    missing, extra = number_differences(source, target)
+    if leftover_words(source, target, source_language, target_language, given):
+        found.append("source_words")
+    missing, extra = number_differences(source, target, source_language, target_language)
     if missing:
         found.append("number_missing")
     if extra:
@@ -119,6 +140,34 @@ def is_wrong_language(source: str, target: str, code: str) -> bool:
     return east > 0.3 * total or is_clearly_other(target, code)
 
 
+def leftover_words(
+    source: str, target: str, source_language: str, target_language: str, given: Iterable[str] = ()
+) -> list[str]:
+    """The words of the source language in ``target`` that should have been translated, such as 每班 in English.
+
+    Names, codes, units and whatever the source protects may stay; one kanji word may be Japanese and Chinese.
+    """
+    kept = [part.text for part in protected_parts(source)] + list(given)
+    rest = target
+    for text in sorted(kept, key=len, reverse=True):
+        rest = rest.replace(text, " ")
+    scripts = LANGUAGES[target_language].scripts
+    known = source_language in LANGUAGES
+    foreign = set(LANGUAGES[source_language].scripts if known else ("kana", "han")) - set(scripts) - {"latin"}
+    found = runs_of(rest, foreign)
+    if "latin" not in scripts:
+        found += _latin_left(source, rest)
+    elif source_language == "en":
+        found += [word for word in re.findall(r"[^\W\d_]+", rest) if word.lower() in _ENGLISH]
+    return found
+
+
+def _latin_left(source: str, target: str) -> list[str]:
+    """Words in small letters that stand in both texts; names, labels and units begin otherwise or are short."""
+    words = set(_SMALL_WORD.findall(source))
+    return [word for word in _SMALL_WORD.findall(target) if word in words and word not in _INTERNATIONAL]
+
+
 def is_odd_length(source: str, target: str) -> bool:
     """Whether the length of a translation is implausible; short texts are not checked."""
     there, here = _width(source), _width(target)
@@ -168,7 +217,12 @@ def _bare(text: str) -> str:
     return re.sub(r"[\W_]+", " ", _plain(text)).strip()
 
 
+_WEIGHTS: dict[Flag, int] = {
+    "instruction_in_text": 0, "number_missing": 10, "number_extra": 10, "source_words": 10, "identical": 10,
+    "placeholder_order": 5, "glossary": 5,
+}  # fmt: skip
+
+
 def severity(flags: list[Flag]) -> int:
-    """The weight of a list of flags, to choose between two attempts: 100 for each fatal flag, 1 for each other."""
-    counted = Counter(flag in FATAL for flag in flags if flag != "instruction_in_text")
-    return 100 * counted[True] + counted[False]
+    """The weight of a list of flags, to choose between two attempts; any fatal flag outweighs all others."""
+    return sum(1000 if flag in FATAL else _WEIGHTS.get(flag, 1) for flag in flags)

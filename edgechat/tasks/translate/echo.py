@@ -1,6 +1,6 @@
-"""Detects answers that repeat the prompt's instructions instead of a translation. Pure functions.
+"""Detects answers that repeat or translate the prompt instead of the text. Pure functions.
 
-Compares runs of words of the instructions, the source and the answer; ignores case, width and punctuation.
+Compares runs of words of the prompt, the source and the answer; ignores case, width and punctuation.
 """
 
 from __future__ import annotations
@@ -21,6 +21,15 @@ _LEAST = 3
 _SIGNS = 2
 """Characters of Japanese or Chinese that count as one word."""
 
+# The instruction of the prompt as models translate it, with its verb in the imperative.
+_TRANSLATED = re.compile(
+    r"\breply\b.{0,20}\btranslation\b|\btranslat(?:e|ion)\b.{0,12}\b(?:from|into|only)\b"
+    r"|翻訳(?:文|結果)?(?:のみ|だけ)|(?:から|を).{0,12}語に?翻訳(?:し|する|せよ)"
+    r"|(?:只|仅|僅).{0,8}(?:翻译|译文|翻譯)|从.{1,8}翻译(?:成|为|到)",
+    re.IGNORECASE,
+)
+_ABOUT_TRANSLATION = re.compile(r"translat|翻訳|翻译|翻譯|译文|übersetz|tradu|перев", re.IGNORECASE)
+
 _EAST = re.compile(r"[\u3041-\u3096\u30a1-\u30fa\u30fc\u3400-\u9fff\uf900-\ufaff]")
 _WORD = re.compile(r"[^\W_]+")
 
@@ -36,6 +45,8 @@ def is_echo(answer: str, source: str, instructions: Iterable[str], *, target_lan
         target_language: the code of the language that ``answer`` should be in.
     """
     lines = list(instructions)
+    if _TRANSLATED.search(answer) and not _ABOUT_TRANSLATION.search(source):
+        return True
     return _repeats(answer, source, lines, _words, 1, is_same=target_language == "en") or _repeats(
         answer, source, lines, _east_characters, _SIGNS, is_same=target_language == "zh"
     )

@@ -12,6 +12,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from py3langid.langid import LanguageIdentifier
 
 Script = Literal["latin", "kana", "han", "hangul", "cyrillic", "greek", "arabic", "hebrew", "thai", "devanagari"]
@@ -94,6 +96,11 @@ def scripts_of(text: str) -> dict[Script, int]:
     """The number of letters of each script in a text; scripts without letters are left out."""
     counts = {script: len(pattern.findall(text)) for script, pattern in _PATTERNS.items()}
     return {script: count for script, count in counts.items() if count}
+
+
+def runs_of(text: str, scripts: Iterable[Script]) -> list[str]:
+    """The runs of letters of the given scripts in a text."""
+    return [run for script in sorted(scripts) for run in re.findall(f"[{_RANGES[script]}]+", text)]
 
 
 def detect(text: str) -> str:

@@ -12,11 +12,15 @@ from edgechat.tasks.translate.languages import AUTO, LANGUAGES
 MAX_TEXT = 1_000_000
 
 Flag = Literal[
-    "placeholder", "number_missing", "number_extra", "empty", "identical", "repetition", "bracket", "length",
-    "wrong_language", "preamble", "prompt_echo", "glossary", "instruction_in_text", "truncated", "kept_source",
-    "not_translated", "source_undetermined",
+    "placeholder", "placeholder_order", "number_missing", "number_extra", "empty", "identical", "repetition", "bracket",
+    "length", "wrong_language", "preamble", "prompt_echo", "source_words", "glossary", "instruction_in_text",
+    "truncated", "kept_source", "not_translated", "source_undetermined",
 ]  # fmt: skip
-"""A fault that a rule found. With ``kept_source`` and ``not_translated`` the target is the source text."""
+"""A fault that a rule found.
+
+``placeholder_order``: placeholders are in another order, and the model saw no names of them. ``source_words``: words
+of the source language are left. With ``kept_source`` and ``not_translated`` the target is the source text.
+"""
 
 
 class Term(Strict):

@@ -1,7 +1,8 @@
 """Splits a text into sentences and the white space between them; joined, they are the text again, byte for byte.
 
-Lines are never joined. Within a line, too few cuts are preferred to too many. A sentence that is too long for a board's
-small context is cut at a comma, colon or space.
+Lines are never joined, and the syntax of ICU messages stays between the texts of their branches. Within a line, too few
+cuts are preferred to too many. A sentence that is too long for a board's small context is cut at a comma, colon or
+space.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from edgechat.tasks.translate.icu import message_parts
 from edgechat.tasks.translate.languages import LANGUAGES, UNDETERMINED, scripts_of
 from edgechat.tasks.translate.protect import protected_spans
 
@@ -30,12 +32,21 @@ class Segment:
 
     text: str
     is_text: bool
-    """False for white space and line ends."""
+    """False for white space, line ends and the syntax of ICU messages."""
 
 
 def segments(text: str, language: str) -> list[Segment]:
     """The segments of ``text`` in order; ``language`` is a code or ``und``."""
     found: list[Segment] = []
+    for part in message_parts(text):
+        if part.is_syntax:
+            _add(found, part.text, is_text=False)
+        else:
+            _split_lines(found, part.text, language)
+    return found
+
+
+def _split_lines(found: list[Segment], text: str, language: str) -> None:
     for index, line in enumerate(_LINE_END.split(text)):
         if index % 2:
             _add(found, line, is_text=False)
@@ -43,7 +54,6 @@ def segments(text: str, language: str) -> list[Segment]:
             for sentence in _sentences(line, language):
                 for piece in _short_enough(sentence):
                     _trimmed(found, piece)
-    return found
 
 
 def _sentences(line: str, language: str) -> list[str]:

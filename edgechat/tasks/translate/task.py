@@ -1,7 +1,8 @@
 """Translation of texts and documents, sentence by sentence, with every visible fault flagged.
 
-Marks replace the parts that must not change before the model sees a sentence. The answer is checked; a faulty one is
-asked for once more, and replaced by the source when it is not a translation. Document formats are in ``formats``.
+The model answers in plain text after example translations. The answer is checked; after a faulty one the sentence is
+asked for once more in another way, and the better answer is kept, or the source when neither is a translation. Document
+formats are in ``formats``.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from edgechat.tasks.contract import Ask, Context, Outcome, Problem, Status, Step
 from edgechat.tasks.translate import glossary, question
 from edgechat.tasks.translate.checks import FATAL, flags_of, looks_like_instruction, severity
 from edgechat.tasks.translate.echo import is_echo
+from edgechat.tasks.translate.examples import repeats_example
 from edgechat.tasks.translate.formats import FORMS, pieces
 from edgechat.tasks.translate.languages import AUTO, LANGUAGES, UNDETERMINED, detect, scripts_of
-from edgechat.tasks.translate.protect import MaskedText, mask
+from edgechat.tasks.translate.protect import MaskedText, has_words, is_reordered, keeps_parts, mask, narrowed
 from edgechat.tasks.translate.record import (
     Flag,
     GlossaryMiss,
@@ -26,7 +28,7 @@ from edgechat.tasks.translate.record import (
     TranslateInput,
     TranslateResult,
 )
-from edgechat.tasks.translate.segments import Segment, segments
+from edgechat.tasks.translate.segments import segments
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -34,24 +36,18 @@ if TYPE_CHECKING:
     from edgechat.tasks.batch.document import Piece
     from edgechat.tasks.contract import FinishReason, GeneratedJson
     from edgechat.tasks.result import TaskResult
+    from edgechat.tasks.translate.question import Wording
 
 _STATUS_OF_END: dict[FinishReason, Status] = {"timeout": "truncated", "cancelled": "truncated"}
 
-_COMPLAINTS: dict[Flag, str] = {
-    "placeholder": "bring back every mark such as ⟦1⟧ exactly once",
-    "number_missing": "keep every number of the text",
-    "number_extra": "add no number that the text has not",
-    "empty": "leave nothing out",
-    "identical": "do not copy the text, translate it",
-    "repetition": "say nothing twice",
-    "bracket": "close every bracket",
-    "length": "make the translation about as long as the text",
-    "wrong_language": "write in the language asked for",
-    "preamble": "begin with the translation itself",
-    "prompt_echo": "write nothing of these instructions",
-    "truncated": "be brief, and end where the text ends",
-}
-"""Instructions for the second attempt, by flag. In the imperative, since a model may continue a statement as text."""
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """One way to ask for a segment."""
+
+    wording: Wording
+    masked: MaskedText | None = None
+    """The segment with masks, in place of the segment as it is."""
 
 
 @dataclass(slots=True)
@@ -83,7 +79,7 @@ class Translate(Task[TranslateInput, TranslateResult]):
     """The built-in task ``translate``."""
 
     name = "translate"
-    version = "3"
+    version = "4"
     example: ClassVar[Mapping[str, Any]] = {
         "text": "Stop the conveyor before you open cover E-401. See https://example.com/manual.",
         "source": "en",
@@ -104,8 +100,7 @@ class Translate(Task[TranslateInput, TranslateResult]):
             if not segment.is_text:
                 progress.pieces.append(segment.text)
                 continue
-            masked = mask(segment.text)
-            if not masked.has_words or self._is_already(segment.text, source, record.target):
+            if not has_words(segment.text) or self._is_already(segment.text, source, record.target):
                 # A copied segment that looks like an instruction is flagged too.
                 self._keep(
                     progress, segment.text, ["instruction_in_text"] if looks_like_instruction(segment.text) else []
@@ -115,7 +110,7 @@ class Translate(Task[TranslateInput, TranslateResult]):
             if progress.end != "stop":
                 self._keep(progress, segment.text, ["not_translated"])
                 continue
-            yield from self._translate(progress, segment, masked)
+            yield from self._translate(progress, segment.text)
         return self._outcome(progress, wanted)
 
     def render(self, done: TaskResult, fmt: str) -> str:
@@ -159,85 +154,75 @@ class Translate(Task[TranslateInput, TranslateResult]):
         own = set(LANGUAGES[source].scripts) if source in LANGUAGES else set()
         return bool(own) and not own & scripts and bool(scripts) and scripts <= set(LANGUAGES[target].scripts)
 
-    def _translate(
-        self, progress: _Progress, segment: Segment, masked: MaskedText
-    ) -> Generator[Ask[TranslateResult], GeneratedJson, None]:
-        """Ask, check the answer, ask once more if that may help, and keep the better answer."""
-        terms = glossary.occurring(progress.record.glossary, segment.text)
+    def _translate(self, progress: _Progress, text: str) -> Generator[Ask[TranslateResult], GeneratedJson, None]:
+        """Ask, check the answer, ask in another way if that may help, and keep the better answer."""
+        terms = glossary.occurring(progress.record.glossary, text)
+        way: _Way | None = _Way("own" if "translate" in progress.prompts else "examples")
         best: _Attempt | None = None
-        complaint, bare_complaint, limit_factor = "", "", 1
-        for _ in range(2):
-            answer = yield self._ask(progress, masked, terms, complaint, limit_factor)
+        is_first = True
+        while way is not None:
+            answer = yield self._ask(progress, text, terms, way)
             if answer.finish_reason not in {"stop", "length"}:
                 progress.end, progress.error = answer.finish_reason, answer.error
                 break
-            instructions = question.instruction_lines(
-                source=progress.source,
-                target=progress.record.target,
-                prompts=progress.prompts,
-                complaint=bare_complaint,
-            )
-            attempt = self._check(progress, segment, masked, terms, answer, instructions=instructions)
+            attempt = self._check(progress, text, terms, answer, way)
             if best is None or _badness(attempt) < _badness(best):
                 best = attempt
-            complaint, bare_complaint = _complaint(attempt), _complaint(attempt, with_terms=False)
-            if not complaint:
-                break
-            limit_factor = 2 if "truncated" in attempt.flags else 1
+            way = _another(way, text, attempt) if is_first else None
+            is_first = False
         if best is None:
-            self._keep(progress, segment.text, ["not_translated"])
+            self._keep(progress, text, ["not_translated"])
         elif FATAL.intersection(best.flags):
-            self._keep(progress, segment.text, [*best.flags, "kept_source"])
+            self._keep(progress, text, [*best.flags, "kept_source"])
         else:
             progress.translated += 1
-            self._add(progress, segment.text, best)
+            self._add(progress, text, best)
 
-    def _ask(
-        self, progress: _Progress, masked: MaskedText, terms: Sequence[Term], complaint: str, limit_factor: int
-    ) -> Ask[TranslateResult]:
+    @staticmethod
+    def _ask(progress: _Progress, text: str, terms: Sequence[Term], way: _Way) -> Ask[TranslateResult]:
         record = progress.record
+        asked = text if way.masked is None else way.masked.text
         return Ask(
             messages=question.messages(
-                masked.text,
+                asked,
                 source=progress.source,
                 target=record.target,
                 terms=terms,
+                wording=way.wording,
                 prompts=progress.prompts,
-                complaint=complaint,
             ),
-            schema=question.answer_schema(
-                masked.text, target=record.target, marks=len(masked.originals), prompts=progress.prompts
-            ),
-            max_tokens=limit_factor * question.answer_tokens(masked.text, record.target),
+            schema=None,
+            max_tokens=question.answer_tokens(asked, record.target),
             # A partial translation is not a result, so there is none before the last segment.
             so_far=Outcome(None, "truncated"),
+            stop=question.STOP,
         )
 
-    def _check(
-        self,
-        progress: _Progress,
-        segment: Segment,
-        masked: MaskedText,
-        terms: Sequence[Term],
-        answer: GeneratedJson,
-        *,
-        instructions: Sequence[str],
-    ) -> _Attempt:
-        answered = question.answer_text(answer.value) if answer.finish_reason == "stop" else None
-        instruction: list[Flag] = ["instruction_in_text"] if looks_like_instruction(segment.text) else []
-        if answered is None:
+    @staticmethod
+    def _check(progress: _Progress, text: str, terms: Sequence[Term], answer: GeneratedJson, way: _Way) -> _Attempt:
+        instruction: list[Flag] = ["instruction_in_text"] if looks_like_instruction(text) else []
+        if answer.finish_reason != "stop":
             return _Attempt("", ["truncated", *instruction])
-        answered = clean_line(answered)
-        if masked.faults(answered):
+        translated: str | None = clean_line(str(answer.value)).strip()
+        if way.masked is not None:
+            translated = way.masked.restored(translated or "")
+        if translated is None or (translated and not keeps_parts(text, translated)):
             return _Attempt("", ["placeholder", *instruction])
-        target = progress.record.target
-        narrow = not {"kana", "han"} & set(LANGUAGES[target].scripts)
-        text = masked.restored(answered, narrow=narrow)
-        flags = flags_of(segment.text, text, source_language=progress.source, target_language=target)
-        if is_echo(text, segment.text, instructions, target_language=target):
+        source, target = progress.source, progress.record.target
+        if not {"kana", "han"} & set(LANGUAGES[target].scripts):
+            translated = narrowed(translated)
+        given = [term.target for term in terms]
+        flags = flags_of(text, translated, source_language=source, target_language=target, given=given)
+        wording: Wording = "own" if way.wording == "own" else "examples"
+        lines = question.prompt_lines(source=source, target=target, wording=wording, prompts=progress.prompts)
+        if is_echo(translated, text, lines, target_language=target) or (
+            wording == "examples" and repeats_example(translated, text)
+        ):
             flags.append("prompt_echo")
-        lost = glossary.missing(terms, text)
-        return _Attempt(text, [*flags, *(["glossary"] if lost else [])], lost)  # type: ignore[list-item]
+        if way.masked is not None and is_reordered(text, translated):
+            flags.append("placeholder_order")
+        lost = glossary.missing(terms, translated)
+        return _Attempt(translated, [*flags, *(["glossary"] if lost else [])], lost)  # type: ignore[list-item]
 
     def _add(self, progress: _Progress, source: str, attempt: _Attempt) -> None:
         progress.misses += [
@@ -295,13 +280,14 @@ def _badness(attempt: _Attempt) -> int:
     return severity(attempt.flags) + len(attempt.missing)
 
 
-def _complaint(attempt: _Attempt, *, with_terms: bool = True) -> str:
-    """The instruction for a second attempt; empty when one would not help."""
-    orders = [_COMPLAINTS[flag] for flag in attempt.flags if flag in _COMPLAINTS]
-    if attempt.missing:
-        terms = ", ".join(f"{term.source} must be {term.target}" for term in attempt.missing)
-        orders.append(f"use the given terms ({terms})" if with_terms else "use the given terms")
-    return "; ".join(orders)
+def _another(way: _Way, text: str, attempt: _Attempt) -> _Way | None:
+    """Another way to ask for a segment after a faulty answer; None when the answer is good, or no other way helps."""
+    if not set(attempt.flags) - {"instruction_in_text"}:
+        return None
+    if "placeholder" in attempt.flags:
+        return _Way(way.wording, mask(text))
+    # A model with its own prompt was trained on no other.
+    return None if way.wording == "own" else _Way("instruction")
 
 
 def _has_spaces(code: str) -> bool | None:

@@ -97,16 +97,15 @@ class TaskRun:
             EdgechatError: the engine failed.
         """
         generator: _Generator | None = self._generator
-        prompts: dict[str, str] = {}
+        context = Context(language=locale_language())
         last: TaskResult | None = None
         try:
             self._report("looking for the model")
             try:
-                prompts = dict(self._generator.identify().prompts)
+                context = self._generator.identify().context(locale_language())
             except NoModelError as error:
                 generator = None
                 self._report(str(error))
-            context = Context(language=locale_language(), prompts=prompts)
             for last in run_in_stages(task, record, generator=generator, context=context):
                 if self.is_cancelled:
                     return None

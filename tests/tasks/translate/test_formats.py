@@ -21,6 +21,7 @@ from edgechat.tasks.batch.document import TextUnit
 from edgechat.tasks.batch.job import Job, run_job
 from edgechat.tasks.registry import load
 from edgechat.tasks.translate.formats import FORMS, pieces
+from edgechat.tasks.translate.protect import protected_parts
 from tests.tasks.scripted import ScriptedGenerator
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -115,11 +116,15 @@ class Shouting(ScriptedGenerator):
     """Answers with the text it was asked for, in capitals: a translation that a test can undo."""
 
     def generate(self, ask: Any, **options: Any) -> Any:
-        text = ask.messages[-1].content.partition(":\n\n")[2]
-        self.value = {
-            "translation": "".join(part if part[:1] == "⟦" else part.upper() for part in re.split("(⟦.*?⟧)", text))
-        }
+        text = ask.messages[-1].content
+        kept = [part.text for part in protected_parts(text)]
+        self.value = "".join(part if part in kept else part.upper() for part in _split(text, kept))
         return super().generate(ask, **options)
+
+
+def _split(text: str, kept: list[str]) -> list[str]:
+    pattern = "|".join(re.escape(part) for part in sorted(kept, key=len, reverse=True))
+    return re.split(f"({pattern})", text) if kept else [text]
 
 
 def translated(source: Path, out: Path, **options: Any) -> bytes:

@@ -1,0 +1,47 @@
+"""Which models the tasks were measured with, and which of a task's designs suits a model.
+
+The figures come from ``scripts/quality`` and are explained in docs/quality.md.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any, Literal
+
+Design = Literal["small", "large"]
+"""``small``: the model only selects or translates, rules write the rest. ``large``: the model also words statements."""
+
+_LARGE_BYTES = 800_000_000
+"""File size from which a model that was not measured gets the large design: between the 0.5B (491 MB) and the 1.5B
+(1,117 MB) that were measured."""
+
+
+def design_for(file_bytes: int) -> Design:
+    """The design for a model whose file has this size."""
+    return "large" if file_bytes >= _LARGE_BYTES else "small"
+
+
+def is_measured(task: str, sha256: str | None) -> bool:
+    """Whether docs/quality.md has figures of ``task`` for the model with this hash."""
+    return any(row["task"] == task and row["sha256"] == sha256 for row in _rows())
+
+
+def note(task: str, label: str, sha256: str | None) -> str:
+    """A sentence for users when a model was not measured; empty when it was, and for tasks that never were.
+
+    Args:
+        task: the task's name.
+        label: the model's name for the sentence.
+        sha256: of the model's file.
+    """
+    if is_measured(task, sha256) or not any(row["task"] == task for row in _rows()):
+        return ""
+    return f"{task} was never measured with {label}: check its answers, or score it with edgechat eval {task} FILE."
+
+
+@lru_cache(maxsize=1)
+def _rows() -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads((files("edgechat.tasks") / "measured.json").read_text(encoding="utf-8"))
+    return rows
