@@ -1,0 +1,151 @@
+"""Builds the hypotheses of a report from the sorted evidence and the model's answer.
+
+Every abnormal line is cited. A statement of the model that fails its check is replaced by the rules' sentence. The complete
+parts of an answer that was cut off are kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from jsonschema import Draft202012Validator
+from pydantic_core import from_json
+
+from edgechat.plaintext import clean_line
+from edgechat.tasks.result import Problem
+from edgechat.tasks.rootcause import sentences
+from edgechat.tasks.rootcause.evidence import rule_category
+from edgechat.tasks.rootcause.examples import example_texts
+from edgechat.tasks.rootcause.question import LONGEST, MAX_CAUSES
+from edgechat.tasks.rootcause.record import Hypothesis
+from edgechat.tasks.rootcause.statements import example_terms, statement_fault
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgechat.tasks.contract import GeneratedJson, Schema
+    from edgechat.tasks.language import Language
+    from edgechat.tasks.rootcause.evidence import SortedEvidence
+    from edgechat.tasks.rootcause.record import Category, RootCauseInput, WordedBy
+
+CLEAR_LEAD = 1.5
+"""From this lead on, the lexicon's category stands against the model's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hypotheses:
+    """The hypotheses of one report."""
+
+    items: tuple[Hypothesis, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    """Why a sentence of the model was replaced."""
+    is_whole: bool = False
+    """True when the answer of the model, if one was asked, was complete and fitted its schema."""
+
+
+def from_rules(
+    record: RootCauseInput,
+    found: SortedEvidence,
+    language: Language,
+    *,
+    chosen: Sequence[str] = (),
+    is_whole: bool = True,
+) -> Hypotheses:
+    """One hypothesis by rules alone, over all certain evidence and the chosen notes; none without evidence."""
+    if not found.is_sufficient:
+        return Hypotheses(is_whole=is_whole)
+    cited = _in_order(record, {*found.certain_ids, *chosen})
+    category, _ = rule_category(record, found, cited)
+    words = sentences.statement(cited, found, language)
+    return Hypotheses((_hypothesis(words, cited, category, "rules", found, language),), is_whole=is_whole)
+
+
+def from_choice(
+    record: RootCauseInput, found: SortedEvidence, answer: GeneratedJson, schema: Schema, language: Language
+) -> Hypotheses:
+    """The small design: the rules' hypothesis, with the notes that the model chose."""
+    value = _value(answer)
+    if answer.finish_reason != "stop" or not _fits(value, schema):
+        return from_rules(record, found, language, is_whole=False)
+    return from_rules(record, found, language, chosen=list(dict.fromkeys(value["notes"])))
+
+
+def from_causes(
+    record: RootCauseInput, found: SortedEvidence, answer: GeneratedJson, schema: Schema, language: Language
+) -> Hypotheses:
+    """The large design: the causes that the model worded, each checked."""
+    value = _value(answer)
+    is_whole = answer.finish_reason == "stop" and _fits(value, schema)
+    each = schema["properties"]["causes"]["items"]
+    causes = value.get("causes") if isinstance(value, dict) else None
+    fitting = [item for item in (causes if isinstance(causes, list) else [])[:MAX_CAUSES] if _fits(item, each)]
+    if not fitting:
+        return from_rules(record, found, language, is_whole=is_whole)
+    items: list[Hypothesis] = []
+    problems: list[Problem] = []
+    for cause in fitting:
+        said = clean_line(cause["cause"])
+        cited = list(dict.fromkeys(cause["evidence"]))
+        fault = _fault(record, found, said, cited, language)
+        if fault and items and set(cited) <= set(items[0].evidence_ids):
+            continue  # the rules' sentence over the same evidence would say the first one again
+        if fault:
+            place = f"/hypotheses/{len(items)}/statement"
+            problems.append(Problem(place, f"The model's statement was replaced by the rules' sentence. {fault}"))
+        if not items:
+            cited = _in_order(record, {*cited, *found.certain_ids})
+        words = sentences.statement(cited, found, language) if fault else said
+        if any(words.casefold() == other.statement.casefold() for other in items):
+            continue
+        category = _category(record, found, cause["category"], cited)
+        items.append(_hypothesis(words, cited, category, "rules" if fault else "model", found, language))
+    return Hypotheses(tuple(items), tuple(problems), is_whole)
+
+
+def _category(record: RootCauseInput, found: SortedEvidence, said: Category, cited: Sequence[str]) -> Category:
+    by_rules, lead = rule_category(record, found, cited)
+    return by_rules if by_rules != "unknown" and lead >= CLEAR_LEAD else said
+
+
+def _fault(record: RootCauseInput, found: SortedEvidence, said: str, cited: Sequence[str], language: Language) -> str:
+    return statement_fault(
+        said,
+        cited=cited,
+        texts=found.by_id(),
+        lines=found.abnormal,
+        defect_words=f"{record.product_id} {record.defect_type} {record.location}",
+        example_words=example_terms(example_texts(language)),
+        longest=LONGEST[language],
+    )
+
+
+def _hypothesis(
+    words: str, cited: list[str], category: Category, worded_by: WordedBy, found: SortedEvidence, language: Language
+) -> Hypothesis:
+    return Hypothesis(
+        category=category,
+        statement=words,
+        evidence_ids=cited,
+        check_to_do=sentences.check(category, cited, language),
+        confidence=sentences.confidence(cited, found),
+        worded_by=worded_by,
+    )
+
+
+def _in_order(record: RootCauseInput, ids: set[str]) -> list[str]:
+    return [item.id for item in record.evidence if item.id in ids]
+
+
+def _value(answer: GeneratedJson) -> Any:  # noqa: ANN401 - whatever JSON holds
+    if answer.finish_reason == "stop":
+        return answer.value
+    try:
+        # A string that was cut off is dropped: half a sentence may mean the opposite of the whole.
+        return from_json(answer.text, allow_partial=True)
+    except ValueError:
+        return None
+
+
+def _fits(value: object, schema: Schema) -> bool:
+    return bool(Draft202012Validator(schema).is_valid(value))
