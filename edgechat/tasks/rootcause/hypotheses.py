@@ -17,7 +17,8 @@ from edgechat.tasks.result import Problem
 from edgechat.tasks.rootcause import sentences
 from edgechat.tasks.rootcause.evidence import rule_category
 from edgechat.tasks.rootcause.examples import example_texts
-from edgechat.tasks.rootcause.question import LONGEST, MAX_CAUSES
+from edgechat.tasks.rootcause.lexicon import best_category, category_scores
+from edgechat.tasks.rootcause.question import LONGEST
 from edgechat.tasks.rootcause.record import Hypothesis
 from edgechat.tasks.rootcause.statements import example_terms, statement_fault
 
@@ -52,19 +53,20 @@ def from_rules(
     chosen: Sequence[str] = (),
     is_whole: bool = True,
 ) -> Hypotheses:
-    """One hypothesis by rules alone, over all certain evidence and the chosen notes; none without evidence."""
+    """The hypotheses by rules alone, over all certain evidence and the chosen notes; none without evidence."""
     if not found.is_sufficient:
         return Hypotheses(is_whole=is_whole)
     cited = _in_order(record, {*found.certain_ids, *chosen})
     category, _ = rule_category(record, found, cited)
     words = sentences.statement(cited, found, language)
-    return Hypotheses((_hypothesis(words, cited, category, "rules", found, language),), is_whole=is_whole)
+    first = _hypothesis(words, cited, category, "rules", found, language)
+    return Hypotheses((first, *_second(found, category, words, (), language)), is_whole=is_whole)
 
 
 def from_choice(
     record: RootCauseInput, found: SortedEvidence, answer: GeneratedJson, schema: Schema, language: Language
 ) -> Hypotheses:
-    """The small design: the rules' hypothesis, with the notes that the model chose."""
+    """The small design: the rules' hypotheses, with the notes that the model chose."""
     value = _value(answer)
     if answer.finish_reason != "stop" or not _fits(value, schema):
         return from_rules(record, found, language, is_whole=False)
@@ -74,33 +76,37 @@ def from_choice(
 def from_causes(
     record: RootCauseInput, found: SortedEvidence, answer: GeneratedJson, schema: Schema, language: Language
 ) -> Hypotheses:
-    """The large design: the causes that the model worded, each checked."""
+    """The large design: the cause that the model worded, checked, and the rules' second hypothesis."""
     value = _value(answer)
     is_whole = answer.finish_reason == "stop" and _fits(value, schema)
-    each = schema["properties"]["causes"]["items"]
     causes = value.get("causes") if isinstance(value, dict) else None
-    fitting = [item for item in (causes if isinstance(causes, list) else [])[:MAX_CAUSES] if _fits(item, each)]
-    if not fitting:
+    cause = causes[0] if isinstance(causes, list) and causes else None
+    if not _fits(cause, schema["properties"]["causes"]["items"]):
         return from_rules(record, found, language, is_whole=is_whole)
-    items: list[Hypothesis] = []
-    problems: list[Problem] = []
-    for cause in fitting:
-        said = clean_line(cause["cause"])
-        cited = list(dict.fromkeys(cause["evidence"]))
-        fault = _fault(record, found, said, cited, language)
-        if fault and items and set(cited) <= set(items[0].evidence_ids):
-            continue  # the rules' sentence over the same evidence would say the first one again
-        if fault:
-            place = f"/hypotheses/{len(items)}/statement"
-            problems.append(Problem(place, f"The model's statement was replaced by the rules' sentence. {fault}"))
-        if not items:
-            cited = _in_order(record, {*cited, *found.certain_ids})
-        words = sentences.statement(cited, found, language) if fault else said
-        if any(words.casefold() == other.statement.casefold() for other in items):
+    said = clean_line(cause["cause"])
+    own = list(dict.fromkeys(cause["evidence"]))
+    fault = _fault(record, found, said, own, language)
+    cited = _in_order(record, {*own, *found.certain_ids})
+    category = _category(record, found, cause["category"], cited)
+    words = sentences.statement(cited, found, language) if fault else said
+    first = _hypothesis(words, cited, category, "rules" if fault else "model", found, language)
+    problem = Problem("/hypotheses/0/statement", f"The model's statement was replaced by the rules' sentence. {fault}")
+    named = () if fault else tuple(own)
+    return Hypotheses((first, *_second(found, category, words, named, language)), (problem,) if fault else (), is_whole)
+
+
+def _second(
+    found: SortedEvidence, first: Category, said: str, named: Sequence[str], language: Language
+) -> tuple[Hypothesis, ...]:
+    """A second hypothesis by rules: a note that reports trouble of another category, and that the first does not speak of."""
+    for note in found.troubles:
+        if note.id in named or clean_line(note.text)[:40] in said:
             continue
-        category = _category(record, found, cause["category"], cited)
-        items.append(_hypothesis(words, cited, category, "rules" if fault else "model", found, language))
-    return Hypotheses(tuple(items), tuple(problems), is_whole)
+        category, lead = best_category(category_scores([(1.0, note.text)]))
+        if category not in {first, "unknown"} and lead >= CLEAR_LEAD:
+            words = sentences.statement([note.id], found, language)
+            return (_hypothesis(words, [note.id], category, "rules", found, language),)
+    return ()
 
 
 def _category(record: RootCauseInput, found: SortedEvidence, said: Category, cited: Sequence[str]) -> Category:

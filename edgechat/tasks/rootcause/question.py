@@ -1,6 +1,6 @@
 """The question to the model about a defect, in two designs, with a schema built for the record.
 
-Large: example turns; the model words up to two causes with their evidence and category. Small, for models that cannot word
+Large: example turns; the model words the likeliest cause, with its evidence and category. Small, for models that cannot word
 a cause: rules write everything, and the model only picks among the notes that the rules cannot judge. Notes and lines are
 JSON strings in one message; they are data, not instructions. Normal readings are not in it.
 """
@@ -28,10 +28,9 @@ Design = Literal["large", "small"]
 
 LARGE_FROM = 1_000_000_000
 """Parameters from which a model words causes. Measured: 1.5B words true ones, 0.5B mostly copies or reverses."""
-MAX_CAUSES = 2
 MAX_CITED = 3
-MAX_TOKENS = 100
-LONGEST: dict[Language, int] = {"en": 110, "ja": 55, "zh": 50}
+MAX_TOKENS = 70
+LONGEST: dict[Language, int] = {"en": 110, "ja": 50, "zh": 45}
 """Maximum characters of a statement."""
 MAX_LINES = 8
 MAX_NOTES = 12
@@ -84,8 +83,11 @@ def offered(found: SortedEvidence, language: Language) -> dict[str, str]:
     }
 
 
-def answer_schema(ids: Sequence[str], language: Language, *, minimum: int) -> Schema:
-    """Schema of the large answer: category last, so that it follows from the words before it."""
+def answer_schema(ids: Sequence[str], language: Language) -> Schema:
+    """Schema of the large answer: category last, so that it follows from the words before it.
+
+    One cause: a second one doubles the tokens, and what else the notes report makes the rules' second hypothesis.
+    """
     cause = _object(
         {
             "cause": {"type": "string", "minLength": 1, "maxLength": LONGEST[language]},
@@ -98,7 +100,7 @@ def answer_schema(ids: Sequence[str], language: Language, *, minimum: int) -> Sc
             "category": {"enum": [name for name in get_args(Category) if name != "unknown"]},
         }
     )
-    return _object({"causes": {"type": "array", "items": cause, "minItems": minimum, "maxItems": MAX_CAUSES}})
+    return _object({"causes": {"type": "array", "items": cause, "minItems": 1, "maxItems": 1}})
 
 
 def choice_schema(ids: Sequence[str]) -> Schema:
@@ -113,7 +115,7 @@ def answer_messages(record: RootCauseInput, evidence: dict[str, str], language: 
         for example in EXAMPLES[language]
         for message in (
             Message("user", _data(example.defect, example.evidence)),
-            Message("assistant", json.dumps({"causes": example.causes}, ensure_ascii=False, separators=(",", ":"))),
+            Message("assistant", json.dumps({"causes": example.causes}, ensure_ascii=False)),
         )
     ]
     defect = f"{clean_line(record.defect_type)}, {clean_line(record.location)}"
@@ -127,7 +129,7 @@ def choice_messages(record: RootCauseInput, found: SortedEvidence, language: Lan
         for example in CHOICES[language]
         for message in (
             Message("user", _data(example.defect, example.evidence)),
-            Message("assistant", json.dumps({"notes": example.chosen}, separators=(",", ":"))),
+            Message("assistant", json.dumps({"notes": example.chosen})),
         )
     ]
     defect = f"{clean_line(record.defect_type)}, {clean_line(record.location)}"

@@ -81,7 +81,7 @@ class RootCause(Task[RootCauseInput, RootCauseResult]):
             messages = question.choice_messages(record, found, language)
         else:
             evidence = question.offered(found, language)
-            schema = question.answer_schema(list(evidence), language, minimum=1)
+            schema = question.answer_schema(list(evidence), language)
             messages = question.answer_messages(record, evidence, language)
         answer = yield Ask(
             messages=messages,
