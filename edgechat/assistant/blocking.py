@@ -312,9 +312,7 @@ class Assistant:
             context = Context(language=language or locale_language())
             try:
                 known = generator.identify(_left(until_s))
-                context = replace(
-                    context, vision=known.vision, prompts=known.prompts, parameters=known.parameters
-                )
+                context = replace(context, vision=known.vision, prompts=known.prompts, parameters=known.parameters)
             except NoModelError as error:
                 if type(error) is not NoModelError:
                     raise  # one was named or fixed, and is not there

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Generator as Coroutine
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Generator as Coroutine
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
@@ -147,7 +147,7 @@ class Task(ABC, Generic[In, Out]):
         """
 
     def history(self, earlier: Iterable[Mapping[str, Any]] = ()) -> Callable[[TaskResult], TaskResult]:
-        """A function that takes the final results of a run in input order, and adds what each has in common with earlier ones.
+        """A function that adds to a result what it has in common with earlier ones; called in input order.
 
         By default it returns each result unchanged. A result must not depend on later ones.
 

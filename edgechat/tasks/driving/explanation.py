@@ -25,13 +25,16 @@ LENGTH: dict[Language, int] = {"en": 120, "ja": 60, "zh": 50}
 
 _SYSTEM: dict[Language, str] = {
     "en": (
-        "The message holds facts of a driving moment, measured and final. Write one short sentence that adds to the reason: "
-        "speed with stopping distance, road and light, or the position in the lane. Use only these facts and their numbers. "
+        "The message holds facts of a driving moment, measured and final. Write one short sentence that adds "
+        "to the reason: "
+        "speed with stopping distance, road and light, or the position in the lane. Use only these facts and "
+        "their numbers. "
         "Do not repeat the reason. Give no advice."
     ),
     "ja": (
         "メッセージは運転中の一時点の確定した事実です。理由に加えることを短い一文で書いてください。"
-        "速度と停止距離、路面と明るさ、車線内の位置のいずれかです。この事実と数値だけを使います。理由を繰り返さず、助言をしません。"
+        "速度と停止距離、路面と明るさ、車線内の位置のいずれかです。この事実と数値だけを使います。"
+        "理由を繰り返さず、助言をしません。"
     ),
     "zh": (
         "消息是某一驾驶时刻已确定的事实。请写一句简短的话补充理由：速度与停车距离、路面与光线，或车道内的位置。"
@@ -40,30 +43,75 @@ _SYSTEM: dict[Language, str] = {
 }
 _EXAMPLES: dict[Language, tuple[tuple[dict[str, str], str], ...]] = {
     "en": (
-        ({"reason": "The gap of 31.0 m is short of the 84.0 m recommended here.", "speed": "84 km/h", "gap": "31 m",
-          "stopping_distance": "57.2 m", "weather": "cloudy", "time_of_day": "night"},
-         "At 84 km/h at night, stopping takes 57.2 m, more than the gap of 31 m."),
-        ({"reason": "The wheels are 0.06 m from the lane line.", "speed": "91 km/h", "lane_position": "0.79 m left of the lane centre",
-          "weather": "snow", "time_of_day": "day"},
-         "The vehicle is 0.79 m left of the lane centre at 91 km/h on snow."),
+        (
+            {
+                "reason": "The gap of 31.0 m is short of the 84.0 m recommended here.",
+                "speed": "84 km/h",
+                "gap": "31 m",
+                "stopping_distance": "57.2 m",
+                "weather": "cloudy",
+                "time_of_day": "night",
+            },
+            "At 84 km/h at night, stopping takes 57.2 m, more than the gap of 31 m.",
+        ),
+        (
+            {
+                "reason": "The wheels are 0.06 m from the lane line.",
+                "speed": "91 km/h",
+                "lane_position": "0.79 m left of the lane centre",
+                "weather": "snow",
+                "time_of_day": "day",
+            },
+            "The vehicle is 0.79 m left of the lane centre at 91 km/h on snow.",
+        ),
     ),
     "ja": (
-        ({"reason": "車間距離31.0 mは、この条件での推奨84.0 mに足りません。", "speed": "84 km/h", "gap": "31 m",
-          "stopping_distance": "57.2 m", "weather": "cloudy", "time_of_day": "night"},
-         "夜間に84 km/hからの停止距離は57.2 mで、車間距離31 mより長いです。"),
-        ({"reason": "車輪から車線までの距離は0.06 mです。", "speed": "91 km/h", "lane_position": "車線中央から左へ0.79 m",
-          "weather": "snow", "time_of_day": "day"},
-         "雪の路面を91 km/hで、車線中央から左へ0.79 mの位置です。"),
+        (
+            {
+                "reason": "車間距離31.0 mは、この条件での推奨84.0 mに足りません。",
+                "speed": "84 km/h",
+                "gap": "31 m",
+                "stopping_distance": "57.2 m",
+                "weather": "cloudy",
+                "time_of_day": "night",
+            },
+            "夜間に84 km/hからの停止距離は57.2 mで、車間距離31 mより長いです。",
+        ),
+        (
+            {
+                "reason": "車輪から車線までの距離は0.06 mです。",
+                "speed": "91 km/h",
+                "lane_position": "車線中央から左へ0.79 m",
+                "weather": "snow",
+                "time_of_day": "day",
+            },
+            "雪の路面を91 km/hで、車線中央から左へ0.79 mの位置です。",
+        ),
     ),
     "zh": (
-        ({"reason": "车距31.0 m不足此条件下建议的84.0 m。", "speed": "84 km/h", "gap": "31 m", "stopping_distance": "57.2 m",
-          "weather": "cloudy", "time_of_day": "night"},
-         "夜间以84 km/h行驶，停车距离为57.2 m，大于车距31 m。"),
-        ({"reason": "车轮距车道线0.06 m。", "speed": "91 km/h", "lane_position": "偏车道中央左侧0.79 m", "weather": "snow",
-          "time_of_day": "day"},
-         "雪地上以91 km/h行驶，偏车道中央左侧0.79 m。"),
+        (
+            {
+                "reason": "车距31.0 m不足此条件下建议的84.0 m。",
+                "speed": "84 km/h",
+                "gap": "31 m",
+                "stopping_distance": "57.2 m",
+                "weather": "cloudy",
+                "time_of_day": "night",
+            },
+            "夜间以84 km/h行驶，停车距离为57.2 m，大于车距31 m。",
+        ),
+        (
+            {
+                "reason": "车轮距车道线0.06 m。",
+                "speed": "91 km/h",
+                "lane_position": "偏车道中央左侧0.79 m",
+                "weather": "snow",
+                "time_of_day": "day",
+            },
+            "雪地上以91 km/h行驶，偏车道中央左侧0.79 m。",
+        ),
     ),
-}  # fmt: skip
+}
 _SIDES: dict[Language, tuple[str, str, str]] = {
     "en": ("{offset} m left of the lane centre", "{offset} m right of the lane centre", "at the lane centre"),
     "ja": ("車線中央から左へ{offset} m", "車線中央から右へ{offset} m", "車線の中央"),
@@ -87,7 +135,7 @@ def answer_schema(language: Language) -> Schema:
 
 
 def answer_messages(record: DrivingInput, result: DrivingResult) -> tuple[Message, ...]:
-    """Instructions and example turns, the same for every moment so that their prefix is reused; then the facts as JSON."""
+    """Instructions and example turns, the same for every moment so that they are read once; then the facts as JSON."""
     turns = [
         message
         for given, sentence in _EXAMPLES[result.language]

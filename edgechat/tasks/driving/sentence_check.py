@@ -1,8 +1,8 @@
 """Decides whether a model's sentence is shown beside the rules' reason.
 
-It is refused when it copies the reason, gives a number another unit or meaning, compares numbers falsely, says a direction
-against the components, reassures, gives advice, or uses a word outside a short vocabulary. A true sentence that is refused
-costs nothing: the rules' reason stands alone.
+It is refused when it copies the reason, gives a number another unit or meaning, compares numbers falsely, says a
+direction against the components, reassures, gives advice, or uses a word outside a short vocabulary. A true sentence
+that is refused costs nothing: the rules' reason stands alone.
 """
 
 from __future__ import annotations
@@ -30,24 +30,43 @@ def _compiled(en: str, ja: str, zh: str) -> _Patterns:
 
 # The rules never call a scene safe, so a sentence that does so contradicts them.
 _REASSURANCE = _compiled(
-    r"\b(?:no|not|little|without|low) (?:\w+ )?(?:risk|danger)\w*|\b(?:un)?safe(?:ly|r|ty)?\b|\benough\b|\bsufficient\b|\bno need\b|\bfine\b"
-    r"|\bcomfortabl\w+|\bnormal\w*|\bokay\b",
+    (
+        r"\b(?:no|not|little|without|low) (?:\w+ )?(?:risk|danger)\w*|\b(?:un)?safe(?:ly|r|ty)?\b|\benough\b"
+        r"|\bsufficient\b|\bno need\b|\bfine\b"
+        r"|\bcomfortabl\w+|\bnormal\w*|\bokay\b"
+    ),
     "安全|危険(?:は|が)?(?:ない|ありません)|問題(?:は)?(?:ない|ありません)|十分|大丈夫|余裕|正常",
     "安全|没有(?:危险|风险|问题)|足够|充足|放心|正常|无需",
 )
 _ADVICE = _compiled(
-    r"\b(?:should|must|need(?:s|ed)? to|have to|ensure|make sure|keep|maintain|avoid|please|brake (?:now|early|hard|gently)|slow down|steer|reduce|increase|accelerat\w*"
-    r"|speed up|overtake|turn|switch|watch|drive (?:more|with|at)|be (?:careful|aware)|let|try|consider|recommended to|advis\w+|caution|stay|return|move|change|pull|stop the)\b|!",
-    "ください|べき|必要が|ましょう|しなさい|注意し|避け|減速し|加速|制動し|ブレーキを|追い越|広げ|詰め|保っ|保ち|戻|曲が|切り替え|点け|つけ",
-    "请|应|必须|需要(?!\\d)|务必|避免|保持|减速|加速|刹车|制动(?!距离)|超车|变道|注意|小心|拉开|缩短|开启|返回|建议您|不要",
+    (
+        r"\b(?:should|must|need(?:s|ed)? to|have to|ensure|make sure|keep|maintain|avoid|please|brake (?:now"
+        r"|early|hard|gently)|slow down|steer|reduce|increase|accelerat\w*"
+        r"|speed up|overtake|turn|switch|watch|drive (?:more|with|at)|be (?:careful|aware)|let|try|consider"
+        r"|recommended to|advis\w+|caution|stay|return|move|change|pull|stop the)\b|!"
+    ),
+    (
+        "ください|べき|必要が|ましょう|しなさい|注意し|避け|減速し|加速|制動し|ブレーキを|追い越|広げ|詰め"
+        "|保っ|保ち|戻|曲が|切り替え|点け|つけ"
+    ),
+    (
+        "请|应|必须|需要(?!\\d)|务必|避免|保持|减速|加速|刹车|制动(?!距离)|超车|变道|注意|小心|拉开|缩短|开启"
+        "|返回|建议您|不要"
+    ),
 )
 _OUTCOME = _compiled(
-    r"\b(?:crash\w*|collid\w*|collision|accident\w*|hit|fall|fatal|death|injur\w*|certain\w*|definitely|inevitabl\w*|impossible|will|going to|about to|may|might|could|likely|only|just|already)\b",
+    (
+        r"\b(?:crash\w*|collid\w*|collision|accident\w*|hit|fall|fatal|death|injur\w*|certain\w*|definitely"
+        r"|inevitabl\w*|impossible|will|going to|about to|may|might|could|likely|only|just|already)\b"
+    ),
     "衝突|事故|死|転落|必ず|確実|不可能|恐れ|可能性|でしょう|わずか|だけ|しか",
     "碰撞|事故|死|必然|一定|不可能|可能|将会|会导致|仅|只有",
 )
 _CLOSING = _compiled(
-    r"\b(?:clos(?:es|ing|ed)|approach\w*|near(?:s|ing)|catch\w*|shrink\w*|narrow\w*|towards?|away|drift\w*|moving|widen\w*|growing|leaving|cross\w*|depart\w*)\b",
+    (
+        r"\b(?:clos(?:es|ing|ed)|approach\w*|near(?:s|ing)|catch\w*|shrink\w*|narrow\w*|towards?|away|drift\w*"
+        r"|moving|widen\w*|growing|leaving|cross\w*|depart\w*)\b"
+    ),
     "接近|近づ|迫|縮|離れ|遠ざか|寄っ|寄り|ふらつ|はみ出|越え|広が|向か",
     "接近|靠近|逼近|缩小|远离|驶离|越过|偏离|扩大|朝|驶向",
 )
@@ -81,28 +100,43 @@ _ABOUT: dict[str, _Patterns] = {
     "lane_position": _compiled(r"\bcent(?:er|re)\b", "中央|中心", "中央|中心"),
 }
 _COMPARED = _compiled(
-    r"(?P<more>\b(?:more|longer|larger|greater|higher|exceed\w*|beyond)\b)|(?P<less>\b(?:less|shorter|smaller|lower|short of|below|under)\b)",
+    (
+        r"(?P<more>\b(?:more|longer|larger|greater|higher|exceed\w*|beyond)\b)|(?P<less>\b(?:less|shorter"
+        r"|smaller|lower|short of|below|under)\b)"
+    ),
     "(?P<more>より(?:も)?(?:長|大き|多)|超え|上回)|(?P<less>より(?:も)?(?:短|小さ|少な)|下回|足りな|満たな)",
     "(?P<more>大于|长于|超过|超出|高于)|(?P<less>小于|短于|不足|低于|不到)",
 )
 _LEFT = _compiled(r"\bleft\b", "左", "左")
 _RIGHT = _compiled(r"\bright\b", "右", "右")
 _VOCABULARY = frozenset(
-    """a an the at in on of to from by with and is are it its this than that for as while when which there here both vehicle car road lane centre center middle
-    left right speed distance stopping stop stops takes take needed needs gap ahead recommended contact time reaches reach longer shorter more less larger greater exceeds below
-    under above beyond night day daytime daylight dusk dawn twilight evening dark darkness morning noon afternoon rain rainy heavy wet fog foggy snow snowy ice icy clear dry sunny
-    cloudy partly overcast slippery surface braking brake grip friction light weather sight visibility reduced longer makes make lengthens increases because due position offset
-    off would be follow km h m s seconds metres meters level risk moderate high critical limited twice""".split()
+    """a an the at in on of to from by with and is are it its this than that for as while when which there here both
+    vehicle car road lane centre center middle left right speed distance stopping stop stops takes take needed needs
+    gap ahead recommended contact time reaches reach longer shorter more less larger greater exceeds below under above
+    beyond night day daytime daylight dusk dawn twilight evening dark darkness morning noon afternoon rain rainy heavy
+    wet fog foggy snow snowy ice icy clear dry sunny cloudy partly overcast slippery surface braking brake grip
+    friction light weather sight visibility reduced longer makes make lengthens increases because due position offset
+    off would be follow km h m s seconds metres meters level risk moderate high critical limited twice""".split()  # noqa: SIM905 - a word list
 )
-_VOCABULARY_CJK: dict[Language, re.Pattern[str]] = {
-    "ja": re.compile(
-        "車線|中央|中心|左|右|位置|車両|車|速度|時速|走行|停止|停車|距離|車間|推奨|接触|時間|夜間|夜|昼間|昼|日中|夕方|薄明|明け方|朝|午前|午後|暗|雨天|大雨|雨|霧|雪|凍結|氷|晴天|晴|曇|乾燥|乾|濡|路面|道路|滑|視界|視認|悪|制動|長|短|大|小"
-        "|多|少|超|下回|上回|足|満|必要|要|秒|点|時|前方|先行|現在|条件|中|高|重大|低|対|以上|約|離|明"
-    ),
-    "zh": re.compile(
-        "车道|中央|中心|左侧|右侧|左|右|位置|车辆|车|速度|时速|行驶|停车|停下|刹停|距离|车距|建议|接触|时间|夜间|夜|白天|日间|黄昏|黎明|傍晚|早晨|上午|中午|下午|黑暗|雨天|大雨|雨|雾|雪地|雪|结冰|冰|晴|多云|阴|干燥|湿滑|湿|路面|道路|路|滑|视线|差|制动"
-        "|大于|小于|长于|短于|超过|超出|不足|低于|高于|需要|需|约|为|秒|在|以|的|上|下|中|时|偏|处|从|前方|前车|条件|和|且|与|比|更长|更短|已|有|是|到|后|因|风险|高|低"
-    ),
+_VOCABULARY_CJK: dict[Language, str] = {
+    "ja": """
+        車線 中央 中心 左 右 位置 車両 車 速度 時速 走行 停止 停車 距離 車間 推奨 接触 時間 夜間 夜 昼間 昼
+        日中 夕方 薄明 明け方 朝 午前 午後 暗 雨天 大雨 雨 霧 雪 凍結 氷 晴天 晴 曇 乾燥 乾 濡 路面 道路 滑
+        視界 視認 悪 制動 長 短 大 小 多 少 超 下回 上回 足 満 必要 要 秒 点 時 前方 先行 現在 条件 中 高
+        重大 低 対 以上 約 離 明
+    """,
+    "zh": """
+        车道 中央 中心 左侧 右侧 左 右 位置 车辆 车 速度 时速 行驶 停车 停下 刹停 距离 车距 建议 接触 时间
+        夜间 夜 白天 日间 黄昏 黎明 傍晚 早晨 上午 中午 下午 黑暗 雨天 大雨 雨 雾 雪地 雪 结冰 冰 晴 多云
+        阴 干燥 湿滑 湿 路面 道路 路 滑 视线 差 制动 大于 小于 长于 短于 超过 超出 不足 低于 高于 需要 需
+        约 为 秒 在 以 的 上 下 中 时 偏 处 从 前方 前车 条件 和 且 与 比 更长 更短 已 有 是 到 后 因 风险
+        高 低
+    """,
+}
+# Longest first: 車間 must not be read as 車 and a foreign 間.
+_KNOWN_CJK: dict[Language, re.Pattern[str]] = {
+    language: re.compile("|".join(sorted(words.split(), key=len, reverse=True)))
+    for language, words in _VOCABULARY_CJK.items()
 }
 _KANJI = re.compile(r"[\u3400-\u9fff]+")
 _COPIED = 0.72
@@ -121,9 +155,9 @@ def sentence_fault(text: str, record: DrivingInput, result: DrivingResult) -> st
         if found := patterns[language].search(said):
             return f"The sentence {what} ({found[0].strip()!r})."
     for fault in (
-        _word_fault(said, language), _number_fault(said, record, result), _comparison_fault(said, result),
+        _copy_fault(said, result), _number_fault(said, record, result), _comparison_fault(said, result),
         _condition_fault(said, record, result), _side_fault(said, record.lane_center_offset_m, language),
-        _copy_fault(said, result),
+        _word_fault(said, language),
     ):  # fmt: skip
         if fault:
             return fault
@@ -134,7 +168,7 @@ def _word_fault(said: str, language: Language) -> str:
     if language == "en":
         unknown = [word for word in re.findall(r"[A-Za-z]+", said) if word.lower() not in _VOCABULARY]
     else:
-        rest = _VOCABULARY_CJK[language].sub("", said)
+        rest = _KNOWN_CJK[language].sub("", said)
         unknown = [*_KANJI.findall(rest), *re.findall(r"[A-Za-z]{3,}|[\u30a1-\u30fa]{3,}", rest)]
     return f"The sentence uses words outside its vocabulary: {', '.join(dict.fromkeys(unknown))}." if unknown else ""
 
@@ -167,11 +201,7 @@ def _comparison_fault(said: str, result: DrivingResult) -> str:
     if compared is None:
         return ""
     numbers = [(float(match[1]), match[2], match.start()) for match in _QUANTITY.finditer(said)]
-    if result.language == "en":
-        before = [one for one in numbers if one[2] < compared.start()]
-        after = [one for one in numbers if one[2] > compared.start()]
-        pair = (before[-1:] + after[:1]) if before and after else []
-    elif result.language == "zh":
+    if result.language != "ja":
         before = [one for one in numbers if one[2] < compared.start()]
         after = [one for one in numbers if one[2] > compared.start()]
         pair = (before[-1:] + after[:1]) if before and after else []
@@ -206,7 +236,7 @@ def _side_fault(said: str, offset_m: float, language: Language) -> str:
 
 
 def _copy_fault(said: str, result: DrivingResult) -> str:
-    """A sentence must add a fact: a copy of the reason, or one with no number and no condition of its own, adds none."""
+    """Why a sentence adds no fact: it copies the reason, or has no number and no condition of its own."""
     reason = unicodedata.normalize("NFKC", result.reason)
     if SequenceMatcher(None, said.lower(), reason.lower(), autojunk=False).ratio() >= _COPIED:
         return "The sentence repeats the reason."

@@ -1,7 +1,7 @@
 """Driving-scene risk from speed, gap, lane position and weather: alert, numbers, reason and measures by rules.
 
-The rules' result is whole before the model is asked. A model may add one sentence to the explanation; it is shown when it
-passes the check in ``sentence_check.py``.
+The rules' result is whole before the model is asked. A model may add one sentence to the explanation; it is shown
+when it passes the check in ``sentence_check.py``.
 """
 
 from __future__ import annotations

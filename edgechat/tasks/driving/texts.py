@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edgechat.tasks.driving.countermeasures import Code
-    from edgechat.tasks.driving.risk import Assessment, Factor, Level
+    from edgechat.tasks.driving.risk import Assessment, Level
     from edgechat.tasks.driving.scene import Assumption
     from edgechat.tasks.language import Language, Translations
 

@@ -1,8 +1,8 @@
-"""Sorts the notes and log lines of a record by rules: what is evidence, what the model may still choose, what is left out.
+"""Sorts notes and log lines by rules: what is evidence, what the model may choose, what is left out.
 
-Abnormal lines are always evidence. Normal readings are neither offered nor cited, except those that contradict an abnormal
-reading of the same part. A note counts as evidence when it reports trouble; a note without trouble words is offered to the
-model; a note that says that all is well, or that gives orders, is left out.
+Abnormal lines are always evidence. Normal readings are neither offered nor cited, except those that contradict an
+abnormal reading of the same part. A note counts as evidence when it reports trouble; a note without trouble words is
+offered to the model; a note that says that all is well, or that gives orders, is left out.
 """
 
 from __future__ import annotations
@@ -112,4 +112,4 @@ def rule_category(record: RootCauseInput, found: SortedEvidence, cited: Iterable
 
 def _has_words(text: str) -> bool:
     """True for an event in words; a line of program code or a bare counter is no cause."""
-    return sum(character.isalpha() for character in text) >= 12  # noqa: PLR2004 - about two words
+    return sum(character.isalpha() for character in text) >= 12

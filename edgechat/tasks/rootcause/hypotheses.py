@@ -1,7 +1,7 @@
 """Builds the hypotheses of a report from the sorted evidence and the model's answer.
 
-Every abnormal line is cited. A statement of the model that fails its check is replaced by the rules' sentence. The complete
-parts of an answer that was cut off are kept.
+Every abnormal line is cited. A statement of the model that fails its check is replaced by the rules' sentence. The
+complete parts of an answer that was cut off are kept.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def from_rules(
         return Hypotheses(is_whole=is_whole)
     cited = _in_order(record, {*found.certain_ids, *chosen})
     category, _ = rule_category(record, found, cited)
-    words = sentences.statement(cited, found, language)
-    first = _hypothesis(words, cited, category, "rules", found, language)
+    words = sentences.statement(_fitting_first(found, cited, category), found, language)
+    first = _hypothesis(words, cited, category, found, language, worded_by="rules")
     return Hypotheses((first, *_second(found, category, words, (), language)), is_whole=is_whole)
 
 
@@ -80,7 +80,7 @@ def from_causes(
     value = _value(answer)
     is_whole = answer.finish_reason == "stop" and _fits(value, schema)
     causes = value.get("causes") if isinstance(value, dict) else None
-    cause = causes[0] if isinstance(causes, list) and causes else None
+    cause: Any = causes[0] if isinstance(causes, list) and causes else None
     if not _fits(cause, schema["properties"]["causes"]["items"]):
         return from_rules(record, found, language, is_whole=is_whole)
     said = clean_line(cause["cause"])
@@ -88,8 +88,8 @@ def from_causes(
     fault = _fault(record, found, said, own, language)
     cited = _in_order(record, {*own, *found.certain_ids})
     category = _category(record, found, cause["category"], cited)
-    words = sentences.statement(cited, found, language) if fault else said
-    first = _hypothesis(words, cited, category, "rules" if fault else "model", found, language)
+    words = sentences.statement(_fitting_first(found, cited, category), found, language) if fault else said
+    first = _hypothesis(words, cited, category, found, language, worded_by="rules" if fault else "model")
     problem = Problem("/hypotheses/0/statement", f"The model's statement was replaced by the rules' sentence. {fault}")
     named = () if fault else tuple(own)
     return Hypotheses((first, *_second(found, category, words, named, language)), (problem,) if fault else (), is_whole)
@@ -98,14 +98,14 @@ def from_causes(
 def _second(
     found: SortedEvidence, first: Category, said: str, named: Sequence[str], language: Language
 ) -> tuple[Hypothesis, ...]:
-    """A second hypothesis by rules: a note that reports trouble of another category, and that the first does not speak of."""
+    """A second hypothesis by rules: a note about trouble of another category, of which the first does not speak."""
     for note in found.troubles:
         if note.id in named or clean_line(note.text)[:40] in said:
             continue
         category, lead = best_category(category_scores([(1.0, note.text)]))
         if category not in {first, "unknown"} and lead >= CLEAR_LEAD:
             words = sentences.statement([note.id], found, language)
-            return (_hypothesis(words, [note.id], category, "rules", found, language),)
+            return (_hypothesis(words, [note.id], category, found, language, worded_by="rules"),)
     return ()
 
 
@@ -127,7 +127,7 @@ def _fault(record: RootCauseInput, found: SortedEvidence, said: str, cited: Sequ
 
 
 def _hypothesis(
-    words: str, cited: list[str], category: Category, worded_by: WordedBy, found: SortedEvidence, language: Language
+    words: str, cited: list[str], category: Category, found: SortedEvidence, language: Language, *, worded_by: WordedBy
 ) -> Hypothesis:
     return Hypothesis(
         category=category,
@@ -136,6 +136,14 @@ def _hypothesis(
         check_to_do=sentences.check(category, cited, language),
         confidence=sentences.confidence(cited, found),
         worded_by=worded_by,
+    )
+
+
+def _fitting_first(found: SortedEvidence, cited: Sequence[str], category: Category) -> list[str]:
+    """The ids with the notes of this category first: the statement quotes the first note."""
+    notes = {note.id: note.text for note in (*found.troubles, *found.unclear)}
+    return sorted(
+        cited, key=lambda one: one in notes and best_category(category_scores([(1.0, notes[one])]))[0] != category
     )
 
 

@@ -1,8 +1,8 @@
 """Decides by rules whether a log line is abnormal, normal, or an event without a judgement.
 
-A comparison of a reading with its limits decides; a status word (``FAIL``, ``警報``, ``不合格``) decides where there is no
-reading, and makes a line abnormal whose reading lies within. A status word ``OK`` does not make a reading normal that lies
-outside.
+A comparison of a reading with its limits decides. A status word (``FAIL``, ``警報``, ``不合格``) decides where there
+is no reading, and makes a line abnormal whose reading lies within. A status word ``OK`` does not make a reading normal
+that lies outside.
 """
 
 from __future__ import annotations
@@ -24,10 +24,16 @@ State = Literal["abnormal", "normal", "event"]
 
 # A count of zero and a denied fault are removed before fault words are looked for.
 _DENIED = re.compile(
-    r"\b(?:no|0|zero|without)\s+(?:errors?|alarms?|faults?|fail(?:ure)?s?|warn(?:ing)?s?|deviations?|defects?)\b"
-    r"|\b\w*(?:alarm|error|err|fault|warn)\w*\s*[=:]\s*0\b|\b(?:errors?|alarms?|faults?|failures?|warnings?)\s*:?\s*(?:0|none)\b"
-    r"|異常(?:は)?(?:なし|無し|ありません|は?ない)|エラーなし|アラームなし|不良なし|(?:故障|报警|异常|错误|不良)[:：]?\s*无"
-    r"|(?:无|没有|未见|未发现)(?:任何)?(?:异常|故障|报警|错误|不良)|\bnot? out of (?:range|limits?|tolerance)\b",
+    (
+        r"\b(?:no|0|zero|without)\s+(?:errors?|alarms?|faults?|fail(?:ure)?s?|warn(?:ing)?s?|deviations?"
+        r"|defects?)\b"
+        r"|\b\w*(?:alarm|error|err|fault|warn)\w*\s*[=:]\s*0\b|\b(?:errors?|alarms?|faults?|failures?"
+        r"|warnings?)\s*:?\s*(?:0|none)\b"
+        r"|異常(?:は)?(?:なし|無し|ありません|は?ない)|エラーなし|アラームなし|不良なし|(?:故障|报警|异常|错误"
+        r"|不良)[:：]?\s*无"
+        r"|(?:无|没有|未见|未发现)(?:任何)?(?:异常|故障|报警|错误|不良)|\bnot? out of (?:range|limits?"
+        r"|tolerance)\b"
+    ),
     re.IGNORECASE,
 )
 # Names that hold a fault word and report none.
@@ -37,32 +43,48 @@ _COMPOUND = re.compile(
     re.IGNORECASE,
 )
 _FAULT = re.compile(
-    r"\b(?:error|err|alarm|alert|fault|faulty|fail|fails|failed|failure|warn|warning|critical|fatal|abnormal|ng|nok|n\.g\.|reject(?:ed)?"
-    r"|out of (?:range|limits?|tolerance|spec|control|order)|over[- ]?(?:range|limit|load|heat(?:ed|ing)?|current|pressure|travel)"
-    r"|overload(?:ed)?|timeout|timed out|time-out|mismatch|tripped|trip|jam(?:med)?|blocked|stuck|stall(?:ed)?|expired|overdue"
-    r"|not (?:responding|reached|ok|found|detected|ready|closed|calibrated|valid|available)|lost|missing|no (?:signal|response)|dropout"
-    r"|broken|breakage|leak(?:ing)? detected|empty|exceed(?:s|ed)|too (?:high|low|hot|cold|long|short|fast|slow|many|few|late|early)"
-    r"|unstable|degraded|interrupted|emergency stop|e-stop|crash(?:ed)?|collision|misfeed|underfill(?:ed)?)\b"
-    r"|(?<![A-Za-z])(?:HIGH|LOW|HH|LL|HI|LO|OVER|UNDER)(?![A-Za-z_])"
-    r"|異常|警報|警告|注意報|エラー|アラーム|故障|不良|不合格|失敗|超過|不足|断線|停止中|非常停止|過負荷|過電流|過熱|詰まり|空です|期限切れ|未検出"
-    r"|未到達|不一致|外れ|低い|高い|逸脱|脱落|破損|漏れ検知|オーバー|タイムアウト|トリップ"
-    r"|报警|告警|错误|异常|失败|超限|超差|超标|不良品|故障|不合格|偏高|偏低|过高|过低|过期|过载|过热|断线|卡住|堵塞|丢失|缺料|未到位|未检出|超时"
-    r"|不匹配|不符|急停|跳闸|停机",
+    (
+        r"\b(?:error|err|alarm|alert|fault|faulty|fail|fails|failed|failure|warn|warning|critical|fatal"
+        r"|abnormal|ng|nok|n\.g\.|reject(?:ed)?"
+        r"|out of (?:range|limits?|tolerance|spec|control|order)|over[- ]?(?:range|limit|load|heat(?:ed|ing)?"
+        r"|current|pressure|travel)"
+        r"|overload(?:ed)?|timeout|timed out|time-out|mismatch|tripped|trip|jam(?:med)?|blocked|stuck"
+        r"|stall(?:ed)?|expired|overdue"
+        r"|not (?:responding|reached|ok|found|detected|ready|closed|calibrated|valid|available)|lost|missing"
+        r"|no (?:signal|response)|dropout"
+        r"|broken|breakage|leak(?:ing)? detected|empty|exceed(?:s|ed)|too (?:high|low|hot|cold|long|short|fast"
+        r"|slow|many|few|late|early)"
+        r"|unstable|degraded|interrupted|emergency stop|e-stop|crash(?:ed)?|collision|misfeed"
+        r"|underfill(?:ed)?)\b"
+        r"|(?<![A-Za-z])(?:HIGH|LOW|HH|LL|HI|LO|OVER|UNDER)(?![A-Za-z_])"
+        r"|異常|警報|警告|注意報|エラー|アラーム|故障|不良|不合格|失敗|超過|不足|断線|停止中|非常停止|過負荷"
+        r"|過電流|過熱|詰まり|空です|期限切れ|未検出"
+        r"|未到達|不一致|外れ|低い|高い|逸脱|脱落|破損|漏れ検知|オーバー|タイムアウト|トリップ"
+        r"|报警|告警|错误|异常|失败|超限|超差|超标|不良品|故障|不合格|偏高|偏低|过高|过低|过期|过载|过热|断线"
+        r"|卡住|堵塞|丢失|缺料|未到位|未检出|超时"
+        r"|不匹配|不符|急停|跳闸|停机"
+    ),
     re.IGNORECASE,
 )
 _UPPER_ONLY = frozenset(("high", "low", "hh", "ll", "hi", "lo", "over", "under"))
 _FINE = re.compile(
-    r"\b(?:ok|pass|passed|normal|good|in (?:range|tolerance|spec)|within (?:limits?|tolerance|range|spec)|healthy|io|i\.o\.)\b"
-    r"|正常|合格|良好|異常(?:は)?(?:なし|無し)|无异常|通过",
+    (
+        r"\b(?:ok|pass|passed|normal|good|in (?:range|tolerance|spec)|within (?:limits?|tolerance|range|spec)"
+        r"|healthy|io|i\.o\.)\b"
+        r"|正常|合格|良好|異常(?:は)?(?:なし|無し)|无异常|通过"
+    ),
     re.IGNORECASE,
 )
 _LEVEL = re.compile(r"^\W*(?:INFO|DEBUG|TRACE|NOTICE)\b", re.IGNORECASE)
 _GAUGE = re.compile(r"\b(?:on|with|by) (?:gauge|gage|tester|meter|instrument|scale|bench)\b", re.IGNORECASE)
 _SAME = re.compile(r"\bsame (?:part|piece|sample|unit)\b|同一|同じ|同件", re.IGNORECASE)
 OVERRIDE = re.compile(
-    r"\b(?:overrid(?:e|es|den|ing)|bypass(?:ed|ing)?|disabled|muted|suppressed|forced|inhibited|acknowledged (?:without|by user)"
-    r"|interlock (?:off|open|released)|guard open|manual mode|skipped)\b"
-    r"|解除|無効化|無効に|バイパス|手動切替|強制|スキップ|屏蔽|旁路|短接|强制|跳过|解锁|手动模式",
+    (
+        r"\b(?:overrid(?:e|es|den|ing)|bypass(?:ed|ing)?|disabled|muted|suppressed|forced|inhibited"
+        r"|acknowledged (?:without|by user)"
+        r"|interlock (?:off|open|released)|guard open|manual mode|skipped)\b"
+        r"|解除|無効化|無効に|バイパス|手動切替|強制|スキップ|屏蔽|旁路|短接|强制|跳过|解锁|手动模式"
+    ),
     re.IGNORECASE,
 )
 """An event that took a safeguard away. It is no reading, but it counts as a sign of a cause."""
@@ -108,9 +130,9 @@ def by_distance(lines: Sequence[JudgedLine]) -> list[JudgedLine]:
 def contradicting(lines: Sequence[JudgedLine]) -> list[JudgedLine]:
     """Normal readings of the same part against the same limits by another instrument than an abnormal one.
 
-    They speak against the abnormal reading: one of the two instruments is wrong. The same part means that both lines hold
-    the same number beside their reading and limits, or call it the same; another instrument, that their first words differ
-    or that both name a gauge.
+    They speak against the abnormal reading: one of the two instruments is wrong. The same part means that both lines
+    hold the same number beside their reading and limits, or call it the same; another instrument, that their first
+    words differ or that both name a gauge.
     """
     abnormal = [line for line in lines if line.state == "abnormal" and line.reading]
     return [

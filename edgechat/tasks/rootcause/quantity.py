@@ -10,13 +10,22 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-# NFKC would turn 5½ into 51⁄2, so fractions are replaced first.
+# NFKC would turn 5½ into 51 and a slash and 2, so fractions are replaced first.
 _FRACTIONS = {"½": ".5", "¼": ".25", "¾": ".75", "⅓": ".3333", "⅔": ".6667", "⅛": ".125"}
-_FRACTION = re.compile(f"([0-9０-９]?)([{''.join(_FRACTIONS)}])")
-_SAME = str.maketrans({"−": "-", "–": "-", "—": "-", "‐": "-", "‑": "-", "〜": "~", "∼": "~", "⁄": "/", "•": "·",
-                       "⋅": "·", "≦": "≤", "≧": "≥", "º": "°"})  # fmt: skip
+_FRACTION = re.compile(f"([0-9\uff10-\uff19]?)([{''.join(_FRACTIONS)}])")
+# One spelling for each: minus and dashes, tildes, the fraction slash, middle dots, comparison signs, the degree sign.
+_SAME = {
+    **dict.fromkeys((0x2212, 0x2010, 0x2011, 0x2013, 0x2014), "-"),
+    **dict.fromkeys((0x301C, 0x223C), "~"),
+    0x2044: "/",
+    **dict.fromkeys((0x2022, 0x22C5), "·"),
+    0x2266: "≤",
+    0x2267: "≥",
+    0x00BA: "°",
+}
 _CLOCK = re.compile(
-    r"(?<![0-9])[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}(?:[T ](?=[0-9]))?|[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?Z?"
+    r"(?<![0-9])[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}(?:[T ](?=[0-9]))?"
+    r"|[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?Z?"
 )
 
 _SCALES: dict[str, tuple[str, float]] = {}
@@ -29,12 +38,11 @@ def _define(base: str, **factors: float) -> None:
 
 
 _define("m", m=1.0, cm=1e-2, mm=1e-3, µm=1e-6, um=1e-6, nm=1e-9, micron=1e-6, microns=1e-6, km=1e3)
-_define(
-    "Pa", Pa=1.0, hPa=1e2, kPa=1e3, MPa=1e6, bar=1e5, mbar=1e2, psi=6894.757, Torr=133.322, 帕=1.0, 千帕=1e3, 兆帕=1e6
-)
+_define("Pa", Pa=1.0, hPa=1e2, kPa=1e3, MPa=1e6, bar=1e5, mbar=1e2, psi=6894.757, Torr=133.322)
+_define("Pa", 帕=1.0, 千帕=1e3, 兆帕=1e6)
 _define("s", s=1.0, sec=1.0, secs=1.0, seconds=1.0, ms=1e-3, min=60.0, mins=60.0, minutes=60.0, h=3600.0, hr=3600.0,
-        hrs=3600.0, hours=3600.0, days=86400.0, 秒=1.0, 分=60.0, 分钟=60.0, 分間=60.0, 時間=3600.0, 小时=3600.0, 日=86400.0,
-        天=86400.0)  # fmt: skip
+        hrs=3600.0, hours=3600.0, days=86400.0)  # fmt: skip
+_define("s", 秒=1.0, 分=60.0, 分钟=60.0, 分間=60.0, 時間=3600.0, 小时=3600.0, 日=86400.0, 天=86400.0)
 _define("g", g=1.0, kg=1e3, mg=1e-3, t=1e6, 克=1.0, 千克=1e3)
 _define("N", N=1.0, kN=1e3, MN=1e6)
 _define("Nm", Nm=1.0, kNm=1e3, Ncm=1e-2, cNm=1e-2)
@@ -52,7 +60,8 @@ for _rate, _per in (("min", 60.0), ("h", 3600.0), ("s", 1.0)):
     _SCALES |= {f"{unit}/{_rate}": ("l/s", factor / _per) for unit, factor in (("l", 1.0), ("L", 1.0), ("ml", 1e-3),
                                                                                ("mL", 1e-3), ("cc", 1e-3))}  # fmt: skip
     _SCALES |= {f"{unit}/{_rate}": ("m/s", factor / _per) for unit, factor in (("m", 1.0), ("mm", 1e-3))}
-_TEMPERATURES = {"°C": (1.0, 0.0), "C": (1.0, 0.0), "°F": (5 / 9, -160 / 9), "F": (5 / 9, -160 / 9), "K": (1.0, -273.15),
+_TEMPERATURES = {"°C": (1.0, 0.0), "C": (1.0, 0.0), "°F": (5 / 9, -160 / 9), "F": (5 / 9, -160 / 9),
+                 "K": (1.0, -273.15),
                  "度": (1.0, 0.0)}  # fmt: skip
 
 # Longest first. Compound units are a chain of letters with / and ·; a Latin unit ends where no letter follows.
@@ -62,9 +71,11 @@ _CJK_UNITS = ("分間", "分钟", "時間", "小时", "千帕", "兆帕", "千�
 _UNIT = (
     rf"(?:°[CF]?|%\s?RH|%|(?:{'|'.join(_WORD_UNITS)})(?![A-Za-z])|{'|'.join(_CJK_UNITS)}|1/min(?![A-Za-z])"
     r"|/(?:m3|m2|cm2|cm3|h|min|s|l|ml|ft3)(?![A-Za-z0-9])"
-    r"|(?:min|ms|sec|hr|rpm|ppm|ppb|psi|bar|mbar|Torr|cps|cP|HRC|HRB|HV|HB|dB|dBA|lx|NTU|pH|kOhm|MOhm|mOhm|Ohm|[kMmGµμuncd]?Ω"
+    r"|(?:min|ms|sec|hr|rpm|ppm|ppb|psi|bar|mbar|Torr|cps|cP|HRC|HRB|HV|HB|dB|dBA|lx|NTU|pH|kOhm|MOhm|mOhm"
+    r"|Ohm|[kMmGµμuncd]?Ω"
     r"|[kMGmµμunhcd]?(?:Pa|Nm|N|m|g|l|L|s|V|A|W|Hz|J|C|F|S|T)|K|F|h|t|kVA|cc|um)"
-    r"(?:[·.*/](?:10)?(?:[kmMµμcd]?(?:m|s|g|l|L|N|J|K|W|V|A|h|min|mm|cm|µm|d|\(m2·d\)))[23]?)*(?:[23](?![0-9]))?(?:-1)?(?![A-Za-z]))"
+    r"(?:[·.*/](?:10)?(?:[kmMµμcd]?(?:m|s|g|l|L|N|J|K|W|V|A|h|min|mm|cm|µm|d"
+    r"|\(m2·d\)))[23]?)*(?:[23](?![0-9]))?(?:-1)?(?![A-Za-z]))"
 )
 _NUMBER = re.compile(
     r"(?<![A-Za-z0-9_.,#])(?<![A-Za-z]-)(?P<number>[-+]?(?:[0-9]+(?:[.,][0-9]+)*|[.][0-9]+)(?:[eE][-+]?[0-9]+)?)"

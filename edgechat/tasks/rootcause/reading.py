@@ -1,8 +1,9 @@
 """Finds the reading of a log line: its value, its limits, and how far the value lies outside them.
 
-A number belongs to the keyword right before it (``max 10``, ``規格 58~62``) or right after it (``10 Nm max``, ``5以下``).
-The value is the number with the unit of the limits. Limits in another unit are converted where that is plain; otherwise
-the reading is not comparable.
+A number belongs to the keyword right before it (``max 10``, ``規格 58~62``) or right after it (``10 Nm max``,
+``5以下``).
+The value is the number with the unit of the limits. Limits in another unit are converted where that is plain;
+otherwise the reading is not comparable.
 """
 
 from __future__ import annotations
@@ -28,17 +29,36 @@ SET_POINT_TOLERANCE = 0.05
 _EPSILON = 1e-9
 
 _KEYWORDS: dict[Role, str] = {
-    "value": r"act|actual|value|measured|measurement|reading|is|pv|実測値?|測定値|現在値|計測値|实际值?|实测值?|测量值|检测值|当前值?",
-    "upper": r"usl|ucl|uhl|upper|(?:upper|high|hi)[ _]?lim(?:it)?|lim(?:it)?[ _]max|max(?:imum)?(?:[ _](?:limit|allowed|permitted|value))?"
-    r"|not to exceed|must not exceed|at most|up to|no more than|not more than|must be (?:below|under)|上限値?|最大値?|上限值|最大值?"
-    r"|不超过|不大于|不得超过|不高于|最高|≤|<=|<",
-    "lower": r"lsl|lcl|lower|(?:lower|low|lo)[ _]?lim(?:it)?|lim(?:it)?[ _]min|min(?:imum)?(?:[ _](?:limit|allowed|required|value))?"
-    r"|at least|no less than|not less than|must be (?:above|over)|下限値?|最小値?|最低|下限值|最小值?|不低于|不小于|不少于|至少|≥|>=|>",
-    "nominal": r"nominal|nom|set|set[ _-]?point|set[ _-]?value|sp|target|expected|required|rated|reference|ref|recipe|programmed|plan"
-    r"|data sheet|datasheet|設定値?|設定温度|目標値?|目標|基準値?|規定値?|指示値|公称値?|定格|标称值?|设定值?|目标值?|额定值?|要求值?|要求|标准值|公称值?|应为",
+    "value": (
+        r"act|actual|value|measured|measurement|reading|is|pv|実測値?|測定値|現在値|計測値|实际值?|实测值?"
+        r"|测量值|检测值|当前值?"
+    ),
+    "upper": (
+        r"usl|ucl|uhl|upper|(?:upper|high|hi)[ _]?lim(?:it)?|lim(?:it)?[ _]max|max(?:imum)?(?:[ _](?:limit"
+        r"|allowed|permitted|value))?"
+        r"|not to exceed|must not exceed|at most|up to|no more than|not more than|must be (?:below|under)"
+        r"|上限値?|最大値?|上限值|最大值?"
+        r"|不超过|不大于|不得超过|不高于|最高|≤|<=|<"
+    ),
+    "lower": (
+        r"lsl|lcl|lower|(?:lower|low|lo)[ _]?lim(?:it)?|lim(?:it)?[ _]min|min(?:imum)?(?:[ _](?:limit|allowed"
+        r"|required|value))?"
+        r"|at least|no less than|not less than|must be (?:above|over)|下限値?|最小値?|最低|下限值|最小值?"
+        r"|不低于|不小于|不少于|至少|≥|>=|>"
+    ),
+    "nominal": (
+        r"nominal|nom|set|set[ _-]?point|set[ _-]?value|sp|target|expected|required|rated|reference|ref|recipe"
+        r"|programmed|plan"
+        r"|data sheet|datasheet|設定値?|設定温度|目標値?|目標|基準値?|規定値?|指示値|公称値?|定格|标称值?"
+        r"|设定值?|目标值?|额定值?|要求值?|要求|标准值|公称值?|应为"
+    ),
     "tolerance": r"tol|tolerance|dev(?:iation)?[ _]?max|max[ _.]?dev(?:iation)?|公差|許容差|允差|允许偏差|偏差|容差",
-    "band": r"limits?|range|spec|specs|specification|spec[ _]limits?|control limits?|allowed|allowable|permitted|window|規格値?|規格"
-    r"|管理範囲|管理値|管理基準|許容範囲|範囲|許容値?|許容|规格|规格值|规格范围|允许范围|范围|规范|标准|控制限|限值|允许",
+    "band": (
+        r"limits?|range|spec|specs|specification|spec[ _]limits?|control limits?|allowed|allowable|permitted"
+        r"|window|規格値?|規格"
+        r"|管理範囲|管理値|管理基準|許容範囲|範囲|許容値?|許容|规格|规格值|规格范围|允许范围|范围|规范|标准"
+        r"|控制限|限值|允许"
+    ),
 }
 _BEFORE = re.compile(
     "|".join(
@@ -60,7 +80,10 @@ _AFTER_LOWER = re.compile(
     r"\s*(?:以上(?![にへ])|超(?![過过])|or more|or above|(?:min|minimum)\b\.?(?!\s*[:=]?\s*[-+±0-9]))", re.IGNORECASE
 )
 _EXCLUSIVE = re.compile(r"\s*(?:未満|未满|超)")
-_LOW = re.compile(r"\b(?:low|short|below|under|insufficient|too (?:slow|small|little))\b|不足|低い|低下|過小|偏低|过低|过小|太低",
+_LOW = re.compile((
+        r"\b(?:low|short|below|under|insufficient|too (?:slow|small|little))\b|不足|低い|低下|過小|偏低|过低"
+        r"|过小|太低"
+),
                   re.IGNORECASE)  # fmt: skip
 _SPECIFICATION = re.compile(r"spec|規格|规格|标准|规范|管理値|管理基準", re.IGNORECASE)
 _EDGES = " \t,;:=|/[](){}「」、。，；"
@@ -82,7 +105,7 @@ class Reading:
     distance: float
     """How far outside, as a share of the width of the limits, or of the limit when there is only one; 0 within."""
     is_comparable: bool = True
-    """False when value and limits have units that cannot be converted into each other, or the bound's side is unclear."""
+    """False when the units of value and limits cannot be converted, or the side of a single bound is unclear."""
 
 
 @dataclass(frozen=True, slots=True)

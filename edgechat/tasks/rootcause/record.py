@@ -129,7 +129,7 @@ class Hypothesis(Strict):
     """What would confirm or refute it; composed by rules."""
     confidence: Confidence
     worded_by: WordedBy
-    """Who worded the statement. ``rules``: it quotes the record; ``model``: it passed the check against its evidence."""
+    """``rules``: the statement quotes the record; ``model``: it passed the check against its evidence."""
 
 
 class EscapeHypothesis(Strict):

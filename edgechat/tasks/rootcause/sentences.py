@@ -47,7 +47,10 @@ SENTENCES: dict[str, Translations] = {
         "zh": "检查{ids}涉及的设备，处理后重新确认数值。",
     },
     "check_material": {
-        "en": "Compare the lot, its certificate and its storage with the requirements ({ids}); run parts from another lot.",
+        "en": (
+            "Compare the lot, its certificate and its storage with the requirements ({ids}); run parts from "
+            "another lot."
+        ),
         "ja": "ロット、成績書、保管状態を要求と照合し、別ロットで試作する({ids})。",
         "zh": "将批次、质保书和存放状况与要求对照，并用另一批次试制({ids})。",
     },
@@ -117,7 +120,10 @@ SENTENCES: dict[str, Translations] = {
         "zh": "确认出现此类数值或报警时产线的处理方式。",
     },
     "not_comparable": {
-        "en": "The value and the limit in {ids} cannot be compared: their units differ, or the side of the limit is unclear.",
+        "en": (
+            "The value and the limit in {ids} cannot be compared: their units differ, or the side of the limit "
+            "is unclear."
+        ),
         "ja": "{ids}の値と限度は、単位が異なるか上限・下限が不明なため比較できない。",
         "zh": "{ids}的数值与限值无法比较：单位不同，或不清楚是上限还是下限。",
     },

@@ -1,8 +1,8 @@
 """Checks a model's statement against the evidence that it cites.
 
 Small models restate the defect, reverse a deviation, drop the "not" of a note, copy an example turn, or invent. Each of
-these is rejected, and the rules' sentence takes the place of the statement. The check prefers a rejected true sentence to an
-accepted false one: a statement may use only words of its evidence and a short list of joining words.
+these is rejected, and the rules' sentence takes the place of the statement. The check prefers a rejected true
+sentence to an accepted false one: a statement may use only words of its evidence and a short list of joining words.
 """
 
 from __future__ import annotations
@@ -20,35 +20,57 @@ if TYPE_CHECKING:
     from edgechat.tasks.rootcause.line_state import JudgedLine
 
 _ABOVE = re.compile(
-    r"\b(?:above|over|exceed\w*|higher|too (?:high|hot|long|fast|large|thick|many|much|deep|wide|strong|late)|high|excessive|increased|rose|overheat\w*)\b"
-    r"|超え|超過|上回|高い|高すぎ|高く|高かっ|過大|過多|長すぎ|大きすぎ|上昇|超出|超过|超标|超限|高于|过高|偏高|过大|过长|过多|太高",
+    (
+        r"\b(?:above|over|exceed\w*|higher|too (?:high|hot|long|fast|large|thick|many|much|deep|wide|strong"
+        r"|late)|high|excessive|increased|rose|overheat\w*)\b"
+        r"|超え|超過|上回|高い|高すぎ|高く|高かっ|過大|過多|長すぎ|大きすぎ|上昇|超出|超过|超标|超限|高于|过高"
+        r"|偏高|过大|过长|过多|太高"
+    ),
     re.IGNORECASE,
 )
 _BELOW = re.compile(
-    r"\b(?:below|under|lower|less than|too (?:low|cold|short|slow|small|thin|few|little|shallow|narrow|weak|early)|low|short of|insufficient|decreased|dropped|fell|lack\w*)\b"
-    r"|下回|低い|低すぎ|低く|低かっ|低下|過小|過少|短すぎ|短い|小さすぎ|不足|足りな|低于|过低|偏低|不足|过小|过短|过少|太低|未达|不够",
+    (
+        r"\b(?:below|under|lower|less than|too (?:low|cold|short|slow|small|thin|few|little|shallow|narrow"
+        r"|weak|early)|low|short of|insufficient|decreased|dropped|fell|lack\w*)\b"
+        r"|下回|低い|低すぎ|低く|低かっ|低下|過小|過少|短すぎ|短い|小さすぎ|不足|足りな|低于|过低|偏低|不足"
+        r"|过小|过短|过少|太低|未达|不够"
+    ),
     re.IGNORECASE,
 )
 _NEGATION = re.compile(
-    r"\b(?:not|no|never|without|skip\w*|omitt\w*|instead|miss\w*|fail\w*|forg[eo]t\w*|although|left out|un\w{3,}|wrong\w*|rather than|only|still|cannot|off)\b|n't\b"
-    r"|ない|なかった|なく|なし|ず|未|省略|省か|飛ばし|忘れ|不|代わり|誤|間違|違|切れ|漏れ|落と|没|未|忘|漏|不|省略|跳过|错|误|缺|而",
+    (
+        r"\b(?:not|no|never|without|skip\w*|omitt\w*|instead|miss\w*|fail\w*|forg[eo]t\w*|although|left out"
+        r"|un\w{3,}|wrong\w*|rather than|only|still|cannot|off)\b|n't\b"
+        r"|ない|なかった|なく|なし|ず|未|省略|省か|飛ばし|忘れ|不|代わり|誤|間違|違|切れ|漏れ|落と|没|未|忘|漏"
+        r"|不|省略|跳过|错|误|缺|而"
+    ),
     re.IGNORECASE,
 )
 _LATIN = re.compile(r"[A-Za-z][A-Za-z'-]{2,}")
 _CJK_RUN = re.compile(r"[\u3400-\u9fff々]{2,}|[\u30a1-\u30fa\u30fc]{2,}")
+_CJK = re.compile(r"[\u3400-\u9fff\u30a1-\u30fa]")
+_LONE_KANJI = re.compile(r"(?<![\u3400-\u9fff])[\u3400-\u9fff](?![\u3400-\u9fff])")
 _JOINING = frozenset(
-    """the and was were are has had have been being for with from that this than then its their his her which who when where while during before after because since due
-    too high higher low lower above below over under exceed exceeds exceeded exceeding limit limits range specification tolerance setpoint nominal value reading level rate
-    measured showed shows may might could cause caused causes causing lead led leads leading result resulted outside within out not did does does into onto onto by on at in of to
-    a an is as it be but only both one two more less short long greater lie lies lying""".split()
+    """the and was were are has had have been being for with from that this than then its their his her which who when
+    where while during before after because since due too high higher low lower above below over under exceed exceeds
+    exceeded exceeding limit limits range specification tolerance setpoint nominal value reading level rate measured
+    showed shows may might could cause caused causes causing lead led leads leading result resulted outside within out
+    not did does does into onto onto by on at in of to
+    a an is as it be but only both one two more less short long greater lie lies lying""".split()  # noqa: SIM905 - a word list
 )
 _JOINING_CJK = frozenset(
-    "設定 規格 上限 下限 範囲 公差 許容 超過 低下 上昇 異常 原因 可能 影響 不足 以上 以下 基準 基準値 設定値 高過 状態 発生 温度 圧力 确认 偏高 偏低 过高 过低 超过 超出 低于 高于 规格 范围 设定 上限 下限 导致 "
-    "可能 原因 造成 引起 由于 因为 不足 异常 数值 实际".split()
+    (  # noqa: SIM905 - a word list
+        "設定 規格 上限 下限 範囲 公差 許容 超過 低下 上昇 異常 原因 可能 影響 不足 以上 以下 基準 基準値 "
+        "設定値 高過 状態 発生 温度 圧力 确认 偏高 偏低 过高 过低 超过 超出 低于 高于 规格 范围 设定 上限 "
+        "下限 导致 "
+        "可能 原因 造成 引起 由于 因为 不足 异常 数值 实际"
+    ).split()
 )
 _COVERED = 0.75
 """Share of the two-character pieces of a Japanese or Chinese statement that its evidence must hold."""
 _ENDS = (".", "!", "?", "。", "！", "？")
+_STEM = 4
+"""Shortest stem that is compared with others by its beginning."""
 _SHORTEST_LATIN, _SHORTEST_CJK = 12, 6
 
 
@@ -80,22 +102,29 @@ def statement_fault(
         return "It is too short to be a statement."
     if len(clean_line(text)) >= longest and not said.endswith(_ENDS):
         return "It was cut off."
-    if missing := GroundingTexts((*(texts[one] for one in cited if one in texts), *cited)).missing(said):
+    if missing := GroundingTexts((evidence, defect_words, *cited)).missing(said):
         return f"It cites what its evidence does not hold: {', '.join(one.token for one in missing)}."
     if leaked := _words(said) & {word.lower() for word in example_words} - _words(f"{evidence} {plain(defect_words)}"):
         return f"It repeats an example of the prompt: {', '.join(sorted(leaked)[:3])}."
+    if fault := _direction_fault(said, cited, lines):
+        return fault
     if fault := _foreign(said, f"{evidence} {plain(defect_words)}"):
         return fault
     if not _adds_to(said, plain(defect_words), evidence):
         return "It only names the defect or its place."
-    if fault := _direction_fault(said, cited, lines):
-        return fault
     return _negation_fault(said, cited, texts)
 
 
 def example_terms(texts: Sequence[str]) -> frozenset[str]:
     """The words of example turns that a statement must not repeat."""
     return frozenset(word for text in texts for word in _words(plain(text)) if word not in _JOINING)
+
+
+def _is_related(stem: str, other: str) -> bool:
+    """True for two forms of one word: stir and stirr(ed), calibrat(ed) and calibrat(ion)."""
+    return len(stem) >= _STEM and (
+        other.startswith(stem) or (len(stem) > _STEM and other.startswith(stem[: _STEM + 1]))
+    )
 
 
 def _words(text: str) -> set[str]:
@@ -107,7 +136,7 @@ def _words(text: str) -> set[str]:
 def _stem(word: str) -> str:
     word = word.lower().strip("'-")
     for ending in ("ing", "ed", "es", "s", "ly"):
-        if word.endswith(ending) and len(word) - len(ending) >= 4:  # noqa: PLR2004 - shorter rests are no stems
+        if word.endswith(ending) and len(word) - len(ending) >= _STEM:
             return word.removesuffix(ending)
     return word
 
@@ -117,11 +146,12 @@ def _foreign(said: str, ground: str) -> str:
     known = {_stem(word) for word in re.findall(r"[A-Za-z]{2,}", ground)}
     joining = {_stem(word) for word in _JOINING}
     unknown = [word for word in _LATIN.findall(said) if (stem := _stem(word)) not in known and stem not in joining
-               and not any(other.startswith(stem[:5]) for other in known if len(stem) >= 5)]  # fmt: skip
+               and not any(_is_related(stem, other) for other in known)]  # fmt: skip
     if unknown:
         return f"Its evidence does not say: {', '.join(dict.fromkeys(unknown))}."
     pieces = [run[i : i + 2] for run in _CJK_RUN.findall(said) if run not in _JOINING_CJK for i in range(len(run) - 1)]
     pieces = [piece for piece in pieces if piece not in _JOINING_CJK]
+    pieces += _LONE_KANJI.findall(said)
     strange = [piece for piece in pieces if piece not in ground]
     if pieces and len(strange) > (1 - _COVERED) * len(pieces):
         return f"Its evidence does not say: {'、'.join(dict.fromkeys(strange))}."
@@ -130,9 +160,8 @@ def _foreign(said: str, ground: str) -> str:
 
 def _adds_to(said: str, defect: str, evidence: str) -> bool:
     """True when the statement has a word that is not only one of the defect, its place and the product."""
-    if _CJK_RUN.search(said):
-        pieces = {run[i : i + 2] for run in _CJK_RUN.findall(said) for i in range(len(run) - 1)}
-        return any(piece in evidence and piece not in defect for piece in pieces)
+    if _CJK.search(said):
+        return any(sign in evidence and sign not in defect for sign in _CJK.findall(said))
     return bool((_words(said) & _words(evidence)) - _words(defect) - {_stem(word) for word in _JOINING})
 
 

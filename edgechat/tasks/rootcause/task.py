@@ -1,7 +1,7 @@
 """Defect report (8D, 6M) from a detection, notes and logs: rules read and compose it, a model words likely causes.
 
-The rules' report is ready at once. When the model's part is late or cut off, the rules' hypothesis stands and the report
-has ``complete: false``.
+The rules' report is ready at once. When the model's part is late or cut off, the rules' hypothesis stands and the
+report has ``complete: false``.
 """
 
 from __future__ import annotations

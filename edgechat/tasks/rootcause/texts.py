@@ -8,7 +8,10 @@ if TYPE_CHECKING:
     from edgechat.tasks.language import Language, Translations
 
 NOTICE: Translations = {
-    "en": "The hypotheses are unverified. A statement marked “model” was worded by a language model; rules composed the rest.",
+    "en": (
+        "The hypotheses are unverified. A statement marked “model” was worded by a language model; rules "
+        "composed the rest."
+    ),
     "ja": "仮説は検証されていません。「モデル」と記した文は言語モデルが、それ以外の文は規則が作成しました。",
     "zh": "假设未经验证。标为“模型”的语句由语言模型撰写，其余由规则生成。",
 }

@@ -104,9 +104,7 @@ class Errand:
             self._tell("looking for the model")
             try:
                 known = self._generator.identify()
-                context = replace(
-                    context, vision=known.vision, prompts=known.prompts, parameters=known.parameters
-                )
+                context = replace(context, vision=known.vision, prompts=known.prompts, parameters=known.parameters)
             except NoModelError as error:
                 generator = None
                 self._tell(str(error))
