@@ -28,7 +28,7 @@ Design = Literal["large", "small"]
 
 LARGE_FROM = 1_000_000_000
 """Parameters from which a model words causes. Measured: 1.5B words true ones, 0.5B mostly copies or reverses."""
-MAX_CITED = 3
+MAX_CITED = 2
 MAX_TOKENS = 70
 LONGEST: dict[Language, int] = {"en": 110, "ja": 50, "zh": 45}
 """Maximum characters of a statement."""
