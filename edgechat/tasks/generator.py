@@ -48,8 +48,8 @@ class ModelIdentity:
     is_starter: bool = False
     vision: bool = False
     """True when the model can read images."""
-    file_bytes: int = 0
-    """Size of the model's file."""
+    parameters: int | None = None
+    """Number of the model's parameters, counted in the file's header; None when the file cannot be read."""
 
     @property
     def label(self) -> str:
@@ -58,7 +58,7 @@ class ModelIdentity:
 
     def context(self, language: Language = "en") -> Context:
         """The conditions of a record that this model answers."""
-        return Context(language=language, vision=self.vision, prompts=self.prompts, design=design_for(self.file_bytes))
+        return Context(language=language, vision=self.vision, prompts=self.prompts, design=design_for(self.parameters))
 
 
 class EngineGenerator:
@@ -255,8 +255,17 @@ def _identity(model: InstalledModel) -> ModelIdentity:
         prompts=model.prompts,
         is_starter=model.source.startswith("package:"),
         vision=model.mmproj is not None,
-        file_bytes=model.file_bytes,
+        parameters=_parameters(model.path),
     )
+
+
+def _parameters(path: Path) -> int | None:
+    from edgechat.models.gguf.header import read_header  # noqa: PLC0415 - once per run
+
+    try:
+        return read_header(path).parameters
+    except (InvalidInputError, OSError):
+        return None  # the engine says what is wrong with the file
 
 
 def _hashed(path: Path) -> str:

@@ -18,6 +18,6 @@ def test_a_model_that_was_never_measured_is_named_once_and_for_tasks_that_have_f
     assert measured.note("driving", "other:Q4_K_M", "b" * 64) == ""
 
 
-@pytest.mark.parametrize(("file_bytes", "design"), [(491_400_064, "small"), (1_117_320_768, "large")])
-def test_the_two_measured_models_get_the_design_they_were_measured_with(file_bytes, design):
-    assert measured.design_for(file_bytes) == design
+@pytest.mark.parametrize(("parameters", "design"), [(494_032_768, "small"), (1_543_714_304, "large"), (None, "large")])
+def test_the_two_measured_models_get_the_design_they_were_measured_with(parameters, design):
+    assert measured.design_for(parameters) == design
