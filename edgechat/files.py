@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from edgechat.errors import StateError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 PRIVATE_DIRECTORY = 0o700
 """Only this user may list such a directory."""
@@ -99,6 +99,31 @@ def replaceable(path: Path) -> Path:
     except OSError as error:
         raise StateError(f"Cannot write {path}: {error.strerror}.", hint="Choose another place with --out.") from error
     return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def is_same_file(first: Path, second: Path) -> bool:
+    """Whether two paths name one file: by name, symbolic link, hard link or mount."""
+    if os.path.realpath(first) == os.path.realpath(second):
+        return True
+    try:
+        return first.samefile(second)
+    except OSError:  # one of them does not exist
+        return False
+
+
+def require_separate(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Refuse to write over a file that is read, and to write two outputs into one file.
+
+    Raises:
+        UsageError: an output is one of the inputs, or another output.
+    """
+    written = list(outputs)
+    read = list(inputs)
+    for at, out in enumerate(written):
+        if any(is_same_file(out, each) for each in read):
+            raise UsageError(f"Writing {out} would overwrite the input.", hint="Name another output file.")
+        if any(is_same_file(out, each) for each in written[:at]):
+            raise UsageError(f"Two outputs would be written to {out}.", hint="Give each its own name.")
 
 
 def write_atomically(path: Path, content: bytes, *, sync: bool = True) -> None:
