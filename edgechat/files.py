@@ -17,7 +17,7 @@ from edgechat.errors import StateError, UsageError
 from edgechat.ownership import follow_own_link, open_own
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 PRIVATE_DIRECTORY = 0o700
@@ -100,6 +100,31 @@ def replaceable(path: Path) -> Path:
     except OSError as error:
         raise StateError(f"Cannot write {path}: {error.strerror}.", hint="Choose another place with --out.") from error
     return follow_own_link(path)
+
+
+def is_same_file(first: Path, second: Path) -> bool:
+    """Whether two paths name one file: by name, symbolic link, hard link or mount."""
+    if os.path.realpath(first) == os.path.realpath(second):
+        return True
+    try:
+        return first.samefile(second)
+    except OSError:  # one of them does not exist
+        return False
+
+
+def require_separate(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Refuse to write over a file that is read, and to write two outputs into one file.
+
+    Raises:
+        UsageError: an output is one of the inputs, or another output.
+    """
+    written = list(outputs)
+    read = list(inputs)
+    for at, out in enumerate(written):
+        if any(is_same_file(out, each) for each in read):
+            raise UsageError(f"Writing {out} would overwrite the input.", hint="Name another output file.")
+        if any(is_same_file(out, each) for each in written[:at]):
+            raise UsageError(f"Two outputs would be written to {out}.", hint="Give each its own name.")
 
 
 def write_atomically(path: Path, content: bytes, *, sync: bool = True) -> None:

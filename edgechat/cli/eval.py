@@ -99,6 +99,7 @@ def evaluate(task: str, file: Path, *, as_json: bool, **options: Any) -> None:  
         seed=options["seed"],
         language=locale_language(),
         keeps_answers=False,
+        other_inputs=(file,),
     )
     wish = Wish.of(options["model"] or config.model, config.n_ctx, exact=not options["allow_step_down"])
     against = options["against"]

@@ -10,11 +10,11 @@ import click
 
 from edgechat.chat import import_conversations
 from edgechat.chat.export import conversation_json, incomplete_reason, message_json, safe_json, to_json, to_markdown
-from edgechat.chat.history import History
+from edgechat.chat.history import History, history_file
 from edgechat.cli.output.terminal import say
 from edgechat.cli.text_input import read_text
 from edgechat.errors import InvalidInputError, StateError, UsageError
-from edgechat.files import replaceable, write_atomically
+from edgechat.files import replaceable, require_separate, write_atomically
 from edgechat.paths import Paths
 from edgechat.plaintext import clean, clean_line
 
@@ -106,8 +106,17 @@ def search(words: tuple[str, ...], limit: int, *, as_json: bool) -> None:
 )
 def export(conversations: tuple[str, ...], form: str | None, out: Path | None) -> None:
     """Write conversations as Markdown, or as JSON that `history import` can read. Default: all conversations."""
-    out = None if out is None else replaceable(out)
-    with History.open_to_read(Paths.from_env()) as store:
+    paths = Paths.from_env()
+    if out is not None:
+        out = replaceable(out)
+        database = history_file(paths)
+        own = [
+            database,
+            *(database.with_name(database.name + end) for end in ("-wal", "-shm")),
+            paths.config / "config.toml",
+        ]
+        require_separate([out], own)
+    with History.open_to_read(paths) as store:
         numbers = [_number(store, each) for each in conversations] or [
             each.id for each in reversed(store.conversations())
         ]

@@ -63,11 +63,15 @@ class _TaskList(click.Command):
     type=click.Path(path_type=Path),
     help="Write the results there, with a journal for --resume.",
 )
+@click.option(
+    "--report", metavar="FILE", type=click.Path(path_type=Path), help="Write there, as JSON, the state of every part."
+)
 @click.option("--format", "fmt", help="json, jsonl, csv, or a format of the task (md, html, text).")
 @click.option(
     "--from", "form", help="Format of INPUT, if its name does not show it: json, jsonl, csv, text, md, srt, …"
 )
-@click.option("--encoding", default="utf-8", show_default=True, help="Encoding of INPUT, for example cp932.")
+@click.option("--encoding", help="Encoding of INPUT, for example cp932; recognised by default.")
+@click.option("--delimiter", help="Separator of a CSV file, such as ';' or tab; recognised by default.")
 @click.option("--column", "columns", multiple=True, help="Rewrite this column of a CSV or JSONL file. Repeatable.")
 @click.option(
     "--glossary", type=click.Path(path_type=Path), help="translate: a CSV or TSV file of source and target terms."
@@ -112,6 +116,7 @@ def run(task: str, source: str | None, **options: Any) -> None:  # noqa: ANN401 
     edgechat run translate README.md --field target=ja --glossary terms.csv --out README.ja.md
     camera | edgechat run driving --follow
     """  # noqa: D301 - click needs the backspace character
+    from edgechat.tasks.batch.delimiter import given_delimiter  # noqa: PLC0415
     from edgechat.tasks.batch.records import given_fields  # noqa: PLC0415
     from edgechat.tasks.contract import published_schema  # noqa: PLC0415 - pydantic: 0.3 s
 
@@ -120,12 +125,13 @@ def run(task: str, source: str | None, **options: Any) -> None:  # noqa: ANN401 
     config = settings.load(paths.config)
     wish = Wish.of(options["model"] or config.model, config.n_ctx, exact=not options["allow_step_down"])
     pairs = (*options["pairs"], *(("strict=true",) if options["strict"] else ()))
-    fields = given_fields(pairs, published_schema(loaded, "input"))
     for flag in ("strict", "glossary"):
         if options[flag] and flag not in loaded.input_model.model_fields:
             raise UsageError(f"Task {task} has no option --{flag}.", hint="It is an option of translate.")
+    fields = given_fields(pairs, published_schema(loaded, "input"))
     if options["glossary"]:
         fields["glossary"] = _glossary(options["glossary"], options["encoding"])
+    delimiter = given_delimiter(options["delimiter"]) if options["delimiter"] is not None else ""
     language = options["language"] or locale_language()
     if options["follow"]:
         if source not in {None, "-"}:
@@ -133,9 +139,17 @@ def run(task: str, source: str | None, **options: Any) -> None:  # noqa: ANN401 
                 "--follow reads a live stream from standard input.",
                 hint="For example: tail -f FILE | edgechat run driving --follow",
             )
-        if options["out"] is not None or options["resume"]:
+        if options["out"] is not None or options["report"] is not None or options["resume"]:
             raise UsageError("--follow writes to standard output and cannot be resumed.", hint="Redirect it: > FILE")
-        _follow(loaded, paths, wish, fields=fields, language=language, timeout_s=options["timeout_s"])
+        _follow(
+            loaded,
+            paths,
+            wish,
+            fields=fields,
+            fmt=options["fmt"] or "jsonl",
+            language=language,
+            timeout_s=options["timeout_s"],
+        )
         return
     if source is None and not pairs:
         if sys.stdin.isatty():
@@ -153,6 +167,9 @@ def run(task: str, source: str | None, **options: Any) -> None:  # noqa: ANN401 
         form=options["form"],
         format=options["fmt"],
         encoding=options["encoding"],
+        delimiter=delimiter,
+        report=options["report"],
+        other_inputs=(options["glossary"],) if options["glossary"] else (),
         columns=options["columns"],
         resume=options["resume"],
         parallel=options["parallel"],
@@ -181,22 +198,36 @@ def _follow(
     wish: Wish,
     *,
     fields: Mapping[str, Any],
+    fmt: str,
     language: Language,
     timeout_s: float | None,
 ) -> None:
-    """Run a task over each line of standard input until it ends, one JSON line out per change; then print counts.
+    """Run a task over each line of standard input until it ends, one result out per change; then print counts.
 
     Raises:
         AnswerError: a line was not a valid record.
+        UsageError: a stream cannot be written in the format ``fmt``.
     """
+    allowed = ["jsonl", *(name for name in task.formats if name != "html")]
+    if fmt not in allowed:
+        raise UsageError(
+            f"--follow cannot write {fmt} for task {task.name}.", hint=f"It can write {', '.join(allowed)}."
+        )
     from edgechat.models.store.installed import installed  # noqa: PLC0415
     from edgechat.tasks.batch.follow import Follower  # noqa: PLC0415
+    from edgechat.tasks.batch.output import json_text  # noqa: PLC0415
     from edgechat.tasks.generator import EngineGenerator  # noqa: PLC0415
+
+    def write(line: StreamLine) -> None:
+        is_json = fmt in {"json", "jsonl"}
+        text = json_text(line.to_json()) + "\n" if is_json else task.render(line.result, fmt)
+        sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+        sys.stdout.buffer.flush()
 
     generator = EngineGenerator(paths, wish, on_note=_warn) if wish.model or installed(paths) else None
     if generator is None:
         _warn("No model is installed, so results come from rules alone. Fetch one: edgechat models pull")
-    follower = Follower(task, generator, _write_line, language=language, timeout_s=timeout_s, fields=fields)
+    follower = Follower(task, generator, write, language=language, timeout_s=timeout_s, fields=fields)
     try:
         follower.run(sys.stdin.fileno())
     finally:
@@ -212,31 +243,28 @@ def _follow(
         )
 
 
-def _write_line(line: StreamLine) -> None:
-    from edgechat.tasks.batch.output import json_text  # noqa: PLC0415
-
-    sys.stdout.buffer.write(json_text(line.to_json()).encode() + b"\n")
-    sys.stdout.buffer.flush()
-
-
 def _warn(text: str) -> None:
     say(clean_line(text), fg="yellow")
 
 
 def _report(report: JobReport) -> None:
-    """Print flags and faults, and fail if a record is not ok.
+    """Print flags, faults and the places that were left as they are, and fail if there are any.
 
     Raises:
-        AnswerError: a record is not ok.
+        AnswerError: a record is not ok, or a part of the input was left as it is.
     """
-    tally = report.tally
+    tally, run = report.tally, report.run
     if report.flags:
         flags = ", ".join(f"{name} {count}" for name, count in sorted(report.flags.items()))
         click.echo(f"Flags: {flags}.", err=True)
-    if report.unwritable:
-        click.echo(
-            f"{report.unwritable} records were not changed: the file's encoding cannot represent their new text.",
-            err=True,
+    if run.incomplete and (report.is_document or not tally.not_ok):
+        for line in run.told:
+            click.echo(line, err=True)
+        what = "texts" if report.is_document else "records"
+        raise AnswerError(
+            f"{run.incomplete} of {sum(run.counts.values())} {what} are not done, or only in part: "
+            "the original stands there.",
+            hint=f"{'All of them' if run.incomplete > len(run.told) else 'Details'}: --report FILE",
         )
     if tally.not_ok:
         counts = ", ".join(f"{count} {name}" for name, count in sorted(tally.by_status.items()) if name != "ok")
@@ -260,7 +288,8 @@ def _task(name: str) -> Task[Any, Any]:
         raise
 
 
-def _glossary(path: Path, encoding: str) -> list[dict[str, str]]:
+def _glossary(path: Path, encoding: str | None) -> list[dict[str, str]]:
+    from edgechat.tasks.batch.encoding_detection import detect_encoding  # noqa: PLC0415
     from edgechat.tasks.batch.text_encoding import decoded, require_encoding  # noqa: PLC0415
     from edgechat.tasks.translate.glossary import read_glossary  # noqa: PLC0415
 
@@ -268,7 +297,11 @@ def _glossary(path: Path, encoding: str) -> list[dict[str, str]]:
         data = path.read_bytes()
     except OSError as error:
         raise InvalidInputError(f"Cannot read the glossary {path}: {error.strerror}.") from error
-    text = "".join(decoded([data], require_encoding(encoding), str(path)))
+    # The encoding of INPUT need not be that of the glossary, so its own content comes first.
+    found = detect_encoding(data) or (require_encoding(encoding) if encoding else "utf-8")
+    if found != "utf-8":
+        _warn(f"The glossary {path} is read as {found}.")
+    text = "".join(decoded([data], found, str(path)))
     return [term.model_dump() for term in read_glossary(text, str(path))]
 
 

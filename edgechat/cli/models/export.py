@@ -31,6 +31,8 @@ def export(models: tuple[str, ...], directory: Path) -> None:
             f"{models[0]} is a directory, and the models come first.",
             hint=f"Write: edgechat models export {' '.join([*models[1:], str(directory)])} {models[0]}",
         )
+    if directory.resolve().is_relative_to(paths.models.resolve()):
+        raise UsageError(f"{directory} is where the installed models are.", hint="Name another directory, or a stick.")
     chosen = [_installed_model(paths, model) for model in models]
     accepted = licences.acceptances(paths)
     names = {model.licence for model in chosen}

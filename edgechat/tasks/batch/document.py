@@ -22,14 +22,39 @@ class TextUnit:
     """The text as it stands in the file; written back unchanged unless ``text`` changes."""
     write: Callable[[str], str] = str
     """Spells a new text with the format's escapes."""
+    place: str = ""
+    """What the format calls this place (``cue 3``, ``menu.close``), for messages; the line is counted by the reader."""
 
     def rewritten(self, text: str | None) -> str:
         """The file's spelling of ``text``; :attr:`raw` when the text did not change."""
         return self.raw if text is None or text == self.text else self.write(text)
 
 
-Piece = str | TextUnit
-"""Fixed text, or a unit. The fixed texts and the units' ``raw`` texts, joined in order, are the file."""
+@dataclass(frozen=True, slots=True)
+class KeptText:
+    """A text that people read but that cannot be rewritten without risk; it stays and is reported."""
+
+    raw: str
+    """The text as it stands in the file."""
+    reason: str
+    """Why it stays, in one sentence."""
+    place: str = ""
+
+
+Piece = str | TextUnit | KeptText
+"""Fixed text, a unit, or a text that stays. Fixed texts and ``raw`` texts, joined in order, are the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentOptions:
+    """What the caller knows about a document besides its format."""
+
+    columns: tuple[str, ...] = ()
+    """The columns or keys of a table to rewrite."""
+    delimiter: str = ""
+    """The separator of a CSV file; empty recognises it."""
+    encoding: str = "utf-8"
+    """The encoding that the file is in and will be written in."""
 
 
 @runtime_checkable
@@ -39,17 +64,33 @@ class RewritesDocuments(Protocol):
     document_forms: Sequence[str]
     """The document formats that it reads and writes (``text``, ``md``, …)."""
 
-    def document(self, text: str, form: str, columns: Sequence[str]) -> Iterator[Piece]:
+    def document(self, text: str, form: str, options: DocumentOptions) -> Iterator[Piece]:
         """Split a document into pieces.
 
         Args:
             text: the whole file, with its own line ends.
             form: one of :attr:`document_forms`.
-            columns: the columns or keys of a table to rewrite.
+            options: the columns, the separator and the encoding.
 
         Raises:
             InvalidInputError: the text does not have that format.
         """
+        ...
+
+    def document_structure(self, text: str, form: str, options: DocumentOptions) -> object:
+        """What must be equal before and after a rewrite: all that is not a unit's text. None: there is nothing to lose.
+
+        Raises:
+            InvalidInputError: the text does not have that format.
+        """
+        ...
+
+    def declared_encoding(self, data: bytes, form: str) -> str | None:
+        """The encoding that a document names itself, as it is written there; None where it names none."""
+        ...
+
+    def with_declared_encoding(self, text: str, form: str, encoding: str) -> str | None:
+        """The document with ``encoding`` in its declaration; None when the format has no such declaration."""
         ...
 
     def document_fields(self, texts: Sequence[str], fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edgechat.tasks.contract import Ask, Context
+from edgechat.tasks.json_input import DuplicateKeyError, parse_json
 from edgechat.tasks.runner import TaskRun, empty_result, generate_answer, input_sha256
 
 if TYPE_CHECKING:
@@ -101,14 +102,13 @@ class Follower:
 
     def process_line(self, line: bytes) -> None:
         """Write the rules' result of one line, and queue its question to the model."""
-        import json  # noqa: PLC0415
-
         now_s = time.monotonic()
         self.lines += 1
         try:
-            raw = json.loads(line.decode("utf-8-sig"))
+            raw = parse_json(line.decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:
-            message = f"The line is not JSON in UTF-8: {error}."
+            fault = "cannot be used" if isinstance(error, DuplicateKeyError) else "is not JSON in UTF-8"
+            message = f"The line {fault}: {error}."
             sha256 = input_sha256(line.decode("utf-8", "replace"))
             self._emit(empty_result(self._task, "invalid_input", message, record_id=self.lines, input_sha256=sha256))
             return

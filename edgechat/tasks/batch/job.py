@@ -8,75 +8,39 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, cast
 
-from edgechat.errors import InvalidInputError, NoModelError, UsageError
-from edgechat.files import replaceable
+from edgechat.errors import InvalidInputError, NoModelError, StateError, UsageError
 from edgechat.tasks.batch import output, records
 from edgechat.tasks.batch.answer_cache import AnswerCache
 from edgechat.tasks.batch.batch_run import BatchRun, Tally
-from edgechat.tasks.batch.document import RewritesDocuments
-from edgechat.tasks.batch.formats import MANY, input_form, output_format
+from edgechat.tasks.batch.formats import output_format
+from edgechat.tasks.batch.input import open_input
 from edgechat.tasks.batch.journal import SUFFIX, BatchJournal
-from edgechat.tasks.batch.text_encoding import chunks, decoded, require_encoding
-from edgechat.tasks.contract import Context, published_schema
+from edgechat.tasks.batch.report import RunReport, record_entry
+from edgechat.tasks.batch.rewritten import RewrittenDocument
+from edgechat.tasks.batch.settings import Job
+from edgechat.tasks.contract import Context
 from edgechat.tasks.generator import EngineGenerator
+from edgechat.tasks.runner import problems
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from edgechat.engine.protocol.request import Wish
     from edgechat.paths import Paths
-    from edgechat.tasks.batch.records import Record, UnitRecords
+    from edgechat.tasks.batch.document import RewritesDocuments
+    from edgechat.tasks.batch.input import Input
     from edgechat.tasks.contract import Generator, Task
     from edgechat.tasks.generator import ModelIdentity
-    from edgechat.tasks.language import Language
     from edgechat.tasks.result import TaskResult
+
+__all__ = ["MAX_FAULTS", "Job", "JobCallbacks", "JobReport", "run_job"]
 
 MAX_FAULTS = 10
 _FORMATS_WITH_ERRORS = frozenset(("json", "jsonl", "csv"))
 """Output formats whose records carry their ``errors``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """The input, output and settings of one run.
-
-    Raises:
-        UsageError: ``out`` exists and is not a regular file.
-    """
-
-    source: str | None
-    """A file, ``-`` for standard input, one JSON object as text, or None: ``fields`` are then the only record."""
-    fields: Mapping[str, Any] = field(default_factory=dict)
-    """Fields that replace those of every record."""
-    out: Path | None = None
-    """The output file, with symbolic links resolved; None writes to standard output, which cannot be resumed."""
-    form: str | None = None
-    """The format of the input; None derives it from the file's name."""
-    format: str | None = None
-    """The format of the output; None derives it from the file's name, then from the input."""
-    encoding: str = "utf-8"
-    """The encoding of the input, and of a document that is written back."""
-    columns: tuple[str, ...] = ()
-    """The columns or keys of a table to rewrite; a CSV or JSON lines file is then a document."""
-    resume: bool = False
-    parallel: int = 1
-    timeout_s: float | None = None
-    """Seconds for each record."""
-    began_s: float | None = None
-    """Start of the command (monotonic clock); the timeout of a single record counts from here."""
-    seed: int | None = None
-    language: Language = "en"
-    keeps_answers: bool = True
-    earlier: tuple[Mapping[str, Any], ...] = ()
-    """Results of earlier runs, oldest first, with which the task compares those of this run."""
-
-    def __post_init__(self) -> None:
-        if self.out is not None:
-            object.__setattr__(self, "out", replaceable(self.out))
 
 
 @dataclass(slots=True)
@@ -84,24 +48,17 @@ class JobReport:
     """The counts and errors of a finished job."""
 
     tally: Tally
-    flags: Mapping[str, int] = field(default_factory=dict)
-    """For a document: how often each flag was raised."""
-    unwritable: int = 0
-    """For a document: units whose new text the file's encoding cannot spell."""
+    run: RunReport
+    """What became of each record or unit."""
+    is_document: bool = False
+    """The output is the input with its units rewritten."""
     faults: list[str] = field(default_factory=list)
     """The first :data:`MAX_FAULTS` records that are not ok, with the reason, when the output does not hold errors."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Input:
-    records: Iterator[Record]
-    count: int | None
-    """Approximate number of records; None when unknown."""
-    form: str
-    many: bool = True
-    is_document: bool = False
-    units: UnitRecords | None = None
-    encoding: str = "utf-8"
+    @property
+    def flags(self) -> Mapping[str, int]:
+        """How often each flag was raised."""
+        return self.run.flags
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,22 +104,28 @@ def run_job(
         EdgechatError: the run ended early; the journal keeps the finished records.
     """
     callbacks = callbacks or JobCallbacks()
+    _require_fields(job, task)
     with contextlib.ExitStack() as stack:
-        source = _input(job, task, stdin, stack)
+        source = open_input(job, task, stdin, stack, callbacks.note)
         fmt = output_format(
-            task, source.form, option=job.format, out=str(job.out) if job.out else None, is_document=source.is_document
+            task,
+            source.form,
+            option=job.format,
+            out=str(job.out) if job.out else None,
+            is_document=source.document is not None,
         )
-        if fmt == "html" and source.many:
-            raise UsageError(
-                "An HTML page holds one record.", hint="Run one record, or write --format jsonl, csv or md."
-            )
         if job.resume and job.out is None:
             raise UsageError("--resume needs --out: the journal is beside the output file.")
         journal = _journal(job, task, source, wish)
         if journal is not None:
             stack.enter_context(journal)
             _note_resume(journal, job, callbacks)
-        identity, missing = _identity(paths, wish, callbacks) if generator is None else (None, None)
+            stack.push(_Forget(journal).on_exit)
+        is_rewritten = source.document is not None and fmt == source.form
+        nothing_to_ask = is_rewritten and source.count == 0
+        identity, missing = None, None
+        if generator is None and not nothing_to_ask:
+            identity, missing = _identity(paths, wish, callbacks)
         answers = stack.enter_context(AnswerCache(paths.cache)) if job.keeps_answers else None
 
         def connect() -> Generator | None:
@@ -187,27 +150,71 @@ def run_job(
             stop=stop,
         )
         callbacks.begin(source.count, journal.count if journal else 0)
-        report = JobReport(batch.tally)
-        encoding = source.encoding if source.is_document and fmt == source.form else "utf-8"
-        with output.sink(job.out, stdout, encoding) as stream:
-            writer = _writer(stream, task, source, fmt)
-            fields = {} if source.is_document else job.fields  # the units of a document have them already
+        report = JobReport(batch.tally, RunReport(is_kept=job.report is not None), is_rewritten)
+        with output.sink(job.out, stdout, "utf-8") as stream:
+            writer = _writer(stream, task, source, fmt, report.run)
+            fields = {} if source.document else job.fields  # the units of a document have them already
             related = task.history(job.earlier)
             for record, found in batch.run(records.with_fields(source.records, fields)):
                 done = related(found)
                 writer.write(record, done)
+                if not is_rewritten:
+                    report.run.add(record_entry(record.unit_line or record.line, done, task.incomplete_flags))
                 if done.status != "ok" and fmt not in _FORMATS_WITH_ERRORS and len(report.faults) < MAX_FAULTS:
                     report.faults.append(_fault(done))
                 callbacks.advance(batch.tally)
-            if not batch.tally.total and not source.is_document:
+            if not batch.tally.total and source.document is None:
                 name = "Standard input" if job.source == "-" else job.source
                 raise InvalidInputError(f"{name} holds no record.", hint=f"See: edgechat tasks show {task.name}")
             writer.finish()
-        if isinstance(writer, output.RewrittenDocument):
-            report.flags, report.unwritable = writer.flags, writer.unwritable
+        _write_report(job, task, source, report)
         if journal is not None:
             journal.discard()
         return report
+
+
+class _Forget:
+    """Removes the journal of a run that ends without any finished record: there is nothing to resume."""
+
+    def __init__(self, journal: BatchJournal) -> None:
+        self._journal = journal
+
+    def on_exit(self, kind: object, *_: object) -> None:
+        """End of the run; ``kind`` is the class of the exception, if there is one."""
+        if kind is not None and not self._journal.count:
+            self._journal.discard()
+
+
+def _require_fields(job: Job, task: Task[Any, Any]) -> None:
+    """Refuse a wrong ``--field`` once, before the run, instead of once for each record.
+
+    Raises:
+        UsageError: the task does not take the value of a field.
+    """
+    if job.source is None or not job.fields:
+        return
+    for problem in problems(task, dict(job.fields)):
+        name = problem.path.split("/")[1] if "/" in problem.path else ""
+        if name in job.fields:
+            raise UsageError(f"--field {name}: {problem.message}")
+
+
+def _write_report(job: Job, task: Task[Any, Any], source: Input, report: JobReport) -> None:
+    if job.report is None:
+        return
+    facts = {
+        "task": task.name,
+        "input": job.source,
+        "output": str(job.out) if job.out else None,
+        "format": source.form,
+        "encoding": source.document.options.encoding if source.document else None,
+    }
+    try:
+        report.run.write(job.report, **facts)
+    except OSError as error:
+        raise StateError(
+            f"Cannot write the report {job.report}: {error.strerror or error}.", hint="Name another file with --report."
+        ) from error
 
 
 def _variant(job: Job, identity: ModelIdentity | None) -> str:
@@ -225,7 +232,7 @@ def _fault(done: TaskResult) -> str:
     return f"Record {done.id}: {'; '.join(reasons) or done.status}"
 
 
-def _timeout_s(job: Job, source: _Input) -> float | None:
+def _timeout_s(job: Job, source: Input) -> float | None:
     """Seconds for each record; for a single record, less the time since the start of the command."""
     if job.timeout_s is None or job.began_s is None or source.many:
         return job.timeout_s
@@ -262,7 +269,7 @@ def _note_resume(journal: BatchJournal, job: Job, callbacks: JobCallbacks) -> No
         callbacks.note(f"The last {journal.dropped_bytes} bytes of the journal were damaged and have been removed.")
 
 
-def _journal(job: Job, task: Task[Any, Any], source: _Input, wish: Wish) -> BatchJournal | None:
+def _journal(job: Job, task: Task[Any, Any], source: Input, wish: Wish) -> BatchJournal | None:
     if job.out is None or not source.many:
         return None
     header = {
@@ -273,6 +280,7 @@ def _journal(job: Job, task: Task[Any, Any], source: _Input, wish: Wish) -> Batc
         "fields": dict(job.fields),
         "form": source.form,
         "columns": list(job.columns),
+        "delimiter": job.delimiter,
         "language": job.language,
         "seed": job.seed,
     }
@@ -280,105 +288,16 @@ def _journal(job: Job, task: Task[Any, Any], source: _Input, wish: Wish) -> Batc
     return BatchJournal(path, header, resume=job.resume)
 
 
-def _input(job: Job, task: Task[Any, Any], stdin: BinaryIO, stack: contextlib.ExitStack) -> _Input:
-    encoding = require_encoding(job.encoding)
-    if job.source is None:
-        return _Input(iter([records.Record(1, 1, {})]), 1, "json", many=False)
-    if job.source.lstrip().startswith("{"):
-        return _json(job.source, "INPUT")
-    is_pipe = job.source == "-"
-    name = "Standard input" if is_pipe else job.source
-    form = input_form(task, None if is_pipe else job.source, job.form)
-    stream = stdin if is_pipe else stack.enter_context(_opened(Path(job.source)))
-    count = None if is_pipe else _checked(Path(job.source), encoding, form)
-    is_table = form in {"csv", "jsonl"}
-    if job.columns and not (is_table and isinstance(task, RewritesDocuments)):
-        hint = "It names a column or key for `edgechat run translate` to rewrite in a CSV or JSON lines file."
-        raise UsageError(f"--column does not go with task {task.name} and {form}.", hint=hint)
-    if isinstance(task, RewritesDocuments) and form in task.document_forms and _is_document(job, form, is_table):
-        return _document(stream.read(), task, job, name=name, form=form, encoding=encoding)
-    if form == "json":
-        return _json("".join(decoded(chunks(stream), encoding, name)), name)
-    if form == "jsonl":
-        read = records.json_stream_records if is_pipe and job.form is None else records.json_line_records
-        return _Input(read(chunks(stream), encoding, name), count, form)
-    if form == "csv":
-        schema = published_schema(task, "input")
-        return _Input(records.csv_records(chunks(stream), encoding, name, schema=schema), count, form)
-    text = "".join(decoded(chunks(stream), encoding, name)).removeprefix(records.BOM)
-    return _Input(iter([records.Record(1, 1, {"text": text})]), 1, "json", many=False)
-
-
-def _json(text: str, name: str) -> _Input:
-    value = records.json_value(text, name)
-    if isinstance(value, list):
-        return _Input(records.value_records(value), len(value), "json")
-    return _Input(records.value_records([value]), 1, "json", many=False)
-
-
-def _is_document(job: Job, form: str, is_table: bool) -> bool:
-    """True when the input is written back in its own format; False when its output is a list of results."""
-    if is_table:
-        wanted = job.format or ("csv" if job.out and job.out.suffix.lower() == ".csv" else None)
-        return bool(job.columns) or (form == "csv" and wanted == "csv")
-    return form != "text" or job.format in {None, "text"}
-
-
-def _document(data: bytes, task: RewritesDocuments, job: Job, *, name: str, form: str, encoding: str) -> _Input:
-    encoding = _exact(encoding, data)
-    text = "".join(decoded([data], encoding, name))
-    if text.encode(encoding) != data:
-        raise InvalidInputError(
-            f"{name} cannot be written back byte for byte in {encoding}: it encodes one character in two ways.",
-            hint="Convert it to UTF-8 first, for example: iconv -f cp932 -t utf-8 FILE",
-        )
-    pieces = list(task.document(text, form, job.columns))
-    texts = [piece.text for piece in pieces if not isinstance(piece, str)]
-    units = records.UnitRecords(pieces, {**job.fields, **task.document_fields(texts, job.fields)})
-    return _Input(iter(units), len(texts), form, is_document=True, units=units, encoding=encoding)
-
-
-def _exact(encoding: str, data: bytes) -> str:
-    """The encoding with this file's byte order, so that decoding keeps its byte-order mark as a character."""
-    for mark, order in ((b"\xff\xfe\x00\x00", "utf-32"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
-        if encoding == order and data.startswith(mark):
-            return f"{order}-{'le' if mark[0] == 0xFF else 'be'}"
-    return "utf-8" if encoding == "utf-8-sig" else encoding
-
-
-def _opened(path: Path) -> BinaryIO:
-    try:
-        return path.open("rb")
-    except FileNotFoundError as error:
-        raise InvalidInputError(
-            f"There is no file {path}.", hint="Name a file, - for standard input, or give --field NAME=VALUE."
-        ) from error
-    except OSError as error:
-        raise InvalidInputError(f"Cannot read {path}: {error.strerror}.") from error
-
-
-def _checked(path: Path, encoding: str, form: str) -> int | None:
-    """Decode a file before the run, so that a bad byte at its end is found now and not after hours.
-
-    Returns its approximate number of records, or None for a single record or a pipe.
-    """
-    if form not in MANY or not path.is_file():
-        return None
-    with _opened(path) as stream:
-        count, last = 0, "\n"
-        for text in decoded(chunks(stream), encoding, str(path)):
-            count += text.count("\n")
-            last = text[-1]
-    return max(count + (last != "\n") - (form == "csv"), 0)
-
-
-def _writer(stream: TextIO, task: Task[Any, Any], source: _Input, fmt: str) -> output.Writer:
-    if source.units is not None and fmt == source.form:
-        return output.RewrittenDocument(stream, cast("RewritesDocuments", task), source.units)
+def _writer(stream: TextIO, task: Task[Any, Any], source: Input, fmt: str, report: RunReport) -> output.Writer:
+    if source.document is not None and fmt == source.form:
+        rewriting = cast("RewritesDocuments", task)
+        return RewrittenDocument(stream, rewriting, source.document, report, task.incomplete_flags)
     if fmt == "jsonl":
         return output.JsonLines(stream)
     if fmt == "csv":
-        return output.Csv(stream, task)
+        return output.Csv(stream, task, source.delimiter)
     if fmt == "json":
         return output.Json(stream, task, many=source.many)
+    if fmt == "html" and source.many:
+        return output.HtmlPages(stream, task)
     return output.Rendered(stream, task, fmt)

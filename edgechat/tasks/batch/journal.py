@@ -54,7 +54,9 @@ class BatchJournal:
         self._reader: Iterator[dict[str, Any]] = iter(())
         try:
             existed = path.exists() and path.stat().st_size > 0
-            if existed and not resume:
+            # A run that was killed before its first record has left nothing to go on with.
+            is_bare = existed and not resume and next(_read(path, skip=1), None) is None
+            if existed and not resume and not is_bare:
                 raise UsageError(
                     f"{path} is left from a run that was interrupted.",
                     hint="Continue it with --resume, or remove that file to start again.",
@@ -64,6 +66,8 @@ class BatchJournal:
             raise _state_error("open", path, error) from error
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if is_bare:
+                os.ftruncate(self._handle, 0)
             self._recover()
         except BlockingIOError as error:
             os.close(self._handle)
@@ -117,11 +121,13 @@ class BatchJournal:
 
     def close(self) -> None:
         """Close the file and release the lock; the run can be resumed later."""
-        with contextlib.suppress(OSError):
-            os.close(self._handle)
+        handle, self._handle = self._handle, -1
+        if handle >= 0:
+            with contextlib.suppress(OSError):
+                os.close(handle)
 
     def discard(self) -> None:
-        """Remove the journal of a completed run."""
+        """Remove the journal of a completed run, or of one that has finished no record."""
         with contextlib.suppress(FileNotFoundError):
             self.path.unlink()
         self.close()

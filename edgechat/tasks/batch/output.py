@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO, TextIO
 
-    from edgechat.tasks.batch.document import RewritesDocuments
-    from edgechat.tasks.batch.records import Record, UnitRecords
+    from edgechat.tasks.batch.records import Record
     from edgechat.tasks.contract import Task
     from edgechat.tasks.result import TaskResult
 
@@ -31,7 +30,10 @@ _BEFORE = ("id", "task", "task_version", "status")
 _AFTER = ("errors", "model", "quant", "model_sha256", "edgechat_version", "seed", "input_sha256", "created_at")
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_PART = ".part"
+PART = ".part"
+"""Ends the name of an output while it is written."""
+_BODY = re.compile(r"(.*<body[^>]*>)(.*)(</body>.*)", re.DOTALL)
+_NEXT_PAGE = '\n<div style="break-before: page"></div>\n'
 
 
 @contextlib.contextmanager
@@ -52,7 +54,7 @@ def sink(out: Path | None, stdout: BinaryIO, encoding: str) -> Iterator[TextIO]:
             with contextlib.suppress(OSError, ValueError):
                 stream.detach()
         return
-    part = out.with_name(out.name + _PART)
+    part = out.with_name(out.name + PART)
     try:
         with os.fdopen(
             open_own(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode=0o666),
@@ -126,8 +128,8 @@ class Json:
 class Csv:
     """One row per record, one column per field of the result; lists and objects are written as JSON."""
 
-    def __init__(self, stream: TextIO, task: Task[Any, Any]) -> None:
-        self._rows = csv.writer(stream, lineterminator="\n")
+    def __init__(self, stream: TextIO, task: Task[Any, Any], delimiter: str = ",") -> None:
+        self._rows = csv.writer(stream, lineterminator="\n", delimiter=delimiter)
         # A result field with the name of a fixed column gets a prefix.
         taken = {*_BEFORE, *_AFTER}
         self._fields = {name: f"result.{name}" if name in taken else name for name in task.output_model.model_fields}
@@ -166,33 +168,24 @@ class Rendered:
         """Write nothing."""
 
 
-class RewrittenDocument:
-    """A document with its units rewritten."""
+class HtmlPages:
+    """Many records in one HTML page, each on a sheet of its own when it is printed."""
 
-    def __init__(self, stream: TextIO, task: RewritesDocuments, units: UnitRecords) -> None:
-        self._stream, self._task, self._units = stream, task, units
-        self.flags: dict[str, int] = {}
-        """How often each flag was raised."""
-        self.unwritable = 0
-        """Number of units left unchanged because the file's encoding cannot spell their new text."""
+    def __init__(self, stream: TextIO, task: Task[Any, Any]) -> None:
+        self._stream, self._task = stream, task
+        self._end = ""
 
-    def write(self, record: Record, done: TaskResult) -> None:
-        """Write the next unit; it stays unchanged when its record is not ``ok``."""
-        assert record.unit is not None  # noqa: S101 - the records of a document have units
-        new = self._task.replacement(done.result) if done.result is not None and done.status == "ok" else None
-        text = record.unit.rewritten(new)
-        try:
-            text.encode(self._stream.encoding or "utf-8")
-        except UnicodeEncodeError:
-            self.unwritable += 1
-            text = record.unit.raw
-        self._stream.write(record.before + text)
-        for flag in (done.result or {}).get("flags", ()):
-            self.flags[str(flag)] = self.flags.get(str(flag), 0) + 1
+    def write(self, _record: Record, done: TaskResult) -> None:
+        """Write the next record; the head is that of the first."""
+        page = self._task.render(done, "html")
+        parts = _BODY.fullmatch(page)
+        head, body, end = parts.groups() if parts else ("", page, "")
+        self._stream.write(_NEXT_PAGE + body if self._end else head + body)
+        self._end = self._end or end or "\n"
 
     def finish(self) -> None:
-        """Write what follows the last unit."""
-        self._stream.write(self._units.tail)
+        """Close the page."""
+        self._stream.write(self._end)
 
 
 def json_text(value: object) -> str:

@@ -8,21 +8,27 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from dataclasses import dataclass, replace
-from itertools import chain
+from difflib import get_close_matches
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from edgechat.errors import InvalidInputError, UsageError
+from edgechat.tasks.batch.delimiter import COMMA, declared_delimiter, detect_delimiter, possible_delimiters
+from edgechat.tasks.batch.document import KeptText, TextUnit
 from edgechat.tasks.batch.text_encoding import decoded, lines
+from edgechat.tasks.json_input import DuplicateKeyError, parse_json
 from edgechat.tasks.runner import id_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from edgechat.tasks.batch.document import Piece, TextUnit
+    from edgechat.tasks.batch.document import Piece
     from edgechat.tasks.contract import Schema
 
 BOM = "\ufeff"
+_DECIMAL_COMMA = re.compile(r"[+-]?(?:\d+|\d{1,3}(?:\.\d{3})+),\d+(?:[eE][+-]?\d+)?\Z")
 _SHOWN = 80
 """Characters of a faulty line that its error message quotes."""
 
@@ -42,6 +48,8 @@ class Record:
     """The unit of the document that the record stands for."""
     before: str = ""
     """The document's text between the previous unit and this one."""
+    unit_line: int = 0
+    """The line of the document in which the unit begins, from 1."""
 
     @property
     def id(self) -> str | int:
@@ -61,16 +69,24 @@ class UnitRecords:
         self._pieces, self._fields = pieces, fields
         self.tail = ""
         """The text after the last unit; set when the iteration has ended."""
+        self.kept: list[tuple[int, KeptText]] = []
+        """The texts that stay, each with its line; complete when the iteration has ended."""
 
     def __iter__(self) -> Iterator[Record]:
-        number, before = 0, ""
+        number, before, line = 0, "", 1
+        self.kept.clear()
         for piece in self._pieces:
-            if isinstance(piece, str):
-                before += piece
-            else:
+            raw = piece if isinstance(piece, str) else piece.raw
+            if isinstance(piece, TextUnit):
                 number += 1
-                yield Record(number, number, {"text": piece.text, **self._fields}, unit=piece, before=before)
+                record = {"text": piece.text, **self._fields}
+                yield Record(number, number, record, unit=piece, before=before, unit_line=line)
                 before = ""
+            else:
+                before += raw
+                if isinstance(piece, KeptText):
+                    self.kept.append((line, piece))
+            line += raw.count("\n")
         self.tail = before
 
 
@@ -84,7 +100,9 @@ def json_value(text: str, name: str) -> Any:  # noqa: ANN401 - whatever JSON hol
         InvalidInputError: the text is not JSON.
     """
     try:
-        return json.loads(text.removeprefix(BOM))
+        return parse_json(text.removeprefix(BOM))
+    except DuplicateKeyError as error:
+        raise InvalidInputError(f"{name} cannot be used: {error}.", hint="Remove one of the two.") from error
     except json.JSONDecodeError as error:
         raise InvalidInputError(f"{name} is not JSON: {error.msg} (line {error.lineno}).", hint=_JSON_HINT) from error
     except (ValueError, RecursionError) as error:
@@ -123,29 +141,50 @@ def _line_records(texts: Iterable[str]) -> Iterator[Record]:
             continue
         number += 1
         try:
-            yield Record(number, at, json.loads(line))
+            yield Record(number, at, parse_json(line))
+        except DuplicateKeyError as error:
+            yield Record(number, at, line.rstrip("\n"), f"Line {at} cannot be used: {error}; remove one of the two.")
         except (ValueError, RecursionError) as error:
             reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
             yield Record(number, at, line.rstrip("\n"), f"Line {at} is not JSON: {reason}; got {_shown(line)}.")
 
 
-def csv_records(pieces: Iterable[bytes], encoding: str, name: str, *, schema: Schema) -> Iterator[Record]:
+def csv_records(
+    pieces: Iterable[bytes],
+    encoding: str,
+    name: str,
+    *,
+    schema: Schema,
+    delimiter: str = "",
+    on_delimiter: Callable[[str], None] = lambda _sign: None,
+) -> Iterator[Record]:
     """One record per row. The first row names the fields; cells are converted to the types in ``schema``.
+
+    Args:
+        pieces: the bytes in order.
+        encoding: the encoding of the file.
+        name: names the file in an error.
+        schema: the input schema.
+        delimiter: the separator of the cells; empty recognises it from the first lines.
+        on_delimiter: receives the separator.
 
     Raises:
         InvalidInputError: the file is not CSV, has no header, or the header repeats a name.
     """
-    reader = csv.reader(lines(_without_bom(decoded(pieces, encoding, name)), name), strict=True)
+    texts = lines(_without_bom(decoded(pieces, encoding, name)), name)
+    head, sign, skipped = _table_start(texts, delimiter)
+    on_delimiter(sign)
+    reader = csv.reader(chain(head, texts), strict=True, delimiter=sign)
     header: list[str] | None = None
     number = 0
     while True:
-        began = reader.line_num + 1
+        began = reader.line_num + 1 + skipped
         try:
             row = next(reader)
         except StopIteration:
             break
         except csv.Error as error:
-            raise InvalidInputError(f"{name} is not CSV at line {reader.line_num}: {error}.") from error
+            raise InvalidInputError(f"{name} is not CSV at line {reader.line_num + skipped}: {error}.") from error
         if not row:
             continue
         if header is None:
@@ -156,25 +195,41 @@ def csv_records(pieces: Iterable[bytes], encoding: str, name: str, *, schema: Sc
         number += 1
         if len(row) != len(header):
             fault = f"Line {began} has {len(row)} cells, the header has {len(header)}."
-            yield Record(number, began, ",".join(row), fault)
+            yield Record(number, began, sign.join(row), fault)
             continue
-        yield Record(number, began, typed(dict(zip(header, row, strict=True)), schema))
+        cells = dict(zip(header, row, strict=True))
+        yield Record(number, began, typed(cells, schema, decimal_comma=sign != COMMA))
     if header is None:
         raise InvalidInputError(f"{name} is empty.", hint="The first line of a CSV file names its columns.")
 
 
-def typed(cells: Mapping[str, str], schema: Schema) -> dict[str, Any]:
+def _table_start(texts: Iterator[str], delimiter: str) -> tuple[list[str], str, int]:
+    """The lines read to find the separator, the separator, and the number of lines that are not rows.
+
+    A line after the header is read only where the header leaves it open, because a pipe may be slow.
+    """
+    head = list(islice(texts, 1))
+    declared = declared_delimiter(head[0]) if head else None
+    if declared is not None:
+        return list(islice(texts, 1)), delimiter or declared, 1
+    if not delimiter and head and len(possible_delimiters(head[0])) > 1:
+        head += islice(texts, 5)
+    return head, delimiter or detect_delimiter(head), 0
+
+
+def typed(cells: Mapping[str, str], schema: Schema, *, decimal_comma: bool = False) -> dict[str, Any]:
     """Convert the texts of a table row or of ``--field`` to the types in the input schema.
 
     An empty cell of an optional field is left out. Otherwise it becomes null where null is allowed, as does ``null``.
-    A cell that cannot be converted stays a string, so that the task's validation reports it.
+    A cell that cannot be converted stays a string, so that the task's validation reports it. With ``decimal_comma`` a
+    number may be written 1.234,5.
     """
     values = {}
     for name, cell in cells.items():
         kinds = _kinds(schema.get("properties", {}).get(name, {}), schema)
         if cell == "" and name not in schema.get("required", ()):
             continue
-        values[name] = _value(cell, kinds)
+        values[name] = _value(cell, kinds, decimal_comma=decimal_comma)
     return values
 
 
@@ -182,14 +237,23 @@ def given_fields(pairs: Iterable[str], schema: Schema) -> dict[str, Any]:
     """The values of ``--field NAME=VALUE``.
 
     Raises:
-        UsageError: a pair does not have that form.
+        UsageError: a pair does not have that form, or the task has no such field.
     """
+    known = schema.get("properties", {})
+    is_closed = schema.get("additionalProperties") is False
     cells = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name:
             raise UsageError(f"--field {pair} is not NAME=VALUE.", hint="For example: --field target=ja")
-        cells[name.strip()] = value
+        name = name.strip()
+        if is_closed and name not in known and name != "id":
+            near = get_close_matches(name, known, n=1)
+            raise UsageError(
+                f"There is no field {name!r}{f'; did you mean {near[0]}?' if near else '.'}",
+                hint=f"The fields: {', '.join(known)}.",
+            )
+        cells[name] = value
     return typed(cells, schema)
 
 
@@ -225,12 +289,14 @@ def _kinds(field: Schema, schema: Schema) -> set[str]:
     return kinds | (set(kind) if isinstance(kind, list) else {kind} if kind else set())
 
 
-def _value(cell: str, kinds: set[str]) -> Any:  # noqa: ANN401 - whatever the schema asks for
+def _value(cell: str, kinds: set[str], *, decimal_comma: bool = False) -> Any:  # noqa: ANN401 - whatever the schema asks for
     text = cell.strip()
     if "null" in kinds and (text == "" or (text == "null" and "string" not in kinds)):
         return None
     if text in {"true", "false"} and "boolean" in kinds:
         return text == "true"
+    if decimal_comma and kinds & {"integer", "number"} and _DECIMAL_COMMA.match(text):
+        text = text.replace(".", "").replace(",", ".")
     if kinds & {"integer", "number"}:
         try:
             return int(text)
@@ -243,7 +309,7 @@ def _value(cell: str, kinds: set[str]) -> Any:  # noqa: ANN401 - whatever the sc
             pass
     if text[:1] in {"[", "{"} and kinds & {"array", "object"}:
         try:
-            return json.loads(text)
+            return parse_json(text)
         except (ValueError, RecursionError):
             pass
     return cell

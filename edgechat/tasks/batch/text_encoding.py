@@ -1,6 +1,7 @@
 """Decodes bytes to text chunk by chunk, and reports the exact place of an invalid byte.
 
-Never guesses an encoding: the error for an invalid byte gives its offset, its line and an ``--encoding`` to try.
+The error for an invalid byte gives its offset, its line and an ``--encoding`` to try. Which encoding a file is in says
+``encoding_detection.py``; what was recognised there is always told.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import codecs
 from typing import TYPE_CHECKING
 
 from edgechat.errors import InvalidInputError, UsageError
+from edgechat.tasks.batch.encoding_detection import SAMPLE, detect_encoding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -45,6 +47,26 @@ def chunks(stream: BinaryIO) -> Iterator[bytes]:
     read = getattr(stream, "read1", stream.read)
     while data := read(CHUNK):
         yield data
+
+
+def find_encoding(stream: BinaryIO) -> str | None:
+    """The encoding of a stream, read to the first byte that is not UTF-8; None where its content does not tell."""
+    first = stream.read(SAMPLE)
+    found = detect_encoding(first)
+    if found != UTF8:
+        return found
+    decoder = codecs.getincrementaldecoder(UTF8)()
+    before, data = b"", first
+    while data:
+        try:
+            decoder.decode(data)
+        except UnicodeDecodeError:
+            # Look at whole lines around the byte.
+            sample = before[before.rfind(b"\n") + 1 :] + data + stream.read(SAMPLE)
+            found = detect_encoding(sample)
+            return None if found == UTF8 else found
+        before, data = data, stream.read(SAMPLE)
+    return UTF8
 
 
 def decoded(pieces: Iterable[bytes], encoding: str, name: str) -> Iterator[str]:

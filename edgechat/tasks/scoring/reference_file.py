@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from edgechat.errors import InvalidInputError
 from edgechat.tasks.batch.records import BOM
 from edgechat.tasks.batch.text_encoding import decoded, lines
+from edgechat.tasks.json_input import DuplicateKeyError, parse_json
 from edgechat.tasks.runner import id_of
 
 if TYPE_CHECKING:
@@ -62,7 +63,11 @@ def _pairs(pieces: Iterable[bytes], name: str) -> Iterable[Pair]:
         if not text.strip():
             continue
         try:
-            value = json.loads(text)
+            value = parse_json(text)
+        except DuplicateKeyError as error:
+            raise InvalidInputError(
+                f"{name}, line {number} cannot be used: {error}.", hint="Remove one of the two."
+            ) from error
         except (ValueError, RecursionError) as error:
             raise InvalidInputError(f"{name}, line {number} is not JSON: {error}.") from error
         if not isinstance(value, dict) or not all(isinstance(value.get(key), dict) for key in ("input", "reference")):

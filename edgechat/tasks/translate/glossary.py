@@ -8,6 +8,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 from edgechat.errors import InvalidInputError
+from edgechat.tasks.batch.delimiter import COMMA, declared_delimiter
 from edgechat.tasks.translate.record import Term
 
 if TYPE_CHECKING:
@@ -17,13 +18,17 @@ _LATIN = re.compile(r"[A-Za-z0-9À-ɏ]")
 
 
 def read_glossary(text: str, name: str) -> list[Term]:
-    """The terms of a CSV or TSV file with the columns source and target; a header line and ``#`` comments are skipped.
+    """The terms of a file with the columns source and target; a header line and ``#`` comments are skipped.
+
+    The separator is a tab, a semicolon or a comma: the first of them that divides every line.
 
     Raises:
         InvalidInputError: a line does not have two columns, or a term has two different translations.
     """
     lines = [line for line in text.removeprefix("\ufeff").splitlines() if line.strip() and not line.startswith("#")]
-    rows = list(csv.reader(lines, delimiter="\t" if any("\t" in line for line in lines) else ","))
+    declared = declared_delimiter(lines[0]) if lines else None
+    lines = lines[1:] if declared else lines
+    rows = list(csv.reader(lines, delimiter=declared or _delimiter(lines)))
     if rows and [cell.strip().lower() for cell in rows[0][:2]] == ["source", "target"]:
         rows = rows[1:]
     found: dict[str, str] = {}
@@ -36,6 +41,14 @@ def read_glossary(text: str, name: str) -> list[Term]:
         if found.setdefault(cells[0], cells[1]) != cells[1]:
             raise InvalidInputError(f"{name} translates {cells[0]!r} as {found[cells[0]]!r} and as {cells[1]!r}.")
     return [Term(source=source, target=target) for source, target in found.items()]
+
+
+def _delimiter(lines: Sequence[str]) -> str:
+    # A term may contain a comma, and seldom a semicolon or a tab.
+    for sign in ("\t", ";", COMMA):
+        if lines and all(len(row) > 1 for row in csv.reader(lines, delimiter=sign)):
+            return sign
+    return "\t" if any("\t" in line for line in lines) else COMMA
 
 
 def occurring(terms: Iterable[Term], text: str) -> list[Term]:

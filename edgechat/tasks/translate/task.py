@@ -17,7 +17,8 @@ from edgechat.tasks.translate import glossary, question
 from edgechat.tasks.translate.checks import FATAL, flags_of, looks_like_instruction, severity
 from edgechat.tasks.translate.echo import is_echo
 from edgechat.tasks.translate.examples import repeats_example
-from edgechat.tasks.translate.formats import FORMS, pieces
+from edgechat.tasks.translate.formats import FORMS, pieces, structure
+from edgechat.tasks.translate.formats.declaration import declared_encoding, with_declared_encoding
 from edgechat.tasks.translate.languages import AUTO, LANGUAGES, UNDETERMINED, detect, scripts_of
 from edgechat.tasks.translate.protect import MaskedText, has_words, is_reordered, keeps_parts, mask, narrowed
 from edgechat.tasks.translate.record import (
@@ -33,7 +34,7 @@ from edgechat.tasks.translate.segments import segments
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
 
-    from edgechat.tasks.batch.document import Piece
+    from edgechat.tasks.batch.document import DocumentOptions, Piece
     from edgechat.tasks.contract import FinishReason, GeneratedJson
     from edgechat.tasks.result import TaskResult
     from edgechat.tasks.translate.question import Wording
@@ -90,6 +91,7 @@ class Translate(Task[TranslateInput, TranslateResult]):
     input_model = TranslateInput
     output_model = TranslateResult
     document_forms = FORMS
+    incomplete_flags = frozenset(("kept_source", "not_translated", "truncated"))
 
     def steps(self, record: TranslateInput, context: Context) -> Steps[TranslateResult]:
         """Translate segment by segment; segments that need no translation are copied."""
@@ -121,9 +123,21 @@ class Translate(Task[TranslateInput, TranslateResult]):
             return "\n".join(done.error_lines) + "\n"
         return str(done.result["translation"]) + "\n"
 
-    def document(self, text: str, form: str, columns: Sequence[str]) -> Iterator[Piece]:
+    def document(self, text: str, form: str, options: DocumentOptions) -> Iterator[Piece]:
         """The pieces of a document; see :class:`edgechat.tasks.batch.document.RewritesDocuments`."""
-        return pieces(text, form, columns)
+        return pieces(text, form, options)
+
+    def document_structure(self, text: str, form: str, options: DocumentOptions) -> object:
+        """What a translation must leave as it is; None for plain text."""
+        return structure(text, form, options)
+
+    def declared_encoding(self, data: bytes, form: str) -> str | None:
+        """The encoding that a PO, XML or properties file is in by its own rules."""
+        return declared_encoding(data, form)
+
+    def with_declared_encoding(self, text: str, form: str, encoding: str) -> str | None:
+        """The document with another encoding in its declaration."""
+        return with_declared_encoding(text, form, encoding)
 
     def document_fields(self, texts: Sequence[str], fields: Mapping[str, Any]) -> dict[str, Any]:
         """The source language of the document, which its short units alone would not show.

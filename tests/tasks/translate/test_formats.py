@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from edgechat.engine.protocol.request import Wish
 from edgechat.errors import InvalidInputError, UsageError
 from edgechat.paths import Paths
-from edgechat.tasks.batch.document import TextUnit
+from edgechat.tasks.batch.document import DocumentOptions, KeptText, TextUnit
 from edgechat.tasks.batch.job import Job, run_job
 from edgechat.tasks.registry import load
 from edgechat.tasks.translate.formats import FORMS, pieces
@@ -27,7 +27,8 @@ from tests.tasks.scripted import ScriptedGenerator
 SAMPLES = Path(__file__).parent / "samples"
 FILES = {
     "md": "manual.md", "srt": "training.srt", "po": "app.po", "xliff": "panel.xlf", "csv": "alarms.csv",
-    "jsonl": "tickets.jsonl", "text": "notice.txt",
+    "jsonl": "tickets.jsonl", "text": "notice.txt", "vtt": "course.vtt", "properties": "menu.properties",
+    "json-strings": "app.json", "android": "strings.xml", "strings": "Localizable.strings",
 }  # fmt: skip
 
 
@@ -37,7 +38,7 @@ def read(form: str) -> str:
 
 def cut(text: str, form: str, *columns: str) -> list[TextUnit]:
     """The units; that nothing was lost is checked on the way."""
-    found = list(pieces(text, form, columns))
+    found = list(pieces(text, form, DocumentOptions(columns)))
     assert "".join(piece if isinstance(piece, str) else piece.raw for piece in found) == text
     return [piece for piece in found if isinstance(piece, TextUnit)]
 
@@ -149,7 +150,7 @@ def test_a_translated_document_differs_in_its_text_alone(form, tmp_path):
     data = translated(source, tmp_path / source.name, **options).decode("utf-8")
     # Between the translated places stands what stood there, to the last byte and with nothing added.
     outside = re.escape(
-        "".join("\0" if isinstance(piece, TextUnit) else piece for piece in pieces(read(form), form, ()))
+        "".join(piece if isinstance(piece, str) else "\0" for piece in pieces(read(form), form, DocumentOptions()))
     )
     assert re.fullmatch(outside.replace("\0", "(?s:.+?)"), data)
     assert data != read(form)
@@ -186,3 +187,70 @@ def test_a_document_asks_for_its_direction(tmp_path):
         translated(SAMPLES / "notice.txt", tmp_path / "x.txt", fields={})
     with pytest.raises(UsageError, match="English already"):
         translated(SAMPLES / "notice.txt", tmp_path / "x.txt", fields={"target": "en"})
+
+
+TIMES = "00:00:01,000 --> 00:00:03,000\n"
+PO_HEAD = 'msgid ""\nmsgstr ""\n"Content-Type: text/plain; charset=ASCII\\n"\n'
+FILE = '\nmsgid "One file was removed."\nmsgid_plural "%d files were removed."\n'
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "found"),
+    [
+        ("srt", f"1\n{TIMES}Close it.\n2\n{TIMES}Open it.\n", ["Close it.", "Open it."]),
+        ("srt", f"1\n{TIMES}The pump stops.\n\nCheck it.\n\n2\n{TIMES}Go.\n", ["The pump stops.", "Check it.", "Go."]),
+        ("md", "> [!NOTE]\n> Keep clear.\n", ["Keep clear."]),
+        ("md", "> [!tip]- Good to know\n> Keep clear.\n", ["Good to know", "Keep clear."]),
+        ("md", "Term one\nTerm two\n: Meaning\n", ["Term one", "Term two", "Meaning"]),
+        ("md", '!!! note "Careful"\n    Keep clear.\n', ["Careful", "Keep clear."]),
+        ("md", "See [the guide].\n\n[The Guide]: /a\n", ["See [the guide][the guide]."]),
+        ("md", "See [the guide] and [else].\n", ["See [the guide] and [else]."]),
+        ("po", f'{PO_HEAD}{FILE}msgstr[0] ""\n', ["%d files were removed."]),
+        ("po", f'{PO_HEAD}{FILE}msgstr[0] ""\nmsgstr[1] ""\n', ["One file was removed.", "%d files were removed."]),
+        ("csv", 'text\n"{n, plural, one {# file} other {# files}}"\n', ["{#} file", "{#} files"]),
+        ("csv", 'text\n"You have {n, plural, one {# file} other {# files}}"\n', []),
+        (
+            "json-strings",
+            '{"@@locale": "en", "a": ["b", {"c": "d", "n": 1}], "u": "é \\ud83d\\ude00"}',
+            ["b", "d", "é 😀"],
+        ),
+        ("properties", "a = b\\\n   c\n!x\nk\\ l:m\\u00e9\n", ["bc", "mé"]),
+        ("vtt", "WEBVTT\n\nNOTE a\n\n00:01.000 --> 00:02.000\n<v Ann>Hello</v>\n", ["Hello"]),
+    ],
+)
+def test_what_is_cut_out(form, text, found):
+    assert [unit.text for unit in cut(text, form)] == found
+
+
+def test_a_message_that_stays_says_why():
+    text = 'text\n"You have {n, plural, one {# file} other {# files}}"\n'
+    (kept,) = [piece for piece in pieces(text, "csv", DocumentOptions()) if isinstance(piece, KeptText)]
+    assert "whole sentence" in kept.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "written"),
+    [
+        (
+            "a.po",
+            f'{PO_HEAD}\nmsgid "Öl prüfen"\nmsgstr ""\n',
+            'charset=UTF-8\\n"\n\nmsgid "Öl prüfen"\nmsgstr "ÖL PRÜFEN"\n',
+        ),
+        ("a.srt", f"1\n{TIMES}Die Pumpe\\Nsteht still.\n", "DIE PUMPE\\NSTEHT STILL.\n"),
+        ("a.properties", "a=Pumpe pr\\u00fcfen\n", "a=PUMPE PR\\u00DCFEN\n"),
+        ("a.properties", "a={0} geht''s\n", "a={0} GEHT''S\n"),
+    ],
+)
+def test_what_is_written(name, text, written, tmp_path):
+    source = tmp_path / name
+    source.write_text(text, encoding="utf-8")
+    assert translated(source, tmp_path / f"out-{name}").decode().endswith(written)
+
+
+def test_a_declaration_follows_the_encoding(tmp_path):
+    source = tmp_path / "a.xlf"
+    body = "<xliff><file><body><trans-unit id='1'><source>Schließen</source></trans-unit></body></file></xliff>"
+    source.write_bytes(f'<?xml version="1.0" encoding="ISO-8859-1"?>\n{body}'.encode("latin-1"))
+    data = translated(source, tmp_path / "b.xlf")
+    assert [node.text for node in ET.fromstring(data).iter("target")] == ["SCHLIESSEN"]
+    assert b"ISO-8859-1" in data

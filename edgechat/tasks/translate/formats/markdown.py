@@ -1,7 +1,8 @@
 """Markdown: units are headings, paragraphs, list items, quotations and table cells; code, HTML and front matter stay.
 
-Follows CommonMark's block structure as far as it decides what is text. A doubtful line stays unchanged: a reader sees
-an untranslated line at once, but not a broken code block.
+Follows CommonMark's block structure as far as it decides what is text, and the usual extensions: tables, task lists,
+footnotes, definition lists, callouts (``> [!NOTE]``) and admonitions (``!!! note``). A doubtful line stays unchanged: a
+reader sees an untranslated line at once, but not a broken code block.
 """
 
 from __future__ import annotations
@@ -9,34 +10,42 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from edgechat.tasks.batch.document import Piece, TextUnit
-from edgechat.tasks.translate.languages import scripts_of
+from edgechat.tasks.translate.formats.markdown_structure import structure
+from edgechat.tasks.translate.formats.markdown_text import BULLET, QUOTED, TextCutter, is_continued
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
+    from edgechat.tasks.batch.document import Piece
+
+__all__ = ["pieces", "structure"]
+
 _LINE = re.compile(r"[^\n]*\n|[^\n]+\Z")
-_FENCE = re.compile(
-    r"(?P<lead>[ \t]*(?:>[ \t]?)*[ \t]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?)(?P<fence>`{3,}|~{3,})(?P<info>[^\r\n]*)"
-)
+_QUOTE = re.compile(r"(?:[ \t]{0,3}>[ \t]?)*")
+_FENCE = re.compile(rf"(?P<lead>[ \t]*(?:{BULLET}[ \t]+)*)(?P<fence>`{{3,}}|~{{3,}})(?P<info>[^\r\n]*)")
 _FRONT = {"---": ("---", "..."), "+++": ("+++",)}
 _BLANK = re.compile(r"[ \t]*(?:>[ \t]*)*\r?\n?\Z")
-_HEADING = re.compile(r"([ \t]{0,3}#{1,6}[ \t]+)(.*?)([ \t]*(?:[ \t]#+)?[ \t]*\r?\n?)\Z")
+_HEADING = re.compile(rf"({QUOTED}[ \t]*(?:{BULLET}[ \t]+)*#{{1,6}}[ \t]+)(.*?)([ \t]*(?:[ \t]#+)?[ \t]*\r?\n?)\Z")
 _RULE = re.compile(r"[ \t]{0,3}(?:(?:\*[ \t]*){3,}|(?:-[ \t]*){2,}|(?:_[ \t]*){3,}|=+[ \t]*)\r?\n?\Z")
-_REFERENCE = re.compile(r"[ \t]{0,3}\[(?!\^)[^\]]+\]:\s*\S")
+_UNDERLINE = re.compile(r"[ \t]{0,3}-[ \t]*\r?\n?\Z")
+_REFERENCE = re.compile(r"[ \t]{0,3}\[(?!\^)((?:\\.|[^\[\]\\])+)\]:[ \t]*\S")
 _HTML = re.compile(r"[ \t]{0,3}<(?:/?[A-Za-z][A-Za-z0-9-]*(?=[\s/>])|!--|\?|!\[CDATA\[|![A-Z])")
 _HTML_RAW = re.compile(r"[ \t]{0,3}<(script|style|pre|textarea)\b", re.IGNORECASE)
 _MATH = re.compile(r"[ \t]*\$\$")
-_DIRECTIVE = re.compile(r"[ \t]*(?::::|\{%.*%\}|!!!|\[TOC\])", re.IGNORECASE)
-_DELIMITER = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*\r?\n?\Z")
-# The start of a line before its text: quotation marks, list bullets, check boxes, footnotes.
-_QUOTED = r"(?:[ \t]*>[ \t]?)*"
-_LEAD = re.compile(
-    _QUOTED
-    + r"[ \t]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+(?:\[[ xX]\][ \t]+)?)*(?:\[\^[^\]]+\]:[ \t]*)?(?:\[![A-Z]+\][ \t]*)?"
+_DIRECTIVE = re.compile(r"[ \t]*(?::::|\{%.*%\}|\[TOC\])", re.IGNORECASE)
+_CALLOUT = re.compile(r"((?:[ \t]{0,3}>[ \t]?)+\[![\w-]+\][-+]?[ \t]*)(.*?)([ \t]*\r?\n?)\Z")
+# The head of a block with a title: !!! note "Title", ??? tip, === "Tab", :::note[Title]
+_TITLED = re.compile(
+    r"""([ \t]*(?:(?:!!!|\?\?\?\+?|===[!+]?)(?:[ \t]+[\w-]+)*[ \t]*"|:::+[ \t]*\w+\[))"""
+    r"""([^"\]\r\n]*)(["\]][^\r\n]*\r?\n?)\Z"""
 )
-_ITEM = re.compile(r"[ \t]*(?:>[ \t]?)*[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]")
+_ADMONITION = re.compile(r"([ \t]*)(?:!!!|\?\?\?\+?|===[!+]?)[ \t]+[\w\"]")
+_DELIMITER = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*\r?\n?\Z")
+_BAR = re.compile(r"((?<!\\)\|(?=(?:[^`]*`[^`]*`)*[^`]*$))")
+_ITEM = re.compile(rf"[ \t]*{BULLET}[ \t]+|[ \t]*\[\^[^\]]+\]:[ \t]*")
+_DEFINITION = re.compile(rf"{QUOTED}[ \t]{{0,3}}:[ \t]+\S")
 _HARD_BREAK = re.compile(r"(?:[ ]{2,}|\\)\r?\n\Z")
+_FOOTNOTE_INDENT = 4
 
 
 def pieces(text: str) -> Iterator[Piece]:
@@ -44,42 +53,177 @@ def pieces(text: str) -> Iterator[Piece]:
     lines = _LINE.findall(text)
     at = _front_matter(lines)
     yield "".join(lines[:at])
-    offset = 0  # column of the current list item's text; 0 outside lists
-    was_text = False
-    paragraph: list[str] = []
-    while at < len(lines):
-        line = lines[at]
-        end = _untouched(lines, at, offset=offset, after_text=was_text)
-        is_table = end == at and _is_table(lines, at)
-        if paragraph and (end > at or is_table or _HEADING.match(line) or _is_new(paragraph[0], line)):
-            yield from _paragraph(paragraph)
-            paragraph = []
-        if end > at:
-            was_text = False
-            offset = offset if _BLANK.match(line) or line[:1] in " \t" else 0
-            yield "".join(lines[at:end])
-            at = end
-            continue
-        # A list continues after blank lines while the next lines are indented.
-        if item := _ITEM.match(line):
-            offset = len(item[0].expandtabs(4))
-        elif not was_text and line[:1] not in " \t":
-            offset = 0
-        was_text = True
-        if heading := _HEADING.match(line):
-            yield heading[1]
-            yield from _unit(heading[2])
-            yield heading[3]
-            at += 1
-        elif is_table:
-            at = yield from _table(lines, at)
+    yield from _Blocks(lines, TextCutter(_labels(lines[at:]))).pieces(at)
+
+
+def _labels(lines: list[str]) -> Iterator[str]:
+    """The labels that the document defines links for."""
+    return (found[1] for line in lines if (found := _REFERENCE.match(_inner(line))) is not None)
+
+
+def _inner(line: str) -> str:
+    """The line without the marks of quotations."""
+    found = _QUOTE.match(line)
+    return line[found.end() :] if found else line
+
+
+class _Blocks:
+    """Goes through the lines once and cuts blocks out of them."""
+
+    def __init__(self, lines: list[str], cutter: TextCutter) -> None:
+        self._lines, self._cutter = lines, cutter
+        self._offset = 0  # column of the current list item's text; 0 outside lists
+        self._was_text = False
+        self._paragraph: list[str] = []
+
+    def pieces(self, at: int) -> Iterator[Piece]:
+        """The pieces from line ``at`` on."""
+        while at < len(self._lines):
+            line = self._lines[at]
+            end = self._untouched(at)
+            is_table = end == at and self._is_table(at)
+            titled = _TITLED.match(line) or _CALLOUT.match(line)
+            if self._ends_paragraph(line, is_other=end > at or is_table or titled is not None):
+                yield from self._flush(line)
+            if titled is not None:
+                yield titled[1]
+                yield from self._cutter.unit(titled[2])
+                yield titled[3]
+                self._enter(line)
+                at += 1
+                continue
+            if end > at:
+                self._was_text = False
+                self._enter(line)
+                yield "".join(self._lines[at:end])
+                at = end
+                continue
+            self._follow_list(line)
+            self._was_text = True
+            if heading := _HEADING.match(line):
+                yield heading[1]
+                yield from self._cutter.unit(heading[2])
+                yield heading[3]
+                at += 1
+            elif is_table:
+                at = yield from self._table(at)
+            else:
+                self._paragraph.append(line)
+                at += 1
+                if _HARD_BREAK.search(line):
+                    yield from self._flush("")
+        yield from self._flush("")
+
+    def _ends_paragraph(self, line: str, *, is_other: bool) -> bool:
+        if not self._paragraph:
+            return False
+        return is_other or bool(_HEADING.match(line)) or not is_continued(self._paragraph[0], line)
+
+    def _flush(self, following: str) -> Iterator[Piece]:
+        paragraph, self._paragraph = self._paragraph, []
+        if _DEFINITION.match(following) and paragraph and not _DEFINITION.match(paragraph[0]):
+            # Each line before a definition is a term of its own.
+            for term in paragraph:
+                yield from self._cutter.paragraph([term])
         else:
-            paragraph.append(line)
+            yield from self._cutter.paragraph(paragraph)
+
+    def _enter(self, line: str) -> None:
+        """Set the column from which text is indented, after a line that is not text."""
+        if admonition := _ADMONITION.match(line):
+            self._offset = len(admonition[1].expandtabs(4)) + 4
+        elif not _BLANK.match(line) and _inner(line)[:1] not in {" ", "\t"}:
+            self._offset = 0
+
+    def _follow_list(self, line: str) -> None:
+        inner = _inner(line)
+        # A list continues after blank lines while the next lines are indented.
+        if item := _ITEM.match(inner):
+            is_footnote = item[0].rstrip().endswith(":") and "[^" in item[0]
+            self._offset = _FOOTNOTE_INDENT if is_footnote else len(item[0].expandtabs(4))
+        elif not self._was_text and inner[:1] not in {" ", "\t"}:
+            self._offset = 0
+
+    def _untouched(self, at: int) -> int:
+        """End of the block at ``at`` if it must stay unchanged; ``at`` itself if it is text."""
+        line = _inner(self._lines[at])
+        if fence := _FENCE.match(line):
+            return self._fenced(at, fence)
+        if _MATH.match(line):
+            is_whole = line.strip() != "$$" and line.rstrip().endswith("$$")
+            return self._until(at, lambda each: each.rstrip().endswith("$$"), ends_here=is_whole)
+        if raw := _HTML_RAW.match(line):
+            close = f"</{raw[1].lower()}>"
+            return self._until(at, lambda each: close in each.lower(), ends_here=close in line.lower())
+        if line.lstrip().startswith("<!--"):
+            return self._until(at, lambda each: "-->" in each, ends_here="-->" in line)
+        if _HTML.match(line) and not self._was_text:
+            while at < len(self._lines) and not _BLANK.match(self._lines[at]):
+                at += 1
+            return at
+        if any(each.match(line) for each in (_BLANK, _RULE, _REFERENCE, _DIRECTIVE)) or _BLANK.match(self._lines[at]):
+            return at + 1
+        if _ADMONITION.match(line) or (self._was_text and _UNDERLINE.match(line)):
+            return at + 1
+        wide = line.expandtabs(4)
+        is_code = not self._was_text and len(wide) - len(wide.lstrip()) >= self._offset + 4
+        return at + 1 if is_code and not (self._offset and _ITEM.match(line)) else at
+
+    def _fenced(self, at: int, fence: re.Match[str]) -> int:
+        sign, length = fence["fence"][0], len(fence["fence"])
+        if sign == "`" and "`" in fence["info"]:
+            return at  # a code span at the start of a line
+        close = re.compile(rf"[ \t]*{re.escape(sign)}{{{length},}}[ \t]*\r?\n?\Z")
+        depth = self._depth(at)
+        for end in range(at + 1, len(self._lines)):
+            if self._depth(end) < depth:
+                return end  # the end of the quotation ends its code
+            if close.match(_inner(self._lines[end]) if depth else self._lines[end]):
+                return end + 1
+        return len(self._lines)
+
+    def _depth(self, at: int) -> int:
+        found = _QUOTE.match(self._lines[at])
+        return found[0].count(">") if found else 0
+
+    def _until(self, at: int, is_end: Callable[[str], bool], *, ends_here: bool) -> int:
+        if ends_here:
+            return at + 1
+        for end in range(at + 1, len(self._lines)):
+            if is_end(self._lines[end]):
+                return end + 1
+        return len(self._lines)
+
+    def _is_table(self, at: int) -> bool:
+        if "|" not in self._lines[at] or at + 1 >= len(self._lines):
+            return False
+        below = _inner(self._lines[at + 1])
+        return "-" in below and "|" in below and bool(_DELIMITER.match(below))
+
+    def _table(self, at: int) -> Generator[Piece, None, int]:
+        begin = at
+        while at < len(self._lines):
+            line = self._lines[at]
+            if at > begin + 1 and (_BLANK.match(line) or ("|" not in line and self._untouched(at) > at)):
+                break
+            if at == begin + 1:
+                yield line
+                at += 1
+                continue
+            # A bar inside code or after a backslash does not separate cells.
+            start = len(line) - len(_inner(line))
+            yield line[:start]
+            for cell in _BAR.split(line[start:]):
+                core = cell.strip()
+                if core in {"", "|"}:
+                    yield cell
+                    continue
+                first = cell.index(core)
+                yield cell[:first]
+                yield from self._cutter.unit(core, is_cell=True)
+                yield cell[first + len(core) :]
             at += 1
-            if _HARD_BREAK.search(line):
-                yield from _paragraph(paragraph)
-                paragraph = []
-    yield from _paragraph(paragraph)
+        return at
 
 
 def _front_matter(lines: list[str]) -> int:
@@ -88,119 +232,3 @@ def _front_matter(lines: list[str]) -> int:
         if line.rstrip() in _FRONT.get(first, ()):
             return at + 1
     return 0
-
-
-def _untouched(lines: list[str], at: int, *, offset: int, after_text: bool) -> int:
-    """End of the block at ``at`` if it must stay unchanged; ``at`` itself if it is text."""
-    line = lines[at]
-    if fence := _FENCE.match(line):
-        return _fenced(lines, at, fence)
-    if _MATH.match(line):
-        is_whole = line.strip() != "$$" and line.rstrip().endswith("$$")
-        return _until(lines, at, lambda each: each.rstrip().endswith("$$"), ends_here=is_whole)
-    if raw := _HTML_RAW.match(line):
-        close = f"</{raw[1].lower()}>"
-        return _until(lines, at, lambda each: close in each.lower(), ends_here=close in line.lower())
-    if line.lstrip().startswith("<!--"):
-        return _until(lines, at, lambda each: "-->" in each, ends_here="-->" in line)
-    if _HTML.match(line) and not after_text:
-        while at < len(lines) and not _BLANK.match(lines[at]):
-            at += 1
-        return at
-    if _BLANK.match(line) or _RULE.match(line) or _REFERENCE.match(line) or _DIRECTIVE.match(line):
-        return at + 1
-    wide = line.expandtabs(4)
-    is_code = not after_text and len(wide) - len(wide.lstrip()) >= offset + 4
-    return at + 1 if is_code and not (offset and _ITEM.match(line)) else at
-
-
-def _fenced(lines: list[str], at: int, fence: re.Match[str]) -> int:
-    sign, length = fence["fence"][0], len(fence["fence"])
-    if sign == "`" and "`" in fence["info"]:
-        return at  # a code span at the start of a line
-    close = re.compile(rf"[ \t]*(?:>[ \t]?)*[ \t]*{re.escape(sign)}{{{length},}}[ \t]*\r?\n?\Z")
-    return _until(lines, at, lambda each: close.match(each) is not None, ends_here=False)
-
-
-def _until(lines: list[str], at: int, is_end: Callable[[str], bool], *, ends_here: bool) -> int:
-    if ends_here:
-        return at + 1
-    for end in range(at + 1, len(lines)):
-        if is_end(lines[end]):
-            return end + 1
-    return len(lines)
-
-
-def _paragraph(lines: list[str]) -> Iterator[Piece]:
-    """The lines of a paragraph as one unit, because a line break does not end a sentence."""
-    if not lines:
-        return
-    whole = "".join(lines)
-    lead = _LEAD.match(whole)
-    start = lead.end() if lead else 0
-    body = whole[start:]
-    core = body.rstrip(" \t\r\n")
-    if core.endswith("\\"):
-        core = core[:-1].rstrip(" \t")
-    yield whole[:start]
-    first, *others = re.split(r"\r?\n", core)
-    parts = [first, *(re.sub(rf"^{_QUOTED}", "", part) for part in others)]
-    yield from _unit(core, _joined([part.strip() for part in parts]))
-    yield body[len(core) :]
-
-
-def _joined(parts: list[str]) -> str:
-    text = parts[0]
-    for part in parts[1:]:
-        text += ("" if _is_east(text[-1:]) and _is_east(part[:1]) else " ") + part
-    return text
-
-
-def _is_east(sign: str) -> bool:
-    return not {"kana", "han"}.isdisjoint(scripts_of(sign)) or sign in set("、。，！？「」")
-
-
-def _is_new(first: str, line: str) -> bool:
-    """Whether a line begins a new block instead of continuing the paragraph that began with ``first``."""
-    lead = _LEAD.match(line)
-    own = lead[0].replace(">", "").strip() if lead else ""
-    depth = line[: len(lead[0])].count(">") if lead else 0
-    return bool(own) or (depth > 0 and depth != first[: first.find(first.lstrip("> \t")[:1])].count(">"))
-
-
-def _is_table(lines: list[str], at: int) -> bool:
-    return (
-        "|" in lines[at]
-        and at + 1 < len(lines)
-        and "-" in lines[at + 1]
-        and "|" in lines[at + 1]
-        and bool(_DELIMITER.match(lines[at + 1]))
-    )
-
-
-def _table(lines: list[str], at: int) -> Generator[Piece, None, int]:
-    begin = at
-    while at < len(lines) and "|" in lines[at] and not _BLANK.match(lines[at]):
-        if at == begin + 1:
-            yield lines[at]
-        else:
-            # A bar inside code or after a backslash does not separate cells.
-            for cell in re.split(r"((?<!\\)\|(?=(?:[^`]*`[^`]*`)*[^`]*$))", lines[at]):
-                core = cell.strip()
-                if core in {"", "|"}:
-                    yield cell
-                    continue
-                start = cell.index(core)
-                yield cell[:start]
-                yield from _unit(core)
-                yield cell[start + len(core) :]
-        at += 1
-    return at
-
-
-def _unit(raw: str, text: str | None = None) -> Iterator[Piece]:
-    text = raw if text is None else text
-    if any(sign.isalpha() for sign in text):
-        yield TextUnit(text, raw)
-    else:
-        yield raw

@@ -1,23 +1,26 @@
-"""SubRip subtitles: numbers and timing stay; the lines of a cue are one unit, unless each line has its own speaker."""
+r"""SubRip subtitles: numbers and timing stay.
+
+Players read on where people write loosely, so this does too: cues may follow each other without an empty line, and an
+empty line inside a cue does not end it. A cue ends before the next number with timing.
+"""
 
 from __future__ import annotations
 
 import re
-from functools import partial
 from typing import TYPE_CHECKING
 
 from edgechat.errors import InvalidInputError
-from edgechat.tasks.batch.document import Piece, TextUnit
-from edgechat.tasks.translate.languages import scripts_of
+from edgechat.tasks.translate.formats.cue_text import LINE, cue_pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from edgechat.tasks.batch.document import Piece
 
 _TIMING = re.compile(
     r"[ \t]*\d{1,3}:\d{2}:\d{2}[,.]\d{1,3}[ \t]*-->[ \t]*\d{1,3}:\d{2}:\d{2}[,.]\d{1,3}[^\r\n]*(?:\r\n|\n|\r|\Z)"
 )
-_LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+\Z")
-_SPEAKER = re.compile(r"\s*[-‐–—－]\s*\S")
+_NUMBER = re.compile(r"\ufeff?[ \t]*\d+[ \t]*(?:\r\n|\n|\r)")
 
 
 def pieces(text: str) -> Iterator[Piece]:
@@ -26,60 +29,28 @@ def pieces(text: str) -> Iterator[Piece]:
     Raises:
         InvalidInputError: no line is the timing of a cue.
     """
-    lines = _LINE.findall(text)
-    if lines and not any(_TIMING.match(line) for line in lines):
+    lines = LINE.findall(text)
+    timings = [at for at, line in enumerate(lines) if _TIMING.match(line)]
+    if lines and not timings:
         raise InvalidInputError("This is not an SRT file: no line is like 00:00:01,000 --> 00:00:02,000.")
+    starts = [at - (at > 0 and bool(_NUMBER.match(lines[at - 1]))) for at in timings]
+    yield "".join(lines[: starts[0]]) if starts else ""
+    for count, (start, timing) in enumerate(zip(starts, timings, strict=True), 1):
+        # A number right behind a timing line is the number of the next cue, and the cue between has no text.
+        end = max(starts[count], timing + 1) if count < len(starts) else len(lines)
+        yield "".join(lines[start : timing + 1])
+        yield from text_pieces(lines[timing + 1 : end], f"cue {lines[start].strip() if start < timing else count}")
+
+
+def text_pieces(lines: Sequence[str], place: str) -> Iterator[Piece]:
+    """The pieces of a cue's lines, each run of lines between empty ones by itself."""
     at = 0
     while at < len(lines):
-        yield lines[at]
-        at += 1
-        if not _TIMING.match(lines[at - 1]):
-            continue
-        cue = []
+        begin = at
         while at < len(lines) and lines[at].strip():
-            cue.append(lines[at])
             at += 1
-        yield from _cue(cue)
-
-
-def _cue(lines: list[str]) -> Iterator[Piece]:
-    if len(lines) > 1 and sum(bool(_SPEAKER.match(line)) for line in lines) > 1:
-        groups = [[line] for line in lines]
-    else:
-        groups = [lines] if lines else []
-    for group in groups:
-        raw = "".join(group)
-        body = raw.rstrip("\r\n")
-        indent = body[: len(body) - len(body.lstrip())]
-        dash = re.match(r"[-‐–—－]\s*", body.lstrip()) if len(groups) > 1 else None
-        head = indent + (dash[0] if dash else "")
-        body = body[len(head) :]
-        if not body.strip():
-            yield raw
-            continue
-        parts = [part.strip() for part in re.split(r"\r\n|\n|\r", body)]
-        end = re.search(r"\r\n|\n|\r", raw)
-        yield head
-        yield TextUnit(_joined(parts), body, partial(_wrapped, count=len(parts), end=end[0] if end else "\n"))
-        yield raw[len(head) + len(body) :]
-
-
-def _joined(parts: list[str]) -> str:
-    scripts = scripts_of("".join(parts))
-    is_east = scripts.get("kana", 0) + scripts.get("han", 0) > scripts.get("latin", 0)
-    return ("" if is_east else " ").join(parts)
-
-
-def _wrapped(text: str, *, count: int, end: str) -> str:
-    """``text`` on at most ``count`` lines of about equal length, broken at spaces or punctuation."""
-    lines: list[str] = []
-    for left in range(count, 1, -1):
-        middle = len(text) / left
-        places = [match.end() for match in re.finditer(r"\s+|[、。，！？…]+(?=[^、。，！？…」』）])", text)]
-        places = [place for place in places if 0.4 * middle <= place <= 1.7 * middle and place < len(text)]
-        if not places:
-            continue
-        cut = min(places, key=lambda place: abs(place - middle))
-        lines.append(text[:cut].rstrip())
-        text = text[cut:].lstrip()
-    return end.join([*lines, text])
+        if at > begin:
+            yield from cue_pieces(lines[begin:at], place)
+        else:
+            yield lines[at]
+            at += 1
