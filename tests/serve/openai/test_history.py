@@ -5,6 +5,7 @@ requests are parsed, sent over the engine's protocol and rendered by chat templa
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from edgechat.engine.protocol.events import Done, Logprobs, Started, Text
+from edgechat.engine.protocol.events import Done, Event, Logprobs, Text
 from edgechat.engine.protocol.request import Request, Wish
 from edgechat.engine.text.prompt import build
 from edgechat.serve.openai.fields import unknown_fields
@@ -59,7 +60,7 @@ def spoken(draw: st.DrawFn) -> tuple[str, dict[str, Any] | None]:
 class Client:
     """One conversation as a careless client keeps it."""
 
-    def __init__(self, draw: st.DrawFn, source: str) -> None:
+    def __init__(self, draw: Callable[..., Any], source: str) -> None:
         self.draw, self.source = draw, source
         self.history: list[dict[str, Any]] = [{"role": "user", "content": draw(TEXTS) or "Hi"}]
         self.calls: list[dict[str, Any]] = []
@@ -121,13 +122,9 @@ class Client:
         pieces = [Text("Hm.", (1,), is_thought=True)] if self.draw(st.booleans()) else []
         pieces += [Text(said[at : at + step], (1,)) for at in range(0, len(said), step)]
         chunks = reply.first_chunks()
-        for event in (
-            STARTED,
-            Logprobs(({"token": "x", "logprob": -1.0, "bytes": [120], "top_logprobs": []},)),
-            *pieces,
-            done,
-        ):
-            assert not isinstance(event, Started) or event is STARTED
+        entry = {"token": "x", "logprob": -1.0, "bytes": [120], "top_logprobs": []}
+        events: list[Event] = [STARTED, Logprobs((entry,)), *pieces, done]
+        for event in events:
             choice.feed(event)
             if isinstance(event, Text) and (chunk := reply.chunk(choice, event)) is not None:
                 chunks.append(chunk)
