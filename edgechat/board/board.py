@@ -96,6 +96,12 @@ class Board:
     """Sentences about what the probe could not read, and what limits this machine."""
     model: str = ""
     """The machine's own model string (device tree, DMI, or Apple's), or ``""``."""
+    power_mode: str = ""
+    """A Jetson's power mode (``7W``, ``15W``, ``25W``, ``MAXN``), or ``""`` where the machine has none or does not say."""
+    starter_prefill_tps: float | None = None
+    """Tokens a second that the starter model read on this machine, or None while nobody measured."""
+    starter_decode_tps: float | None = None
+    """Tokens a second that the starter model wrote on this machine."""
     environment: str = ""
     """The container or subsystem around this process: ``docker``, ``podman``, ``kubernetes``, ``lxc``,
     ``container``, ``wsl`` or ``""``."""

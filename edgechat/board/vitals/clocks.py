@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgechat.board.probe.power_mode import read_mode_names, read_mode_number
+
 if TYPE_CHECKING:
     from edgechat.board.source import Source
 
@@ -103,20 +105,14 @@ def read_gpu_clock(source: Source) -> GpuClock | None:
 
 def read_power_mode(source: Source) -> PowerMode | None:
     """A Jetson's power mode from nvpmodel's status file, without the program, which may ask for root."""
-    status = re.search(r"pmode:(\d+)", source.text("var/lib/nvpmodel/status") or "")
-    if status is None:
+    number = read_mode_number(source)
+    if number is None:
         return None
-    modes = parse_power_modes(source.text("etc/nvpmodel.conf") or "")
-    number = int(status[1])
+    modes = read_mode_names(source)
     strongest = max(modes, key=lambda each: _strength(modes[each]), default=None)
     return PowerMode(
         number, modes.get(number, ""), strongest, modes.get(strongest, "") if strongest is not None else ""
     )
-
-
-def parse_power_modes(text: str) -> dict[int, str]:
-    """Numbers and names in ``nvpmodel.conf``: ``< POWER_MODEL ID=1 NAME=25W >``."""
-    return {int(number): name for number, name in re.findall(r"<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)\s*>", text)}
 
 
 def _strength(name: str) -> float:

@@ -94,7 +94,25 @@ class _File(CatalogSchema):
         names = [entry.name for entry in self.models]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"{', '.join(twice)} is there twice")
+        known = {entry.name: entry for entry in self.models}
+        for entry in self.models:
+            if entry.superseded_by is not None and (fault := _supersession_fault(entry, known)):
+                raise ValueError(f"{entry.name}.superseded_by names {entry.superseded_by}, which {fault}")
         return self
+
+
+def _supersession_fault(old: CatalogEntry, known: dict[str, CatalogEntry]) -> str:
+    """Why ``old.superseded_by`` cannot stand for ``old``, or ``""``."""
+    new = known.get(old.superseded_by or "")
+    if new is None:
+        return "is not in the catalog"
+    if new.superseded_by is not None:
+        return "is superseded itself"
+    if new.purpose != old.purpose:
+        return f"has another purpose ({new.purpose})"
+    if new.quality < old.quality:
+        return f"has a lower quality ({new.quality})"
+    return "needs an acceptance of its licence" if old.free and not new.free else ""
 
 
 def _checked(value: dict[str, Any], path: Path) -> _File:

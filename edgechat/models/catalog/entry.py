@@ -15,7 +15,7 @@ from edgechat.errors import InvalidInputError, ModelNotFoundError
 from edgechat.models.gguf.shape import ModelShape
 from edgechat.sampling import Sampling
 
-QUANTS = ("Q3_K_M", "Q4_0", "Q4_1", "Q4_K_M", "Q8_0", "MXFP4")
+QUANTS = ("Q3_K_S", "Q3_K_M", "Q4_0", "Q4_1", "Q4_K_M", "Q8_0", "MXFP4")
 """The quantizations that catalog entries may list."""
 FREE_LICENCES = frozenset({"Apache-2.0", "MIT"})
 """Licences that need no acceptance; only models under these are recommended by default."""
@@ -95,6 +95,8 @@ class CatalogFile(CatalogSchema):
     """The Python package with the file, instead of a repository on the hub."""
     layout: Layout | None = None
     """How the tensors were quantized; defaults to the entry's."""
+    quantization_aware: bool = False
+    """The publisher trained the model for these 4 bits, so that they cost no quality."""
 
     @property
     def uncertainty(self) -> int:
@@ -185,6 +187,8 @@ class CatalogShape(CatalogSchema):
     recurrent_bytes: Annotated[int, Field(ge=0)] = 0
     shared_kv_layers: Annotated[int, Field(ge=0)] = 0
     n_embd_per_layer: Annotated[int, Field(ge=0)] = 0
+    n_loop: Positive = 1
+    """Looped transformers: how often each block runs for one token. ``n_layer`` counts the passes."""
 
     @model_validator(mode="after")
     def _coherent(self) -> CatalogShape:
@@ -196,6 +200,8 @@ class CatalogShape(CatalogSchema):
             raise ValueError("sliding_window and sliding_pattern belong together")
         if self.n_expert_used > self.n_expert:
             raise ValueError("n_expert_used is more than n_expert")
+        if self.n_layer % self.n_loop:
+            raise ValueError("n_layer counts every pass of n_loop, so it must be a multiple of it")
         if self.shared_kv_layers >= self.n_layer:
             raise ValueError("shared_kv_layers leaves no layer that keeps KV")
         return self
@@ -225,6 +231,7 @@ class CatalogShape(CatalogSchema):
             recurrent_bytes=self.recurrent_bytes,
             shared_kv_layers=self.shared_kv_layers,
             n_embd_per_layer=self.n_embd_per_layer,
+            n_loop=self.n_loop,
         )
 
     def _per_layer(self, value: int | tuple[int, ...]) -> tuple[int, ...]:
@@ -242,7 +249,9 @@ class CatalogEntry(CatalogSchema):
     """One model of the catalog."""
 
     name: Annotated[str, Field(pattern=_NAME, max_length=64)]
-    purpose: Literal["chat", "translation"] = "chat"
+    purpose: Literal["chat", "translation", "embedding"] = "chat"
+    superseded_by: Annotated[str, Field(pattern=_NAME)] | None = None
+    """The name of a newer entry that does all this one does, in no more memory."""
     quality: Annotated[int, Field(ge=1, le=100)]
     """Order of preference, higher is better: the editors' judgement, explained at the head of ``models.toml``."""
     tier_gb: Annotated[float, AfterValidator(_tier)]

@@ -9,11 +9,12 @@ A file that makes embeddings says how the vectors of a text's tokens become one 
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal
 
 from edgechat.models.gguf.byte_cursor import invalid, quoted
 from edgechat.models.gguf.repack import is_repacked
-from edgechat.models.gguf.shape import ModelShape, WeightBytes
+from edgechat.models.gguf.shape import MatrixElements, ModelShape, WeightBytes
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -45,6 +46,8 @@ _INTERVAL = frozenset({"qwen35", "qwen35moe", "qwen3next"})
 _EVERY_LAYER = frozenset({"mamba", "mamba2"})
 _BOTH = frozenset({"falcon-h1"})
 _SHORTCONV = frozenset({"lfm2", "lfm2moe"})
+_LOOPED = frozenset({"nanbeige"})
+"""Each block runs ``num_loops`` times for a token, with a KV cache for each pass."""
 RECURRENT = _NO_HEADS | _NO_HEADS_NO_FF | _INTERVAL | _EVERY_LAYER | _BOTH
 
 _PLAIN = frozenset({
@@ -66,7 +69,7 @@ Pooling = Literal["mean", "cls", "last"]
 _POOLING: dict[int, Pooling] = {1: "mean", 2: "cls", 3: "last"}
 _NO_POOLING, _RERANKING = 0, 4
 
-KNOWN = _PLAIN | frozenset(_SLIDING) | RECURRENT | ENCODERS
+KNOWN = _PLAIN | _LOOPED | frozenset(_SLIDING) | RECURRENT | ENCODERS
 NOT_LANGUAGE_MODELS = {"clip": "a vision or audio projector (mmproj)", "wavtokenizer-dec": "an audio decoder"}
 
 
@@ -84,6 +87,8 @@ class Hyperparameters:
         self.blocks = self.whole("block_count", low=1, high=MAX_LAYERS)
         self.drafts = self.whole("nextn_predict_layers", 0, high=self.blocks)
         """Trailing layers for multi-token prediction; llama.cpp skips them unless asked."""
+        self.loops = self.whole("num_loops", 1, low=1, high=MAX_LAYERS // self.blocks) if self.arch in _LOOPED else 1
+        """How often each block runs for one token."""
 
     def fail(self, fault: str, hint: str = _WRONG_FILE) -> NoReturn:
         """Raise for this file."""
@@ -150,11 +155,11 @@ def shape_of(header: GgufHeader) -> ModelShape:
     value_swa = keys.whole("attention.value_length_swa", value_length)
     return ModelShape(
         arch=arch,
-        n_layer=n_layer,
+        n_layer=n_layer * keys.loops,
         n_embd=n_embd,
-        n_ff=n_ff[:n_layer],
-        n_head=heads[:n_layer],
-        n_head_kv=heads_kv[:n_layer],
+        n_ff=_feed_forward(keys, n_ff)[:n_layer] * keys.loops,
+        n_head=heads[:n_layer] * keys.loops,
+        n_head_kv=heads_kv[:n_layer] * keys.loops,
         key_length=key_length,
         value_length=value_length,
         n_vocab=n_vocab,
@@ -169,6 +174,7 @@ def shape_of(header: GgufHeader) -> ModelShape:
         recurrent_bytes=sum(recurrent) * _state_bytes(keys, n_embd) if any(recurrent) else 0,
         shared_kv_layers=_shared_kv_layers(keys, n_layer),
         n_embd_per_layer=keys.whole("embedding_length_per_layer_input", 0),
+        n_loop=keys.loops,
         notes=_notes(keys),
     )
 
@@ -180,7 +186,7 @@ def weight_bytes(header: GgufHeader, features: Collection[str] = ()) -> WeightBy
         InvalidModelFileError: as ``shape_of``, or there is no token embedding.
     """
     keys = Hyperparameters(header)
-    n_layer = keys.blocks - keys.drafts
+    n_layer, loops = keys.blocks - keys.drafts, keys.loops
     tensors = {tensor.name: tensor for tensor in header.tensors}
     embedding = tensors.get("token_embd.weight")
     if embedding is None:
@@ -188,6 +194,7 @@ def weight_bytes(header: GgufHeader, features: Collection[str] = ()) -> WeightBy
     output = tensors.get("output.weight", embedding)
     tied = output is embedding
     per_layer = [0] * n_layer
+    elements: dict[str, list[int]] = {}
     total = repackable = experts = unused = 0
     for name, tensor in tensors.items():
         total += tensor.nbytes
@@ -198,6 +205,8 @@ def weight_bytes(header: GgufHeader, features: Collection[str] = ()) -> WeightBy
         if layer >= 0:
             per_layer[layer] += tensor.nbytes
             experts += tensor.nbytes if "_exps." in name else 0
+            if len(tensor.dims) > 1:
+                elements.setdefault(tensor.kind.name, [0, 0])["_exps." in name] += math.prod(tensor.dims)
         if tensor is not output and is_repacked(name, tensor.dims, tensor.kind.name, features):
             repackable += tensor.nbytes
     output_repacked = is_repacked("output.weight", output.dims, output.kind.name, features)
@@ -206,12 +215,15 @@ def weight_bytes(header: GgufHeader, features: Collection[str] = ()) -> WeightBy
         file=header.file_size,
         embedding=embedding.nbytes,
         output=output.nbytes,
-        per_layer=tuple(per_layer),
+        # Each pass of a looped transformer counts as a layer; the bytes of a block are shared among its passes.
+        per_layer=tuple(each // loops for each in per_layer) * (loops - 1)
+        + tuple(each - each // loops * (loops - 1) for each in per_layer),
         repackable=repackable + (output.nbytes if output_repacked else 0),
         other=total - sum(per_layer) - unused - embedding.nbytes - (0 if tied else output.nbytes),
         repackable_output=output.nbytes if output_repacked else 0,
         experts=experts,
         per_layer_embedding=lookup.nbytes if lookup else 0,
+        matrices=tuple(MatrixElements(kind, *counts) for kind, counts in sorted(elements.items())),
         unused=unused,
     )
 
@@ -236,6 +248,21 @@ def _recurrent_layers(keys: Hyperparameters, heads_kv: tuple[int, ...], n_ff: tu
         interval = keys.whole("full_attention_interval", 4, low=1)
         return tuple((layer + 1) % interval != 0 for layer in range(keys.blocks))
     return (arch in _EVERY_LAYER | _BOTH,) * keys.blocks
+
+
+def _feed_forward(keys: Hyperparameters, dense: tuple[int, ...]) -> tuple[int, ...]:
+    """The feed-forward width of each layer; in a mixture the width of one expert, of which a token uses several.
+
+    ``feed_forward_length`` of a mixture is the width of its leading dense layers, or of none.
+    """
+    if not keys.whole("expert_count", 0) or not keys.has("expert_feed_forward_length"):
+        return dense
+    experts = keys.layers("expert_feed_forward_length")
+    used, leading = max(1, *keys.layers("expert_used_count", 1)), keys.whole("leading_dense_block_count", 0)
+    return tuple(
+        max(each, -(-width // used)) if layer < leading else each
+        for layer, (width, each) in enumerate(zip(dense, experts, strict=True))
+    )
 
 
 def _state_bytes(keys: Hyperparameters, n_embd: int) -> int:

@@ -7,12 +7,13 @@ attention by their own rules. Reads no file.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgechat.errors import InvalidInputError
 from edgechat.models.gguf.repack import is_repacked
-from edgechat.models.gguf.shape import WeightBytes
+from edgechat.models.gguf.shape import MatrixElements, WeightBytes
 from edgechat.models.gguf.tensor_types import BY_NAME, tensor_bytes
 
 if TYPE_CHECKING:
@@ -81,10 +82,13 @@ def quantized_sizes(
     """
     tensors = list(quantized_tensors(shape, quant, imatrix=imatrix, old_rules=old_rules))
     per_layer = [0] * shape.n_layer
+    elements: dict[str, int] = {}
     single: dict[str, PlannedTensor] = {}
     for tensor in tensors:
         if tensor.name.startswith("blk."):
             per_layer[int(tensor.name.split(".", 2)[1])] += tensor.nbytes
+            if len(tensor.dims) > 1:
+                elements[tensor.kind] = elements.get(tensor.kind, 0) + math.prod(tensor.dims)
         else:
             single[tensor.name] = tensor
     embedding = single["token_embd.weight"]
@@ -103,6 +107,7 @@ def quantized_sizes(
         other=other - (0 if output is embedding else output.nbytes),
         repackable_output=output.nbytes if output_repacked else 0,
         per_layer_embedding=lookup.nbytes if lookup else 0,
+        matrices=tuple(MatrixElements(kind, count) for kind, count in sorted(elements.items())),
     )
 
 

@@ -7,6 +7,7 @@ length ``n_layer``, because they differ between the layers of hybrids and of som
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,22 @@ class ModelShape:
     """Trailing layers that reuse another layer's KV (Gemma 3n/4)."""
     n_embd_per_layer: int = 0
     """Width of the per-layer embeddings of Gemma 3n/4; 0 elsewhere."""
+    n_loop: int = 1
+    """How often each block runs for one token (looped transformers: Nanbeige). ``n_layer`` counts the passes, since each
+    has a KV cache of its own; the weights of a block are in the file once."""
     notes: tuple[str, ...] = ()
     """Sentences on what was read approximately; empty for a known architecture."""
+
+
+class MatrixElements(NamedTuple):
+    """The elements of all block matrices of one type: what a prompt is multiplied with."""
+
+    kind: str
+    """ggml type, ``Q4_K``."""
+    always: int
+    """Elements that every token uses."""
+    experts: int = 0
+    """Elements in expert matrices, of which a token uses ``n_expert_used / n_expert``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,5 +87,7 @@ class WeightBytes:
     per_layer_embedding: int = 0
     """The part of ``other`` in ``per_layer_token_embd.weight`` (Gemma 3n/4), of which a token reads one row. Gemma 4's
     is left on the disk when llama.cpp loads with ``lazy_mode`` ON; AUTO does so only above 4 GiB."""
+    matrices: tuple[MatrixElements, ...] = ()
+    """The elements of the matrices of all blocks by type; empty where nobody counted them."""
     unused: int = 0
     """Bytes of tensors that llama.cpp skips (draft layers for multi-token prediction): on disk, never in memory."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from edgechat.models.gguf.header_shape import reads_in_pieces, shape_of, weight_bytes, writes_text
 from edgechat.models.gguf.quantized_size import QUANTS, quantized_sizes
 from edgechat.models.gguf.repack import is_repacked
-from edgechat.models.gguf.shape import ModelShape, WeightBytes
+from edgechat.models.gguf.shape import MatrixElements, ModelShape, WeightBytes
 from edgechat.models.planning.calibration import Measurement, file_key
 from edgechat.models.planning.plan import LONGEST_DRAFT
 
@@ -31,10 +31,12 @@ _EXPERT_SHARE = 0.94
 """Share of a mixture's layers that is experts: gpt-oss-20b 0.96, Qwen3.6-35B-A3B 0.94, LFM2.5-8B-A1B 0.92."""
 _REPACKED_SHARE = 0.75
 """Share of a mixed K-quantization's layers in its base type; nearly all in Q4_0."""
+_WIDE_SHARE = 0.15
+"""Share of a mixed K-quantization's elements in Q6_K: ``ffn_down`` and values of half of the layers."""
 # Base type of each quantization and its bytes per element; embedding and output use Q6_K or Q8_0.
 _Q6_K, _Q8_0 = 210 / 256, 34 / 32
-_BASE = {"Q3_K_M": ("Q3_K", 110 / 256), "Q4_K_M": ("Q4_K", 144 / 256), "Q4_0": ("Q4_0", 18 / 32),
-         "Q4_1": ("Q4_1", 20 / 32), "Q8_0": ("Q8_0", _Q8_0), "MXFP4": ("MXFP4", 17 / 32)}  # fmt: skip
+_BASE = {"Q3_K_S": ("Q3_K", 110 / 256), "Q3_K_M": ("Q3_K", 110 / 256), "Q4_K_M": ("Q4_K", 144 / 256),
+         "Q4_0": ("Q4_0", 18 / 32), "Q4_1": ("Q4_1", 20 / 32), "Q8_0": ("Q8_0", _Q8_0), "MXFP4": ("MXFP4", 17 / 32)}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,10 @@ class Candidate:
     """It reasons before every answer, and this cannot be switched off."""
     n_ctx_max: int | None = None
     """The context length the model was trained for, where the file advertises more."""
+    is_quantization_aware: bool = False
+    """Its 4 bits come from quantization-aware training, so it answers as well as a larger file."""
+    superseded_by: str = ""
+    """A newer model that does all this one does, in no more memory: recommended instead of it."""
     measured: tuple[Measurement, ...] = ()
     """The results of ``edgechat bench`` for this file on the board."""
 
@@ -118,7 +124,7 @@ def from_entry(
     shape, file = entry.shape(), entry.file(quant)
     rules = entry.rules(quant) if quant in QUANTS else None
     if rules is None:
-        weights = estimated_weights(shape, quant, file.bytes, features)
+        weights = estimated_weights(shape, quant, file.bytes, features, entry.params)
     else:
         imatrix, old_rules = rules.imatrix, rules.old_rules
         bare = quantized_sizes(shape, quant, metadata_bytes=0, imatrix=imatrix, old_rules=old_rules)
@@ -141,6 +147,8 @@ def from_entry(
         is_free=entry.free or entry.licence in accepted,
         always_thinks=entry.chat.thinking == "always",
         n_ctx_max=entry.n_ctx_max,
+        is_quantization_aware=file.quantization_aware,
+        superseded_by=entry.superseded_by or "",
     )
 
 
@@ -172,6 +180,7 @@ def from_installed(
         is_installed=True,
         always_thinks=entry.chat.thinking == "always" if entry else False,
         n_ctx_max=model.n_ctx_max or (entry.n_ctx_max if entry else None),
+        superseded_by=(entry.superseded_by or "") if entry else "",
         measured=(measured or {}).get(file_key(model.name, model.quant, model.file_bytes), ()),
     )
 
@@ -188,15 +197,31 @@ def from_catalog(
     return [from_entry(entry, quant, features, accepted=accepted) for entry in entries for quant in entry.files]
 
 
-def estimated_weights(shape: ModelShape, quant: str, file_bytes: int, features: Collection[str]) -> WeightBytes:
-    """Estimate how the bytes of a publisher's own mixture are divided; the sum is the published size."""
+def estimated_weights(
+    shape: ModelShape, quant: str, file_bytes: int, features: Collection[str], params: int | None = None
+) -> WeightBytes:
+    """Estimate how the bytes of a publisher's own mixture are divided; the sum is the published size.
+
+    Args:
+        shape: the model.
+        quant: its quantization.
+        file_bytes: the published size.
+        features: SIMD features of the processor.
+        params: its parameters, where they are known: what is left of them beside embeddings is in the blocks.
+    """
     kind, base = _BASE.get(quant, _BASE["Q4_K_M"])
     header = min(_HEADER_PER_TOKEN * shape.n_vocab, file_bytes // _MOST_HEADER)
     matrix = shape.n_vocab * shape.n_embd
     wide = _Q8_0 if shape.n_embd % 256 or kind in ("Q8_0", "MXFP4") else _Q6_K
     output = round(matrix * wide)
     embedding = output if shape.tied_embeddings else round(matrix * (wide if kind == "MXFP4" else base))
-    lookup = round(shape.n_embd_per_layer * shape.n_layer * shape.n_vocab * base)
+    tables = shape.n_embd_per_layer * shape.n_layer * shape.n_vocab
+    inside_blocks = params - matrix * (1 if shape.tied_embeddings else 2) - tables if params else 0
+    lookup = round(tables * base)
+    if tables and inside_blocks > 0:
+        # Publishers store the tables at widths of their own; the blocks are as the quantization says.
+        beside = file_bytes - header - embedding - (0 if shape.tied_embeddings else output)
+        lookup = max(0, beside - round(inside_blocks * _mixed(kind, base)))
     single = embedding + lookup + (0 if shape.tied_embeddings else output)
     layers = max(0, file_bytes - header - single)
     each = layers // max(1, shape.n_layer)
@@ -217,4 +242,23 @@ def estimated_weights(shape: ModelShape, quant: str, file_bytes: int, features: 
         repackable_output=output if outside else 0,
         experts=experts,
         per_layer_embedding=lookup,
+        matrices=_matrices(kind, base, layers, experts, inside_blocks),
+    )
+
+
+def _mixed(kind: str, base: float) -> float:
+    """Bytes of an average element of the blocks."""
+    return base if kind in ("Q4_0", "Q8_0", "MXFP4") else base * (1 - _WIDE_SHARE) + _Q6_K * _WIDE_SHARE
+
+
+def _matrices(kind: str, base: float, layers: int, experts: int, params: int) -> tuple[MatrixElements, ...]:
+    """The elements of blocks of ``layers`` bytes, ``experts`` of them in experts; ``params`` in all, 0 if not known."""
+    total = params if params > 0 else layers / _mixed(kind, base)
+    share = experts / layers if layers else 0.0
+    wide = 0.0 if _mixed(kind, base) == base else _WIDE_SHARE
+    parts = ((kind, 1 - wide), ("Q6_K", wide))
+    return tuple(
+        MatrixElements(each, round(total * (1 - share) * part), round(total * share * part))
+        for each, part in parts
+        if part
     )

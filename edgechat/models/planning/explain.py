@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from edgechat.models.planning.load_settings import DEFAULT_N_CTX, USABLE_N_CTX
 from edgechat.models.planning.reserve import reserve, usable_memory
-from edgechat.models.planning.speed import ASSUMED_BANDWIDTH
 from edgechat.plaintext import megabytes
 
 if TYPE_CHECKING:
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from edgechat.models.planning.plan import Estimate, MemoryNeed
 
 _KEPT_QUANTS = ("Q4_K_M", "Q4_0", "Q4_1", "MXFP4")
+_CLEARLY_FASTER = 1.2
 
 
 def reasons(
@@ -53,13 +53,15 @@ def reasons(
         )
     yield _loading(candidate, step)
     yield _threads(board, request, step)
-    yield _speed(board, estimated)
+    yield _speed(estimated)
     yield from candidate.shape.notes
 
 
 def quantization(candidate: Candidate, preferred: tuple[Candidate, MemoryNeed] | None, budget: int) -> str:
     """Why this quantization; ``preferred`` is the preferred file and its least usable need, None when it was chosen."""
     if preferred is None:
+        if candidate.is_quantization_aware:
+            return f"{candidate.quant}: made by quantization-aware training, and read faster here than Q4_K_M."
         if candidate.quant in _KEPT_QUANTS:
             return f"{candidate.quant}: about 4 bits a weight, the smallest that costs little quality."
         return f"{candidate.quant}: the quantization that is there."
@@ -80,7 +82,11 @@ def too_large(board: Board, step: SettingsStep) -> str:
 
 def too_slow(estimated: Estimate, *, thinks: bool) -> str:
     """Why a plan that fits was not chosen."""
-    how = "too slow" if estimated.decode_tps is None else f"about {estimated.decode_tps:g} tok/s is too slow"
+    how = "too slow"
+    if estimated.decode_tps is not None and estimated.careful_tps is not None:
+        range_ = f"{estimated.careful_tps:g} to {estimated.decode_tps:g}"
+        how = f"about {estimated.decode_tps:g}" if estimated.careful_tps == estimated.decode_tps else range_
+        how += " tok/s is too slow"
     return f"fits, but {how} for a model that thinks before it answers" if thinks else f"fits, but {how} to read along"
 
 
@@ -151,16 +157,43 @@ def _threads(board: Board, request: PlanRequest, step: SettingsStep) -> str:
     return f"{_count(n_threads, 'thread')}: one for each core."
 
 
-def _speed(board: Board, estimated: Estimate) -> str:
+def _speed(estimated: Estimate) -> str:
+    decode, prefill = estimated.decode_tps, estimated.prefill_tps
+    if decode is None or prefill is None:
+        return "No speed is predicted for a model that does not fit."
     if estimated.basis == "calibrated":
-        return f"Measured on this board: prefill {estimated.prefill_tps:g}, decode {estimated.decode_tps:g} tok/s."
-    if estimated.basis == "bandwidth":
-        source = board.memory.bandwidth_source or "given"
-        return (
-            f"About {estimated.decode_tps:g} tokens a second, estimated from the memory's bandwidth ({source}); "
-            "prefill is unknown until `edgechat bench` measures it."
-        )
-    return (
-        "Speed is unknown here, as nothing tells the memory's bandwidth: `edgechat bench` measures it. The choice of "
-        f"model assumes {ASSUMED_BANDWIDTH / 1e9:g} GB/s."
-    )
+        return f"Measured on this board: prefill {prefill:g}, decode {decode:g} tok/s."
+    text = f"About {prefill:g} tokens a second read and {decode:g} written, {_basis(estimated)}"
+    if estimated.careful_tps is not None and estimated.careful_tps < decode:
+        text += f"; the choice relies on {estimated.careful_tps:g}"
+    return f"{text}. `edgechat bench` measures it."
+
+
+def _basis(estimated: Estimate) -> str:
+    kind, _, rest = estimated.rests_on.partition(": ")
+    if kind in ("fitted", "few"):
+        return f"predicted from published measurements of such a board ({rest})"
+    if estimated.basis == "starter":
+        return "predicted from the starter model, which was measured here"
+    return f"{'assumed' if kind == 'assumed' else 'scaled'}: {rest}"
+
+
+def faster(other: Estimate, chosen: Estimate) -> str:
+    """What a person gains with a model that was not chosen: words for the end of a sentence, or ``""``."""
+    if not (other.decode_tps and chosen.decode_tps and other.page_s and chosen.page_s):
+        return ""
+    if other.decode_tps < chosen.decode_tps * _CLEARLY_FASTER:
+        return ""
+    return f": {other.decode_tps:g} tok/s, a page in {duration(other.page_s)}"
+
+
+def seconds(value: float | None) -> float | None:
+    """Seconds with as many digits as a prediction is worth."""
+    return None if value is None else float(f"{value:.2g}") if value < 100 else float(round(value))
+
+
+def duration(value: float) -> str:
+    """Seconds in words: ``0.8 s``, ``24 s``, ``3 min``."""
+    if value < 90:
+        return f"{seconds(value):g} s"
+    return f"{value / 60:.0f} min"

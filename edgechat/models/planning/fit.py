@@ -5,14 +5,15 @@ Reads no files: takes a board, candidates and a request. ``load_settings.py`` su
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgechat.models.planning import explain
 from edgechat.models.planning.load_settings import SettingsStep, main_device, settings_steps
 from edgechat.models.planning.plan import Alternative, Estimate, Plan
 from edgechat.models.planning.reserve import reserve, usable_memory
-from edgechat.models.planning.speed import ASSUMED_BANDWIDTH, estimate
+from edgechat.models.planning.speed import NOTHING_KNOWN, estimate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -32,6 +33,8 @@ COARSE_PENALTY = 3
 _THINKING_PACE = 3
 """Factor on the required speed of a model that reasons before every answer: most of its tokens are not the answer."""
 _BETTER_SHOWN, _WORSE_SHOWN = 5, 3
+_ANSWER_TOKENS = 150
+_AS_FAST = 1.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +56,22 @@ class _Option:
         return self.is_sound and self.is_fast
 
     @property
-    def rank(self) -> tuple[bool, bool, int, int]:
-        """Larger is better."""
-        return (self.is_comfortable, self.step.fits and self.step.is_usable, self.score, -self.candidate.weights.file)
+    def rank(self) -> tuple[bool, bool, bool, int, float, int]:
+        """Larger is better: of equally good models the faster one, of equally fast ones the smaller."""
+        return (
+            self.is_comfortable,
+            self.step.fits and self.step.is_usable,
+            not self.candidate.superseded_by,
+            self.score,
+            self.estimated.careful_tps or 0.0,
+            -self.candidate.weights.file,
+        )
+
+    @property
+    def exchange_s(self) -> float:
+        """Seconds for a page and an answer of 150 tokens: what quantizations of equal quality are compared by."""
+        page, tps = self.estimated.page_s, self.estimated.decode_tps
+        return page + _ANSWER_TOKENS / tps if page is not None and tps else math.inf
 
 
 def ladder(board: Board, candidate: Candidate, request: PlanRequest) -> tuple[Plan, ...]:
@@ -112,13 +128,26 @@ def choose(board: Board, candidates: Iterable[Candidate], request: PlanRequest) 
 
 def _options(board: Board, files: Sequence[Candidate], request: PlanRequest) -> list[_Option]:
     """The files of one model to consider: the preferred one, and smaller ones where that does not fit."""
-    first = _option(board, files[0], request)
+    equal = [file for file in files if _is_equal(file, files[0])]
+    tried = [_option(board, file, request) for file in equal]
+    sound = [option for option in tried if option.is_sound]
+    first = min(sound, key=lambda option: option.exchange_s) if sound else tried[0]
+    # The usual file is kept unless another one is clearly faster.
+    if sound and first is not tried[0] and tried[0].is_sound and tried[0].exchange_s <= first.exchange_s * _AS_FAST:
+        first = tried[0]
     found = [first]
-    for file in files[1:]:
+    for file in files:
+        if file in equal:
+            continue
         saves = file.weights.file <= files[0].weights.file * (1 - LEAST_SAVING)
         if not first.is_sound and saves:
             found.append(_option(board, file, request))
     return found
+
+
+def _is_equal(one: Candidate, other: Candidate) -> bool:
+    """Whether two files of a model answer equally well: 4-bit files made by quantization-aware training lose nothing."""
+    return one is other or (one.is_quantization_aware and other.quant == QUANT_ORDER[0])
 
 
 def _option(board: Board, candidate: Candidate, request: PlanRequest) -> _Option:
@@ -128,7 +157,7 @@ def _option(board: Board, candidate: Candidate, request: PlanRequest) -> _Option
     step = fitting[0] if fitting else steps[-1]
     estimated = _estimate(board, candidate, step)
     floor = request.min_decode_tps * (_THINKING_PACE if candidate.always_thinks else 1)
-    is_fast = _assumed_tps(board, candidate, step, estimated) >= floor
+    is_fast = (estimated.careful_tps or 0.0) >= floor
     has_device = request.offload and main_device(board) is not None
     on_device = not has_device or step.settings.n_gpu_layers > 0
     return _Option(
@@ -169,19 +198,10 @@ def _plan(
 
 
 def _estimate(board: Board, candidate: Candidate, step: SettingsStep) -> Estimate:
+    if not step.fits:
+        return NOTHING_KNOWN
     device = step.method.device
     return estimate(board, candidate.shape, candidate.weights, step.settings, measured=step.measured, device=device)
-
-
-def _assumed_tps(board: Board, candidate: Candidate, step: SettingsStep, estimated: Estimate) -> float:
-    """The estimated decode speed; with an unknown bandwidth, the speed at ``ASSUMED_BANDWIDTH``."""
-    if estimated.decode_tps is not None:
-        return estimated.decode_tps
-    device = step.method.device
-    assumed = replace(board, memory=replace(board.memory, bandwidth=board.memory.bandwidth or ASSUMED_BANDWIDTH))
-    if device is not None:
-        device = replace(device, bandwidth=device.bandwidth or ASSUMED_BANDWIDTH)
-    return estimate(assumed, candidate.shape, candidate.weights, step.settings, device=device).decode_tps or 0.0
 
 
 def _by_model(candidates: Iterable[Candidate]) -> dict[str, list[Candidate]]:
@@ -235,8 +255,9 @@ def _alternatives(
         if option.step.fits:
             others.append(option)
     others.sort(key=lambda option: (option.score, option.candidate.name))
-    better = [option for option in others if option.score > chosen.score][:_BETTER_SHOWN]
-    worse = [option for option in others if option.score <= chosen.score][-_WORSE_SHOWN:]
+    current = [option for option in others if not option.candidate.superseded_by]
+    better = [option for option in current if option.score > chosen.score][:_BETTER_SHOWN]
+    worse = [option for option in current if option.score <= chosen.score][-_WORSE_SHOWN:]
     for option in reversed(worse + better):
         yield _alternative(option, _why_not(board, request, chosen, option))
 
@@ -255,7 +276,12 @@ def _why_not(board: Board, request: PlanRequest, chosen: _Option, option: _Optio
         return "fits only without the GPU"
     if candidate.name == chosen.candidate.name:
         return f"coarser, and {1 - candidate.weights.file / chosen.candidate.weights.file:.0%} smaller for it"
-    return "fits, and is ranked lower" if option.score < chosen.score else "fits, and is larger for the same rank"
+    if candidate.superseded_by:
+        return f"fits; {candidate.superseded_by} supersedes it"
+    faster = explain.faster(option.estimated, chosen.estimated)
+    if option.score < chosen.score:
+        return f"fits, and is ranked lower{faster}"
+    return f"fits, and is {'larger' if faster else 'slower'} for the same rank"
 
 
 def _alternative(option: _Option, why_not: str) -> Alternative:
@@ -268,4 +294,6 @@ def _alternative(option: _Option, why_not: str) -> Alternative:
         total=option.step.need.total,
         fits=option.step.fits,
         why_not=why_not,
+        decode_tps=option.estimated.decode_tps,
+        page_s=explain.seconds(option.estimated.page_s),
     )

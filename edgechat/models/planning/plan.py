@@ -11,6 +11,10 @@ LONGEST_DRAFT = 15
 """Most draft tokens verified in one step, over all answers: a CPU's matrix kernels take 16 rows at once."""
 
 
+_WORDS_PER_TOKEN = 0.75
+"""English; other languages take more tokens a word."""
+
+
 @dataclass(frozen=True, slots=True)
 class MemoryNeed:
     """Predicted peak memory of the engine process, by cause. ``total`` is their sum."""
@@ -69,7 +73,22 @@ class Estimate:
     prefill_tps: float | None
     decode_tps: float | None
     basis: str
-    """``calibrated`` (measured here with this file), ``bandwidth`` (from memory bandwidth) or ``unknown``."""
+    """``calibrated``: measured here with this file. ``starter``: from the starter model, measured here. ``published``:
+    from published measurements of this board. ``bandwidth``: from data sheets. ``assumed``: nothing is known of the
+    board, so the slowest of its kind. ``unknown``: the model does not fit."""
+    careful_tps: float | None = None
+    """The decode speed that a recommendation relies on: lower than ``decode_tps`` where less is known."""
+    question_s: float | None = None
+    """Seconds until the first word of the answer to a question of 100 tokens."""
+    page_s: float | None = None
+    """The same of a page of 1,000 tokens."""
+    rests_on: str = ""
+    """What the prediction rests on, in words of the speed table: ``fitted: 30 decode, 14 prefill``."""
+
+    @property
+    def words_per_minute(self) -> float | None:
+        """English words of an answer in a minute; a person reads about 240."""
+        return None if self.decode_tps is None else self.decode_tps * _WORDS_PER_TOKEN * 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +102,10 @@ class Alternative:
     total: int
     fits: bool
     why_not: str
+    decode_tps: float | None = None
+    """Expected decode speed; None where it does not fit."""
+    page_s: float | None = None
+    """Expected seconds to read a page of 1,000 tokens."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,39 +1,30 @@
-"""The expected speed of a plan: from a calibration of this board, else estimated from memory bandwidth. Pure.
+"""The expected speed of a plan: measured here with this file, else predicted. Pure.
 
-Decoding one token reads every active weight once, so its speed is bandwidth over bytes read. The share of a data
-sheet's bandwidth that is reached comes from published runs. Prefill is limited by arithmetic and is not estimated: it
-is None until it has been measured.
+``speed_model.py`` predicts from a model's work (``model_work.py``) and a board's constants (``board_speed.py``).
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from edgechat.models.planning.memory_need import kv_by_layer
+from edgechat.models.planning.board_speed import BoardSpeed, cpu_speed, device_speed
+from edgechat.models.planning.model_work import model_work
 from edgechat.models.planning.plan import Estimate
+from edgechat.models.planning.speed_model import PROMPT, SPREAD, decode_seconds, prefill_seconds
 
 if TYPE_CHECKING:
-    from edgechat.board.board import Accelerator, Board, Cpu
+    from edgechat.board.board import Accelerator, Board
     from edgechat.models.gguf.shape import ModelShape, WeightBytes
     from edgechat.models.planning.calibration import Measurement
     from edgechat.models.planning.plan import LoadSettings
+    from edgechat.models.planning.speed_model import Machine, Work
 
-FILLED_TOKENS = 512
-"""Tokens in the context that estimates assume."""
-
-# Share of the peak bandwidth that decoding reaches. Pi 5 (17.07 GB/s): 3B Q4_K_M 5.6 tok/s x 1.93 GB = 0.63, 8B 2.2 x
-# 4.92 = 0.63, 1.5B Q8_0 5.8 x 1.65 = 0.56. Orin Nano Super (102.4 GB/s): 3B 30 x 2.02 = 0.59, 1B 62 x 0.81 = 0.49; AGX
-# Orin (204.8 GB/s): 8B 25 x 4.92 = 0.60. Cores without dot products (Cortex-A53, A57, A72) do not keep up with their
-# memory: pages about the Pi 4 (12.8 GB/s) report 5 to 7 GB/s, and contradict each other otherwise.
-_CPU, _CPU_PLAIN, _GPU = 0.60, 0.45, 0.55
-_PLAIN_BYTES_PER_CYCLE = 0.85
-"""Weights that one core without dot products unpacks and multiplies in a cycle: the Pi 4's 6 GB/s by 4 x 1.8 GHz."""
-_DOT_PRODUCTS = frozenset({"dotprod", "i8mm", "avx2"})
-
-
-ASSUMED_BANDWIDTH = 19_200_000_000
-"""Bandwidth that the choice of a model assumes where it is unknown: one channel of DDR4-2400, the least in industrial
-PCs and mini PCs of the last ten years. It is never shown as an estimate."""
+QUESTION_TOKENS, PAGE_TOKENS = 100, 1000
+"""What a person waits for: a short question, and a page of text."""
+NOTHING_KNOWN = Estimate(None, None, "unknown")
+"""Of a model that does not fit: its weights are read from storage again and again, whatever the board's speed."""
+_BASES = {"fitted": "published", "few": "published", "scaled": "bandwidth", "assumed": "assumed"}
 
 
 def estimate(
@@ -45,52 +36,73 @@ def estimate(
     measured: Measurement | None = None,
     device: Accelerator | None = None,
 ) -> Estimate:
-    """Estimate the speed of one plan.
+    """Estimate the speed of one plan that fits.
 
     Args:
-        board: gives bandwidth and features.
+        board: the machine.
         shape: the model.
         weights: its bytes.
         settings: its load settings.
-        measured: the calibration of this model on this board, if any.
+        measured: the calibration of this model on this board, if any; it is taken as it is.
         device: the device of ``settings.n_gpu_layers``.
     """
     if measured is not None:
-        return Estimate(measured.prefill_tps, measured.decode_tps, "calibrated")
-    bandwidth = board.memory.bandwidth
-    on_device, on_cpu = bytes_per_token(shape, weights, settings)
-    if on_device and device is not None and device.bandwidth is None:
-        return Estimate(None, None, "unknown")
-    if on_cpu and not bandwidth:
-        return Estimate(None, None, "unknown")
-    seconds = on_cpu / _reached(board.cpu, bandwidth) if on_cpu and bandwidth else 0.0
-    if on_device and device is not None and device.bandwidth:
-        seconds += on_device / (device.bandwidth * _GPU)
-    return Estimate(None, round(1 / seconds, 1) if seconds else None, "bandwidth" if seconds else "unknown")
+        read, wrote = 1 / measured.prefill_tps, 1 / measured.decode_tps
+        return Estimate(
+            measured.prefill_tps,
+            measured.decode_tps,
+            "calibrated",
+            careful_tps=measured.decode_tps,
+            question_s=QUESTION_TOKENS * read + wrote,
+            page_s=PAGE_TOKENS * read + wrote,
+        )
+    work = model_work(shape, weights, settings)
+    parts = _parts(board, shape, settings, device, work)
+    likely = [(part, on.likely) for part, on in parts]
+    decode = sum(decode_seconds(part, on) for part, on in likely)
+    basis = min((on.basis for _, on in likely), key=lambda each: list(SPREAD).index(_word(each)) * -1)
+    return Estimate(
+        _rounded(1 / sum(prefill_seconds(part, on, PROMPT) for part, on in likely)),
+        _rounded(1 / decode),
+        "starter" if "starter" in basis else _BASES[_word(basis)],
+        careful_tps=_rounded(1 / sum(decode_seconds(part, on.careful) for part, on in parts)),
+        question_s=_prompt_seconds(likely, QUESTION_TOKENS),
+        page_s=_prompt_seconds(likely, PAGE_TOKENS),
+        rests_on=basis,
+    )
 
 
-def _reached(cpu: Cpu, bandwidth: int) -> float:
-    """Bytes a second that this processor reaches in decoding, with memory of this bandwidth."""
-    if _DOT_PRODUCTS & set(cpu.features):
-        return bandwidth * _CPU
-    plain = bandwidth * _CPU_PLAIN
-    return min(plain, cpu.n_big_cores * cpu.max_mhz * 1e6 * _PLAIN_BYTES_PER_CYCLE) if cpu.max_mhz else plain
+def _parts(
+    board: Board, shape: ModelShape, settings: LoadSettings, device: Accelerator | None, work: Work
+) -> list[tuple[Work, BoardSpeed]]:
+    """The work on the device and on the processor; layers that do not fit on the device stay with the processor."""
+    if device is None or not settings.n_gpu_layers:
+        return [(work, cpu_speed(board))]
+    on_device = device_speed(board, device)
+    share = min(1.0, settings.n_gpu_layers / (shape.n_layer + 1))
+    if share == 1.0:
+        return [(replace(work, repacked=True), on_device)]
+    return [(_share(work, share), on_device), (_share(work, 1 - share), cpu_speed(board))]
 
 
-def bytes_per_token(shape: ModelShape, weights: WeightBytes, settings: LoadSettings) -> tuple[int, int]:
-    """Bytes read to decode one token, on the device and on the CPU.
+def _share(work: Work, share: float) -> Work:
+    return replace(
+        work,
+        read_bytes=work.read_bytes * share,
+        params=round(work.params * share),
+        kv_bytes=round(work.kv_bytes * share),
+        attention=round(work.attention * share),
+    )
 
-    One row of the embeddings is neglected; of a mixture's experts only the used ones count, and of the KV cache the
-    cells of ``FILLED_TOKENS`` tokens.
-    """
-    used = shape.n_expert_used / shape.n_expert if shape.n_expert else 1.0
-    layers = sum(weights.per_layer)
-    idle = weights.experts * (1 - used) / layers if layers else 0.0
-    filled = min(1.0, FILLED_TOKENS / settings.n_ctx)
-    caches = kv_by_layer(shape, settings)
-    first = max(0, shape.n_layer + 1 - settings.n_gpu_layers)
-    read = [size * (1 - idle) + cache * filled for size, cache in zip(weights.per_layer, caches, strict=True)]
-    on_device = sum(read[first:]) + (weights.output if settings.n_gpu_layers else 0)
-    on_cpu = sum(read[:first]) + (0 if settings.n_gpu_layers else weights.output)
-    on_cpu += weights.other - weights.per_layer_embedding if not settings.n_gpu_layers or first else 0
-    return round(on_device), round(on_cpu)
+
+def _prompt_seconds(parts: list[tuple[Work, Machine]], prompt: int) -> float:
+    """Seconds from sending a prompt to the first token of the answer."""
+    return sum(prompt * prefill_seconds(part, on, prompt) + decode_seconds(part, on, prompt) for part, on in parts)
+
+
+def _word(basis: str) -> str:
+    return basis.partition(":")[0]
+
+
+def _rounded(tps: float) -> float:
+    return round(tps, 1) if tps < 100 else float(round(tps))

@@ -14,8 +14,12 @@ from edgechat.models.catalog.catalog import Catalog, load_catalog
 from edgechat.models.catalog.entry import COMPUTED_ERROR, FREE_LICENCES, TIERS
 from edgechat.models.catalog.names import WELL_KNOWN, is_quant
 from edgechat.models.gguf.header import read_header
-from edgechat.models.gguf.header_shape import shape_of
+from edgechat.models.gguf.header_shape import ENCODERS, shape_of
 from edgechat.models.gguf.quantized_size import METADATA_BYTES_PER_TOKEN, QUANTS, quantized_tensors
+from edgechat.models.planning.candidate import from_entry
+from edgechat.models.planning.memory_need import memory_need
+from edgechat.models.planning.model_work import model_work
+from edgechat.models.planning.plan import LoadSettings
 from edgechat.models.store import installed
 from edgechat.sampling import Sampling
 
@@ -136,6 +140,9 @@ def test_most_sizes_are_checked_against_published_ones() -> None:
         ("phi-3.5-mini-instruct", 393216),
         ("phi-4-mini-instruct", 131072),
         ("mistral-nemo-instruct-2407", 163840),
+        ("ministral-3-8b-instruct", 139264),
+        ("qwen3-30b-a3b-instruct-2507", 98304),
+        ("nemotron-3-nano-4b", 16384),
     ],
 )
 def test_kv_cells_have_their_published_size(name: str, expected: int) -> None:
@@ -153,12 +160,23 @@ def test_sliding_layers_alternate_as_published(name: str, full: int) -> None:
     assert len(shape.sliding_layers) == shape.n_layer
 
 
+# Mamba-2: inner size, groups and state of the file's ssm keys (a convolution of 4).
+MAMBA = {"granite-4.0-h-1b": (3072, 1, 128), "granite-4.0-h-tiny": (3072, 1, 128), "nemotron-3-nano-4b": (7680, 8, 128)}
+
+
 @pytest.mark.parametrize("entry", [entry for entry in CATALOG if 0 in entry.shape().n_head_kv], ids=ids)
 def test_recurrent_state_follows_llama_cpp(entry: CatalogEntry) -> None:
     shape = entry.shape()
     recurrent = shape.n_head_kv.count(0)
-    if shape.arch == "lfm2":
+    if shape.arch in ENCODERS:
+        assert shape.recurrent_bytes == 0
+    elif shape.arch in {"lfm2", "lfm2moe"}:
         assert shape.recurrent_bytes == recurrent * 2 * shape.n_embd * 4
+    elif entry.name in MAMBA:
+        inner, groups, state = MAMBA[entry.name]
+        if shape.arch == "nemotron_h":  # its feed-forward layers have no heads either
+            recurrent = sum(kv == 0 and ff == 0 for kv, ff in zip(shape.n_head_kv, shape.n_ff, strict=True))
+        assert shape.recurrent_bytes == recurrent * (3 * (inner + 2 * groups * state) + state * inner) * 4
     else:  # qwen35: 16 value heads of 128 in the two smallest, 32 in the others
         inner = 128 * (16 if shape.n_embd < 2560 and not shape.n_expert else 32)
         assert shape.recurrent_bytes == recurrent * (3 * (inner + 2 * 16 * 128) + 128 * inner) * 4
@@ -193,7 +211,7 @@ def test_models_that_need_an_acceptance_say_where_to_read_the_terms() -> None:
 
 def test_q4_k_m_is_there_wherever_files_are_quantized_at_all() -> None:
     without = {entry.name for entry in CATALOG if "Q4_K_M" not in entry.files}
-    assert without == {"smolvlm-500m-instruct", "gpt-oss-20b"}
+    assert without == {"smolvlm-500m-instruct", "gpt-oss-20b", "embeddinggemma-300m", "qwen3-embedding-0.6b"}
 
 
 def test_every_tag_of_another_tool_leads_to_an_entry() -> None:
@@ -348,3 +366,62 @@ def test_the_wheel_carries_the_catalog_where_the_loader_looks() -> None:
     root = Path(__file__).parents[3]
     assert '"models.toml" = "edgechat/models.toml"' in (root / "pyproject.toml").read_text(encoding="utf-8")
     assert (root / "models.toml").is_file()
+
+
+# --- superseded entries, quantization-aware files
+
+
+SUPERSEDED = [entry for entry in CATALOG if entry.superseded_by]
+
+
+def test_the_old_ones_are_marked() -> None:
+    assert {entry.name for entry in SUPERSEDED} == {
+        *("tinyllama-1.1b-chat", "llama-3-8b-instruct", "gemma-2-2b-it", "phi-3.5-mini-instruct"),
+        *("qwen2.5-3b-instruct", "qwen2.5-7b-instruct", "qwen2.5-14b-instruct", "mistral-nemo-instruct-2407"),
+    }
+
+
+@pytest.mark.parametrize("entry", SUPERSEDED, ids=ids)
+def test_a_successor_needs_no_more_memory_and_no_acceptance(entry: CatalogEntry) -> None:
+    def memory(one: CatalogEntry) -> int:
+        file = from_entry(one, "Q4_K_M", ())
+        return memory_need(file.shape, file.weights, LoadSettings(4096, n_seq_max=1, n_outputs_max=1)).total
+
+    assert entry.superseded_by is not None
+    successor = CATALOG.find(entry.superseded_by).entry
+    assert successor.free
+    assert successor.quality > entry.quality
+    # Phi-4-mini's file is 4 % larger; its cache is a third.
+    assert memory(successor) < memory(entry)
+
+
+def test_a_successor_must_exist_and_be_current(tmp_path: Path) -> None:
+    def refused(text: str) -> str:
+        with pytest.raises(InvalidInputError) as caught:
+            load_catalog(write(tmp_path, text))
+        return caught.value.message
+
+    old = ONE.replace("quality = 5", 'quality = 5\nsuperseded_by = "new-1b"', 1)
+    new = ONE.replace("small-1b", "new-1b")
+    assert "not in the catalog" in refused(old)
+    assert "lower quality" in refused(old + new.replace("quality = 5", "quality = 4", 1))
+    chain = new.replace("quality = 5", 'quality = 5\nsuperseded_by = "next-1b"', 1)
+    assert "is superseded itself" in refused(old + chain + ONE.replace("small-1b", "next-1b"))
+    assert load_catalog(write(tmp_path, old + new)).find("small-1b").entry.superseded_by == "new-1b"
+
+
+def test_files_of_quantization_aware_training_have_4_bits() -> None:
+    marked = [
+        (entry.name, quant) for entry in CATALOG for quant, file in entry.files.items() if file.quantization_aware
+    ]
+    assert len(marked) == 8
+    assert {quant for _, quant in marked} == {"Q4_0"}
+
+
+def test_a_looped_model_reads_its_weights_twice_and_keeps_a_cache_for_each_pass() -> None:
+    shape = CATALOG.find("nanbeige4.2-3b").entry.shape()
+    assert (shape.n_layer, shape.n_loop) == (44, 2)
+    assert kv_bytes_per_token(shape) == 180_224
+    file = from_entry(CATALOG.find("nanbeige4.2-3b").entry, "Q4_K_M", ())
+    once = sum(file.weights.per_layer) + file.weights.output + file.weights.other
+    assert model_work(shape, file.weights, LoadSettings(4096)).read_bytes == once + sum(file.weights.per_layer)

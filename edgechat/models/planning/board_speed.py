@@ -1,0 +1,158 @@
+"""The speed constants of one board: from the table, from the starter model measured on it, or assumed. Pure.
+
+Each answer is two sets of constants. ``likely`` is what is shown. ``careful`` is what a recommendation may rely on: the
+less is known of a board, the lower it is, so that an unknown board never gets a model that may be unreadably slow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from edgechat.models.planning.speed_model import SPREAD, Machine, decode_seconds, prefill_seconds, scaled
+from edgechat.models.planning.speed_table import ARITHMETIC, BOARDS, MACHINES, machine
+from edgechat.models.planning.starter_speed import STARTER, STARTER_PROMPT, infer
+
+if TYPE_CHECKING:
+    from edgechat.board.board import Accelerator, Board, Cpu
+
+_PROCESSORS = (
+    *(("Apple M1", "m1"), ("Apple M2", "m2"), ("Apple M3", "m3"), ("Apple M4", "m4")),
+    *(("N100", "n100"), ("N150", "n150"), ("i5-1135G7", "i5-1135g7"), ("i5-1145G7", "i5-1135g7")),
+    *(("i5-9500", "i5-9500"), ("i7-8550U", "i7-8550u")),
+)
+"""Part of the processor's name (all of it for Apple's, whose Pro and Max are other chips) -> board of the table."""
+_MACHINES = (("ROCK 5B", "rk3588"), ("ROCK 5A", "rk3588"), ("Orange Pi 5", "rk3588"), ("Compute Module 4", "pi4"),
+             ("Compute Module 5", "pi5"), ("Raspberry Pi 400", "pi4"), ("Raspberry Pi 500", "pi5"))  # fmt: skip
+"""Part of the machine's model string -> board of the table."""
+_CORES = {"i5-9500": 6, "cix-p1": 12, "dragon-q8b": 8}
+_USUAL_CORES = 4
+"""Cores that the rows of a board of the table were measured with."""
+
+# Boards of which nothing is known. Of each kind the slowest board of the table, by core: Pi 5 (A76), Pi 4 (A72), N100.
+_PER_CORE = {"dotprod": 2.4, "neon": 0.82, "avx2": 3.2, "scalar": 0.15}
+"""GB/s that one core decodes."""
+_MOST = {"dotprod": 9.8, "neon": 3.3, "avx2": 10.0, "scalar": 0.6}
+"""GB/s that all cores together decode, unless a data sheet tells the memory's bandwidth."""
+_REACHED = {"dotprod": 0.32, "neon": 0.25, "avx2": 0.5, "scalar": 0.01}
+"""Share of a data sheet's bandwidth that decoding reaches at the least, by boards of the table."""
+_FLOP_PER_CYCLE = {"dotprod": 12.0, "neon": 2.6, "avx2": 15.0, "scalar": 8.0}
+_USUAL_MHZ = 1500
+_DEVICE_REACHED, _DEVICE_GFLOPS_PER_GB = 0.5, 25.0
+"""Share of a GPU's bandwidth that decoding reaches, and GFLOP/s of prefill for each GB/s that it reaches: M1 29, Orin 76."""
+_LEAST_DEVICE = 48.0
+"""GB/s of the slowest card that llama.cpp's CUDA backend still serves (GT 1030, GDDR5)."""
+_TRUSTED = 1.15
+"""A board's table scaled by the starter's speed on it."""
+
+
+class BoardSpeed(NamedTuple):
+    """The constants of one board for one way to compute."""
+
+    likely: Machine
+    careful: Machine
+
+
+def cpu_speed(board: Board) -> BoardSpeed:
+    """The constants of the processor: the table's, scaled by the starter where it was measured here; else the starter's
+    alone; else assumed.
+    """
+    known = _from_table(board, "cpu")
+    if board.starter_decode_tps and board.starter_prefill_tps:
+        if known is not None:
+            return _scaled_by_starter(known, board.starter_decode_tps, board.starter_prefill_tps)
+        found = infer(board.starter_decode_tps, board.starter_prefill_tps, arithmetic=starter_arithmetic(board.cpu))
+        return BoardSpeed(found.likely, found.careful)
+    return _with_spread(known if known is not None else _assumed(board))
+
+
+def device_speed(board: Board, device: Accelerator) -> BoardSpeed:
+    """The constants of a GPU: the table's, else from its data sheet's bandwidth, else assumed."""
+    known = _from_table(board, device.kind) if device.unified else None
+    if known is not None:
+        return _with_spread(known)
+    reached = (device.bandwidth / 1e9 if device.bandwidth else _LEAST_DEVICE) * _DEVICE_REACHED
+    basis = "scaled: the data sheet's bandwidth" if device.bandwidth else "assumed: nothing tells this GPU's bandwidth"
+    arithmetic = ARITHMETIC["metal" if device.kind == "metal" else "cuda"]
+    return _with_spread(Machine(reached, 4.0, reached * _DEVICE_GFLOPS_PER_GB, arithmetic, basis))
+
+
+def is_known(board: Board) -> bool:
+    """Whether the table has this board, so that a plan needs no measurement."""
+    ways = {device.kind for device in board.accelerators} or {"cpu"}
+    return any(_from_table(board, way) is not None for way in ways)
+
+
+def starter_arithmetic(cpu: Cpu) -> str:
+    """The kind of arithmetic that ``starter_speed.infer`` tells apart."""
+    if any(feature.startswith("avx512") for feature in cpu.features):
+        return "avx512"
+    return _arithmetic(cpu)
+
+
+def _arithmetic(cpu: Cpu) -> str:
+    features = set(cpu.features)
+    if features & {"dotprod", "i8mm"}:
+        return "dotprod"
+    if cpu.arch in {"aarch64", "arm64"} or "neon" in features:
+        return "neon"
+    return "avx2" if "avx2" in features else "scalar"
+
+
+def _from_table(board: Board, way: str) -> Machine | None:
+    mode = board.power_mode
+    if board.name.startswith(tuple(BOARDS)):
+        found, soc = machine(board.name, mode, way), board.name
+    else:
+        soc = _soc(board)
+        found = MACHINES.get(f"{soc}/{way}")
+    return _with_cores(found, soc, board.cpu) if found is not None and way == "cpu" else found
+
+
+def _soc(board: Board) -> str:
+    """The board of the table with this processor, or ``""``."""
+    processor = board.cpu.model
+    for part, soc in _PROCESSORS:
+        if processor == part if part.startswith("Apple") else part in processor:
+            return soc
+    return next((soc for part, soc in _MACHINES if part in board.model), "")
+
+
+def _with_cores(on: Machine, soc: str, cpu: Cpu) -> Machine:
+    """The constants with fewer cores than the rows were measured with: a container, a quota."""
+    cores = next((count for name, count in _CORES.items() if soc.startswith(name)), _USUAL_CORES)
+    usable = min(cpu.n_big_cores, cpu.quota or cpu.n_big_cores)
+    if usable >= cores:
+        return on
+    share = usable / cores
+    return scaled(on, share, share, f"scaled: {usable:g} of {cores} cores of such a board")
+
+
+def _scaled_by_starter(known: Machine, decode_tps: float, prefill_tps: float) -> BoardSpeed:
+    """A board of the table that is faster or slower than its rows: cooling, firmware, other programs."""
+    decode = decode_tps * decode_seconds(STARTER, known)
+    prefill = prefill_tps * prefill_seconds(STARTER, known, STARTER_PROMPT)
+    likely = scaled(known, decode, prefill, "scaled: the board's table, by the starter measured here")
+    likely = replace(likely, fixed_ms=known.fixed_ms / decode)
+    return BoardSpeed(likely, scaled(likely, 1 / _TRUSTED, 1 / _TRUSTED, likely.basis))
+
+
+def _assumed(board: Board) -> Machine:
+    cpu, kind = board.cpu, _arithmetic(board.cpu)
+    cores = min(cpu.n_big_cores, cpu.quota or cpu.n_big_cores)
+    most, basis = _MOST[kind], "assumed: the slowest board of its kind, core by core"
+    if board.memory.bandwidth:
+        most, basis = board.memory.bandwidth / 1e9 * _REACHED[kind], "scaled: the data sheet's bandwidth"
+    return Machine(
+        bandwidth=min(most, _PER_CORE[kind] * cores),
+        fixed_ms=1.0,
+        gflops=cores * (cpu.max_mhz or _USUAL_MHZ) / 1e3 * _FLOP_PER_CYCLE[kind],
+        arithmetic=ARITHMETIC[kind],
+        basis=basis,
+    )
+
+
+def _with_spread(on: Machine) -> BoardSpeed:
+    kind = on.basis.partition(":")[0]
+    less = 1.0 if kind == "fitted" else 1 / (1 + SPREAD[kind])
+    return BoardSpeed(on, scaled(on, less, less, on.basis))
