@@ -97,7 +97,7 @@ class Board:
     model: str = ""
     """The machine's own model string (device tree, DMI, or Apple's), or ``""``."""
     power_mode: str = ""
-    """A Jetson's power mode (``7W``, ``15W``, ``25W``, ``MAXN``), or ``""`` where the machine has none or does not say."""
+    """A Jetson's power mode (``7W``, ``15W``, ``25W``, ``MAXN``), or ``""`` where none is known."""
     starter_prefill_tps: float | None = None
     """Tokens a second that the starter model read on this machine, or None while nobody measured."""
     starter_decode_tps: float | None = None

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from edgechat.board.board import Board
+from edgechat.board.probe.derived_boards import DERIVED, derive
 from edgechat.errors import InvalidInputError, UsageError
 
 _KNOWN_BOARDS = Path(__file__).parent / "known_boards"
@@ -42,6 +43,11 @@ def from_json(document: object) -> Board:
 
 def known_names() -> tuple[str, ...]:
     """The names of the known boards, sorted."""
+    return tuple(sorted({*recorded_names(), *DERIVED}))
+
+
+def recorded_names() -> tuple[str, ...]:
+    """The names of the known boards that were recorded; the others are derived from them."""
     return tuple(sorted(path.stem for path in _KNOWN_BOARDS.glob("*.json")))
 
 
@@ -54,6 +60,8 @@ def load_board(name_or_path: str) -> Board:
     """
     names = known_names()
     name = name_or_path.strip().lower()
+    if name in DERIVED:
+        return derive(name, load_board)
     if name in names:
         return read_board_file(_KNOWN_BOARDS / f"{name}.json")
     path = Path(name_or_path).expanduser()

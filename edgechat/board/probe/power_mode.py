@@ -29,7 +29,7 @@ def parse_power_modes(text: str) -> dict[int, str]:
 
 
 def power_mode(source: Source) -> str:
-    """The mode in force as ``15W`` or ``MAXN``, without suffixes (``MAXN_SUPER``, ``MODE_15W_2CORE``); ``""`` if unknown."""
+    """The mode in force as ``15W`` or ``MAXN``, without affixes (``MAXN_SUPER``, ``MODE_15W``); ``""`` if unknown."""
     number = read_mode_number(source)
     name = read_mode_names(source).get(number, "") if number is not None else ""
     if "MAXN" in name:

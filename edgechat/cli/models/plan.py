@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from edgechat.board.board import Board
-    from edgechat.models.planning.plan import Alternative, MemoryNeed, Plan
+    from edgechat.models.planning.plan import Alternative, Estimate, MemoryNeed, Plan
     from edgechat.paths import Paths
 
 _LABEL_WIDTH = 10
@@ -46,6 +46,7 @@ def plan(model: str | None, board_name: str | None, n_ctx: int | None, *, as_jso
     # Imported here, because pydantic takes 0.3 s and `--help` does not need it.
     from edgechat.board.probe.board_file import load_board  # noqa: PLC0415
     from edgechat.board.probe.probe import probe  # noqa: PLC0415
+    from edgechat.cli.output.quick_measurement import measure_if_unknown  # noqa: PLC0415
     from edgechat.config import load  # noqa: PLC0415
     from edgechat.models.planning.candidate import PlanRequest  # noqa: PLC0415
     from edgechat.models.planning.planner import plan_best, plan_model  # noqa: PLC0415
@@ -54,6 +55,8 @@ def plan(model: str | None, board_name: str | None, n_ctx: int | None, *, as_jso
     paths = Paths.from_env()
     is_here = board_name is None
     board = probe() if board_name is None else load_board(board_name)
+    if is_here:
+        measure_if_unknown(paths, board)
     config = load(paths.config)
     wish = PlanRequest(n_ctx=n_ctx or (config.n_ctx if is_here else None), threads=config.threads if is_here else None)
     if model is None:
@@ -112,9 +115,24 @@ def to_json(plan: Plan) -> dict[str, Any]:
         "available_bytes": plan.available,
         "reserve_bytes": plan.reserve,
         "fits": plan.fits,
-        "estimated": asdict(plan.estimated),
+        "estimated": {name: getattr(plan.estimated, name) for name in ("prefill_tps", "decode_tps", "basis")},
+        "in_practice": in_practice(plan.estimated),
         "reasons": list(plan.reasons),
         "alternatives": [asdict(item) for item in plan.alternatives],
+    }
+
+
+def in_practice(estimated: Estimate) -> dict[str, Any]:
+    """What the speeds mean for a person; seconds until the answer begins. None where nothing is predicted."""
+    from edgechat.models.planning.explain import seconds  # noqa: PLC0415
+
+    words = estimated.words_per_minute
+    return {
+        "words_per_minute": None if words is None else round(words),
+        "question_s": seconds(estimated.question_s),
+        "page_s": seconds(estimated.page_s),
+        "careful_decode_tps": None if estimated.careful_tps is None else round(estimated.careful_tps, 1),
+        "rests_on": estimated.rests_on,
     }
 
 
@@ -143,6 +161,8 @@ def _lines(plan: Plan, board: Board, width: int, *, is_installed: bool) -> Itera
         width,
     )
     yield from _row("speed", _speed(plan), width)
+    if plan.estimated.page_s is not None:
+        yield from _row("", _waits(plan.estimated), width)
     yield ""
     for number, reason in enumerate(plan.reasons):
         yield from _row("" if number else "why", reason, width)
@@ -173,19 +193,38 @@ def _in_ram(memory: MemoryNeed, name: str) -> float:
 
 def _speed(plan: Plan) -> str:
     decode, prefill = plan.estimated.decode_tps, plan.estimated.prefill_tps
-    if decode is None:
-        return "unknown until `edgechat bench` measures it"
-    how = {"bandwidth": "estimated from memory bandwidth", "calibrated": "measured on this board"}
-    start = f"prefill {prefill:g}, " if prefill is not None else ""
-    return f"{start}decode {decode:g} tok/s ({how.get(plan.estimated.basis, plan.estimated.basis)})"
+    if decode is None or prefill is None:
+        return "not predicted: what does not fit is read from the disk again for every token"
+    how = {
+        "calibrated": "measured on this board",
+        "published": "predicted from published measurements of such a board",
+        "starter": "predicted from the starter model, measured on this board",
+        "bandwidth": "predicted from data sheets",
+        "assumed": "assumed: nothing is known of this board",
+    }
+    return f"prefill {prefill:g}, decode {decode:g} tok/s ({how.get(plan.estimated.basis, plan.estimated.basis)})"
+
+
+def _waits(estimated: Estimate) -> str:
+    from edgechat.models.planning.explain import duration  # noqa: PLC0415
+    from edgechat.models.planning.speed import PAGE_TOKENS, QUESTION_TOKENS  # noqa: PLC0415
+
+    if estimated.question_s is None or estimated.page_s is None or estimated.words_per_minute is None:
+        return ""
+    return (
+        f"{duration(estimated.question_s)} until the answer to a {QUESTION_TOKENS}-token question begins, "
+        f"{duration(estimated.page_s)} for a {PAGE_TOKENS:,}-token page; then about "
+        f"{estimated.words_per_minute:.0f} words a minute"
+    )
 
 
 def _table(alternatives: tuple[Alternative, ...], width: int) -> Iterator[str]:
     names = [f"{item.model}:{item.quant.lower()}" for item in alternatives]
     first = max(len(name) for name in names)
-    yield click.style(f"{'INSTEAD OF':<{first}}  {'N_CTX':>6}  {'MB':>7}  WHY NOT", bold=True)
+    yield click.style(f"{'INSTEAD OF':<{first}}  {'N_CTX':>6}  {'MB':>7}  {'TOK/S':>5}  WHY NOT", bold=True)
     for name, item in zip(names, alternatives, strict=True):
-        start = f"{name:<{first}}  {item.n_ctx:>6}  {_mb(item.total):>7}  "
+        pace = f"{item.decode_tps:.3g}" if item.decode_tps is not None else "-"
+        start = f"{name:<{first}}  {item.n_ctx:>6}  {_mb(item.total):>7}  {pace:>5}  "
         lines = textwrap.wrap(item.why_not, max(20, width - len(start)))
         yield start + f"\n{' ' * len(start)}".join(lines)
 

@@ -11,6 +11,7 @@ from edgechat.board.probe.summary import size
 from edgechat.cli.completion import complete_catalog
 from edgechat.cli.models.next_answer import announce
 from edgechat.cli.output.progress_bars import ProgressBars
+from edgechat.cli.output.quick_measurement import measure_if_unknown
 from edgechat.cli.output.terminal import say
 from edgechat.errors import DoesNotFitError, UsageError
 from edgechat.models.catalog.names import parse_reference
@@ -140,7 +141,9 @@ def _board_and_request(paths: Paths) -> tuple[Board, PlanRequest]:
     from edgechat.models.planning.candidate import PlanRequest  # noqa: PLC0415
 
     config = load(paths.config)
-    return probe(), PlanRequest(n_ctx=config.n_ctx, threads=config.threads)
+    board = probe()
+    measure_if_unknown(paths, board)
+    return board, PlanRequest(n_ctx=config.n_ctx, threads=config.threads)
 
 
 def _check_licence(paths: Paths, entry: CatalogEntry, *, accept: bool) -> None:

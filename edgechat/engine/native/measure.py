@@ -25,8 +25,16 @@ _ENOUGH_S = 4.0
 """A slow board ends prefill and decode after this long each; the first step of each is not counted."""
 
 
-def measure(path: Path, settings: LoadSettings) -> dict[str, Any]:
+def measure(
+    path: Path, settings: LoadSettings, *, prompt_tokens: int = _PROMPT_TOKENS, enough_s: float = _ENOUGH_S
+) -> dict[str, Any]:
     """Load, prefill, decode; speeds in tokens a second, sizes in bytes.
+
+    Args:
+        path: the file.
+        settings: how to load it.
+        prompt_tokens: tokens of the prompt.
+        enough_s: prefill and decode end after this long each.
 
     Raises:
         EngineError: the file or the context could not be loaded.
@@ -39,13 +47,13 @@ def measure(path: Path, settings: LoadSettings) -> dict[str, Any]:
     context = Context(model, settings)
     load_s = time.monotonic() - began
     # Any token ids will do, since no kernel depends on them; the stride makes them differ.
-    prompt = [(17 + 7919 * index) % model.n_vocab for index in range(_PROMPT_TOKENS)]
+    prompt = [(17 + 7919 * index) % model.n_vocab for index in range(prompt_tokens)]
     step = min(settings.n_ubatch, settings.n_batch)
     _decode_batch(context, prompt[:step], 0)
     context.drop(0)
     started, worked = time.monotonic(), time.process_time()
-    prefill_tps, filled = _prefill(context, prompt, step)
-    decode_tps, began, ended = _decode(context, prompt, filled)
+    prefill_tps, filled = _prefill(context, prompt, step, enough_s)
+    decode_tps, began, ended = _decode(context, prompt, filled, enough_s)
     asked = (time.monotonic() - started) * settings.n_threads
     return {
         "prefill_tps": round(prefill_tps, 2),
@@ -59,23 +67,23 @@ def measure(path: Path, settings: LoadSettings) -> dict[str, Any]:
     }
 
 
-def _prefill(context: Context, prompt: list[int], step: int) -> tuple[float, int]:
+def _prefill(context: Context, prompt: list[int], step: int, enough_s: float) -> tuple[float, int]:
     """Tokens a second, and how many were read."""
     began = time.monotonic()
     filled = 0
-    while filled < len(prompt) and (not filled or time.monotonic() - began < _ENOUGH_S):
+    while filled < len(prompt) and (not filled or time.monotonic() - began < enough_s):
         piece = prompt[filled : filled + step]
         _decode_batch(context, piece, filled)
         filled += len(piece)
     return filled / (time.monotonic() - began), filled
 
 
-def _decode(context: Context, prompt: list[int], filled: int) -> tuple[float, float, float]:
+def _decode(context: Context, prompt: list[int], filled: int, enough_s: float) -> tuple[float, float, float]:
     """Tokens a second, and when it began and ended on the monotonic clock."""
     _decode_batch(context, prompt[:1], filled)
     began = time.monotonic()
     written = 0
-    while written < _LEAST_ANSWER or (written < _ANSWER_TOKENS and time.monotonic() - began < _ENOUGH_S):
+    while written < _LEAST_ANSWER or (written < _ANSWER_TOKENS and time.monotonic() - began < enough_s):
         _decode_batch(context, [prompt[written % len(prompt)]], filled + 1 + written)
         written += 1
     ended = time.monotonic()
@@ -93,7 +101,7 @@ def main() -> int:
     raise_oom_score()
     request = json.load(sys.stdin)
     try:
-        found = measure(Path(request["path"]), LoadSettings(**request["settings"]))
+        found = measure(Path(request["path"]), LoadSettings(**request["settings"]), **request.get("size", {}))
     except EngineError as error:
         sys.stderr.write(f"{error.message}\n")
         return 1

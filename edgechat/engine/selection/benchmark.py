@@ -15,30 +15,42 @@ from typing import TYPE_CHECKING
 from edgechat.board.vitals.energy import Recording
 from edgechat.engine.child.run import describe_exit, last_line, run_child
 from edgechat.errors import EngineError
+from edgechat.models.planning.board_speed import UNDISTURBED
 from edgechat.models.planning.calibration import Measurement, best
 from edgechat.models.planning.memory_need import BARE, memory_need, tensor_total
+from edgechat.models.planning.plan import LoadSettings
 from edgechat.models.planning.reserve import reserve, usable_memory
+from edgechat.models.planning.starter_speed import STARTER_PROMPT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from edgechat.board.board import Board
+    from edgechat.board.board import Board, Cpu
     from edgechat.models.planning.candidate import Candidate
-    from edgechat.models.planning.plan import LoadSettings
 
 _TIMEOUT_S = 900.0
 """Reading 5 GB from an SD card takes two minutes; a measurement itself stops after seconds."""
 _WORTH_TRYING = 0.05
 """Repacking is tried only where it changes more than this share of the weights."""
-DISTURBED_BELOW = 0.8
-"""With a smaller share of the processor than this, other programs distort the measurement."""
+DISTURBED_BELOW = UNDISTURBED
+_QUICK_STEP, _QUICK_S, _QUICK_TIMEOUT_S = 64, 1.5, 20.0
+"""A slow core reads 64 tokens of the starter in two seconds."""
 _CLOCK_SET = 2024
 """A board without a clock starts in 1970 or at its image's date; earlier years than this are not recorded."""
 
 
-def measure(path: Path, settings: LoadSettings) -> Measurement:
+def measure(
+    path: Path, settings: LoadSettings, quota: float | None = None, timeout_s: float = _TIMEOUT_S, **size: float
+) -> Measurement:
     """Measure one way to load a file.
+
+    Args:
+        path: the file.
+        settings: how to load it.
+        quota: cores' worth of processor time that the cgroup allows (``Cpu.quota``); no other program has the rest.
+        timeout_s: the measurement is given up after this.
+        size: ``prompt_tokens`` and ``enough_s`` of ``native/measure.py``, where they are not the usual ones.
 
     Raises:
         EngineError: the child could not load it, died or took too long; the message says which.
@@ -46,9 +58,11 @@ def measure(path: Path, settings: LoadSettings) -> Measurement:
     recording = Recording()
     try:
         with recording:
-            done = run_child("measure", {"path": str(path), "settings": asdict(settings)}, timeout_s=_TIMEOUT_S)
+            done = run_child(
+                "measure", {"path": str(path), "settings": asdict(settings), "size": size}, timeout_s=_TIMEOUT_S
+            )
     except subprocess.TimeoutExpired as error:
-        raise EngineError(f"{path.name} was not measured within {_TIMEOUT_S / 60:.0f} minutes.") from error
+        raise EngineError(f"{path.name} was not measured within {timeout_s:.0f} s.") from error
     if done.returncode:
         cause, words = describe_exit(done.returncode, done.stderr)
         last = last_line(done.stderr) if cause == "signal" else ""
@@ -56,6 +70,8 @@ def measure(path: Path, settings: LoadSettings) -> Measurement:
     found = json.loads(done.stdout.splitlines()[-1])
     began, ended = found.pop("decode_began"), found.pop("decode_ended")
     joules = recording.between(began, ended)
+    allowed = min(1.0, quota / settings.n_threads) if quota else 1.0
+    found["cpu_share"] = round(min(1.0, found["cpu_share"] / allowed), 2)
     now = datetime.datetime.now(datetime.timezone.utc)
     return Measurement(
         load_mode=settings.load_mode,
@@ -70,6 +86,18 @@ def measure(path: Path, settings: LoadSettings) -> Measurement:
         joules_of=recording.basis,
         **found,
     )
+
+
+def measure_starter(path: Path, cpu: Cpu) -> Measurement:
+    """Measure the starter for a few seconds: what the speed of an unknown board is predicted from.
+
+    Raises:
+        EngineError: as :func:`measure`.
+    """
+    n_threads = cpu.n_big_cores
+    settings = LoadSettings(512, n_batch=_QUICK_STEP, n_ubatch=_QUICK_STEP, n_seq_max=1, n_outputs_max=1,
+                            n_threads=n_threads, n_threads_batch=n_threads)  # fmt: skip
+    return measure(path, settings, cpu.quota, _QUICK_TIMEOUT_S, prompt_tokens=STARTER_PROMPT, enough_s=_QUICK_S)
 
 
 def calibrate(
@@ -102,7 +130,7 @@ def calibrate(
                 continue
             on_start(way)
             try:
-                result = _undisturbed(path, way)
+                result = _undisturbed(path, way, board.cpu.quota)
             except EngineError as error:
                 if not found:
                     raise
@@ -113,12 +141,12 @@ def calibrate(
     return found
 
 
-def _undisturbed(path: Path, settings: LoadSettings) -> Measurement:
+def _undisturbed(path: Path, settings: LoadSettings, quota: float | None) -> Measurement:
     """Measure; once more where other programs used the processor, keeping the less disturbed result."""
-    first = measure(path, settings)
+    first = measure(path, settings, quota)
     if first.cpu_share >= DISTURBED_BELOW:
         return first
-    return max(first, measure(path, settings), key=lambda item: item.cpu_share)
+    return max(first, measure(path, settings, quota), key=lambda item: item.cpu_share)
 
 
 def _load_variants(_board: Board, candidate: Candidate, start: LoadSettings) -> Iterator[LoadSettings]:

@@ -46,8 +46,8 @@ class ModelShape:
     n_embd_per_layer: int = 0
     """Width of the per-layer embeddings of Gemma 3n/4; 0 elsewhere."""
     n_loop: int = 1
-    """How often each block runs for one token (looped transformers: Nanbeige). ``n_layer`` counts the passes, since each
-    has a KV cache of its own; the weights of a block are in the file once."""
+    """How often each block runs for one token (looped transformers: Nanbeige). ``n_layer`` counts the passes, each with
+    a KV cache of its own; the weights of a block are in the file once."""
     notes: tuple[str, ...] = ()
     """Sentences on what was read approximately; empty for a known architecture."""
 

@@ -9,12 +9,22 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from edgechat.models.planning.calibration import best
 from edgechat.models.planning.speed_model import SPREAD, Machine, decode_seconds, prefill_seconds, scaled
 from edgechat.models.planning.speed_table import ARITHMETIC, BOARDS, MACHINES, machine
 from edgechat.models.planning.starter_speed import STARTER, STARTER_PROMPT, infer
+from edgechat.models.store.installed import STARTER_NAME
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from edgechat.board.board import Accelerator, Board, Cpu
+    from edgechat.models.planning.calibration import Measurement
+
+UNDISTURBED = 0.8
+"""With a smaller share of the processor than this, other programs distorted a measurement."""
+MEANINGLESS = 0.5
+"""With a smaller share than this it says nothing: two threads wait for each other. An assumption is better."""
 
 _PROCESSORS = (
     *(("Apple M1", "m1"), ("Apple M2", "m2"), ("Apple M3", "m3"), ("Apple M4", "m4")),
@@ -34,14 +44,18 @@ _PER_CORE = {"dotprod": 2.4, "neon": 0.82, "avx2": 3.2, "scalar": 0.15}
 """GB/s that one core decodes."""
 _MOST = {"dotprod": 9.8, "neon": 3.3, "avx2": 10.0, "scalar": 0.6}
 """GB/s that all cores together decode, unless a data sheet tells the memory's bandwidth."""
-_REACHED = {"dotprod": 0.32, "neon": 0.25, "avx2": 0.5, "scalar": 0.01}
-"""Share of a data sheet's bandwidth that decoding reaches at the least, by boards of the table."""
+_REACHED = {"dotprod": 0.55, "neon": 0.25, "avx2": 0.5, "scalar": 0.01}
+"""Share of a data sheet's bandwidth that decoding reaches on a narrow bus; on a wide one the cores are the limit."""
 _FLOP_PER_CYCLE = {"dotprod": 12.0, "neon": 2.6, "avx2": 15.0, "scalar": 8.0}
 _USUAL_MHZ = 1500
 _DEVICE_REACHED, _DEVICE_GFLOPS_PER_GB = 0.5, 25.0
-"""Share of a GPU's bandwidth that decoding reaches, and GFLOP/s of prefill for each GB/s that it reaches: M1 29, Orin 76."""
+"""Share of a GPU's bandwidth that decoding reaches, and GFLOP/s of prefill for each GB/s of it: M1 29, Orin 76."""
 _LEAST_DEVICE = 48.0
 """GB/s of the slowest card that llama.cpp's CUDA backend still serves (GT 1030, GDDR5)."""
+_FITTED_ERROR = 0.10
+"""Twice the median error of fitted boards: four of five rows are not slower than this."""
+_UNKNOWN = 2.0
+"""How much slower an unknown board may be than the slowest of its kind: an older core, memory in one channel."""
 _TRUSTED = 1.15
 """A board's table scaled by the starter's speed on it."""
 
@@ -51,11 +65,29 @@ class BoardSpeed(NamedTuple):
 
     likely: Machine
     careful: Machine
+    is_device: bool = False
+    """They are a GPU's."""
+
+
+def with_starter_speed(board: Board, measured: Mapping[str, tuple[Measurement, ...]]) -> Board:
+    """The board with the speed of the starter model on it, where the calibration has one worth using."""
+    found = starter_measurement(measured)
+    if found is None or found.cpu_share < (UNDISTURBED if is_known(board) else MEANINGLESS):
+        return board
+    return replace(board, starter_prefill_tps=found.prefill_tps, starter_decode_tps=found.decode_tps)
+
+
+def starter_measurement(measured: Mapping[str, tuple[Measurement, ...]]) -> Measurement | None:
+    """The best measurement of the starter on the processor, mapped as it was when the shares were chosen."""
+    start = f"{STARTER_NAME}:"
+    found = [item for key, items in measured.items() if key.startswith(start) for item in items]
+    return best(item for item in found if item.n_gpu_layers == 0)
 
 
 def cpu_speed(board: Board) -> BoardSpeed:
-    """The constants of the processor: the table's, scaled by the starter where it was measured here; else the starter's
-    alone; else assumed.
+    """The constants of the processor.
+
+    The table's, scaled by the starter where it was measured here; else the starter's alone; else assumed.
     """
     known = _from_table(board, "cpu")
     if board.starter_decode_tps and board.starter_prefill_tps:
@@ -63,18 +95,24 @@ def cpu_speed(board: Board) -> BoardSpeed:
             return _scaled_by_starter(known, board.starter_decode_tps, board.starter_prefill_tps)
         found = infer(board.starter_decode_tps, board.starter_prefill_tps, arithmetic=starter_arithmetic(board.cpu))
         return BoardSpeed(found.likely, found.careful)
-    return _with_spread(known if known is not None else _assumed(board))
+    if known is not None:
+        return _with_spread(known)
+    guess = _assumed(board)
+    if board.memory.bandwidth:
+        return _with_spread(guess)
+    return BoardSpeed(guess, scaled(guess, 1 / _UNKNOWN, 1 / _UNKNOWN, guess.basis))
 
 
 def device_speed(board: Board, device: Accelerator) -> BoardSpeed:
     """The constants of a GPU: the table's, else from its data sheet's bandwidth, else assumed."""
     known = _from_table(board, device.kind) if device.unified else None
     if known is not None:
-        return _with_spread(known)
+        return _with_spread(known)._replace(is_device=True)
     reached = (device.bandwidth / 1e9 if device.bandwidth else _LEAST_DEVICE) * _DEVICE_REACHED
     basis = "scaled: the data sheet's bandwidth" if device.bandwidth else "assumed: nothing tells this GPU's bandwidth"
     arithmetic = ARITHMETIC["metal" if device.kind == "metal" else "cuda"]
-    return _with_spread(Machine(reached, 4.0, reached * _DEVICE_GFLOPS_PER_GB, arithmetic, basis))
+    guess = Machine(reached, 4.0, reached * _DEVICE_GFLOPS_PER_GB, arithmetic, basis)
+    return _with_spread(guess)._replace(is_device=True)
 
 
 def is_known(board: Board) -> bool:
@@ -154,5 +192,5 @@ def _assumed(board: Board) -> Machine:
 
 def _with_spread(on: Machine) -> BoardSpeed:
     kind = on.basis.partition(":")[0]
-    less = 1.0 if kind == "fitted" else 1 / (1 + SPREAD[kind])
+    less = 1 / (1 + (_FITTED_ERROR if kind == "fitted" else SPREAD[kind]))
     return BoardSpeed(on, scaled(on, less, less, on.basis))

@@ -27,16 +27,24 @@ _HEADER_PER_TOKEN = 40
 """Bytes of header for each vocabulary entry in published files: 36 (SmolLM2) to 61 (Llama 3)."""
 _MOST_HEADER = 10
 """A header is at most one part in this many of the file."""
-_EXPERT_SHARE = 0.94
-"""Share of a mixture's layers that is experts: gpt-oss-20b 0.96, Qwen3.6-35B-A3B 0.94, LFM2.5-8B-A1B 0.92."""
+_EXPERT_SHARE, _MOST_EXPERTS = 0.94, 0.98
+"""Share of a mixture's layers that is experts, where it cannot be computed: gpt-oss-20b 0.96, Qwen3.6-35B-A3B 0.94,
+LFM2.5-8B-A1B 0.92; and the most that is believed of a computed one, which does not know of dense layers."""
 _REPACKED_SHARE = 0.75
 """Share of a mixed K-quantization's layers in its base type; nearly all in Q4_0."""
 _WIDE_SHARE = 0.15
 """Share of a mixed K-quantization's elements in Q6_K: ``ffn_down`` and values of half of the layers."""
 # Base type of each quantization and its bytes per element; embedding and output use Q6_K or Q8_0.
 _Q6_K, _Q8_0 = 210 / 256, 34 / 32
-_BASE = {"Q3_K_S": ("Q3_K", 110 / 256), "Q3_K_M": ("Q3_K", 110 / 256), "Q4_K_M": ("Q4_K", 144 / 256),
-         "Q4_0": ("Q4_0", 18 / 32), "Q4_1": ("Q4_1", 20 / 32), "Q8_0": ("Q8_0", _Q8_0), "MXFP4": ("MXFP4", 17 / 32)}  # fmt: skip
+_BASE = {
+    "Q3_K_S": ("Q3_K", 110 / 256),
+    "Q3_K_M": ("Q3_K", 110 / 256),
+    "Q4_K_M": ("Q4_K", 144 / 256),
+    "Q4_0": ("Q4_0", 18 / 32),
+    "Q4_1": ("Q4_1", 20 / 32),
+    "Q8_0": ("Q8_0", _Q8_0),
+    "MXFP4": ("MXFP4", 17 / 32),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +234,7 @@ def estimated_weights(
     layers = max(0, file_bytes - header - single)
     each = layers // max(1, shape.n_layer)
     per_layer = (each,) * (shape.n_layer - 1) + (layers - each * (shape.n_layer - 1),)
-    experts = round(layers * _EXPERT_SHARE) if shape.n_expert else 0
+    experts = round(layers * _expert_share(shape, inside_blocks)) if shape.n_expert else 0
     # Any dimensions do: 256 rows suit every kernel.
     inside = is_repacked("blk.0.ffn_up.weight", (shape.n_embd, 256), kind, features)
     output_kind = "Q6_K" if wide == _Q6_K else "Q8_0"
@@ -244,6 +252,13 @@ def estimated_weights(
         per_layer_embedding=lookup,
         matrices=_matrices(kind, base, layers, experts, inside_blocks),
     )
+
+
+def _expert_share(shape: ModelShape, inside_blocks: int) -> float:
+    """The share of a mixture's blocks in expert matrices: gate, up and down of ``n_ff`` for each expert and layer."""
+    experts = 3 * shape.n_expert * shape.n_embd * sum(shape.n_ff)
+    share = experts / inside_blocks if inside_blocks > 0 else 1.0
+    return share if share <= _MOST_EXPERTS else _EXPERT_SHARE
 
 
 def _mixed(kind: str, base: float) -> float:

@@ -84,8 +84,8 @@ def too_slow(estimated: Estimate, *, thinks: bool) -> str:
     """Why a plan that fits was not chosen."""
     how = "too slow"
     if estimated.decode_tps is not None and estimated.careful_tps is not None:
-        range_ = f"{estimated.careful_tps:g} to {estimated.decode_tps:g}"
-        how = f"about {estimated.decode_tps:g}" if estimated.careful_tps == estimated.decode_tps else range_
+        range_ = f"{estimated.careful_tps:.2g} to {estimated.decode_tps:.2g}"
+        how = f"about {estimated.decode_tps:.2g}" if estimated.careful_tps == estimated.decode_tps else range_
         how += " tok/s is too slow"
     return f"fits, but {how} for a model that thinks before it answers" if thinks else f"fits, but {how} to read along"
 
@@ -165,7 +165,7 @@ def _speed(estimated: Estimate) -> str:
         return f"Measured on this board: prefill {prefill:g}, decode {decode:g} tok/s."
     text = f"About {prefill:g} tokens a second read and {decode:g} written, {_basis(estimated)}"
     if estimated.careful_tps is not None and estimated.careful_tps < decode:
-        text += f"; the choice relies on {estimated.careful_tps:g}"
+        text += f"; the choice relies on {estimated.careful_tps:.2g}"
     return f"{text}. `edgechat bench` measures it."
 
 

@@ -46,6 +46,8 @@ class _Option:
     largest: SettingsStep
     estimated: Estimate
     is_fast: bool
+    is_bearable: bool
+    """It decodes at half of the required pace or more."""
     is_sound: bool
     """It fits, at a usable context, and on the board's GPU where there is one."""
     score: int
@@ -56,13 +58,17 @@ class _Option:
         return self.is_sound and self.is_fast
 
     @property
-    def rank(self) -> tuple[bool, bool, bool, int, float, int]:
-        """Larger is better: of equally good models the faster one, of equally fast ones the smaller."""
+    def rank(self) -> tuple[bool, bool, bool, bool, int, float, int]:
+        """Larger is better: of equally good models the faster one, of equally fast ones the smaller.
+
+        Of models at less than half of the required pace the fastest is best, however good another one is.
+        """
         return (
             self.is_comfortable,
             self.step.fits and self.step.is_usable,
+            self.is_bearable,
             not self.candidate.superseded_by,
-            self.score,
+            self.score if self.is_bearable else 0,
             self.estimated.careful_tps or 0.0,
             -self.candidate.weights.file,
         )
@@ -126,6 +132,11 @@ def choose(board: Board, candidates: Iterable[Candidate], request: PlanRequest) 
     )
 
 
+def least_pace(candidate: Candidate, request: PlanRequest) -> float:
+    """Tokens a second that a model must write to be recommended."""
+    return request.min_decode_tps * (_THINKING_PACE if candidate.always_thinks else 1)
+
+
 def _options(board: Board, files: Sequence[Candidate], request: PlanRequest) -> list[_Option]:
     """The files of one model to consider: the preferred one, and smaller ones where that does not fit."""
     equal = [file for file in files if _is_equal(file, files[0])]
@@ -146,7 +157,7 @@ def _options(board: Board, files: Sequence[Candidate], request: PlanRequest) -> 
 
 
 def _is_equal(one: Candidate, other: Candidate) -> bool:
-    """Whether two files of a model answer equally well: 4-bit files made by quantization-aware training lose nothing."""
+    """Whether two files of a model answer equally well: 4 bits lose nothing in quantization-aware training."""
     return one is other or (one.is_quantization_aware and other.quant == QUANT_ORDER[0])
 
 
@@ -156,8 +167,7 @@ def _option(board: Board, candidate: Candidate, request: PlanRequest) -> _Option
     fitting = [step for step in usable if step.fits] or [step for step in steps if step.fits]
     step = fitting[0] if fitting else steps[-1]
     estimated = _estimate(board, candidate, step)
-    floor = request.min_decode_tps * (_THINKING_PACE if candidate.always_thinks else 1)
-    is_fast = (estimated.careful_tps or 0.0) >= floor
+    pace, least = estimated.careful_tps or 0.0, least_pace(candidate, request)
     has_device = request.offload and main_device(board) is not None
     on_device = not has_device or step.settings.n_gpu_layers > 0
     return _Option(
@@ -165,7 +175,8 @@ def _option(board: Board, candidate: Candidate, request: PlanRequest) -> _Option
         step=step,
         largest=steps[0],
         estimated=estimated,
-        is_fast=is_fast,
+        is_fast=pace >= least,
+        is_bearable=pace >= least / 2,
         is_sound=step.fits and step.is_usable and on_device,
         score=candidate.quality - (COARSE_PENALTY if candidate.quant in LAST_RESORT else 0),
     )

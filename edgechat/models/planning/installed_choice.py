@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgechat.models.gguf import header as gguf
+from edgechat.models.planning.board_speed import with_starter_speed
 from edgechat.models.planning.candidate import from_installed
 from edgechat.models.planning.fit import choose, ladder
 from edgechat.models.store.installed import STARTER_NAME
@@ -52,6 +53,7 @@ def choose_installed(
         InvalidModelFileError: a file is damaged.
         ValueError: ``models`` is empty.
     """
+    board = with_starter_speed(board, measured or {})
     headers = {(model.name, model.quant): gguf.read_header(model.path) for model in models}
     candidates = {
         (model.name, model.quant): _candidate(model, headers[model.name, model.quant], board, measured)

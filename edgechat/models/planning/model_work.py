@@ -35,7 +35,9 @@ def model_work(shape: ModelShape, weights: WeightBytes, settings: LoadSettings) 
         params=round(params),
         kv_bytes=round(sum(kv * both for kv, both in zip(shape.n_head_kv, width, strict=True))
                        * _KV_BYTES[settings.kv_type]),
-        attention=sum(2 * heads * both for heads, kv, both in zip(shape.n_head, shape.n_head_kv, width, strict=True) if kv),
+        attention=sum(
+            2 * heads * both for heads, kv, both in zip(shape.n_head, shape.n_head_kv, width, strict=True) if kv
+        ),
         window=shape.sliding_window,
         types=tuple((_type(kind), count / params) for kind, count in elements.items()) or (("q4_k", 1.0),),
         kind=_kind(shape),

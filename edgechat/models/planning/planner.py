@@ -14,9 +14,10 @@ from edgechat.models.catalog.catalog import load_catalog
 from edgechat.models.catalog.licences import acceptances
 from edgechat.models.catalog.names import nearest_hint, parse_reference
 from edgechat.models.gguf import header as gguf
+from edgechat.models.planning.board_speed import with_starter_speed
 from edgechat.models.planning.calibration import read_calibration
 from edgechat.models.planning.candidate import Candidate, PlanRequest, from_entry, from_installed
-from edgechat.models.planning.fit import choose
+from edgechat.models.planning.fit import choose, least_pace
 from edgechat.models.planning.plan import Alternative, Plan
 from edgechat.models.store.installed import InstalledModel, installed
 
@@ -39,6 +40,7 @@ def plan_best(paths: Paths, board: Board, request: PlanRequest, *, is_here: bool
         StateError: the store, the catalog, the licences or the calibration cannot be read.
         InvalidModelFileError: an installed file is damaged.
     """
+    board = _measured_board(paths, board, is_here=is_here)
     return choose(board, _all(paths, board, is_here=is_here), request)
 
 
@@ -52,6 +54,7 @@ def plan_model(paths: Paths, board: Board, reference: str, request: PlanRequest,
         UsageError: the reference has no known form.
         StateError, InvalidModelFileError: as :func:`plan_best`.
     """
+    board = _measured_board(paths, board, is_here=is_here)
     ref = parse_reference(reference)
     candidates = _all(paths, board, is_here=is_here)
     if ref.kind == "path":
@@ -76,11 +79,13 @@ def plan_model(paths: Paths, board: Board, reference: str, request: PlanRequest,
 def plan_each(paths: Paths, board: Board, request: PlanRequest, *, is_here: bool) -> list[tuple[Candidate, Plan]]:
     """A plan for every installed file, and for the best file of every other model of the catalog.
 
-    Installed files come first, then models that fit; better ones before worse ones.
+    Installed files come first, then by fitness: what the choice would take first comes first; models that superseded
+    ones come after the others of the same fitness.
 
     Raises:
         StateError, InvalidModelFileError: as :func:`plan_best`.
     """
+    board = _measured_board(paths, board, is_here=is_here)
     groups: dict[tuple[str, str], list[Candidate]] = {}
     candidates = _all(paths, board, is_here=is_here)
     here = {item.name for item in candidates if item.is_installed}
@@ -91,7 +96,18 @@ def plan_each(paths: Paths, board: Board, request: PlanRequest, *, is_here: bool
     for files in groups.values():
         plan = choose(board, files, replace(request, purpose=files[0].purpose, any_licence=True))
         planned.append((next(item for item in files if item.quant == plan.quant), plan))
-    return sorted(planned, key=lambda each: (not each[0].is_installed, not each[1].fits, -each[0].quality))
+    return sorted(planned, key=lambda each: (not each[0].is_installed, *_unfitness(*each, request)))
+
+
+def _unfitness(candidate: Candidate, plan: Plan, request: PlanRequest) -> tuple[bool, bool, bool, int, float]:
+    """Smaller is fitter: it fits, keeps reading pace, is current, answers better, is faster."""
+    pace = plan.estimated.careful_tps or 0.0
+    is_slow = pace < least_pace(candidate, request)
+    return (not plan.fits, is_slow, bool(candidate.superseded_by), -candidate.quality, -pace)
+
+
+def _measured_board(paths: Paths, board: Board, *, is_here: bool) -> Board:
+    return with_starter_speed(board, read_calibration(paths, board)) if is_here else board
 
 
 def _all(paths: Paths, board: Board, *, is_here: bool) -> list[Candidate]:

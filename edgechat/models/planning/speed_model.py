@@ -133,23 +133,19 @@ def predict(
     work: Work,
     on: Machine,
     *,
-    fits: bool = True,
     prompt: int = PROMPT,
     depth: int = 0,
     engine: tuple[float, float] = (1.0, 1.0),
-) -> Speed | None:
-    """What to expect, or None where the model does not fit into free RAM: then storage decides, not the board.
+) -> Speed:
+    """What to expect of a model that fits into free memory.
 
     Args:
         work: the model.
         on: the board.
-        fits: whether weights, cache and buffers find room in free memory.
         prompt: tokens that the prefill speed refers to.
         depth: tokens of context behind which decoding is asked for.
         engine: decode and prefill of the engine relative to llama.cpp, an entry of ``speed_table.ENGINES``.
     """
-    if not fits:
-        return None
     return Speed(
         decode_tps=engine[0] / decode_seconds(work, on, depth),
         prefill_tps=engine[1] / prefill_seconds(work, on, prompt),

@@ -166,8 +166,8 @@ def machine(board: str, mode: str = "", way: str = "") -> Machine | None:
 
     Args:
         board: as ``--board`` names it; a memory size at its end does not matter.
-        mode: the power mode, ``15W`` or ``MAXN``; ``""`` for the module's default. One that the table lacks counts as the
-            next weaker one.
+        mode: the power mode, ``15W`` or ``MAXN``; ``""`` for the module's default. One that the table lacks counts as
+            the next weaker one.
         way: ``cpu``, ``cuda`` or ``metal`` where it is not the board's usual one.
     """
     prefix = max((name for name in BOARDS if board.startswith(name)), key=len, default="")

@@ -1,4 +1,4 @@
-"""The speed constants of an unknown board, from a few seconds of the starter model (SmolLM2-135M-Instruct Q4_1). Pure."""
+"""The speed constants of an unknown board, from a few seconds of the starter model (SmolLM2-135M Q4_1). Pure."""
 
 from __future__ import annotations
 

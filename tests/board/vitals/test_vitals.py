@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.board.source import Source
 from edgechat.board.probe.power_mode import parse_power_modes
+from edgechat.board.source import Source
 from edgechat.board.vitals.power import Counter, joules_between, pmic_rails
 from edgechat.board.vitals.pressure import Pressure, parse
 from edgechat.board.vitals.throttle_flags import Throttling

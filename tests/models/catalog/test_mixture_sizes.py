@@ -44,7 +44,7 @@ EXTRA = {
     "lfm2.5-8b-a1b": Extra(experts=1792, dense=(2, 7168)),
     "qwen3-30b-a3b-instruct-2507": Extra(experts=768),
 }
-IMPORTANCE_MATRIX = {("granite-4.0-h-1b", "Q4_0")}
+IMPORTANCE_MATRIX = {("granite-4.0-h-1b", "Q4_0"), ("qwen3-30b-a3b-instruct-2507", "Q4_0")}
 PUBLISHERS_OWN = {("qwen3-30b-a3b-instruct-2507", "Q3_K_S")}
 
 

@@ -11,6 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from edgechat.models.catalog.catalog import load_catalog
+from edgechat.models.gguf.header_shape import ENCODERS
 from edgechat.models.planning.candidate import estimated_weights, from_entry
 from edgechat.models.planning.memory_need import (
     BARE,
@@ -193,7 +194,8 @@ def test_parts_are_positive_and_add_up_and_more_of_anything_never_needs_less(ent
         return memory_need(candidate.shape, candidate.weights, how)
 
     base = need(settings)
-    assert min(base.weights, base.kv, base.compute, base.overhead) > 0
+    assert min(base.weights, base.compute, base.overhead) > 0
+    assert (base.kv == 0) == (candidate.shape.arch in ENCODERS)
     assert base.total == base.weights + base.kv + base.compute + base.overhead
     assert 0 <= base.mapped <= base.weights
     longer = need(replace(settings, n_ctx=settings.n_ctx * 2))
