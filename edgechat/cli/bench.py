@@ -5,23 +5,28 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
+from importlib.metadata import version as installed_version
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgechat.cli.model_options import require_name
+from edgechat.cli.output.quick_measurement import measure_starter_here
 from edgechat.cli.output.terminal import say
-from edgechat.errors import DoesNotFitError, EngineError, ModelBusyError, WrongModelError
+from edgechat.errors import DoesNotFitError, EngineError, ModelBusyError, UsageError, WrongModelError
 
 if TYPE_CHECKING:
+    from edgechat.board.board import Board
     from edgechat.models.planning.calibration import Measurement
     from edgechat.models.planning.plan import LoadSettings, MemoryNeed
+    from edgechat.paths import Paths
 
 
 @click.command()
 @click.argument("model", required=False, callback=require_name)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def bench(model: str | None, *, as_json: bool) -> None:
+@click.option("--quick", is_flag=True, help="Only the starter model, in seconds: what plans of other models rest on.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON that can be shared: no names of machine or user.")
+def bench(model: str | None, *, quick: bool, as_json: bool) -> None:
     """Measure prefill, decode and peak memory on this board, and save them for `models plan` and the engine.
 
     MODEL is an installed model or a GGUF file; without it, the model that would answer now. Takes from seconds to a few
@@ -45,6 +50,9 @@ def bench(model: str | None, *, as_json: bool) -> None:
     paths = Paths.from_env()
     if status(paths):
         raise ModelBusyError("An engine is running and would share cores and memory.", hint="Stop it: edgechat stop")
+    if quick:
+        _measure_starter(paths, has_others=model is not None or as_json)
+        return
     config = load(paths.config)
     wanted = find_models(Wish.of(model), paths=paths, config=config)
     n_ctx = wanted.n_ctx
@@ -82,6 +90,8 @@ def bench(model: str | None, *, as_json: bool) -> None:
             "measurements": [asdict(item) for item in results],
             "predicted_peak_bytes": predicted.total,
             "total_s": round(time.monotonic() - began, 1),
+            "board": shareable(board),
+            "llama": installed_version("llama-cpp-python"),
         }
         click.echo(json.dumps(document, ensure_ascii=False, indent=2))
         return
@@ -94,6 +104,35 @@ def bench(model: str | None, *, as_json: bool) -> None:
             f"Other programs used up to {1 - least:.0%} of the processor, so these results are too low. "
             "Measure again when no other program is busy."
         )
+
+
+def _measure_starter(paths: Paths, *, has_others: bool) -> None:
+    """What ``--quick`` does.
+
+    Raises:
+        UsageError: there are other arguments.
+        EngineError: it could not be measured.
+    """
+    from edgechat.board.probe.probe import probe  # noqa: PLC0415
+
+    if has_others:
+        raise UsageError("--quick measures the starter model and takes neither MODEL nor --json.")
+    if not measure_starter_here(paths, probe(), why="A quick measurement"):
+        raise EngineError("The starter model could not be measured.", hint="Try again when no program is busy.")
+
+
+def shareable(board: Board) -> dict[str, Any]:
+    """The facts about a board that a row of the project's speed table needs; nothing names the machine or its user."""
+    return {
+        "board": board.name,
+        "model": board.model,
+        "kind": board.kind,
+        "power_mode": board.power_mode,
+        "cpu": asdict(board.cpu),
+        "memory_bytes": board.memory.total,
+        "bandwidth": board.memory.bandwidth,
+        "accelerators": [{"kind": each.kind, "name": each.name, "bytes": each.total} for each in board.accelerators],
+    }
 
 
 def _announce(settings: LoadSettings) -> None:

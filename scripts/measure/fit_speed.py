@@ -94,12 +94,14 @@ SHARED: dict[str, tuple[float, float]] = {
     **{f"setup/{name}": (0.2, 1.0) for name in ("cuda", "metal", "npu")},
     "plain/dotprod": (0.7, 0.4),
     **{f"type/dotprod/{name}": (1.0, 0.4) for name in ("q4_0", "q5_k", "q6_k", "q8_0")},
-    **{f"type/neon/{name}": (1.0, 0.3) for name in ("q4_0", "iq4_nl", "q5_0", "q5_1", "q5_k", "q6_k", "q8_0", "q3_k", "iq3")},
+    **{f"type/neon/{name}": (1.0, 0.3)
+       for name in ("q4_0", "iq4_nl", "q5_0", "q5_1", "q5_k", "q6_k", "q8_0", "q3_k", "iq3")},
     **{f"type/cuda/{name}": (1.0, 0.2) for name in ("q5_0", "q8_0")},
     **{f"type/metal/{name}": (1.0, 0.2) for name in ("q8_0", "iq3")},
     "type/npu/w4a16": (1.0, 0.3),
-    **{f"kind/{a}/{kind}": (1.0, 0.3) for a, kind in (("dotprod", "deltanet"), ("dotprod", "moe"), ("metal", "deltanet"),
-                                                       ("npu", "deltanet"), ("npu", "gemma3n"), ("npu", "ple"))},
+    **{f"kind/{a}/{kind}": (1.0, 0.3)
+       for a, kind in (("dotprod", "deltanet"), ("dotprod", "moe"), ("metal", "deltanet"),
+                       ("npu", "deltanet"), ("npu", "gemma3n"), ("npu", "ple"))},
     **{f"slower/{a}/iq3": (1.0, 0.3) for a in ("neon", "metal")},
     **{f"slower/cuda/{t}": (1.0, 0.2) for t in ("q5_0", "q8_0")},
     "slower/mlc/gemma2": (1.0, 0.4),
@@ -153,8 +155,13 @@ class Fit:
         for how in arithmetics.values():
             _relatives(how)
         machines = {
-            key: Machine(board.peak * values[f"memory/{board.memory}"] * values[f"bandwidth/{key}"], values[f"fixed/{key}"],
-                         board.rate * values[f"flops/{board.arithmetic}"] * values[f"rate/{key}"], arithmetics[board.arithmetic], "")
+            key: Machine(
+                bandwidth=board.peak * values[f"memory/{board.memory}"] * values[f"bandwidth/{key}"],
+                fixed_ms=values[f"fixed/{key}"],
+                gflops=board.rate * values[f"flops/{board.arithmetic}"] * values[f"rate/{key}"],
+                arithmetic=arithmetics[board.arithmetic],
+                basis="",
+            )
             for key, board in BOARDS.items()
         }  # fmt: skip
         return machines, arithmetics, values
@@ -236,10 +243,9 @@ def evaluate(rows: list[Row], report: Callable[..., None] = tell) -> Fit:
     for which, limit, name in ((0, DECODE, "decode"), (1, PREFILL, "prefill")):
         for row, error in every[which]:
             if abs(error) > limit:
-                value = row.decode if which == 0 else row.prefill
-                print(
-                    f"  {row.id} fold {row.fold} {name} {row.platform} {row.engine} {row.model} {row.quant[:22]}: {value} predicted {value * (1 + error):.2f}"
-                )
+                value = (row.decode if which == 0 else row.prefill) or 0.0
+                what = f"{row.id} fold {row.fold} {name} {row.platform} {row.engine} {row.model} {row.quant[:22]}"
+                print(f"  {what}: {value} predicted {value * (1 + error):.2f}")
     return shipped
 
 

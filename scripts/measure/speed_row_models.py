@@ -1,7 +1,7 @@
 """The models of the published speed rows: their shapes, and the bytes and arithmetic that one token of them asks for.
 
-All figures are those of the published config.json of each model. ``source`` is ``catalog`` where ``models.toml`` has the
-same figures, whose parameters a test counts again, and ``config`` where the table's author knows the config and the
+All figures are those of the published config.json of each model. ``source`` is ``catalog`` where ``models.toml`` has
+the same figures, whose parameters a test counts again, and ``config`` where the table's author knows the config and the
 total agrees with the rows' own column.
 """
 

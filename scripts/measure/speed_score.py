@@ -29,16 +29,14 @@ def tell(title: str, errors: Sequence[tuple[Row, float]], limit: float) -> None:
     if errors:
         good = sum(abs(e) <= limit for _, e in errors)
         median = sorted(abs(e) for _, e in errors)[len(errors) // 2]
-        print(
-            f"{title:46s} {good:3d} of {len(errors):3d} = {good / len(errors):4.0%} within {limit:.0%}, median error {median:4.0%}"
-        )
+        share = f"{good:3d} of {len(errors):3d} = {good / len(errors):4.0%}"
+        print(f"{title:46s} {share} within {limit:.0%}, median error {median:4.0%}")
 
 
 def by_board(decode: Sequence[tuple[Row, float]], prefill: Sequence[tuple[Row, float]]) -> None:
     """A table of scores per board."""
-    print(
-        "\n| board | decode rows | within 25 % | median error | prefill rows | within 35 % | median error |\n|---|--:|--:|--:|--:|--:|--:|"
-    )
+    print("\n| board | decode rows | within 25 % | median error | prefill rows | within 35 % | median error |")
+    print("|---|--:|--:|--:|--:|--:|--:|")
     for key in sorted({row.platform for row, _ in (*decode, *prefill)}):
         cells = []
         for errors, limit in ((decode, DECODE), (prefill, PREFILL)):

@@ -7,10 +7,11 @@ Every derived board says in its notes what it was derived from.
 from __future__ import annotations
 
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from edgechat.board.board import Board
 
@@ -26,7 +27,8 @@ class Derivation(NamedTuple):
     gib: int = 0
     """Fitted memory, where it differs."""
     model: str = ""
-    cpu: dict[str, Any] = {}
+    cpu: Mapping[str, Any] = MappingProxyType({})
+    """Fields of the processor that differ."""
     bandwidth: int = 0
 
 

@@ -11,7 +11,6 @@ from edgechat.board.probe.summary import size
 from edgechat.cli.completion import complete_catalog
 from edgechat.cli.models.next_answer import announce
 from edgechat.cli.output.progress_bars import ProgressBars
-from edgechat.cli.output.quick_measurement import measure_if_unknown
 from edgechat.cli.output.terminal import say
 from edgechat.errors import DoesNotFitError, UsageError
 from edgechat.models.catalog.names import parse_reference
@@ -137,6 +136,7 @@ def _require_memory(model: ResolvedModel) -> None:
 
 def _board_and_request(paths: Paths) -> tuple[Board, PlanRequest]:
     from edgechat.board.probe.probe import probe  # noqa: PLC0415
+    from edgechat.cli.output.quick_measurement import measure_if_unknown  # noqa: PLC0415
     from edgechat.config import load  # noqa: PLC0415
     from edgechat.models.planning.candidate import PlanRequest  # noqa: PLC0415
 

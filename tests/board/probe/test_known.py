@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.board.probe.board_file import known_names, load_board, to_json
+from edgechat.board.probe.board_file import from_json, known_names, load_board, recorded_names, to_json
+from edgechat.board.probe.derived_boards import DERIVED
 from edgechat.board.probe.probe import probe
 from edgechat.errors import InvalidInputError, UsageError
 from tests.board.trees import BOARDS
@@ -27,7 +28,23 @@ GENERIC = {"ipc-8gb", "ipc-16gb", "container-2gb", "mac-16gb"}
 
 
 def test_every_promised_board_is_known() -> None:
-    assert set(known_names()) == set(PROMISED)
+    assert set(recorded_names()) == set(PROMISED)
+    assert set(known_names()) == {*PROMISED, *DERIVED}
+
+
+@pytest.mark.parametrize("name", DERIVED)
+def test_a_derived_board_says_what_it_is_derived_from(name: str) -> None:
+    board, base = load_board(name), load_board(DERIVED[name].base)
+    assert board.name == name
+    assert any(DERIVED[name].base in note and "data sheets" in note for note in board.notes)
+    # What the board takes for itself stays as it was recorded.
+    assert board.memory.total - board.memory.available == base.memory.total - base.memory.available
+    assert from_json(to_json(board)) == board
+
+
+@pytest.mark.parametrize("name", [name for name in DERIVED if re.search(r"-(\d+w|maxn)$", name)])
+def test_a_derived_power_mode_is_the_one_in_the_name(name: str) -> None:
+    assert load_board(name).power_mode.lower() == name.rpartition("-")[2]
 
 
 @pytest.mark.parametrize("name", PROMISED)
@@ -38,7 +55,7 @@ def test_probing_the_tree_gives_the_shipped_board(name: str) -> None:
     assert probed == load_board(name)
 
 
-@pytest.mark.parametrize("name", PROMISED)
+@pytest.mark.parametrize("name", [*PROMISED, *DERIVED])
 def test_a_board_has_at_most_the_memory_it_is_named_for(name: str) -> None:
     board = load_board(name)
     found = re.search(r"(\d+)gb", name)
