@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 MAX_TEMPERATURE = 5
 MIN_REPEAT_PENALTY, MAX_REPEAT_PENALTY = 0.5, 2
 """Below 1 a penalty encourages repetition."""
+MAX_PRESENCE = 2
+"""OpenAI's bound, either way."""
 _WHOLE = ("top_k", "seed")
 
 
@@ -32,6 +34,8 @@ class Sampling:
     top_p: float = 0.95
     min_p: float = 0.05
     repeat_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    """Taken from the logit of every token that the answer has already; 0 switches it off."""
     seed: int | None = None
     """None draws one; the result says which."""
 
@@ -43,6 +47,7 @@ class Sampling:
             ("top_p", 0 < self.top_p <= 1, "above 0, up to 1"),
             ("min_p", 0 <= self.min_p < 1, "0 or more, below 1"),
             ("repeat_penalty", MIN_REPEAT_PENALTY <= self.repeat_penalty <= MAX_REPEAT_PENALTY, penalty),
+            ("presence_penalty", -MAX_PRESENCE <= self.presence_penalty <= MAX_PRESENCE, "-2 to 2"),
             ("seed", self.seed is None or 0 <= self.seed < 1 << 32, "0 to 4294967295"),
         )
         for name, is_good, allowed in checks:

@@ -278,8 +278,14 @@ class LoadedModel:
         return max(len(b"".join(piece.split())) for piece in pieces)
 
     def sampling(self, request: Request) -> Sampling:
-        """The request's parameters; those it leaves out are the model's own, or else edgechat's."""
-        return Sampling.from_dict({**self.choice.sampling, **request.sampling})
+        """The request's parameters; those it leaves out are the model's own, or else edgechat's.
+
+        A model's own presence penalty holds for free text only: it would avoid the braces and keys of JSON.
+        """
+        own = dict(self.choice.sampling)
+        if request.constraint is not None or request.tools:
+            own.pop("presence_penalty", None)
+        return Sampling.from_dict({**own, **request.sampling})
 
     def constraint(self, request: Request) -> Constraint | None:
         """The request's constraint, compiled for this vocabulary; None where it has none.

@@ -201,7 +201,7 @@ class Scheduler:
         sampling = loaded.sampling(request)
         seed = sampling.seed if sampling.seed is not None else int.from_bytes(os.urandom(4), "big")
         sampler = Sampler(loaded.model, sampling, seed)
-        sampler.accept(waiting.prompt + request.resume)
+        sampler.accept(waiting.prompt, request.resume)
         sequence = Sequence(
             request=request,
             request_id=waiting.request_id,

@@ -187,7 +187,7 @@ class Sequence:
         for token in allowed:
             self._add(token, piece_of(token), is_forced=True)
         self.n_forced += len(allowed)
-        self.sampler.accept(allowed)
+        self.sampler.accept((), allowed)
         if self.constraint.is_complete and len(allowed) == len(forced):
             return "stop"
         return "length" if len(self.generated) >= self.max_tokens else None

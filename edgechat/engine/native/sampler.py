@@ -29,7 +29,8 @@ class Sampler:
         params.no_perf = True
         self._chain = llama.llama_sampler_chain_init(params)
         self._n_vocab = model.n_vocab
-        self._penalizes = sampling.repeat_penalty != 1.0
+        self._repeats = sampling.repeat_penalty != 1.0
+        self._penalizes = self._repeats or sampling.presence_penalty != 0.0
         self.is_argmax = sampling.temperature <= 0 and not self._penalizes
         """True when :meth:`sample` returns the token with the largest logit, whatever came before."""
 
@@ -37,7 +38,8 @@ class Sampler:
             llama.llama_sampler_chain_add(self._chain, part)
 
         if self._penalizes:
-            add(llama.llama_sampler_init_penalties(model.n_vocab, PENALTY_LAST_N, sampling.repeat_penalty, 0.0, 0.0))
+            repeat, presence = sampling.repeat_penalty, sampling.presence_penalty
+            add(llama.llama_sampler_init_penalties(model.n_vocab, PENALTY_LAST_N, repeat, 0.0, presence))
         if sampling.temperature <= 0:
             add(llama.llama_sampler_init_greedy())
             return
@@ -50,10 +52,13 @@ class Sampler:
         add(llama.llama_sampler_init_temp(sampling.temperature))
         add(llama.llama_sampler_init_dist(seed & 0xFFFFFFFF))
 
-    def accept(self, tokens: Sequence[int]) -> None:
-        """Give the penalty the tokens before the answer (the prompt, or a resumed answer's tokens)."""
+    def accept(self, prompt: Sequence[int], resumed: Sequence[int] = ()) -> None:
+        """Give the penalties the tokens before the answer, and those of a resumed answer.
+
+        The presence penalty alone does not see the prompt: a text that is to be quoted or summed up would be avoided.
+        """
         if self._penalizes:
-            for token in tokens[-PENALTY_LAST_N:]:
+            for token in [*(prompt if self._repeats else ()), *resumed][-PENALTY_LAST_N:]:
                 llama.llama_sampler_accept(self._chain, token)
 
     def sample(self, context: Context, index: int) -> int:

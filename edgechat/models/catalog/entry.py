@@ -148,6 +148,7 @@ class SamplingDefaults(CatalogSchema):
     top_k: int | None = None
     min_p: float | None = None
     repeat_penalty: float | None = None
+    presence_penalty: float | None = None
 
     @model_validator(mode="after")
     def _is_in_bounds(self) -> SamplingDefaults:

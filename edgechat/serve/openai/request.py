@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 from edgechat.engine.protocol.images import from_data_url
 from edgechat.engine.protocol.request import MAX_STOP_LENGTH, MAX_STOPS, MAX_TEXTS, Message, Request, Wish
 from edgechat.engine.schema import ANY, prepare
-from edgechat.sampling import MAX_REPEAT_PENALTY, MAX_TEMPERATURE, MIN_REPEAT_PENALTY
+from edgechat.sampling import MAX_PRESENCE, MAX_REPEAT_PENALTY, MAX_TEMPERATURE, MIN_REPEAT_PENALTY
 from edgechat.serve.http.errors import ApiError
 from edgechat.serve.openai.tools import Call, Tool, ToolChoice, Tools, constraint
 
@@ -161,7 +161,7 @@ class _Generation(_Strict):
     user: Ignored = None
     logit_bias: Unsupported = None
     logprobs: Unsupported = None
-    presence_penalty: Unsupported = None
+    presence_penalty: float | None = Field(default=None, ge=-MAX_PRESENCE, le=MAX_PRESENCE)
     frequency_penalty: Unsupported = None
 
     @field_validator("stop")
@@ -175,7 +175,7 @@ class _Generation(_Strict):
     @property
     def sampling(self) -> dict[str, float | int]:
         """The sampling parameters that the client set."""
-        names = ("temperature", "top_p", "top_k", "min_p", "repeat_penalty", "seed")
+        names = ("temperature", "top_p", "top_k", "min_p", "repeat_penalty", "presence_penalty", "seed")
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
     @property

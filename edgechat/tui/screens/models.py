@@ -150,7 +150,7 @@ class ModelsScreen(ModelInstallScreen):
         if self.models is not None and model is self.models.best:
             verdict += " · recommended"
         speed = plan.estimated.decode_tps
-        how = {"bandwidth": "estimated", "calibrated": "measured here"}.get(plan.estimated.basis, "")
+        how = "measured here" if plan.estimated.basis == "calibrated" else "estimated" if speed is not None else ""
         pace = f"{speed:.1f} tok/s {how}" if speed is not None else "speed unknown until edgechat bench"
         facts = f"{verdict} · n_ctx {plan.settings.n_ctx:,} · KV {plan.settings.kv_type} · {pace} · {model.licence}"
         if not model.is_free:

@@ -115,7 +115,7 @@ BAD = [
     ({"seed": -1}, "seed"),
     ({"stop": ["x"] * 40}, "stop"),
     ({"logprobs": True}, "logprobs"),
-    ({"presence_penalty": 0.5}, "presence_penalty"),
+    ({"presence_penalty": 2.5}, "presence_penalty"),
     ({"tools": [{"type": "function"}]}, "tools.0.function"),
     ({"no_such_field": 1}, "no_such_field"),
     ({"response_format": {"type": "xml"}}, "response_format"),
