@@ -251,10 +251,7 @@ def _recurrent_layers(keys: Hyperparameters, heads_kv: tuple[int, ...], n_ff: tu
 
 
 def _feed_forward(keys: Hyperparameters, dense: tuple[int, ...]) -> tuple[int, ...]:
-    """The feed-forward width of each layer; in a mixture the width of one expert, of which a token uses several.
-
-    ``feed_forward_length`` of a mixture is the width of its leading dense layers, or of none.
-    """
+    """The feed-forward width of each layer; in a mixture one expert's (the key has its dense layers')."""
     if not keys.whole("expert_count", 0) or not keys.has("expert_feed_forward_length"):
         return dense
     experts = keys.layers("expert_feed_forward_length")

@@ -25,7 +25,7 @@ QUANT_ORDER = ("Q4_K_M", "MXFP4", "Q4_0", "Q4_1", "Q5_K_M", "Q6_K", "Q8_0", "F16
 """Quantizations by preference; others come after these and before ``LAST_RESORT``."""
 LAST_RESORT = ("Q3_K_M", "Q3_K_L", "Q3_K_S", "IQ3_M", "Q2_K")
 """Chosen only where nothing above fits and the file is clearly smaller. Never for speed: slow cores are limited by
-unpacking, and 3 bits unpack no faster."""
+unpacking, and 3 bits unpack no faster; save for mixtures, which read little of what they hold."""
 LEAST_SAVING = 0.08
 """A last resort must be smaller by this share: Q3_K_M of gemma-3-270m saves 4 %, of most models 16 to 19 %."""
 COARSE_PENALTY = 3
@@ -147,11 +147,13 @@ def _options(board: Board, files: Sequence[Candidate], request: PlanRequest) -> 
     if sound and first is not tried[0] and tried[0].is_sound and tried[0].exchange_s <= first.exchange_s * _AS_FAST:
         first = tried[0]
     found = [first]
+    # A mixture's few active experts are limited by memory: with more bits it may be too slow where it fits.
+    is_wanting = not first.is_sound or (bool(first.candidate.shape.n_expert) and not first.is_fast)
     for file in files:
         if file in equal:
             continue
         saves = file.weights.file <= files[0].weights.file * (1 - LEAST_SAVING)
-        if not first.is_sound and saves:
+        if is_wanting and saves:
             found.append(_option(board, file, request))
     return found
 
@@ -241,6 +243,9 @@ def _why_quant(board: Board, chosen: _Option, options: list[_Option]) -> str:
     first = options[0]
     if first is chosen:
         return explain.quantization(chosen.candidate, None, 0)
+    if first.is_sound:
+        saved = 1 - chosen.candidate.weights.file / first.candidate.weights.file
+        return f"{chosen.candidate.quant}: {saved:.0%} smaller than {first.candidate.quant}, which is too slow here."
     budget = usable_memory(board) - reserve(board).size
     return explain.quantization(chosen.candidate, (first.candidate, first.step.need), budget)
 
@@ -266,7 +271,7 @@ def _alternatives(
         if option.step.fits:
             others.append(option)
     others.sort(key=lambda option: (option.score, option.candidate.name))
-    current = [option for option in others if not option.candidate.superseded_by]
+    current = [option for option in others if option.candidate.superseded_by not in options]
     better = [option for option in current if option.score > chosen.score][:_BETTER_SHOWN]
     worse = [option for option in current if option.score <= chosen.score][-_WORSE_SHOWN:]
     for option in reversed(worse + better):

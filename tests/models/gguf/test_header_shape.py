@@ -151,6 +151,26 @@ def test_experts(tmp_path: Path) -> None:
     assert weight_bytes(header, ("avx2",)).experts == weight_bytes(header, ("avx2",)).repackable == 64 * 32 * 2 * 17
 
 
+def test_a_mixtures_width_is_one_experts_and_covers_its_dense_layers(tmp_path: Path) -> None:
+    changes = {"expert_count": 8, "expert_used_count": 2, "feed_forward_length": 700}
+    plain = shape(tmp_path, "qwen3moe", **changes, expert_feed_forward_length=100)
+    leading = shape(tmp_path, "lfm2moe", **changes, expert_feed_forward_length=100, leading_dense_block_count=2,
+                    shortconv__l_cache=3)  # fmt: skip
+    assert plain.n_ff == (100,) * 4
+    # Two experts as wide as the dense layer.
+    assert leading.n_ff == (350, 350, 100, 100)
+    assert shape(tmp_path, "qwen3moe", **changes).n_ff == (700,) * 4
+
+
+def test_a_looped_model_has_a_layer_for_each_pass_and_its_weights_once(tmp_path: Path) -> None:
+    file = tiny_model(tmp_path / "m.gguf", "nanbeige", num_loops=2)
+    found, weights = shape_of(read_header(file)), weight_bytes(read_header(file))
+    once = weight_bytes(read_header(tiny_model(tmp_path / "once.gguf", "nanbeige")))
+    assert (found.n_layer, found.n_loop, len(found.n_head_kv), len(weights.per_layer)) == (8, 2, 8, 8)
+    assert sum(weights.per_layer) == sum(once.per_layer)
+    assert found.notes == ()
+
+
 def test_an_unknown_architecture_is_planned_as_a_plain_one_and_says_so(tmp_path: Path) -> None:
     found = shape(tmp_path, "futura", attention__sliding_window=512, ssm__state_size=16)
     assert (found.n_head_kv, found.sliding_window) == ((2, 2, 2, 2), 0)
