@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import FrameType
 
+    from textual.driver import Driver
     from textual.screen import Screen
 
     from edgechat.config import Config
@@ -77,6 +78,24 @@ class EdgechatApp(App[None]):
         self._sigterm: Any = None
         self.store = HistoryStore(paths, self._post_saving_failed)
         self.chat = ChatScreen(paths, self.store, config)
+
+    def get_driver_class(self) -> type[Driver]:
+        """Textual's choice; in a terminal, a driver that survives any input."""
+        chosen = super().get_driver_class()
+        if chosen.__name__ != "LinuxDriver":
+            return chosen
+        from edgechat.tui.terminal_input import TerminalDriver  # noqa: PLC0415 - not on Windows
+
+        return TerminalDriver
+
+    @property
+    def defect(self) -> Exception | None:
+        """The error that ended the app; None when it ended as it should."""
+        return self._exception
+
+    def _fatal_error(self) -> None:
+        """Leave the report to the command, which writes it to a file. Textual would print it and every variable."""
+        self._close_messages_no_wait()
 
     def get_default_screen(self) -> ChatScreen:
         """The chat is the lowest screen. Textual's blank default screen would only cost a layout and a frame."""
@@ -180,6 +199,13 @@ class EdgechatApp(App[None]):
 
         if self.screen is self.chat:
             self.push_screen(TasksScreen(self._paths, self._config, self.chat.model))
+
+    def action_command_palette(self) -> None:
+        """Open the command palette."""
+        from edgechat.tui.screens.command_palette import Palette  # noqa: PLC0415 - opened rarely
+
+        if not Palette.is_open(self):
+            self.push_screen(Palette(id="--command-palette"))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Entries of the command palette: the key bindings of the current screen, then theme and screenshot."""

@@ -12,6 +12,7 @@ from textual.widgets import Static
 
 from edgechat.errors import EdgechatError
 from edgechat.plaintext import clean_line
+from edgechat.tui.screens.dismissal import DismissedOnce
 from edgechat.tui.screens.task_file import TaskFileScreen
 from edgechat.tui.screens.task_result import TaskResultScreen
 from edgechat.tui.session.task_runner import TaskRun
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from edgechat.tasks.result import TaskResult
 
 
-class TaskScreen(Screen[None]):
+class TaskScreen(DismissedOnce, Screen[None]):
     """The form of one task, made from its input schema."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -16,6 +16,7 @@ from edgechat.errors import EdgechatError, UsageError
 from edgechat.files import replaceable
 from edgechat.plaintext import clean_line
 from edgechat.tui.screens.dialogs import Confirm
+from edgechat.tui.screens.dismissal import DismissedOnce
 from edgechat.tui.session.task_runner import BatchProgress, BatchRequest, BatchRun
 from edgechat.tui.widgets.banner import Banner
 from edgechat.tui.widgets.key_footer import KeyFooter
@@ -34,7 +35,7 @@ _HINT = """Each line of a .jsonl file, each row of a .csv file, is a record. The
 A run that is stopped, or killed, keeps what was done beside the output and goes on from there."""
 
 
-class TaskFileScreen(Screen[None]):
+class TaskFileScreen(DismissedOnce, Screen[None]):
     """Input file, output file, fields, and the progress of the run."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

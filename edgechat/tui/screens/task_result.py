@@ -16,6 +16,7 @@ from textual.widgets import DataTable, Static
 from edgechat.errors import EdgechatError
 from edgechat.plaintext import clean, clean_line
 from edgechat.tui.screens.dialogs import AskLine
+from edgechat.tui.screens.dismissal import DismissedOnce
 from edgechat.tui.session.task_runner import result_rows, save_result
 from edgechat.tui.widgets.banner import Banner
 from edgechat.tui.widgets.key_footer import KeyFooter
@@ -33,7 +34,7 @@ _OTHER_LINES = 8
 _CUT_NOTE = "… (j shows the rest)"
 
 
-class TaskResultScreen(Screen[None]):
+class TaskResultScreen(DismissedOnce, Screen[None]):
     """One result; its JSON fits the task's output schema."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

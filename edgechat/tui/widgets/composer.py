@@ -83,6 +83,9 @@ class Composer(OrderedKeys, TextArea):
         )
         # A blinking caret costs two frames a second, which is slow over a slow link.
         self.cursor_blink = False
+        for key in ("f6", "f7"):
+            # The text area selects with these keys, and the next letter would replace the draft. The chat has them.
+            self._bindings.key_to_bindings.pop(key, None)
         self.attachments: tuple[Attachment, ...] = ()
         self._earlier: list[str] = []
         self._index = 0
@@ -157,6 +160,11 @@ class Composer(OrderedKeys, TextArea):
         super().action_delete_left()
 
     # Earlier questions
+
+    @property
+    def earlier(self) -> tuple[str, ...]:
+        """The questions that the up key brings back, oldest first, and the draft that it replaced for now."""
+        return (*self._earlier, self._draft)
 
     def remember(self, questions: Iterable[str]) -> None:
         """Add questions, oldest first, that the up key brings back."""
