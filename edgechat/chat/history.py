@@ -126,12 +126,18 @@ class History:
         )
         return None if row is None else rows.to_conversation(row)
 
-    def start(self, *, title: str = "", system: str = "", origin: Origin = "chat") -> Conversation:
+    def start(
+        self,
+        *,
+        title: str = "",
+        system: str = "",
+        origin: Origin = "chat",
+        sampling: Mapping[str, float] | None = None,
+    ) -> Conversation:
         """Create a conversation. Without a title it gets one from its first message."""
+        begun = Conversation(title, system, origin=origin, created_at=utc_time(), sampling=sampling or {})
         with self._database.transaction() as connection:
-            number = rows.insert_conversation(
-                connection, Conversation(title, system, origin=origin, created_at=utc_time())
-            )
+            number = rows.insert_conversation(connection, begun)
         return self.conversation(number)
 
     def rename(self, number: int, title: str) -> Conversation:
@@ -297,6 +303,11 @@ class History:
     def versions(self, message: int) -> list[int]:
         """Ids of all versions of a message, itself among them, oldest first."""
         return [row["id"] for row in self._database.rows(versions.VERSIONS_OF, message)]
+
+    def path(self, number: int) -> set[int]:
+        """Ids of the chosen messages of a conversation."""
+        found = self._database.rows("SELECT id FROM message WHERE conversation = ? AND retracted = 0", number)
+        return {row["id"] for row in found}
 
     def message(self, number: int) -> Message:
         """Find one message."""

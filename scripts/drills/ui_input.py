@@ -152,7 +152,8 @@ _MAKERS: tuple[tuple[Callable[[random.Random], bytes], int], ...] = (
 def sequence(chance: random.Random) -> bytes:
     """One random sequence."""
     makers, weights = zip(*_MAKERS, strict=True)
-    return chance.choices(makers, weights)[0](chance)
+    made: bytes = chance.choices(makers, weights)[0](chance)
+    return made
 
 
 def _fields(terminal: Terminal, file: Path) -> Mapping[str, object]:
@@ -198,6 +199,15 @@ def _is_found(marker: str, terminal: Terminal, file: Path, paths: Paths) -> bool
         )
 
 
+def _begin_draft(marker: str, terminal: Terminal, file: Path) -> None:
+    """Write the marker into the field, once the app has handled all input before."""
+    while terminal.is_alive and marker not in _greek(_fields(terminal, file)["text"]):
+        _to_field(terminal)
+        terminal.pump(1.0)
+        terminal.send(marker.encode())
+        terminal.pump(1.0)
+
+
 def _to_field(terminal: Terminal) -> None:
     """Close dialogs and screens, and focus the field."""
     terminal.resize((100, 30))
@@ -224,13 +234,12 @@ def run(*, sequences: int, seed: int, batch: int, report: Callable[[str], None] 
             while outcome.sequences < sequences and terminal.is_alive:
                 chance = random.Random(f"{seed} {outcome.sequences}")
                 marker = "".join(chance.choice(_GREEK) for _ in range(_MARKER_LENGTH))
-                terminal.send(marker.encode())
+                _begin_draft(marker, terminal, file)
                 _send_batch(terminal, chance, min(batch, sequences - outcome.sequences), outcome)
-                _to_field(terminal)
+                terminal.resize((100, 30))
                 if not terminal.is_alive or not _is_kept(marker, terminal, file, paths):
                     outcome.lost.append(marker)
                 report(f"{outcome.sequences:,} sequences, {len(outcome.lost)} drafts lost, alive: {terminal.is_alive}")
-                terminal.send(b"\x15")  # an empty line for the next draft
             if terminal.is_alive:
                 _to_field(terminal)
             outcome.exit_code = _leave(terminal)

@@ -14,12 +14,12 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Static
 
-from edgechat.errors import EdgechatError
 from edgechat.plaintext import clean, clean_line
 from edgechat.tui.redraw_rate import MIN_INTERVAL_S, RedrawRate
 from edgechat.tui.screens.chat_conversation_actions import ConversationActions
 from edgechat.tui.screens.chat_file_actions import FileActions
 from edgechat.tui.screens.chat_message_actions import ONE_AT_A_TIME, MessageActions
+from edgechat.tui.screens.chat_settings_actions import SettingsActions
 from edgechat.tui.session.chat_session import ChatSession, Question
 from edgechat.tui.widgets.banner import Banner, error_text
 from edgechat.tui.widgets.composer import Composer
@@ -29,6 +29,8 @@ from edgechat.tui.widgets.sidebar import Sidebar
 from edgechat.tui.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from textual.app import ComposeResult
 
     from edgechat.chat.conversation import Conversation, Message
@@ -46,7 +48,7 @@ Enter asks, Ctrl+J begins a new line, Esc stops an answer.
 F1 shows all keys, Ctrl+P all commands."""
 
 
-class ChatScreen(ConversationActions, FileActions, MessageActions):
+class ChatScreen(ConversationActions, FileActions, MessageActions, SettingsActions):
     """One conversation at a time."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -57,8 +59,24 @@ class ChatScreen(ConversationActions, FileActions, MessageActions):
         Binding("f2,ctrl+l", "conversations", "Chats", id="chat.list", tooltip="All conversations, and search"),
         Binding("f8", "copy", "Copy", show=False, id="chat.copy", tooltip="Copy the last answer"),
         Binding("f9", "think", "Think", show=False, id="chat.think", tooltip="Let models think first, or not"),
-        Binding("ctrl+o", "attach", "Attach", show=False, id="chat.attach", tooltip="Attach a text file"),
-        Binding("ctrl+t,f7", "system", "System", show=False, id="chat.system", tooltip="System prompt of this chat"),
+        Binding("ctrl+o", "attach", "Attach", show=False, id="chat.attach", tooltip="Attach a text file or an image"),
+        Binding(
+            "ctrl+t,f7",
+            "settings",
+            "Settings",
+            show=False,
+            id="chat.system",
+            tooltip="System prompt and sampling of this chat",
+        ),
+        Binding(
+            "alt+left",
+            "version(-1)",
+            "Version",
+            show=False,
+            id="chat.version",
+            tooltip="The version before",
+        ),
+        Binding("alt+right", "version(1)", "Version", show=False, id="chat.version_on", tooltip="The next version"),
         Binding("ctrl+s", "save", "Save", show=False, id="chat.save", tooltip="Write the conversation to a file"),
         Binding(
             "ctrl+up",
@@ -78,7 +96,9 @@ class ChatScreen(ConversationActions, FileActions, MessageActions):
     ChatScreen #attached { height: auto; max-height: 3; padding: 0 1; color: $text-accent; display: none; }
     """
 
-    def __init__(self, paths: Paths, store: HistoryStore, config: Config) -> None:
+    def __init__(
+        self, paths: Paths, store: HistoryStore, config: Config, presets: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__()
         self._paths = paths
         self._store = store
@@ -87,9 +107,10 @@ class ChatScreen(ConversationActions, FileActions, MessageActions):
         self.conversation: Conversation | None = None
         self.model: str | None = config.model
         """The model for the next question; None leaves the choice to the engine."""
-        self.thinks = False
         self._system = config.system or ""
+        self.presets = presets or {}
         self._editing: int | None = None
+        self._draft = ("", ())
         self._view: MessageView | None = None
         self._redraw_rate = RedrawRate()
         self._title = Static("", id="title", markup=False)
@@ -143,6 +164,16 @@ class ChatScreen(ConversationActions, FileActions, MessageActions):
         self._show_title()
         self.composer.focus()
 
+    async def show_again(self, message: int | None) -> None:
+        """Read the conversation again, for another version of it; focus a message unless it is None."""
+        if self.conversation is None:
+            return
+        self.conversation = self._store.history.conversation(self.conversation.id)
+        await self.message_list.open(self._pages.newest(INITIAL), self._pages, WELCOME)
+        self._show_title()
+        if message is not None:
+            await self.message_list.show(message)
+
     def use(self, model: str | None) -> None:
         """Use another model from the next question on; None changes nothing."""
         if model is not None:
@@ -164,28 +195,32 @@ class ChatScreen(ConversationActions, FileActions, MessageActions):
         if self.is_answering:
             self.banner.show(ONE_AT_A_TIME)
             return
-        retract, self._editing = self._editing, None
+        replaced, self._editing = self._editing, None
         self.composer.accept(event.typed)
-        self._begin(Question(event.text, retract=retract))
+        self._restore_draft()
+        self._begin(Question(event.text, attachments=event.attachments, replaces=replaced))
 
     def _begin(self, question: Question) -> None:
         """Add the settings to a question and answer it in a worker thread."""
         self.is_answering = True
         self.banner.clear()
         self.status.show("waiting for the engine")
-        config = self._config
+        sampling = self.sampling
+        max_tokens = sampling.pop("max_tokens", None)
         self._answer(
             Question(
                 question.text,
                 conversation=self.conversation.id if self.conversation else None,
                 system=self._system,
-                retract=question.retract,
+                settings=self._sampling,
+                attachments=question.attachments,
+                replaces=question.replaces,
                 model=self.model,
-                n_ctx=config.n_ctx,
-                sampling={} if config.temperature is None else {"temperature": config.temperature},
-                max_tokens=config.max_tokens,
+                n_ctx=self._config.n_ctx,
+                sampling=sampling,
+                max_tokens=None if max_tokens is None else int(max_tokens),
                 think=self.thinks,
-                overflow=config.overflow or "trim",
+                overflow=self._config.overflow or "trim",
             )
         )
 
@@ -194,8 +229,12 @@ class ChatScreen(ConversationActions, FileActions, MessageActions):
         self.session.ask(question)
 
     async def on_messages_retracted(self, event: messages.MessagesRetracted) -> None:
-        """Remove retracted messages from the screen."""
+        """Remove from the screen what another version replaces."""
         await self.message_list.remove_from(event.message)
+
+    async def on_version_restored(self, event: messages.VersionRestored) -> None:  # noqa: ARG002 - all is read again
+        """Show the version before again."""
+        await self.show_again(None)
 
     async def on_question_saved(self, event: messages.QuestionSaved) -> None:
         """Show a question once it is saved."""
@@ -251,14 +290,14 @@ class ChatScreen(ConversationActions, FileActions, MessageActions):
         if event.returned is not None:
             await self.message_list.remove_from(event.returned.id)
             if not self.composer.text:
-                self.composer.reset(clean(event.returned.content))
+                self.composer.reset(clean(event.returned.content), event.returned.attachments)
         if event.error is not None:
             self.show_error(event.error)
         self.refresh_bindings()
 
     async def on_model_switch_requested(self, event: messages.ModelSwitchRequested) -> None:
         """Ask whether another client's model may be replaced."""
-        from edgechat.tui.screens.dialogs import Confirm  # noqa: PLC0415 - imported when needed
+        from edgechat.tui.dialogs.questions import Confirm  # noqa: PLC0415 - imported when needed
 
         def decide(answer: bool | None) -> None:
             event.decide(bool(answer))
@@ -284,28 +323,6 @@ class ChatScreen(ConversationActions, FileActions, MessageActions):
 
     # Actions
 
-    def action_think(self) -> None:
-        """Let models that can think do so before they answer, or not, from the next question on."""
-        self.thinks = not self.thinks
-        self._show_title()
-
-    def action_system(self) -> None:
-        """Edit the system prompt."""
-        from edgechat.tui.screens.dialogs import AskText  # noqa: PLC0415 - imported when needed
-
-        now = self.conversation.system if self.conversation else self._system
-        self.app.push_screen(AskText("System prompt of this conversation", now), self._set_system)
-
-    def _set_system(self, text: str | None) -> None:
-        if text is None:
-            return
-        self._system = text.strip()
-        if self.conversation is not None:
-            try:
-                self.conversation = self._store.history.set_system(self.conversation.id, self._system)
-            except EdgechatError as error:
-                self.show_error(error)
-
     def action_stop(self) -> None:
         """Stop the answer; else cancel editing; else close the list; else focus the field; else clear the banner."""
         if self.is_answering:
@@ -314,6 +331,7 @@ class ChatScreen(ConversationActions, FileActions, MessageActions):
         elif self._editing is not None:
             self._editing = None
             self.composer.reset()
+            self._restore_draft()
             self.banner.clear()
         elif self.sidebar.has_focus_within:
             self._close_list()

@@ -13,7 +13,7 @@ from textual.widgets.option_list import Option
 from edgechat.board.probe.summary import size
 from edgechat.errors import EdgechatError
 from edgechat.plaintext import clean_line
-from edgechat.tui.screens.dialogs import Confirm
+from edgechat.tui.dialogs.questions import Confirm
 from edgechat.tui.screens.model_install import ModelInstallScreen
 from edgechat.tui.session.model_manager import ModelEntry, ModelList, pin, references, remove, roll_back, versions
 from edgechat.tui.widgets.choice_list import ChoiceList

@@ -14,7 +14,7 @@ from textual.widgets.option_list import Option
 from edgechat.errors import EdgechatError
 from edgechat.plaintext import clean_line
 from edgechat.tasks.registry import InstalledTask, installed_tasks, load
-from edgechat.tui.screens.dismissal import DismissedOnce
+from edgechat.tui.dialogs.dismissal import SwitchableScreen
 from edgechat.tui.screens.task import TaskScreen
 from edgechat.tui.widgets.banner import Banner
 from edgechat.tui.widgets.choice_list import ChoiceList
@@ -32,7 +32,7 @@ _HEAD = (
 )
 
 
-class TasksScreen(DismissedOnce, Screen[None]):
+class TasksScreen(SwitchableScreen, Screen[None]):
     """Names and descriptions of the tasks.
 
     Args:

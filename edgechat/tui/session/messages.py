@@ -27,7 +27,14 @@ class QuestionSaved(Message):
 
 @dataclass
 class MessagesRetracted(Message):
-    """A message and all after it were retracted."""
+    """A message and all after it were left: another version is being made."""
+
+    message: int
+
+
+@dataclass
+class VersionRestored(Message):
+    """No other version was made of a message: it is shown again, with all after it."""
 
     message: int
 

@@ -9,7 +9,7 @@ import pytest
 
 from edgechat.chat.history import History
 from edgechat.errors import StateError
-from edgechat.tui.screens.dialogs import AskLine, AskText
+from edgechat.tui.dialogs.questions import AskLine, AskText
 from edgechat.tui.widgets.composer import PASTE_CHARS, PASTE_LINES
 from edgechat.tui.widgets.message_list import INITIAL, MAX_MOUNTED, PAGE
 from edgechat.tui.widgets.message_view import MessageView

@@ -11,7 +11,7 @@ from textual.widgets import Button, Collapsible, Input, Select, TextArea
 
 from edgechat.tasks.registry import load
 from edgechat.tasks.result import TaskResult
-from edgechat.tui.screens.dialogs import AskLine, Confirm
+from edgechat.tui.dialogs.questions import AskLine, Confirm
 from edgechat.tui.screens.task import TaskScreen
 from edgechat.tui.screens.task_file import TaskFileScreen
 from edgechat.tui.screens.task_result import TaskResultScreen

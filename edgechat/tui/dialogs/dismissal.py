@@ -28,3 +28,7 @@ class DismissedOnce(_Screen):
         if not self.is_current:
             self.pop_until_active()
         return super().dismiss(result)
+
+
+class SwitchableScreen(DismissedOnce):
+    """A screen from which the keys of the other screens work as in the chat: opening one closes this one."""

@@ -11,7 +11,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static, TextArea
 
 from edgechat.plaintext import clean, clean_line
-from edgechat.tui.screens.dismissal import DismissedOnce
+from edgechat.tui.dialogs.dismissal import DismissedOnce
 from edgechat.tui.widgets.line_input import LineInput
 
 if TYPE_CHECKING:

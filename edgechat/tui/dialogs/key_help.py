@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from edgechat.tui.screens.dismissal import DismissedOnce
+from edgechat.tui.dialogs.dismissal import DismissedOnce
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
