@@ -137,3 +137,5 @@ class AttachFile(DismissedOnce, ModalScreen[Attachment | None]):
     def action_to_tree(self) -> None:
         """Focus the tree."""
         self.tree_view.focus()
+        if self.tree_view.cursor_line <= 0:
+            self.tree_view.cursor_line = 1  # below the directory itself, which Enter would fold

@@ -25,8 +25,8 @@ class DismissedOnce(_Screen):
         """Close the screen with a result, and what lies above it without one."""
         if self not in self.app.screen_stack:
             return AwaitComplete()
-        if not self.is_current:
-            self.pop_until_active()
+        while (above := self.app.screen) is not self:
+            above.dismiss(None)
         return super().dismiss(result)
 
 

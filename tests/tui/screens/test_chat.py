@@ -9,7 +9,8 @@ import pytest
 
 from edgechat.chat.history import History
 from edgechat.errors import StateError
-from edgechat.tui.dialogs.questions import AskLine, AskText
+from edgechat.tui.dialogs.attach_file import AttachFile
+from edgechat.tui.dialogs.chat_settings import ChatSettingsDialog
 from edgechat.tui.widgets.composer import PASTE_CHARS, PASTE_LINES
 from edgechat.tui.widgets.message_list import INITIAL, MAX_MOUNTED, PAGE
 from edgechat.tui.widgets.message_view import MessageView
@@ -169,8 +170,8 @@ def test_a_paste_is_never_obeyed(app: EdgechatApp) -> None:
 def test_a_file_is_attached_and_backspace_takes_it_off(app: EdgechatApp, tmp_path: Path) -> None:
     async def story(pilot: Pilot[None]) -> None:
         await pilot.press("ctrl+o")
-        await until(pilot, lambda: isinstance(app.screen, AskLine))
-        app.screen.query_one("Input").value = str(file)  # type: ignore[attr-defined]
+        await until(pilot, lambda: isinstance(app.screen, AttachFile))
+        app.screen.path.value = str(file)  # type: ignore[attr-defined]
         await pilot.press("enter")
         await until(pilot, lambda: app.chat.composer.attachments)
         assert app.chat.composer.attachments[0].text == "engine oil"
@@ -186,7 +187,7 @@ def test_a_file_is_attached_and_backspace_takes_it_off(app: EdgechatApp, tmp_pat
 def test_the_system_prompt_leads_the_conversation(app: EdgechatApp, paths: Paths) -> None:
     async def story(pilot: Pilot[None]) -> None:
         await pilot.press("ctrl+t")
-        await until(pilot, lambda: isinstance(app.screen, AskText))
+        await until(pilot, lambda: isinstance(app.screen, ChatSettingsDialog))
         await pilot.press(*"Be brief", "ctrl+s")
         await until(pilot, lambda: app.chat.composer.has_focus)
         await ask(pilot, "Hello")
