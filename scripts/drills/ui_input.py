@@ -263,7 +263,7 @@ def _send_batch(terminal: Terminal, chance: random.Random, count: int, outcome: 
         if chance.random() < 0.03:
             terminal.resize(chance.choice(_SIZES))
         terminal.send(sequence(chance))
-        terminal.pump(0.01 if chance.random() < 0.9 else 0.15)
+        terminal.pump(0.004 if chance.random() < 0.96 else 0.15)
         if not terminal.is_alive:
             return
 
