@@ -49,6 +49,10 @@ class EdgechatApp(App[None]):
 
     TITLE = "edgechat"
     ENABLE_COMMAND_PALETTE = True
+    DEFAULT_CSS = """
+    ToastRack { dock: top; align: right top; margin: 1 0 0 0; }
+    """
+    """Toasts at the upper edge: at the lower one they cover the field."""
     NOTIFICATION_TIMEOUT = 4.0
     """Seconds that a toast is shown."""
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -131,6 +135,8 @@ class EdgechatApp(App[None]):
         from edgechat.models.store.installed import installed  # noqa: PLC0415 - the first frame need not wait for it
 
         assert self.store.history  # noqa: S101 - opens the history
+        if self.is_running:
+            self.call_from_thread(self.chat.find_next_answer)
         markdown.parser()  # created here, so that the first answer need not wait for it
         if self._config.model is not None:
             return
@@ -269,11 +275,16 @@ class EdgechatApp(App[None]):
             return
         own = dict(self._chosen.keys)
         groups = [("Here", key_rows(type(self.screen).BINDINGS, own))]
+        focused = self.chat.focused
         if self.screen is self.chat:
             groups.insert(0, ("Writing", [*key_rows(Composer.BINDINGS, own), ("↑ ↓", "Earlier questions, and back")]))
             groups.append(("Everywhere", [*key_rows(self.BINDINGS, own), ("Ctrl+P", "All commands, and themes")]))
             groups.append(("On a message (Ctrl+↑)", key_rows(MessageView.BINDINGS, own)))
             groups.append(("In the list of chats (F2)", key_rows(ConversationList.BINDINGS, own)))
+            if isinstance(focused, MessageView):
+                groups.insert(0, groups.pop(-2))  # the keys of the place that has the focus come first
+            elif self.chat.sidebar.has_focus_within:
+                groups.insert(0, groups.pop())
         else:
             groups.append(("Everywhere", [("Ctrl+P", "All commands, and themes"), ("Ctrl+Q", "Quit")]))
         where = f"Esc closes this. Other keys: {self._paths.config / preferences.FILE} (docs/terminal.md)"

@@ -46,7 +46,7 @@ def parser() -> MarkdownIt:
     made = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(["table", "strikethrough"])
     made.disable(["image", "html_block", "html_inline", "reference"])
     # An address is text here. Markdown-it would otherwise leave a link with an unusual scheme raw.
-    made.validateLink = lambda _url: True  # type: ignore[method-assign]
+    made.validateLink = lambda _url: True  # type: ignore[method-assign, assignment]
     made.use(dollarmath_plugin, allow_space=False, allow_digits=False, double_inline=True)
     return made.use(texmath_plugin, delimiters="brackets")
 

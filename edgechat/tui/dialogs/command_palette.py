@@ -8,10 +8,11 @@ from textual import work
 from textual.command import CommandList, CommandPalette
 from textual.css.query import NoMatches
 
+from edgechat.tui.dialogs.dismissal import DismissedOnce
 from edgechat.tui.widgets.choice_list import can_move_page
 
 
-class Palette(CommandPalette):
+class Palette(DismissedOnce, CommandPalette):
     """All commands, searched while typing."""
 
     @work(exclusive=True, group=CommandPalette._GATHER_COMMANDS_GROUP)

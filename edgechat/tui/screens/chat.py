@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import work
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.content import Content
 from textual.widgets import Static
 
-from edgechat.plaintext import clean, clean_line
+from edgechat.plaintext import clean
 from edgechat.tui.redraw_rate import MIN_INTERVAL_S, RedrawRate
 from edgechat.tui.screens.chat_conversation_actions import ConversationActions
 from edgechat.tui.screens.chat_file_actions import FileActions
 from edgechat.tui.screens.chat_message_actions import ONE_AT_A_TIME, MessageActions
+from edgechat.tui.screens.chat_model_actions import ModelActions
 from edgechat.tui.screens.chat_settings_actions import SettingsActions
 from edgechat.tui.session.chat_session import ChatSession, Question
 from edgechat.tui.widgets.banner import Banner, error_text
@@ -27,6 +27,7 @@ from edgechat.tui.widgets.key_footer import KeyFooter
 from edgechat.tui.widgets.message_list import INITIAL, MessageList
 from edgechat.tui.widgets.sidebar import Sidebar
 from edgechat.tui.widgets.status_line import StatusLine
+from edgechat.tui.widgets.title_line import TitleLine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +49,7 @@ Enter asks, Ctrl+J begins a new line, Esc stops an answer.
 F1 shows all keys, Ctrl+P all commands."""
 
 
-class ChatScreen(ConversationActions, FileActions, MessageActions, SettingsActions):
+class ChatScreen(ConversationActions, FileActions, MessageActions, ModelActions, SettingsActions):
     """One conversation at a time."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -77,6 +78,7 @@ class ChatScreen(ConversationActions, FileActions, MessageActions, SettingsActio
             tooltip="The version before",
         ),
         Binding("alt+right", "version(1)", "Version", show=False, id="chat.version_on", tooltip="The next version"),
+        Binding("f10", "use_better", "Better model", id="chat.better", tooltip="Use the better model that is here"),
         Binding("ctrl+s", "save", "Save", show=False, id="chat.save", tooltip="Write the conversation to a file"),
         Binding(
             "ctrl+up",
@@ -92,7 +94,6 @@ class ChatScreen(ConversationActions, FileActions, MessageActions, SettingsActio
     ]
 
     DEFAULT_CSS = """
-    ChatScreen #title { height: 1; padding: 0 1; background: $panel; color: $text; }
     ChatScreen #attached { height: auto; max-height: 3; padding: 0 1; color: $text-accent; display: none; }
     """
 
@@ -113,7 +114,7 @@ class ChatScreen(ConversationActions, FileActions, MessageActions, SettingsActio
         self._draft = ("", ())
         self._view: MessageView | None = None
         self._redraw_rate = RedrawRate()
-        self._title = Static("", id="title", markup=False)
+        self._title = TitleLine()
         self._attached = Static("", id="attached", markup=False)
         self.message_list = MessageList()
         self.banner = Banner()
@@ -174,19 +175,10 @@ class ChatScreen(ConversationActions, FileActions, MessageActions, SettingsActio
         if message is not None:
             await self.message_list.show(message)
 
-    def use(self, model: str | None) -> None:
-        """Use another model from the next question on; None changes nothing."""
-        if model is not None:
-            self.model = model
-            self._show_title()
-            self.banner.show(f"{model} answers from the next question on.")
-        self.composer.focus()
-
     def _show_title(self) -> None:
         title = self.conversation.title if self.conversation else "New conversation"
-        model = self.model or (self.conversation.model if self.conversation else None) or "model: automatic"
         more = (" · thinks first" if self.thinks else "") + ("" if self._store.is_durable else " · not saved")
-        self._title.update(Content(f"{clean_line(title) or 'Untitled'} · {clean_line(model)}{more}"))
+        self._title.show(title, self._model_text(), more)
 
     # Asking
 
@@ -287,6 +279,7 @@ class ChatScreen(ConversationActions, FileActions, MessageActions, SettingsActio
             self._show_title()
             self.status.show_context(*_use(event.answer, event.n_ctx), event.forecast)
         self._view = None
+        self.find_next_answer()
         if event.returned is not None:
             await self.message_list.remove_from(event.returned.id)
             if not self.composer.text:

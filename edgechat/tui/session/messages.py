@@ -90,3 +90,14 @@ class ModelSwitchRequested(Message):
 
     question: str
     decide: Callable[[bool], None]
+
+
+@dataclass(frozen=True, slots=True)
+class NextAnswer:
+    """What the title line says."""
+
+    label: str
+    """``NAME:QUANT``; empty where no model is installed."""
+    reason: str
+    better: str | None = None
+    """A model that a new engine would choose, while another one is loaded."""
