@@ -122,6 +122,8 @@ class ChatScreen(ConversationActions, FileActions, MessageActions, ModelActions,
         self.composer = Composer()
         self.sidebar = Sidebar(store)
         self.is_answering = False
+        self._is_left = False
+        """Whether the running answer belongs to a conversation that is not on screen any more."""
 
     def compose(self) -> ComposeResult:
         """Yield title, messages, input field, status and footer."""
@@ -152,6 +154,7 @@ class ChatScreen(ConversationActions, FileActions, MessageActions, ModelActions,
         """Show conversation ``number``; None shows a new one, which is created with its first question."""
         if self.is_answering:
             self.session.stop()
+            self._is_left = True
         self._editing, self._view = None, None
         found: list[Message] = []
         self.conversation = None
@@ -194,7 +197,7 @@ class ChatScreen(ConversationActions, FileActions, MessageActions, ModelActions,
 
     def _begin(self, question: Question) -> None:
         """Add the settings to a question and answer it in a worker thread."""
-        self.is_answering = True
+        self.is_answering, self._is_left = True, False
         self.banner.clear()
         self.status.show("waiting for the engine")
         sampling = self.sampling
@@ -222,6 +225,8 @@ class ChatScreen(ConversationActions, FileActions, MessageActions, ModelActions,
 
     async def on_messages_retracted(self, event: messages.MessagesRetracted) -> None:
         """Remove from the screen what another version replaces."""
+        if self._is_left:
+            return
         await self.message_list.remove_from(event.message)
 
     async def on_version_restored(self, event: messages.VersionRestored) -> None:  # noqa: ARG002 - all is read again
@@ -230,6 +235,8 @@ class ChatScreen(ConversationActions, FileActions, MessageActions, ModelActions,
 
     async def on_question_saved(self, event: messages.QuestionSaved) -> None:
         """Show a question once it is saved."""
+        if self._is_left:
+            return
         self.conversation = event.conversation
         self._show_title()
         self.message_list.set_pages(self._pages)
@@ -245,6 +252,8 @@ class ChatScreen(ConversationActions, FileActions, MessageActions, ModelActions,
         """Show an empty answer that then grows."""
         from edgechat.chat.conversation import Message as ChatMessage  # noqa: PLC0415 - `Message` is another class here
 
+        if self._is_left:
+            return
         started = event.started
         begun = ChatMessage(
             "assistant", "", status="streaming", model=started.model, quant=started.quant, id=event.message
@@ -271,7 +280,7 @@ class ChatScreen(ConversationActions, FileActions, MessageActions, ModelActions,
         self.status.show("")
         if self.banner.text == ONE_AT_A_TIME:
             self.banner.clear()
-        if event.answer is not None:
+        if event.answer is not None and not self._is_left:
             if self.conversation is not None:
                 self.conversation = self._store.history.conversation(self.conversation.id)
             if self._view is not None:

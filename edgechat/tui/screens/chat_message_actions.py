@@ -49,6 +49,8 @@ class MessageActions(ChatBaseScreen):
         if self.is_answering:
             self.banner.show(ONE_AT_A_TIME)
             return
+        if self.conversation is None:
+            return  # the screen is being emptied for a new conversation
         if view.message.role == "user":
             following = self._pages.after(view.message.id, 1)
             self._begin(Question(None, replaces=following[0].id if following else None))
