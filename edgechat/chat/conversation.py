@@ -10,9 +10,12 @@ import datetime
 import re
 import time
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from edgechat.plaintext import clean_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Role = Literal["user", "assistant", "system"]
 Status = Literal["complete", "partial", "streaming"]
@@ -28,6 +31,20 @@ _TITLE_LENGTH = 60
 """Longest title in characters that is made from a message."""
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that was sent with a question: its text, or the bytes of an image."""
+
+    name: str
+    text: str = ""
+    image: bytes = b""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return len(self.image) or len(self.text.encode("utf-8", "surrogatepass"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +68,14 @@ class Message:
     """UTC, ISO 8601; None when the clock was not set."""
     id: int = 0
     """Its id in this history, rising in the order of saving; 0 before it is saved."""
+    attachments: tuple[Attachment, ...] = ()
+
+    @property
+    def full_text(self) -> str:
+        """The text with that of its attachments, as the model reads it."""
+        parts = [self.content] if self.content else []
+        parts += [f"{each.name}:\n{each.text}" for each in self.attachments if not each.image]
+        return "\n\n".join(parts)
 
     def settled(self) -> Message:
         """This message; an answer that is still being written becomes a partial one."""
@@ -78,6 +103,8 @@ class Conversation:
     forked_from: int | None = None
     """Id of the last message copied from the original, while that message is in this history."""
     is_deleted: bool = False
+    sampling: Mapping[str, float] = field(default_factory=dict)
+    """Sampling parameters that were set for this conversation, and ``max_tokens``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +120,25 @@ class ContextStart:
 
 
 @dataclass(frozen=True, slots=True)
+class Version:
+    """A message of a conversation that has several versions, and its place in the tree of messages."""
+
+    message: Message
+    parent: int | None
+    """Index, in the list of versions, of the message before it; None for a first message."""
+    is_chosen: bool
+    """Whether it is the chosen one of the messages with this parent."""
+
+
+@dataclass(frozen=True, slots=True)
 class Transcript:
-    """A conversation with all its messages, as exported and imported."""
+    """A conversation with its messages, as exported and imported."""
 
     conversation: Conversation
     messages: tuple[Message, ...]
+    """The chosen ones, in order."""
+    versions: tuple[Version, ...] = ()
+    """All messages, those that are not chosen too; empty when there are no others."""
 
 
 @dataclass(frozen=True, slots=True)

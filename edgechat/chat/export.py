@@ -5,9 +5,10 @@ The output may reach a terminal: Markdown is cleaned of control characters, JSON
 
 from __future__ import annotations
 
+import base64
 import json
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from edgechat.plaintext import clean, clean_line
@@ -16,12 +17,14 @@ from edgechat.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from edgechat.chat.conversation import Conversation, Message, Transcript
+    from edgechat.chat.conversation import Attachment, Conversation, Message, Transcript
 
 FORMAT = "edgechat-history"
-FORMAT_VERSION = 1
+FORMAT_VERSIONS = (1, 2)
+"""Version 2 adds versions of messages, attachments and sampling. It is written only for conversations that have them:
+an older edgechat reads all others."""
 
-_LOCAL_FIELDS = frozenset(("id", "messages", "forked_from", "is_deleted"))
+_LOCAL_FIELDS = frozenset(("id", "messages", "forked_from", "is_deleted", "sampling"))
 """Fields that have no meaning in another history."""
 
 _UNSAFE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -36,32 +39,52 @@ def safe_json(value: object, *, indent: int | None = None) -> str:
 
 def to_json(transcripts: Iterable[Transcript]) -> str:
     """The conversations as one JSON object that :func:`edgechat.chat.import_conversations.read` reads back."""
-    conversations = [
-        {
-            **{name: value for name, value in asdict(each.conversation).items() if name not in _LOCAL_FIELDS},
-            "messages": [message_json(message.settled()) for message in each.messages],
-        }
-        for each in transcripts
-    ]
+    conversations = [_conversation(each) for each in transcripts]
+    is_simple = not any(
+        "sampling" in each or any("attachments" in message or "parent" in message for message in each["messages"])
+        for each in conversations
+    )
     envelope = {
         "format": FORMAT,
-        "version": FORMAT_VERSION,
+        "version": FORMAT_VERSIONS[0 if is_simple else -1],
         "edgechat_version": __version__,
         "conversations": conversations,
     }
     return safe_json(envelope, indent=1) + "\n"
 
 
+def _conversation(transcript: Transcript) -> dict[str, Any]:
+    conversation = transcript.conversation
+    facts = {name: value for name, value in asdict(conversation).items() if name not in _LOCAL_FIELDS}
+    if conversation.sampling:
+        facts["sampling"] = dict(conversation.sampling)
+    if transcript.versions:
+        facts["messages"] = [
+            {**message_json(each.message.settled()), "parent": each.parent, "chosen": each.is_chosen}
+            for each in transcript.versions
+        ]
+    else:
+        facts["messages"] = [message_json(message.settled()) for message in transcript.messages]
+    return facts
+
+
 def message_json(message: Message) -> dict[str, Any]:
-    """A message as a JSON object, without its id."""
-    facts = asdict(message)
-    del facts["id"]
+    """A message as a JSON object, without its id; with its attachments if it has some."""
+    facts = asdict(replace(message, attachments=()))
+    del facts["id"], facts["attachments"]
+    if message.attachments:
+        facts["attachments"] = [
+            {"name": each.name, "image": base64.b64encode(each.image).decode("ascii")}
+            if each.image
+            else {"name": each.name, "text": each.text}
+            for each in message.attachments
+        ]
     return facts
 
 
 def conversation_json(conversation: Conversation) -> dict[str, Any]:
     """A conversation as a JSON object of ``--json``."""
-    return asdict(conversation)
+    return {**asdict(conversation), "sampling": dict(conversation.sampling)}
 
 
 def to_markdown(transcripts: Iterable[Transcript]) -> str:
@@ -90,11 +113,20 @@ def _section(message: Message) -> str:
         parts.append(f"> *Thought*\n>\n{quoted}")
     if text := clean(message.content).strip():
         parts.append(_with_closed_fence(text))
+    parts += [_attachment(each) for each in message.attachments]
     if message.status != "complete":
         parts.append(f"*({incomplete_reason(message)})*")
     elif message.finish_reason == "length":
         parts.append("*(cut at the longest answer allowed)*")
     return "\n\n".join(parts)
+
+
+def _attachment(attachment: Attachment) -> str:
+    """An attached text as a quotation; an image by its name, because Markdown holds none."""
+    if attachment.image:
+        return f"*(image: {_inline(attachment.name)})*"
+    quoted = "\n".join(f"> {line}".rstrip() for line in clean(attachment.text).strip().splitlines())
+    return f"> *{_inline(attachment.name)}*\n>\n{quoted}"
 
 
 def incomplete_reason(message: Message) -> str:

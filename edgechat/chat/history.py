@@ -5,18 +5,28 @@ A method that changes something returns when the change is on disk. Ids give the
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from edgechat.chat import rows, search
-from edgechat.chat.conversation import ContextStart, Conversation, Message, Origin, Transcript, storable, utc_time
+from edgechat.chat import rows, search, versions
+from edgechat.chat.conversation import (
+    Attachment,
+    ContextStart,
+    Conversation,
+    Message,
+    Origin,
+    Transcript,
+    storable,
+    utc_time,
+)
 from edgechat.chat.database import Database, UnusableDiskError
 from edgechat.chat.streaming_answer import StreamingAnswer, lock_answer, mark_abandoned_partial
 from edgechat.errors import InvalidInputError
 from edgechat.plaintext import clean_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from typing_extensions import Self
@@ -116,12 +126,18 @@ class History:
         )
         return None if row is None else rows.to_conversation(row)
 
-    def start(self, *, title: str = "", system: str = "", origin: Origin = "chat") -> Conversation:
+    def start(
+        self,
+        *,
+        title: str = "",
+        system: str = "",
+        origin: Origin = "chat",
+        sampling: Mapping[str, float] | None = None,
+    ) -> Conversation:
         """Create a conversation. Without a title it gets one from its first message."""
+        begun = Conversation(title, system, origin=origin, created_at=utc_time(), sampling=sampling or {})
         with self._database.transaction() as connection:
-            number = rows.insert_conversation(
-                connection, Conversation(title, system, origin=origin, created_at=utc_time())
-            )
+            number = rows.insert_conversation(connection, begun)
         return self.conversation(number)
 
     def rename(self, number: int, title: str) -> Conversation:
@@ -138,6 +154,12 @@ class History:
         """Set the system prompt of a conversation, from its next answer on."""
         with self._database.transaction() as connection:
             rows.update_conversation(connection, number, "system", storable(system))
+        return self.conversation(number)
+
+    def set_sampling(self, number: int, sampling: Mapping[str, float]) -> Conversation:
+        """Set the sampling parameters of a conversation, from its next answer on."""
+        with self._database.transaction() as connection:
+            rows.update_conversation(connection, number, "sampling", json.dumps(dict(sampling)))
         return self.conversation(number)
 
     def delete(self, number: int) -> None:
@@ -163,8 +185,8 @@ class History:
                 connection.executemany("DELETE FROM words WHERE rowid = ?", [(-number,), *((each,) for each in ids)])
                 connection.execute("DELETE FROM conversation WHERE id = ?", (number,))
             if numbers is None:
-                connection.execute("DELETE FROM words WHERE rowid IN (SELECT id FROM message WHERE retracted > 0)")
-                connection.execute("DELETE FROM message WHERE retracted > 0")
+                connection.execute("DELETE FROM words WHERE rowid IN (SELECT id FROM message WHERE retracted = 1)")
+                connection.execute("DELETE FROM message WHERE retracted = 1")
         self._database.shred()
         return len(gone)
 
@@ -182,7 +204,7 @@ class History:
                 (row["conversation"], message),
             )
             for each in found.fetchall():
-                rows.insert_message(connection, number, rows.to_message(each).settled())
+                rows.insert_message(connection, number, self._to_message(each).settled())
         return self.conversation(number)
 
     # Messages
@@ -199,7 +221,7 @@ class History:
             limit,
             since,
         )
-        return [rows.to_message(row) for row in reversed(found)]
+        return [self._to_message(row) for row in reversed(found)]
 
     def messages_from(self, number: int, message: int, limit: int) -> list[Message]:
         """Messages of a conversation in order: the first ``limit`` with id >= ``message``."""
@@ -209,13 +231,14 @@ class History:
             message,
             limit,
         )
-        return [rows.to_message(row) for row in found]
+        return [self._to_message(row) for row in found]
 
-    def add_question(self, number: int, content: str) -> Message:
+    def add_question(self, number: int, content: str, attachments: tuple[Attachment, ...] = ()) -> Message:
         """Append the user's message."""
+        question = Message("user", content, created_at=utc_time(), attachments=attachments)
         with self._database.transaction() as connection:
-            message = rows.insert_message(connection, number, Message("user", content, created_at=utc_time()))
-        return self._message(message)
+            message = rows.insert_message(connection, number, question)
+        return self.message(message)
 
     def start_answer(self, number: int, model: str | None = None, quant: str | None = None) -> StreamingAnswer:
         """Append an empty answer that is then written as its text arrives."""
@@ -255,20 +278,51 @@ class History:
         return int(row["n"])
 
     def retract(self, message: int) -> None:
-        """Hide a message and all after it, to regenerate or to edit; :meth:`purge` removes them from the disk."""
+        """Take back a message and all after it, for a refused question; :meth:`purge` removes them from the disk."""
         with self._database.transaction() as connection:
             row = rows.message_row(connection, message)
             connection.execute(
-                "UPDATE message SET retracted = 1 WHERE conversation = ? AND id >= ?", (row["conversation"], message)
+                "UPDATE message SET retracted = 1 WHERE conversation = ? AND id >= ? AND retracted = 0",
+                (row["conversation"], message),
             )
             # The prompt started at a message that is now hidden: the next one starts at the first message.
             connection.execute(
                 "DELETE FROM horizon WHERE conversation = ? AND message >= ?", (row["conversation"], message)
             )
 
-    def _message(self, number: int) -> Message:
+    def set_aside(self, message: int) -> None:
+        """Leave a message and all after it as another version, to regenerate or to edit; :meth:`choose` returns."""
+        with self._database.transaction() as connection:
+            versions.set_aside(connection, message)
+
+    def choose(self, message: int) -> None:
+        """Show the version of the conversation that leads through a message."""
+        with self._database.transaction() as connection:
+            versions.choose(connection, message)
+
+    def versions(self, message: int) -> list[int]:
+        """Ids of all versions of a message, itself among them, oldest first."""
+        return [row["id"] for row in self._database.rows(versions.VERSIONS_OF, message)]
+
+    def path(self, number: int) -> set[int]:
+        """Ids of the chosen messages of a conversation."""
+        found = self._database.rows("SELECT id FROM message WHERE conversation = ? AND retracted = 0", number)
+        return {row["id"] for row in found}
+
+    def message(self, number: int) -> Message:
+        """Find one message."""
         row = self._database.row("SELECT * FROM message WHERE id = ?", number)
-        return rows.to_message(row)
+        if row is None:
+            raise InvalidInputError(f"There is no message {number}.", hint="See: edgechat history show ID --json")
+        return self._to_message(row)
+
+    def _to_message(self, row: Any) -> Message:  # noqa: ANN401 - sqlite3.Row's items are untyped
+        """Convert a row; only questions have attachments."""
+        if row["role"] != "user":
+            return rows.to_message(row)
+        found = self._database.rows("SELECT * FROM attachment WHERE message = ? ORDER BY position", row["id"])
+        attachments = tuple(Attachment(each["name"], each["text"] or "", each["image"] or b"") for each in found)
+        return rows.to_message(row, attachments)
 
     # Search, export, import
 
@@ -278,7 +332,8 @@ class History:
 
     def transcript(self, number: int) -> Transcript:
         """Read a conversation with all its messages."""
-        return Transcript(self.conversation(number), tuple(self.messages(number)))
+        all_versions = versions.tree(self._database.rows(versions.IN_TREE, number), self._to_message)
+        return Transcript(self.conversation(number), tuple(self.messages(number)), all_versions)
 
     def add(self, transcripts: Iterable[Transcript]) -> tuple[list[int], int]:
         """Save imported conversations, all or none.
@@ -294,8 +349,11 @@ class History:
                     known += 1
                     continue
                 number = rows.insert_conversation(connection, replace(transcript.conversation, forked_from=None))
-                for message in transcript.messages:
-                    rows.insert_message(connection, number, message)
+                if transcript.versions:
+                    versions.insert_tree(connection, number, transcript.versions)
+                else:
+                    for message in transcript.messages:
+                        rows.insert_message(connection, number, message)
                 added.append(number)
         return added, known
 

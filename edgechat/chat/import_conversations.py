@@ -7,12 +7,13 @@ be imported are counted and reported. The whole file is checked before anything 
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from edgechat.chat.conversation import ROLES, Conversation, Message, Role, Transcript
-from edgechat.chat.export import FORMAT, FORMAT_VERSION
+from edgechat.chat.conversation import ROLES, Attachment, Conversation, Message, Role, Transcript, Version
+from edgechat.chat.export import FORMAT, FORMAT_VERSIONS
 from edgechat.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -109,8 +110,8 @@ class _Reader:
     def read_own(self, data: dict[str, Any]) -> list[Transcript]:
         if data["format"] != FORMAT:
             self.refuse("format", f"is {data['format']!r}, which is not a history")
-        if data.get("version") != FORMAT_VERSION:
-            self.refuse("version", f"is {data.get('version')!r}; this edgechat reads {FORMAT_VERSION}")
+        if data.get("version") not in FORMAT_VERSIONS:
+            self.refuse("version", f"is {data.get('version')!r}; this edgechat reads up to {FORMAT_VERSIONS[-1]}")
         conversations = self._list(data.get("conversations"), "conversations")
         return [self._own(each, f"conversations[{at}]") for at, each in enumerate(conversations)]
 
@@ -120,16 +121,32 @@ class _Reader:
         # `ask -c` must not continue an imported conversation.
         facts["origin"] = "import"
         conversation = Conversation(**self._typed(facts, _CONVERSATION, where))
-        return Transcript(
-            conversation, tuple(self._own_message(each, f"{where}.messages[{at}]") for at, each in enumerate(messages))
-        )
+        read = [self._own_message(each, at, f"{where}.messages[{at}]") for at, each in enumerate(messages)]
+        if all(each.parent is None and each.is_chosen for each in read):
+            return Transcript(conversation, tuple(each.message for each in read))
+        return Transcript(conversation, (), tuple(read))
 
-    def _own_message(self, value: object, where: str) -> Message:
+    def _own_message(self, value: object, at: int, where: str) -> Version:
         facts = self._typed(self._object(value, where), _MESSAGE, where)
         for name in ("role", "content"):
             if name not in facts:
                 self.refuse(where, f"has no {name}")
-        return Message(**facts)
+        parent, is_chosen = facts.pop("parent", None), facts.pop("chosen", True)
+        if parent is not None and parent >= at:
+            self.refuse(f"{where}.parent", f"is {parent}, which does not come before it")
+        files = self._list(facts.pop("attachments", []), f"{where}.attachments")
+        attachments = tuple(self._attachment(each, f"{where}.attachments[{n}]") for n, each in enumerate(files))
+        return Version(Message(**facts, attachments=attachments), parent, is_chosen)
+
+    def _attachment(self, value: object, where: str) -> Attachment:
+        facts = self._object(value, where)
+        name, text, image = facts.get("name"), facts.get("text", ""), facts.get("image", "")
+        if not (isinstance(name, str) and isinstance(text, str) and isinstance(image, str)):
+            self.refuse(where, "has no name, or neither a text nor an image")
+        try:
+            return Attachment(name, text, base64.b64decode(image, validate=True))
+        except ValueError:
+            self.refuse(f"{where}.image", "is not base64")
 
     def _typed(self, facts: dict[str, Any], known: dict[str, Callable[[Any], bool]], where: str) -> dict[str, Any]:
         for name, value in facts.items():
@@ -224,6 +241,7 @@ _CONVERSATION: dict[str, Callable[[Any], bool]] = {
     "origin": _is_text,
     "created_at": _is_text_or_none,
     "uid": _is_text,
+    "sampling": _is_numbers,
 }
 _MESSAGE: dict[str, Callable[[Any], bool]] = {
     "role": lambda value: value in ROLES,
@@ -236,4 +254,7 @@ _MESSAGE: dict[str, Callable[[Any], bool]] = {
     "usage": _is_numbers,
     "timing": _is_numbers,
     "created_at": _is_text_or_none,
+    "attachments": lambda value: isinstance(value, list),
+    "parent": lambda value: value is None or (type(value) is int and value >= 0),
+    "chosen": lambda value: isinstance(value, bool),
 }

@@ -10,7 +10,7 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from edgechat.chat import search
-from edgechat.chat.conversation import Conversation, Message, storable, title_from
+from edgechat.chat.conversation import Attachment, Conversation, Message, storable, title_from
 from edgechat.errors import InvalidInputError
 from edgechat.plaintext import clean_line
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def insert_conversation(connection: sqlite3.Connection, conversation: Conversation) -> int:
     """Insert a conversation without messages; returns its id."""
     number = connection.execute(
-        "INSERT INTO conversation (uid, title, system, model, origin, created_at, forked_from, touched)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(touched), 0) + 1 FROM conversation))",
+        "INSERT INTO conversation (uid, title, system, model, origin, created_at, forked_from, sampling, touched)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(touched), 0) + 1 FROM conversation))",
         (
             storable(conversation.uid) or secrets.token_hex(16),
             clean_line(storable(conversation.title)),
@@ -31,6 +31,7 @@ def insert_conversation(connection: sqlite3.Connection, conversation: Conversati
             conversation.origin,
             _text(conversation.created_at),
             conversation.forked_from,
+            json.dumps(dict(conversation.sampling)),
         ),
     ).lastrowid
     assert number is not None  # noqa: S101 - sqlite3 types it for statements that insert nothing
@@ -51,7 +52,9 @@ def update_conversation(connection: sqlite3.Connection, number: int, column: str
 
 
 def insert_message(connection: sqlite3.Connection, number: int, message: Message, writer: str | None = None) -> int:
-    """Append a message to a conversation; the first message of a user gives it its title. Returns the message's id.
+    """Append a message after the last chosen one; the first message of a user gives the conversation its title.
+
+    Returns the message's id.
 
     Raises:
         InvalidInputError: there is no such conversation.
@@ -62,7 +65,8 @@ def insert_message(connection: sqlite3.Connection, number: int, message: Message
     content = storable(message.content)
     inserted = connection.execute(
         "INSERT INTO message (conversation, role, content, thought, status, finish_reason, model, quant, usage, timing,"
-        " created_at, writer) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " created_at, writer, parent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
+        " (SELECT max(id) FROM message WHERE conversation = ?1 AND retracted = 0))",
         (
             number,
             message.role,
@@ -79,9 +83,16 @@ def insert_message(connection: sqlite3.Connection, number: int, message: Message
         ),
     ).lastrowid
     assert inserted is not None  # noqa: S101 - as above
-    if content:
-        search.index(connection, inserted, content)
-    if not row["title"] and message.role == "user" and (title := title_from(content)):
+    connection.executemany(
+        "INSERT INTO attachment (message, position, name, text, image) VALUES (?, ?, ?, ?, ?)",
+        [
+            (inserted, at, storable(each.name), None if each.image else storable(each.text), each.image or None)
+            for at, each in enumerate(message.attachments)
+        ],
+    )
+    if text := storable(message.full_text):
+        search.index(connection, inserted, text)
+    if not row["title"] and message.role == "user" and (title := title_from(message.content or message.full_text)):
         # Not indexed: a search finds the message itself.
         update_conversation(connection, number, "title", title)
     connection.execute(
@@ -119,10 +130,11 @@ def to_conversation(row: Any) -> Conversation:  # noqa: ANN401 - sqlite3.Row's i
         messages=row["messages"],
         forked_from=row["forked_from"],
         is_deleted=row["deleted"] > 0,
+        sampling=json.loads(row["sampling"]),
     )
 
 
-def to_message(row: Any) -> Message:  # noqa: ANN401 - as above
+def to_message(row: Any, attachments: tuple[Attachment, ...] = ()) -> Message:  # noqa: ANN401 - as above
     """Convert a row of ``message``."""
     return Message(
         role=row["role"],
@@ -136,4 +148,5 @@ def to_message(row: Any) -> Message:  # noqa: ANN401 - as above
         timing=json.loads(row["timing"]),
         created_at=row["created_at"],
         id=row["id"],
+        attachments=attachments,
     )

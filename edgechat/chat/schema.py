@@ -70,6 +70,28 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             summary TEXT NOT NULL
         )""",
     ),
+    (
+        # Versions: messages with the same parent are versions of each other, and one of them is chosen. `retracted` is
+        # 0 on the way that leads through chosen messages, 2 elsewhere, and 1 for messages that were taken back.
+        "ALTER TABLE message ADD COLUMN parent INTEGER",
+        "ALTER TABLE message ADD COLUMN chosen INTEGER NOT NULL DEFAULT 1",
+        """UPDATE message SET parent = (
+            SELECT max(earlier.id) FROM message earlier
+            WHERE earlier.conversation = message.conversation AND earlier.retracted = 0 AND earlier.id < message.id
+        ) WHERE retracted = 0""",
+        "CREATE INDEX message_by_parent ON message (conversation, parent)",
+        # What was sent with a question: text, or the bytes of an image file.
+        """CREATE TABLE attachment (
+            message INTEGER NOT NULL REFERENCES message (id) ON DELETE CASCADE,
+            position INTEGER NOT NULL,
+            name TEXT NOT NULL,
+            text TEXT,
+            image BLOB,
+            PRIMARY KEY (message, position)
+        )""",
+        # Sampling parameters of a conversation, as JSON.
+        "ALTER TABLE conversation ADD COLUMN sampling TEXT NOT NULL DEFAULT '{}'",
+    ),
 )
 """One step per schema version, each a sequence of SQL statements. The schema version is the number of steps: to change
 the schema, append a step."""

@@ -90,13 +90,15 @@ SELECT * FROM (
     FROM words JOIN conversation c ON c.id = -words.rowid
     WHERE words MATCH ?1 AND words.rowid < 0 AND c.deleted = 0 ORDER BY words.rowid LIMIT ?2
 ) UNION ALL SELECT * FROM (
-    SELECT c.id, c.title, m.id, m.role, m.created_at, m.content, 1
+    SELECT c.id, c.title, m.id, m.role, m.created_at, m.content || coalesce((
+        SELECT char(10) || group_concat(a.text, char(10)) FROM attachment a WHERE a.message = m.id
+    ), ''), 1
     FROM words CROSS JOIN message m ON m.id = words.rowid JOIN conversation c ON c.id = m.conversation
-    WHERE words MATCH ?1 AND words.rowid > 0 AND c.deleted = 0 AND m.retracted = 0
+    WHERE words MATCH ?1 AND words.rowid > 0 AND c.deleted = 0 AND m.retracted != 1
     ORDER BY words.rowid DESC LIMIT ?2
 ) LIMIT ?2
 """
-"""The ranking: matching titles first, then matching messages; within both, the newest first."""
+"""The ranking, over all versions: matching titles first, then matching messages; within both, the newest first."""
 
 
 def index(connection: sqlite3.Connection, row: int, text: str) -> None:

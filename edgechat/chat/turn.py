@@ -7,6 +7,7 @@ engine this module knows only messages and events.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -36,14 +37,16 @@ def joined_by_role(system: str, saved: Iterable[Message]) -> list[tuple[request.
     """
     joined: list[tuple[request.Message, tuple[int, ...]]] = [(request.Message("system", system), ())] if system else []
     for each in saved:
-        if not each.content:
+        text = each.full_text
+        images = tuple(base64.b64encode(file.image).decode("ascii") for file in each.attachments if file.image)
+        if not text and not images:
             continue
         if joined and joined[-1][0].role == each.role:
             before, ids = joined[-1]
-            text = f"{before.content}\n\n{each.content}"
-            joined[-1] = (request.Message(each.role, text), (*ids, each.id))
+            text = f"{before.content}\n\n{text}"
+            joined[-1] = (request.Message(each.role, text, (*before.images, *images)), (*ids, each.id))
         else:
-            joined.append((request.Message(each.role, each.content), (each.id,)))
+            joined.append((request.Message(each.role, text, images), (each.id,)))
     return joined
 
 

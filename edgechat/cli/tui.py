@@ -13,6 +13,7 @@ from edgechat.cli.server_options import allow_host_option, say_access, server_ac
 from edgechat.errors import UsageError
 from edgechat.extras import raise_missing
 from edgechat.paths import Paths
+from edgechat.plaintext import clean
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,8 +45,11 @@ def tui(*, web: bool, host: str, port: int, allowed_hosts: tuple[str, ...], need
 
     app = make_app(Paths.from_env())
     app.run()
+    if app.defect is not None:
+        if draft := clean(app.chat.composer.text).strip():
+            say(f"Your question was not sent:\n{draft}")
+        raise app.defect
     if app.return_code:
-        # Textual has shown the error already.
         raise click.exceptions.Exit(app.return_code)
 
 

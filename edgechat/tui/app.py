@@ -25,9 +25,10 @@ from edgechat.tui.session.messages import SavingFailed
 from edgechat.tui.themes import THEMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from types import FrameType
 
+    from textual.driver import Driver
     from textual.screen import Screen
 
     from edgechat.config import Config
@@ -48,6 +49,10 @@ class EdgechatApp(App[None]):
 
     TITLE = "edgechat"
     ENABLE_COMMAND_PALETTE = True
+    DEFAULT_CSS = """
+    ToastRack { dock: top; align: right top; margin: 1 0 0 0; }
+    """
+    """Toasts at the upper edge: at the lower one they cover the field."""
     NOTIFICATION_TIMEOUT = 4.0
     """Seconds that a toast is shown."""
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -76,7 +81,25 @@ class EdgechatApp(App[None]):
         self.set_keymap(dict(chosen.keys))
         self._sigterm: Any = None
         self.store = HistoryStore(paths, self._post_saving_failed)
-        self.chat = ChatScreen(paths, self.store, config)
+        self.chat = ChatScreen(paths, self.store, config, chosen.presets)
+
+    def get_driver_class(self) -> type[Driver]:
+        """Textual's choice; in a terminal, a driver that survives any input."""
+        chosen = super().get_driver_class()
+        if chosen.__name__ != "LinuxDriver":
+            return chosen
+        from edgechat.tui.terminal_input import TerminalDriver  # noqa: PLC0415 - not on Windows
+
+        return TerminalDriver
+
+    @property
+    def defect(self) -> Exception | None:
+        """The error that ended the app; None when it ended as it should."""
+        return self._exception
+
+    def _fatal_error(self) -> None:
+        """Leave the report to the command, which writes it to a file. Textual would print it and every variable."""
+        self._close_messages_no_wait()
 
     def get_default_screen(self) -> ChatScreen:
         """The chat is the lowest screen. Textual's blank default screen would only cost a layout and a frame."""
@@ -112,6 +135,8 @@ class EdgechatApp(App[None]):
         from edgechat.models.store.installed import installed  # noqa: PLC0415 - the first frame need not wait for it
 
         assert self.store.history  # noqa: S101 - opens the history
+        if self.is_running:
+            self.call_from_thread(self.chat.find_next_answer)
         markdown.parser()  # created here, so that the first answer need not wait for it
         if self._config.model is not None:
             return
@@ -144,9 +169,9 @@ class EdgechatApp(App[None]):
         """Open the models screen."""
         from edgechat.tui.screens.models import ModelsScreen  # noqa: PLC0415 - pydantic's 0.3 s
 
-        if self.screen is self.chat:
+        if self._may_open():
             listed = partial(self.store.history.conversations, _MAX_CONVERSATIONS)
-            self.push_screen(ModelsScreen(self._paths, self._config, self.chat.model, listed), self.chat.use)
+            self._switch(ModelsScreen(self._paths, self._config, self.chat.model, listed), self.chat.use)
 
     def action_welcome(self) -> None:
         """Open the first-run screen."""
@@ -162,24 +187,70 @@ class EdgechatApp(App[None]):
             self.chat.use(chosen)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer the other screens only in the chat: elsewhere their keys would crowd the footer."""
+        """Offer the other screens in the chat and on the board; elsewhere their keys would crowd the footer."""
         if action in {"models", "board", "tasks"}:
-            return self.screen_stack != [] and self.screen is self.chat
+            return self.screen_stack != [] and self._may_open()
         return super().check_action(action, parameters)
+
+    def _may_open(self) -> bool:
+        """Whether another screen may be opened from this one."""
+        from edgechat.tui.dialogs.dismissal import SwitchableScreen  # noqa: PLC0415
+
+        return self.screen is self.chat or isinstance(self.screen, SwitchableScreen)
+
+    def _switch(self, screen: Screen[Any], done: Callable[[Any], None] | None = None) -> None:
+        """Open a screen above the chat, in place of the one that may be there."""
+        if self.screen is not self.chat:
+            self.screen.dismiss(None)
+        self.push_screen(screen, done)
+
+    async def action_quit(self) -> None:
+        """Quit; ask first while an answer or a task is running."""
+        running = self._unfinished()
+        if running is None:
+            self.exit()
+        elif not isinstance(self.screen, ModalScreen):
+            from edgechat.tui.dialogs.questions import Confirm  # noqa: PLC0415 - opened rarely
+
+            self.push_screen(Confirm(f"{running} Quit all the same?", yes="Quit", no="Stay"), self._quit)
+
+    def _unfinished(self) -> str | None:
+        """What would be interrupted by quitting; None when nothing runs."""
+        if self.chat.is_answering:
+            return "An answer is still being written; what there is of it stays saved."
+        for screen in self.screen_stack:
+            if getattr(screen, "task_run", None) is not None:
+                return "A task is running; its result would be lost."
+            if getattr(screen, "running", None) is not None:
+                return "A file of records is being run; finished records are kept, and the run can be resumed."
+        return None
+
+    def _quit(self, is_sure: bool | None) -> None:
+        if is_sure:
+            self.exit()
 
     def action_board(self) -> None:
         """Open the board screen."""
         from edgechat.tui.screens.board import BoardScreen  # noqa: PLC0415 - pydantic's 0.3 s
 
-        if self.screen is self.chat:
-            self.push_screen(BoardScreen(self._paths, self._config))
+        if self._may_open():
+            self._switch(BoardScreen(self._paths, self._config))
 
     def action_tasks(self) -> None:
         """Open the tasks screen."""
         from edgechat.tui.screens.tasks import TasksScreen  # noqa: PLC0415 - pydantic's 0.3 s
 
-        if self.screen is self.chat:
-            self.push_screen(TasksScreen(self._paths, self._config, self.chat.model))
+        if self._may_open():
+            self._switch(TasksScreen(self._paths, self._config, self.chat.model))
+
+    def action_command_palette(self) -> None:
+        """Open the command palette."""
+        from textual.command import CommandPalette  # noqa: PLC0415
+
+        from edgechat.tui.dialogs.command_palette import Palette  # noqa: PLC0415 - opened rarely
+
+        if not isinstance(self.screen, CommandPalette):
+            self.push_screen(Palette(id="--command-palette"))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Entries of the command palette: the key bindings of the current screen, then theme and screenshot."""
@@ -195,7 +266,7 @@ class EdgechatApp(App[None]):
 
     def action_toggle_help(self) -> None:
         """Open the key help: the bindings of the current screen, of its widgets, and of the app."""
-        from edgechat.tui.screens.key_help import KeyHelpScreen, key_rows  # noqa: PLC0415 - opened rarely
+        from edgechat.tui.dialogs.key_help import KeyHelpScreen, key_rows  # noqa: PLC0415 - opened rarely
         from edgechat.tui.widgets.composer import Composer  # noqa: PLC0415
         from edgechat.tui.widgets.conversation_list import ConversationList  # noqa: PLC0415
         from edgechat.tui.widgets.message_view import MessageView  # noqa: PLC0415
@@ -204,11 +275,16 @@ class EdgechatApp(App[None]):
             return
         own = dict(self._chosen.keys)
         groups = [("Here", key_rows(type(self.screen).BINDINGS, own))]
+        focused = self.chat.focused
         if self.screen is self.chat:
             groups.insert(0, ("Writing", [*key_rows(Composer.BINDINGS, own), ("↑ ↓", "Earlier questions, and back")]))
             groups.append(("Everywhere", [*key_rows(self.BINDINGS, own), ("Ctrl+P", "All commands, and themes")]))
             groups.append(("On a message (Ctrl+↑)", key_rows(MessageView.BINDINGS, own)))
             groups.append(("In the list of chats (F2)", key_rows(ConversationList.BINDINGS, own)))
+            if isinstance(focused, MessageView):
+                groups.insert(0, groups.pop(-2))  # the keys of the place that has the focus come first
+            elif self.chat.sidebar.has_focus_within:
+                groups.insert(0, groups.pop())
         else:
             groups.append(("Everywhere", [("Ctrl+P", "All commands, and themes"), ("Ctrl+Q", "Quit")]))
         where = f"Esc closes this. Other keys: {self._paths.config / preferences.FILE} (docs/terminal.md)"

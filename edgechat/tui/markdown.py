@@ -1,15 +1,19 @@
 """Markdown rendered to lines while it grows: only the last block is parsed and laid out again.
 
-So a long answer costs no more than its last block. Links, images and HTML are shown as plain text. The text must be
-cleaned of control characters before.
+So a long answer costs no more than its last block. A link is shown as its text and its address, never as a link of the
+terminal; images and HTML are shown as plain text, simple LaTeX as Unicode. The text must be cleaned of control
+characters before.
 """
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from textual.content import Content
+
+from edgechat.tui.formulas import unicode_formula
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +24,9 @@ if TYPE_CHECKING:
 _BULLETS = ("•", "◦", "▪")
 _HEADING = {"h1": "bold underline $text-primary", "h2": "bold $text-primary"}
 _INLINE = {"strong": "bold", "em": "italic", "s": "strike"}
+_FORMULAS = frozenset({"math_inline", "math_inline_double", "math_single"})
+_FORMULA_BLOCKS = frozenset({"math_block", "math_block_label", "math_block_eqno"})
+_CHECK_BOX = re.compile(r"\[([ xX])\] ")
 _CODE = "$text-accent"
 _CODE_BLOCK = "on $surface"
 _HIGHLIGHTED = 200
@@ -30,11 +37,18 @@ _NARROWEST = 4
 
 @lru_cache(maxsize=1)
 def parser() -> MarkdownIt:
-    """CommonMark with tables and strikethrough, without links, images and HTML."""
-    from markdown_it import MarkdownIt  # noqa: PLC0415 - needed for the first answer, not for the first frame
+    """CommonMark with tables, strikethrough and formulas, without images and HTML."""
+    # Needed for the first answer, not for the first frame.
+    from markdown_it import MarkdownIt  # noqa: PLC0415
+    from mdit_py_plugins.dollarmath import dollarmath_plugin  # noqa: PLC0415
+    from mdit_py_plugins.texmath import texmath_plugin  # noqa: PLC0415
 
     made = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(["table", "strikethrough"])
-    return made.disable(["link", "image", "autolink", "html_block", "html_inline", "reference"])
+    made.disable(["image", "html_block", "html_inline", "reference"])
+    # An address is text here. Markdown-it would otherwise leave a link with an unusual scheme raw.
+    made.validateLink = lambda _url: True  # type: ignore[method-assign, assignment]
+    made.use(dollarmath_plugin, allow_space=False, allow_digits=False, double_inline=True)
+    return made.use(texmath_plugin, delimiters="brackets")
 
 
 class Document:
@@ -100,6 +114,8 @@ def _block(node: SyntaxTreeNode, width: int, depth: int = 0) -> list[Content]:
         return _list(node, width, depth)
     if node.type == "table":
         return _table(node, width)
+    if node.type in _FORMULA_BLOCKS:
+        return [line.pad_left(2) for line in _wrap(Content(unicode_formula(node.content)), width - 2)]
     if node.type == "paragraph":
         return _wrap(_inline(node), width)
     return _wrap(Content(node.content), width)
@@ -124,13 +140,24 @@ def _list(node: SyntaxTreeNode, width: int, depth: int) -> list[Content]:
         if node.type == "ordered_list":
             mark = f"{first + at}. ".rjust(len(last))
         else:
-            mark = f"{_BULLETS[min(depth, len(_BULLETS) - 1)]} "
+            mark = _take_check_box(item) or f"{_BULLETS[min(depth, len(_BULLETS) - 1)]} "
         body = _stack(item.children, width - len(mark), depth + 1, is_tight=is_tight) or [Content()]
         if lines and not is_tight:
             lines.append(Content())
         lines.append(Content.styled(mark, "$text-primary") + body[0])
         lines += [line.pad_left(len(mark)) if line else line for line in body[1:]]
     return lines
+
+
+def _take_check_box(item: SyntaxTreeNode) -> str | None:
+    """Remove ``[ ]`` or ``[x]`` from the beginning of a list item; returns the mark to show for it."""
+    texts = [child for part in item.children[:1] for inline in part.children[:1] for child in inline.children[:1]]
+    if not texts or texts[0].type != "text" or (found := _CHECK_BOX.match(texts[0].content)) is None:
+        return None
+    token = texts[0].token
+    if token is not None:
+        token.content = token.content[found.end() :]
+    return "☐ " if found[1] == " " else "☑ "
 
 
 def _code(node: SyntaxTreeNode, width: int) -> list[Content]:
@@ -194,6 +221,10 @@ def _inline(node: SyntaxTreeNode) -> Content:
         if child.type in {"softbreak", "hardbreak"}:
             # Line breaks stay: they matter in verses and addresses, and Japanese needs no space.
             parts.append("\n")
+        elif child.type in _FORMULAS:
+            parts.append(Content.styled(unicode_formula(child.content), "italic"))
+        elif child.type == "link":
+            parts.append(_link(child))
         elif child.type == "code_inline":
             parts.append(Content.styled(child.content, _CODE))
         elif child.type in _INLINE:
@@ -203,3 +234,12 @@ def _inline(node: SyntaxTreeNode) -> Content:
         else:
             parts.append(Content(child.content))
     return Content("").join(parts)
+
+
+def _link(node: SyntaxTreeNode) -> Content:
+    """The text of a link and, when that is another one, its address."""
+    shown = _inline(node).stylize("underline")
+    address = str(node.attrs.get("href", ""))
+    if not address or shown.plain in {address, address.removeprefix("mailto:")}:
+        return shown
+    return Content.assemble(shown, (f" ({address})", "$text-muted"))

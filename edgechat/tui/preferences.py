@@ -1,6 +1,7 @@
-"""The user's theme and key bindings, in ``tui.json`` beside ``config.toml``.
+"""The user's theme, key bindings and system prompts, in ``tui.json`` beside ``config.toml``.
 
-For example ``{"theme": "edgechat-light", "keys": {"chat.new": "ctrl+k"}}``, with the ``id`` of each binding.
+For example ``{"theme": "edgechat-light", "keys": {"chat.new": "ctrl+k"}, "presets": {"brief": "Be brief."}}``,
+with the ``id`` of each binding.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ class Preferences:
     theme: str = DEFAULT
     keys: Mapping[str, str] = field(default_factory=dict)
     """Key, or several separated by commas, by the id of the binding."""
+    presets: Mapping[str, str] = field(default_factory=dict)
+    """The user's own system prompts, by name."""
 
 
 def read(paths: Paths) -> Preferences:
@@ -40,7 +43,8 @@ def read(paths: Paths) -> Preferences:
     try:
         value = json.loads(path.read_bytes())
         keys = {str(name): str(key) for name, key in value.get("keys", {}).items()}
-        return Preferences(str(value.get("theme", DEFAULT)), keys)
+        presets = {str(name): str(text) for name, text in value.get("presets", {}).items()}
+        return Preferences(str(value.get("theme", DEFAULT)), keys, presets)
     except FileNotFoundError:
         return Preferences()
     except OSError as error:
@@ -58,4 +62,7 @@ def write(paths: Paths, preferences: Preferences) -> None:
     path = paths.config / FILE
     with reporting("write", path):
         make_directory(path.parent)
-        write_json(path, {"theme": preferences.theme, "keys": dict(preferences.keys)})
+        value: dict[str, object] = {"theme": preferences.theme, "keys": dict(preferences.keys)}
+        if preferences.presets:
+            value["presets"] = dict(preferences.presets)
+        write_json(path, value)

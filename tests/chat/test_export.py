@@ -187,7 +187,7 @@ def own_message(**changes: object) -> str:
         ("[" * 100_000, "nested too deeply"),
         ('{"messages": NaN}', "NaN is no number"),
         (own(format="other"), "format is 'other'"),
-        (own(version=2), "version is 2; this edgechat reads 1"),
+        (own(version=3), "version is 3; this edgechat reads up to 2"),
         (own(conversations={}), "conversations is not a list"),
         (own(conversations=[3]), r"conversations\[0\] is not an object"),
         (own_message(role="robot"), r"conversations\[0\]\.messages\[0\]\.role is"),

@@ -26,7 +26,10 @@ def test_a_steadied_schema_only_narrows():
     claim = {"type": "object", "properties": {"cause": {"type": "string", "maxLength": 20}, "ids": ids}}
     schema = {
         "type": "object",
-        "properties": {"causes": {"type": "array", "items": claim, "maxItems": 3}, "escape": {"anyOf": [claim, {"type": "null"}]}},
+        "properties": {
+            "causes": {"type": "array", "items": claim, "maxItems": 3},
+            "escape": {"anyOf": [claim, {"type": "null"}]},
+        },
     }  # fmt: skip
     narrow = task_questions.steadied(schema)
     one = {"cause": "Too hot.", "ids": ["N1", "L1"]}

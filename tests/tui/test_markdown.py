@@ -14,6 +14,8 @@ TEXTS = {
     "lists": "1. one\n2. two\n   - deep\n\n     more\n3. three\n\n> said\n> again\n\n---\n\n    code\n",
     "japanese": "東京は**大きい**都市です。\n改行のあと`コード`。\n\n| 名前 | 値 |\n|---|---|\n| 電圧 | 5 V |\n",
     "open": "text\n\n```sh\necho one\n\necho two",
+    "tasks": "- [ ] open the valve\n- [x] close it\n  - [X] deep\n- [y] none\n",
+    "formulas": "It is $\\frac{a}{b} \\le x^2$.\n\n\\[ v_0 = 12\\,\\text{m/s} \\]\n\n$$\nE = mc^2\n$$\n\n$5 and $10\n",
     "markup": "[text](http://evil/) <b>b</b> ![p](q) [bold]x[/bold] <http://evil/>",
 }
 
@@ -47,5 +49,16 @@ def test_lines_of_finished_blocks_stay_the_same_objects() -> None:
     assert [line.plain for line in after] == ["first", "", "second grows"]
 
 
-def test_links_pictures_and_html_stay_the_text_they_are() -> None:
-    assert " ".join(plain(Document(TEXTS["markup"]), 200)) == TEXTS["markup"]
+def test_pictures_html_and_markup_stay_text_and_a_link_shows_its_address() -> None:
+    shown = " ".join(plain(Document(TEXTS["markup"]), 200))
+    assert shown == "text (http://evil/) <b>b</b> !p (q) [bold]x[/bold] http://evil/"
+    assert not any("link" in str(span.style) for line in Document(TEXTS["markup"]).lines(200) for span in line.spans)
+
+
+def test_task_lists_show_boxes() -> None:
+    assert plain(Document(TEXTS["tasks"]), 40) == ["☐ open the valve", "☑ close it", "  ☑ deep", "• [y] none"]
+
+
+def test_formulas_are_unicode_and_prices_stay_prices() -> None:
+    shown = [line for line in plain(Document(TEXTS["formulas"]), 60) if line]
+    assert shown == ["It is a/b ≤ x².", "  v₀ = 12 m/s", "  E = mc²", "$5 and $10"]

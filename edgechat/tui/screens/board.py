@@ -15,6 +15,7 @@ from textual.widgets import Static
 from edgechat.board.probe.summary import lines, size, title
 from edgechat.errors import EdgechatError
 from edgechat.plaintext import clean_line
+from edgechat.tui.dialogs.dismissal import SwitchableScreen
 from edgechat.tui.session.board_readings import BoardReading, read_board, resident_plan
 from edgechat.tui.widgets.banner import Banner
 from edgechat.tui.widgets.key_footer import KeyFooter
@@ -35,7 +36,7 @@ _LABEL_WIDTH = 13
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
-class BoardScreen(Screen[None]):
+class BoardScreen(SwitchableScreen, Screen[None]):
     """Board, memory, and a graph of the CPU load."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

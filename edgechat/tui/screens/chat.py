@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import work
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.content import Content
 from textual.widgets import Static
 
-from edgechat.errors import EdgechatError
-from edgechat.plaintext import clean, clean_line
+from edgechat.plaintext import clean
 from edgechat.tui.redraw_rate import MIN_INTERVAL_S, RedrawRate
 from edgechat.tui.screens.chat_conversation_actions import ConversationActions
 from edgechat.tui.screens.chat_file_actions import FileActions
 from edgechat.tui.screens.chat_message_actions import ONE_AT_A_TIME, MessageActions
+from edgechat.tui.screens.chat_model_actions import ModelActions
+from edgechat.tui.screens.chat_settings_actions import SettingsActions
 from edgechat.tui.session.chat_session import ChatSession, Question
 from edgechat.tui.widgets.banner import Banner, error_text
 from edgechat.tui.widgets.composer import Composer
@@ -27,8 +27,11 @@ from edgechat.tui.widgets.conversation_list import Sidebar
 from edgechat.tui.widgets.key_footer import KeyFooter
 from edgechat.tui.widgets.message_list import INITIAL, MessageList
 from edgechat.tui.widgets.status_line import StatusLine
+from edgechat.tui.widgets.title_line import TitleLine
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from textual.app import ComposeResult
 
     from edgechat.chat.conversation import Conversation, Message
@@ -46,7 +49,7 @@ Enter asks, Ctrl+J begins a new line, Esc stops an answer.
 F1 shows all keys, Ctrl+P all commands."""
 
 
-class ChatScreen(ConversationActions, FileActions, MessageActions):
+class ChatScreen(ConversationActions, FileActions, MessageActions, ModelActions, SettingsActions):
     """One conversation at a time."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -57,8 +60,25 @@ class ChatScreen(ConversationActions, FileActions, MessageActions):
         Binding("f2,ctrl+l", "conversations", "Chats", id="chat.list", tooltip="All conversations, and search"),
         Binding("f8", "copy", "Copy", show=False, id="chat.copy", tooltip="Copy the last answer"),
         Binding("f9", "think", "Think", show=False, id="chat.think", tooltip="Let models think first, or not"),
-        Binding("ctrl+o", "attach", "Attach", show=False, id="chat.attach", tooltip="Attach a text file"),
-        Binding("ctrl+t,f7", "system", "System", show=False, id="chat.system", tooltip="System prompt of this chat"),
+        Binding("ctrl+o", "attach", "Attach", show=False, id="chat.attach", tooltip="Attach a text file or an image"),
+        Binding(
+            "ctrl+t,f7",
+            "settings",
+            "Settings",
+            show=False,
+            id="chat.system",
+            tooltip="System prompt and sampling of this chat",
+        ),
+        Binding(
+            "alt+left",
+            "version(-1)",
+            "Version",
+            show=False,
+            id="chat.version",
+            tooltip="The version before",
+        ),
+        Binding("alt+right", "version(1)", "Version", show=False, id="chat.version_on", tooltip="The next version"),
+        Binding("f10", "use_better", "Better model", id="chat.better", tooltip="Use the better model that is here"),
         Binding("ctrl+s", "save", "Save", show=False, id="chat.save", tooltip="Write the conversation to a file"),
         Binding(
             "ctrl+up",
@@ -74,11 +94,12 @@ class ChatScreen(ConversationActions, FileActions, MessageActions):
     ]
 
     DEFAULT_CSS = """
-    ChatScreen #title { height: 1; padding: 0 1; background: $panel; color: $text; }
     ChatScreen #attached { height: auto; max-height: 3; padding: 0 1; color: $text-accent; display: none; }
     """
 
-    def __init__(self, paths: Paths, store: HistoryStore, config: Config) -> None:
+    def __init__(
+        self, paths: Paths, store: HistoryStore, config: Config, presets: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__()
         self._paths = paths
         self._store = store
@@ -87,12 +108,13 @@ class ChatScreen(ConversationActions, FileActions, MessageActions):
         self.conversation: Conversation | None = None
         self.model: str | None = config.model
         """The model for the next question; None leaves the choice to the engine."""
-        self.thinks = False
         self._system = config.system or ""
+        self.presets = presets or {}
         self._editing: int | None = None
+        self._draft = ("", ())
         self._view: MessageView | None = None
         self._redraw_rate = RedrawRate()
-        self._title = Static("", id="title", markup=False)
+        self._title = TitleLine()
         self._attached = Static("", id="attached", markup=False)
         self.message_list = MessageList()
         self.banner = Banner()
@@ -100,6 +122,8 @@ class ChatScreen(ConversationActions, FileActions, MessageActions):
         self.composer = Composer()
         self.sidebar = Sidebar(store)
         self.is_answering = False
+        self._is_left = False
+        """Whether the running answer belongs to a conversation that is not on screen any more."""
 
     def compose(self) -> ComposeResult:
         """Yield title, messages, input field, status and footer."""
@@ -130,6 +154,7 @@ class ChatScreen(ConversationActions, FileActions, MessageActions):
         """Show conversation ``number``; None shows a new one, which is created with its first question."""
         if self.is_answering:
             self.session.stop()
+            self._is_left = True
         self._editing, self._view = None, None
         found: list[Message] = []
         self.conversation = None
@@ -143,19 +168,20 @@ class ChatScreen(ConversationActions, FileActions, MessageActions):
         self._show_title()
         self.composer.focus()
 
-    def use(self, model: str | None) -> None:
-        """Use another model from the next question on; None changes nothing."""
-        if model is not None:
-            self.model = model
-            self._show_title()
-            self.banner.show(f"{model} answers from the next question on.")
-        self.composer.focus()
+    async def show_again(self, message: int | None) -> None:
+        """Read the conversation again, for another version of it; focus a message unless it is None."""
+        if self.conversation is None:
+            return
+        self.conversation = self._store.history.conversation(self.conversation.id)
+        await self.message_list.open(self._pages.newest(INITIAL), self._pages, WELCOME)
+        self._show_title()
+        if message is not None:
+            await self.message_list.show(message)
 
     def _show_title(self) -> None:
         title = self.conversation.title if self.conversation else "New conversation"
-        model = self.model or (self.conversation.model if self.conversation else None) or "model: automatic"
         more = (" · thinks first" if self.thinks else "") + ("" if self._store.is_durable else " · not saved")
-        self._title.update(Content(f"{clean_line(title) or 'Untitled'} · {clean_line(model)}{more}"))
+        self._title.show(title, self._model_text(), more)
 
     # Asking
 
@@ -164,28 +190,32 @@ class ChatScreen(ConversationActions, FileActions, MessageActions):
         if self.is_answering:
             self.banner.show(ONE_AT_A_TIME)
             return
-        retract, self._editing = self._editing, None
+        replaced, self._editing = self._editing, None
         self.composer.accept(event.typed)
-        self._begin(Question(event.text, retract=retract))
+        self._restore_draft()
+        self._begin(Question(event.text, attachments=event.attachments, replaces=replaced))
 
     def _begin(self, question: Question) -> None:
         """Add the settings to a question and answer it in a worker thread."""
-        self.is_answering = True
+        self.is_answering, self._is_left = True, False
         self.banner.clear()
         self.status.show("waiting for the engine")
-        config = self._config
+        sampling = self.sampling
+        max_tokens = sampling.pop("max_tokens", None)
         self._answer(
             Question(
                 question.text,
                 conversation=self.conversation.id if self.conversation else None,
                 system=self._system,
-                retract=question.retract,
+                settings=self._sampling,
+                attachments=question.attachments,
+                replaces=question.replaces,
                 model=self.model,
-                n_ctx=config.n_ctx,
-                sampling={} if config.temperature is None else {"temperature": config.temperature},
-                max_tokens=config.max_tokens,
+                n_ctx=self._config.n_ctx,
+                sampling=sampling,
+                max_tokens=None if max_tokens is None else int(max_tokens),
                 think=self.thinks,
-                overflow=config.overflow or "trim",
+                overflow=self._config.overflow or "trim",
             )
         )
 
@@ -194,11 +224,19 @@ class ChatScreen(ConversationActions, FileActions, MessageActions):
         self.session.ask(question)
 
     async def on_messages_retracted(self, event: messages.MessagesRetracted) -> None:
-        """Remove retracted messages from the screen."""
+        """Remove from the screen what another version replaces."""
+        if self._is_left:
+            return
         await self.message_list.remove_from(event.message)
+
+    async def on_version_restored(self, event: messages.VersionRestored) -> None:  # noqa: ARG002 - all is read again
+        """Show the version before again."""
+        await self.show_again(None)
 
     async def on_question_saved(self, event: messages.QuestionSaved) -> None:
         """Show a question once it is saved."""
+        if self._is_left:
+            return
         self.conversation = event.conversation
         self._show_title()
         self.message_list.set_pages(self._pages)
@@ -214,6 +252,8 @@ class ChatScreen(ConversationActions, FileActions, MessageActions):
         """Show an empty answer that then grows."""
         from edgechat.chat.conversation import Message as ChatMessage  # noqa: PLC0415 - `Message` is another class here
 
+        if self._is_left:
+            return
         started = event.started
         begun = ChatMessage(
             "assistant", "", status="streaming", model=started.model, quant=started.quant, id=event.message
@@ -240,7 +280,7 @@ class ChatScreen(ConversationActions, FileActions, MessageActions):
         self.status.show("")
         if self.banner.text == ONE_AT_A_TIME:
             self.banner.clear()
-        if event.answer is not None:
+        if event.answer is not None and not self._is_left:
             if self.conversation is not None:
                 self.conversation = self._store.history.conversation(self.conversation.id)
             if self._view is not None:
@@ -248,17 +288,18 @@ class ChatScreen(ConversationActions, FileActions, MessageActions):
             self._show_title()
             self.status.show_context(*_use(event.answer, event.n_ctx), event.forecast)
         self._view = None
+        self.find_next_answer()
         if event.returned is not None:
             await self.message_list.remove_from(event.returned.id)
             if not self.composer.text:
-                self.composer.reset(clean(event.returned.content))
+                self.composer.reset(clean(event.returned.content), event.returned.attachments)
         if event.error is not None:
             self.show_error(event.error)
         self.refresh_bindings()
 
     async def on_model_switch_requested(self, event: messages.ModelSwitchRequested) -> None:
         """Ask whether another client's model may be replaced."""
-        from edgechat.tui.screens.dialogs import Confirm  # noqa: PLC0415 - imported when needed
+        from edgechat.tui.dialogs.questions import Confirm  # noqa: PLC0415 - imported when needed
 
         def decide(answer: bool | None) -> None:
             event.decide(bool(answer))
@@ -284,28 +325,6 @@ class ChatScreen(ConversationActions, FileActions, MessageActions):
 
     # Actions
 
-    def action_think(self) -> None:
-        """Let models that can think do so before they answer, or not, from the next question on."""
-        self.thinks = not self.thinks
-        self._show_title()
-
-    def action_system(self) -> None:
-        """Edit the system prompt."""
-        from edgechat.tui.screens.dialogs import AskText  # noqa: PLC0415 - imported when needed
-
-        now = self.conversation.system if self.conversation else self._system
-        self.app.push_screen(AskText("System prompt of this conversation", now), self._set_system)
-
-    def _set_system(self, text: str | None) -> None:
-        if text is None:
-            return
-        self._system = text.strip()
-        if self.conversation is not None:
-            try:
-                self.conversation = self._store.history.set_system(self.conversation.id, self._system)
-            except EdgechatError as error:
-                self.show_error(error)
-
     def action_stop(self) -> None:
         """Stop the answer; else cancel editing; else close the list; else focus the field; else clear the banner."""
         if self.is_answering:
@@ -314,6 +333,7 @@ class ChatScreen(ConversationActions, FileActions, MessageActions):
         elif self._editing is not None:
             self._editing = None
             self.composer.reset()
+            self._restore_draft()
             self.banner.clear()
         elif self.sidebar.has_focus_within:
             self._close_list()

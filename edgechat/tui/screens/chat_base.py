@@ -31,6 +31,9 @@ class ChatBaseScreen(Screen[None]):
     async def open(self, number: int | None) -> None:
         """Show conversation ``number``; None shows a new one."""
 
+    async def show_again(self, message: int | None) -> None:
+        """Read the conversation again, for another version of it; focus a message unless it is None."""
+
     def _show_title(self) -> None:
         """Update the title line."""
 

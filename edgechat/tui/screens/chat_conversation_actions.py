@@ -43,6 +43,10 @@ class ConversationActions(ChatBaseScreen):
         """Open a conversation."""
         try:
             await self.open(event.number)
+            if event.message is not None and event.message not in self._store.history.path(event.number):
+                self._store.choose(event.message)
+                await self.show_again(None)
+                self.banner.show("This is another version of the chat; ← → on the message switch between them.")
         except EdgechatError as error:
             self.show_error(error)
             return
@@ -64,7 +68,7 @@ class ConversationActions(ChatBaseScreen):
             except EdgechatError as error:
                 self.show_error(error)
                 return
-            from edgechat.tui.screens.dialogs import AskLine  # noqa: PLC0415 - imported when needed
+            from edgechat.tui.dialogs.questions import AskLine  # noqa: PLC0415 - imported when needed
 
             self.app.push_screen(AskLine("New title", title), lambda title: self._rename(number, title))
         elif event.command == "delete":

@@ -7,18 +7,16 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from edgechat.errors import EdgechatError, StateError
-from edgechat.plaintext import clean, clean_line
+from edgechat.errors import EdgechatError
+from edgechat.plaintext import clean_line
 from edgechat.tui.screens.chat_base import ChatBaseScreen
-from edgechat.tui.widgets.banner import error_text
+from edgechat.tui.widgets.message_view import attachment_line
 
 if TYPE_CHECKING:
     from textual.widgets import Static
 
+    from edgechat.chat.conversation import Attachment
     from edgechat.tui.widgets.composer import Composer
-
-_FILE_LIMIT = 1 << 20
-"""Largest text file in bytes that can be attached; no board's context holds more."""
 
 
 class FileActions(ChatBaseScreen):
@@ -27,28 +25,19 @@ class FileActions(ChatBaseScreen):
     _attached: Static
 
     def action_attach(self) -> None:
-        """Ask for a text file."""
-        self._ask_file("", "A path; Enter takes it.")
+        """Ask for a text file or an image."""
+        from edgechat.tui.dialogs.attach_file import AttachFile  # noqa: PLC0415 - imported when needed
 
-    def _ask_file(self, path: str, hint: str) -> None:
-        from edgechat.tui.screens.dialogs import AskLine  # noqa: PLC0415 - imported when needed
+        self.app.push_screen(AttachFile(), self._take_file)
 
-        self.app.push_screen(AskLine("Attach which text file?", path, hint=hint), self._attach_file)
-
-    def _attach_file(self, path: str | None) -> None:
-        if path:
-            try:
-                file = Path(path).expanduser()
-                self.composer.attach(clean_line(file.name), _read_text(file))
-            except EdgechatError as error:
-                # Ask again at once, or the corrected path would be typed into the question.
-                self._ask_file(path, error_text(error))
-                return
+    def _take_file(self, attachment: Attachment | None) -> None:
+        if attachment is not None:
+            self.composer.attach(attachment)
         self.composer.focus()
 
     def on_composer_attachments_changed(self, event: Composer.AttachmentsChanged) -> None:
         """List the attachments above the field."""
-        lines = [f"+ {clean_line(each.name)}" for each in event.attachments]
+        lines = [attachment_line(each) for each in event.attachments]
         self._attached.update(Content("\n".join(lines)))
         self._attached.display = bool(lines)
         self.composer.place_cursor()
@@ -62,7 +51,7 @@ class FileActions(ChatBaseScreen):
         self._ask_target(f"conversation-{self.conversation.id}.md", hint)
 
     def _ask_target(self, path: str, hint: str) -> None:
-        from edgechat.tui.screens.dialogs import AskLine  # noqa: PLC0415 - as above
+        from edgechat.tui.dialogs.questions import AskLine  # noqa: PLC0415 - as above
 
         self.app.push_screen(AskLine("Write this conversation to which file?", path, hint=hint), self._save_to)
 
@@ -85,23 +74,3 @@ class FileActions(ChatBaseScreen):
             self.show_error(error)
         else:
             self.notify(f"Written to {clean_line(str(file.absolute()))}", markup=False)
-
-
-def _read_text(file: Path) -> str:
-    """Read a text file and clean it of control characters.
-
-    Raises:
-        StateError: it cannot be read.
-        EdgechatError: it is too large, or not text.
-    """
-    try:
-        with file.open("rb") as stream:
-            data = stream.read(_FILE_LIMIT + 1)
-    except OSError as error:
-        raise StateError(f"Cannot read {file}: {error.strerror}.") from error
-    if len(data) > _FILE_LIMIT:
-        raise EdgechatError(f"{file} has more than 1 MiB; no context here holds that.")
-    try:
-        return clean(data.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise EdgechatError(f"{file} is not UTF-8 text.", hint="Convert it first, for example with iconv.") from error

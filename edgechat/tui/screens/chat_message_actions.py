@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from edgechat.errors import EdgechatError
 from edgechat.plaintext import clean
 from edgechat.tui.screens.chat_base import ChatBaseScreen
 from edgechat.tui.session.chat_session import Question
 from edgechat.tui.session.history_store import MessagePages
 from edgechat.tui.widgets.message_list import INITIAL
 from edgechat.tui.widgets.message_view import MessageView
+
+if TYPE_CHECKING:
+    from edgechat.chat.conversation import Attachment
 
 ONE_AT_A_TIME = "One answer at a time: Esc stops this one."
 
@@ -17,6 +23,7 @@ class MessageActions(ChatBaseScreen):
 
     is_answering: bool
     _editing: int | None
+    _draft: tuple[str, tuple[Attachment, ...]]
 
     def _begin(self, question: Question) -> None:
         """Ask a question; implemented by the chat screen."""
@@ -38,15 +45,40 @@ class MessageActions(ChatBaseScreen):
             self._regenerate(answer)
 
     def _regenerate(self, view: MessageView) -> None:
-        """Retract an answer and generate another; for a question, retract all after it and answer it again."""
+        """Make another version of an answer; for a question, of the answer to it. What followed stays in the other."""
         if self.is_answering:
             self.banner.show(ONE_AT_A_TIME)
             return
+        if self.conversation is None:
+            return  # the screen is being emptied for a new conversation
         if view.message.role == "user":
             following = self._pages.after(view.message.id, 1)
-            self._begin(Question(None, retract=following[0].id if following else None))
+            self._begin(Question(None, replaces=following[0].id if following else None))
         elif any(each.role == "user" for each in self._pages.before(view.message.id, INITIAL)):
-            self._begin(Question(None, retract=view.message.id))
+            self._begin(Question(None, replaces=view.message.id))
+
+    async def action_version(self, step: int) -> None:
+        """Show another version of the focused message, or of the last one that has several."""
+        if self.is_answering:
+            self.banner.show(ONE_AT_A_TIME)
+            return
+        view = self.focused if isinstance(self.focused, MessageView) else None
+        if view is None:
+            view = next((each for each in reversed(self.message_list.views) if each.n_versions > 1), None)
+        if view is None or view.n_versions < 2:
+            self.banner.show("There is one version. Answering again (r) and editing (e) keep the earlier ones.")
+            return
+        known = self._store.history.versions(view.message.id)
+        at = known.index(view.message.id) + step
+        if not 0 <= at < len(known):
+            self.banner.show(f"This is the {'first' if step < 0 else 'last'} of {len(known)} versions.")
+            return
+        has_focus = view.has_focus
+        try:
+            self._store.choose(known[at])
+            await self.show_again(known[at] if has_focus else None)
+        except EdgechatError as error:
+            self.show_error(error)
 
     async def action_edit(self) -> None:
         """Change the last question and ask it again."""
@@ -59,10 +91,19 @@ class MessageActions(ChatBaseScreen):
         if self.is_answering:
             self.banner.show(ONE_AT_A_TIME)
             return
+        if self._editing is None:
+            self._draft = (self.composer.text, self.composer.attachments)
         self._editing = view.message.id
-        self.composer.reset(clean(view.message.content))
+        self.composer.reset(clean(view.message.content), view.message.attachments)
         self.set_focus(self.composer)
-        self.banner.show("Enter asks this in place of the old question and all after it. Esc cancels.")
+        self.banner.show("Enter asks this as another version; ← → on the question switch between them. Esc cancels.")
+
+    def _restore_draft(self) -> None:
+        """Put back what was in the field before a question was edited."""
+        text, attachments = self._draft
+        self._draft = ("", ())
+        if text or attachments:
+            self.composer.reset(text, attachments)
 
     async def action_copy(self) -> None:
         """Copy the last answer."""

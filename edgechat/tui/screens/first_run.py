@@ -18,6 +18,7 @@ from edgechat.models.store.installed import installed
 from edgechat.plaintext import clean_line
 from edgechat.tui.screens.model_install import ModelInstallScreen
 from edgechat.tui.session.model_manager import ModelList, other_tools_files
+from edgechat.tui.widgets.choice_list import ChoiceList
 from edgechat.tui.widgets.key_footer import KeyFooter
 from edgechat.tui.widgets.memory_bar import MemoryBar
 
@@ -52,7 +53,7 @@ class FirstRunScreen(ModelInstallScreen):
         super().__init__(paths, config)
         self._best = Static("", markup=False)
         self._bar = MemoryBar()
-        self.list = OptionList(markup=False, compact=True)
+        self.list = ChoiceList(markup=False, compact=True)
         self._n_sticks = self._n_other = 0
 
     def compose(self) -> ComposeResult:

@@ -16,7 +16,8 @@ from edgechat.errors import EdgechatError
 from edgechat.models.bundle.mounted import find_mounted, is_bundle
 from edgechat.models.bundle.trust import UntrustedError
 from edgechat.plaintext import clean_line
-from edgechat.tui.screens.dialogs import AskLine, Confirm
+from edgechat.tui.dialogs.dismissal import DismissedOnce
+from edgechat.tui.dialogs.questions import AskLine, Confirm
 from edgechat.tui.session import model_manager
 from edgechat.tui.session.model_manager import (
     InstallCancelledError,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 _BAR = 20
 
 
-class ModelInstallScreen(Screen["str | None"]):
+class ModelInstallScreen(DismissedOnce, Screen["str | None"]):
     """Returns the label of the model to use, or None. One installation at a time.
 
     Args:

@@ -13,9 +13,10 @@ from textual.widgets.option_list import Option
 from edgechat.board.probe.summary import size
 from edgechat.errors import EdgechatError
 from edgechat.plaintext import clean_line
-from edgechat.tui.screens.dialogs import Confirm
+from edgechat.tui.dialogs.questions import Confirm
 from edgechat.tui.screens.model_install import ModelInstallScreen
 from edgechat.tui.session.model_manager import ModelEntry, ModelList, pin, references, remove, roll_back, versions
+from edgechat.tui.widgets.choice_list import ChoiceList
 from edgechat.tui.widgets.key_footer import KeyFooter
 from edgechat.tui.widgets.memory_bar import MemoryBar
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 _LEGEND = "MODEL ● here ◆ pinned ○ fits ✕ not"
 
 
-class _Models(OptionList):
+class _Models(ChoiceList):
     """The list of models."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -12,6 +12,7 @@ from textual.widgets import Static
 
 from edgechat.errors import EdgechatError
 from edgechat.plaintext import clean_line
+from edgechat.tui.dialogs.dismissal import DismissedOnce
 from edgechat.tui.screens.task_file import TaskFileScreen
 from edgechat.tui.screens.task_result import TaskResultScreen
 from edgechat.tui.session.task_runner import TaskRun
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from edgechat.tasks.result import TaskResult
 
 
-class TaskScreen(Screen[None]):
+class TaskScreen(DismissedOnce, Screen[None]):
     """The form of one task, made from its input schema."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -54,6 +55,7 @@ class TaskScreen(Screen[None]):
         self._status = Static("", id="doing", markup=False)
         self.banner = Banner()
         self.task_run: TaskRun | None = None
+        self.result_screen: TaskResultScreen | None = None
 
     def compose(self) -> ComposeResult:
         """Yield the heading, the form, errors and progress."""
@@ -131,10 +133,11 @@ class TaskScreen(Screen[None]):
             self._paths,
             self._config,
             self._model,
-            report=lambda words: app.call_from_thread(self._show_status, f"{words} · Esc stops"),
+            report=lambda words: app.call_from_thread(self._show_progress, words),
             show_partial=lambda done: app.call_from_thread(self._show_partial, done),
         )
-        self._show_status("beginning · Esc stops")
+        self.result_screen = None
+        self._show_progress("beginning")
         self._run(self.task_run, self.form.record())
 
     @work(thread=True, group="task_run")
@@ -149,14 +152,32 @@ class TaskScreen(Screen[None]):
             self.app.call_from_thread(self._finish, done, error)
 
     def _show_partial(self, done: TaskResult) -> None:
-        if done.result is not None:
-            self.banner.show("The rules have a result; the model is writing its part.")
+        """Show the result of the rules at once; the model's part is added to it."""
+        if done.result is None or self.task_run is None:
+            return
+        if self.result_screen is None:
+            self.result_screen = TaskResultScreen(self.of, done, stop=self.task_run.cancel)
+            self.app.push_screen(self.result_screen)
+        else:
+            self.result_screen.show(done)
+
+    def _show_progress(self, words: str) -> None:
+        self._show_status(f"{words} · Esc stops")
+        if self.result_screen is not None:
+            self.result_screen.show_progress(words)
 
     def _finish(self, done: TaskResult | None, error: EdgechatError | None) -> None:
+        was_stopped = self.task_run is not None and self.task_run.is_cancelled
+        shown, self.result_screen = self.result_screen, None
         self.task_run = None
         self._show_status("Ctrl+R runs it.")
         if error is not None:
             self.banner.show_error(error)
+            if shown is not None:
+                shown.end("The model failed; this is the result of the rules.", error=error)
+        elif shown is not None:
+            shown.show(done or shown.done)
+            shown.end("Stopped: this is the result of the rules, without the model's part." if was_stopped else "")
         elif done is None:
             self.banner.show("Stopped; nothing was kept.")
         else:

@@ -5,17 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from rich.text import Text
 from textual import work
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Input, Static
+from textual.widgets import DataTable, Input, Static
 
 from edgechat.errors import EdgechatError, UsageError
 from edgechat.files import replaceable
 from edgechat.plaintext import clean_line
-from edgechat.tui.screens.dialogs import Confirm
+from edgechat.tui.dialogs.dismissal import DismissedOnce
+from edgechat.tui.dialogs.questions import Confirm
+from edgechat.tui.session.batch_preview import result_preview
 from edgechat.tui.session.task_runner import BatchProgress, BatchRequest, BatchRun
 from edgechat.tui.widgets.banner import Banner
 from edgechat.tui.widgets.key_footer import KeyFooter
@@ -29,12 +32,14 @@ if TYPE_CHECKING:
     from edgechat.tasks.contract import Task
 
 _BAR = 30
+_CELL = 60
+"""Longest text of a cell in the table of results."""
 _HINT = """Each line of a .jsonl file, each row of a .csv file, is a record. The output's ending says its form:
 .jsonl, .csv, .json. Fields are set for every record: target=ja source=en
 A run that is stopped, or killed, keeps what was done beside the output and goes on from there."""
 
 
-class TaskFileScreen(Screen[None]):
+class TaskFileScreen(DismissedOnce, Screen[None]):
     """Input file, output file, fields, and the progress of the run."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -50,6 +55,7 @@ class TaskFileScreen(Screen[None]):
     TaskFileScreen Input { width: 1fr; background: $surface; }
     TaskFileScreen Input:focus { background: $panel; }
     TaskFileScreen .hint { color: $text-muted; height: auto; margin: 1 0; }
+    TaskFileScreen DataTable { height: 2fr; display: none; background: transparent; }
     TaskFileScreen #bar { height: 2; color: $text-accent; padding: 0 1; }
     """
 
@@ -62,6 +68,8 @@ class TaskFileScreen(Screen[None]):
         self.fields = Input(placeholder="none", compact=True)
         self._bar = Static("", id="bar", markup=False)
         self._proposed = ""
+        self._progress = ""
+        self.results: DataTable[Text] = DataTable(cursor_type="row", zebra_stripes=True)
         self.banner = Banner()
         self.running: BatchRun | None = None
 
@@ -74,6 +82,7 @@ class TaskFileScreen(Screen[None]):
                     yield Static(Content(label), classes="label", markup=False)
                     yield editor
             yield Static(Content(_HINT), classes="hint", markup=False)
+        yield self.results
         yield self._bar
         yield self.banner
         yield KeyFooter()
@@ -146,6 +155,7 @@ class TaskFileScreen(Screen[None]):
             return
         app = self.app
         self.banner.clear()
+        self.results.display = False
         self.running = BatchRun(
             self._paths,
             self._config,
@@ -172,13 +182,15 @@ class TaskFileScreen(Screen[None]):
         if progress.total:
             share = min(1.0, progress.done / progress.total)
             filled = round(_BAR * share)
-            words = f"{'▰' * filled}{'▱' * (_BAR - filled)} {progress.done:,} of {progress.total:,}{failed} · Esc stops"
+            words = f"{'▰' * filled}{'▱' * (_BAR - filled)} {progress.done:,} of {progress.total:,}{failed}"
         else:
-            words = f"{progress.done:,} done{failed} · Esc stops"
-        self._bar.update(Content(words))
+            words = f"{progress.done:,} done{failed}"
+        self._progress = words
+        self._bar.update(Content(f"{words} · Esc stops" if self.running is not None else words))
 
     def _finish(self, request: BatchRequest, report: JobReport | None, failure: EdgechatError | None) -> None:
         self.running = None
+        self._bar.update(Content(self._progress))
         if failure is not None:
             self.banner.show_error(failure)
         elif report is None:
@@ -188,6 +200,23 @@ class TaskFileScreen(Screen[None]):
             tally = report.tally
             counts = ", ".join(f"{count:,} {name}" for name, count in sorted(tally.by_status.items()))
             self.banner.show(f"Done: {counts or 'no record'}. Written to {request.out}", is_error=bool(tally.not_ok))
+            self._show_results(request)
+
+    def _show_results(self, request: BatchRequest) -> None:
+        """Show the first records of the file that was written."""
+        try:
+            names, found = result_preview(request.out)
+        except EdgechatError as error:
+            self.banner.show_error(error)
+            return
+        self.results.clear(columns=True)
+        for name in names:
+            self.results.add_column(clean_line(name), width=None)
+        for row in found:
+            self.results.add_row(*(Text(clean_line(cell)[:_CELL]) for cell in row))
+        self.results.display = bool(found)
+        if found:
+            self.results.focus()
 
 
 def _expanded(typed: str) -> Path:

@@ -15,12 +15,16 @@ from textual.widgets import DataTable, Static
 
 from edgechat.errors import EdgechatError
 from edgechat.plaintext import clean, clean_line
-from edgechat.tui.screens.dialogs import AskLine
-from edgechat.tui.session.task_runner import result_rows, save_result
-from edgechat.tui.widgets.banner import Banner
+from edgechat.tui.dialogs.dismissal import DismissedOnce
+from edgechat.tui.dialogs.questions import AskLine
+from edgechat.tui.session.result_rows import result_rows
+from edgechat.tui.session.task_runner import save_result
+from edgechat.tui.widgets.banner import Banner, error_text
 from edgechat.tui.widgets.key_footer import KeyFooter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from textual.app import ComposeResult
 
     from edgechat.tasks.contract import Task
@@ -33,11 +37,17 @@ _OTHER_LINES = 8
 _CUT_NOTE = "… (j shows the rest)"
 
 
-class TaskResultScreen(Screen[None]):
-    """One result; its JSON fits the task's output schema."""
+class TaskResultScreen(DismissedOnce, Screen[None]):
+    """One result; its JSON fits the task's output schema.
+
+    Args:
+        task: the task.
+        done: the result; that of the rules while the model still writes its part.
+        stop: stops the model; None for a final result.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss", "Back", id="result.back", tooltip="Back to the form"),
+        Binding("escape", "leave", "Back", id="result.back", tooltip="Stop the model and keep this, else back"),
         Binding("j", "toggle_json", "Table/JSON", id="result.turn", tooltip="Show it as JSON, or as a table again"),
         Binding("c", "copy", "Copy JSON", id="result.copy", tooltip="Copy the whole record as JSON"),
         Binding("s", "save", "Save", id="result.save", tooltip="Write it to a file"),
@@ -50,15 +60,17 @@ class TaskResultScreen(Screen[None]):
     TaskResultScreen #json { height: 1fr; padding: 0 1; display: none; }
     """
 
-    def __init__(self, task: Task[Any, Any], done: TaskResult) -> None:
+    def __init__(self, task: Task[Any, Any], done: TaskResult, stop: Callable[[], None] | None = None) -> None:
         super().__init__()
         self.of, self.done = task, done
+        self._stop = stop
         self._head = Static(Content(_head(done)), id="head", markup=False)
         self._head.set_class(done.status != "ok", "-wrong")
         # Rich's Text, because Textual's Content does not wrap in a table cell.
         self.grid: DataTable[Text] = DataTable(cursor_type="row", zebra_stripes=True)
-        self._text = clean(json.dumps(done.to_json(), ensure_ascii=False, indent=2))
-        self.json = VerticalScroll(Static(Content(self._text), markup=False), id="json", can_focus=True)
+        self._text = _json_text(done)
+        self._json_view = Static(Content(self._text), markup=False)
+        self.json = VerticalScroll(self._json_view, id="json", can_focus=True)
         self.banner = Banner()
 
     def compose(self) -> ComposeResult:
@@ -73,6 +85,45 @@ class TaskResultScreen(Screen[None]):
         """Fill the table."""
         self._fill()
         self.grid.focus()
+        if self.is_running:
+            self.show_progress("the model is asked")
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the model still writes its part."""
+        return self._stop is not None
+
+    def show(self, done: TaskResult) -> None:
+        """Show a newer result of the same record."""
+        self.done = done
+        self._head.update(Content(_head(done)))
+        self._head.set_class(done.status != "ok", "-wrong")
+        self._text = _json_text(done)
+        self._json_view.update(Content(self._text))
+        if self.is_mounted:
+            self._fill()
+
+    def show_progress(self, words: str) -> None:
+        """Say what the model is doing."""
+        if self.is_running:
+            self.banner.show(f"The result of the rules. The model adds its part: {words} · Esc keeps this.")
+
+    def end(self, words: str, *, error: EdgechatError | None = None) -> None:
+        """The model has ended; ``words`` say why when its part is missing."""
+        self._stop = None
+        if error is not None:
+            self.banner.show(f"{words} {error_text(error)}", is_error=True)
+        elif words:
+            self.banner.show(words)
+        else:
+            self.banner.clear()
+
+    def action_leave(self) -> None:
+        """Stop the model and keep the result of the rules; else go back."""
+        if self._stop is not None:
+            self._stop()
+        else:
+            self.dismiss(None)
 
     def on_resize(self) -> None:
         """Wrap values at the new width."""
@@ -129,12 +180,16 @@ class TaskResultScreen(Screen[None]):
             self.banner.show(f"Written to {file}")
 
 
+def _json_text(done: TaskResult) -> str:
+    return clean(json.dumps(done.to_json(), ensure_ascii=False, indent=2))
+
+
 def _head(done: TaskResult) -> str:
     parts = [f"{done.task}: {done.status}"]
     if done.model:
         parts.append(f"{done.model}:{done.quant}")
     else:
-        parts.append("rules alone, no model")
+        parts.append("rules alone, no model" if done.is_final else "rules so far")
     if (total := done.timing.get("total_s")) is not None:
         parts.append(f"{total:.1f} s")
     lines = [" · ".join(parts)]

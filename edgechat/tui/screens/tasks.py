@@ -14,8 +14,10 @@ from textual.widgets.option_list import Option
 from edgechat.errors import EdgechatError
 from edgechat.plaintext import clean_line
 from edgechat.tasks.registry import InstalledTask, installed_tasks, load
+from edgechat.tui.dialogs.dismissal import SwitchableScreen
 from edgechat.tui.screens.task import TaskScreen
 from edgechat.tui.widgets.banner import Banner
+from edgechat.tui.widgets.choice_list import ChoiceList
 from edgechat.tui.widgets.key_footer import KeyFooter
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ _HEAD = (
 )
 
 
-class TasksScreen(Screen[None]):
+class TasksScreen(SwitchableScreen, Screen[None]):
     """Names and descriptions of the tasks.
 
     Args:
@@ -51,7 +53,7 @@ class TasksScreen(Screen[None]):
     def __init__(self, paths: Paths, config: Config, model: str | None) -> None:
         super().__init__()
         self._paths, self._config, self._model = paths, config, model
-        self.list = OptionList(markup=False, compact=True)
+        self.list = ChoiceList(markup=False, compact=True)
         self.tasks: list[InstalledTask] = []
         self.banner = Banner()
 

@@ -13,13 +13,20 @@ from typing import TYPE_CHECKING
 from edgechat.errors import EdgechatError
 from edgechat.tui.redraw_rate import TextBuffer
 from edgechat.tui.session.engine_connection import EngineConnection
-from edgechat.tui.session.messages import AnswerEnded, MessagesRetracted, QuestionSaved
+from edgechat.tui.session.messages import (
+    AnswerEnded,
+    MessagesRetracted,
+    NoticePosted,
+    QuestionSaved,
+    VersionRestored,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from textual.message import Message
 
+    from edgechat.chat.conversation import Attachment
     from edgechat.chat.conversation import Message as ChatMessage
     from edgechat.paths import Paths
     from edgechat.tui.session.history_store import HistoryStore
@@ -35,8 +42,11 @@ class Question:
     """Id of the conversation; None starts a new one."""
     system: str = ""
     """System prompt of a new conversation."""
-    retract: int | None = None
-    """Id of the message that is retracted first, with all after it."""
+    settings: Mapping[str, float] = field(default_factory=dict)
+    """Sampling parameters that a new conversation keeps."""
+    attachments: tuple[Attachment, ...] = ()
+    replaces: int | None = None
+    """Id of the message that the question, or its new answer, is another version of."""
     model: str | None = None
     """None leaves the choice to the engine."""
     n_ctx: int | None = None
@@ -90,13 +100,13 @@ class ChatSession:
         saved: ChatMessage | None = None
         store, number = self._store, question.conversation
         try:
-            if question.retract is not None:
-                store.retract(question.retract)
-                self._post(MessagesRetracted(question.retract))
+            if question.replaces is not None:
+                store.set_aside(question.replaces)
+                self._post(MessagesRetracted(question.replaces))
             if number is None:
-                number = store.start(system=question.system).id
+                number = store.start(system=question.system, sampling=question.settings).id
             if question.text is not None:
-                saved = store.add_question(number, question.text)
+                saved = store.add_question(number, question.text, question.attachments)
                 self._post(QuestionSaved(store.history.conversation(number), saved))
             prompt = PromptMessages.of(store.history, store.history.conversation(number), n_ctx=question.n_ctx)
             request = Request(
@@ -111,11 +121,29 @@ class ChatSession:
             )
         except EdgechatError as error:
             self._post(AnswerEnded(None, error, saved, 0))
+            self._restore(question)
             return
         stream = AnswerStream(
             self._engine, store, self.buffer, self._post, conversation=number, question=saved, prompt=prompt
         )
         stream.run(request)
+        self._restore(question)
+
+    def _restore(self, question: Question) -> None:
+        """Return to the version that was to be replaced, when nothing was saved in its place."""
+        if question.replaces is None:
+            return
+        try:
+            history = self._store.history
+            replaced = history.message(question.replaces)
+            newest = history.messages(question.conversation or 0, 1)
+            if newest and newest[0].id > replaced.id:
+                return
+            self._store.choose(question.replaces)
+        except EdgechatError as error:
+            self._post(NoticePosted(f"The version before is not shown again: {error.message}"))
+        else:
+            self._post(VersionRestored(question.replaces))
 
     def stop(self) -> None:
         """Stop the running answer; what there is of it stays saved."""

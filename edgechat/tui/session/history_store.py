@@ -10,7 +10,7 @@ from edgechat.errors import StateError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from edgechat.chat.conversation import Conversation, Message
+    from edgechat.chat.conversation import Attachment, Conversation, Message
     from edgechat.chat.history import History
     from edgechat.paths import Paths
 
@@ -51,17 +51,25 @@ class HistoryStore:
         """False when new messages are only in memory."""
         return self.fault is None
 
-    def add_question(self, conversation: int, text: str) -> Message:
+    def add_question(self, conversation: int, text: str, attachments: tuple[Attachment, ...] = ()) -> Message:
         """Save a question, in memory when the disk fails."""
-        return self._with_fallback(lambda history: history.add_question(conversation, text))
+        return self._with_fallback(lambda history: history.add_question(conversation, text, attachments))
 
-    def start(self, *, title: str = "", system: str = "") -> Conversation:
+    def start(self, *, title: str = "", system: str = "", sampling: Mapping[str, float] | None = None) -> Conversation:
         """Create a conversation, in memory when the disk fails."""
-        return self._with_fallback(lambda history: history.start(title=title, system=system))
+        return self._with_fallback(lambda history: history.start(title=title, system=system, sampling=sampling))
 
     def retract(self, message: int) -> None:
-        """Retract a message and all after it."""
+        """Take back a message and all after it."""
         self._with_fallback(lambda history: history.retract(message))
+
+    def set_aside(self, message: int) -> None:
+        """Leave a message and all after it as another version."""
+        self._with_fallback(lambda history: history.set_aside(message))
+
+    def choose(self, message: int) -> None:
+        """Show the version of the conversation that leads through a message."""
+        self._with_fallback(lambda history: history.choose(message))
 
     def save_in_memory(
         self,
@@ -133,6 +141,11 @@ class MessagePages:
     def after(self, message: int, limit: int) -> list[Message]:
         """The ``limit`` messages after a message."""
         return self._store.history.messages_from(self._conversation, message + 1, limit)
+
+    def version(self, message: int) -> tuple[int, int]:
+        """Which of its versions a message is, counted from 1, and how many there are."""
+        known = self._store.history.versions(message)
+        return (known.index(message) + 1, len(known)) if message in known else (1, 1)
 
     def around(self, message: int, limit: int) -> list[Message]:
         """``limit`` messages: half of them before ``message``, then itself and those after it."""

@@ -27,7 +27,14 @@ class QuestionSaved(Message):
 
 @dataclass
 class MessagesRetracted(Message):
-    """A message and all after it were retracted."""
+    """A message and all after it were left: another version is being made."""
+
+    message: int
+
+
+@dataclass
+class VersionRestored(Message):
+    """No other version was made of a message: it is shown again, with all after it."""
 
     message: int
 
@@ -83,3 +90,14 @@ class ModelSwitchRequested(Message):
 
     question: str
     decide: Callable[[bool], None]
+
+
+@dataclass(frozen=True, slots=True)
+class NextAnswer:
+    """What the title line says."""
+
+    label: str
+    """``NAME:QUANT``; empty where no model is installed."""
+    reason: str
+    better: str | None = None
+    """A model that a new engine would choose, while another one is loaded."""

@@ -6,7 +6,6 @@ Progress goes to plain callbacks.
 from __future__ import annotations
 
 import io
-import json
 import shlex
 import threading
 import time
@@ -91,7 +90,9 @@ class TaskRun:
         self.is_cancelled = False
 
     def run(self, task: Task[Any, Any], record: dict[str, Any]) -> TaskResult | None:
-        """Run it; returns the final result, or None when it was cancelled. Without a model only the rules run.
+        """Run it; returns the last result: when it was cancelled, that of the rules, or None before there is one.
+
+        Without a model only the rules run.
 
         Raises:
             EdgechatError: the engine failed.
@@ -99,6 +100,7 @@ class TaskRun:
         generator: _Generator | None = self._generator
         context = Context(language=locale_language())
         last: TaskResult | None = None
+        rules: TaskResult | None = None
         try:
             self._report("looking for the model")
             try:
@@ -108,16 +110,17 @@ class TaskRun:
                 self._report(str(error))
             for last in run_in_stages(task, record, generator=generator, context=context):
                 if self.is_cancelled:
-                    return None
+                    return rules
                 if not last.is_final:
+                    rules = last
                     self._show_partial(last)
         except EdgechatError:
             if self.is_cancelled:
-                return None
+                return rules
             raise
         finally:
             self._generator.close()
-        return last
+        return rules if self.is_cancelled else last
 
     def cancel(self) -> None:
         """Stop the run and interrupt the model."""
@@ -228,31 +231,6 @@ def save_result(task: Task[Any, Any], done: TaskResult, path: Path) -> None:
         raise UsageError(f"{path} is there already.", hint="Choose another name.") from error
     except OSError as error:
         raise StateError(f"Cannot write {path}: {error.strerror}.") from error
-
-
-def result_rows(done: TaskResult) -> list[tuple[str, str]]:
-    """A result as table rows: path and value, one row for each value in nested lists and objects."""
-    found: list[tuple[str, str]] = []
-    _flatten("", done.result if done.result is not None else {}, found)
-    return found
-
-
-def _flatten(place: str, value: object, found: list[tuple[str, str]]) -> None:
-    if isinstance(value, dict) and value:
-        for name, part in value.items():
-            _flatten(f"{place}.{name}" if place else str(name), part, found)
-    elif isinstance(value, list) and value:
-        if all(not isinstance(part, (dict, list)) for part in value):
-            found.append((place, ", ".join(map(str, value))))
-            return
-        for number, part in enumerate(value, 1):
-            _flatten(f"{place}.{number}", part, found)
-    elif isinstance(value, float):
-        found.append((place, f"{value:.4g}"))
-    elif value is None or isinstance(value, bool):
-        found.append((place, json.dumps(value)))
-    else:
-        found.append((place, "none" if value in ([], {}) else str(value)))
 
 
 def _fields(task: Task[Any, Any], pairs: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import TextArea
 
+from edgechat.chat.conversation import Attachment
 from edgechat.plaintext import clean
 from edgechat.tui.widgets.line_input import OrderedKeys
 
@@ -24,14 +25,6 @@ PASTE_LINES, PASTE_CHARS = 12, 1500
 """A paste with more lines or characters becomes an attachment: the field shows only eight lines."""
 _MAX_EARLIER = 200
 """Earlier questions that the up key brings back."""
-
-
-@dataclass(frozen=True, slots=True)
-class Attachment:
-    """Text that is sent with a question."""
-
-    name: str
-    text: str
 
 
 class Composer(OrderedKeys, TextArea):
@@ -60,10 +53,11 @@ class Composer(OrderedKeys, TextArea):
 
     @dataclass
     class Sent(Message):
-        """The user asks. ``text`` includes the attachments; ``typed`` is the text of the field."""
+        """The user asks. ``text`` is cleaned; ``typed`` is the text of the field."""
 
         text: str
         typed: str
+        attachments: tuple[Attachment, ...]
 
     @dataclass
     class AttachmentsChanged(Message):
@@ -83,6 +77,9 @@ class Composer(OrderedKeys, TextArea):
         )
         # A blinking caret costs two frames a second, which is slow over a slow link.
         self.cursor_blink = False
+        for key in ("f6", "f7"):
+            # The text area selects with these keys, and the next letter would replace the draft. The chat has them.
+            self._bindings.key_to_bindings.pop(key, None)
         self.attachments: tuple[Attachment, ...] = ()
         self._earlier: list[str] = []
         self._index = 0
@@ -102,9 +99,7 @@ class Composer(OrderedKeys, TextArea):
         text = clean(self.text).strip()
         if not text and not self.attachments:
             return
-        parts = [text] if text else []
-        parts += [f"{each.name}:\n{each.text}" for each in self.attachments]
-        self.post_message(self.Sent("\n\n".join(parts), self.text))
+        self.post_message(self.Sent(text, self.text, self.attachments))
 
     def action_newline(self) -> None:
         """Insert a line break."""
@@ -118,18 +113,18 @@ class Composer(OrderedKeys, TextArea):
             self.remember([text])
         self.reset(self.text.removeprefix(typed))
 
-    def reset(self, text: str = "") -> None:
-        """Replace the text with ``text`` and remove the attachments."""
+    def reset(self, text: str = "", attachments: tuple[Attachment, ...] = ()) -> None:
+        """Replace the text and the attachments."""
         self.text = text
         self.move_cursor(self.document.end)
-        self._set_attachments(())
+        self._set_attachments(attachments)
         self._index, self._draft = len(self._earlier), ""
 
     # Attachments
 
-    def attach(self, name: str, text: str) -> None:
+    def attach(self, attachment: Attachment) -> None:
         """Add an attachment."""
-        self._set_attachments((*self.attachments, Attachment(name, text)))
+        self._set_attachments((*self.attachments, attachment))
 
     def _set_attachments(self, attachments: tuple[Attachment, ...]) -> None:
         if attachments != self.attachments:
@@ -143,7 +138,7 @@ class Composer(OrderedKeys, TextArea):
         text = clean(event.text.replace("\r\n", "\n").replace("\r", "\n"))
         lines = text.count("\n") + 1
         if lines > PASTE_LINES or len(text) > PASTE_CHARS:
-            self.attach(f"Pasted text ({lines:,} lines, {len(text):,} characters)", text)
+            self.attach(Attachment(f"Pasted text ({lines:,} lines)", text))
             return
         start, end = self.selection
         if (result := self._replace_via_keyboard(text, start, end)) is not None:
@@ -157,6 +152,11 @@ class Composer(OrderedKeys, TextArea):
         super().action_delete_left()
 
     # Earlier questions
+
+    @property
+    def earlier(self) -> tuple[str, ...]:
+        """The questions that the up key brings back, oldest first, and the draft that it replaced for now."""
+        return (*self._earlier, self._draft)
 
     def remember(self, questions: Iterable[str]) -> None:
         """Add questions, oldest first, that the up key brings back."""

@@ -17,6 +17,7 @@ from textual.worker import get_current_worker
 
 from edgechat.errors import EdgechatError
 from edgechat.plaintext import clean_line
+from edgechat.tui.widgets.choice_list import ChoiceList
 from edgechat.tui.widgets.line_input import LineInput
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ CONVERSATIONS_PER_PAGE = 200
 """Conversations listed at first, and added when the last one is reached: each costs time at every layout."""
 
 
-class ConversationList(OptionList):
+class ConversationList(ChoiceList):
     """The list of conversations.
 
     Its bindings have priority and run one by one: letters typed after ``/`` go to the search field, and a fast ``d``
@@ -76,7 +77,7 @@ class SearchLine(LineInput):
     """The search field."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "submit", "Go to them", id="search.go", tooltip="Go to the results"),
+        Binding("enter,down", "submit", "Go to them", id="search.go", tooltip="Go to the results"),
         Binding("escape", "screen.stop", "Close", id="search.close", tooltip="Close the list"),
     ]
 

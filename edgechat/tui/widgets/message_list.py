@@ -111,7 +111,11 @@ class MessageList(VerticalScroll, can_focus=False):
             await self.remove_children(MessageView)
             self._welcome.display = not messages
             self._mark(has_earlier=has_earlier, has_later=has_later)
-            await self.mount_all([MessageView(message) for message in messages], before=self._later)
+            await self.mount_all([self._view_of(message) for message in messages], before=self._later)
+
+    def _view_of(self, message: Message) -> MessageView:
+        place = self._pages.version(message.id) if self._pages is not None and message.id else (1, 1)
+        return MessageView(message, version=place)
 
     # Growing
 
@@ -123,7 +127,7 @@ class MessageList(VerticalScroll, can_focus=False):
             before = self._pages.before(message.id, INITIAL)
             await self._replace(before, has_earlier=len(before) >= INITIAL)
         self._welcome.display = False
-        view = MessageView(message)
+        view = self._view_of(message)
         await self.mount(view, before=self._later)
         await self._drop_oldest()
         self.anchor()
@@ -157,7 +161,7 @@ class MessageList(VerticalScroll, can_focus=False):
             if not older:
                 return False
             position = self._scroll_position()
-            await self.mount_all([MessageView(message) for message in older], before=views[0])
+            await self.mount_all([self._view_of(message) for message in older], before=views[0])
             await self._drop_newest()
             if self.is_anchored and not self._anchor_released:
                 # The end is visible and stays so. Scrolling before the layout would release the anchor.
@@ -178,7 +182,7 @@ class MessageList(VerticalScroll, can_focus=False):
             newer = self._pages.after(views[-1].message.id, PAGE)
             self._mark(has_later=len(newer) >= PAGE)
             position = self._scroll_position()
-            await self.mount_all([MessageView(message) for message in newer], before=self._later)
+            await self.mount_all([self._view_of(message) for message in newer], before=self._later)
             await self._drop_oldest()
             if not self.has_later:
                 # From now on, scrolling to the end anchors the view there again.

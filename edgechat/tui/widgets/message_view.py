@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from textual import events
     from textual.selection import Selection
 
-    from edgechat.chat.conversation import Message
+    from edgechat.chat.conversation import Attachment, Message
 
 _ROLE_LINES = {
     "user": Content.styled("You", "bold $text-primary"),
@@ -32,6 +32,8 @@ _ROLE_LINES = {
 }
 _FOLDED, _UNFOLDED = (Content.styled(f"{mark} Thoughts", "$text-muted") for mark in "▶▼")
 
+MAX_WIDTH = 100
+"""Columns of a message: longer lines are hard to read."""
 _LONGEST_SHOWN = 6000
 """Characters of a question on screen: drawing a long pasted log takes seconds."""
 
@@ -64,6 +66,24 @@ class MessageView(Widget, can_focus=True):
         Binding(
             "f", "screen.act('fork')", "Fork", id="message.fork", priority=True, tooltip="A new conversation up to here"
         ),
+        Binding(
+            "left",
+            "screen.version(-1)",
+            "Versions",
+            id="message.earlier_version",
+            priority=True,
+            key_display="← →",
+            tooltip="The version before of this message, and what followed it",
+        ),
+        Binding(
+            "right",
+            "screen.version(1)",
+            "Next version",
+            show=False,
+            id="message.later_version",
+            priority=True,
+            tooltip="The next version of this message",
+        ),
         Binding("t", "thoughts", "Thoughts", id="message.thoughts", tooltip="Unfold or fold the thoughts"),
         Binding("escape", "screen.stop", "Back", id="message.back", tooltip="Back to the field"),
         Binding("up", "screen.beside(-1)", "Previous", show=False, id="message.up", priority=True),
@@ -80,8 +100,9 @@ class MessageView(Widget, can_focus=True):
     # Without layout and repaint: they would lay out and draw the whole screen a second time after each layout.
     virtual_size = Reactive(Size(0, 0), layout=False, repaint=False)
 
-    def __init__(self, message: Message) -> None:
+    def __init__(self, message: Message, *, version: tuple[int, int] = (1, 1)) -> None:
         super().__init__(classes=f"-{message.role}")
+        self.version, self.n_versions = version
         # The text holds no links; searching every line for them would cost time.
         self.auto_links = False
         self.message = message
@@ -115,10 +136,14 @@ class MessageView(Widget, can_focus=True):
 
     def _compose_lines(self, width: int) -> list[Content]:
         message = self.message
+        width = max(2, min(width, MAX_WIDTH))  # a tiny window leaves no column
         lines = [_ROLE_LINES[message.role]]
+        if self.n_versions > 1:
+            lines[0] += Content.styled(f"  ◂ {self.version}/{self.n_versions} ▸", "$text-muted")
         if message.role == "user":
             text = Content(_shortened(clean(message.content)))
-            return lines + (text.wrap(width) if text else [])
+            chips = [Content.styled(attachment_line(each), "$text-accent") for each in message.attachments]
+            return lines + (text.wrap(width) if text else []) + [part for chip in chips for part in chip.wrap(width)]
         if self._thoughts:
             lines.append(_UNFOLDED if self._is_unfolded else _FOLDED)
             if self._is_unfolded:
@@ -193,6 +218,13 @@ class MessageView(Widget, can_focus=True):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer ``thoughts`` only on a message that has some."""
         return bool(self._thoughts) if action == "thoughts" else super().check_action(action, parameters)
+
+
+def attachment_line(attachment: Attachment) -> str:
+    """An attachment on one line: ``report.txt, 12 KB``."""
+    size = attachment.size
+    shown = f"{size} bytes" if size < 1000 else f"{size / 1000:.0f} KB" if size < 999_500 else f"{size / 1e6:.1f} MB"
+    return f"{'▣' if attachment.image else '▤'} {clean_line(attachment.name)}, {shown}"
 
 
 def _is_same(old: Content, new: Content) -> bool:

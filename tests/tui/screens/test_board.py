@@ -9,10 +9,10 @@ from textual.command import CommandPalette
 
 from edgechat.tui import preferences
 from edgechat.tui.app import make_app
+from edgechat.tui.dialogs.key_help import full_name
 from edgechat.tui.preferences import Preferences
 from edgechat.tui.screens import board
 from edgechat.tui.screens.board import BoardScreen
-from edgechat.tui.screens.key_help import full_name
 from edgechat.tui.themes import THEMES
 from tests.tui.kit import LARGE, SMALL, drive, screen_text, until
 

@@ -9,7 +9,8 @@ import pytest
 
 from edgechat.chat.history import History
 from edgechat.errors import StateError
-from edgechat.tui.screens.dialogs import AskLine, AskText
+from edgechat.tui.dialogs.attach_file import AttachFile
+from edgechat.tui.dialogs.chat_settings import ChatSettingsDialog
 from edgechat.tui.widgets.composer import PASTE_CHARS, PASTE_LINES
 from edgechat.tui.widgets.message_list import INITIAL, MAX_MOUNTED, PAGE
 from edgechat.tui.widgets.message_view import MessageView
@@ -169,8 +170,8 @@ def test_a_paste_is_never_obeyed(app: EdgechatApp) -> None:
 def test_a_file_is_attached_and_backspace_takes_it_off(app: EdgechatApp, tmp_path: Path) -> None:
     async def story(pilot: Pilot[None]) -> None:
         await pilot.press("ctrl+o")
-        await until(pilot, lambda: isinstance(app.screen, AskLine))
-        app.screen.query_one("Input").value = str(file)  # type: ignore[attr-defined]
+        await until(pilot, lambda: isinstance(app.screen, AttachFile))
+        app.screen.path.value = str(file)  # type: ignore[attr-defined]
         await pilot.press("enter")
         await until(pilot, lambda: app.chat.composer.attachments)
         assert app.chat.composer.attachments[0].text == "engine oil"
@@ -186,7 +187,7 @@ def test_a_file_is_attached_and_backspace_takes_it_off(app: EdgechatApp, tmp_pat
 def test_the_system_prompt_leads_the_conversation(app: EdgechatApp, paths: Paths) -> None:
     async def story(pilot: Pilot[None]) -> None:
         await pilot.press("ctrl+t")
-        await until(pilot, lambda: isinstance(app.screen, AskText))
+        await until(pilot, lambda: isinstance(app.screen, ChatSettingsDialog))
         await pilot.press(*"Be brief", "ctrl+s")
         await until(pilot, lambda: app.chat.composer.has_focus)
         await ask(pilot, "Hello")
@@ -402,3 +403,56 @@ def test_the_cursor_rests_at_the_caret_while_an_answer_streams(app: EdgechatApp,
 
     with scripted_engine(paths.state, ["word\n\n"] * 200, pause_s=1 / 60):
         drive(app, story)
+
+
+def test_quitting_in_mid_answer_asks(app: EdgechatApp, paths: Paths) -> None:
+    async def story(pilot: Pilot[None]) -> None:
+        app.chat.composer.insert("Slow one")
+        await pilot.press("enter")
+        await until(pilot, lambda: "word" in screen_text(app))
+        await pilot.press("ctrl+q")
+        await until(pilot, lambda: "Quit all the same?" in screen_text(app))
+        await pilot.press("n")
+        await until(pilot, lambda: app.screen is app.chat)
+        assert app.chat.is_answering
+        await pilot.press("ctrl+q", "y")
+
+    with scripted_engine(paths.state, ["word "] * 2000, pause_s=0.02):
+        drive(app, story)
+    assert kept(paths)[0] == ("user", "Slow one", "complete")
+
+
+def test_a_toast_leaves_the_field_visible(app: EdgechatApp) -> None:
+    async def story(pilot: Pilot[None]) -> None:
+        await pilot.press(*"a draft")
+        app.notify("A note that is long enough to take several lines at the edge of a small screen. " * 3)
+        await until(pilot, lambda: "A note that" in screen_text(app))
+        assert "a draft" in screen_text(app)
+        assert (
+            screen_text(app)
+            .splitlines()
+            .index(next(line for line in screen_text(app).splitlines() if "A note that" in line))
+            < 12
+        )
+
+    drive(app, story)
+
+
+def test_a_message_is_at_most_100_columns_wide(app: EdgechatApp, paths: Paths) -> None:
+    async def story(pilot: Pilot[None]) -> None:
+        await ask(pilot, "Long?")
+        assert max(len(line.rstrip()) for line in screen_text(app).splitlines()[1:-3]) <= 103
+
+    with scripted_engine(paths.state, ["many words " * 60]):
+        drive(app, story, (200, 40))
+
+
+def test_keys_of_the_place_that_has_the_focus_come_first(app: EdgechatApp, paths: Paths) -> None:
+    async def story(pilot: Pilot[None]) -> None:
+        await ask(pilot, "One")
+        await pilot.press("ctrl+up", "f1")
+        await until(pilot, lambda: "On a message" in screen_text(app))
+        assert screen_text(app).index("On a message") < screen_text(app).index("Writing")
+
+    with scripted_engine(paths.state, ["Answer"]):
+        drive(app, story, (100, 60))

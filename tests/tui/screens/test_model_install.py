@@ -18,8 +18,8 @@ from edgechat.models.store.add import add
 from edgechat.models.store.installed import find, installed
 from edgechat.models.store.store import Store
 from edgechat.paths import Paths
+from edgechat.tui.dialogs.questions import AskLine, Confirm
 from edgechat.tui.screens import first_run, model_install
-from edgechat.tui.screens.dialogs import AskLine, Confirm
 from edgechat.tui.screens.first_run import FirstRunScreen
 from edgechat.tui.screens.models import ModelsScreen
 from edgechat.tui.session import model_manager

@@ -8,7 +8,7 @@ import pytest
 
 from edgechat.board.probe.board_file import load_board
 from edgechat.models.store.installed import find, installed, read_pin, starter
-from edgechat.tui.screens.dialogs import AskLine, Confirm
+from edgechat.tui.dialogs.questions import AskLine, Confirm
 from edgechat.tui.screens.models import ModelsScreen
 from edgechat.tui.session import model_manager
 from tests.engine.scripted_engine import scripted_engine

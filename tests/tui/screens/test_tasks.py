@@ -11,7 +11,7 @@ from textual.widgets import Button, Collapsible, Input, Select, TextArea
 
 from edgechat.tasks.registry import load
 from edgechat.tasks.result import TaskResult
-from edgechat.tui.screens.dialogs import AskLine, Confirm
+from edgechat.tui.dialogs.questions import AskLine, Confirm
 from edgechat.tui.screens.task import TaskScreen
 from edgechat.tui.screens.task_file import TaskFileScreen
 from edgechat.tui.screens.task_result import TaskResultScreen
@@ -317,17 +317,27 @@ def test_a_long_text_has_several_lines_and_pasted_escapes_do_nothing(app: Edgech
     drive(app, story)
 
 
-def test_esc_stops_what_runs_and_nothing_is_kept(app: EdgechatApp, paths: Paths) -> None:
+def test_the_result_of_the_rules_is_shown_at_once_and_esc_keeps_it(app: EdgechatApp, paths: Paths) -> None:
     async def story(pilot: Pilot[None]) -> None:
         screen = await open_task(app, pilot, "driving")
         await pilot.press("f6")
         await until(pilot, lambda: field(screen, "weather").value() == "rain")
         await pilot.press("ctrl+r")
-        await until(pilot, lambda: "writing" in screen_text(app))
-        assert "The rules have a result" in screen_text(app)
+        await until(pilot, lambda: isinstance(app.screen, TaskResultScreen) and "writing" in screen_text(app))
+        shown = app.screen
+        assert isinstance(shown, TaskResultScreen)
+        assert shown.done.result is not None
+        assert "risk" in screen_text(app)
+        await pilot.press("ctrl+q")
+        await until(pilot, lambda: "A task is running" in screen_text(app))
+        await pilot.press("n")
+        await until(pilot, lambda: app.screen is shown)
         await pilot.press("escape")
-        await until(pilot, lambda: "Stopped" in screen.banner.text)
-        assert app.screen is screen
+        await until(pilot, lambda: "Stopped: this is the result of the rules" in shown.banner.text)
+        assert app.screen is shown
+        assert "risk" in screen_text(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is screen)
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, TasksScreen))
 
@@ -364,6 +374,9 @@ def test_a_file_is_run_with_a_bar_and_written_in_order(app: EdgechatApp, paths: 
         assert "1 invalid_input" in screen.banner.text
         assert "13 of 13" in screen_text(app)
         assert "1 not ok" in screen_text(app)
+        assert "Esc stops" not in screen_text(app)
+        assert screen.results.row_count == 13
+        assert "invalid_input" in screen_text(app)
 
     with scripted.scripted_engine(paths.state, ["{}"]):
         drive(app, story)

@@ -8,7 +8,7 @@ import pytest
 
 from edgechat.chat.conversation import Conversation, Transcript
 from edgechat.chat.history import History
-from edgechat.tui.screens.dialogs import AskLine
+from edgechat.tui.dialogs.questions import AskLine
 from edgechat.tui.widgets.conversation_list import CONVERSATIONS_PER_PAGE
 from tests.tui.kit import drive, screen_text, until
 

@@ -11,6 +11,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static, TextArea
 
 from edgechat.plaintext import clean, clean_line
+from edgechat.tui.dialogs.dismissal import DismissedOnce
 from edgechat.tui.widgets.line_input import LineInput
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _FRAME = """
 """
 
 
-class Confirm(ModalScreen[bool]):
+class Confirm(DismissedOnce, ModalScreen[bool]):
     """Ask yes or no; Esc is no."""
 
     DEFAULT_CSS = f"""Confirm {{ {_FRAME} & Horizontal {{ height: 1; }} & Button {{ margin: 0 2 0 0; }} }}"""
@@ -58,7 +59,7 @@ class Confirm(ModalScreen[bool]):
         self.dismiss(answer)
 
 
-class AskLine(ModalScreen["str | None"]):
+class AskLine(DismissedOnce, ModalScreen["str | None"]):
     """Ask for one line of text."""
 
     DEFAULT_CSS = f"""AskLine {{ {_FRAME} }}"""
@@ -80,7 +81,7 @@ class AskLine(ModalScreen["str | None"]):
         self.dismiss(event.value)
 
 
-class AskText(ModalScreen["str | None"]):
+class AskText(DismissedOnce, ModalScreen["str | None"]):
     """Ask for several lines of text."""
 
     DEFAULT_CSS = f"""AskText {{ {_FRAME} & TextArea {{ height: 8; border: none; }} }}"""

@@ -10,6 +10,8 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from edgechat.tui.dialogs.dismissal import DismissedOnce
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 _KEY_WIDTH = 20
 
 
-class KeyHelpScreen(ModalScreen[None]):
+class KeyHelpScreen(DismissedOnce, ModalScreen[None]):
     """The list of keys; Esc or F1 closes it.
 
     Args:
