@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator
 
-from edgechat.tasks.batch.document import TextUnit
+from edgechat.tasks.batch.document import DocumentOptions, KeptText, TextUnit
 from edgechat.tasks.batch.journal import SUFFIX
 from edgechat.tasks.registry import load
 from edgechat.tasks.runner import run_task
@@ -238,7 +238,7 @@ def document_faults(before: str, after: str, form: str) -> tuple[list[str], list
     pairs: list[tuple[TextUnit, str]] = []
     at = start = 0
     pending: TextUnit | None = None
-    for piece in _merged(pieces(before, form, ("text",) if form == "csv" else ())):
+    for piece in _merged(pieces(before, form, DocumentOptions(("text",) if form == "csv" else ()))):
         if isinstance(piece, TextUnit):
             pending, start = piece, at
             continue
@@ -257,12 +257,12 @@ def document_faults(before: str, after: str, form: str) -> tuple[list[str], list
     return [], pairs
 
 
-def _merged(cut: Iterable[Piece]) -> Iterator[Piece]:
+def _merged(cut: Iterable[Piece]) -> Iterator[str | TextUnit]:
     """The same pieces, what stays between two places in one: a lone comma would be found inside a translation."""
     held = ""
     for piece in cut:
-        if isinstance(piece, str):
-            held += piece
+        if not isinstance(piece, TextUnit):
+            held += piece.raw if isinstance(piece, KeptText) else piece
             continue
         if held:
             yield held

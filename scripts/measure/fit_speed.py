@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.optimize import least_squares
+from scipy.optimize import least_squares  # type: ignore[import-untyped,unused-ignore]
 
 from edgechat.models.planning.speed_model import Arithmetic, Machine, decode_seconds, prefill_seconds
 from scripts.measure.speed_rows import EXCLUDED_ROWS, Row, load

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,6 +21,8 @@ from edgechat.paths import Paths
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from edgechat.models.planning.plan import Plan
+
 TWO_CORES = Board(
     "box", "pc", "", "", Cpu("x86_64", "Some CPU", 2, 2, 2, features=("avx2",)), Memory(24_000_000_000, 20_000_000_000)
 )
@@ -37,7 +39,7 @@ def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
 @pytest.fixture
 def measured(monkeypatch):
     """What the measurement finds, and how often it ran."""
-    found = {"result": SLOW, "runs": 0}
+    found: dict[str, Any] = {"result": SLOW, "runs": 0}
 
     def measure_starter(*_args):
         found["runs"] += 1
@@ -49,7 +51,7 @@ def measured(monkeypatch):
     return found
 
 
-def best(paths, board=TWO_CORES):
+def best(paths: Paths, board: Board = TWO_CORES) -> Plan:
     return plan_best(paths, board, PlanRequest(), is_here=True)
 
 

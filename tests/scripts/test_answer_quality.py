@@ -54,7 +54,7 @@ def test_defect_reports_are_counted_by_category_and_evidence():
 
 
 def test_a_run_replaces_the_row_it_repeats_and_says_what_changed():
-    old = {
+    old: dict[str, Any] = {
         "task": "translate",
         "model": "m",
         "set": "a",

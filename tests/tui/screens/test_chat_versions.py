@@ -70,7 +70,7 @@ def test_an_edited_question_is_another_version_and_the_draft_comes_back(app: Edg
 def test_an_answer_that_fails_at_once_leaves_the_one_before(app: EdgechatApp, paths: Paths) -> None:
     async def story(pilot: Pilot[None]) -> None:
         await ask(pilot, "One")
-        app.chat.session._engine.client = fail  # type: ignore[method-assign]
+        app.chat.session._engine.client = fail  # type: ignore[method-assign,assignment]
         await pilot.press("ctrl+r")
         await until(pilot, lambda: "no engine here" in app.chat.banner.text)
         await until(pilot, lambda: contents(app) == ["One", "Answer"])
