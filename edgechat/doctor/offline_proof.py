@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from edgechat.doctor.installation import LLAMA
 from edgechat.doctor.offline_proof_texts import INTRODUCTION, METHOD, STATEMENTS, TITLE, Language
+from edgechat.engine.child.interpreter import python_command
 from edgechat.errors import EngineError, StateError
 from edgechat.models.store.installed import installed
 from edgechat.paths import private_directory
@@ -115,10 +116,11 @@ def proof_steps(paths: Paths, scratch: Path, method: str) -> Iterator[ProofStep]
         scratch: the directory of the observed edgechat.
         method: ``strace`` or ``proc``.
     """
-    python = shlex.quote(sys.executable)
+    edgechat, packages = (shlex.join(python_command(name)) for name in ("edgechat", "edgechat.doctor.packages"))
+    reader = f"{shlex.quote(sys.executable)} -I"
     trace, home = shlex.quote(str(scratch / "trace")), shlex.quote(str(scratch / "home"))
     # A nested shell that exits with the code of `ask`, after it has stopped the engine.
-    ask = f"{python} -m edgechat ask -n 8 {_QUESTION}; code=$?; {python} -m edgechat stop; exit $code"
+    ask = f"{edgechat} ask -n 8 {_QUESTION}; code=$?; {edgechat} stop; exit $code"
     models = f" EDGECHAT_MODELS={shlex.quote(str(paths.models))}" if paths.models.is_dir() else ""
     # Otherwise the shared engine of a service would answer, unobserved.
     alone = f"export EDGECHAT_HOME={home} EDGECHAT_SHARED={models}"
@@ -127,7 +129,7 @@ def proof_steps(paths: Paths, scratch: Path, method: str) -> Iterator[ProofStep]
         # With seccomp-bpf only these calls stop the process; without it, Python starts several times slower.
         observer = f"strace --seccomp-bpf -f -qq -s 4096 -e trace={_SYSCALLS} -o {trace}"
     else:
-        observer = f"{python} -m edgechat.doctor.syscall_trace {trace} {home}"
+        observer = f"{shlex.join(python_command('edgechat.doctor.syscall_trace'))} {trace} {home}"
     end = f"sh -c {shlex.quote(ask)} > /dev/null 2>&1; echo $?"
     yield ProofStep("observe", f"{setting} PYTHONDONTWRITEBYTECODE=1 && {observer} {end}")
     yield ProofStep("sockets", f"grep -oE 'socket\\(AF_[A-Z0-9]+' {trace} | sort -u")
@@ -139,8 +141,8 @@ def proof_steps(paths: Paths, scratch: Path, method: str) -> Iterator[ProofStep]
     if _can_isolate():
         yield ProofStep("no-network", f"{setting} && unshare -rn {end}")
     read_directories = 'import json, sys; [print(d["name"], d["value"]) for d in json.load(sys.stdin)["directories"]]'
-    yield ProofStep("directories", f"{python} -m edgechat doctor --json | {python} -c {shlex.quote(read_directories)}")
-    yield ProofStep("port", f"{python} -m edgechat serve --help | grep -oE 'default: (127[0-9.]*|[0-9]{{4}})'")
+    yield ProofStep("directories", f"{edgechat} doctor --json | {reader} -c {shlex.quote(read_directories)}")
+    yield ProofStep("port", f"{edgechat} serve --help | grep -oE 'default: (127[0-9.]*|[0-9]{{4}})'")
     yield from _program()
     for model in installed(paths):
         yield ProofStep("model", f"sha256sum {shlex.quote(str(model.path))}", model.label)
@@ -148,9 +150,9 @@ def proof_steps(paths: Paths, scratch: Path, method: str) -> Iterator[ProofStep]
         "import json, sys; "
         '[print(m["model"], m["quant"], m["licence"], m["source"]) for m in json.load(sys.stdin)["models"]]'
     )
-    yield ProofStep("licences", f"{python} -m edgechat models list --json | {python} -c {shlex.quote(read_models)}")
-    yield ProofStep("versions", f"{python} -m edgechat --version")
-    yield ProofStep("packages", f"{python} -m edgechat.doctor.packages")
+    yield ProofStep("licences", f"{edgechat} models list --json | {reader} -c {shlex.quote(read_models)}")
+    yield ProofStep("versions", f"{edgechat} --version")
+    yield ProofStep("packages", packages)
     yield ProofStep("system", "uname -srm; id -un")
 
 

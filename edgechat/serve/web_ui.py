@@ -10,7 +10,6 @@ import logging
 import secrets
 import shlex
 import signal
-import sys
 from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from textual_serve.server import Server
 
+from edgechat.engine.child.interpreter import python_command
 from edgechat.errors import StateError
 from edgechat.serve.http.errors import ApiError
 
@@ -79,7 +79,7 @@ class WebUiServer(Server):  # type: ignore[misc, unused-ignore]  # textual-serve
 
     def __init__(self, host: str, port: int, access: AccessControl) -> None:
         # `exec`, because textual-serve must end the app and not a shell around it.
-        command = "exec " + shlex.join([sys.executable, "-m", "edgechat.tui"])
+        command = "exec " + shlex.join(python_command("edgechat.tui"))
         super().__init__(command, host=host, port=port, title="edgechat")
         self._access, self._access_without_token = access, replace(access, is_token=None)
         self._sessions = Sessions()

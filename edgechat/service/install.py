@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from edgechat import config as settings
 from edgechat.board.probe.probe import probe
+from edgechat.engine.child.interpreter import python_command
 from edgechat.engine.selection.model_choice import choose
 from edgechat.engine.state import oom_history
 from edgechat.errors import StateError
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
     from edgechat.board.board import Board
     from edgechat.engine.protocol.request import Wish
-    from edgechat.engine.selection.model_choice import Choice
+    from edgechat.engine.child.interpreter import python_command
+from edgechat.engine.selection.model_choice import Choice
 
 _PATH_VARIABLES = (
     *("EDGECHAT_HOME", "EDGECHAT_MODELS", "EDGECHAT_STATE"),
@@ -59,7 +61,7 @@ def make_unit(
         offload=False,
         oom_history=oom_history.read(paths.state, board.boot_id),
     )
-    program = (sys.executable, "-m", "edgechat", "serve", *arguments)
+    program = tuple(python_command("edgechat", "serve", *arguments))
     package = Path(__file__).resolve().parents[2]
     read = (Path(sys.executable).absolute(), Path(sys.executable).resolve(), Path(sys.prefix), package, choice.path)
     if is_system:

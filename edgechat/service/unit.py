@@ -105,6 +105,8 @@ class Unit:
     def _service(self) -> Iterable[str]:
         yield "Type=notify"
         yield "NotifyAccess=main"
+        # Only root can place a file there, and systemd's own default for a user is the home directory.
+        yield "WorkingDirectory=/"
         yield f"ExecStart={' '.join(map(_argument, self.command))}"
         if self.is_system:
             yield "Environment=EDGECHAT_SHARED=/run/edgechat"

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from typing import TYPE_CHECKING
 
+from edgechat.engine.child.interpreter import WORKING_DIRECTORY, python_command, python_environment
 from edgechat.errors import (
     AnswerError,
     DoesNotFitError,
@@ -84,8 +84,9 @@ def _require_json(model: InstalledModel, answer: str) -> None:
 
 def _run(arguments: list[str], environment: dict[str, str], timeout_s: float) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "edgechat", *arguments],
-        env=environment,
+        python_command("edgechat", *arguments),
+        env=python_environment(environment),
+        cwd=WORKING_DIRECTORY,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

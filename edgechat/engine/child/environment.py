@@ -9,9 +9,10 @@ Sources: glibc manual, "Memory Allocation Tunables" (glibc.malloc.hugetlb); Linu
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from edgechat.engine.child.interpreter import python_environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +33,7 @@ def native_environment(inherited: Mapping[str, str] | None = None, root: Path = 
         inherited: the environment to start from; this process's by default.
         root: parent directory of ``sys``; for tests.
     """
-    made = dict(os.environ if inherited is None else inherited)
+    made = python_environment(inherited)
     # ggml's backtrace would start a debugger, if one is installed, in a process that is already broken.
     made["GGML_NO_BACKTRACE"] = "1"
     tunables = made.get(_TUNABLES, "")

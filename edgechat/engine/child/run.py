@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 from typing import TYPE_CHECKING
 
 from edgechat.engine.child.environment import native_environment
+from edgechat.engine.child.interpreter import WORKING_DIRECTORY, python_command
 
 if TYPE_CHECKING:
     import subprocess
@@ -35,13 +35,14 @@ def run_child(program: str, request: Mapping[str, object], *, timeout_s: float) 
     import subprocess  # noqa: PLC0415 - 10 ms that an engine without a GPU need not pay
 
     return subprocess.run(
-        [sys.executable, "-m", f"edgechat.engine.native.{program}"],
+        python_command(f"edgechat.engine.native.{program}"),
         input=json.dumps(request),
         # Kept out of the engine's log: an error there would be taken for the cause of this engine's own death.
         capture_output=True,
         text=True,
         errors="replace",
         timeout=timeout_s,
+        cwd=WORKING_DIRECTORY,
         env=native_environment(),
         check=False,
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import fcntl
 import os
 import select
-import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgechat.engine.child.environment import native_environment
+from edgechat.engine.child.interpreter import WORKING_DIRECTORY, python_command
 from edgechat.engine.protocol import unix_socket
 from edgechat.engine.state import log
 from edgechat.errors import EngineError, StateError
@@ -149,14 +149,14 @@ def _start(paths: Paths) -> _StartingEngine:
     env = {**native_environment(), "EDGECHAT_STATE": str(paths.state)}
     try:
         process = subprocess.Popen(
-            [sys.executable, "-m", "edgechat.engine.process.main", str(ready_for_engine)],
+            python_command("edgechat.engine.process.main", str(ready_for_engine)),
             stdin=subprocess.DEVNULL,
             stdout=log_descriptor,
             stderr=log_descriptor,
             pass_fds=(ready_for_engine,),
             # The engine outlives the terminal and the login session, and does not get their Ctrl-C.
             start_new_session=True,
-            cwd=paths.state,
+            cwd=WORKING_DIRECTORY,
             env=env,
         )
     except BaseException:

@@ -7,11 +7,11 @@ processor ends its process. ``edgechat doctor`` says what a missing kernel means
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edgechat.engine.child.environment import native_environment
+from edgechat.engine.child.interpreter import WORKING_DIRECTORY, python_command
 from edgechat.engine.child.run import last_line, signal_name
 from edgechat.errors import EngineError
 
@@ -142,13 +142,12 @@ def read_build(command: Sequence[str] = ()) -> Build:
 
     try:
         done = subprocess.run(
-            [*command] or [sys.executable, "-m", "edgechat.engine.native.report"],
+            [*command] or python_command("edgechat.engine.native.report"),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_TIMEOUT_S,
             check=False,
-            # As the engine runs it: nothing that lies in the user's current directory is imported.
-            cwd="/",
+            cwd=WORKING_DIRECTORY,
             env=native_environment(),
         )
     except subprocess.TimeoutExpired as error:

@@ -14,6 +14,7 @@ import sys
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from edgechat.engine.child.interpreter import WORKING_DIRECTORY, python_command, python_environment
 from edgechat.errors import EngineError, InvalidModelFileError, StateError
 from edgechat.files import write_json
 from edgechat.paths import private_directory
@@ -135,10 +136,12 @@ def _start_child() -> subprocess.Popen[str]:
     import subprocess  # noqa: PLC0415 - 5 ms of imports, only for a template that was never tried
 
     return subprocess.Popen(
-        [sys.executable, "-m", "edgechat.engine.text.template_check"],
+        python_command("edgechat.engine.text.template_check"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        cwd=WORKING_DIRECTORY,
+        env=python_environment(),
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgechat.engine.child.environment import native_environment
+from edgechat.engine.child.interpreter import python_environment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +25,8 @@ def kernel(root: Path, page: int | None) -> Path:
 
 def test_large_pages_are_asked_for(tmp_path: Path) -> None:
     made = native_environment({"LANG": "C"}, kernel(tmp_path, 2 * MIB))
-    assert made == {"LANG": "C", "GGML_NO_BACKTRACE": "1", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+    everyones = python_environment({"LANG": "C"})
+    assert made == {**everyones, "GGML_NO_BACKTRACE": "1", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
 
 @pytest.mark.parametrize("page", [None, 32 * MIB, 512 * MIB])
