@@ -3,8 +3,8 @@
 import sys
 
 if sys.argv[:1] == ["-m"] and any(each.startswith("edgechat") for each in sys.orig_argv):
-    # `python -m edgechat` puts the current directory first on the module path: a file `token.py` there would be imported
-    # in place of Python's own. The entry stays where this package itself was found through it.
+    # `python -m edgechat` puts the current directory first on the module path: a file `token.py` there would be
+    # imported in place of Python's own. The entry stays where this package itself was found through it.
     _parent = __file__.rpartition("/")[0].rpartition("/")[0]
     if not getattr(sys.flags, "safe_path", False) and sys.path[0] != _parent:
         del sys.path[0]

@@ -11,13 +11,14 @@ import errno
 import fcntl
 import json
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgechat.errors import StateError, UsageError
+from edgechat.ownership import follow_own_link, open_own
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 PRIVATE_DIRECTORY = 0o700
 """Only this user may list such a directory."""
@@ -91,14 +92,14 @@ def replaceable(path: Path) -> Path:
 
     Raises:
         UsageError: ``path`` exists and is not a regular file.
-        StateError: ``path`` cannot be examined.
+        StateError: ``path`` cannot be examined, or is a link that another user made.
     """
     try:
         if path.exists() and not path.is_file():
             raise UsageError(f"{path} is not a file.", hint="Name a file; without --out it goes to standard output.")
     except OSError as error:
         raise StateError(f"Cannot write {path}: {error.strerror}.", hint="Choose another place with --out.") from error
-    return Path(os.path.realpath(path)) if path.is_symlink() else path
+    return follow_own_link(path)
 
 
 def write_atomically(path: Path, content: bytes, *, sync: bool = True) -> None:
@@ -113,7 +114,8 @@ def write_atomically(path: Path, content: bytes, *, sync: bool = True) -> None:
         sync: wait until content and name are on the disk, so that the file also survives a power cut whole.
 
     Raises:
-        OSError: the disk is full, read-only or broken; no temporary file is left behind then.
+        OSError: the disk is full, read-only or broken, and no temporary file is left behind then; or another user
+            placed something under the temporary file's name.
     """
     temporary = path.with_name(f".{path.name}.new")
     handle = _open_locked(temporary)
@@ -142,7 +144,7 @@ def write_json(path: Path, value: object, *, sync: bool = True) -> None:
 
 def _open_locked(temporary: Path) -> int:
     while True:
-        handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
+        handle = open_own(temporary, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
             if is_at(handle, temporary):
@@ -151,6 +153,19 @@ def _open_locked(temporary: Path) -> int:
             os.close(handle)
             raise
         os.close(handle)  # another writer has renamed it meanwhile
+
+
+def append(path: Path, data: bytes) -> None:
+    """Append to a file of edgechat in one write; creates it, and follows no link.
+
+    Raises:
+        OSError: it cannot be written, or is not a regular file of this user.
+    """
+    handle = open_own(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    try:
+        os.write(handle, data)
+    finally:
+        os.close(handle)
 
 
 def write_all(handle: int, block: bytes | memoryview, at: int) -> None:

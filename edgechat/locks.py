@@ -13,7 +13,8 @@ import time
 from typing import TYPE_CHECKING
 
 from edgechat.errors import ModelNotFoundError
-from edgechat.files import PRIVATE_FILE, is_at, state_error
+from edgechat.files import is_at, state_error
+from edgechat.ownership import open_own
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,10 +59,10 @@ def try_lock(path: Path, *, shared: bool = False) -> Lock | None:
         FileNotFoundError: there is no such file (shared locks only, which need read permission only).
         StateError: the lock file cannot be opened.
     """
-    flags = os.O_RDONLY | os.O_CLOEXEC if shared else os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
     while True:
         try:
-            handle = os.open(path, flags, PRIVATE_FILE)
+            # A shared lock is also taken on a model file outside the store, which may be a link or another user's.
+            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if shared else open_own(path, os.O_RDWR | os.O_CREAT)
         except FileNotFoundError:
             raise
         except OSError as error:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgechat.errors import StateError
+from edgechat.ownership import require_trusted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,10 +45,18 @@ class Paths:
     def from_env(cls, env: Mapping[str, str] | None = None) -> Paths:
         """Read the environment; an empty variable counts as unset.
 
+        Args:
+            env: a description of an environment, for the service and for tests. By default it is this process's own,
+                and its directories are checked: what another user can change is not used.
+
         Raises:
-            StateError: neither a variable nor a home directory says where this user's files belong.
+            StateError: neither a variable nor a home directory says where this user's files belong, or another user can
+                change one of the directories.
         """
-        env = os.environ if env is None else env
+        if env is None:
+            paths = cls.from_env(os.environ)
+            paths.require_trusted()
+            return paths
         moved = env.get("EDGECHAT_MODELS", "")
         if home := env.get("EDGECHAT_HOME", ""):
             root = _absolute(home, "EDGECHAT_HOME")
@@ -75,6 +84,14 @@ class Paths:
         """The engine's Unix socket."""
         return self.state / "engine.sock"
 
+    def require_trusted(self) -> None:
+        """Check that no other user can change a directory.
+
+        Raises:
+            StateError: another user can; the hint has the command that ends this.
+        """
+        require_trusted((self.config, self.state, self.data, self.cache, self.models))
+
     def require_models(self) -> Path:
         """The store's directory.
 
@@ -93,15 +110,20 @@ def private_directory(path: Path) -> Path:
     """Create ``path`` for this user alone and return it.
 
     Raises:
-        StateError: the directory cannot be created (read-only, full, or a file has its name).
+        StateError: the directory cannot be created (read-only, full, or a file has its name), or another user can
+            change it.
     """
     try:
-        path.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+        # mkdir(parents=True) would make the parents with the umask, and others could write in them.
+        for folder in reversed([each for each in (path, *path.parents) if not each.exists()]):
+            folder.mkdir(mode=_PRIVATE, exist_ok=True)
+        path.mkdir(mode=_PRIVATE, exist_ok=True)
     except OSError as error:
         raise StateError(
             f"Cannot create {path}: {error.strerror}.",
             hint="Set EDGECHAT_HOME to a directory that can be written.",
         ) from error
+    require_trusted((path,))
     return path
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from edgechat.chat import schema
 from edgechat.errors import StateError
 from edgechat.files import PRIVATE_FILE
+from edgechat.ownership import open_own
 from edgechat.paths import private_directory
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Database:
         try:
             private_directory(file.parent)
             # SQLite gives its companions (-wal, -shm) the mode of the file itself.
-            handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
+            handle = open_own(file, os.O_RDWR | os.O_CREAT)
         except StateError as error:
             raise UnusableDiskError(error.message, hint=error.hint) from error
         except OSError as error:

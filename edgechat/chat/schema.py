@@ -12,7 +12,8 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from edgechat.errors import StateError
-from edgechat.files import PRIVATE_FILE, sync_directory
+from edgechat.files import sync_directory
+from edgechat.ownership import open_own
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,7 +131,7 @@ def _copy(file: Path, version: int) -> None:
     temporary = file.with_name(f".{target.name}.new")
     try:
         temporary.unlink(missing_ok=True)
-        handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE)
+        handle = open_own(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
             # A connection of its own: SQLite copies from no connection that holds the write lock.
             with (

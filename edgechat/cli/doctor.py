@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -54,7 +55,8 @@ def doctor(*, as_json: bool, as_proof: bool, language: Language) -> None:
 
         click.echo(proof(Paths.from_env(), language, on_step=_print_step), nl=False)
         return
-    found = examine(Paths.from_env())
+    # Not checked here: that another user can change a directory is a finding.
+    found = examine(Paths.from_env(os.environ))
     if as_json:
         click.echo(json.dumps(found.to_json(), ensure_ascii=False, indent=2))
     else:

@@ -173,11 +173,12 @@ def report(error: EdgechatError) -> None:
 def _report_defect(error: Exception) -> None:
     import traceback  # noqa: PLC0415
 
+    from edgechat.files import write_atomically  # noqa: PLC0415
     from edgechat.paths import Paths, private_directory  # noqa: PLC0415
 
     try:
         file = private_directory(Paths.from_env().state / "logs") / "defect.log"
-        file.write_text("".join(traceback.format_exception(error)))
+        write_atomically(file, "".join(traceback.format_exception(error)).encode("utf-8", "replace"), sync=False)
         where = f"Details are in {file}."
     except (EdgechatError, OSError):
         where = "".join(traceback.format_exception_only(error)).strip()

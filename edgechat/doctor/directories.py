@@ -10,7 +10,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from edgechat.doctor.finding import Finding, advice, ok, problem
-from edgechat.errors import ExitCode
+from edgechat.errors import ExitCode, StateError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,17 @@ LOW_BYTES = 512 * 1024 * 1024
 
 def findings(paths: Paths) -> list[Finding]:
     """Check every directory of one user."""
-    return [*_writable(paths), *_models_disk(paths), *_free_space(paths)]
+    return [*_trusted(paths), *_writable(paths), *_models_disk(paths), *_free_space(paths)]
+
+
+def _trusted(paths: Paths) -> Iterator[Finding]:
+    try:
+        paths.require_trusted()
+    except StateError as error:
+        command = error.hint.partition("Run: ")[2].partition("  ")[0]
+        yield problem("directory-owner", error.message, command, ExitCode.STATE)
+    else:
+        yield ok("directory-owner", "No other user can change the directories.")
 
 
 _CONSEQUENCES = {

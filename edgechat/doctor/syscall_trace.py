@@ -14,6 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from edgechat.files import write_atomically
+
 _TABLES = {
     "unix": "AF_UNIX",
     "tcp": "AF_INET",
@@ -91,7 +93,7 @@ def main() -> int:
     """Record, write the file, and return the command's exit status."""
     file, home, *command = sys.argv[1:]
     status, lines = watch(home, command)
-    Path(file).write_text("".join(f"{line}\n" for line in sorted(lines)), encoding="utf-8")
+    write_atomically(Path(file), "".join(f"{line}\n" for line in sorted(lines)).encode("utf-8", "replace"), sync=False)
     return status
 
 

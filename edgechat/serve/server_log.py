@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from edgechat.engine.state.log import server_path
 from edgechat.errors import StateError
+from edgechat.ownership import open_own
 from edgechat.paths import private_directory
 from edgechat.tasks.result import timestamp
 
@@ -51,12 +52,12 @@ class ServerLog:
 
     def _append(self, line: bytes) -> None:
         private_directory(self._file.parent)
-        descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        descriptor = open_own(self._file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         try:
             if os.fstat(descriptor).st_size > MAX_BYTES:
                 self._file.replace(self._file.with_suffix(".log.1"))
                 os.close(descriptor)
-                descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+                descriptor = open_own(self._file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             os.write(descriptor, line)
         finally:
             os.close(descriptor)

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from edgechat.board.board import Board
     from edgechat.engine.protocol.request import Wish
-    from edgechat.engine.child.interpreter import python_command
 from edgechat.engine.selection.model_choice import Choice
 
 _PATH_VARIABLES = (

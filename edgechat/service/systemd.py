@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgechat.errors import StateError
+from edgechat.files import write_atomically
 from edgechat.service.unit import NAME
 
 if TYPE_CHECKING:
@@ -124,12 +125,10 @@ def write(file: Path, text: str) -> None:
     Raises:
         StateError: it cannot be written.
     """
-    draft = file.with_name(f".{file.name}.new")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(text)
-        draft.chmod(0o644)
-        draft.replace(file)
+        write_atomically(file, text.encode())
+        file.chmod(0o644)
     except OSError as error:
         raise StateError(f"Cannot write {file}: {error.strerror}.") from error
 

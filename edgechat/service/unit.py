@@ -148,8 +148,9 @@ class Unit:
     def _sandbox(self) -> Iterable[str]:
         yield from _HARDENING.splitlines()
         yield f"PrivateTmp={'no' if any(map(_is_temporary, self.writable)) else 'yes'}"
-        # In a user name space, the group of the firmware's device does not exist.
-        yield f"PrivateUsers={'no' if self.is_system and self.is_raspberry else 'yes'}"
+        # In a user name space, all other users look the same: the engine could not count the places that each of them
+        # takes. On a Raspberry Pi, the group of the firmware's device does not exist there either.
+        yield f"PrivateUsers={'no' if self.is_system else 'yes'}"
         yield f"ProtectHome={'read-only' if self.needs_home else 'yes'}"
         if self.writable:
             yield f"ReadWritePaths={' '.join(map(_path, self.writable))}"

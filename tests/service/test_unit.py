@@ -1,6 +1,7 @@
 """Units: what systemd's own checker says of them, whether the limit lets the plan in, and what they may touch."""
 
 import os
+import shlex
 import shutil
 import socket
 import stat
@@ -13,6 +14,7 @@ import pytest
 
 from edgechat.board.probe.board_file import load_board
 from edgechat.cli.service import _warn_if_limit_is_small
+from edgechat.engine.child.interpreter import python_command
 from edgechat.errors import StateError
 from edgechat.models.planning.reserve import reserve, usable_memory
 from edgechat.service import install
@@ -110,7 +112,7 @@ def test_the_printed_unit_may_write_where_edgechat_keeps_things_and_nowhere_else
     (writable,) = [line.partition("=")[2].split() for line in said if line.startswith("ReadWritePaths=")]
     assert {Path(each) for each in writable} == {home / n for n in ("config", "state", "data", "cache")} | {models}
     assert f"Environment=EDGECHAT_MODELS={models}" in said
-    assert f"ExecStart={sys.executable} -m edgechat serve" in said
+    assert f"ExecStart={shlex.join(python_command('edgechat', 'serve'))}" in said
     assert "the service may use" in done.stderr
     assert not home.exists(), "a dry run left something behind"
 

@@ -1,8 +1,8 @@
 """How every Python child of edgechat is started, so that it imports nothing from where the user happens to be.
 
-``python -m`` puts the current directory first on the module path: a folder ``edgechat/`` or a file ``queue.py`` on a USB
-stick would then run as the user. Children therefore start in :data:`WORKING_DIRECTORY` and without that entry. No other
-module of edgechat starts ``sys.executable`` (``tests/engine/child/test_interpreter.py``).
+``python -m`` puts the current directory first on the module path: a folder ``edgechat/`` or a file ``queue.py`` on a
+USB stick would then run as the user. Children therefore start in :data:`WORKING_DIRECTORY` and without that entry.
+No other module of edgechat starts ``sys.executable`` (``tests/engine/child/test_interpreter.py``).
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def python_command(module: str, *arguments: str, version: tuple[int, ...] = sys.
 def python_environment(inherited: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a Python child: no entry of ``PYTHONPATH`` depends on the current directory.
 
-    So do no directories of edgechat. A checkout that is not installed is added to ``PYTHONPATH``, so that a child finds the package in any directory.
+    Neither does a variable that names a directory of edgechat. A checkout that is not installed is added to
+    ``PYTHONPATH``, so that a child finds the package from any directory.
 
     Args:
         inherited: the environment to start from; this process's by default.

@@ -29,6 +29,7 @@ from edgechat.errors import (
     ModelBusyError,
     NoModelError,
 )
+from edgechat.ownership import open_own
 from edgechat.plaintext import clean
 from edgechat.version import __version__
 
@@ -357,7 +358,7 @@ def _wait_for_lock(state: Path, timeout_s: float = 5.0) -> None:
     """Wait until the engine's lock is free: only then has it released the model file and its memory."""
     import fcntl  # noqa: PLC0415
 
-    lock = os.open(state / "engine.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = open_own(state / "engine.lock", os.O_RDWR | os.O_CREAT)
     try:
         until = time.monotonic() + timeout_s
         while time.monotonic() < until:

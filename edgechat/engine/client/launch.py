@@ -14,6 +14,7 @@ from edgechat.engine.child.interpreter import WORKING_DIRECTORY, python_command
 from edgechat.engine.protocol import unix_socket
 from edgechat.engine.state import log
 from edgechat.errors import EngineError, StateError
+from edgechat.ownership import open_own
 from edgechat.paths import Paths, private_directory
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def attach_or_start(paths: Paths) -> socket.socket:
 def _start_lock(paths: Paths) -> int:
     private_directory(paths.state)
     try:
-        return os.open(paths.state / START_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return open_own(paths.state / START_LOCK, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise StateError(
             f"Cannot write in {paths.state}: {error.strerror}.",

@@ -16,6 +16,7 @@ import time
 from typing import TYPE_CHECKING
 
 from edgechat.engine.child.background import BackgroundCall
+from edgechat.files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -147,7 +148,7 @@ class PrefixCache:
             # A file without a digest is not read, so a crash between these lines costs only the prefix.
             checksum.unlink(missing_ok=True)
             temporary.replace(file)
-            checksum.write_text(digest)
+            write_atomically(checksum, digest.encode(), sync=False)
             self._make_room(file)
         except OSError:
             self._remove(file)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
 import threading
 import time
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgechat.engine.protocol.events import Done, Started, Text
 from edgechat.engine.state import log
+from edgechat.files import append
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -115,8 +115,4 @@ class AnswerLog:
             return
         if self._file.exists() and self._file.stat().st_size + len(line) > MAX_BYTES:
             self._file.replace(self._file.with_suffix(".log.1"))
-        descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(descriptor, line)
-        finally:
-            os.close(descriptor)
+        append(self._file, line)

@@ -15,9 +15,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from edgechat.engine.listener.answer_log import AnswerLog
-from edgechat.engine.listener.guests import FORBIDDEN, MAX_GUESTS
+from edgechat.engine.listener.guests import FORBIDDEN, has_no_place
 from edgechat.engine.listener.limits import GUEST_BYTES, OpenRequests
-from edgechat.engine.protocol import events
+from edgechat.engine.protocol import events, unix_socket
 from edgechat.engine.protocol.framing import FIRST_FRAME, MAX_FRAME, Decoder, Frame, encode
 from edgechat.engine.state.log import log_exception
 from edgechat.errors import EngineProtocolError
@@ -31,6 +31,11 @@ MAX_UNREAD = 8 * 1024 * 1024
 
 MAX_CLIENTS = 64
 
+HELLO_S = 10.0
+"""Time for a client's first frame: a place is held only by a client that speaks."""
+FRAME_S = 30.0
+"""Time for a frame to arrive once it has begun."""
+
 _LAST = frozenset(("done", "error", "switch"))
 """Types of a request's last frame."""
 
@@ -38,12 +43,16 @@ _LAST = frozenset(("done", "error", "switch"))
 class Connection:
     """One client."""
 
-    def __init__(self, peer: socket.socket, listener: Listener) -> None:
+    def __init__(self, peer: socket.socket, listener: Listener, *, uid: int | None = None) -> None:
         self._socket = peer
         self._listener = listener
+        self.uid = uid
+        """The user at the other end; None where the system does not say."""
+        self._waiting_since: float | None = time.monotonic()
+        """When the connection, or the frame that is arriving, began; None between frames."""
         self._lock = threading.Lock()
         self._unsent = bytearray()
-        self._decoder = Decoder(FIRST_FRAME)
+        self._decoder = Decoder(FIRST_FRAME, is_bounded=True)
         self.is_open = True
         self.is_greeted = False
         self.keeps = False
@@ -126,9 +135,20 @@ class Connection:
         self._decoder.limit = MAX_FRAME if self.is_greeted else FIRST_FRAME
         try:
             # The size that arrived replaces any that the client claims.
-            return [{**frame, "n_bytes": self._decoder.n_bytes} for frame in self._decoder.feed(data)]
+            frames = [{**frame, "n_bytes": self._decoder.n_bytes} for frame in self._decoder.feed(data)]
         except EngineProtocolError:
             return None
+        if not self._decoder.n_pending:
+            self._waiting_since = None
+        elif frames or self._waiting_since is None:
+            self._waiting_since = time.monotonic()
+        return frames
+
+    def is_late(self, now: float) -> bool:
+        """Whether the client has been silent for too long: before its first frame, or in the middle of one."""
+        if self._waiting_since is None:
+            return False
+        return now - self._waiting_since > (FRAME_S if self.is_greeted else HELLO_S)
 
     @property
     def n_pending(self) -> int:
@@ -219,6 +239,7 @@ class Listener(threading.Thread):
                 self._handle(key.fileobj, mask)
             for connection in [c for c in self.connections if not c.is_open]:
                 self._drop(connection)
+            self._drop_late(time.monotonic())
             self._on_tick()
         for connection in list(self.connections):
             connection.close()
@@ -227,6 +248,10 @@ class Listener(threading.Thread):
             with contextlib.suppress(OSError):
                 os.unlink(self._shared.getsockname())  # noqa: PTH108 - a name as the kernel gives it
         self._closed.set()
+
+    def _drop_late(self, now: float) -> None:
+        for connection in [each for each in self.connections if each.is_late(now)]:
+            self._drop(connection)
 
     def _watch(self, waiting: list[Connection]) -> None:
         for connection in self.connections:
@@ -272,14 +297,18 @@ class Listener(threading.Thread):
             time.sleep(0.01)
             return
         is_guest = server is self._shared
-        n_guests = sum(each.is_guest for each in self.connections)
-        if len(self.connections) >= MAX_CLIENTS or (is_guest and n_guests >= MAX_GUESTS):
+        uid = unix_socket.peer_uid(peer)
+        if not is_guest and uid not in {None, 0, os.geteuid()}:
+            peer.close()  # the socket's mode keeps other users out; this holds where somebody changed it
+            return
+        guests = [each for each in self.connections if each.is_guest]
+        if len(self.connections) >= MAX_CLIENTS or (is_guest and has_no_place(uid, [each.uid for each in guests])):
             with contextlib.suppress(OSError):
                 peer.send(encode({"type": "bye", "reason": "busy"}))
             peer.close()
             return
         peer.setblocking(False)
-        connection = Connection(peer, self)
+        connection = Connection(peer, self, uid=uid)
         connection.is_guest = is_guest
         self.connections.append(connection)
         self._selector.register(connection, selectors.EVENT_READ)

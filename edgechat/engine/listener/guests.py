@@ -13,13 +13,28 @@ from edgechat.engine.protocol.request import Wish, is_path
 from edgechat.errors import ModelNotFoundError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from edgechat.engine.protocol.request import Request
 
 MAX_GUESTS = 32
 """Connected at the same time: half of all clients, so that the owner's clients can always connect."""
 
+MAX_PER_USER = 8
+"""Of these, by one user: four users can use the machine's engine at the same time, whatever one of them does."""
+
 FORBIDDEN = frozenset(("stop", "retire", "keep"))
 """Frame types for which a guest is disconnected."""
+
+
+def has_no_place(uid: int | None, connected: Sequence[int | None]) -> bool:
+    """Whether a guest must wait.
+
+    Args:
+        uid: the user that it belongs to; None where the system does not say.
+        connected: the users of the guests that are connected.
+    """
+    return len(connected) >= MAX_GUESTS or (uid is not None and connected.count(uid) >= MAX_PER_USER)
 
 
 def restrict(request: Request) -> Request:

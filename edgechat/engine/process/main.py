@@ -36,6 +36,7 @@ from edgechat.engine.throttle.monitor import ThrottleMonitor
 from edgechat.engine.throttle.thread_governor import Governor
 from edgechat.errors import EdgechatError, EngineError, EngineProtocolError, InvalidInputError, InvalidModelFileError
 from edgechat.garbage_collector import collect_rarely
+from edgechat.ownership import open_own
 from edgechat.paths import Paths
 from edgechat.version import __version__
 
@@ -346,7 +347,7 @@ def main() -> None:
     paths = Paths.from_env()
     log.ignore_write_errors()
     os.umask(0o077)
-    lock = os.open(paths.state / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = open_own(paths.state / LOCK, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

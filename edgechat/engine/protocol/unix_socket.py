@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 NAME = "engine.sock"
 _LIMIT = 100
+_SOL_LOCAL, _LOCAL_PEERCRED = 0, 1
+"""Of <sys/un.h> on macOS."""
 
 
 @contextlib.contextmanager
@@ -86,13 +88,21 @@ def connect_shared(shared: Path | None) -> socket.socket | None:
     try:
         if shared is None or shared.stat().st_uid == os.geteuid() or not os.access(shared / NAME, os.W_OK):
             return None
-        return connect(shared)
+        return connect(shared, owner=shared.stat().st_uid)
     except (OSError, StateError):
         return None
 
 
-def connect(state: Path) -> socket.socket | None:
-    """A connection to the engine, or None when none runs."""
+def connect(state: Path, *, owner: int | None = None) -> socket.socket | None:
+    """A connection to the engine, or None when none runs.
+
+    Args:
+        state: the directory of the socket.
+        owner: the user whose process must be behind it; this user by default.
+
+    Raises:
+        StateError: the engine cannot be reached, or another user's process is behind the socket.
+    """
     client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with _address(state) as path:
@@ -106,7 +116,27 @@ def connect(state: Path) -> socket.socket | None:
     except OSError as error:
         client.close()
         raise StateError(f"Cannot reach the engine in {state}: {error.strerror}.") from error
+    peer = peer_uid(client)
+    # Root can do all that this user can.
+    if peer not in {None, 0, os.geteuid() if owner is None else owner}:
+        client.close()
+        raise StateError(
+            f"Behind {state / NAME} is a process of another user ({peer}); nothing was sent to it.",
+            hint=f"Remove that socket and see who can write there: ls -la {state}",
+        )
     return client
+
+
+def peer_uid(peer: socket.socket) -> int | None:
+    """The user at the other end of a connection; for a client the one who called listen(). None: unknown."""
+    if hasattr(socket, "SO_PEERCRED"):
+        _, uid, _ = struct.unpack("iII", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        return int(uid)
+    try:  # macOS and BSD: struct xucred begins with its version and the uid
+        _, uid = struct.unpack_from("II", peer.getsockopt(_SOL_LOCAL, _LOCAL_PEERCRED, 128))
+    except (OSError, struct.error):
+        return None
+    return int(uid)
 
 
 def supervisor_pid(client: socket.socket) -> int | None:

@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from edgechat.errors import StateError
+from edgechat.ownership import open_own
 from edgechat.paths import private_directory
 
 if TYPE_CHECKING:
@@ -46,9 +47,12 @@ def open_for_engine(state: Path) -> int:
     try:
         if file.exists() and file.stat().st_size > MAX_BYTES // 2:
             file.replace(file.with_suffix(".log.1"))
-        return os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        return open_own(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     except OSError as error:
-        raise StateError(f"Cannot write {file}: {error.strerror}.") from error
+        raise StateError(
+            f"Cannot write {file}: {error.strerror}.",
+            hint=f"Look at it with `ls -l {file}`, and remove what is not a log.",
+        ) from error
 
 
 def keep_bounded(state: Path) -> None:
@@ -57,7 +61,7 @@ def keep_bounded(state: Path) -> None:
     try:
         if file.stat().st_size <= MAX_BYTES:
             return
-        with file.open("r+b") as log:
+        with os.fdopen(open_own(file, os.O_RDWR), "r+b") as log:
             log.seek(-MAX_BYTES // 2, os.SEEK_END)
             kept = log.read()
             log.seek(0)

@@ -27,6 +27,7 @@ from edgechat.models.bundle.signing import NEVER, Publisher
 from edgechat.models.bundle.trust import METADATA
 from edgechat.models.store.disk_space import require_space
 from edgechat.models.store.install import ModelFacts
+from edgechat.ownership import open_own
 from edgechat.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ class _TargetFiles:
 
     def _copy_part(self, source: int, name: str, update: Callable[[bytes], None]) -> None:
         hasher, at = hashlib.sha256(), 0
-        handle = os.open(self._hidden(name), os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        handle = open_own(self._hidden(name), os.O_RDWR | os.O_CREAT | os.O_TRUNC, mode=0o644)
         try:
             while at < self.part_bytes and (block := os.read(source, min(BLOCK, self.part_bytes - at))):
                 write_all(handle, block, at)

@@ -8,6 +8,7 @@ Format: The Update Framework, https://theupdateframework.github.io/specification
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from edgechat.errors import StateError
 from edgechat.files import make_directory, reporting, state_error, sync_directory, write_atomically, write_json
+from edgechat.ownership import open_own
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,7 +103,7 @@ def backup(paths: Paths, target: Path) -> Publisher:
         make_directory(target.parent)
         shutil.copytree(own.folder, target)
         for file in target.iterdir():
-            with file.open("rb+") as stream:
+            with os.fdopen(open_own(file, os.O_RDWR), "rb+") as stream:
                 stream.flush()
         sync_directory(target)
     return own

@@ -13,6 +13,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgechat.files import append
+from edgechat.ownership import open_own
+
 if TYPE_CHECKING:
     from io import RawIOBase
 
@@ -38,14 +41,12 @@ def log_path(part: Path) -> Path:
 
 def log_boot(part: Path) -> None:
     """Log that this boot writes from now on. The log has to exist before the partial file does."""
-    with log_path(part).open("a", encoding="ascii") as log:
-        log.write(f"{_BOOT}{_boot_id()}\n")
+    append(log_path(part), f"{_BOOT}{_boot_id()}\n".encode("ascii"))
 
 
 def log_sync(part: Path, at: int, hasher: Hasher) -> None:
     """Log that everything before the offset ``at`` is on disk, and its sha256."""
-    with log_path(part).open("a", encoding="ascii") as log:
-        log.write(f"{at} {hasher.hexdigest()}\n")
+    append(log_path(part), f"{at} {hasher.hexdigest()}\n".encode("ascii"))
 
 
 def digest(path: Path, progress: Progress) -> str:
@@ -69,7 +70,7 @@ def resume(part: Path, size: int, progress: Progress, label: str) -> tuple[Hashe
         label: the label for ``progress``.
     """
     try:
-        stream = part.open("r+b", buffering=0)
+        stream = os.fdopen(open_own(part, os.O_RDWR), "r+b", buffering=0)
     except FileNotFoundError:
         log_path(part).unlink(missing_ok=True)
         return hashlib.sha256(), 0

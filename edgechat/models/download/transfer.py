@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edgechat.errors import TransferError
-from edgechat.files import PRIVATE_FILE, state_error, sync_directory, write_all
+from edgechat.files import state_error, sync_directory, write_all
 from edgechat.models.download.partial import digest, discard, log_boot, log_path, log_sync, resume
 from edgechat.models.store.disk_space import require_space
+from edgechat.ownership import open_own
 from edgechat.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ class _Fetch:
             log_boot(self.part)
         require_space(self.part.parent, self.expected.size - self.at, self.expected.label)
         with self._disk():
-            handle = os.open(self.part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
+            handle = open_own(self.part, os.O_RDWR | os.O_CREAT)
         self.progress.begin(self.expected.label, self.expected.size, self.at)
         try:
             self.checkpoint("transfer-begun")

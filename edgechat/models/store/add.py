@@ -17,13 +17,14 @@ from io import FileIO
 from typing import TYPE_CHECKING
 
 from edgechat.errors import InvalidInputError, InvalidModelFileError, StateError
-from edgechat.files import PRIVATE_FILE, make_directory, reporting, state_error, write_all
+from edgechat.files import make_directory, reporting, state_error, write_all
 from edgechat.models.gguf.header import GgufHeader, read_header
 from edgechat.models.store.disk_space import require_space
 from edgechat.models.store.file_names import is_shard, safe_file_name
 from edgechat.models.store.install import LockedModel, ModelFacts, StagedFile, facts_of
 from edgechat.models.store.installed import InstalledModel, installed, valid_name, valid_quant
 from edgechat.models.store.verify import BLOCK, file_sha256
+from edgechat.ownership import open_own
 from edgechat.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ def _reflink(path: Path, part: Path) -> bool:
 
 def _create(part: Path) -> FileIO:
     # With its mode from the start: some file systems (FAT) refuse to change it.
-    return FileIO(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE), "r+b")
+    return FileIO(open_own(part, os.O_RDWR | os.O_CREAT | os.O_EXCL), "r+b")
 
 
 def _copy(path: Path, part: Path, progress: Progress) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import Headers
 
+from edgechat.engine.protocol.json_bounds import JsonTooLargeError, parse, require_bounded
 from edgechat.serve.http.errors import ApiError
 from edgechat.serve.http.timeouts import with_timeout
 
@@ -93,13 +94,14 @@ class Exchange:
 
     def _parse_json(self, text: bytes) -> Any:  # noqa: ANN401
         try:
-            value = json.loads(text)
-        except RecursionError:
-            raise self._too_deep() from None
+            require_bounded(text, max_depth=self._limits.depth)
+            value = parse(text)
+        except JsonTooLargeError as error:
+            if "nested" in str(error):
+                raise self._too_deep() from None
+            raise ApiError(400, f"The JSON is refused: {error}.", code="json_too_large") from None
         except ValueError as error:
             raise ApiError(400, f"The body is not JSON: {error}.", code="invalid_json") from None
-        if _depth_exceeds(value, self._limits.depth):
-            raise self._too_deep()
         return value
 
     async def read_as(self, kind: type[M]) -> M:
@@ -194,22 +196,6 @@ class Exchange:
 
     def _too_deep(self) -> ApiError:
         return ApiError(400, f"The JSON is nested deeper than {self._limits.depth} levels.", code="json_too_deep")
-
-
-def _depth_exceeds(value: object, limit: int) -> bool:
-    """Whether JSON is nested deeper than ``limit``, without recursion."""
-    level = [value]
-    for _ in range(limit):
-        level = [
-            child
-            for each in level
-            if isinstance(each, (dict, list))
-            for child in (each.values() if isinstance(each, dict) else each)
-            if isinstance(child, (dict, list))
-        ]
-        if not level:
-            return False
-    return True
 
 
 def _validation_error(error: ValidationError) -> ApiError:

@@ -10,8 +10,12 @@ MAX_CONNECTIONS = 512
 """Open connections; each takes about 30 kB."""
 MAX_HEAD_BYTES = 32 * 1024
 """Longest request head."""
+MAX_PER_ADDRESS = MAX_CONNECTIONS // 2
+"""Of these, from one address of another machine; all programs of this machine come from the same one."""
+FIRST_HEAD_S = 5.0
+"""Time for the head of a connection's first request to arrive."""
 HEAD_TIMEOUT_S = 15.0
-"""Time for a request's head to arrive, and for which an idle connection is kept open."""
+"""Time for the head of a further request to arrive, and for which an idle connection is kept open."""
 SHUTDOWN_GRACE_S = 20.0
 """Time for running answers to end when the server stops."""
 

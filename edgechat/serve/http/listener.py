@@ -9,7 +9,15 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from edgechat.errors import StateError
-from edgechat.serve.http.limits import HEAD_TIMEOUT_S, MAX_CONNECTIONS, MAX_HEAD_BYTES, SHUTDOWN_GRACE_S
+from edgechat.serve.http.authentication import is_loopback
+from edgechat.serve.http.limits import (
+    FIRST_HEAD_S,
+    HEAD_TIMEOUT_S,
+    MAX_CONNECTIONS,
+    MAX_HEAD_BYTES,
+    MAX_PER_ADDRESS,
+    SHUTDOWN_GRACE_S,
+)
 
 if TYPE_CHECKING:
     import asyncio
@@ -28,15 +36,34 @@ class LimitedProtocol(H11Protocol):
     """HTTP/1.1 that closes silent connections and refuses those beyond the limit."""
 
     _head_timer: asyncio.TimerHandle | None = None
+    _waits_since = 0.0
+    """When the time for the next head began, on the loop's clock."""
+    _address = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the timer for the request's head, or refuse the connection."""
+        """Start the timer for the request's head, or refuse the connection.
+
+        Where all places are taken, the connection that has waited longest for a head gives up its own: half a head, or
+        none, keeps nobody out. A connection with a running request is never closed for another.
+        """
         super().connection_made(transport)
-        if len(self.connections) > MAX_CONNECTIONS:
-            transport.write(_TOO_MANY_CONNECTIONS)
-            transport.close()
-            return
-        self._start_head_timer()
+        self._address = str((transport.get_extra_info("peername") or ("",))[0])
+        others = [each for each in self.connections if each is not self and isinstance(each, LimitedProtocol)]
+        same = [] if is_loopback(self._address) else [each for each in others if each._address == self._address]
+        if len(same) >= MAX_PER_ADDRESS:
+            crowd = same
+        elif len(others) >= MAX_CONNECTIONS:
+            crowd = others
+        else:
+            crowd = []
+        if crowd:
+            waiting = [each for each in crowd if each._is_waiting and not each.transport.is_closing()]
+            if not waiting:
+                transport.write(_TOO_MANY_CONNECTIONS)
+                transport.close()
+                return
+            min(waiting, key=lambda each: each._waits_since).transport.abort()
+        self._start_head_timer(FIRST_HEAD_S)
 
     def on_response_complete(self) -> None:
         """Start the timer for the next request; the rest of this one must arrive within it too."""
@@ -49,14 +76,19 @@ class LimitedProtocol(H11Protocol):
             self._head_timer.cancel()
         super().connection_lost(exc)
 
-    def _start_head_timer(self) -> None:
+    @property
+    def _is_waiting(self) -> bool:
+        """Whether no request has a complete head and no complete response."""
+        return self.cycle is None or bool(self.cycle.response_complete)
+
+    def _start_head_timer(self, seconds: float = HEAD_TIMEOUT_S) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
-        self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._close_if_idle)
+        self._waits_since = self.loop.time()
+        self._head_timer = self.loop.call_later(seconds, self._close_if_idle)
 
     def _close_if_idle(self) -> None:
-        is_waiting = self.cycle is None or self.cycle.response_complete
-        if is_waiting and not self.transport.is_closing():
+        if self._is_waiting and not self.transport.is_closing():
             self.transport.abort()
 
 

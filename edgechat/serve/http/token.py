@@ -5,14 +5,13 @@ A running server reads a new token without a restart.
 
 from __future__ import annotations
 
-import contextlib
 import hmac
-import os
 import secrets
 import stat
 from typing import TYPE_CHECKING
 
 from edgechat.errors import StateError
+from edgechat.files import write_atomically
 from edgechat.paths import private_directory
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from edgechat.paths import Paths
 
 FILE = "serve.token"
-_MODE = 0o600
 _BYTES = 32
 
 
@@ -49,17 +47,9 @@ class Token:
             StateError: the file cannot be written.
         """
         folder = private_directory(self.file.parent)
-        draft = folder / f".{FILE}.{secrets.token_hex(4)}"
         try:
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(secrets.token_urlsafe(_BYTES) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(self.file)
+            write_atomically(folder / FILE, f"{secrets.token_urlsafe(_BYTES)}\n".encode("ascii"))
         except OSError as error:
-            with contextlib.suppress(OSError):
-                draft.unlink(missing_ok=True)
             raise StateError(f"Cannot write {self.file}: {error.strerror}.") from error
 
     def matches(self, presented: str) -> bool:

@@ -14,7 +14,8 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 from edgechat.errors import InvalidInputError, StateError, UsageError
-from edgechat.files import PRIVATE_FILE, sync_directory
+from edgechat.files import sync_directory
+from edgechat.ownership import open_own
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -58,7 +59,7 @@ class BatchJournal:
                     f"{path} is left from a run that was interrupted.",
                     hint="Continue it with --resume, or remove that file to start again.",
                 )
-            self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, PRIVATE_FILE)
+            self._handle = open_own(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         except OSError as error:
             raise _state_error("open", path, error) from error
         try:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from edgechat.errors import StateError
 from edgechat.files import sync_directory
+from edgechat.ownership import open_own
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +54,13 @@ def sink(out: Path | None, stdout: BinaryIO, encoding: str) -> Iterator[TextIO]:
         return
     part = out.with_name(out.name + _PART)
     try:
-        with part.open("w", encoding=encoding, errors=errors, newline="") as file:
+        with os.fdopen(
+            open_own(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode=0o666),
+            "w",
+            encoding=encoding,
+            errors=errors,
+            newline="",
+        ) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 import time
@@ -15,6 +16,7 @@ from edgechat.engine.decoding.request_queue import RequestQueue
 from edgechat.engine.listener import guests, limits
 from edgechat.engine.listener.connections import Connection, Listener
 from edgechat.engine.listener.limits import OpenRequests
+from edgechat.engine.protocol import unix_socket
 from edgechat.engine.protocol.framing import FIRST_FRAME, Decoder, Frame, encode
 from edgechat.engine.protocol.request import Message, Request, Wish
 from edgechat.errors import EngineBusyError, EngineProtocolError, InvalidInputError, ModelNotFoundError, NoModelError
@@ -144,14 +146,29 @@ def house(tmp_path: Path) -> Iterator[House]:
         made.listener.join(20)
 
 
-def test_however_many_guests_come_there_is_room_for_the_owner(house: House) -> None:
-    inside = [house.enter("shared") for _ in range(guests.MAX_GUESTS)]
-    assert all(house.say(each, type="status") == [{"type": "heard"}] for each in inside)
+def test_however_many_guests_come_there_is_room_for_the_owner(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    users = [1001 + number // guests.MAX_PER_USER for number in range(guests.MAX_GUESTS)]
+    owner = os.geteuid()
+    monkeypatch.setattr(unix_socket, "peer_uid", lambda _: users.pop(0) if users else owner)
+    inside = []
+    for _ in range(guests.MAX_GUESTS):
+        inside.append(house.enter("shared"))
+        assert house.say(inside[-1], type="status") == [{"type": "heard"}]
     turned_away = house.enter("shared")
     assert list(Decoder().feed(turned_away.recv(1 << 16))) == [{"type": "bye", "reason": "busy"}]
     assert turned_away.recv(1) == b""
     for _ in range(8):
         assert house.say(house.enter("own"), type="status") == [{"type": "heard"}]
+
+
+def test_one_user_takes_no_more_than_its_own_places(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """32 silent connections of one user held the places of all."""
+    monkeypatch.setattr(unix_socket, "peer_uid", lambda _: 1001)
+    inside = [house.enter("shared") for _ in range(guests.MAX_PER_USER)]
+    assert all(house.say(each, type="status") == [{"type": "heard"}] for each in inside)
+    assert list(Decoder().feed(house.enter("shared").recv(1 << 16))) == [{"type": "bye", "reason": "busy"}]
+    monkeypatch.setattr(unix_socket, "peer_uid", lambda _: 1002)
+    assert house.say(house.enter("shared"), type="status") == [{"type": "heard"}]
 
 
 def test_before_hello_only_short_frames_are_taken(house: House) -> None:
@@ -165,7 +182,7 @@ def test_before_hello_only_short_frames_are_taken(house: House) -> None:
 
 def test_frames_that_guests_never_finish_do_not_pile_up(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgechat.engine.listener.connections.GUEST_BYTES", MB)
-    half = struct.pack(">I", 2 * MB) + bytes(700 * 1024)
+    half = struct.pack(">I", 2 * MB) + b'{"type":"generate","text":"' + b"x" * (700 * 1024)
     owner, first, second = house.enter("own"), house.enter("shared"), house.enter("shared")
     for client in (owner, first, second):
         assert house.say(client, type="hello") == [{"type": "heard"}]

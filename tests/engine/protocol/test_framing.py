@@ -91,3 +91,40 @@ def test_any_two_versions_can_read_each_others_hello():
     data = encode({"type": "hello", "version": "1.2.3", "protocol": 7, "keeps": False})
     assert struct.unpack(">I", data[:4])[0] == len(data) - 4
     assert json.loads(data[4:]) == {"type": "hello", "version": "1.2.3", "protocol": 7, "keeps": False}
+
+
+def bounded(body: bytes) -> list[dict[str, object]]:
+    decoder = Decoder(is_bounded=True)
+    data = struct.pack(">I", len(body)) + body
+    return [frame for at in range(0, len(data), 1 << 16) for frame in decoder.feed(data[at : at + (1 << 16)])]
+
+
+def test_only_a_request_may_be_long() -> None:
+    text = "x" * 1_000_000
+    assert len(bounded(encode({"type": "generate", "id": 1, "request": {"text": text}})[4:])) == 1
+    for body in (
+        encode({"type": "status", "x": text})[4:],
+        encode({"x": text, "type": "generate"})[4:],
+        b'{"type":"generate","x":"' + text.encode() + b'","type":"status"}',
+    ):
+        with pytest.raises(EngineProtocolError):
+            bounded(body)
+
+
+def test_a_bomb_is_refused_while_it_arrives() -> None:
+    """31 MB of ``{},`` made the engine 850 MB larger and deaf for 1.4 s."""
+    decoder = Decoder(is_bounded=True)
+    arrived = 0
+    with pytest.raises(EngineProtocolError):
+        for piece in itertools.chain(
+            [struct.pack(">I", 31_000_000) + b'{"type":"generate","x":['], itertools.repeat(b"{}," * 20_000, 500)
+        ):
+            arrived += len(piece)
+            list(decoder.feed(piece))
+    assert arrived < 1_000_000
+
+
+def test_a_long_frame_of_another_type_is_refused_at_its_beginning() -> None:
+    decoder = Decoder(is_bounded=True)
+    with pytest.raises(EngineProtocolError):
+        list(decoder.feed(struct.pack(">I", 31_000_000) + b'{"type":"status","x":[' + b"{}," * 100))
