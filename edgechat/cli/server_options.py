@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgechat.cli.output.terminal import say_row
+from edgechat.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,12 +30,16 @@ allow_host_option: Callable[[Any], Any] = click.option(
     help="Also accept requests with this host name, for example a proxy's. Repeatable.",
 )
 token_option: Callable[[Any], Any] = click.option(
-    "--token", "needs_token", is_flag=True, help="Require the token on loopback too, for example behind a proxy."
+    "--token/--no-token",
+    "needs_token",
+    default=None,
+    help="Whether loopback needs the token too. `tui --web` and the service need it unless --no-token is given; "
+    "`serve` by hand does not unless --token is given. Any other address always needs it.",
 )
 
 
 def server_access(
-    paths: Paths, host: str, allowed_hosts: tuple[str, ...], *, needs_token: bool
+    paths: Paths, host: str, allowed_hosts: tuple[str, ...], *, needs_token: bool | None, default: bool = False
 ) -> tuple[AccessControl, Path | None]:
     """Make the access rules of a server, and create its token on first use.
 
@@ -42,16 +47,24 @@ def server_access(
         paths: of the user whose token it is.
         host: the address to listen on; every address but loopback needs a token.
         allowed_hosts: of ``--allow-host``.
-        needs_token: of ``--token``.
+        needs_token: of ``--token``; None where neither it nor ``--no-token`` was given.
+        default: whether loopback needs a token then.
 
     Returns:
         The rules, and the token's file, or None where no token is needed.
+
+    Raises:
+        UsageError: ``--no-token`` with an address that other machines reach.
     """
     from edgechat.serve.http.authentication import AccessControl, is_loopback, own_names  # noqa: PLC0415
     from edgechat.serve.http.token import Token  # noqa: PLC0415
 
     token = Token(paths)
-    needs_token = needs_token or not is_loopback(host)
+    if needs_token is False and not is_loopback(host):
+        raise UsageError(
+            f"--no-token is for loopback only, and --host is {host}.", hint="Leave out --no-token, or --host."
+        )
+    needs_token = not is_loopback(host) or (default if needs_token is None else needs_token)
     if needs_token:
         token.ensure()
     allowed = frozenset(name.lower().rstrip(".") for name in allowed_hosts)
@@ -80,4 +93,4 @@ def say_access(url: str, token: str, *, then: str) -> None:
         say_row("Token", token)
         say_row("Beware", _WARNING)
     else:
-        say_row("Access", "this machine only, without a token")
+        say_row("Access", "this machine only, without a token: every user and program of this machine has it")

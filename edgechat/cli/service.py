@@ -66,6 +66,8 @@ def install(arguments: tuple[str, ...], *, is_system: bool, dry_run: bool) -> No
     if not is_system:
         _enable_linger()
     _explain(unit, choice, board)
+    if "--no-token" not in unit.command:
+        say(f"Clients need its token: {'sudo ' if is_system else ''}cat {_token_file(is_system=is_system)}")
     say(f"The service runs, and starts at every boot. Its unit is {manager.file}; see `edgechat service status`.")
     if is_system:
         say("To let a user share its engine: sudo usermod -aG edgechat NAME, then log in again.")
@@ -139,6 +141,9 @@ def _unit(arguments: Sequence[str], *, is_system: bool) -> tuple[Unit, Choice, B
     from edgechat.service.install import make_unit  # noqa: PLC0415
 
     options = serve.make_context("edgechat serve", list(arguments)).params
+    if options["needs_token"] is None:
+        # A service answers every user and program of the machine, day and night.
+        arguments = [*arguments, "--token"]
     if options["rotate_token"]:
         raise UsageError("--rotate-token cannot be used for a service.")
     return make_unit(
@@ -147,6 +152,13 @@ def _unit(arguments: Sequence[str], *, is_system: bool) -> tuple[Unit, Choice, B
         is_system=is_system,
         loopback_only=is_loopback(options["host"]),
     )
+
+
+def _token_file(*, is_system: bool) -> Path:
+    from edgechat.serve.http.token import Token  # noqa: PLC0415
+    from edgechat.service.install import service_paths  # noqa: PLC0415
+
+    return Token(service_paths(os.environ, is_system=is_system)[0]).file
 
 
 def _warn_if_limit_is_small(limit: str, text: str, *, is_system: bool) -> None:

@@ -17,12 +17,12 @@ from edgechat.paths import Paths
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from edgechat.serve.web_ui import OneTimeLogin
+
 
 @click.command()
 @click.option("--web", is_flag=True, help="Serve the UI to a browser instead.")
-@click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Address for --web; any but loopback needs a token."
-)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address for --web.")
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 )
 @allow_host_option
 @token_option
-def tui(*, web: bool, host: str, port: int, allowed_hosts: tuple[str, ...], needs_token: bool) -> None:
+def tui(*, web: bool, host: str, port: int, allowed_hosts: tuple[str, ...], needs_token: bool | None) -> None:
     """Open the terminal UI: chat, conversations, models, tasks, board."""
     if web:
         _serve(host, port, allowed_hosts, needs_token=needs_token)
@@ -49,21 +49,32 @@ def tui(*, web: bool, host: str, port: int, allowed_hosts: tuple[str, ...], need
         raise click.exceptions.Exit(app.return_code)
 
 
-def _serve(host: str, port: int, allowed_hosts: tuple[str, ...], *, needs_token: bool) -> None:
+def _serve(host: str, port: int, allowed_hosts: tuple[str, ...], *, needs_token: bool | None) -> None:
     try:
-        from edgechat.serve.web_ui import serve_in_browser  # noqa: PLC0415 - 0.5 s of imports
+        from edgechat.serve.http.token import Token  # noqa: PLC0415
+        from edgechat.serve.web_ui import OneTimeLogin, serve_in_browser  # noqa: PLC0415 - 0.5 s of imports
     except ModuleNotFoundError as error:
         raise_missing(error, "--web", "web")
-    access, token_file = server_access(Paths.from_env(), host, allowed_hosts, needs_token=needs_token)
-    signal_number = serve_in_browser(host, port, access, lambda at, bound: _say_address(at, bound, token_file))
+    paths = Paths.from_env()
+    access, token_file = server_access(paths, host, allowed_hosts, needs_token=needs_token, default=True)
+    login = OneTimeLogin(Token(paths).text) if token_file else None
+    signal_number = serve_in_browser(
+        host, port, access, lambda at, bound: _say_address(at, bound, token_file, login), login=login
+    )
     if signal_number is not None:
         raise click.exceptions.Exit(128 + signal_number)
 
 
-def _say_address(host: str, port: int, token_file: Path | None) -> None:
+def _say_address(host: str, port: int, token_file: Path | None, login: OneTimeLogin | None) -> None:
     """Print the page's address, and how to reach it from another machine."""
     url, everywhere = server_url(host, port)
     say(f"edgechat is at {url}/{everywhere}")
-    token = f"the page asks for the token in {token_file} (a new one: edgechat serve --rotate-token)"
+    if login is not None:
+        # Every address works once, so the next browser needs the next one.
+        login.on_new = lambda path: say(f"Log in, once: {url}{path}", indent="  ")
+        login.renew()
+    token = (
+        f"without that address, the page asks for the token in {token_file} (a new one: edgechat serve --rotate-token)"
+    )
     say_access(url, token if token_file else "", then=f"open http://127.0.0.1:{port}/")
     say("Ctrl+C ends it.", indent="  ")

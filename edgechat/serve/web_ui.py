@@ -6,6 +6,7 @@ Each browser tab runs a process of its own.
 from __future__ import annotations
 
 import asyncio
+import hmac
 import logging
 import secrets
 import shlex
@@ -68,6 +69,34 @@ class Sessions:
         return self._token_by_cookie.get(cookie)
 
 
+class OneTimeLogin:
+    """The address that logs one browser in. It is printed on the terminal, works once, and ends with the process.
+
+    Args:
+        token: reads the server's token, which the browser's session then stands for.
+    """
+
+    def __init__(self, token: Callable[[], str]) -> None:
+        self._token = token
+        self._key = ""
+        self.on_new: Callable[[str], None] = lambda _path: None
+        """Gets the path of each new address."""
+
+    def renew(self) -> None:
+        """Make a new address; the one before it no longer works."""
+        self._key = secrets.token_urlsafe(32)
+        self.on_new(f"/login?once={self._key}")
+
+    def use(self, key: str) -> str | None:
+        """The token, when ``key`` is that of the address; a new address is made then."""
+        if not self._key or not hmac.compare_digest(self._key.encode(), key.encode("utf-8", "surrogateescape")):
+            return None
+        self._key = ""
+        token = self._token()
+        self.renew()
+        return token
+
+
 class WebUiServer(Server):  # type: ignore[misc, unused-ignore]  # textual-serve may or may not carry types
     """Serves the app.
 
@@ -75,14 +104,16 @@ class WebUiServer(Server):  # type: ignore[misc, unused-ignore]  # textual-serve
         host: the address or name to listen on.
         port: 0 chooses a free port.
         access: the access rules; the login page is exempt from the token.
+        login: the one-time address; None where no token is needed.
     """
 
-    def __init__(self, host: str, port: int, access: AccessControl) -> None:
+    def __init__(self, host: str, port: int, access: AccessControl, login: OneTimeLogin | None = None) -> None:
         # `exec`, because textual-serve must end the app and not a shell around it.
         command = "exec " + shlex.join(python_command("edgechat.tui"))
         super().__init__(command, host=host, port=port, title="edgechat")
         self._access, self._access_without_token = access, replace(access, is_token=None)
         self._sessions = Sessions()
+        self._once = login
         self._tabs: set[asyncio.Task[object]] = set()
 
     async def run(self, on_listening: Callable[[str, int], None]) -> int | None:
@@ -165,7 +196,16 @@ class WebUiServer(Server):  # type: ignore[misc, unused-ignore]  # textual-serve
     async def _index(self, _request: web.Request) -> web.StreamResponse:
         return web.FileResponse(PAGES / "terminal.html")
 
-    async def _login_page(self, _request: web.Request) -> web.StreamResponse:
+    async def _login_page(self, request: web.Request) -> web.StreamResponse:
+        if (key := request.query.get("once")) is not None:
+            token = None if self._once is None else self._once.use(key)
+            if token is None:
+                raise ApiError(
+                    401,
+                    "This address was used already, or is old. The terminal shows the next.",
+                    "authentication_error",
+                )
+            return self._begin_session(request, token)
         return web.FileResponse(PAGES / "login.html")
 
     async def _login(self, request: web.Request) -> web.StreamResponse:
@@ -173,6 +213,9 @@ class WebUiServer(Server):  # type: ignore[misc, unused-ignore]  # textual-serve
         token = given.strip() if isinstance(given, str) else ""
         if self._access.is_token is None or not self._access.is_token(token):
             raise ApiError(401, "The token is wrong. Go back and try again.", "authentication_error")
+        return self._begin_session(request, token)
+
+    def _begin_session(self, request: web.Request, token: str) -> web.StreamResponse:
         answer = web.Response(status=303, headers={"Location": "/"})
         name, cookie = self._cookie(request), self._sessions.begin(token)
         # Not always `secure`: over plain HTTP the browser would never send it back. The command prints a warning.
@@ -204,7 +247,11 @@ class WebUiServer(Server):  # type: ignore[misc, unused-ignore]  # textual-serve
 
 
 def serve_in_browser(
-    host: str, port: int, access: AccessControl, on_listening: Callable[[str, int], None]
+    host: str,
+    port: int,
+    access: AccessControl,
+    on_listening: Callable[[str, int], None],
+    login: OneTimeLogin | None = None,
 ) -> int | None:
     """Serve until SIGINT or SIGTERM, and return the signal's number. Arguments as for :class:`WebUiServer`.
 
@@ -212,4 +259,4 @@ def serve_in_browser(
         StateError: the address cannot be used.
     """
     logging.getLogger("textual-serve").setLevel(logging.ERROR)
-    return asyncio.run(WebUiServer(host, port, access).run(on_listening))
+    return asyncio.run(WebUiServer(host, port, access, login).run(on_listening))

@@ -35,9 +35,21 @@ def served(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
             said = process.stderr.readline()
             found = re.search(r"http://\S+/", said)
             assert found, said + process.stderr.read()
+            process.login = login_address(process) if "--no-token" not in arguments else ""  # type: ignore[attr-defined]
             yield found[0], process
         finally:
             process.kill()
+
+
+def login_address(process: subprocess.Popen[str]) -> str:
+    """The one-time address, as it stands on the terminal."""
+    assert process.stderr is not None
+    address = ""
+    while "once" not in address or "http" not in address:
+        address += process.stderr.readline().strip()
+    found = re.search(r"http://\S+once=\S+", address)
+    assert found, address
+    return found[0]
 
 
 def apps_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
@@ -68,7 +80,7 @@ def test_a_tab_shows_the_app_and_ends_with_it() -> None:
             assert time.monotonic() < end, "the app outlived its tab"
             await asyncio.sleep(0.1)
 
-    with served() as (url, process):
+    with served("--no-token") as (url, process):
         asyncio.run(story(url, process))
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 143
@@ -83,7 +95,7 @@ def test_an_app_ends_when_its_server_was_killed() -> None:
             process.kill()
             return apps
 
-    with served() as (url, process):
+    with served("--no-token") as (url, process):
         apps = asyncio.run(story(url, process))
         assert apps
         _, alive = psutil.wait_procs(apps, 20)
@@ -106,7 +118,7 @@ def test_strange_hosts_and_pages_are_turned_away() -> None:
             async with session.get(f"{url}static/") as answer:
                 assert answer.status in {403, 404}
 
-    with served() as (url, _):
+    with served("--no-token") as (url, _):
         asyncio.run(story(url))
 
 
@@ -166,7 +178,7 @@ def test_no_more_tabs_than_a_board_can_hold() -> None:
             for tab in tabs:
                 await tab.close()
 
-    with served() as (url, _):
+    with served("--no-token") as (url, _):
         asyncio.run(story(url))
 
 
@@ -175,3 +187,68 @@ def test_the_pages_name_no_other_machine() -> None:
         text = page.read_text()
         assert not re.findall(r"(?:https?:)?//[a-z0-9-]+\.[a-z]", text), page
         assert "document.cookie" not in text
+
+
+def test_without_logging_in_nobody_gets_a_tab() -> None:
+    """Another user of the machine opened the web socket and read the owner's files through it."""
+
+    async def story(url: str) -> None:
+        async with aiohttp.ClientSession() as session:
+            async with session.get(url, allow_redirects=False) as answer:
+                assert (answer.status, answer.headers["Location"]) == (303, "/login")
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                await session.ws_connect(f"{url}ws")
+            assert refused.value.status == 401
+
+    with served() as (url, process):
+        asyncio.run(story(url))
+        assert apps_of(process) == []
+
+
+def test_the_printed_address_logs_one_browser_in_once() -> None:
+    async def story(url: str, login: str) -> None:
+        jar = aiohttp.CookieJar(unsafe=True)
+        async with aiohttp.ClientSession(cookie_jar=jar) as session:
+            async with session.get(login[:-1], allow_redirects=False) as wrong:
+                assert wrong.status == 401
+            async with session.get(login) as answer:
+                assert answer.status == 200
+                cookie = answer.history[0].headers["Set-Cookie"]
+                assert "HttpOnly" in cookie
+                assert "SameSite=Strict" in cookie
+                assert "expires" not in cookie.lower()
+            assert b"Everything" in await shown(session, url, b"Everything you write")
+        async with aiohttp.ClientSession() as other, other.get(login, allow_redirects=False) as again:
+            assert again.status == 401
+
+    with served() as (url, process):
+        login = process.login  # type: ignore[attr-defined]
+        asyncio.run(story(url, login))
+        assert login_address(process) != login, "the next browser has an address of its own"
+
+
+def test_a_session_ends_with_the_process() -> None:
+    async def cookie_of(login: str) -> str:
+        async with aiohttp.ClientSession() as session, session.get(login, allow_redirects=False) as answer:
+            return answer.headers["Set-Cookie"].partition(";")[0].partition("=")[2]
+
+    async def status(url: str, cookie: str) -> int:
+        port = url.rstrip("/").rpartition(":")[2]
+        headers = {"Cookie": f"edgechat-{port}={cookie}"}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(url, headers=headers, allow_redirects=False) as answer,
+        ):
+            return answer.status
+
+    with served() as (url, process):
+        cookie = asyncio.run(cookie_of(process.login))  # type: ignore[attr-defined]
+        assert asyncio.run(status(url, cookie)) == 200
+    with served() as (url, _):
+        assert asyncio.run(status(url, cookie)) == 303
+
+
+def test_no_token_is_for_this_machine_only() -> None:
+    command = [sys.executable, "-m", "edgechat", "tui", "--web", "--no-token", "--host", "0.0.0.0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, "loopback only" in done.stderr) == (2, True)

@@ -112,7 +112,7 @@ def test_the_printed_unit_may_write_where_edgechat_keeps_things_and_nowhere_else
     (writable,) = [line.partition("=")[2].split() for line in said if line.startswith("ReadWritePaths=")]
     assert {Path(each) for each in writable} == {home / n for n in ("config", "state", "data", "cache")} | {models}
     assert f"Environment=EDGECHAT_MODELS={models}" in said
-    assert f"ExecStart={shlex.join(python_command('edgechat', 'serve'))}" in said
+    assert f"ExecStart={shlex.join(python_command('edgechat', 'serve', '--token'))}" in said
     assert "the service may use" in done.stderr
     assert not home.exists(), "a dry run left something behind"
 

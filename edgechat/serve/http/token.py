@@ -60,6 +60,14 @@ class Token:
         """
         return hmac.compare_digest(self._read(), presented.encode("utf-8", "surrogateescape"))
 
+    def text(self) -> str:
+        """The token.
+
+        Raises:
+            StateError: the file cannot be read.
+        """
+        return self._read().decode("ascii", "surrogateescape")
+
     def _read(self) -> bytes:
         try:
             facts = self.file.stat()
