@@ -103,6 +103,7 @@ def incomplete_reason(message: Message) -> str:
         "cancelled": "cancelled",
         "timeout": "the time allowed ran out",
         "interrupted": "interrupted",
+        "empty": "the model ended without a text",
     }
     if message.status == "streaming":
         return "still being written"

@@ -161,6 +161,11 @@ def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  #
         raise view.fault
     if turn is not None and turn.fault is not None:
         raise turn.fault
+    if view.finish_reason == "empty":
+        raise AnswerError(
+            "The model ended its answer without any text.",
+            hint="Ask in other words, or check the model's file: edgechat models verify",
+        )
     if view.finish_reason == "timeout":
         raise AnswerError("The answer took longer than --timeout allows.", hint="Give it more seconds with --timeout.")
 

@@ -13,6 +13,7 @@ from edgechat.engine.state import oom_history, pressure_history
 from edgechat.errors import EdgechatError, ExitCode, StateError
 from edgechat.models.planning.next_model import next_model
 from edgechat.models.store.installed import STARTER_NAME, InstalledModel, damaged, installed
+from edgechat.models.store.unchanged import changed_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +47,7 @@ def findings(
         if not os.path.isdir(paths.models):  # noqa: PTH112 - False where pathlib's raises
             return [], []  # reported by directories.py
         return [problem("models", str(error), None, ExitCode.STATE)], []
-    found = [*_damaged(broken, paths), *_starter(models, installation)]
+    found = [*_damaged(broken, paths), *_changed(models), *_starter(models, installation)]
     if not models:
         message = "No model is installed, so nothing can be answered."
         return [*found, problem("model", message, "edgechat models pull", ExitCode.NO_MODEL)], models
@@ -59,6 +60,17 @@ def _damaged(entries: Sequence[DamagedEntry], paths: Paths) -> list[Finding]:
         name, quant = entry.path.relative_to(paths.models).parts[:2]
         message = f"The installed model {name}:{quant} is damaged: {entry.reason}."
         found.append(advice("damaged-model", message, f"edgechat models pull {name}:{quant}"))
+    return found
+
+
+def _changed(models: Sequence[InstalledModel]) -> list[Finding]:
+    """Files that were written or replaced since their installation; the next load hashes them."""
+    found = []
+    for model in models:
+        if model.stamp is not None and (files := changed_files(model)):
+            names = ", ".join(each.name for each in files)
+            message = f"{names} of {model.label} was written or replaced since it was installed."
+            found.append(advice("changed-model", message, f"edgechat models verify {model.label}"))
     return found
 
 

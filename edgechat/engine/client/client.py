@@ -129,6 +129,8 @@ class EngineClient:
                         received.add(event)
                         if isinstance(event, Text):
                             event = replace(event, text=clean(event.text))  # noqa: PLW2901
+                        elif isinstance(event, Done) and event.finish_reason == "stop" and received.is_missing:
+                            event = replace(event, finish_reason="empty")  # noqa: PLW2901
                         yield event
                     return
                 except EngineGoneError as gone:

@@ -37,6 +37,12 @@ class PartialAnswer:
             if not event.is_thought:
                 self._text.append(event.text)
 
+    @property
+    def is_missing(self) -> bool:
+        """Whether the model ended its answer without a text, although nothing in the request asked for that."""
+        request = self._request
+        return not (request.texts or request.stop or request.constraint or "".join(self._text).strip())
+
     def remainder(self) -> Request:
         """The request for the rest of the answer, with the time that is left."""
         left = self._request.timeout_s

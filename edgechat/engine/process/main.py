@@ -127,6 +127,7 @@ class EngineProcess:
         from edgechat.engine.selection.gpu_probe import probe_gpu  # noqa: PLC0415
         from edgechat.engine.selection.model_choice import choose  # noqa: PLC0415
         from edgechat.locks import IN_USE, try_lock  # noqa: PLC0415
+        from edgechat.models.store.unchanged import require_unchanged  # noqa: PLC0415
 
         self._shared_status.stage = "load"
         self._next_progress = 0.0
@@ -155,6 +156,7 @@ class EngineProcess:
             # Held until the process ends: `models rm` does not remove a file that is loaded.
             lock = choice.path.parent / IN_USE
             self._model_lock = try_lock(lock, shared=True) if lock.exists() else None
+            require_unchanged(choice.path, self._paths.cache)
             try:
                 self._model = load_model(
                     choice, self._paths, on_progress=self._on_weights, is_constrained=self._requests.is_constrained

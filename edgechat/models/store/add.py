@@ -1,6 +1,7 @@
 """Adding a GGUF file of this machine to the store, without a second copy where the disk allows it.
 
-A hard link first, then a copy that shares its blocks (reflink), then a real copy. The header is read before anything
+A hard link first, where the file is this user's and nobody else can write to it; then a copy that shares its blocks
+(reflink), then a real copy. The header is read before anything
 else, so that no file gets in that would end llama.cpp. ``other_programs.py`` finds files that other programs hold.
 """
 
@@ -12,6 +13,7 @@ import hashlib
 import itertools
 import os
 import re
+import stat
 from dataclasses import dataclass, replace
 from io import FileIO
 from typing import TYPE_CHECKING
@@ -22,7 +24,7 @@ from edgechat.models.gguf.header import GgufHeader, read_header
 from edgechat.models.store.disk_space import require_space
 from edgechat.models.store.file_names import is_shard, safe_file_name
 from edgechat.models.store.install import LockedModel, ModelFacts, StagedFile, facts_of
-from edgechat.models.store.installed import InstalledModel, installed, valid_name, valid_quant
+from edgechat.models.store.installed import InstalledModel, installed, stamp_of, valid_name, valid_quant
 from edgechat.models.store.verify import BLOCK, file_sha256
 from edgechat.ownership import open_own
 from edgechat.progress import SILENT, Progress
@@ -88,6 +90,7 @@ def add(
     _require_model(path, header)
     if projector is not None:
         projector = _require_projector(projector)
+    before = path.stat()
     digest = file_sha256(path, progress, f"Checking {path.name}")
     source = source or f"file:{path}"
     known = identify(digest)
@@ -97,10 +100,11 @@ def add(
         if not name:
             known = replace(known, name=_free_name(store, known, digest, source))
     with store.lock(known.name, known.quant, waiting=lambda: progress.note("Waiting for another command")) as locked:
-        staged = [_stage(locked, "model", path, digest, copy=copy, progress=progress)]
+        staged = [_stage(locked, "model", path, before, digest, copy=copy, progress=progress)]
         if projector is not None:
+            before = projector.stat()
             digest = file_sha256(projector, progress, f"Checking {projector.name}")
-            staged.append(_stage(locked, "mmproj", projector, digest, copy=copy, progress=progress))
+            staged.append(_stage(locked, "mmproj", projector, before, digest, copy=copy, progress=progress))
         return locked.publish(staged, known.facts, source)
 
 
@@ -138,13 +142,22 @@ def _require_projector(path: Path) -> Path:
     return path
 
 
-def _stage(locked: LockedModel, role: str, path: Path, digest: str, *, copy: bool, progress: Progress) -> StagedFile:
+def _stage(
+    locked: LockedModel,
+    role: str,
+    path: Path,
+    before: os.stat_result,
+    digest: str,
+    *,
+    copy: bool,
+    progress: Progress,
+) -> StagedFile:
     part = locked.staging / f"adding-{role}.part"
     with reporting("write", part):
         make_directory(locked.staging)
         part.unlink(missing_ok=True)
     try:
-        how = _link_or_copy(path, part, digest, copy=copy, progress=progress)
+        how = _link_or_copy(path, part, before, digest, copy=copy, progress=progress)
         locked.checkpoint(f"brought-by-{how}")
         name = safe_file_name(path.name, f"{role}.gguf")
         if role == "mmproj" and not name.startswith("mmproj"):
@@ -155,26 +168,55 @@ def _stage(locked: LockedModel, role: str, path: Path, digest: str, *, copy: boo
         raise
 
 
-def _link_or_copy(path: Path, part: Path, digest: str, *, copy: bool, progress: Progress) -> str:
-    """Make ``part`` a file with the bytes of ``path``; returns ``link``, ``reflink`` or ``copy``."""
-    try:
-        os.link(path, part)
-    except OSError as error:
-        # Another disk, another owner, or a file system without links: each is a reason for the next way.
-        if error.errno not in {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}:
-            raise state_error("write", part, error) from error
-    else:
-        return "link"
+def _link_or_copy(
+    path: Path, part: Path, before: os.stat_result, digest: str, *, copy: bool, progress: Progress
+) -> str:
+    """Make ``part`` a file with the bytes of ``path``; returns ``link``, ``reflink`` or ``copy``.
+
+    Args:
+        path: the original.
+        part: the new file.
+        before: of the original, from before it was hashed.
+        digest: its sha256.
+        copy: whether a real copy may be made.
+        progress: told about copying.
+    """
+    if _is_ours_alone(before):
+        try:
+            os.link(path, part)
+        except OSError as error:
+            # Another disk, or a file system without links: each is a reason for the next way.
+            if error.errno not in {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}:
+                raise state_error("write", part, error) from error
+        else:
+            _require_same(path, part.stat(), before)
+            return "link"
     if _reflink(path, part):
+        _require_same(path, path.stat(), before)
         return "reflink"
     if not copy:
         raise StateError(
-            f"{path} cannot be shared with the store: it lies on another disk or belongs to another user.",
+            f"{path} cannot be shared with the store: it lies on another disk, or another user can write to it.",
             hint=f"Copy it in: edgechat models add {path}",
         )
     if _copy(path, part, progress) != digest:
         raise StateError(f"{path} changed while it was copied.", hint="Add it again when nothing writes to it.")
     return "copy"
+
+
+def _is_ours_alone(facts: os.stat_result) -> bool:
+    """Whether no other user can write to a file: through a hard link, the model would change under us."""
+    return facts.st_uid == os.geteuid() and not facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def _require_same(path: Path, found: os.stat_result, before: os.stat_result) -> None:
+    """Check that a file is the one that was hashed.
+
+    Raises:
+        StateError: it was replaced or written meanwhile.
+    """
+    if stamp_of(found) != stamp_of(before):
+        raise StateError(f"{path} changed while it was added.", hint="Add it again when nothing writes to it.")
 
 
 def _reflink(path: Path, part: Path) -> bool:

@@ -21,6 +21,7 @@ from edgechat.models.store.installed import (
     MANIFEST_FORMAT,
     InstalledModel,
     read_manifest,
+    stamp_of,
     version_history,
 )
 
@@ -345,7 +346,14 @@ class LockedModel:
             "version": version,
             "source": source,
             "files": [
-                {"role": file.role, "name": file.name, "bytes": file.size, "sha256": file.sha256} for file in files
+                {
+                    "role": file.role,
+                    "name": file.name,
+                    "bytes": file.size,
+                    "sha256": file.sha256,
+                    "stamp": stamp_of(file.path.stat()),
+                }
+                for file in files
             ],
             **asdict(facts),
         }

@@ -74,6 +74,9 @@ class InstalledModel:
     mmproj: Path | None = None
     """The vision projector, for models that read images."""
     mmproj_sha256: str | None = None
+    stamp: list[int] | None = None
+    """:func:`stamp_of` the file when it was installed; None where that was not recorded."""
+    mmproj_stamp: list[int] | None = None
 
     @property
     def label(self) -> str:
@@ -239,6 +242,8 @@ def read_manifest(directory: Path) -> InstalledModel:
             n_ctx_max=value.get("n_ctx_max"),
             mmproj=projector,
             mmproj_sha256=str(files["mmproj"]["sha256"]) if projector else None,
+            stamp=model.get("stamp"),
+            mmproj_stamp=files["mmproj"].get("stamp") if projector else None,
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError("its manifest is incomplete") from error
@@ -247,6 +252,11 @@ def read_manifest(directory: Path) -> InstalledModel:
     if present != size:
         raise ValueError(f"{path.name} has {present} bytes and {size} were installed")
     return result
+
+
+def stamp_of(facts: os.stat_result) -> list[int]:
+    """Inode, size and time of modification in nanoseconds: they differ after a file was replaced or written."""
+    return [facts.st_ino, facts.st_size, facts.st_mtime_ns]
 
 
 def version_history(quant_directory: Path) -> list[str]:

@@ -99,10 +99,12 @@ class Reply:
 
     @property
     def finish_reason(self) -> str:
-        """``stop``, ``tool_calls`` or ``length``.
+        """``stop``, ``tool_calls``, ``length``, or ``error`` for an answer without a text.
 
         OpenAI has no ``timeout``, so an answer cut by time is ``length`` too.
         """
+        if self.done is not None and self.done.finish_reason == "empty":
+            return "error"
         if self.done is None or self.done.finish_reason != "stop":
             return "length"
         return "tool_calls" if self.tool_parser is not None and self.tool_parser.name else "stop"

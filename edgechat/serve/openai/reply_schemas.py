@@ -33,7 +33,7 @@ _USAGE = _object(
         "prompt_tokens_details": _object({"cached_tokens": _COUNT}),
     }
 )
-_FINISH: Schema = {"enum": ["stop", "length", "tool_calls"]}
+_FINISH: Schema = {"enum": ["stop", "length", "tool_calls", "error"]}
 _TOOL_CALL = _object(
     {"id": _TEXT, "type": {"const": "function"}, "function": _object({"name": _TEXT, "arguments": _TEXT})}
 )
