@@ -6,6 +6,10 @@ import contextlib
 import mmap
 import resource
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def peak_rss() -> int:
@@ -24,6 +28,34 @@ def rss() -> int:
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except (OSError, ValueError):
+        return 0
+    return pages * mmap.PAGESIZE
+
+
+@contextlib.contextmanager
+def limited_memory(growth: int) -> Iterator[None]:
+    """Let this process grow by at most ``growth`` bytes inside the block; a MemoryError is raised beyond that.
+
+    Linux only; a lower limit of the system stays.
+    """
+    used = _data_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    wanted = used + growth
+    if not used or (soft != resource.RLIM_INFINITY and soft <= wanted):
+        yield
+        return
+    resource.setrlimit(resource.RLIMIT_DATA, (wanted, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def _data_bytes() -> int:
+    """Private writable bytes, which RLIMIT_DATA bounds; 0 where they cannot be read."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5])
+    except (OSError, ValueError, IndexError):
         return 0
     return pages * mmap.PAGESIZE
 

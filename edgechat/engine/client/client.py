@@ -148,7 +148,8 @@ class EngineClient:
                     else:
                         deaths += 1
                     message = exit_report.sentence(reason, again=deaths > 1)
-                    if deaths > 1 or reason.cause == "stopped":
+                    # A template that did not return would not return the next time either.
+                    if deaths > 1 or reason.cause in {"stopped", "template"}:
                         raise EngineError(message, cause=reason.cause, hint="See `edgechat doctor`.") from gone
                     note = "A smaller plan is tried." if is_smaller else "It was restarted and continued."
                     yield Recovered(reason.cause, f"{message} {note}")

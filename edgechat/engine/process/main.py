@@ -22,6 +22,7 @@ from edgechat.engine.listener import guests
 from edgechat.engine.listener.answer_log import AnswerLog
 from edgechat.engine.listener.connections import Connection, Listener
 from edgechat.engine.process import supervisor
+from edgechat.engine.process.confinement import confine_engine, confine_loaded
 from edgechat.engine.process.model_switch import switch_frame
 from edgechat.engine.protocol import unix_socket
 from edgechat.engine.protocol.errors import error_frame
@@ -67,6 +68,7 @@ class EngineProcess:
         from edgechat.config import seconds  # noqa: PLC0415 - keeps the supervisor's memory small
 
         self._paths, self._config, self._shared_status, self._engine = paths, config, shared_status, engine
+        self._sandbox = confine_engine(paths)  # before the first thread
         self._log_start = log.path(paths.state).stat().st_size
         self._keep_alive = seconds(config.keep_alive)
         self._monitor, self._metrics = ThrottleMonitor(paths.state), Metrics.open(paths.state)
@@ -96,6 +98,7 @@ class EngineProcess:
                 if self._goodbye is None and self._requests.refuse(wish, error):  # else `stop` interrupted the load
                     self._exit_because("refused")
             else:
+                confine_loaded(self._sandbox, self._paths, self._choice)
                 self._serve(loop)
         self._metrics.save(time.monotonic(), at_once=True)
         # First the socket's name, so that no client connects any more; the weights before the goodbye, so that a client
@@ -339,6 +342,7 @@ class EngineProcess:
             "energy": self._monitor.energy(self._metrics.tokens["completion_tokens"] - self._tokens_before),
             "figures": self._metrics.to_json(),
             "version": __version__,
+            "sandbox": self._sandbox.to_json(),
         }
 
 

@@ -134,8 +134,8 @@ class Slowed:
 class Done:
     """The end of the answer.
 
-    ``finish_reason`` is ``stop``, ``length``, ``cancelled`` or ``timeout``; the client makes it ``empty`` where the model
-    ended without a text, unless stop strings or a schema were given.
+    ``finish_reason`` is ``stop``, ``length``, ``cancelled`` or ``timeout``; the client makes it ``empty`` where the
+    model ended without a text, unless stop strings or a schema were given.
     """
 
     finish_reason: str

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
-from edgechat.engine.text.jinja_sandbox import Sandbox
+from edgechat.engine.child.process_memory import limited_memory
+from edgechat.engine.text.jinja_sandbox import Sandbox, size_of
 from edgechat.errors import InvalidInputError, InvalidModelFileError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+MAX_MEMORY = 256 * 1024 * 1024
+"""Bytes by which a rendering may let this process grow."""
 MAX_SOURCE = 256 * 1024
 """Characters. The longest published chat templates have a tenth of this."""
 
@@ -82,15 +85,18 @@ class ChatTemplate:
             InvalidInputError: the template itself rejects this conversation (wrong order of roles, say).
             TemplateError: the template fails, or the sandbox stopped it.
         """
-        self._sandbox.begin(sum(len(str(value)) for message in (*messages, *tools) for value in message.values()))
+        size = sum(size_of(str(value)) for message in (*messages, *tools) for value in message.values())
+        self._sandbox.begin(size)
         try:
-            return self._template.render(
-                messages=[dict(message) for message in messages],
-                add_generation_prompt=add_generation_prompt,
-                tools=list(tools) or None,
-                **{"enable_thinking": think, **(switches or {})},
-                **self._special,
-            )
+            # Beyond what the sandbox counts: what Python itself needs for it.
+            with limited_memory(MAX_MEMORY + 64 * size):
+                return self._template.render(
+                    messages=[dict(message) for message in messages],
+                    add_generation_prompt=add_generation_prompt,
+                    tools=list(tools) or None,
+                    **{"enable_thinking": think, **(switches or {})},
+                    **self._special,
+                )
         except _RefusedError as error:
             raise InvalidInputError(
                 f"The model's chat template rejects this conversation: {_reason(error)}."

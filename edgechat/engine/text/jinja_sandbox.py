@@ -7,6 +7,7 @@ legal, so callers must be able to end the process. Knows nothing of chats.
 
 from __future__ import annotations
 
+import functools
 import json
 import string
 from typing import TYPE_CHECKING, Any
@@ -23,13 +24,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 MAX_TEXT = 4 * 1024 * 1024
-"""Characters or items of one value, on top of what the input needs."""
+"""Bytes of one value, on top of what the input needs."""
 
 MAX_TOTAL = 64 * 1024 * 1024
 """The same for all values of one rendering together: a list of large texts is large too."""
 
 MAX_RANGE = 10_000
 MAX_NODES = 100_000
+_ITEM = 8
+"""Bytes of a place in a list; what stands there was counted when it was made."""
+_BUILT = 64
+"""Bytes of a small value: a number, a character, an empty list."""
 _MAX_BITS = 4096  # of an integer: one operation on larger ones may take very long
 _MAX_PRECISION = 30
 
@@ -104,16 +109,46 @@ class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
                 "tojson": self._tojson,
             }
         )
+        self.filters = {name: self._charged(made) for name, made in self.filters.items()}
         self.globals = {"range": _bounded_range, "namespace": jinja2.utils.Namespace, "dict": dict}
         self._max_text, self._left = MAX_TEXT, MAX_TOTAL
 
     def begin(self, input_size: int) -> None:
-        """Reset the budget for a rendering of ``input_size`` characters."""
+        """Reset the budget for a rendering of ``input_size`` bytes."""
         self._max_text = MAX_TEXT + 2 * input_size
         self._left = MAX_TOTAL + 16 * input_size
 
+    def charge_value(self, value: Any) -> Any:
+        """Count a value that an operation has made from others, and return it.
+
+        Only operations whose result is no larger than their input may be counted afterwards.
+        """
+        if isinstance(value, (str, bytes)):
+            self.charge(size_of(value))
+        elif isinstance(value, (list, tuple, dict, set, frozenset)):
+            self.charge(_BUILT + _ITEM * len(value))
+        return value
+
+    def _charged(self, made: Callable[..., Any]) -> Callable[..., Any]:
+        """A filter whose result is counted."""
+
+        @functools.wraps(made)
+        def filtering(*args: Any, **kwargs: Any) -> Any:
+            return self.charge_value(made(*args, **kwargs))
+
+        return filtering
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """``obj[argument]``; a slice is a copy, and counted."""
+        if isinstance(argument, slice) and isinstance(obj, (str, list, tuple)):
+            count = len(range(*argument.indices(len(obj))))
+            self.charge(
+                count * (4 if isinstance(obj, str) and not obj.isascii() else 1 if isinstance(obj, str) else _ITEM)
+            )
+        return super().getitem(obj, argument)
+
     def charge(self, size: int) -> None:
-        """Count ``size`` characters or items before they are built.
+        """Count ``size`` bytes before they are built.
 
         Raises:
             SecurityError: they exceed the budget.
@@ -159,18 +194,21 @@ class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
             if name == "join":
                 return self._join_with(owner, *args)
             if name.endswith(("split", "splitlines")):
-                self.charge(len(owner))
-        return super().call(context, obj, *args, **kwargs)
+                self.charge(
+                    _BUILT * (owner.count(args[0]) if args and isinstance(args[0], str) and args[0] else len(owner))
+                )
+            self.charge(size_of(owner))
+        return self.charge_value(super().call(context, obj, *args, **kwargs))
 
     def call_binop(self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any) -> Any:
         """Apply an operator of :attr:`intercepted_binops`, within the budget."""
         if operator == "+" and hasattr(left, "__len__") and hasattr(right, "__len__"):
-            self.charge(len(left) + len(right))
+            self.charge(size_of(left) + size_of(right))
         elif operator == "*":
             sized, times = (left, right) if hasattr(left, "__len__") else (right, left)
             if hasattr(sized, "__len__"):
                 if isinstance(times, int):
-                    self.charge(len(sized) * max(times, 0))
+                    self.charge(size_of(sized) * max(times, 0))
             elif _bits(left) + _bits(right) > _MAX_BITS:
                 raise SecurityError("a product this large is refused")
         elif operator == "**" and isinstance(right, int) and _bits(left) * abs(right) > _MAX_BITS:
@@ -184,7 +222,7 @@ class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
         """Join the output of a block, a macro or the whole template."""
         made = []
         for piece in pieces:
-            self.charge(len(piece))
+            self.charge(size_of(piece) + _ITEM)
             made.append(piece)
         return "".join(made)
 
@@ -211,7 +249,7 @@ class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
             if count > MAX_NODES:
                 raise SecurityError(f"a value of more than {MAX_NODES} items is not written out")
             if isinstance(each, str):
-                self.charge(len(each))
+                self.charge(size_of(each))
             elif isinstance(each, dict):
                 pending += each.keys()
                 pending += each.values()
@@ -229,7 +267,7 @@ class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
     def _replace(self, text: Any, old: Any, new: Any, count: int | None = None) -> str:
         whole, gone, put = self._text(text), self._text(old), self._text(new)
         times = whole.count(gone) if count is None or count < 0 else min(whole.count(gone), count)
-        self.charge(len(whole) + times * max(len(put) - len(gone), 0))
+        self.charge(size_of(whole) + times * max(size_of(put) - len(gone), 0))
         return whole.replace(gone, put, -1 if count is None else count)
 
     @jinja2.pass_environment
@@ -242,29 +280,31 @@ class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
         pieces = []
         for each in values:
             piece = self._text(each)
-            self.charge(len(piece) + len(separator))
+            self.charge(size_of(piece) + size_of(separator))
             pieces.append(piece)
         return separator.join(pieces)
 
     def _indent(self, text: Any, width: int | str = 4, first: bool = False, blank: bool = False) -> str:
         text = self._text(text)
-        self.charge(len(text) + (text.count("\n") + 1) * (len(width) if isinstance(width, str) else max(width, 0)))
+        self.charge(
+            size_of(text) + (text.count("\n") + 1) * (size_of(width) if isinstance(width, str) else max(width, 0))
+        )
         indented: str = jinja2.filters.do_indent(text, width, first, blank)
         return indented
 
     def _list(self, value: Iterable[Any]) -> list[Any]:
         items = []
         for each in value:
-            self.charge(1)
+            self.charge(_BUILT)
             items.append(each)
         return items
 
     def _batch(self, value: Iterable[Any], linecount: int, fill_with: Any = None) -> Any:
-        self.charge(linecount)
+        self.charge(_ITEM * linecount)
         return jinja2.filters.do_batch(value, linecount, fill_with)
 
     def _slice(self, value: Iterable[Any], slices: int, fill_with: Any = None) -> Any:
-        self.charge(slices)
+        self.charge(_ITEM * slices)
         # Jinja's own filter is a wrapper for asynchronous environments; this is the plain function.
         return jinja2.filters.sync_do_slice(self._list(value), slices, fill_with)
 
@@ -275,9 +315,16 @@ class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
         total = start
         for each in value:
             if hasattr(total, "__len__") and hasattr(each, "__len__"):
-                self.charge(len(total) + len(each))
+                self.charge(size_of(total) + size_of(each))
             total = total + each
         return total
+
+
+def size_of(value: Any) -> int:
+    """Bytes of a text, or of the places of a list; Python keeps a text that is not ASCII in up to four bytes each."""
+    if isinstance(value, str):
+        return len(value) if value.isascii() else 4 * len(value)
+    return len(value) if isinstance(value, bytes) else _ITEM * len(value)
 
 
 def _round(value: float, precision: int = 0, method: str = "common") -> float:
