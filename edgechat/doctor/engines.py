@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from edgechat.doctor.finding import Finding, advice, ok, problem
+from edgechat.engine.child.sandbox import landlock_version
 from edgechat.engine.state import exit_reason, oom_history, pressure_history
 from edgechat.errors import ExitCode
 from edgechat.plaintext import megabytes
@@ -53,6 +54,23 @@ def running(engines: Sequence[Mapping[str, Any]], *, is_silent: bool, state: Pat
             message = f"An engine of this version runs (pid {engine.get('pid')}, {engine.get('stage')})."
             found.append(ok("engine", message))
     return found or [ok("engine", "No engine is running; the next question starts one.")]
+
+
+def sandbox(engines: Sequence[Mapping[str, Any]]) -> Finding:
+    """Whether the engine is, or would be, confined by the kernel."""
+    states = [engine["sandbox"] for engine in engines if isinstance(engine.get("sandbox"), dict)]
+    for state in states:
+        if state.get("note"):
+            message = f"The engine is not wholly confined: {state['note']}. It has the rights of its user."
+            return advice("sandbox", message, None)
+    version = landlock_version()
+    if not version:
+        message = (
+            "This kernel has no Landlock, or it is turned off: the engine can read and write what its user can. It "
+            "still opens no internet socket where seccomp is available."
+        )
+        return advice("sandbox", message, None)
+    return ok("sandbox", f"The engine is confined by Landlock (version {version}) and seccomp.")
 
 
 def last_crash(state: Path, now: float | None = None) -> list[Finding]:

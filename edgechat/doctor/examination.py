@@ -105,6 +105,7 @@ def _engine(paths: Paths) -> tuple[list[Finding], bool]:
     except StateError as error:
         return [problem("engine", str(error), "edgechat stop", ExitCode.STATE)], False
     found = engines.running(running, is_silent=is_silent, state=paths.state)
+    found.append(engines.sandbox(running))
     return found, any(engine.get("model") for engine in running)
 
 

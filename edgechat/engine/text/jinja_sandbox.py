@@ -70,6 +70,33 @@ class _Generator(jinja2.compiler.CodeGenerator):
             self.write(", ")
         self.write("))")
 
+    def visit_List(self, node: jinja2.nodes.List, frame: jinja2.compiler.Frame) -> None:  # noqa: N802
+        self.write("environment.charge_value(")
+        super().visit_List(node, frame)
+        self.write(")")
+
+    def visit_Getitem(self, node: jinja2.nodes.Getitem, frame: jinja2.compiler.Frame) -> None:  # noqa: N802
+        if not isinstance(node.arg, jinja2.nodes.Slice):
+            super().visit_Getitem(node, frame)
+            return
+        # Jinja takes slices past the environment; each is a copy.
+        self.write("environment.charge_value(")
+        super().visit_Getitem(node, frame)
+        self.write(")")
+
+    def visit_Dict(self, node: jinja2.nodes.Dict, frame: jinja2.compiler.Frame) -> None:  # noqa: N802
+        self.write("environment.charge_value(")
+        super().visit_Dict(node, frame)
+        self.write(")")
+
+    def visit_Tuple(self, node: jinja2.nodes.Tuple, frame: jinja2.compiler.Frame) -> None:  # noqa: N802
+        if node.ctx != "load":  # the targets of an assignment
+            super().visit_Tuple(node, frame)
+            return
+        self.write("environment.charge_value(")
+        super().visit_Tuple(node, frame)
+        self.write(")")
+
     def _output_child_to_const(self, node: jinja2.nodes.Expr, frame: jinja2.compiler.Frame, finalize: Any) -> str:
         if not isinstance(node, jinja2.nodes.TemplateData):
             raise jinja2.nodes.Impossible
@@ -137,15 +164,6 @@ class Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
             return self.charge_value(made(*args, **kwargs))
 
         return filtering
-
-    def getitem(self, obj: Any, argument: Any) -> Any:
-        """``obj[argument]``; a slice is a copy, and counted."""
-        if isinstance(argument, slice) and isinstance(obj, (str, list, tuple)):
-            count = len(range(*argument.indices(len(obj))))
-            self.charge(
-                count * (4 if isinstance(obj, str) and not obj.isascii() else 1 if isinstance(obj, str) else _ITEM)
-            )
-        return super().getitem(obj, argument)
 
     def charge(self, size: int) -> None:
         """Count ``size`` bytes before they are built.

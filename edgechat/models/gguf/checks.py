@@ -35,6 +35,8 @@ _DELTA_NET = frozenset({"qwen35", "qwen35moe", "qwen3next"})
 
 _ROPE_SCALING = ("none", "linear", "yarn", "longrope")
 _TOKENS = "tokenizer.ggml.tokens"
+_TYPES = "tokenizer.ggml.token_type"
+_BYTE = 6  # LLAMA_TOKEN_TYPE_BYTE
 _TOKENS_PER_PASS = 1 << 17
 _LONG_TOKEN = 64
 
@@ -63,6 +65,8 @@ def loading_faults(header: GgufHeader, *, tokens: bool = False) -> Iterator[str]
     keys = Hyperparameters(header)
     shape = shape_of(header)
     yield from _vocabulary_faults(header)
+    yield from _byte_token_faults(header)
+    yield from _epsilon_faults(keys)
     yield from pooling_faults(header)
     yield from _expert_faults(keys)
     yield from _attention_faults(keys, shape)
@@ -128,6 +132,32 @@ def _vocabulary_faults(header: GgufHeader) -> Iterator[str]:
         and header.array(_TOKENS, named["eos"], named["eos"] + 1) == ("",)
     ):
         yield "its end-of-text token is empty, which makes every answer empty"
+
+
+def _byte_token_faults(header: GgufHeader) -> Iterator[str]:
+    """``llama_vocab::byte_to_token`` looks up ``<0x0A>`` with ``at()``, so a newline or a rare sign ends llama.cpp.
+
+    A ``llama`` tokenizer (SentencePiece) needs such tokens; a BPE vocabulary has none.
+    """
+    tokens, types = header.metadata.get(_TOKENS), header.metadata.get(_TYPES)
+    if header.string("tokenizer.ggml.model") != "llama" or not isinstance(tokens, GgufArray):
+        return
+    if isinstance(types, GgufArray) and types.count == tokens.count:
+        has_bytes = _BYTE in header.array(_TYPES, 0, types.count)
+    else:
+        with opened(header.path) as (fd, size):
+            listed = Cursor(header.path, fd, size, tokens.offset).strings(tokens.count, "the token list")
+            has_bytes = b"<0x0A>" in listed
+    if not has_bytes:
+        yield "its tokenizer is of the kind `llama`, but its vocabulary has no byte tokens: it belongs to another kind"
+
+
+def _epsilon_faults(keys: Hyperparameters) -> Iterator[str]:
+    """``ggml_compute_forward_rms_norm_f32`` and its kin: GGML_ASSERT(eps >= 0.0f)."""
+    for name in ("layer_norm_rms_epsilon", "layer_norm_epsilon", "group_norm_epsilon"):
+        value = keys.header.metadata.get(f"{keys.arch}.attention.{name}", 0.0)
+        if not isinstance(value, (int, float)) or not 0 <= value < 1:
+            yield f"its {name} is {quoted(str(value))}, not a small number above 0"
 
 
 def _expert_faults(keys: Hyperparameters) -> Iterator[str]:

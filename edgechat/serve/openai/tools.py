@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from edgechat.engine.schema import prepare
+from edgechat.engine.protocol.json_bounds import require_bounded
 from edgechat.serve.http.errors import ApiError
 
 MAX_TOOLS = 64
@@ -81,6 +82,8 @@ class Call(_Strict):
             ApiError: the arguments are not a JSON object.
         """
         try:
+            # A text inside the body: the bounds of the body did not count it.
+            require_bounded(self.function.arguments.encode("utf-8", "surrogatepass"))
             arguments = json.loads(self.function.arguments)
         except ValueError:
             arguments = None

@@ -1,4 +1,4 @@
-"""No child of edgechat imports what lies in the current directory, the state directory or on a stick (marker modules)."""
+"""No child of edgechat imports what lies in the current directory, in the state directory or on a stick."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from edgechat.paths import Paths
 from edgechat.service.unit import Unit
 
 PACKAGE = Path(edgechat.__file__).parent
-MARKER = 'import os\nos.write(2, b"MARKER {name} was imported\\n")\nopen({log!r}, "a").write("{name}\\n")\nraise ImportError("planted")\n'
+MARKER = (
+    'import os\nos.write(2, b"MARKER {name} was imported\\n")\n'
+    'open({log!r}, "a").write("{name}\\n")\nraise ImportError("planted")\n'
+)
 UNSHADOWABLE = {"__main__"}
 
 
@@ -40,6 +43,7 @@ def run(command: list[str], cwd: Path, **env: str) -> subprocess.CompletedProces
         text=True,
         stdin=subprocess.DEVNULL,
         timeout=100,
+        check=False,
     )
 
 

@@ -65,4 +65,5 @@ def test_a_template_that_loops_on_one_input_only_costs_the_engine_not_the_user(c
     done = cli("ask", "-m", file, "-n", "1", "open SESAME")
     assert done.returncode == 6
     assert "rendering the chat template took more than" in done.stderr
+    assert "It was restarted" not in done.stderr, "tried twice"
     assert cli("ask", "-m", file, "-n", "1", "hi").returncode == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import itertools
 import json
 import struct
@@ -114,14 +115,9 @@ def test_only_a_request_may_be_long() -> None:
 def test_a_bomb_is_refused_while_it_arrives() -> None:
     """31 MB of ``{},`` made the engine 850 MB larger and deaf for 1.4 s."""
     decoder = Decoder(is_bounded=True)
-    arrived = 0
+    pieces = [struct.pack(">I", 31_000_000) + b'{"type":"generate","x":[', *[b"{}," * 20_000] * 10]
     with pytest.raises(EngineProtocolError):
-        for piece in itertools.chain(
-            [struct.pack(">I", 31_000_000) + b'{"type":"generate","x":['], itertools.repeat(b"{}," * 20_000, 500)
-        ):
-            arrived += len(piece)
-            list(decoder.feed(piece))
-    assert arrived < 1_000_000
+        collections.deque((list(decoder.feed(piece)) for piece in pieces), maxlen=0)
 
 
 def test_a_long_frame_of_another_type_is_refused_at_its_beginning() -> None:

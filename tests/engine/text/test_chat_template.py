@@ -280,6 +280,16 @@ GROWTH = {
     "a dictionary of dictionaries as text": sixty("{'a': n.x, 'b': n.x}", "[1]", "{{ n.x | string }}"),
     "many large texts": "{% set n = namespace(x=[]) %}"
     "{% for i in range(5000) %}{% set n.x = n.x + ['x' * 3000000] %}{% endfor %}",
+    "copies by a method": "{% set n = namespace(x=[]) %}{% set t = 'x' * 3000000 %}"
+    "{% for i in range(5000) %}{% set n.x = [n.x, t.upper()] %}{% endfor %}",
+    "copies by a filter": "{% set n = namespace(x=[]) %}{% set t = 'x' * 3000000 %}"
+    "{% for i in range(5000) %}{% set n.x = [n.x, t | capitalize] %}{% endfor %}",
+    "copies by a slice": "{% set n = namespace(x=[]) %}{% set t = 'x' * 3000000 %}"
+    "{% for i in range(5000) %}{% set n.x = [n.x, t[1:]] %}{% endfor %}",
+    "copies of a list": "{% set n = namespace(x=[]) %}{% set t = [0] * 400000 %}"
+    "{% for i in range(5000) %}{% set n.x = [n.x, t[1:], t | reverse | list] %}{% endfor %}",
+    "signs of four bytes": "{% set n = namespace(x=[]) %}{% set t = '\U0001f600' * 900000 %}"
+    "{% for i in range(60) %}{% set n.x = [n.x, t ~ i] %}{% endfor %}",
     "much output": "{% for i in range(10000) %}{{ 'x' * 100000 }}{% endfor %}",
     "recursion": "{% macro m(x) %}{{ m(x) }}{% endmacro %}{{ m(1) }}",
     "recursion in a loop": "{% for i in [[1]] recursive %}{{ loop([i]) }}{% endfor %}",
@@ -290,6 +300,24 @@ GROWTH = {
 def test_a_template_that_asks_for_gigabytes_is_stopped(name):
     with pytest.raises(TemplateError):
         render(GROWTH[name])
+
+
+def test_what_a_rendering_takes_is_given_back_and_the_process_stays_small() -> None:
+    """One message made the engine take 5.6 GB before its timer ended it."""
+    from edgechat.engine.child.process_memory import rss
+
+    before = rss()
+    for name in (
+        "copies by a method",
+        "copies by a filter",
+        "copies by a slice",
+        "copies of a list",
+        "many small lists",
+    ):
+        with pytest.raises(TemplateError):
+            render(GROWTH[name])
+        assert rss() - before < 400e6, name
+    assert "Hello" in render(CHATML)
 
 
 CONSTANTS = [

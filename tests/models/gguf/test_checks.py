@@ -113,7 +113,7 @@ def test_layers_that_share_keys_need_some_to_share(tmp_path: Path, sliding, shar
         ({"tokenizer.ggml.tokens": ["a\x1b", "b", "c", "a\x1b"]}, r"'a\x1b' twice"),
         ({"tokenizer.ggml.tokens": ["", "", "c", ""]}, ""),
         ({"tokenizer.ggml.model": "gemma4", "tokenizer.ggml.add_bos_token": True}, "bos token"),
-        ({"tokenizer.ggml.model": "llama", "tokenizer.ggml.add_bos_token": True}, ""),
+        ({"tokenizer.ggml.model": "llama", "tokenizer.ggml.add_bos_token": True}, "no byte tokens"),
         ({"tokenizer.ggml.padding_token_id": 99}, ""),  # llama.cpp never feeds it
     ],
 )
@@ -152,3 +152,25 @@ def test_the_refusal_names_file_and_fault(tmp_path: Path) -> None:
         require_loadable(read_header(path))
     assert str(path) in caught.value.message
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("epsilon", [-1e-5, float("nan"), float("inf"), 5.0, "x"])
+def test_an_epsilon_that_ends_llama_cpp_is_refused(tmp_path: Path, epsilon: object) -> None:
+    """A negative one passed our reader and killed two engines at each question."""
+    path = tiny_model(tmp_path / "m.gguf", attention__layer_norm_rms_epsilon=epsilon)
+    assert "layer_norm_rms_epsilon" in faults(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_fault"),
+    [
+        ({"tokenizer.ggml.model": "llama"}, True),
+        ({"tokenizer.ggml.model": "llama", "tokenizer.ggml.token_type": None}, True),
+        ({"tokenizer.ggml.model": "llama", "tokenizer.ggml.token_type": [1, 1, 1, 6, 1, 1, 1, 1]}, False),
+        ({}, False),
+    ],
+    ids=["BPE file", "BPE file without types", "with byte tokens", "BPE as such"],
+)
+def test_a_tokenizer_of_another_kind_than_its_vocabulary_is_refused(tmp_path: Path, changes, is_fault: bool) -> None:
+    metadata = {key: item for key, item in (metadata_of() | changes).items() if item is not None}
+    assert ("byte tokens" in faults(write_gguf(tmp_path / "m.gguf", metadata, tensors_of()))) == is_fault

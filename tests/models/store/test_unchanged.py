@@ -1,4 +1,4 @@
-"""A model that changed after its installation is noticed at load; a file is linked only where nobody else can write it."""
+"""A model that changed after its installation is noticed at load; only what nobody else can write is linked."""
 
 from __future__ import annotations
 

@@ -1,0 +1,106 @@
+"""What the engine gives up: the internet, programs, and other files. On a kernel without Landlock it says so."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgechat.engine.child import sandbox
+
+TRIES = """
+import json, os, socket, subprocess, sys
+from pathlib import Path
+from edgechat.engine.child import sandbox
+inside, outside = Path(sys.argv[1]), Path(sys.argv[2])
+if sys.argv[3] == "old kernel":
+    sandbox.landlock_version = lambda: 0
+
+def tried(work):
+    try:
+        work()
+    except OSError as error:
+        return error.errno
+    return 0
+
+def all_tries():
+    return {
+        "write inside": tried(lambda: (inside / "file").write_text("x")),
+        "write outside": tried(lambda: (outside / "file").write_text("x")),
+        "append outside": tried(lambda: (outside / "there").open("a")),
+        "remove outside": tried(lambda: (outside / "there").unlink()),
+        "read system": tried(lambda: Path("/etc/hosts").read_text()),
+        "read outside": tried(lambda: (outside / "there").read_text()),
+        "inet": tried(lambda: socket.socket(socket.AF_INET)),
+        "inet6": tried(lambda: socket.socket(socket.AF_INET6)),
+        "unix": tried(lambda: socket.socket(socket.AF_UNIX)),
+        "program": tried(lambda: subprocess.run(["/bin/ls"], capture_output=True)),
+        "python": tried(lambda: subprocess.run([sys.executable, "-c", ""], check=True)),
+        "connect": tried(lambda: socket.socket(socket.AF_UNIX).connect(str(outside / "socket"))),
+    }
+
+state = sandbox.confine(writable=[inside])
+first = all_tries()
+sandbox.confine_further(state, readable=[inside], has_gpu=False)
+print(json.dumps([state.to_json(), first, all_tries()]))
+"""
+
+has_landlock = pytest.mark.skipif(not sandbox.landlock_version(), reason="this kernel has no Landlock")
+
+
+def tries(tmp_path: Path, kernel: str = "") -> list[dict[str, int]]:
+    inside, outside = tmp_path / "inside", Path.home() / f".edgechat-sandbox-{os.getpid()}"
+    outside = tmp_path / "outside"
+    inside.mkdir()
+    outside.mkdir()
+    (outside / "there").write_text("secret")
+    done = subprocess.run(
+        [sys.executable, "-c", TRIES, str(inside), str(outside), kernel], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found: list[dict[str, int]] = json.loads(done.stdout)
+    return found
+
+
+@has_landlock
+def test_it_opens_no_internet_socket_runs_no_program_and_writes_nowhere_else(tmp_path: Path) -> None:
+    state, first, then = tries(tmp_path)
+
+    assert state["landlock"] >= 1
+    refused = {"write outside", "append outside", "remove outside", "inet", "inet6", "program"}
+    assert {name for name, error in first.items() if error} == refused | {"connect"}, first
+    refused |= {"read outside", "python", "connect"}
+    assert {name for name, error in then.items() if error} == refused, then
+    assert then["connect"] == 1, "EPERM, not that nothing is there"
+
+
+def test_a_kernel_without_landlock_is_said_and_the_rest_holds(tmp_path: Path) -> None:
+    state, first, then = tries(tmp_path, "old kernel")
+
+    assert state["landlock"] == 0
+    assert "no Landlock" in str(state["note"])
+    assert first["inet"]
+    assert not first["write outside"]
+    assert then["program"]
+
+
+@pytest.mark.engine
+def test_a_real_engine_is_confined_and_ps_says_it(cli) -> None:
+    assert cli("ask", "-n", "2", "hi").returncode == 0
+    (engine,) = json.loads(cli("ps", "--json").stdout)
+
+    status = dict(
+        line.split(":", 1) for line in Path(f"/proc/{engine['pid']}/status").read_text().splitlines() if ":" in line
+    )
+    assert (status["NoNewPrivs"].strip(), status["Seccomp"].strip()) == ("1", "2")
+    assert engine["sandbox"]["seccomp"]
+    assert bool(engine["sandbox"]["landlock"]) == bool(sandbox.landlock_version())
+    threads = list(Path(f"/proc/{engine['pid']}/task").iterdir())
+    filters = {
+        line for each in threads for line in (each / "status").read_text().splitlines() if "Seccomp_filters" in line
+    }
+    assert len(filters) == 1, "every thread has the same filters"
