@@ -4,7 +4,7 @@
     scripts/drills/floods.py
 
 Runs `edgechat serve` on the starter model in a home of its own; nothing leaves this machine. Prints a Markdown table:
-growth of the process's peak memory, the longest time that another client waited, and how many others were served meanwhile.
+growth of the process's peak memory, the longest time that another client waited, and how many were served meanwhile.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
     sudo scripts/drills/other_users.py [--python /usr/bin/python3]
 
 Needs root, for three real uids that exist only while it runs: an owner, a stranger, and a member of the owner's group.
-Two homes: one with the usual modes, and one that a group shares (mode 2770), which edgechat refuses. The interpreter must
-be one that all users can run.
+Two homes: one with the usual modes, and one that a group shares (mode 2770), which edgechat refuses. The interpreter
+must be one that all users can run.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def as_user(uid: int, groups: list[int], work: Callable[[], object]) -> str:
             answer = str(work() or "yes")
         except urllib.error.HTTPError as error:
             answer = f"no (status {error.code})"
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever stops it is the answer
             answer = f"no ({getattr(error, 'strerror', None) or type(error).__name__})"
         os.write(into, answer.encode())
         os._exit(0)
@@ -118,14 +118,14 @@ def connect(path: Path) -> None:
 def tries(home: Path, engine: int, ports: dict[str, int]) -> dict[str, Callable[[], object]]:
     """Everything that is tried."""
     return {
-        "list the home": lambda: os.listdir(home) and None,
+        "list the home": lambda: list(home.iterdir()) and None,
         "read the settings": lambda: (home / "config/config.toml").read_text() and None,
         "read the server's token": lambda: (home / "config/serve.token").read_text() and None,
         "read the conversations": lambda: next((home / "data").glob("*.db*")).read_bytes() and None,
         "read the engine's log": lambda: (home / "state/logs/engine.log").read_text() and None,
         "read a kept prefix or template verdict": lambda: next((home / "cache").rglob("*.json")).read_bytes() and None,
         "connect to the engine's socket": lambda: connect(home / "state/engine.sock"),
-        "replace the socket": lambda: (home / "state/engine.sock").unlink(),
+        "replace the socket": (home / "state/engine.sock").unlink,
         "place a file in the state directory": lambda: (home / "state/queue.py").write_text("") and None,
         "rename the state directory": lambda: (home / "state").rename(home / "state.old"),
         "change an installed model": lambda: next((home / "models").rglob("*.gguf")).open("r+b").close(),

@@ -31,7 +31,7 @@ _START_MODULE = (
 )
 
 
-def python_command(module: str, *arguments: str, version: tuple[int, ...] = sys.version_info) -> list[str]:
+def python_command(module: str, *arguments: str, version: tuple[int, int] = sys.version_info[:2]) -> list[str]:
     """The command line that runs a module in this interpreter without the current directory on the module path.
 
     Args:

@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from edgechat.engine.schema import prepare
 from edgechat.engine.protocol.json_bounds import require_bounded
+from edgechat.engine.schema import prepare
 from edgechat.serve.http.errors import ApiError
 
 MAX_TOOLS = 64
