@@ -93,7 +93,7 @@ def test_a_file_that_is_replaced_between_hash_and_link_is_refused(
     """It was installed under the sha256 of the file before it."""
     original = random_gguf(tmp_path / "own.Q4_K_M.gguf", SIZE)
     other = random_gguf(tmp_path / "other.gguf", SIZE, seed=1)
-    hashing = adding.file_sha256
+    hashing = adding.file_sha256  # type: ignore[attr-defined]
 
     def hash_then_replace(path, *rest):
         digest = hashing(path, *rest)
