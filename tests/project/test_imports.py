@@ -12,7 +12,7 @@ import pytest
 from edgechat.cli import main as command_line
 from edgechat.engine.client import client
 from edgechat.models.store.installed import starter
-from edgechat.paths import Paths
+from edgechat.paths import Paths, private_directory
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = sorted((ROOT / "edgechat").rglob("*.py"))
@@ -145,7 +145,8 @@ sys.addaudithook(audit)
 @pytest.mark.engine
 def test_an_answer_makes_no_socket_but_unix_ones_in_any_process(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(AUDITOR)
-    log = tmp_path / "sockets.log"
+    # In the state directory, since the engine's sandbox lets it write nowhere else.
+    log = private_directory(Paths.from_env(os.environ).state) / "sockets.log"
     env = {**os.environ, "PYTHONPATH": str(tmp_path), "SOCKETS_LOG": str(log)}
     try:
         done = subprocess.run(

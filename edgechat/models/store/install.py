@@ -181,9 +181,8 @@ class LockedModel:
     ) -> InstalledModel:
         """Make the staged files the current version.
 
-        The steps, each with its checkpoint: the version's directory; each file into it; the manifest, from which on
-        the version exists; ``accept``, which may try it and raise; the pointer, from which on it is used; old
-        versions beyond ``KEPT_VERSIONS`` go.
+        The steps, each with its checkpoint: the version's directory; each file into it; the manifest, from which on it
+        exists; ``accept``, which may try it and raise; the pointer, from which on it is used; versions to prune.
 
         Raises:
             StateError: the disk refuses; nothing has changed then.
@@ -346,14 +345,8 @@ class LockedModel:
             "version": version,
             "source": source,
             "files": [
-                {
-                    "role": file.role,
-                    "name": file.name,
-                    "bytes": file.size,
-                    "sha256": file.sha256,
-                    "stamp": stamp_of(file.path.stat()),
-                }
-                for file in files
+                {"role": f.role, "name": f.name, "bytes": f.size, "sha256": f.sha256, "stamp": stamp_of(f.path.stat())}
+                for f in files
             ],
             **asdict(facts),
         }

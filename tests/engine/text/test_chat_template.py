@@ -312,7 +312,6 @@ def test_what_a_rendering_takes_is_given_back_and_the_process_stays_small() -> N
         "copies by a filter",
         "copies by a slice",
         "copies of a list",
-        "many small lists",
     ):
         with pytest.raises(TemplateError):
             render(GROWTH[name])
