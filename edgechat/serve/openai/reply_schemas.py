@@ -46,8 +46,9 @@ _MESSAGE = _object(
 
 def _answer(kind: str, choice: Schema) -> Schema:
     head = {"id": _TEXT, "object": {"const": kind}, "created": _SECONDS, "model": _TEXT}
-    choice = _object({"index": {"const": 0}, **choice, "logprobs": {"type": "null"}, "finish_reason": _FINISH})
-    choices = {"type": "array", "items": choice, "minItems": 1, "maxItems": 1}
+    logprobs = {"type": ["object", "null"]}
+    choice = _object({"index": _COUNT, **choice, "logprobs": logprobs, "finish_reason": _FINISH})
+    choices = {"type": "array", "items": choice, "minItems": 1}
     return _object({**head, "choices": choices, "usage": {"$ref": "#/components/schemas/Usage"}})
 
 

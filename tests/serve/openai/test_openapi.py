@@ -32,7 +32,8 @@ def check(described: dict[str, Any], schema: dict[str, Any], value: object) -> N
 ASKED = [
     ("post", "/v1/chat/completions", "/v1/chat/completions", HI),
     ("post", "/v1/chat/completions", "/v1/chat/completions", {**HI, "temperature": 9}),
-    ("post", "/v1/completions", "/v1/completions", {"prompt": "Hi", "max_tokens": 3}),
+    ("post", "/v1/chat/completions", "/v1/chat/completions", {**HI, "n": 2, "logprobs": True, "top_logprobs": 2}),
+    ("post", "/v1/completions", "/v1/completions", {"prompt": "Hi", "max_tokens": 3, "logprobs": 1}),
     ("post", "/v1/completions", "/v1/completions", {"prompt": []}),
     ("post", "/v1/embeddings", "/v1/embeddings", {"input": "Hi", "model": "default"}),
     ("get", "/v1/models", "/v1/models", None),
