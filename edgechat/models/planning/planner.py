@@ -96,7 +96,7 @@ def plan_each(paths: Paths, board: Board, request: PlanRequest, *, is_here: bool
     for files in groups.values():
         plan = choose(board, files, replace(request, purpose=files[0].purpose, any_licence=True))
         planned.append((next(item for item in files if item.quant == plan.quant), plan))
-    return sorted(planned, key=lambda each: (not each[0].is_installed, *_unfitness(*each, request)))
+    return sorted(planned, key=lambda each: (not each[0].is_installed, *_unfitness(each[0], each[1], request)))
 
 
 def _unfitness(candidate: Candidate, plan: Plan, request: PlanRequest) -> tuple[bool, bool, bool, int, float]:

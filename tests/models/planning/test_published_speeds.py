@@ -116,7 +116,7 @@ def test_the_plan_counts_what_the_fit_counted(name, published):
 
 
 def test_an_untied_input_embedding_is_not_read_and_a_tied_one_is():
-    def unread(name):
+    def unread(name: str) -> float:
         entry = CATALOG.find(name).entry
         file = from_entry(entry, "Q4_K_M", ())
         read = model_work(file.shape, file.weights, LoadSettings(4096)).read_bytes
