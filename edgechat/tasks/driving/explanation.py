@@ -1,126 +1,176 @@
-"""The question to the model about an assessed moment, and the check of its explanation.
+"""The question to the model about an assessed moment: one sentence that adds to the rules' reason.
 
-The model gets the computed numbers and the chosen countermeasures and puts them into words. It cannot set any of them.
+The rules' reason is the explanation. The model may add what the moment makes worse, in one sentence without advice;
+``sentence_check.py`` decides whether it is shown. The model words no countermeasure and sets no number.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING
 
 from edgechat.engine.protocol.request import Message
-from edgechat.plaintext import clean_line
 from edgechat.tasks.driving import texts
-from edgechat.tasks.driving.wording import MAX_WORDED, wording_schema
-from edgechat.tasks.grounding import GroundingTexts
 
 if TYPE_CHECKING:
     from edgechat.tasks.contract import Schema
     from edgechat.tasks.driving.record import DrivingInput, DrivingResult
     from edgechat.tasks.language import Language
 
+ASKED_FROM = 1_000_000_000
+"""Parameters from which a model is asked. Measured: 0.5B copies the reason or states falsehoods."""
+MAX_TOKENS = 60
+LENGTH: dict[Language, int] = {"en": 120, "ja": 60, "zh": 50}
+"""Maximum characters of the sentence."""
+
 _SYSTEM: dict[Language, str] = {
     "en": (
-        "You explain a driving risk to the driver. The risk has been computed and is final. "
-        "Say in one or two short sentences why it is so. Then word each countermeasure anew in one short sentence "
-        "that tells the driver to do the same. Use only the facts given and their numbers. "
-        "Add no number, no advice of your own and no reassurance."
+        "The message holds facts of a driving moment, measured and final. Write one short sentence that adds "
+        "to the reason: "
+        "speed with stopping distance, road and light, or the position in the lane. Use only these facts and "
+        "their numbers. "
+        "Do not repeat the reason. Give no advice."
     ),
     "ja": (
-        "あなたは運転者に運転リスクの理由を説明します。リスクは計算済みで変更できません。"
-        "その理由を短い1、2文の日本語で述べ、続いて各対策を、同じ操作を促す短い一文に言い換えてください。"
-        "与えられた事実と数値だけを使い、新しい数値、独自の助言、安心させる表現を加えないでください。"
+        "メッセージは運転中の一時点の確定した事実です。理由に加えることを短い一文で書いてください。"
+        "速度と停止距離、路面と明るさ、車線内の位置のいずれかです。この事実と数値だけを使います。"
+        "理由を繰り返さず、助言をしません。"
     ),
     "zh": (
-        "你向驾驶员解释驾驶风险的原因。风险已经计算完毕，不能更改。"
-        "请用一两句简短的中文说明原因，然后把每条对策改写成一句简短的话，要求驾驶员做同样的事。"
-        "只使用给出的事实和数值，不要添加新的数值、自己的建议或让人放心的说法。"
+        "消息是某一驾驶时刻已确定的事实。请写一句简短的话补充理由：速度与停车距离、路面与光线，或车道内的位置。"
+        "只用这些事实和数值，不重复理由，不给建议。"
     ),
 }
-_LENGTH: dict[Language, int] = {"en": 200, "ja": 100, "zh": 90}
+_EXAMPLES: dict[Language, tuple[tuple[dict[str, str], str], ...]] = {
+    "en": (
+        (
+            {
+                "reason": "The gap of 31.0 m is short of the 84.0 m recommended here.",
+                "speed": "84 km/h",
+                "gap": "31 m",
+                "stopping_distance": "57.2 m",
+                "weather": "cloudy",
+                "time_of_day": "night",
+            },
+            "At 84 km/h at night, stopping takes 57.2 m, more than the gap of 31 m.",
+        ),
+        (
+            {
+                "reason": "The wheels are 0.06 m from the lane line.",
+                "speed": "91 km/h",
+                "lane_position": "0.79 m left of the lane centre",
+                "weather": "snow",
+                "time_of_day": "day",
+            },
+            "The vehicle is 0.79 m left of the lane centre at 91 km/h on snow.",
+        ),
+    ),
+    "ja": (
+        (
+            {
+                "reason": "車間距離31.0 mは、この条件での推奨84.0 mに足りません。",
+                "speed": "84 km/h",
+                "gap": "31 m",
+                "stopping_distance": "57.2 m",
+                "weather": "cloudy",
+                "time_of_day": "night",
+            },
+            "夜間に84 km/hからの停止距離は57.2 mで、車間距離31 mより長いです。",
+        ),
+        (
+            {
+                "reason": "車輪から車線までの距離は0.06 mです。",
+                "speed": "91 km/h",
+                "lane_position": "車線中央から左へ0.79 m",
+                "weather": "snow",
+                "time_of_day": "day",
+            },
+            "雪の路面を91 km/hで、車線中央から左へ0.79 mの位置です。",
+        ),
+    ),
+    "zh": (
+        (
+            {
+                "reason": "车距31.0 m不足此条件下建议的84.0 m。",
+                "speed": "84 km/h",
+                "gap": "31 m",
+                "stopping_distance": "57.2 m",
+                "weather": "cloudy",
+                "time_of_day": "night",
+            },
+            "夜间以84 km/h行驶，停车距离为57.2 m，大于车距31 m。",
+        ),
+        (
+            {
+                "reason": "车轮距车道线0.06 m。",
+                "speed": "91 km/h",
+                "lane_position": "偏车道中央左侧0.79 m",
+                "weather": "snow",
+                "time_of_day": "day",
+            },
+            "雪地上以91 km/h行驶，偏车道中央左侧0.79 m。",
+        ),
+    ),
+}
+_SIDES: dict[Language, tuple[str, str, str]] = {
+    "en": ("{offset} m left of the lane centre", "{offset} m right of the lane centre", "at the lane centre"),
+    "ja": ("車線中央から左へ{offset} m", "車線中央から右へ{offset} m", "車線の中央"),
+    "zh": ("偏车道中央左侧{offset} m", "偏车道中央右侧{offset} m", "车道中央"),
+}
 
-# The rules never call a scene safe, so an answer that does so contradicts them.
-_REASSURANCES = (
-    "no risk", "no danger", "not dangerous", "perfectly safe", "is safe", "are safe", "safe to",
-    "安全です", "危険はありません", "危険はない", "問題ありません", "没有危险", "没有风险", "是安全的", "很安全",
-)  # fmt: skip
+
+def is_asked(parameters: int | None) -> bool:
+    """True when a model of this size is asked for a sentence; one of unknown size is."""
+    return parameters is None or parameters >= ASKED_FROM
 
 
-_ENDS = (".", "!", "?", "。", "！", "？")
-# The point in 45.0 does not end a sentence.
-_SENTENCE = re.compile(r".+?(?:[.!?](?=\s|$)|[。！？]|$)\s*", re.DOTALL)
-
-
-def answer_schema(result: DrivingResult) -> Schema:
-    """Schema of the answer: the explanation, and a wording for each of the most urgent countermeasures; all bounded."""
-    codes = [item.code for item in result.countermeasures[:MAX_WORDED]]
+def answer_schema(language: Language) -> Schema:
+    """Schema of the answer: one bounded sentence."""
     return {
         "type": "object",
-        "properties": {
-            "explanation": {"type": "string", "minLength": 1, "maxLength": _LENGTH[result.language]},
-            "countermeasures": wording_schema(codes, result.language),
-        },
-        "required": ["explanation", "countermeasures"],
+        "properties": {"sentence": {"type": "string", "minLength": 1, "maxLength": LENGTH[language]}},
+        "required": ["sentence"],
         "additionalProperties": False,
     }
 
 
 def answer_messages(record: DrivingInput, result: DrivingResult) -> tuple[Message, ...]:
-    """A system message that is the same for every moment, so that its prefix is reused; then the facts as JSON."""
-    return (
-        Message("system", _SYSTEM[result.language]),
-        Message("user", json.dumps(_facts(record, result), ensure_ascii=False)),
-    )
+    """Instructions and example turns, the same for every moment so that they are read once; then the facts as JSON."""
+    turns = [
+        message
+        for given, sentence in _EXAMPLES[result.language]
+        for message in (
+            Message("user", json.dumps(given, ensure_ascii=False)),
+            Message("assistant", json.dumps({"sentence": sentence}, ensure_ascii=False)),
+        )
+    ]
+    given = json.dumps(facts(record, result), ensure_ascii=False)
+    return (Message("system", _SYSTEM[result.language]), *turns, Message("user", given))
 
 
-def explanation_fault(text: str, record: DrivingInput, result: DrivingResult) -> str:
-    """Why a model's explanation is rejected, or ``""``."""
-    if not clean_line(text):
-        return "The explanation is empty."
-    if promise := reassurance(text):
-        return f"The explanation reassures ({promise!r}); nothing here is called safe."
-    ground = GroundingTexts(str(fact) for name, fact in _facts(record, result).items() if name != "countermeasures")
-    if missing := ground.missing(text):
-        cited = ", ".join(found.token for found in missing)
-        return f"The explanation cites what the rules did not say: {cited}."
-    return ""
-
-
-def reassurance(text: str) -> str:
-    """The first words in ``text`` that call something safe, or ``""``."""
-    return next((words for words in _REASSURANCES if words in text.lower()), "")
-
-
-def unrepeated(text: str, language: Language) -> str:
-    """``text`` without repeated sentences and without an unfinished last one.
-
-    Small models repeat themselves until the string is full.
-    """
-    sentences = [part.strip() for part in _SENTENCE.findall(text) if part.strip()]
-    kept = list(dict.fromkeys(sentences))
-    if len(kept) > 1 and not kept[-1].endswith(_ENDS):
-        kept.pop()
-    return ("" if language in {"ja", "zh"} else " ").join(kept)
-
-
-def _facts(record: DrivingInput, result: DrivingResult) -> dict[str, object]:
+def facts(record: DrivingInput, result: DrivingResult) -> dict[str, str]:
+    """The facts that a sentence may use, in words with their units."""
+    has_gap = record.distance_to_car_m is not None
     measured = {
-        "risk": f"{result.risk:.2f}",
-        "alert_above": f"{result.threshold:g}",
+        "reason": result.reason,
         "level": texts.LEVELS[result.level][result.language],
-        "main_reason": result.reason,
         "speed": f"{record.speed_kmh:g} km/h",
         "gap": _with_unit(record.distance_to_car_m, "m"),
-        "recommended_gap": _with_unit(result.recommended_gap_m, "m"),
-        "time_to_collision": _with_unit(result.ttc_s, "s"),
+        "recommended_gap": _with_unit(result.recommended_gap_m, "m") if has_gap else None,
+        "time_to_contact": _with_unit(result.ttc_s, "s"),
         "stopping_distance": _with_unit(result.stopping_distance_m, "m"),
+        "lane_position": lane_position(record.lane_center_offset_m, result.language),
         "weather": record.weather,
         "time_of_day": record.time_of_day,
-        "lane_center_offset": _with_unit(record.lane_center_offset_m, "m"),
-        "countermeasures": {item.code: item.text for item in result.countermeasures[:MAX_WORDED]},
     }
     return {name: value for name, value in measured.items() if value is not None}
+
+
+def lane_position(offset_m: float, language: Language) -> str:
+    """Where the vehicle is in its lane, in words."""
+    left, right, centre = _SIDES[language]
+    offset = f"{abs(offset_m):g}"
+    return centre if offset_m == 0 else (left if offset_m < 0 else right).format(offset=offset)
 
 
 def _with_unit(value: float | None, unit: str) -> str | None:

@@ -25,7 +25,9 @@ DistanceM = Annotated[float, Field(ge=0, le=2000)]
 OffsetM = Annotated[float, Field(ge=-10, le=10)]
 Score = Annotated[float, Field(ge=0, le=1)]
 
-ExplanationStatus = Literal["ok", "pending", "timeout", "truncated", "rejected", "failed", "cancelled", "no_model"]
+ExplanationStatus = Literal[
+    "ok", "pending", "timeout", "truncated", "rejected", "failed", "cancelled", "no_model", "rules_only"
+]
 WordedBy = Literal["rule", "model"]
 
 
@@ -117,7 +119,7 @@ class Countermeasure(Strict):
     code: Code
     text: str
     worded_by: WordedBy
-    """``model`` where its words passed the check that they say the same; otherwise the rule's text stands."""
+    """Always ``rule``: a model words no countermeasure."""
 
 
 class AssumptionMade(Strict):
@@ -127,8 +129,15 @@ class AssumptionMade(Strict):
     text: str
 
 
+class Sentence(Strict):
+    """One sentence of the explanation, and who worded it."""
+
+    text: str
+    worded_by: WordedBy
+
+
 class DrivingResult(Strict):
-    """Risk of one moment. Numbers and codes are the rules'; a model gives ``explanation`` and words alone."""
+    """Risk of one moment. Everything is the rules'; a model may add one checked sentence to the explanation."""
 
     risk: Score
     level: Level
@@ -158,8 +167,11 @@ class DrivingResult(Strict):
     reason: str
     """One sentence on the limiting factor, from a fixed text."""
     explanation: str | None
-    """The model's words; null unless ``explanation_status`` is ``ok``."""
+    """The rules' reason, and the model's sentence where ``explanation_status`` is ``ok``."""
+    explanation_sentences: list[Sentence]
+    """The same, sentence by sentence."""
     explanation_status: ExplanationStatus
+    """What became of the model's sentence; ``rules_only``: the model is too small to be asked."""
     language: Language
     notice: str
 

@@ -141,7 +141,8 @@ def _rss(scene: Scene, closing_mps: float) -> float:
 def _limiting(gap: float, ttc: float, btn: float, lane: float) -> Factor:
     scores: tuple[tuple[float, Factor], ...] = ((ttc, "ttc"), (btn, "btn"), (gap, "gap"), (lane, "lane"))
     score, factor = max(scores, key=lambda pair: pair[0])  # the first of equals
-    return factor if score > 0 else "none"
+    # A score that rounds to a risk of 0 limits nothing: 59.999 m is not short of 60 m.
+    return factor if round(score, _DECIMALS) > 0 else "none"
 
 
 def _assumptions(lead: Lead, scene: Scene) -> tuple[Assumption, ...]:

@@ -1,7 +1,7 @@
-"""Driving-scene risk from speed, gap, lane position and weather: alert and numbers by rules, explanation by a model.
+"""Driving-scene risk from speed, gap, lane position and weather: alert, numbers, reason and measures by rules.
 
-The rules compute the alert before the model is asked. Without an answer in time the result lacks only the explanation,
-and the countermeasures keep the rules' texts.
+The rules' result is whole before the model is asked. A model may add one sentence to the explanation; it is shown
+when it passes the check in ``sentence_check.py``.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgechat.plaintext import clean_line
-from edgechat.tasks.budget import answer_tokens
 from edgechat.tasks.contract import Ask, Context, GeneratedJson, Outcome, Problem, Steps, Task
-from edgechat.tasks.driving import explanation, texts, wording
+from edgechat.tasks.driving import explanation, texts
 from edgechat.tasks.driving.countermeasures import countermeasures
 from edgechat.tasks.driving.record import (
     AssumptionMade,
@@ -22,13 +21,15 @@ from edgechat.tasks.driving.record import (
     DrivingInput,
     DrivingResult,
     ExplanationStatus,
+    Sentence,
     to_scene,
 )
 from edgechat.tasks.driving.risk import Assessment, assess
+from edgechat.tasks.driving.sentence_check import sentence_fault
 from edgechat.tasks.driving.stream import DrivingStream
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from edgechat.tasks.driving.scene import Assumption, Scene
     from edgechat.tasks.language import Language
@@ -43,7 +44,7 @@ class Driving(Task[DrivingInput, DrivingResult]):
     """The built-in task ``driving``."""
 
     name = "driving"
-    version = "2"
+    version = "3"
     example: ClassVar[Mapping[str, Any]] = {
         "speed_kmh": 100.0,
         "distance_to_car_m": 45.0,
@@ -60,7 +61,7 @@ class Driving(Task[DrivingInput, DrivingResult]):
         self._stream = DrivingStream()
 
     def steps(self, record: DrivingInput, context: Context) -> Steps[DrivingResult]:
-        """Assess the scene, ask the model for an explanation and wordings, check its answer."""
+        """Assess the scene, ask a model that is large enough for a sentence, check it."""
         scene, assumed = to_scene(record)
         if context.live:
             if fault := self._stream.fault(record.t_s):
@@ -70,11 +71,12 @@ class Driving(Task[DrivingInput, DrivingResult]):
         if context.live:
             found = replace(found, alert=self._stream.alert(found, record.threshold))
         result = rules_result(scene, found, assumed, record.threshold, record.language or context.language)
-        schema = explanation.answer_schema(result)
+        if not explanation.is_asked(context.parameters):
+            return Outcome(result.model_copy(update={"explanation_status": "rules_only"}))
         answer = yield Ask(
             messages=explanation.answer_messages(record, result),
-            schema=schema,
-            max_tokens=answer_tokens(schema, result.language),
+            schema=explanation.answer_schema(result.language),
+            max_tokens=explanation.MAX_TOKENS,
             so_far=Outcome(result),
         )
         return _explained(record, result, answer)
@@ -88,15 +90,16 @@ class Driving(Task[DrivingInput, DrivingResult]):
         result = DrivingResult.model_validate(done.result)
         head = f"{'!! ' if result.alert else ''}{result.risk:.2f} {texts.LEVELS[result.level][result.language]}"
         lines = [f"{head}: {result.reason}", *(f"- {item.text}" for item in result.countermeasures)]
-        lines.append(result.explanation or _unexplained(result, done.errors))
+        lines += [item.text for item in result.explanation_sentences if item.worded_by == "model"]
         return "\n".join([*lines, result.notice]) + "\n"
 
 
 def rules_result(
     scene: Scene, found: Assessment, assumed: tuple[Assumption, ...], threshold: float, language: Language
 ) -> DrivingResult:
-    """The result of the rules, with rounded numbers; the explanation is still pending."""
+    """The result of the rules, with rounded numbers; the model's sentence is still pending."""
     parts, estimate = found.components, found.lead.closing
+    reason = texts.reason(found, language)
     return DrivingResult(
         risk=found.risk,
         level=found.level,
@@ -137,8 +140,9 @@ def rules_result(
             Countermeasure(code=code, text=texts.COUNTERMEASURES[code][language], worded_by="rule")
             for code in countermeasures(scene, found)
         ],
-        reason=texts.reason(found, language),
-        explanation=None,
+        reason=reason,
+        explanation=reason,
+        explanation_sentences=[Sentence(text=reason, worded_by="rule")],
         explanation_status="pending",
         language=language,
         notice=texts.NOTICE[language],
@@ -146,49 +150,27 @@ def rules_result(
 
 
 def _explained(record: DrivingInput, result: DrivingResult, answer: GeneratedJson) -> Outcome[DrivingResult]:
-    """The result with the model's texts where they pass the checks; the problems say why others were rejected."""
-    value = answer.value if answer.finish_reason == "stop" and isinstance(answer.value, dict) else {}
-    words: str | None = None
+    """The result with the model's sentence where it passes the check; the problems say why another was refused."""
     if answer.finish_reason != "stop":
-        status, fault = _STATUS_OF_END[answer.finish_reason], answer.error
-    else:
-        text = value.get("explanation")
-        words = explanation.unrepeated(clean_line(text), result.language) if isinstance(text, str) else None
-        fault = explanation.explanation_fault(words or "", record, result)
-        status = "rejected" if fault else "ok"
-    problems = [Problem("/explanation", fault or f"No explanation: {status}.")] if status != "ok" else []
-    measures, faults = _worded(result, value.get("countermeasures"))
+        status = _STATUS_OF_END[answer.finish_reason]
+        update: dict[str, object] = {"explanation_status": status}
+        return _remarked(result, update, answer.error or f"No sentence of the model: {status}.")
+    value = answer.value if isinstance(answer.value, dict) else {}
+    text = value.get("sentence")
+    words = clean_line(text) if isinstance(text, str) else ""
+    if fault := sentence_fault(words, record, result):
+        return _remarked(result, {"explanation_status": "rejected"}, fault)
+    joint = "" if result.language in {"ja", "zh"} else " "
     update = {
-        "explanation": words if status == "ok" else None,
-        "explanation_status": status,
-        "countermeasures": measures,
+        "explanation": f"{result.reason}{joint}{words}",
+        "explanation_sentences": [*result.explanation_sentences, Sentence(text=words, worded_by="model")],
+        "explanation_status": "ok",
     }
-    return Outcome(result.model_copy(update=update), "ok", (*problems, *faults))
+    return Outcome(result.model_copy(update=update))
 
 
-def _worded(result: DrivingResult, wordings: object) -> tuple[list[Countermeasure], list[Problem]]:
-    """The countermeasures in the model's words where these pass the check; codes and order do not change."""
-    measures, faults = list(result.countermeasures), []
-    for i, item in enumerate(measures[: wording.MAX_WORDED] if isinstance(wordings, dict) else ()):
-        text = wordings.get(item.code) if isinstance(wordings, dict) else None
-        if not isinstance(text, str):
-            continue
-        text = clean_line(text)
-        fault = wording.wording_fault(item.code, text, result.language)
-        if not fault and (promise := explanation.reassurance(text)):
-            fault = f"The wording reassures ({promise!r})."
-        if fault:
-            faults.append(Problem(f"/countermeasures/{i}/text", f"{fault} The rule's text is used."))
-        elif text != item.text:  # a copy of the rule's text stays ``worded_by: rule``
-            measures[i] = item.model_copy(update={"text": text, "worded_by": "model"})
-    return measures, faults
-
-
-def _unexplained(result: DrivingResult, problems: Sequence[Problem]) -> str:
-    """Why there is no explanation, in the record's language; for a rejected one also the fault, in English."""
-    reason = texts.UNEXPLAINED[result.explanation_status][result.language]
-    found = next((problem.message for problem in problems if problem.path == "/explanation"), "")
-    return f"[{reason} {found}]" if found and result.explanation_status == "rejected" else f"[{reason}]"
+def _remarked(result: DrivingResult, update: dict[str, object], why: str) -> Outcome[DrivingResult]:
+    return Outcome(result.model_copy(update=update), "ok", (Problem("/explanation", why),))
 
 
 def _rounded(value: float | None) -> float | None:

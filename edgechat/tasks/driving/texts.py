@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edgechat.tasks.driving.countermeasures import Code
-    from edgechat.tasks.driving.record import ExplanationStatus
-    from edgechat.tasks.driving.risk import Assessment, Factor, Level
+    from edgechat.tasks.driving.risk import Assessment, Level
     from edgechat.tasks.driving.scene import Assumption
     from edgechat.tasks.language import Language, Translations
 
@@ -145,46 +144,7 @@ LEVELS: dict[Level, Translations] = {
     "critical": {"en": "critical", "ja": "重大", "zh": "严重"},
 }
 
-UNEXPLAINED: dict[ExplanationStatus, Translations] = {
-    "pending": {
-        "en": "The model's explanation is still awaited.",
-        "ja": "モデルの説明を待っています。",
-        "zh": "正在等待模型的说明。",
-    },
-    "rejected": {
-        "en": "The model's explanation was rejected and is left out; what is above is the rules'.",
-        "ja": "モデルの説明は検査で却下したため省きました。上の内容は規則によるものです。",
-        "zh": "模型的说明未通过检查，已略去；以上内容出自规则。",
-    },
-    "timeout": {
-        "en": "There is no explanation: the model did not answer in time.",
-        "ja": "説明はありません。モデルの回答が時間内に届きませんでした。",
-        "zh": "没有说明：模型未在时限内回答。",
-    },
-    "truncated": {
-        "en": "There is no explanation: the model's answer was cut off.",
-        "ja": "説明はありません。モデルの回答が途中で切れました。",
-        "zh": "没有说明：模型的回答被截断。",
-    },
-    "failed": {
-        "en": "There is no explanation: the model could not be asked.",
-        "ja": "説明はありません。モデルに問い合わせできませんでした。",
-        "zh": "没有说明：无法询问模型。",
-    },
-    "cancelled": {
-        "en": "There is no explanation: the answer was cancelled.",
-        "ja": "説明はありません。回答が取り消されました。",
-        "zh": "没有说明：回答已被取消。",
-    },
-    "no_model": {
-        "en": "There is no explanation: no model was asked.",
-        "ja": "説明はありません。モデルがありません。",
-        "zh": "没有说明：没有模型。",
-    },
-}
-"""Shown in place of an explanation, by the reason why there is none."""
-
-_REASONS: dict[Factor, Translations] = {
+_REASONS: dict[str, Translations] = {
     "gap": {
         "en": "The gap of {gap} m is short of the {wanted} m recommended here.",
         "ja": "車間距離{gap} mは、この条件での推奨{wanted} mに足りません。",
@@ -196,14 +156,34 @@ _REASONS: dict[Factor, Translations] = {
         "zh": "按当前接近速度，{ttc}秒后将发生接触。",
     },
     "btn": {
-        "en": "Avoiding contact asks for {drac} m/s² of braking, a large part of what the road can give.",
-        "ja": "接触を避けるには{drac} m/s²の減速が必要で、路面の限界に近い値です。",
-        "zh": "避免接触需要{drac} m/s²的减速度，接近路面极限。",
+        "en": "Avoiding contact asks for {drac} m/s² of braking, {share} % of what the road can give.",
+        "ja": "接触を避けるには{drac} m/s²の減速が必要で、路面の限界の{share} %です。",
+        "zh": "避免接触需要{drac} m/s²的减速度，为路面极限的{share} %。",
+    },
+    "btn_over": {
+        "en": "Avoiding contact asks for {drac} m/s² of braking, more than the road can give.",
+        "ja": "接触を避けるには{drac} m/s²の減速が必要で、路面の限界を超えます。",
+        "zh": "避免接触需要{drac} m/s²的减速度，超出路面极限。",
+    },
+    "contact": {
+        "en": "The gap is closed or about to close.",
+        "ja": "車間距離がほとんどありません。",
+        "zh": "车距几乎为零。",
     },
     "lane": {
         "en": "The wheels are {line} m from the lane line.",
         "ja": "車輪から車線までの距離は{line} mです。",
         "zh": "车轮距车道线{line} m。",
+    },
+    "lane_on": {
+        "en": "The wheels are on the lane line.",
+        "ja": "車輪が車線の上にあります。",
+        "zh": "车轮压在车道线上。",
+    },
+    "lane_over": {
+        "en": "The wheels are over the lane line by {line} m.",
+        "ja": "車輪が車線を{line} m越えています。",
+        "zh": "车轮越过车道线{line} m。",
     },
     "none": {
         "en": "No measure reaches the range where it counts.",
@@ -211,25 +191,44 @@ _REASONS: dict[Factor, Translations] = {
         "zh": "没有指标达到计入风险的范围。",
     },
 }
-_CONTACT: Translations = {
-    "en": "The gap is closed or about to close.",
-    "ja": "車間距離がほとんどありません。",
-    "zh": "车距几乎为零。",
-}
 
 
 def reason(found: Assessment, language: Language) -> str:
     """One sentence about the limiting factor, with its numbers."""
-    factor = found.limiting_factor
-    if factor == "btn" and found.drac_mps2 is None:
-        return _CONTACT[language]
-    return _REASONS[factor][language].format(
-        gap=_short(found.lead.distance_m),
-        wanted=_short(found.recommended_gap_m),
+    gap, wanted = _distinct(found.lead.distance_m, found.recommended_gap_m)
+    return _REASONS[_reason_name(found)][language].format(
+        gap=gap,
+        wanted=wanted,
         ttc=_short(found.ttc_s),
         drac=_short(found.drac_mps2),
-        line=f"{found.wheel_to_line_m:.2f}",
+        share=f"{100 * (found.btn or 0.0):.0f}",
+        line=f"{abs(found.wheel_to_line_m):.2f}",
     )
+
+
+def _reason_name(found: Assessment) -> str:
+    factor = found.limiting_factor
+    if factor == "btn":
+        if found.drac_mps2 is None:
+            return "contact"
+        return "btn_over" if (found.btn or 0.0) > 1 else "btn"
+    if factor == "ttc":
+        return "contact" if found.ttc_s is None or round(found.ttc_s, 1) == 0 else "ttc"
+    if factor == "lane":
+        shown = round(found.wheel_to_line_m, 2)
+        return "lane" if shown > 0 else "lane_over" if shown < 0 else "lane_on"
+    return factor
+
+
+def _distinct(gap_m: float | None, wanted_m: float) -> tuple[str, str]:
+    """Both distances with as many decimals as show that they differ, at most three."""
+    if gap_m is None:
+        return "?", _short(wanted_m)
+    for decimals in (1, 2, 3):
+        gap, wanted = f"{gap_m:.{decimals}f}", f"{wanted_m:.{decimals}f}"
+        if gap != wanted:
+            break
+    return gap, wanted
 
 
 def _short(value: float | None) -> str:
