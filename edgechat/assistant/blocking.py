@@ -295,7 +295,7 @@ class Assistant:
             context = Context(language=language or locale_language())
             try:
                 known = generator.identify(_remaining(until_s))
-                context = replace(context, vision=known.vision, prompts=known.prompts)
+                context = replace(context, vision=known.vision, prompts=known.prompts, parameters=known.parameters)
             except NoModelError as error:
                 if type(error) is not NoModelError:
                     raise  # a model was named or pinned and is not installed

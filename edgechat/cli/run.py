@@ -34,6 +34,8 @@ _PARALLEL_NOTE = (
     "that of --parallel 1."
 )
 
+_EARLIER_HINT = "Name the output of an earlier run: edgechat run rootcause defects.jsonl --out FILE.jsonl"
+
 
 def _complete_task(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
     return matching((task.name for task in installed_tasks()), incomplete)
@@ -71,6 +73,12 @@ class _TaskList(click.Command):
     "--glossary", type=click.Path(path_type=Path), help="translate: a CSV or TSV file of source and target terms."
 )
 @click.option("--strict", is_flag=True, help="translate: a segment with any flag fails its record.")
+@click.option(
+    "--earlier",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="rootcause: results of earlier runs (JSON lines); recurrences count their last 50 too.",
+)
 @click.option("--resume", is_flag=True, help="Continue an interrupted run with the same --out.")
 @click.option(
     "--parallel",
@@ -137,6 +145,7 @@ def run(task: str, source: str | None, **options: Any) -> None:  # noqa: ANN401 
         source = "-"
     from edgechat.tasks.batch.job import Job  # noqa: PLC0415
 
+    earlier = _earlier(loaded, options["earlier"]) if options["earlier"] else ()
     job = Job(
         source=source,
         fields=fields,
@@ -152,6 +161,7 @@ def run(task: str, source: str | None, **options: Any) -> None:  # noqa: ANN401 
         seed=options["seed"],
         language=language,
         keeps_answers=not options["no_cache"],
+        earlier=earlier,
     )
     report = run_with_progress(
         job,
@@ -260,6 +270,37 @@ def _glossary(path: Path, encoding: str) -> list[dict[str, str]]:
         raise InvalidInputError(f"Cannot read the glossary {path}: {error.strerror}.") from error
     text = "".join(decoded([data], require_encoding(encoding), str(path)))
     return [term.model_dump() for term in read_glossary(text, str(path))]
+
+
+def _earlier(task: Task[Any, Any], path: Path) -> tuple[dict[str, Any], ...]:
+    """The results in a file of JSON lines, oldest first.
+
+    Raises:
+        UsageError: the task does not compare its results with earlier ones.
+        InvalidInputError: the file cannot be read, or a line is not a JSON object.
+    """
+    import json  # noqa: PLC0415
+    from collections import deque  # noqa: PLC0415
+
+    from edgechat.tasks.contract import Task as Base  # noqa: PLC0415
+    from edgechat.tasks.rootcause.trend import WINDOW  # noqa: PLC0415
+
+    if type(task).history is Base.history:
+        raise UsageError(f"Task {task.name} has no option --earlier.", hint="It is an option of rootcause.")
+    kept: deque[dict[str, Any]] = deque(maxlen=WINDOW)
+    try:
+        with path.open(encoding="utf-8-sig") as stream:
+            for number, line in enumerate(stream, 1):
+                if line.strip():
+                    value = json.loads(line)
+                    if not isinstance(value, dict):
+                        raise InvalidInputError(f"{path}, line {number} is not a JSON object.", hint=_EARLIER_HINT)
+                    kept.append(value)
+    except OSError as error:
+        raise InvalidInputError(f"Cannot read {path}: {error.strerror}.", hint=_EARLIER_HINT) from error
+    except ValueError as error:
+        raise InvalidInputError(f"{path} does not hold JSON lines: {error}.", hint=_EARLIER_HINT) from error
+    return tuple(kept)
 
 
 def _model_command(name: str) -> str | None:

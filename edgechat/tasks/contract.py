@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Generator as Coroutine
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
@@ -75,6 +75,8 @@ class Context:
     """True when the model can read images."""
     prompts: Mapping[str, str] = field(default_factory=dict)
     """The prompts that the model was trained on, by job (``translate``), from the catalog."""
+    parameters: int | None = None
+    """Number of the model's parameters; None when unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,17 @@ class Task(ABC, Generic[In, Out]):
 
         An answer may have no value (time-out, no model, cut off). The outcome must be complete even then.
         """
+
+    def history(self, earlier: Iterable[Mapping[str, Any]] = ()) -> Callable[[TaskResult], TaskResult]:
+        """A function that adds to a result what it has in common with earlier ones; called in input order.
+
+        By default it returns each result unchanged. A result must not depend on later ones.
+
+        Args:
+            earlier: results of earlier runs, oldest first, as JSON objects.
+        """
+        del earlier
+        return lambda done: done
 
     def render(self, done: TaskResult, fmt: str) -> str:
         """``done`` as text in one of :attr:`formats`.

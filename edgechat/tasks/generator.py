@@ -46,6 +46,8 @@ class ModelIdentity:
     is_starter: bool = False
     vision: bool = False
     """True when the model can read images."""
+    parameters: int | None = None
+    """Number of the model's parameters, counted in the file's header; None when the file cannot be read."""
 
 
 class EngineGenerator:
@@ -231,7 +233,17 @@ def _identity(model: InstalledModel) -> ModelIdentity:
         prompts=model.prompts,
         is_starter=model.source.startswith("package:"),
         vision=model.mmproj is not None,
+        parameters=_parameters(model.path),
     )
+
+
+def _parameters(path: Path) -> int | None:
+    from edgechat.models.gguf.header import read_header  # noqa: PLC0415 - once per run
+
+    try:
+        return read_header(path).parameters
+    except (InvalidInputError, OSError):
+        return None  # the engine says what is wrong with the file
 
 
 def _hashed(path: Path) -> str:

@@ -65,7 +65,7 @@ def driving(turn: int) -> Question:
 def rootcause(turn: int) -> Question:
     """A defect on the line."""
     example: Mapping[str, Any] = RootCause.example
-    record = {**example, "product_id": f"PCB-{2000 + turn % 1000}", "confidence": round(0.71 + turn % 29 / 100, 2)}
+    record = {**example, "location": f"U{7 + turn % 900} pins 3-4"}
     task = RootCause()
     return _question(next(task.steps(RootCause.input_model.model_validate(record), Context())))
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from edgechat.tasks.batch.document import Piece
 
-WORDS = {"driving": ("explanation", "explanation_status"), "rootcause": (), "translate": ()}
+WORDS = {"driving": ("explanation", "explanation_sentences", "explanation_status"), "rootcause": (), "translate": ()}
 """Fields of a result that are a model's; everything else of driving is compared with what the rules say alone."""
 PLACEHOLDER = re.compile(r"\{[a-z]+\}|%d|\$\{HOME\}|</?b>|https?://[^\s。]*[a-z0-9]|[a-z0-9]+@example\.com|`[^`]+`")
 NUMBER = re.compile(r"[0-9]+")
@@ -147,8 +147,7 @@ def drill_task(task: str, count: int, seed: int, directory: Path, parallel: int)
 def _notes(task: str, results: list[dict[str, Any]]) -> str:
     whole = [done["result"] for done in results if done["result"]]
     if task == "driving":
-        words = Counter(item["worded_by"] for result in whole for item in result["countermeasures"])
-        return f"explanations {_counts(Counter(one['explanation_status'] for one in whole))}; worded {_counts(words)}"
+        return f"explanations {_counts(Counter(one['explanation_status'] for one in whole))}"
     if task == "rootcause":
         empty = sum(result["insufficient_evidence"] for result in whole)
         cited = sum(len(item["evidence_ids"]) for result in whole for item in result["hypotheses"])

@@ -22,35 +22,36 @@ def test_gaps_are_those_that_touch_the_span():
 
 
 def test_a_steadied_schema_only_narrows():
-    question = task_questions.JOBS["rootcause"](3)
-    assert question.schema is not None
-    narrow = task_questions.steadied(question.schema)
-    hypothesis = {
-        "category": "machine",
-        "statement": "Too hot.",
-        "evidence_ids": ["N1", "L1"],
-        "check_to_do": "Measure.",
-        "confidence": "low",
-    }
-    escape = {name: value for name, value in hypothesis.items() if name != "category"}
-    answer = {
-        "hypotheses": [hypothesis, hypothesis],
-        "escape_hypothesis": escape,
-        "containment": ["Stop.", "Sort."],
-        "unknowns": ["Since when?", "How many?"],
-        "summary": "Zone 4 was too hot.",
-    }
+    ids = {"type": "array", "items": {"enum": ["N1", "L1"]}, "minItems": 1, "maxItems": 3}
+    claim = {"type": "object", "properties": {"cause": {"type": "string", "maxLength": 20}, "ids": ids}}
+    schema = {
+        "type": "object",
+        "properties": {
+            "causes": {"type": "array", "items": claim, "maxItems": 3},
+            "escape": {"anyOf": [claim, {"type": "null"}]},
+        },
+    }  # fmt: skip
+    narrow = task_questions.steadied(schema)
+    one = {"cause": "Too hot.", "ids": ["N1", "L1"]}
+    answer = {"causes": [one, one], "escape": one}
     assert Draft202012Validator(narrow).is_valid(answer)
-    assert Draft202012Validator(question.schema).is_valid(answer)
-    assert not Draft202012Validator(narrow).is_valid(answer | {"hypotheses": []})
-    assert not Draft202012Validator(narrow).is_valid(answer | {"escape_hypothesis": None})
+    assert Draft202012Validator(schema).is_valid(answer)
+    assert not Draft202012Validator(narrow).is_valid(answer | {"causes": []})
+    assert not Draft202012Validator(narrow).is_valid(answer | {"escape": None})
+
+
+@pytest.mark.parametrize("job", ["driving", "rootcause"])
+def test_the_tasks_schemas_can_be_steadied(job):
+    question = task_questions.JOBS[job](3)
+    assert question.schema is not None
+    Draft202012Validator.check_schema(task_questions.steadied(question.schema))
 
 
 @pytest.mark.parametrize("job", task_questions.JOBS)
 def test_records_differ_and_instructions_do_not(job):
     first, second = (task_questions.for_model(task_questions.JOBS[job](turn), is_shape=False) for turn in (1, 2))
     assert first.messages[0] == second.messages[0]
-    assert first.messages[1] != second.messages[1]
+    assert first.messages[-1] != second.messages[-1]
 
 
 def test_validity_is_jsonschemas():

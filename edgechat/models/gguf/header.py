@@ -8,6 +8,7 @@ Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, and ``ggml/sr
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from dataclasses import dataclass, replace
@@ -96,6 +97,11 @@ class GgufHeader:
     """Bytes of all shards together."""
     shards: tuple[Path, ...]
     """The files that make up the model; one for most."""
+
+    @property
+    def parameters(self) -> int:
+        """Number of the model's parameters: the elements of all tensors."""
+        return sum(math.prod(tensor.dims) for tensor in self.tensors)
 
     @property
     def arch(self) -> str:

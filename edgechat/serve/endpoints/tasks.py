@@ -115,7 +115,12 @@ class Tasks:
         identity = self._identity
         if identity is None:
             return Context(language=locale_language())
-        return Context(language=locale_language(), vision=identity.vision, prompts=identity.prompts)
+        return Context(
+            language=locale_language(),
+            vision=identity.vision,
+            prompts=identity.prompts,
+            parameters=identity.parameters,
+        )
 
     def _results(self, task: Task[Any, Any], record: Record, generator: EngineGenerator) -> Iterator[TaskResult]:
         """Run one record. Called in a thread."""

@@ -67,6 +67,7 @@ class Follower:
         self._task, self._generator, self._write = task, generator, write
         self._language, self._fields = language, dict(fields or {})
         self._timeout_s = task.budget_s if timeout_s is None else timeout_s
+        self._related = task.history()
         self._lock = threading.Lock()
         self._changed = threading.Condition(threading.Lock())
         self._queued: tuple[TaskRun[Any, Any], Ask[Any], bool] | None = None
@@ -113,7 +114,9 @@ class Follower:
             return
         if self._fields and isinstance(raw, dict):
             raw = {**raw, **self._fields}
-        context = Context(language=self._language, now_s=now_s, live=True)
+        known = getattr(self._generator, "identity", None)  # None until the first answer
+        parameters = known.parameters if known else None
+        context = Context(language=self._language, now_s=now_s, live=True, parameters=parameters)
         run: TaskRun[Any, Any] = TaskRun(self._task, raw, record_id=self.lines, context=context)
         self._emit(run.result())
         if run.ask is None:
@@ -153,7 +156,7 @@ class Follower:
         if result.is_final and result.status not in {"ok", "stale"}:
             self.not_ok += 1
         with self._lock:
-            self._write(StreamLine(result, self.dropped))
+            self._write(StreamLine(self._related(result) if result.is_final else result, self.dropped))
 
     def _report_silence(self) -> None:
         self.silences += 1

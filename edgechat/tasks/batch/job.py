@@ -71,6 +71,8 @@ class Job:
     seed: int | None = None
     language: Language = "en"
     keeps_answers: bool = True
+    earlier: tuple[Mapping[str, Any], ...] = ()
+    """Results of earlier runs, oldest first, with which the task compares those of this run."""
 
     def __post_init__(self) -> None:
         if self.out is not None:
@@ -177,6 +179,7 @@ def run_job(
                 language=job.language,
                 vision=identity is not None and identity.vision,
                 prompts=identity.prompts if identity else {},
+                parameters=identity.parameters if identity else None,
             ),
             seed=job.seed,
             timeout_s=_timeout_s(job, source),
@@ -194,7 +197,9 @@ def run_job(
         with output.sink(job.out, stdout, encoding) as stream:
             writer = _writer(stream, task, source, fmt)
             fields = {} if source.is_document else job.fields  # the units of a document have them already
-            for record, done in batch.run(records.with_fields(source.records, fields)):
+            related = task.history(job.earlier)
+            for record, found in batch.run(records.with_fields(source.records, fields)):
+                done = related(found)
                 writer.write(record, done)
                 if done.status != "ok" and fmt not in _FORMATS_WITH_ERRORS and len(report.faults) < MAX_FAULTS:
                     report.faults.append(_fault(done))

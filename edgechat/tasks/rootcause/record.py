@@ -1,6 +1,6 @@
 """Input and result of the rootcause task as pydantic models.
 
-The model writes the hypotheses and the summary; the rules set facts, alert, flags and completeness.
+A model may word the statements of the hypotheses; every other sentence, and every decision, is the rules'.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ Category = Literal["man", "machine", "material", "method", "measurement", "envir
 """Ishikawa's 6M, and ``unknown``."""
 Confidence = Literal["low", "medium", "high"]
 AlertState = Literal["raised", "cooling_down", "below_gate"]
+WordedBy = Literal["rules", "model"]
 
-MAX_HYPOTHESES = 3
+MAX_HYPOTHESES = 2
 MAX_NOTES = 50
 MAX_LOG_LINES = 200
 MAX_TEXT = 2000
@@ -90,6 +91,34 @@ class CitedEvidence(Strict):
     text: str
 
 
+class LineFinding(Strict):
+    """What the rules make of one log line."""
+
+    id: str
+    state: Literal["abnormal", "normal", "event"]
+    """``event``: the line has no reading with a limit and no status word."""
+    subject: str | None
+    """What was read, in the line's words; null without a reading."""
+    value: str | None
+    limits: str | None
+    """The limits in the line's words."""
+    direction: Literal["above", "below", "within"] | None
+    """Null without a reading, and where value and limits cannot be compared."""
+    distance: float | None
+    """How far outside, as a share of the width of the limits, or of the limit when there is only one."""
+
+
+class Recurrence(Strict):
+    """Earlier reports about the same defect."""
+
+    same: list[Literal["defect_type", "station", "lot"]]
+    """The fields that are equal."""
+    count: int
+    """Number of earlier reports, among the last 50."""
+    ids: list[str]
+    """Their ids, newest first."""
+
+
 class Hypothesis(Strict):
     """One possible root cause, unverified."""
 
@@ -97,8 +126,10 @@ class Hypothesis(Strict):
     statement: str
     evidence_ids: list[str]
     check_to_do: str
-    """What would confirm or refute it."""
+    """What would confirm or refute it; composed by rules."""
     confidence: Confidence
+    worded_by: WordedBy
+    """``rules``: the statement quotes the record; ``model``: it passed the check against its evidence."""
 
 
 class EscapeHypothesis(Strict):
@@ -108,10 +139,11 @@ class EscapeHypothesis(Strict):
     evidence_ids: list[str]
     check_to_do: str
     confidence: Confidence
+    worded_by: WordedBy
 
 
 class Flag(Strict):
-    """A number or identifier in the model's words that the input does not hold."""
+    """A number or identifier in a sentence that the input does not hold."""
 
     path: str
     """JSON Pointer into this result."""
@@ -123,6 +155,10 @@ class RootCauseResult(Strict):
     """The report. A root cause is a hypothesis until people have checked it."""
 
     observed_facts: list[Fact]
+    line_findings: list[LineFinding]
+    """Every log line as the rules judge it, in the input's order."""
+    recurrences: list[Recurrence]
+    """Earlier reports of the same run or history about the same defect; see docs/tasks.md."""
     hypotheses: Annotated[list[Hypothesis], Field(max_length=MAX_HYPOTHESES)]
     escape_hypothesis: EscapeHypothesis | None
     cited_evidence: list[CitedEvidence]
@@ -131,13 +167,15 @@ class RootCauseResult(Strict):
     unknowns: list[str]
     summary: str
     insufficient_evidence: bool
-    """True when the analysis was finished and no hypothesis has support; an analysis cut short says nothing."""
+    """True when the analysis was finished and no line or note supports a hypothesis."""
     complete: bool
-    """False when the model's part is missing or was cut off."""
+    """False when the model's part is missing or was cut off; the rules' part is whole even then."""
     alert: bool
     alert_state: AlertState
     flags: list[Flag]
     product_id: str
     defect_type: str
+    station: str | None
+    lot: str | None
     language: Language
     notice: str

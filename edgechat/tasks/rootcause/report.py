@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from edgechat.plaintext import clean_line
 from edgechat.tasks.rootcause.record import RootCauseResult
-from edgechat.tasks.rootcause.texts import CATEGORIES, CONFIDENCES, NOTICE, label
+from edgechat.tasks.rootcause.texts import CATEGORIES, CONFIDENCES, NOTICE, WORDED_BY, label
+from edgechat.tasks.rootcause.trend import trend_sentence
 
 if TYPE_CHECKING:
     from edgechat.tasks.language import Language
@@ -162,7 +163,7 @@ def _sections(result: RootCauseResult, language: Language) -> tuple[Section, ...
         return label(name, language)
 
     escape = result.escape_hypothesis
-    claim = (words("statement"), words("evidence"), words("check"), words("confidence"))
+    claim = (words("statement"), words("evidence"), words("check"), words("confidence"), words("worded_by"))
     sections = [
         Section(words("summary"), ((result.summary,),) if result.summary else ()),
         Section(
@@ -175,7 +176,7 @@ def _sections(result: RootCauseResult, language: Language) -> tuple[Section, ...
             words("hypotheses"),
             tuple(
                 (CATEGORIES[item.category][language], item.statement, ", ".join(item.evidence_ids), item.check_to_do,
-                 CONFIDENCES[item.confidence][language])
+                 CONFIDENCES[item.confidence][language], WORDED_BY[item.worded_by][language])
                 for item in result.hypotheses
             ),
             (words("category"), *claim),
@@ -184,7 +185,7 @@ def _sections(result: RootCauseResult, language: Language) -> tuple[Section, ...
             words("escape"),
             () if escape is None else (
                 (escape.statement, ", ".join(escape.evidence_ids), escape.check_to_do,
-                 CONFIDENCES[escape.confidence][language]),
+                 CONFIDENCES[escape.confidence][language], WORDED_BY[escape.worded_by][language]),
             ),
             claim,
         ),
@@ -195,6 +196,9 @@ def _sections(result: RootCauseResult, language: Language) -> tuple[Section, ...
         ),
         Section(words("unknowns"), tuple((text,) for text in result.unknowns)),
     ]  # fmt: skip
+    if result.recurrences:
+        rows = tuple((trend_sentence(one, language),) for one in result.recurrences)
+        sections.insert(2, Section(words("trend"), rows))
     if result.flags:
         rows = tuple((f"{flag.path}: {flag.token} {words('ungrounded')}",) for flag in result.flags)
         sections.append(Section(words("flags"), rows))

@@ -1,28 +1,30 @@
-"""Defect report (8D, 6M) from a detection, notes and logs: facts by rules, root-cause hypotheses by a model.
+"""Defect report (8D, 6M) from a detection, notes and logs: rules read and compose it, a model words likely causes.
 
-The rules' part of the report is ready at once; the model's part follows. When that is late or cut off, the report has
-``complete: false``.
+The rules' report is ready at once. When the model's part is late or cut off, the rules' hypothesis stands and the
+report has ``complete: false``.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from edgechat.tasks.budget import answer_tokens
 from edgechat.tasks.contract import Ask, Context, GeneratedJson, Outcome, Problem, Status, Steps, Task
-from edgechat.tasks.rootcause import report
+from edgechat.tasks.grounding import GroundingTexts
+from edgechat.tasks.rootcause import question, report, sentences
 from edgechat.tasks.rootcause.alert import GATE, AlertLimiter, passes_gate
-from edgechat.tasks.rootcause.checks import CheckedAnswer, checked_answer, cited_evidence, ungrounded_flags
-from edgechat.tasks.rootcause.facts import observed_facts
-from edgechat.tasks.rootcause.question import answer_messages, answer_schema
-from edgechat.tasks.rootcause.record import AlertState, Fact, RootCauseInput, RootCauseResult
+from edgechat.tasks.rootcause.evidence import SortedEvidence, sorted_evidence
+from edgechat.tasks.rootcause.facts import cited_evidence, line_findings, observed_facts
+from edgechat.tasks.rootcause.hypotheses import Hypotheses, from_causes, from_rules
+from edgechat.tasks.rootcause.record import AlertState, Flag, RootCauseInput, RootCauseResult
 from edgechat.tasks.rootcause.texts import NOTICE, UNKNOWNS
+from edgechat.tasks.rootcause.trend import Trend
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from edgechat.tasks.language import Language
     from edgechat.tasks.result import TaskResult
+    from edgechat.tasks.rootcause.record import Hypothesis
 
 _STATUS_OF_END: dict[str, Status] = {
     "stop": "failed", "length": "truncated", "timeout": "truncated", "cancelled": "truncated", "failed": "failed",
@@ -35,7 +37,7 @@ class RootCause(Task[RootCauseInput, RootCauseResult]):
     """The built-in task ``rootcause``."""
 
     name = "rootcause"
-    version = "3"
+    version = "4"
     example: ClassVar[Mapping[str, Any]] = {
         "product_id": "PCB-2210",
         "defect_type": "solder bridge",
@@ -64,24 +66,34 @@ class RootCause(Task[RootCauseInput, RootCauseResult]):
         if record.image is not None and not context.vision:
             message = "This model cannot look at images: leave the image out, or choose a vision model."
             return Outcome(None, "invalid_input", (Problem("/image", message),))
-        language = record.language or context.language
-        facts = observed_facts(record, language)
-        alert = self._alert(record, context)
-        if reason := _why_not_asked(record, language):
-            return Outcome(_result(record, facts, CheckedAnswer(unknowns=(reason,), is_whole=True), alert, language))
-        schema = answer_schema(record, language)
+        report_of = _Report(
+            record, sorted_evidence(record), record.language or context.language, self._alert(record, context)
+        )
+        found, language = report_of.found, report_of.language
+        if reason := _why_not_asked(record, found, language):
+            return Outcome(report_of.result(Hypotheses(is_whole=True), unknowns=[reason]))
+        if not (record.image or question.is_asked(context.parameters)):
+            return Outcome(report_of.result(from_rules(record, found, language)))
+        evidence = question.offered(found, language)
+        schema = question.answer_schema(list(evidence), language)
         answer = yield Ask(
-            messages=answer_messages(record, facts, language),
+            messages=question.answer_messages(record, evidence, language),
             schema=schema,
-            max_tokens=answer_tokens(schema, language),
-            so_far=Outcome(_result(record, facts, CheckedAnswer(), alert, language), "truncated"),
+            max_tokens=question.MAX_TOKENS,
+            so_far=Outcome(report_of.result(from_rules(record, found, language, is_whole=False)), "truncated"),
             images=(record.image,) if record.image else (),
         )
-        checked = checked_answer(answer, schema)
-        result = _result(record, facts, checked, alert, language)
-        if checked.is_whole:
-            return Outcome(result)
-        return Outcome(result, _STATUS_OF_END[answer.finish_reason], (Problem("", _why_incomplete(answer)),))
+        made = from_causes(record, found, answer, schema, language)
+        result = report_of.result(made)
+        if made.is_whole:
+            return Outcome(result, "ok", made.problems)
+        return Outcome(
+            result, _STATUS_OF_END[answer.finish_reason], (Problem("", _why_incomplete(answer)), *made.problems)
+        )
+
+    def history(self, earlier: Iterable[Mapping[str, Any]] = ()) -> Callable[[TaskResult], TaskResult]:
+        """Adds to each result its recurrences among the last 50 reports before it."""
+        return Trend(earlier).add
 
     def render(self, done: TaskResult, fmt: str) -> str:
         """JSON, Markdown, or one self-contained HTML page."""
@@ -97,11 +109,59 @@ class RootCause(Task[RootCauseInput, RootCauseResult]):
         return alerts.decide(record.confidence, (record.line, record.station, record.defect_type), context.now_s)
 
 
-def _why_not_asked(record: RootCauseInput, language: Language) -> str:
-    """Why the model is not asked, or ``""``. Without evidence a model could only invent causes."""
+class _Report:
+    """One record with what the rules found, and the result that they make of hypotheses."""
+
+    def __init__(self, record: RootCauseInput, found: SortedEvidence, language: Language, alert: AlertState) -> None:
+        self.record, self.found, self.language = record, found, language
+        self._alert = alert
+
+    def result(self, made: Hypotheses, *, unknowns: Iterable[str] = ()) -> RootCauseResult:
+        """The report with these hypotheses."""
+        record, found, language = self.record, self.found, self.language
+        hypotheses = list(made.items)
+        facts = observed_facts(record, found, language)
+        is_analysed = bool(hypotheses)
+        escape = sentences.escape(found, language) if is_analysed else None
+        claims = (*facts, *hypotheses, *((escape,) if escape else ()))
+        category = hypotheses[0].category if hypotheses else "unknown"
+        return RootCauseResult(
+            observed_facts=facts,
+            line_findings=line_findings(found.lines),
+            recurrences=[],
+            hypotheses=hypotheses,
+            escape_hypothesis=escape,
+            cited_evidence=cited_evidence(record, [claim.evidence_ids for claim in claims]),
+            containment=sentences.containment(record, found, category, language) if is_analysed else [],
+            unknowns=[*unknowns, *sentences.open_points(found, language)],
+            summary=sentences.summary(record, hypotheses, language),
+            insufficient_evidence=made.is_whole and not hypotheses,
+            complete=made.is_whole,
+            alert=self._alert == "raised",
+            alert_state=self._alert,
+            flags=_ungrounded(record, hypotheses),
+            product_id=record.product_id,
+            defect_type=record.defect_type,
+            station=record.station,
+            lot=record.lot,
+            language=language,
+            notice=NOTICE[language],
+        )
+
+
+def _why_not_asked(record: RootCauseInput, found: SortedEvidence, language: Language) -> str:
+    """Why there is no analysis, or ``""``. Without a sign of trouble a model could only invent causes."""
     if not passes_gate(record.confidence):
         return UNKNOWNS["below_gate"][language].format(gate=GATE)
-    return "" if record.evidence else UNKNOWNS["no_evidence"][language]
+    if not record.evidence:
+        return UNKNOWNS["no_evidence"][language]
+    if found.is_sufficient:
+        return ""
+    reason = sentences.say("no_support", language)
+    if found.unclear:
+        ids = sentences.listed([note.id for note in found.unclear])
+        reason = f"{reason} {UNKNOWNS['not_judged'][language].format(ids=ids)}"
+    return reason
 
 
 def _why_incomplete(answer: GeneratedJson) -> str:
@@ -110,24 +170,23 @@ def _why_incomplete(answer: GeneratedJson) -> str:
     return answer.error or f"The model's answer was not finished ({answer.finish_reason})."
 
 
-def _result(
-    record: RootCauseInput, facts: list[Fact], checked: CheckedAnswer, alert: AlertState, language: Language
-) -> RootCauseResult:
-    return RootCauseResult(
-        observed_facts=facts,
-        hypotheses=list(checked.hypotheses),
-        escape_hypothesis=checked.escape_hypothesis,
-        cited_evidence=cited_evidence(record, facts, checked),
-        containment=list(checked.containment),
-        unknowns=list(checked.unknowns),
-        summary=checked.summary,
-        insufficient_evidence=checked.is_whole and not checked.hypotheses,
-        complete=checked.is_whole,
-        alert=alert == "raised",
-        alert_state=alert,
-        flags=ungrounded_flags(checked, record) if checked.is_whole or checked.hypotheses or checked.summary else [],
-        product_id=record.product_id,
-        defect_type=record.defect_type,
-        language=language,
-        notice=NOTICE[language],
+def _ungrounded(record: RootCauseInput, hypotheses: Iterable[Hypothesis]) -> list[Flag]:
+    """Numbers and identifiers in a model's statement that the input does not hold."""
+    places = (
+        record.product_id,
+        record.defect_type,
+        record.location,
+        record.detected_at,
+        record.line,
+        record.station,
+        record.lot,
     )
+    ground = GroundingTexts(
+        (*(text for text in places if text), *(part for item in record.evidence for part in (item.id, item.text)))
+    )
+    return [
+        Flag(path=f"/hypotheses/{i}/statement", kind=missing.kind, token=missing.token)
+        for i, item in enumerate(hypotheses)
+        if item.worded_by == "model"
+        for missing in ground.missing(item.statement)
+    ]

@@ -8,9 +8,12 @@ if TYPE_CHECKING:
     from edgechat.tasks.language import Language, Translations
 
 NOTICE: Translations = {
-    "en": "The hypotheses in this report were written by a language model and are unverified.",
-    "ja": "本報告書の仮説は言語モデルが作成したもので、検証されていません。",
-    "zh": "本报告中的假设由语言模型生成，未经验证。",
+    "en": (
+        "The hypotheses are unverified. A statement marked “model” was worded by a language model; rules "
+        "composed the rest."
+    ),
+    "ja": "仮説は検証されていません。「モデル」と記した文は言語モデルが、それ以外の文は規則が作成しました。",
+    "zh": "假设未经验证。标为“模型”的语句由语言模型撰写，其余由规则生成。",
 }
 
 LABELS: dict[str, Translations] = {
@@ -44,6 +47,8 @@ LABELS: dict[str, Translations] = {
     "evidence": {"en": "Evidence", "ja": "根拠", "zh": "证据"},
     "check": {"en": "Check to do", "ja": "確認方法", "zh": "待做检查"},
     "confidence": {"en": "Confidence", "ja": "確信度", "zh": "置信度"},
+    "worded_by": {"en": "Worded by", "ja": "作成", "zh": "撰写"},
+    "trend": {"en": "Trend over earlier reports", "ja": "過去の報告の傾向", "zh": "与以往报告的比较"},
     "to_fill": {
         "en": "To be filled in by people",
         "ja": "担当者記入欄",
@@ -64,9 +69,9 @@ LABELS: dict[str, Translations] = {
         "zh": "证据不足以支持任何假设。",
     },
     "incomplete": {
-        "en": "Incomplete: the model's part is missing or was cut off.",
-        "ja": "未完成: モデルの記述が間に合わなかったか、途中で終わりました。",
-        "zh": "不完整: 模型部分缺失或被截断。",
+        "en": "Incomplete: the model's part is missing or was cut off. What is here was composed by rules.",
+        "ja": "未完成: モデルの記述が間に合わなかったか、途中で終わりました。ここにある文は規則によるものです。",
+        "zh": "不完整: 模型部分缺失或被截断。此处内容由规则生成。",
     },
     "ungrounded": {
         "en": "does not occur in the input",
@@ -91,6 +96,22 @@ CONFIDENCES: dict[str, Translations] = {
     "high": {"en": "high", "ja": "高", "zh": "高"},
 }
 
+WORDED_BY: dict[str, Translations] = {
+    "rules": {"en": "rules", "ja": "規則", "zh": "规则"},
+    "model": {"en": "model", "ja": "モデル", "zh": "模型"},
+}
+
+TREND: Translations = {
+    "en": "{count} of the last {window} reports have the same {same}: {ids}.",
+    "ja": "直近{window}件の報告のうち{count}件が同じ{same}: {ids}。",
+    "zh": "最近{window}份报告中有{count}份的{same}相同: {ids}。",
+}
+TREND_FIELDS: dict[str, Translations] = {
+    "defect_type": {"en": "defect", "ja": "不良", "zh": "缺陷"},
+    "station": {"en": "station", "ja": "工程・設備", "zh": "工位"},
+    "lot": {"en": "lot", "ja": "ロット", "zh": "批次"},
+}
+
 FACTS: dict[str, Translations] = {
     "detected": {
         "en": "Defect {defect} at {location} on product {product}, severity {severity}.",
@@ -106,6 +127,16 @@ FACTS: dict[str, Translations] = {
     "line": {"en": "Line: {value}.", "ja": "ライン: {value}。", "zh": "产线: {value}。"},
     "station": {"en": "Station: {value}.", "ja": "工程・設備: {value}。", "zh": "工位: {value}。"},
     "lot": {"en": "Lot: {value}.", "ja": "ロット: {value}。", "zh": "批次: {value}。"},
+    "readings": {
+        "en": "{outside} of {count} readings with limits lie outside them.",
+        "ja": "限度のある測定値{count}件のうち{outside}件が限度を外れている。",
+        "zh": "有限值的{count}个读数中，{outside}个超出限值。",
+    },
+    "farthest": {
+        "en": "Farthest outside: {words}.",
+        "ja": "最も大きく外れた値: {words}。",
+        "zh": "偏离最大的读数: {words}。",
+    },
     "alarm": {"en": "Log {id} reports: {text}", "ja": "ログ{id}の記録: {text}", "zh": "日志{id}记录: {text}"},
 }
 
@@ -114,6 +145,11 @@ UNKNOWNS: dict[str, Translations] = {
         "en": "No process notes and no log lines were given.",
         "ja": "工程メモもログも与えられていません。",
         "zh": "未提供工艺记录和日志。",
+    },
+    "not_judged": {
+        "en": "The rules know no word of trouble in {ids}; please read it.",
+        "ja": "{ids}に規則が知る異常の語はありません。内容を確認してください。",
+        "zh": "规则在{ids}中未发现表示异常的词语，请人工阅读。",
     },
     "below_gate": {
         "en": "The detection is not above the gate of {gate}; it was recorded and not analysed.",

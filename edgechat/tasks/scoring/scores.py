@@ -22,7 +22,9 @@ Result = dict[str, Any]
 Scores = dict[str, Any]
 
 _REPORT_KEYS = {"evidence_ids": list, "category": str, "insufficient_evidence": bool}
-_NOT_COMPARED = frozenset(("explanation", "explanation_status", "notice", "language", "reason", "assumptions"))
+_NOT_COMPARED = frozenset(
+    ("explanation", "explanation_status", "notice", "language", "reason", "assumptions", "explanation_sentences")
+)
 """Fields of a driving result that are texts or depend on the language; they are not compared."""
 
 
@@ -79,9 +81,6 @@ def driving_scores(pairs: Sequence[Pair], results: Sequence[Result]) -> Scores:
         if "alert" in pair.reference
     ]
     statuses = Counter(done["result"]["explanation_status"] for done in results if done["result"])
-    worded = Counter(
-        item["worded_by"] for done in results if done["result"] for item in done["result"]["countermeasures"]
-    )
     return {
         **field_scores(pairs, results),
         "alert": _precision_recall(
@@ -90,7 +89,6 @@ def driving_scores(pairs: Sequence[Pair], results: Sequence[Result]) -> Scores:
             sum(1 for _, right in alerts if right),
         ),
         "explanation_status": {name: share(count, len(results)) for name, count in sorted(statuses.items())},
-        "countermeasures_worded_by": dict(sorted(worded.items())),
     }
 
 
@@ -121,7 +119,14 @@ def rootcause_scores(pairs: Sequence[Pair], results: Sequence[Result]) -> Scores
         "insufficient_evidence": share(sum(insufficient), len(insufficient)),
         "complete": share(sum(bool(done["result"] and done["result"]["complete"]) for done in results), len(results)),
         "flags": sum(len(done["result"]["flags"]) for done in results if done["result"]),
+        "worded_by": _worded_by(results),
     }
+
+
+def _worded_by(results: Sequence[Result]) -> Scores:
+    """Who worded the statements of the hypotheses: rules or the model."""
+    worded = Counter(item["worded_by"] for done in results if done["result"] for item in done["result"]["hypotheses"])
+    return dict(sorted(worded.items()))
 
 
 def flag_scores(results: Sequence[Result]) -> Scores:

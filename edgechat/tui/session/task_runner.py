@@ -10,7 +10,7 @@ import json
 import shlex
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edgechat.engine.protocol.events import Loading, Prefill, Queued, Text
@@ -97,16 +97,16 @@ class TaskRun:
             EdgechatError: the engine failed.
         """
         generator: _Generator | None = self._generator
-        prompts: dict[str, str] = {}
+        context = Context(language=locale_language())
         last: TaskResult | None = None
         try:
             self._report("looking for the model")
             try:
-                prompts = dict(self._generator.identify().prompts)
+                known = self._generator.identify()
+                context = replace(context, vision=known.vision, prompts=known.prompts, parameters=known.parameters)
             except NoModelError as error:
                 generator = None
                 self._report(str(error))
-            context = Context(language=locale_language(), prompts=prompts)
             for last in run_in_stages(task, record, generator=generator, context=context):
                 if self.is_cancelled:
                     return None

@@ -9,10 +9,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from markdown_it import MarkdownIt
 
+from edgechat.tasks.rootcause.sentences import SENTENCES
 from edgechat.tasks.rootcause.task import RootCause
-from edgechat.tasks.rootcause.texts import CATEGORIES, CONFIDENCES, FACTS, LABELS, NOTICE, UNKNOWNS
+from edgechat.tasks.rootcause.texts import (
+    CATEGORIES,
+    CONFIDENCES,
+    FACTS,
+    LABELS,
+    NOTICE,
+    TREND,
+    TREND_FIELDS,
+    UNKNOWNS,
+    WORDED_BY,
+)
 from edgechat.tasks.runner import run_task
-from tests.tasks.rootcause.records import answer, hypothesis, record
+from tests.tasks.rootcause.records import answer, record
 from tests.tasks.scripted import ScriptedGenerator
 
 if TYPE_CHECKING:
@@ -98,8 +109,11 @@ def test_the_page_needs_nothing_else_and_prints_on_a4():
 
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_what_the_model_and_the_input_wrote_stays_text(hostile):
-    value = answer(hypotheses=[hypothesis(statement=hostile, check_to_do=hostile)], unknowns=[hostile], summary=hostile)
-    of = done(value, product_id=hostile, log_lines=[{"id": "L1", "text": f"ERROR {hostile}"}], language="en")
+    of = done(
+        answer(hostile), product_id=hostile, defect_type=hostile, location=hostile,
+        process_notes=[{"id": "N1", "text": f"The pump was broken: {hostile}"}],
+        log_lines=[{"id": "L1", "text": f"ERROR {hostile}"}], language="en",
+    )  # fmt: skip
     assert of.status == "ok"
     plain = done(log_lines=[{"id": "L1", "text": "ERROR"}], language="en", process_notes=record()["process_notes"])
     seen = Seen(page(of))
@@ -121,26 +135,33 @@ def test_what_the_model_and_the_input_wrote_stays_text(hostile):
 
 
 def test_what_is_cited_can_be_looked_up_notes_as_well_as_log_lines():
-    of = done(process_notes=[*record()["process_notes"], {"id": "N2", "text": "Nobody cites this."}])
+    of = done(process_notes=[*record()["process_notes"], {"id": "N2", "text": "Nobody cites this meeting."}])
     assert "| N1 | Stencil changed at 08:40, not cleaned since. |" in markdown(of)
     assert "| L1 | 09:02:11 WARN zone 4 temperature 262 C, limit 255 C |" in markdown(of)
     assert "<td>N1</td><td>Stencil changed at 08:40, not cleaned since.</td>" in page(of)
     for text in (markdown(of), page(of)):
-        assert "Nobody cites this." not in text
+        assert "Nobody cites this" not in text
     assert of.result is not None
     assert [item["id"] for item in of.result["cited_evidence"]] == ["N1", "L1"]
 
 
 def test_an_incomplete_report_says_so_at_its_head():
     of = run_task(RootCause(), record(), generator=ScriptedGenerator(text="", finish_reason="timeout"))
-    assert "**Incomplete: the model's part is missing or was cut off.**" in markdown(of)
+    assert (
+        "**Incomplete: the model's part is missing or was cut off. What is here was composed by rules.**"
+        in markdown(of)
+    )
     assert Seen(page(of)).tags.index("p") < Seen(page(of)).tags.index("h2")
 
 
-def test_flags_are_printed_with_their_token():
-    of = done(answer(summary="It was 271 C."))
-    assert "/summary: 271 does not occur in the input" in markdown(of)
-    assert "/summary: 271 does not occur in the input" in Seen(page(of)).text
+@pytest.mark.parametrize("language", ["en", "ja", "zh"])
+def test_each_hypothesis_says_who_worded_it(language):
+    said = "Stencil changed at 08:40, not cleaned."
+    told, replaced = done(answer(said), language=language), done(answer("x"), language=language)
+    assert f"| {WORDED_BY['model'][language]} |" in markdown(told)
+    assert f"| {WORDED_BY['model'][language]} |" not in markdown(replaced)
+    assert f"<td>{WORDED_BY['rules'][language]}</td>" in page(replaced)
+    assert said in Seen(page(told)).text
 
 
 def test_provenance_is_printed():
@@ -162,7 +183,8 @@ def test_a_refused_record_is_a_report_of_why():
 
 
 def test_every_word_exists_in_every_language():
-    for table in (LABELS, CATEGORIES, CONFIDENCES, FACTS, UNKNOWNS, {"notice": NOTICE}):
+    tables = (LABELS, CATEGORIES, CONFIDENCES, FACTS, UNKNOWNS, SENTENCES, WORDED_BY, TREND_FIELDS)
+    for table in (*tables, {"notice": NOTICE, "trend": TREND}):
         for name, words in table.items():
             assert set(words) == {"ja", "en", "zh"}, name
             assert all(words.values()), name

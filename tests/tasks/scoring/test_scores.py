@@ -43,7 +43,7 @@ def test_driving_agrees_to_the_last_digit_or_not_at_all():
         Pair("b", SCENE, {"risk": 0.7500001, "alert": False}),
         Pair("c", calm, {"risk": 0.0, "alert": True}),
     ]  # fmt: skip
-    report = score("driving", pairs, ScriptedGenerator({"explanation": "The gap is short."}))
+    report = score("driving", pairs, ScriptedGenerator({"sentence": "At 100 km/h in rain, stopping takes 99.6 m."}))
     scores = report["scores"]
     assert scores["fields"] == {"alert": 0.3333, "countermeasures": 1.0, "risk": 0.6667}
     assert scores["alert"] == {"precision": 0.5, "recall": 0.5, "said": 2, "wanted": 2}
@@ -55,36 +55,32 @@ def test_driving_agrees_to_the_last_digit_or_not_at_all():
     assert "scripted:NONE" in text
 
 
-def hypothesis(category: str, *ids: str) -> dict[str, Any]:
-    return {
-        "category": category, "statement": "Paste bridged the pins.", "evidence_ids": list(ids),
-        "check_to_do": "Look at the stencil.", "confidence": "low",
-    }  # fmt: skip
-
-
-def report_answer(*hypotheses: dict[str, Any]) -> ScriptedGenerator:
-    empty: dict[str, Any] = {"escape_hypothesis": None, "containment": [], "unknowns": [], "summary": "One cause."}
-    return ScriptedGenerator({"hypotheses": list(hypotheses), **empty})
-
-
 def test_reports_are_scored_by_what_they_cite():
-    pairs = [
-        Pair(1, DEFECT, {"evidence_ids": ["L1", "L2"], "category": "method", "insufficient_evidence": False}),
-        Pair(2, {**DEFECT, "process_notes": [], "log_lines": []}, {"insufficient_evidence": True, "evidence_ids": []}),
+    notes = [
+        {"id": "N1", "text": "The heater of zone 4 is broken."},
+        {"id": "N2", "text": "The operator forgot to check the boards and mixed up the labels."},
     ]
-    answer = report_answer(hypothesis("machine", "N1", "L1"), hypothesis("method", "L1"))
-    scores = score("rootcause", pairs, answer)["scores"]
-    assert scores["evidence"] == {"precision": 0.5, "recall": 0.5, "said": 2, "wanted": 2}
+    pairs = [
+        Pair(1, {**DEFECT, "process_notes": notes},
+             {"evidence_ids": ["L1", "L2"], "category": "man", "insufficient_evidence": False}),
+        Pair(2, {**DEFECT, "process_notes": [], "log_lines": []}, {"insufficient_evidence": True, "evidence_ids": []}),
+    ]  # fmt: skip
+    said = {"cause": "The heater of zone 4 is broken.", "evidence": ["N1"], "category": "machine"}
+    scores = score("rootcause", pairs, ScriptedGenerator({"causes": [said]}))["scores"]
+    # Cited: both notes and the abnormal line L1. The first hypothesis is the model's, the second the rules'.
+    assert scores["evidence"] == {"precision": 0.3333, "recall": 0.5, "said": 3, "wanted": 2}
     assert (scores["category_first"], scores["category_any"]) == (0.0, 1.0)
     assert scores["insufficient_evidence"] == 1.0
     assert scores["evidence_ids_outside_the_input"] == 0
+    assert scores["worded_by"] == {"model": 1, "rules": 1}
 
 
-def test_what_was_cut_off_counts_against_the_model():
+def test_an_answer_that_was_cut_off_leaves_the_rules_report_and_counts_as_incomplete():
     pairs = [Pair(1, DEFECT, {"evidence_ids": ["L1"], "insufficient_evidence": False})]
     report = score("rootcause", pairs, ScriptedGenerator(text="", finish_reason="length"))
     assert report["status"]["truncated"] == 1
-    assert report["scores"]["evidence"]["recall"] == 0.0
+    assert report["scores"]["worded_by"] == {"rules": 1}
+    assert report["scores"]["evidence"]["recall"] == 1.0
     assert report["scores"]["complete"] == 0.0
 
 
