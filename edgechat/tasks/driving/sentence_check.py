@@ -116,21 +116,21 @@ _VOCABULARY = frozenset(
     beyond night day daytime daylight dusk dawn twilight evening dark darkness morning noon afternoon rain rainy heavy
     wet fog foggy snow snowy ice icy clear dry sunny cloudy partly overcast slippery surface braking brake grip
     friction light weather sight visibility reduced longer makes make lengthens increases because due position offset
-    off would be follow km h m s seconds metres meters level risk moderate high critical limited twice""".split()  # noqa: SIM905 - a word list
+    off would be follow km h m s seconds metres meters roads""".split()  # noqa: SIM905 - a word list
 )
 _VOCABULARY_CJK: dict[Language, str] = {
     "ja": """
         車線 中央 中心 左 右 位置 車両 車 速度 時速 走行 停止 停車 距離 車間 推奨 接触 時間 夜間 夜 昼間 昼
         日中 夕方 薄明 明け方 朝 午前 午後 暗 雨天 大雨 雨 霧 雪 凍結 氷 晴天 晴 曇 乾燥 乾 濡 路面 道路 滑
-        視界 視認 悪 制動 長 短 大 小 多 少 超 下回 上回 足 満 必要 要 秒 点 時 前方 先行 現在 条件 中 高
-        重大 低 対 以上 約 離 明
+        視界 視認 悪 制動 長 短 大 小 多 少 超 下回 上回 足 満 必要 要 秒 点 時 前方 先行 現在 条件
+        対 以上 約 離 明
     """,
     "zh": """
         车道 中央 中心 左侧 右侧 左 右 位置 车辆 车 速度 时速 行驶 停车 停下 刹停 距离 车距 建议 接触 时间
         夜间 夜 白天 日间 黄昏 黎明 傍晚 早晨 上午 中午 下午 黑暗 雨天 大雨 雨 雾 雪地 雪 结冰 冰 晴 多云
         阴 干燥 湿滑 湿 路面 道路 路 滑 视线 差 制动 大于 小于 长于 短于 超过 超出 不足 低于 高于 需要 需
-        约 为 秒 在 以 的 上 下 中 时 偏 处 从 前方 前车 条件 和 且 与 比 更长 更短 已 有 是 到 后 因 风险
-        高 低
+        约 为 秒 在 以 的 上 下 时 偏 处 从 前方 前车 条件 和 且 与 比 更长 更短 已 有 是 到 后 因
+
     """,
 }
 # Longest first: 車間 must not be read as 車 and a foreign 間.

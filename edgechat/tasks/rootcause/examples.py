@@ -5,7 +5,8 @@ A check looks for their words in answers, since small models copy them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,8 +19,7 @@ class Example:
 
     defect: str
     evidence: dict[str, str]
-    causes: list[dict[str, Any]] = field(default_factory=list)
-    chosen: list[str] = field(default_factory=list)
+    causes: list[dict[str, Any]]
 
 
 def _cause(cause: str, evidence: list[str], category: str) -> dict[str, Any]:
@@ -124,29 +124,8 @@ EXAMPLES: dict[Language, tuple[Example, ...]] = {
     ),
 }
 
-CHOICES: dict[Language, tuple[Example, ...]] = {
-    "en": (
-        Example(
-            "dull cut, slat 9",
-            {"N1": "The canteen opens at 11.", "N2": "Saw blade 2 is from last spring."},
-            chosen=["N2"],
-        ),
-        Example("mould spots, crate", {"N4": "The yard gate has a new lock."}),
-        Example("swollen cork, bottle", {"N2": "Cork sack 31 lay beside the tap."}, chosen=["N2"]),
-    ),
-    "ja": (
-        Example("切り口の荒れ、桟9", {"N1": "食堂は11時に開く。", "N2": "のこ刃2は去年の春のものだ。"}, chosen=["N2"]),
-        Example("カビ、木箱", {"N4": "門の鍵は新品だ。"}),
-        Example("コルクの膨れ、瓶", {"N2": "コルク袋31は蛇口の横にあった。"}, chosen=["N2"]),
-    ),
-    "zh": (
-        Example("切口粗糙，木条9", {"N1": "食堂11点开门。", "N2": "锯片2是去年春天的。"}, chosen=["N2"]),
-        Example("发霉，木箱", {"N4": "大门的锁是新的。"}),
-        Example("软木塞膨胀，瓶口", {"N2": "软木袋31放在水龙头旁边。"}, chosen=["N2"]),
-    ),
-}
 
-
-def example_texts(language: Language) -> list[str]:
+@cache
+def example_texts(language: Language) -> tuple[str, ...]:
     """The words that the example turns answer with, and their data."""
-    return [text for example in EXAMPLES[language] for text in (example.defect, *example.evidence.values())]
+    return tuple([text for example in EXAMPLES[language] for text in (example.defect, *example.evidence.values())])

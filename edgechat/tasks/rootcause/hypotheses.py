@@ -46,37 +46,22 @@ class Hypotheses:
 
 
 def from_rules(
-    record: RootCauseInput,
-    found: SortedEvidence,
-    language: Language,
-    *,
-    chosen: Sequence[str] = (),
-    is_whole: bool = True,
+    record: RootCauseInput, found: SortedEvidence, language: Language, *, is_whole: bool = True
 ) -> Hypotheses:
-    """The hypotheses by rules alone, over all certain evidence and the chosen notes; none without evidence."""
+    """The hypotheses by rules alone, over all certain evidence; none without evidence."""
     if not found.is_sufficient:
         return Hypotheses(is_whole=is_whole)
-    cited = _in_order(record, {*found.certain_ids, *chosen})
+    cited = _in_order(record, set(found.certain_ids))
     category, _ = rule_category(record, found, cited)
     words = sentences.statement(_fitting_first(found, cited, category), found, language)
     first = _hypothesis(words, cited, category, found, language, worded_by="rules")
     return Hypotheses((first, *_second(found, category, words, (), language)), is_whole=is_whole)
 
 
-def from_choice(
-    record: RootCauseInput, found: SortedEvidence, answer: GeneratedJson, schema: Schema, language: Language
-) -> Hypotheses:
-    """The small design: the rules' hypotheses, with the notes that the model chose."""
-    value = _value(answer)
-    if answer.finish_reason != "stop" or not _fits(value, schema):
-        return from_rules(record, found, language, is_whole=False)
-    return from_rules(record, found, language, chosen=list(dict.fromkeys(value["notes"])))
-
-
 def from_causes(
     record: RootCauseInput, found: SortedEvidence, answer: GeneratedJson, schema: Schema, language: Language
 ) -> Hypotheses:
-    """The large design: the cause that the model worded, checked, and the rules' second hypothesis."""
+    """The cause that the model worded, checked, and the rules' second hypothesis."""
     value = _value(answer)
     is_whole = answer.finish_reason == "stop" and _fits(value, schema)
     causes = value.get("causes") if isinstance(value, dict) else None

@@ -52,7 +52,8 @@ _WORDS: dict[Category, tuple[tuple[float, str], ...]] = {
                 r"|outdoor|workshop) (?:temperature|air|humidity)"
                 r"|hall|weather|heat ?wave|frost|thunderstorm|storm|rain(?:ed|ing|water)?|flood\w*|sun(?:light|shine)?"
                 r"|(?:the )?sun shines|skylight|draught|draft|particle count|dust\w*"
-                r"|pollen|condensation|construction (?:work|site)|salt (?:spray|air)|earthquake|typhoon|dew|winter"
+                r"|pollen|condensation|(?:construction|building) (?:work|site)|salt (?:spray|air)|earthquake"
+                r"|typhoon|dew|winter"
                 r"|summer|yard|roller door|(?:door|gate|window|shutter)s? .{0,24}open"
                 r"|ventilation|hvac|ionis\w+|esd (?:floor|level)|electrostatic|lightning|voltage dip|power (?:failure"
                 r"|outage|dip)|vibration from outside)\b"
@@ -232,9 +233,10 @@ _FINE = re.compile(
 # Words by which a note that sounds fine still speaks of trouble.
 _STRONG = re.compile(
     (
-        r"\b(?:not|never|without|instead of|although|skipped|but|however|wrong|expired|broken|damaged|same "
+        r"\b(?:not|never|without|instead of|although|skipped|but|however|(?:measured|tested|checked) again"
+        r"|re-?measured|wrong|expired|broken|damaged|same "
         r"parts?|no longer|only)\b"
-        r"|ない。|なかった|忘れ|省略|切れ|しかし|が、|のに|代わり|同じ(?:品物|部品|製品)|过期|但|却|没|忘"
+        r"|ない。|なかった|忘れ|省略|切れ|しかし|が、|のに|代わり|同じ(?:品物|部品|製品)|再測定|复测|过期|但|却|没|忘"
         r"|同一件|同样的|未(?!见|发现)"
     ),
     re.IGNORECASE,

@@ -38,6 +38,7 @@ _DENIED = re.compile(
 )
 # Names that hold a fault word and report none.
 _COMPOUND = re.compile(
+    r"\b(?:warn(?:ing)?|alarm|trip|alert)[ _](?:at|above|limit|level|threshold)\b|"
     r"\b(?:error|mistake|fault)[- ]?(?:proof\w*|toleran\w+|log|code|count\w*)\b"
     r"|\b(?:high|low|hi|lo)[ _]?(?:limit|lim|level|speed|pressure side|side)\b|異常(?:時|検知機能)|\bfail[- ]?safe\b",
     re.IGNORECASE,
@@ -59,7 +60,7 @@ _FAULT = re.compile(
         r"|(?<![A-Za-z])(?:HIGH|LOW|HH|LL|HI|LO|OVER|UNDER)(?![A-Za-z_])"
         r"|異常|警報|警告|注意報|エラー|アラーム|故障|不良|不合格|失敗|超過|不足|断線|停止中|非常停止|過負荷"
         r"|過電流|過熱|詰まり|空です|期限切れ|未検出"
-        r"|未到達|不一致|外れ|低い|高い|逸脱|脱落|破損|漏れ検知|オーバー|タイムアウト|トリップ"
+        r"|未到達|不一致|外れ|低い|高い|逸脱|脱落|破損|漏れ(?:を)?検[知出]|オーバー|タイムアウト|トリップ"
         r"|报警|告警|错误|异常|失败|超限|超差|超标|不良品|故障|不合格|偏高|偏低|过高|过低|过期|过载|过热|断线"
         r"|卡住|堵塞|丢失|缺料|未到位|未检出|超时"
         r"|不匹配|不符|急停|跳闸|停机"

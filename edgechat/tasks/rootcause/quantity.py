@@ -24,6 +24,7 @@ _SAME = {
     0x00BA: "°",
 }
 _CLOCK = re.compile(
+    r"\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\w*\.? +[0-9]{1,2}(?![0-9.,])|"
     r"(?<![0-9])[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}(?:[T ](?=[0-9]))?"
     r"|[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?Z?"
 )
@@ -67,7 +68,7 @@ _TEMPERATURES = {"°C": (1.0, 0.0), "C": (1.0, 0.0), "°F": (5 / 9, -160 / 9), "
 # Longest first. Compound units are a chain of letters with / and ·; a Latin unit ends where no letter follows.
 _WORD_UNITS = ("microns", "micron", "minutes", "seconds", "hours", "hrs", "secs", "mins", "days", "percent", "degrees",
                "deg", "turns", "pcs", "counts")  # fmt: skip
-_CJK_UNITS = ("分間", "分钟", "時間", "小时", "千帕", "兆帕", "千克", "秒", "克", "帕")
+_CJK_UNITS = ("分間", "分钟", "時間", "小时", "個/m3", "个/m3", "千帕", "兆帕", "千克", "秒", "克", "帕")
 _UNIT = (
     rf"(?:°[CF]?|%\s?RH|%|(?:{'|'.join(_WORD_UNITS)})(?![A-Za-z])|{'|'.join(_CJK_UNITS)}|1/min(?![A-Za-z])"
     r"|/(?:m3|m2|cm2|cm3|h|min|s|l|ml|ft3)(?![A-Za-z0-9])"
@@ -78,7 +79,7 @@ _UNIT = (
     r"|\(m2·d\)))[23]?)*(?:[23](?![0-9]))?(?:-1)?(?![A-Za-z]))"
 )
 _NUMBER = re.compile(
-    r"(?<![A-Za-z0-9_.,#])(?<![A-Za-z]-)(?P<number>[-+]?(?:[0-9]+(?:[.,][0-9]+)*|[.][0-9]+)(?:[eE][-+]?[0-9]+)?)"
+    r"(?<![A-Za-z0-9_,#])(?<![^.][.])(?<![A-Za-z]-)(?<![A-Za-z]\[)(?P<number>[-+]?(?:[0-9]+(?:[.,][0-9]+)*|[.][0-9]+)(?:[eE][-+]?[0-9]+)?)"
     rf"(?!-?[A-Za-z0-9]*[A-Za-z]+[0-9][A-Za-z0-9-]*(?<![23]))(?:\s?(?P<unit>{_UNIT}))?(?![A-Za-z0-9_]*[A-Za-z]{{4,}}=)"
 )
 _DECIMAL_COMMA = re.compile(

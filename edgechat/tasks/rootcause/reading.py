@@ -30,25 +30,27 @@ _EPSILON = 1e-9
 
 _KEYWORDS: dict[Role, str] = {
     "value": (
-        r"act|actual|value|measured|measurement|reading|is|pv|実測値?|測定値|現在値|計測値|实际值?|实测值?"
+        r"act|actual|val|value|measured|measurement|reading|is|pv|実測値?|測定値|現在値|計測値|实际值?|实测值?"
         r"|测量值|检测值|当前值?"
     ),
     "upper": (
-        r"usl|ucl|uhl|upper|(?:upper|high|hi)[ _]?lim(?:it)?|lim(?:it)?[ _]max|max(?:imum)?(?:[ _](?:limit"
+        r"usl|ucl|uhl|upper|hi(?==)|high(?==)|(?:warn(?:ing)?|alarm|trip|alert)[ _](?:at|above|limit|level"
+        r"|threshold)|(?:upper|high|hi)[ _]?lim(?:it)?|lim(?:it)?[ _]max|max(?:imum)?(?:[ _](?:limit"
         r"|allowed|permitted|value))?"
         r"|not to exceed|must not exceed|at most|up to|no more than|not more than|must be (?:below|under)"
         r"|上限値?|最大値?|上限值|最大值?"
         r"|不超过|不大于|不得超过|不高于|最高|≤|<=|<"
     ),
     "lower": (
-        r"lsl|lcl|lower|(?:lower|low|lo)[ _]?lim(?:it)?|lim(?:it)?[ _]min|min(?:imum)?(?:[ _](?:limit|allowed"
+        r"lsl|lcl|lower|lo(?==)|low(?==)|(?:lower|low|lo)[ _]?lim(?:it)?|lim(?:it)?[ _]min"
+        r"|min(?:imum)?(?:[ _](?:limit|allowed"
         r"|required|value))?"
         r"|at least|no less than|not less than|must be (?:above|over)|下限値?|最小値?|最低|下限值|最小值?"
         r"|不低于|不小于|不少于|至少|≥|>=|>"
     ),
     "nominal": (
-        r"nominal|nom|set|set[ _-]?point|set[ _-]?value|sp|target|expected|required|rated|reference|ref|recipe"
-        r"|programmed|plan"
+        r"nominal|nom|set|set[ _-]?point|set[ _-]?value|sp|target|expected|required|rated|reference|ref|recipe(?=[_=:])"
+        r"|programmed|plan(?=[_=:])"
         r"|data sheet|datasheet|設定値?|設定温度|目標値?|目標|基準値?|規定値?|指示値|公称値?|定格|标称值?"
         r"|设定值?|目标值?|额定值?|要求值?|要求|标准值|公称值?|应为"
     ),
@@ -67,7 +69,7 @@ _BEFORE = re.compile(
     ),
     re.IGNORECASE,
 )
-_LINK = re.compile(r"\.?\s*(?:is|of|は|为|為)?\s*[:=]?\s*[(\[]?\s*(?:\+\s?/\s?-?|±|\+)?\s*$")
+_LINK = re.compile(r"(?:_[A-Za-z%]{1,4}(?==))?\.?\s*(?:is|of|は|为|為)?\s*[:=]?\s*[(\[]?\s*(?:\+\s?/\s?-?|±|\+)?\s*$")
 _RANGE = re.compile(r"\s*(?:to|-|~|\.{2,3}|…|bis|and|至|到|から|/|,)\s*$", re.IGNORECASE)
 _CLOSE_RANGE = re.compile(r"\s*(?:to|-|~|\.{2,3}|…|bis|至|到|から)?\s*$", re.IGNORECASE)
 _PLUS_MINUS = re.compile(r"(?:±|\+\s?/\s?-?)\s*$")
@@ -116,6 +118,7 @@ class _Marked:
     """Start of the keyword, or of the number when there is none."""
     is_plus_minus: bool = False
     is_exclusive: bool = False
+    is_bracketed: bool = False
     joins: bool = False
     """True when the number continues the one before: the end of a range, or the minus side of a tolerance."""
 
@@ -173,7 +176,8 @@ def _marked(text: str, found: list[Quantity]) -> list[_Marked]:
             elif _AFTER_LOWER.match(after):
                 role = "lower"
         is_exclusive = bool(_EXCLUSIVE.match(after)) or bool(re.search(r"[<>]\s*$", gap))
-        marked.append(_Marked(token, role, start, plus_minus, is_exclusive, joins))
+        is_bracketed = gap.endswith("(") and after.lstrip().startswith(")")
+        marked.append(_Marked(token, role, start, plus_minus, is_exclusive, is_bracketed, joins))
         end = one.end
     return marked
 
@@ -207,6 +211,8 @@ def _value(marked: list[_Marked], limits: list[_Marked]) -> _Marked | None:
     first = limits[0].quantity.start
     free = named or [one for one in marked if one.role is None]
     before = [one for one in free if one.quantity.start < first] or free
+    # What stands in brackets describes the value: particles (0.5 µm) 41200.
+    before = [one for one in before if not one.is_bracketed] or before
     if units:
         fitting = [one for one in before if one.quantity.unit and in_unit(1.0, one.quantity.unit, units[0]) is not None]
         fitting = fitting or [one for one in before if not one.quantity.unit] or before

@@ -8,6 +8,7 @@ sentence to an accepted false one: a statement may use only words of its evidenc
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING
 
 from edgechat.plaintext import clean_line
@@ -60,7 +61,7 @@ _JOINING = frozenset(
 )
 _JOINING_CJK = frozenset(
     (  # noqa: SIM905 - a word list
-        "設定 規格 上限 下限 範囲 公差 許容 超過 低下 上昇 異常 原因 可能 影響 不足 以上 以下 基準 基準値 "
+        "下回 上回 設定 規格 上限 下限 範囲 公差 許容 超過 低下 上昇 異常 原因 可能 影響 不足 以上 以下 基準 基準値 "
         "設定値 高過 状態 発生 温度 圧力 确认 偏高 偏低 过高 过低 超过 超出 低于 高于 规格 范围 设定 上限 "
         "下限 导致 "
         "可能 原因 造成 引起 由于 因为 不足 异常 数值 实际"
@@ -115,7 +116,8 @@ def statement_fault(
     return _negation_fault(said, cited, texts)
 
 
-def example_terms(texts: Sequence[str]) -> frozenset[str]:
+@cache
+def example_terms(texts: tuple[str, ...]) -> frozenset[str]:
     """The words of example turns that a statement must not repeat."""
     return frozenset(word for text in texts for word in _words(plain(text)) if word not in _JOINING)
 
@@ -143,7 +145,7 @@ def _stem(word: str) -> str:
 
 def _foreign(said: str, ground: str) -> str:
     """Why words of ``said`` are not those of its evidence, or ``""``."""
-    known = {_stem(word) for word in re.findall(r"[A-Za-z]{2,}", ground)}
+    known = {_stem(word) for word in (*re.findall(r"[A-Za-z]{2,}", ground), *_LATIN.findall(ground))}
     joining = {_stem(word) for word in _JOINING}
     unknown = [word for word in _LATIN.findall(said) if (stem := _stem(word)) not in known and stem not in joining
                and not any(_is_related(stem, other) for other in known)]  # fmt: skip

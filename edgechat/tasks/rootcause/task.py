@@ -14,7 +14,7 @@ from edgechat.tasks.rootcause import question, report, sentences
 from edgechat.tasks.rootcause.alert import GATE, AlertLimiter, passes_gate
 from edgechat.tasks.rootcause.evidence import SortedEvidence, sorted_evidence
 from edgechat.tasks.rootcause.facts import cited_evidence, line_findings, observed_facts
-from edgechat.tasks.rootcause.hypotheses import Hypotheses, from_causes, from_choice, from_rules
+from edgechat.tasks.rootcause.hypotheses import Hypotheses, from_causes, from_rules
 from edgechat.tasks.rootcause.record import AlertState, Flag, RootCauseInput, RootCauseResult
 from edgechat.tasks.rootcause.texts import NOTICE, UNKNOWNS
 from edgechat.tasks.rootcause.trend import Trend
@@ -72,26 +72,18 @@ class RootCause(Task[RootCauseInput, RootCauseResult]):
         found, language = report_of.found, report_of.language
         if reason := _why_not_asked(record, found, language):
             return Outcome(report_of.result(Hypotheses(is_whole=True), unknowns=[reason]))
-        design = "large" if record.image else context.design
-        if design == "small" and not found.unclear:
+        if not (record.image or context.design == "large"):
             return Outcome(report_of.result(from_rules(record, found, language)))
-        so_far = from_rules(record, found, language, chosen=[note.id for note in found.unclear], is_whole=False)
-        if design == "small":
-            schema = question.choice_schema([note.id for note in found.unclear[: question.MAX_NOTES]])
-            messages = question.choice_messages(record, found, language)
-        else:
-            evidence = question.offered(found, language)
-            schema = question.answer_schema(list(evidence), language)
-            messages = question.answer_messages(record, evidence, language)
+        evidence = question.offered(found, language)
+        schema = question.answer_schema(list(evidence), language)
         answer = yield Ask(
-            messages=messages,
+            messages=question.answer_messages(record, evidence, language),
             schema=schema,
             max_tokens=question.MAX_TOKENS,
-            so_far=Outcome(report_of.result(so_far), "truncated"),
+            so_far=Outcome(report_of.result(from_rules(record, found, language, is_whole=False)), "truncated"),
             images=(record.image,) if record.image else (),
         )
-        take = from_choice if design == "small" else from_causes
-        made = take(record, found, answer, schema, language)
+        made = from_causes(record, found, answer, schema, language)
         result = report_of.result(made)
         if made.is_whole:
             return Outcome(result, "ok", made.problems)

@@ -87,6 +87,7 @@ def test_a_true_sentence_that_adds_something_passes(said, raw, language):
         ("雨でも安全です。", RAIN, "ja", "reassures"),
         ("The vehicle is likely to fall off the road at 90 km/h.", LANE, "en", "foretells"),
         ("A crash will follow in rain.", RAIN, "en", "foretells"),
+        ("At 100 km/h in rain the risk is low.", RAIN, "en", "vocabulary"),
         ("The tyres at 100 km/h in rain are worn.", RAIN, "en", "vocabulary"),
         ("夜間は速度が100 km/hで危険極まりない。", RAIN, "ja", "vocabulary"),
         ("", RAIN, "en", "empty"),

@@ -62,7 +62,13 @@ def judged(line: str) -> str | None:
         ("time 90 s, limit 5 bar", "not comparable"),
         ("leak 0.3, spec 1.0", "not comparable"),
         ("leak 4.1 ml/min, spec 1.0", "above"),
+        ("ts=1744612211,tag=EXT2.MFI,val=1.9,lo=2.8,hi=3.6,unit=g/10min", "below"),
+        ("INCOMING heat 88213 C 0.142 % (spec 0.17..0.23)", "below"),
+        ("exposure_us=2000 recipe_us=8000 tol_us=200", "below"),
+        ("spindle load 34 %, warning at 80 %", "within"),
+        ("パーティクル(0.5µm) 41200 個/m3 管理値 10000 以下", "above"),
         # No reading with a limit.
+        ("Apr 15 07:05:40 hmi[412]: recipe 14 loaded", None),
         ("N120 S1800 M03", None),
         ("error proofing overridden by user 2231", None),
         ("conveyor 0.85 m/min", None),

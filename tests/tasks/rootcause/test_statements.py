@@ -13,6 +13,7 @@ TEXTS = {
     "N1": "Resin dried 1 h instead of 4 h because the dryer was occupied.",
     "N2": "Cleaning of the conveyor belt was skipped twice this week.",
     "N3": "The gasket lot was changed from A17 to B02 at 13:40.",
+    "N4": "The O-ring was left out after the break.",
     "L1": "torque bolt 4 11.2 Nm, limit 12.0 to 14.0",
     "L2": "leak rate 4.1 ml/min, limit 1.0",
     "J1": "今週は搬送ベルトの清掃が二回省略された。",
@@ -29,7 +30,7 @@ def fault(said: str, *cited: str, language: str = "en", longest: int = 110) -> s
         texts=TEXTS,
         lines=lines,
         defect_words="P-104 short shot corner B2 表面傷 上面左 虚焊",
-        example_words=example_terms(example_texts(language)),  # type: ignore[arg-type]
+        example_words=example_terms(example_texts(language)),
         longest=longest,
     )
 
@@ -43,6 +44,7 @@ def fault(said: str, *cited: str, language: str = "en", longest: int = 110) -> s
         ("The leak rate exceeded the limit of 1.0.", ["L2"]),
         ("搬送ベルトの清掃が二回省略された。", ["J1"]),
         ("ボルト4のトルクが規格を下回る。", ["J2"]),
+        ("The O-ring was left out.", ["N4"]),
         ("回流炉6区加热管坏了。", ["Z1"]),
     ],
 )

@@ -6,13 +6,12 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from edgechat.errors import EngineError
 from edgechat.tasks.contract import Ask, Context
-from edgechat.tasks.measured import design_for
 from edgechat.tasks.rootcause.alert import AlertLimiter
 from edgechat.tasks.rootcause.question import MAX_LINES, MAX_NOTES, answer_schema
 from edgechat.tasks.rootcause.record import RootCauseInput
@@ -174,37 +173,24 @@ def test_an_override_is_evidence_and_asks_to_be_undone():
 
 
 @pytest.mark.parametrize(
-    ("parameters", "design"),
-    [(135_000_000, "small"), (494_000_000, "small"), (999_999_999, "small"), (1_540_000_000, "large"), (None, "large")],
+    ("parameters", "asked"),
+    [(135_000_000, False), (494_000_000, False), (999_999_999, False), (1_540_000_000, True), (None, True)],
 )
-def test_the_size_of_the_model_chooses_the_design(parameters, design):
-    assert design_for(parameters) == design
+def test_only_a_model_that_can_word_a_cause_is_asked(parameters, asked):
+    task, generator = RootCause(), ScriptedGenerator(answer())
+    done = run_task(task, record(), generator=generator, context=Context(parameters=parameters))
+    report = assert_fits(task, done)
+    assert len(generator.calls) == asked
+    assert (done.status, report["complete"]) == ("ok", True)
+    assert report["hypotheses"][0]["evidence_ids"] == ["N1", "L1"]
+    assert report["hypotheses"][0]["worded_by"] == ("model" if asked else "rules")
 
 
-def test_a_small_model_only_picks_among_the_notes_that_rules_cannot_judge():
+def test_a_note_is_evidence_unless_it_says_that_all_is_well():
     raw = record(
-        process_notes=notes("The heater is broken.", "Station 3 runs with one technician.", "All cleaned as planned.")
+        process_notes=notes("Station 3 runs with one technician.", "All cleaned as planned.", "Shift handover.")
     )
-    generator = ScriptedGenerator({"notes": ["N2"]})
-    task = RootCause()
-    report = assert_fits(task, run_task(task, raw, generator=generator, context=SMALL))
-    (call,) = generator.calls
-    assert list(call.schema["properties"]) == ["notes"]
-    assert call.schema["properties"]["notes"]["items"]["enum"] == ["N2", "L2"]
-    assert (report["hypotheses"][0]["evidence_ids"], report["hypotheses"][0]["worded_by"]) == (
-        ["N1", "N2", "L1"],
-        "rules",
-    )
-    none = run(raw, {"notes": []}, context=SMALL)
-    assert none["hypotheses"][0]["evidence_ids"] == ["N1", "L1"]
-
-
-def test_a_small_model_is_not_asked_when_rules_can_judge_everything():
-    raw = record(log_lines=lines("zone 4 262 C, limit 255 C"))
-    task, generator = RootCause(), ScriptedGenerator({"notes": []})
-    done = run_task(task, raw, generator=generator, context=SMALL)
-    assert generator.calls == []
-    assert (done.status, assert_fits(task, done)["complete"]) == ("ok", True)
+    assert run(raw, answer(), context=SMALL)["hypotheses"][0]["evidence_ids"] == ["N1", "L1"]
 
 
 @pytest.mark.parametrize("evidence", [["L1"], ["N1", "L1", "L2"], ["a.b:c-d_e"]])
@@ -394,10 +380,9 @@ def test_the_memory_of_alerts_is_bounded():
         (ScriptedGenerator({}), "failed"),
     ],
 )
-@pytest.mark.parametrize("context", [Context(), SMALL])
-def test_without_a_whole_answer_the_rules_report_stands_and_says_that_it_is_incomplete(generator, status, context):
+def test_without_a_whole_answer_the_rules_report_stands_and_says_that_it_is_incomplete(generator, status):
     task = RootCause()
-    done = run_task(task, record(), generator=generator, context=context)
+    done = run_task(task, record(), generator=generator)
     report = assert_fits(task, done)
     assert (done.status, report["complete"], report["insufficient_evidence"]) == (status, False, False)
     assert done.errors[0].message
@@ -452,8 +437,9 @@ def test_instructions_and_examples_are_the_same_for_every_defect_so_that_they_ar
 WORDS = st.text(min_size=1, max_size=60)
 
 
+@settings(deadline=None)
 @given(
-    WORDS, st.lists(st.sampled_from(["N1", "L1", "L2"]), min_size=1, max_size=3), st.sampled_from(["man", "machine"])
+    WORDS, st.lists(st.sampled_from(["N1", "L1", "L2"]), min_size=1, max_size=2), st.sampled_from(["man", "machine"])
 )
 def test_every_answer_that_fits_the_request_gives_a_report_that_fits_the_published_schema(cause, cited, category):
     task = RootCause()
@@ -468,6 +454,7 @@ def test_every_answer_that_fits_the_request_gives_a_report_that_fits_the_publish
         assert task.render(done, fmt)
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=80), max_size=6), st.lists(st.text(max_size=80), max_size=4))
 def test_whatever_the_lines_and_notes_hold_the_rules_give_a_valid_report(log, written):
     raw = record(
@@ -480,6 +467,7 @@ def test_whatever_the_lines_and_notes_hold_the_rules_give_a_valid_report(log, wr
     json.dumps(done.to_json(), allow_nan=False)
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=5),
