@@ -27,6 +27,7 @@ _GROUPS_BY_SPACE = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:[\u00a0\u202f][0-9]{3})
 _COMMA = re.compile(r"(?<=[0-9]),(?=[0-9])")
 _MIXED = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:\.[0-9]{3})+,[0-9]+(?![0-9])")
 """1.250,00 can be read in one way only, in any language."""
+_FULL_HOUR = re.compile(r"(?<![0-9:])([0-9]{1,2}):00(?![0-9:])")
 _FRACTION = re.compile(r"([0-9]*)\s?([¼½¾⅐-⅞])")
 
 # Chinese units with a prefix that is a numeral elsewhere: 兆帕 is MPa, 千克 is kg, 百帕 is hPa.
@@ -139,6 +140,7 @@ def _plain(text: str, language: str) -> str:
         lambda found: f"{Decimal(found[1] or 0) + Decimal(str(unicodedata.numeric(found[2])))}", whole
     )
     plain = _PREFIXED_UNIT.sub("", unicodedata.normalize("NFKC", whole))
+    plain = _FULL_HOUR.sub(r"\1", plain)  # 9:00 is 9時
     plain = _MIXED.sub(lambda found: found[0].replace(".", "").replace(",", "."), plain)
     if language in _DECIMAL_COMMA:
         plain = _GROUPS_BY_POINT.sub(lambda found: re.sub(r"[^0-9]", "", found[0]), plain)

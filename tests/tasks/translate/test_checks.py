@@ -79,6 +79,8 @@ def test_numbers_that_were_lost_or_added_are_named(source, target, lost, extra):
         ("1.250,00 EUR", "1,250.00ユーロ", "en", "ja"),
         ("½ turn", "0.5回転", "en", "ja"),
         ("½ turn", "半回転", "en", "ja"),
+        ("午前9時から", "from 9:00 AM", "ja", "en"),
+        ("before 8:00", "早上8点之前", "en", "zh"),
     ],
 )
 def test_numbers_agree_between_the_notations_of_two_languages(source, target, reads, writes):

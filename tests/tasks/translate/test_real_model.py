@@ -27,7 +27,7 @@ def test_the_real_05b_translates_better_than_a_rambling_model_and_spoils_little(
     finally:
         client.stop(paths)
     figures = translation_figures(pairs, answers)
-    # 43.9 and none spoiled were measured; these bounds leave room for other kernels' rounding.
+    # 47 and none spoiled were measured on the whole file (docs/quality.md); other kernels round differently.
     assert figures["chrf_mean"] > 35, json.dumps(figures)
     assert figures["spoiled"] <= 2
     assert figures["tokens_mean"] <= 20
