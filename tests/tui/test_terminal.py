@@ -119,7 +119,7 @@ def test_raw_bytes_carry_nothing_that_a_model_a_title_or_a_file_smuggles_in(path
         terminal.send(b"\x0f")  # Ctrl+O attaches a file
         terminal.wait("Attach which")
         terminal.send(str(file).encode() + ENTER)
-        terminal.wait("+ note[bold]name")
+        terminal.wait("note[bold]name.txt,")
         terminal.send(f"\x1b[200~{''.join(EVIL)}\x1b[201~".encode())  # a bracketed paste
         terminal.pump(0.3)
         terminal.send(b"why" + ENTER)
@@ -133,7 +133,7 @@ def test_raw_bytes_carry_nothing_that_a_model_a_title_or_a_file_smuggles_in(path
         assert terminal.leave() == 0
     assert len(smuggled("".join(EVIL).encode())) > 20  # the check itself sees them
     assert smuggled(terminal.raw) == []
-    for literal in ("[bold]not bold[/bold]", "[@click=app.quit]go[/]", "[text](http://evil.example/)"):
+    for literal in ("[bold]not bold[/bold]", "[@click=app.quit]go[/]", "text (http://evil.example/)"):
         assert literal in shown
 
 

@@ -7,6 +7,7 @@ import inspect
 from textual import work
 from textual.command import CommandList, CommandPalette
 from textual.css.query import NoMatches
+from textual.widgets import LoadingIndicator
 
 from edgechat.tui.dialogs.dismissal import DismissedOnce
 from edgechat.tui.widgets.choice_list import can_move_page
@@ -30,3 +31,11 @@ class Palette(DismissedOnce, CommandPalette):
         found = self.query(CommandList)
         if found and (not action.startswith("page_") or can_move_page(found.first())):
             super()._action_command_list(action)
+
+    async def _watch__show_busy(self) -> None:
+        if len(self.query(LoadingIndicator)) and len(self.query(CommandList)):
+            await super()._watch__show_busy()
+
+    def _watch__list_visible(self) -> None:
+        if self.query(CommandList) and self.query("#--input"):
+            super()._watch__list_visible()

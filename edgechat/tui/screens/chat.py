@@ -255,6 +255,7 @@ class ChatScreen(ConversationActions, FileActions, MessageActions, ModelActions,
         if self._is_left:
             return
         started = event.started
+        self.answered_by = f"{started.model}:{started.quant}".lower()
         begun = ChatMessage(
             "assistant", "", status="streaming", model=started.model, quant=started.quant, id=event.message
         )

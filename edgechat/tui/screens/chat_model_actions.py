@@ -27,6 +27,8 @@ class ModelActions(ChatBaseScreen):
     def __init__(self) -> None:
         super().__init__()
         self.next_answer: NextAnswer | None = None
+        self.answered_by: str | None = None
+        """``NAME:QUANT`` of the last answer since the app was opened."""
 
     def use(self, model: str | None) -> None:
         """Use another model from the next question on; None changes nothing."""
@@ -50,7 +52,7 @@ class ModelActions(ChatBaseScreen):
         from edgechat.tui.session.next_answer import next_answer  # noqa: PLC0415 - 0.3 s that the first frame need not wait for
 
         try:
-            found = next_answer(self._paths, self._config, self.model)
+            found = next_answer(self._paths, self._config, self.model, self.answered_by)
         except EdgechatError as error:
             found = NextAnswer("", clean_line(error.message))
         if self.is_attached and self.app.is_running:

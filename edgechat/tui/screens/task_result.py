@@ -85,11 +85,11 @@ class TaskResultScreen(DismissedOnce, Screen[None]):
         """Fill the table."""
         self._fill()
         self.grid.focus()
-        if self.is_running:
+        if self.is_model_running:
             self.show_progress("the model is asked")
 
     @property
-    def is_running(self) -> bool:
+    def is_model_running(self) -> bool:
         """Whether the model still writes its part."""
         return self._stop is not None
 
@@ -105,7 +105,7 @@ class TaskResultScreen(DismissedOnce, Screen[None]):
 
     def show_progress(self, words: str) -> None:
         """Say what the model is doing."""
-        if self.is_running:
+        if self.is_model_running:
             self.banner.show(f"The result of the rules. The model adds its part: {words} · Esc keeps this.")
 
     def end(self, words: str, *, error: EdgechatError | None = None) -> None:
