@@ -69,7 +69,7 @@ EXPECTED = {
     "n100-16gb": ("gemma-4-26b-a4b-it", "Q4_0", 4096),
     "n100-8gb": ("gemma-4-e4b-it", "Q4_K_M", 4096),
     "n150-16gb": ("gemma-4-26b-a4b-it", "Q4_0", 4096),
-    "orange-pi-5-16gb": ("qwen3-30b-a3b-instruct-2507", "Q3_K_S", 4096),
+    "orange-pi-5-16gb": ("gemma-4-26b-a4b-it", "Q3_K_M", 4096),
     "orange-pi-5-8gb": ("gemma-4-e4b-it", "Q4_K_M", 4096),
     "orin-nano-8gb-15w": ("gemma-4-e4b-it", "Q3_K_M", 4096),
     "orin-nano-8gb-25w": ("gemma-4-e4b-it", "Q3_K_M", 4096),
@@ -82,7 +82,7 @@ EXPECTED = {
     "pi400-4gb": ("qwen2.5-1.5b-instruct", "Q4_K_M", 16384),
     "pi500-8gb": ("qwen3.5-4b", "Q4_K_M", 4096),
     "pi500-plus-16gb": ("qwen3-30b-a3b-instruct-2507", "Q3_K_S", 4096),
-    "rock-5b-plus-16gb": ("qwen3-30b-a3b-instruct-2507", "Q3_K_S", 4096),
+    "rock-5b-plus-16gb": ("gemma-4-26b-a4b-it", "Q3_K_M", 4096),
     "rock-5b-plus-8gb": ("gemma-4-e4b-it", "Q4_K_M", 4096),
 }
 
