@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgechat.cli.lazy_group import COMPLETION_VARIABLE
 from edgechat.errors import EdgechatError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-VARIABLE = "_EDGECHAT_COMPLETE"
-"""Set by the shell's script when it asks ``edgechat`` for completions; see click's page "Shell Completion"."""
 SHELLS = ("bash", "zsh", "fish")
 
 
 @click.command()
 @click.argument("shell", required=False, type=click.Choice(SHELLS))
-def completion(shell: str | None) -> None:
+@click.pass_context
+def completion(ctx: click.Context, shell: str | None) -> None:
     """Print the completion script of SHELL; without SHELL, that of your login shell.
 
     \b
@@ -30,13 +30,11 @@ def completion(shell: str | None) -> None:
     """  # noqa: D301 - click reads the escape
     from click.shell_completion import get_completion_class  # noqa: PLC0415
 
-    from edgechat.cli.main import root  # noqa: PLC0415 - it imports this module by name
-
     name = shell or Path(os.environ.get("SHELL", "")).name
     found = get_completion_class(name) if name in SHELLS else None
     if found is None:
         raise UsageError(f"There is no completion for the shell {name!r}.", hint=f"Name one of: {', '.join(SHELLS)}.")
-    click.echo(found(root, {}, "edgechat", VARIABLE).source())
+    click.echo(found(ctx.find_root().command, {}, "edgechat", COMPLETION_VARIABLE).source())
 
 
 def complete_installed(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+COMPLETION_VARIABLE = "_EDGECHAT_COMPLETE"
+"""Set by the shell's script when it asks ``edgechat`` for completions; see click's page "Shell Completion"."""
+
+
 class LazyGroup(click.Group):
     """A group of commands, each in a module of its own.
 

@@ -10,8 +10,7 @@ from typing import NoReturn
 
 import click
 
-from edgechat.cli.completion import VARIABLE as COMPLETION_VARIABLE
-from edgechat.cli.lazy_group import LazyGroup
+from edgechat.cli.lazy_group import COMPLETION_VARIABLE, LazyGroup
 from edgechat.cli.output.terminal import say
 from edgechat.cli.process_exit import Terminated, leave, prepare
 from edgechat.errors import EdgechatError, ExitCode, StateError

@@ -76,9 +76,9 @@ def test_slow_cores_get_a_small_model_however_much_memory_they_have(paths, measu
     fast = best(paths, other)
 
     assert slow.file_bytes < 500_000_000
-    assert slow.estimated.careful_tps >= 3
+    assert (slow.estimated.careful_tps or 0) >= 3
     assert fast.file_bytes > 4 * slow.file_bytes
-    assert fast.estimated.careful_tps >= 3
+    assert (fast.estimated.careful_tps or 0) >= 3
 
 
 def test_without_a_measurement_nothing_large_is_recommended_to_two_cores(paths):
@@ -86,7 +86,7 @@ def test_without_a_measurement_nothing_large_is_recommended_to_two_cores(paths):
 
     assert plan.estimated.basis == "assumed"
     assert plan.file_bytes < 2_000_000_000
-    assert plan.estimated.careful_tps >= 3
+    assert (plan.estimated.careful_tps or 0) >= 3
     assert plan.estimated.prefill_tps is not None
 
 

@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 
 from edgechat.errors import EngineError
 from edgechat.tasks.contract import Ask, Context
+from edgechat.tasks.measured import design_for
 from edgechat.tasks.rootcause.alert import AlertLimiter
 from edgechat.tasks.rootcause.question import MAX_LINES, MAX_NOTES, answer_schema
 from edgechat.tasks.rootcause.record import RootCauseInput
@@ -178,7 +179,7 @@ def test_an_override_is_evidence_and_asks_to_be_undone():
 )
 def test_only_a_model_that_can_word_a_cause_is_asked(parameters, asked):
     task, generator = RootCause(), ScriptedGenerator(answer())
-    done = run_task(task, record(), generator=generator, context=Context(parameters=parameters))
+    done = run_task(task, record(), generator=generator, context=Context(design=design_for(parameters)))
     report = assert_fits(task, done)
     assert len(generator.calls) == asked
     assert (done.status, report["complete"]) == ("ok", True)

@@ -205,7 +205,13 @@ def test_model_text_carries_no_markup_links_or_control_codes(app: EdgechatApp, p
     async def story(pilot: Pilot[None]) -> None:
         await ask(pilot, "[red]mine[/red] \x1b[5m")
         shown = screen_text(app)
-        for literal in ("[bold]b[/bold]", "[@click=app.quit]q[/]", "text (http://evil/)", "<script>", "!p (http://evil/p.png)"):
+        for literal in (
+            "[bold]b[/bold]",
+            "[@click=app.quit]q[/]",
+            "text (http://evil/)",
+            "<script>",
+            "!p (http://evil/p.png)",
+        ):
             assert literal in shown
         assert "[red]mine[/red]" in shown
         assert not set(shown) & {"\x1b", "\x9b", "\x07", "\u202e"}
