@@ -33,7 +33,7 @@ class Writing:
         self._file.write(digest + "\n")
         self._file.flush()
         time.sleep(self._pause_s * (int(digest[:2], 16) / 128))
-        value = {"explanation": "The gap is short."}
+        value = {"sentence": "The vehicle is 0.2 m right of the lane centre in rain."}
         return GeneratedJson(value, json.dumps(value), model="scripted", quant="NONE", model_sha256="0" * 64, seed=1)
 
 

@@ -27,7 +27,7 @@ from tests.tasks.scripted import ScriptedGenerator
 
 ROOT = Path(__file__).resolve().parents[3]
 SCENE = {"distance_to_car_m": 45.0, "lane_center_offset_m": 0.2, "weather": "rain", "time_of_day": "day"}
-SAID = {"explanation": "The gap is short."}
+SAID = {"sentence": "The vehicle is 0.2 m right of the lane centre in rain."}
 
 
 def scenes(count: int) -> list[dict[str, Any]]:

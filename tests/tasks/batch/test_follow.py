@@ -16,7 +16,7 @@ from edgechat.tasks.registry import load
 from tests.tasks.scripted import ScriptedGenerator
 
 SCENE = {"distance_to_car_m": 45.0, "lane_center_offset_m": 0.2, "weather": "clear", "time_of_day": "day"}
-SAID = {"explanation": "The gap is short."}
+SAID = {"sentence": "The vehicle is 0.2 m right of the lane centre on the dry road."}
 
 
 class Stream:
@@ -161,14 +161,14 @@ def test_without_a_model_the_rules_speak_alone():
     assert stream.lines[0].result.result is not None
 
 
-def test_a_dead_engine_costs_the_explanation_alone():
+def test_a_dead_engine_costs_the_models_sentence_alone():
     stream = Stream(ScriptedGenerator(raises=EngineError("The engine was killed.")))
     stream.send({"speed_kmh": 50.0, **SCENE})
     stream.until(lambda lines: finals(lines) == [1])
     stream.close()
     last = stream.lines[-1].result.result
     assert last is not None
-    assert (last["explanation"], last["explanation_status"]) == (None, "failed")
+    assert (last["explanation"], last["explanation_status"]) == (last["reason"], "failed")
     assert stream.error is None
 
 

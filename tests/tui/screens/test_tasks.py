@@ -317,6 +317,13 @@ def test_a_long_text_has_several_lines_and_pasted_escapes_do_nothing(app: Edgech
     drive(app, story)
 
 
+@pytest.fixture
+def asks_any_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let driving ask the small test model too."""
+    monkeypatch.setattr("edgechat.tasks.measured.LARGE_FROM", 0)
+
+
+@pytest.mark.usefixtures("asks_any_model")
 def test_the_result_of_the_rules_is_shown_at_once_and_esc_keeps_it(app: EdgechatApp, paths: Paths) -> None:
     async def story(pilot: Pilot[None]) -> None:
         screen = await open_task(app, pilot, "driving")
@@ -384,6 +391,7 @@ def test_a_file_is_run_with_a_bar_and_written_in_order(app: EdgechatApp, paths: 
     assert [each["id"] for each in written] == list(range(1, 14))
 
 
+@pytest.mark.usefixtures("asks_any_model")
 def test_a_stopped_file_goes_on_where_it_was(app: EdgechatApp, paths: Paths, tmp_path: Path) -> None:
     source = records(tmp_path / "moments.jsonl", 60)
     journal = tmp_path / "moments.results.jsonl.journal"
