@@ -30,8 +30,7 @@ class Marking(ScriptedGenerator):
     """A model that returns the text it was asked for with marks around it."""
 
     def generate(self, ask: Any, **options: Any) -> Any:
-        text = ask.messages[-1].content.partition(":\n\n")[2]
-        self.value = {"translation": f"«{text} ok»"}
+        self.value = f"«{ask.messages[-1].content} ok»"
         return super().generate(ask, **options)
 
 
