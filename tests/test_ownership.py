@@ -14,6 +14,8 @@ from edgechat.errors import StateError
 from edgechat.ownership import open_own, require_trusted
 from edgechat.paths import Paths, private_directory
 
+pytestmark = pytest.mark.process
+
 ANOTHER = 54_321
 PACKAGE = Path(edgechat.__file__).parent
 

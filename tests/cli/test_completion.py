@@ -11,6 +11,8 @@ from edgechat.cli.completion import SHELLS
 from edgechat.cli.lazy_group import COMPLETION_VARIABLE
 from edgechat.cli.main import root
 
+pytestmark = pytest.mark.process
+
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_each_shell_gets_its_script(shell: str) -> None:

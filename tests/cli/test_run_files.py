@@ -26,6 +26,8 @@ from tests.tasks.scripted import ScriptedGenerator
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.process
+
 SCENE = {
     "speed_kmh": 72.5,
     "distance_to_car_m": 24.0,
@@ -50,7 +52,7 @@ class Translating(ScriptedGenerator):
 
     def generate(self, ask: Any, **options: Any) -> Any:
         text = ask.messages[-1].content
-        self.value = {"translation": "This is still English text here." if "bad" in text else "弁を閉じてください。"}
+        self.value = "This is still English text here." if "bad" in text else "弁を閉じてください。"
         return super().generate(ask, **options)
 
 
@@ -359,7 +361,7 @@ def test_a_text_that_would_break_the_document_is_not_written(tmp_path):
     class Breaking(ScriptedGenerator):
         def generate(self, ask: Any, **options: Any) -> Any:
             text = ask.messages[-1].content
-            self.value = {"translation": "弁を<b>閉じてください。" if "valve" in text else "排水口を開けてください。"}
+            self.value = "弁を<b>閉じてください。" if "valve" in text else "排水口を開けてください。"
             return super().generate(ask, **options)
 
     source = tmp_path / "a.md"

@@ -48,7 +48,11 @@ def test_defect_reports_are_counted_by_category_and_evidence():
     pair = Pair(
         1, {"log_lines": [{"id": "L1"}, {"id": "L2"}]}, {"evidence_ids": ["L1"], "category": "machine"}
     )  # fmt: skip
-    result = {"hypotheses": [{"category": "machine", "evidence_ids": ["L1", "L2"]}], "complete": True, "flags": []}
+    result = {
+        "hypotheses": [{"category": "machine", "evidence_ids": ["L1", "L2"], "worded_by": "rules"}],
+        "complete": True,
+        "flags": [],
+    }
     found = rootcause_figures([pair], [Answer("ok", result, 40, 1, 1.0)])
     assert (found["category_first"], found["evidence_precision"], found["evidence_recall"]) == (1.0, 0.5, 1.0)
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from edgechat.paths import Paths
 
+pytestmark = pytest.mark.app
+
 APP = (sys.executable, "-m", "edgechat")
 REPORT = b"\x1b[M \xc8\x30"
 """A press of the left button at column 168, row 16, as terminals without SGR reports send it."""

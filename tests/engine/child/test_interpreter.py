@@ -16,6 +16,8 @@ from edgechat.engine.child.interpreter import WORKING_DIRECTORY, python_command,
 from edgechat.paths import Paths
 from edgechat.service.unit import Unit
 
+pytestmark = pytest.mark.process
+
 PACKAGE = Path(edgechat.__file__).parent
 MARKER = (
     'import os\nos.write(2, b"MARKER {name} was imported\\n")\n'
@@ -144,6 +146,8 @@ def test_no_other_module_starts_python() -> None:
         "engine/child/interpreter.py",
         "doctor/installation.py",  # shown, not started
         "cli/uninstall.py",  # a hint to type
+        "extras.py",  # the same
+        "engine/child/sandbox.py",  # which files the engine must be able to read
         "service/install.py",  # which files the service must be able to read
         "doctor/offline_proof.py",  # `python -I`: reads JSON, in a command that is printed for the user to repeat
     }

@@ -12,6 +12,8 @@ from edgechat.engine.protocol.events import Text
 from edgechat.engine.protocol.request import Message, Request
 from tests.engine.scripted_engine import scripted_engine
 
+pytestmark = pytest.mark.engine
+
 HI = Request((Message("user", "hi"),))
 
 

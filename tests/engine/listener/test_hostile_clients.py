@@ -19,6 +19,8 @@ from edgechat.engine.protocol.framing import Decoder, encode
 from edgechat.errors import StateError
 from edgechat.paths import private_directory
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def listener(paths):

@@ -12,6 +12,8 @@ import pytest
 
 from edgechat.engine.child import sandbox
 
+pytestmark = pytest.mark.engine
+
 TRIES = """
 import json, os, socket, subprocess, sys
 from pathlib import Path

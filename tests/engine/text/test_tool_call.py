@@ -10,6 +10,8 @@ import pytest
 from edgechat.engine.text.detokenizer import Detokenizer
 from edgechat.engine.text.tool_call import unstopped
 
+pytestmark = pytest.mark.process
+
 
 def tool(name: str, **arguments: Any) -> dict[str, Any]:
     parameters = {"type": "object", "properties": arguments, "required": list(arguments), "additionalProperties": False}

@@ -109,7 +109,7 @@ def test_there_is_nothing_to_go_back_to(store: Store, hub: Hub, old: InstalledMo
 
 def test_going_back_to_a_damaged_version_is_refused(store: Store, tmp_path: Path) -> None:
     first = add(store, random_gguf(tmp_path / "0.gguf", SIZE))
-    second = add(store, random_gguf(tmp_path / "1.gguf", SIZE, seed=1))
+    second = add(store, random_gguf(tmp_path / "1.gguf", SIZE, seed=1), name="tiny")
     first.path.unlink()
     with pytest.raises(StateError, match=rf"{first.version} of tiny:Q4_K_M is damaged"):
         rollback(store, "tiny", "Q4_K_M")

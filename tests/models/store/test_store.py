@@ -53,7 +53,7 @@ def own(paths: Paths) -> list[str]:
 
 class TestVersions:
     def test_lie_side_by_side_and_only_the_last_are_kept(self, store: Store, tmp_path: Path, paths: Paths) -> None:
-        models = [add(store, random_gguf(tmp_path / f"{seed}.gguf", SIZE, seed=seed)) for seed in range(4)]
+        models = [add(store, random_gguf(tmp_path / f"{seed}.gguf", SIZE, seed=seed), name="tiny") for seed in range(4)]
         directory = paths.models / "tiny" / "Q4_K_M"
         assert version_history(directory) == [models[3].version, models[2].version][:KEPT_VERSIONS]
         assert sorted(entry.name for entry in directory.iterdir() if entry.is_dir()) == sorted(
@@ -62,12 +62,12 @@ class TestVersions:
         assert find(paths, "tiny").sha256 == models[3].sha256
 
     def test_a_loaded_old_version_stays_until_it_is_let_go(self, store: Store, tmp_path: Path) -> None:
-        first = add(store, random_gguf(tmp_path / "0.gguf", SIZE, seed=0))
+        first = add(store, random_gguf(tmp_path / "0.gguf", SIZE, seed=0), name="tiny")
         with lock_model(first.path):
             for seed in (1, 2, 3):
-                add(store, random_gguf(tmp_path / f"{seed}.gguf", SIZE, seed=seed))
+                add(store, random_gguf(tmp_path / f"{seed}.gguf", SIZE, seed=seed), name="tiny")
             assert sha256(first.path) == first.sha256
-        add(store, random_gguf(tmp_path / "4.gguf", SIZE, seed=4))
+        add(store, random_gguf(tmp_path / "4.gguf", SIZE, seed=4), name="tiny")
         assert not first.path.exists()
 
     def test_the_same_bytes_are_the_same_version(self, store: Store, tmp_path: Path, paths: Paths) -> None:

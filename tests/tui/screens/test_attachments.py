@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from edgechat.paths import Paths
     from edgechat.tui.app import EdgechatApp
 
+pytestmark = pytest.mark.app
+
 
 def png(side: int = 2) -> bytes:
     """A black PNG image."""
