@@ -81,7 +81,7 @@ def _command(command: click.Command, ctx: click.Context) -> list[str]:
     lines = [f'.SS "{ctx.command_path} {_escaped(usage)}"', _text(command.help or "")]
     for parameter in command.get_params(ctx):
         record = parameter.get_help_record(ctx)
-        if record is not None and record[1] and parameter.name != "help":
+        if record is not None and record[1] and "--help" not in parameter.opts:
             lines += [".TP", f".B {_escaped(record[0])}", _text(record[1])]
     return lines
 

@@ -372,7 +372,8 @@ def test_a_text_that_would_break_the_document_is_not_written(tmp_path):
         stdin=io.BytesIO(), stdout=stdout, generator=Breaking,
     )  # fmt: skip
     assert stdout.getvalue().decode() == "Close the valve.\n\n排水口を開けてください。\n"
-    assert report.run.told == ["Line 1: not done: the translation would change the structure of the document"]
+    (told,) = report.run.told
+    assert told.startswith("Line 1: not done: ")
 
 
 def test_history_is_not_exported_over_itself():

@@ -115,7 +115,9 @@ def test_the_wheel_has_all_of_the_package_and_nothing_beside_it(wheel):
     source = {str(path.relative_to(ROOT)) for path in (ROOT / "edgechat").rglob("*.py")}
     packed = set(wheel.namelist())
     assert source <= packed
-    assert {name.partition("/")[0] for name in packed} == {"edgechat", f"edgechat-{version()}.dist-info"}
+    man_page = f"edgechat-{version()}.data/data/share/man/man1/edgechat.1"
+    assert man_page in packed
+    assert {name.partition("/")[0] for name in packed - {man_page}} == {"edgechat", f"edgechat-{version()}.dist-info"}
 
 
 @pytest.mark.process

@@ -121,10 +121,11 @@ def test_a_file_that_cannot_be_attached_is_named_and_asked_for_again(
 def test_a_path_is_completed_and_a_tree_offers_files(
     app: EdgechatApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "logs").mkdir()
-    (tmp_path / "logs" / "motor.txt").write_text("hot")
-    (tmp_path / ".hidden").write_text("no")
-    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "work"  # the history's home lies in tmp_path as well
+    (folder / "logs").mkdir(parents=True)
+    (folder / "logs" / "motor.txt").write_text("hot")
+    (folder / ".hidden").write_text("no")
+    monkeypatch.chdir(folder)
 
     async def story(pilot: Pilot[None]) -> None:
         dialog = await opened(app, pilot)
