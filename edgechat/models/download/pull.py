@@ -159,8 +159,9 @@ def by_hand(address: str, size: int, sha256: str | None) -> str:
     """The hint that tells how to bring a file without a connection."""
     check = f", sha256 {sha256}" if sha256 else ""
     return (
+        "From a machine of yours that has it: edgechat models export DIR there, edgechat models import DIR here. "
         f"Elsewhere, fetch {address} ({size} bytes{check}) with a browser, carry the file here, and run: "
-        "edgechat models add FILE. From a machine of yours that has it: edgechat models export, and import here."
+        "edgechat models add FILE"
     )
 
 

@@ -78,7 +78,9 @@ class ChatScreen(ConversationActions, FileActions, MessageActions, ModelActions,
             tooltip="The version before",
         ),
         Binding("alt+right", "version(1)", "Version", show=False, id="chat.version_on", tooltip="The next version"),
-        Binding("f10", "use_better", "Better model", id="chat.better", tooltip="Use the better model that is here"),
+        Binding(
+            "f10", "use_better", "Better model", id="chat.better", tooltip="Use the better model that is here", show=False
+        ),
         Binding("ctrl+s", "save", "Save", show=False, id="chat.save", tooltip="Write the conversation to a file"),
         Binding(
             "ctrl+up",

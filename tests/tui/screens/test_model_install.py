@@ -181,7 +181,7 @@ def test_the_best_is_fetched_with_progress_and_cancelled(app, monkeypatch) -> No
 
 def test_rolling_back_asks_first_and_leads_forward_again(app: EdgechatApp, paths: Paths, tmp_path: Path) -> None:
     old = add(Store(paths), random_gguf(tmp_path / "0.gguf", 400_000))
-    new = add(Store(paths), random_gguf(tmp_path / "1.gguf", 400_000, seed=1))
+    new = add(Store(paths), random_gguf(tmp_path / "1.gguf", 400_000, seed=1), name="tiny")
     assert old.label == new.label
 
     async def story(pilot: Pilot[None]) -> None:
