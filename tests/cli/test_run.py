@@ -65,9 +65,7 @@ def test_a_file_of_records_a_table_and_one_record_on_the_real_model(engine, tmp_
     assert [result["id"] for result in results] == [f"s{i}" for i in range(5)]
     for result in results:
         schema.validate(result["result"])
-        assert (result["model"], len(result["model_sha256"])) == ("smollm2-135m-instruct", 64)
-    assert "Records are decoded together" in done.stderr
-    assert "starter model" in done.stderr
+        assert (result["model"], result["result"]["explanation_status"]) == (None, "rules_only")
     # The same inputs again are not asked again, and say so in their time.
     run("driving", source, "--parallel", 4, "--out", tmp_path / "out.csv")
     rows = list(csv.DictReader(io.StringIO((tmp_path / "out.csv").read_text())))
@@ -80,7 +78,8 @@ def test_a_file_of_records_a_table_and_one_record_on_the_real_model(engine, tmp_
 def test_a_text_and_a_document_through_the_real_model(engine, tmp_path):
     source = tmp_path / "a.md"
     source.write_text("# Stop\n\n```\ncode = 1\n```\n\nPress {button} at https://example.com now.\n")
-    done = run("translate", source, "--field", "target=fr", "--out", tmp_path / "b.md")
+    # The starter knows English only: what it cannot do is named and ends in 5.
+    done = run("translate", source, "--field", "target=fr", "--out", tmp_path / "b.md", code=5)
     text = (tmp_path / "b.md").read_text()
     assert "\n```\ncode = 1\n```\n" in text
     assert "{button}" in text or "Flags" in done.stderr
@@ -120,9 +119,13 @@ def test_a_live_stream_on_the_real_model(engine):
     assert b"1 lines, 1 answered by the model, 0 dropped" in said
 
 
+COUNT = 3000
+"""Records that rules need some seconds for: long enough to be interrupted."""
+
+
 @pytest.mark.engine
 def test_interrupted_it_can_be_resumed(engine, tmp_path):
-    source, out = scenes(tmp_path / "in.jsonl", 12), tmp_path / "out.jsonl"
+    source, out = scenes(tmp_path / "in.jsonl", COUNT), tmp_path / "out.jsonl"
     child = subprocess.Popen(command("driving", str(source), "--out", str(out)), stderr=subprocess.PIPE)
     journal = tmp_path / "out.jsonl.journal"
     until = time.monotonic() + 60
@@ -136,7 +139,7 @@ def test_interrupted_it_can_be_resumed(engine, tmp_path):
     assert "--resume" in run("driving", source, "--out", out, code=2).stderr
     done = run("driving", source, "--out", out, "--resume")
     assert "Resuming:" in done.stderr
-    assert [json.loads(line)["id"] for line in out.read_text().splitlines()] == [f"s{i}" for i in range(12)]
+    assert [json.loads(line)["id"] for line in out.read_text().splitlines()] == [f"s{i}" for i in range(COUNT)]
     assert not journal.exists()
 
 
@@ -271,9 +274,9 @@ def test_records_that_are_not_ok_end_in_5_and_are_counted(tmp_path):
 
 @pytest.mark.process
 def test_a_name_and_its_package_stay_light():
-    code = "import sys, edgechat; print(edgechat.__all__, [m for m in sys.modules if m.startswith('edgechat.')])"
+    code = "import sys, edgechat; print([m for m in sys.modules if m.startswith('edgechat.')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "['Answer', 'Assistant', 'AsyncAssistant', '__version__'] ['edgechat.version']"
+    assert done.stdout.strip() == "['edgechat.version']"
 
 
 @pytest.mark.parametrize(

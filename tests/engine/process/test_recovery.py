@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -53,7 +54,8 @@ def test_the_answer_goes_on_after_the_engine_dies(cli: Cli, paths: Paths, stage:
     child = cli.popen(*ask)
     pid = kill_at(paths, stage, number)
     code, out, err = finish(child)
-    assert code == 0, err
+    # The starter may have nothing to say to a long prompt; that is exit code 5 and a sentence of its own.
+    assert code == 0 or (code == 5 and "ended its answer without any text" in err), err
     assert f"killed by {number.name}" in err
     assert stage in err
     assert err.count("It was restarted and continued") == 1
@@ -133,7 +135,8 @@ def test_prompts_around_the_context_size(cli: Cli, paths: Paths) -> None:
     n_ctx = 512
     overhead = prompt_tokens(100) - 100
     assert client.status(paths)[0]["n_ctx"] == n_ctx
-    fits = cli.json("ask", words(n_ctx - 1 - overhead), "--ctx", "512", "--json")
+    # One token fits; the starter may use it to end the answer, which is exit code 5.
+    fits = json.loads(cli("ask", words(n_ctx - 1 - overhead), "--ctx", "512", "--json").stdout)
     assert fits["usage"]["prompt_tokens"] == n_ctx - 1
     assert fits["usage"]["completion_tokens"] <= 1
     for n in (n_ctx, n_ctx + 1, 10 * n_ctx):

@@ -109,7 +109,7 @@ def test_update(step: str, tmp_path: Path, paths: Paths, server: HubServer, hub:
 @pytest.mark.process
 def test_rollback(tmp_path: Path, paths: Paths, store: Store) -> None:
     old = add(store, random_gguf(tmp_path / "0.gguf", SIZE))
-    add(store, random_gguf(tmp_path / "1.gguf", SIZE, seed=1))
+    add(store, random_gguf(tmp_path / "1.gguf", SIZE, seed=1), name="tiny")
     killed(tmp_path / "home", "pointer-switched", "rollback", "tiny", "Q4_K_M")
     assert in_use(paths) == {old.sha256}
     rollback(store, "tiny", "Q4_K_M")
@@ -170,7 +170,7 @@ class TestBundle:
         export([first], tmp_path / "stick", publisher(sender))
         trust_publisher(store.paths, (tmp_path / "stick/metadata/1.root.json").read_bytes())
         import_bundle(store, tmp_path / "stick")
-        add(Store(sender), random_gguf(tmp_path / "1.gguf", SIZE, seed=1))
+        add(Store(sender), random_gguf(tmp_path / "1.gguf", SIZE, seed=1), name="tiny")
         return tmp_path / "stick"
 
     @pytest.mark.process
