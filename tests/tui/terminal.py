@@ -159,12 +159,18 @@ class Terminal:
             _, self._status = os.waitpid(self.pid, 0)
 
     def leave(self, patience_s: float = 30.0) -> int:
-        """Press Ctrl+Q, take what comes until the end; the exit code.
+        """Press Ctrl+Q, confirm where an answer is still being written, take what comes; the exit code.
 
         Raises:
             TimeoutError: it did not leave.
         """
         self.send(CTRL_Q)
+        end = time.monotonic() + patience_s
+        while self.is_alive and time.monotonic() < end:
+            if "Quit all the same?" in self.text:
+                self.send(b"y")
+                break
+            self.pump(0.1)
         return self.end(patience_s)
 
     def end(self, patience_s: float = 30.0) -> int:

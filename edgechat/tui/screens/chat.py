@@ -79,7 +79,12 @@ class ChatScreen(ConversationActions, FileActions, MessageActions, ModelActions,
         ),
         Binding("alt+right", "version(1)", "Version", show=False, id="chat.version_on", tooltip="The next version"),
         Binding(
-            "f10", "use_better", "Better model", id="chat.better", tooltip="Use the better model that is here", show=False
+            "f10",
+            "use_better",
+            "Better model",
+            id="chat.better",
+            tooltip="Use the better model that is here",
+            show=False,
         ),
         Binding("ctrl+s", "save", "Save", show=False, id="chat.save", tooltip="Write the conversation to a file"),
         Binding(

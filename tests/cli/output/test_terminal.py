@@ -122,10 +122,14 @@ def test_an_error_and_its_hint_are_wrapped_on_a_terminal_only(command: Command) 
     offline = {"HF_HUB_OFFLINE": "1"}
     arguments = ("models", "pull", "qwen2.5-0.5b-instruct")
     lines = lines_on_terminal(command, 80, *arguments, **offline)
+    lines = lines[
+        next(at for at, line in enumerate(lines) if line.startswith("edgechat: ")) :
+    ]  # behind the measurement
     assert [line for line in lines if len(line) > 80 and "https://" not in line] == []
     assert sum("resolve/" in line and line.endswith(".gguf") for line in lines) == 1
     assert lines[1].startswith(" " * len("edgechat: "))
     piped = command(*arguments[1:], code=7, **offline).stderr.splitlines()
+    piped = piped[next(at for at, line in enumerate(piped) if line.startswith("edgechat: ")) :]
     assert len(piped) == 2
     assert " ".join(" ".join(lines).split()) == " ".join(" ".join(piped).split())
 
