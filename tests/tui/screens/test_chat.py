@@ -428,23 +428,6 @@ def test_quitting_in_mid_answer_asks(app: EdgechatApp, paths: Paths) -> None:
     assert kept(paths)[0] == ("user", "Slow one", "complete")
 
 
-def test_a_toast_leaves_the_field_visible(app: EdgechatApp) -> None:
-    async def story(pilot: Pilot[None]) -> None:
-        await pilot.press(*"a draft")
-        app._disable_notifications = False  # run_test switches them off
-        app.notify("A note that is long enough to take several lines at the edge of a small screen. " * 3)
-        await until(pilot, lambda: "A note that" in screen_text(app))
-        assert "a draft" in screen_text(app)
-        assert (
-            screen_text(app)
-            .splitlines()
-            .index(next(line for line in screen_text(app).splitlines() if "A note that" in line))
-            < 12
-        )
-
-    drive(app, story)
-
-
 def test_a_message_is_at_most_100_columns_wide(app: EdgechatApp, paths: Paths) -> None:
     async def story(pilot: Pilot[None]) -> None:
         await ask(pilot, "Long?")
