@@ -70,7 +70,7 @@ def test_at_80_columns_a_focused_message_shows_whole_keys_and_a_click_presses_on
         line = last_line(app)
         assert line.startswith("c Copy r Again f Fork")
         assert line.endswith("F1 Keys")
-        await pilot.click(KeyFooter, offset=(1 + line.index("F3"), 0))
+        await pilot.click(KeyFooter, offset=(1 + line.index("F1"), 0))
         await until(pilot, lambda: app.screen is not app.chat)
 
     with scripted_engine(paths.state, ["Because."]):
