@@ -169,8 +169,7 @@ class Terminal:
         while self.is_alive and time.monotonic() < end:
             if "Quit all the same?" in self.text:
                 self.send(b"y")
-                break
-            self.pump(0.1)
+            self.pump(0.3)
         return self.end(patience_s)
 
     def end(self, patience_s: float = 30.0) -> int:
