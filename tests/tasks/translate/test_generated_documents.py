@@ -54,6 +54,7 @@ def assert_translated_once(source: str, written: str) -> None:
     assert ("«" in written) == bool(re.search(r"[^\W\d_]", FIXED.sub("", source))), (source, written)
 
 
+@pytest.mark.process  # msgfmt, of GNU gettext, reads the PO files
 @pytest.mark.parametrize("seed", range(PER_FORMAT))
 @pytest.mark.parametrize("form", sorted(RULES))
 def test_a_document_made_by_rules_changes_in_its_texts_alone(form, seed, tmp_path):
