@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from edgechat.models.gguf.header_shape import ENCODERS
 from edgechat.models.planning.plan import MemoryNeed
+from edgechat.models.planning.reserve import MIB
 
 if TYPE_CHECKING:
     from edgechat.models.gguf.shape import ModelShape, WeightBytes
@@ -28,8 +29,6 @@ _WORK_BYTES = 1.14
 _DELTA_WIDTH, _DELTA_KEYS = 7.5, 6200
 """f32 values in memory for each token in linear attention: in units of its value width, and for keys and queries.
 From dry runs of Qwen3.5 0.8B, 4B and 3.6 35B-A3B, whose keys are 2048 wide."""
-
-MIB = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)

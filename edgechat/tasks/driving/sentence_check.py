@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from edgechat.plaintext import clean_line
 from edgechat.tasks.driving.conditions import conditions
-from edgechat.tasks.driving.explanation import LENGTH, facts
+from edgechat.tasks.driving.question import LENGTH, facts
 
 if TYPE_CHECKING:
     from edgechat.tasks.driving.conditions import Light, Sky

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.board.source import Source
+from edgechat.board.vitals import thermal
 from edgechat.board.vitals.pressure import MemoryStall, Pressure
-from edgechat.board.vitals.thermal import Trip, Zone
+from edgechat.board.vitals.thermal import Zone
 from edgechat.board.vitals.throttle_flags import Throttling
-from edgechat.board.vitals.vitals import Vitals, read_vitals
+from edgechat.board.vitals.vitals import Vitals
 from edgechat.engine.state import pressure_history
 from edgechat.engine.state.pressure_history import RecentPressure
 from edgechat.engine.throttle import throttle_levels
@@ -114,37 +114,13 @@ def test_a_board_that_would_slow_itself_never_has_to(n_threads: int, ambient: fl
         aim = ambient + (unslowed - ambient) * threads[-1] / n_threads
         celsius += (aim - celsius) * 2 / tau_s
         hottest = max(hottest, celsius)
-    assert unslowed > throttle_levels.RASPBERRY_PI_C > hottest
+    assert unslowed > thermal.RASPBERRY_PI_C > hottest
     assert sum(threads) / len(threads) > n_threads * 0.3  # it did not simply stand still
     assert changes < 3600 / throttle_levels.RESUME_S  # nor flutter
 
 
-def test_limits_are_the_boards_own_where_it_tells_them() -> None:
-    def limit(*trips: Trip, is_pi: bool = False) -> float:
-        room = throttle_levels.headroom(Vitals(zones=(Zone("cpu-thermal", 50.0, trips),), is_raspberry_pi=is_pi))
-        assert room is not None
-        return room.limit
-
-    assert limit(Trip("passive", 95.0), Trip("critical", 105.0)) == 95.0
-    assert limit(Trip("critical", 110.0), Trip("active", 60.0), is_pi=True) == 80.0
-    assert limit(Trip("critical", 100.0), Trip("active", 40.0)) == 85.0
-    assert limit(Trip("hot", 90.0), Trip("critical", 100.0)) == 75.0
-    assert limit() == throttle_levels.DEFAULT_C
-    pc = throttle_levels.headroom(read_vitals(Source(BOARDS / "ipc-16gb")))
-    assert pc is not None
-    assert (pc.zone, pc.limit) == ("coretemp Package id 0", 100.0)  # not x86_pkg_temp, which tells no limit
-
-
-def test_the_nearest_to_its_limit_counts_not_the_hottest() -> None:
-    zones = (Zone("cpu-thermal", 80.0, (Trip("passive", 99.0),)), Zone("gpu-thermal", 78.0, (Trip("passive", 85.0),)))
-    room = throttle_levels.headroom(Vitals(zones=zones))
-    assert room is not None
-    assert room.zone == "gpu-thermal"
-
-
 def test_nothing_measured_nothing_done() -> None:
     assert throttle_levels.decide(Throttle(), Vitals(), 5.0) == Throttle()
-    assert throttle_levels.headroom(Vitals()) is None
 
 
 def test_a_single_thread_stays() -> None:
