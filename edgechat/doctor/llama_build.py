@@ -56,15 +56,7 @@ def versions(installation: Installation) -> list[Finding]:
 def kernels(
     found: Kernels, build: Build, board: Board, native: frozenset[str] | None, installation: Installation
 ) -> list[Finding]:
-    """Findings about the CPU's instruction sets and the GPU's backend.
-
-    Args:
-        found: the build compared with the machine.
-        build: what llama.cpp reports.
-        board: the machine.
-        native: the features that this machine's compiler supports, or None when that is not known.
-        installation: for the commands that fix a finding.
-    """
+    """Findings about the CPU's instruction sets and the GPU's backend."""
     return [*_processor(found, native, installation), *_accelerators(found, build, board, installation)]
 
 
@@ -109,14 +101,7 @@ def _accelerators(found: Kernels, build: Build, board: Board, installation: Inst
 
 
 def flags(build: Build, board: Board, installation: Installation, *, wants_vision: bool) -> list[Finding]:
-    """Findings about build options that are slow or missing.
-
-    Args:
-        build: what llama.cpp reports.
-        board: the machine.
-        installation: for the commands that fix a finding.
-        wants_vision: a model with image input is installed.
-    """
+    """Findings about build options that are slow or missing."""
     found = []
     if build.has("OPENMP"):
         # Measured on two cores, decode beside one busy process: SmolLM2-135M 36 against 47 tokens/s, a 1.5B Q4_K_M
@@ -142,11 +127,7 @@ def flags(build: Build, board: Board, installation: Installation, *, wants_visio
 
 
 def native_features(env: Mapping[str, str] | None = None) -> frozenset[str] | None:
-    """The features, named as in the board's, that a native build would use; None without a working compiler.
-
-    Args:
-        env: for ``CXX`` and ``PATH``; by default the process's environment.
-    """
+    """The features, named as in the board's, that a native build would use; None without a working compiler."""
     import subprocess  # noqa: PLC0415
 
     env = os.environ if env is None else env

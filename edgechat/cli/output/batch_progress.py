@@ -98,16 +98,7 @@ def run_with_progress(
 ) -> JobReport:
     """Run a task over many records, with progress and notes on standard error.
 
-    Args:
-        job: the settings of the run.
-        task: the task.
-        paths: of the user.
-        wish: for the model.
-        stdin: the records, if the job reads standard input.
-        stdout: for the results, if the job writes no file.
-        total: the number of records, where the job cannot estimate it.
-        first_note: a note to print first.
-        generator: makes the generator that answers in place of the engine.
+    ``total`` is the number of records, where the job cannot estimate it.
     """
     from edgechat.tasks import measured  # noqa: PLC0415
     from edgechat.tasks.batch.job import JobCallbacks, run_job  # noqa: PLC0415 - 0.3 s of imports

@@ -22,12 +22,7 @@ if TYPE_CHECKING:
 
 
 class Swap:
-    """The retained and swapped sequences of one context.
-
-    Args:
-        loaded: the model whose context it is.
-        allocator: of that context.
-    """
+    """The retained and swapped sequences of one context."""
 
     def __init__(self, loaded: LoadedModel, allocator: CellAllocator) -> None:
         self._loaded, self._context, self._allocator = loaded, loaded.context, allocator

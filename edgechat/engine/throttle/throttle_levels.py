@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from edgechat.board.vitals.thermal import Headroom
     from edgechat.board.vitals.vitals import Vitals
 
-INTERVAL_S = 2.0
-"""Between two readings. A small board under full load heats by about half a degree a second."""
 HEADROOM_C = (8.0, 4.0, 0.0)
 """Degrees below the board's own limit at which levels 1, 2 and 3 begin."""
 HYSTERESIS_C = 4.0

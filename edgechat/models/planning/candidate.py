@@ -1,4 +1,4 @@
-"""Candidates: the model files that a plan may choose among, and the request that a plan answers.
+"""Candidates: the model files that a plan may choose among.
 
 Makes candidates from catalog entries and from the headers of installed files. Reads no board and decides nothing.
 """
@@ -14,10 +14,9 @@ from edgechat.models.gguf.quantized_size import QUANTS, quantized_sizes
 from edgechat.models.gguf.repack import is_repacked
 from edgechat.models.gguf.shape import MatrixElements, ModelShape, WeightBytes
 from edgechat.models.planning.calibration import Measurement, file_key
-from edgechat.models.planning.plan import LONGEST_DRAFT
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Mapping
 
     from edgechat.models.catalog.entry import CatalogEntry
     from edgechat.models.gguf.header import GgufHeader
@@ -86,36 +85,6 @@ class Candidate:
         """The context length the model was trained for."""
         trained = self.shape.n_ctx_train
         return min(trained, self.n_ctx_max) if self.n_ctx_max else trained
-
-
-@dataclass(frozen=True, slots=True)
-class PlanRequest:
-    """The settings a plan has to keep to; the fit chooses where a field is None."""
-
-    n_ctx: int | None = None
-    threads: int | None = None
-    kv_type: str | None = None
-    exact: bool = False
-    """Change only what changes no answer: ubatch, number of sequences, load mode, threads. For pinned models."""
-    parallel: int = 16
-    """Sequences in the context at once; a quarter of them where each needs a window or a recurrent state of its own. A
-    token costs least in batches of 16 rows and more: with the 0.5B model half as much in 8 rows as alone, a third in 16
-    (2 cores, AVX-512)."""
-    longest_draft: int = LONGEST_DRAFT
-    """Most draft tokens verified in one step, over all sequences; each is an output row."""
-    offload: bool = True
-    """Whether the engine was built to use the board's GPU."""
-    purpose: str = "chat"
-    any_licence: bool = False
-    """Also recommend models whose licence has not been accepted."""
-    min_decode_tps: float = 3.0
-    """Slower models are skipped while a faster one fits: people read faster than this. A model that thinks before every
-    answer must be three times as fast."""
-
-    @property
-    def output_rows(self) -> int:
-        """Rows of logits of one step; sequences come first, and drafts get the rows that are left."""
-        return max(self.parallel, 1 + self.longest_draft)
 
 
 def from_entry(
@@ -196,13 +165,6 @@ def from_installed(
 def _unrated(file_bytes: int) -> int:
     """The quality of a file without a catalog entry: the average of catalog entries of its size."""
     return max(1, min(60, round(34 + 12 * math.log2(file_bytes / 1e9)))) if file_bytes > 0 else 1
-
-
-def from_catalog(
-    entries: Iterable[CatalogEntry], features: Collection[str], accepted: Collection[str] = ()
-) -> list[Candidate]:
-    """The candidates for every file of every entry."""
-    return [from_entry(entry, quant, features, accepted=accepted) for entry in entries for quant in entry.files]
 
 
 def estimated_weights(

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from edgechat.board.board import Board
-    from edgechat.models.planning.candidate import Candidate, PlanRequest
+    from edgechat.models.planning.candidate import Candidate
+    from edgechat.models.planning.plan import PlanRequest
 
 QUANT_ORDER = ("Q4_K_M", "MXFP4", "Q4_0", "Q4_1", "Q5_K_M", "Q6_K", "Q8_0", "F16", "BF16", "F32")
 """Quantizations by preference; others come after these and before ``LAST_RESORT``."""
@@ -95,11 +96,6 @@ def choose(board: Board, candidates: Iterable[Candidate], request: PlanRequest) 
     A model is comfortable when it fits at a usable context, on the GPU where the board has one, and decodes at least as
     fast as people read. The best-ranked comfortable model wins; failing that, the best that fits at all; failing that,
     the smallest plan is returned with ``fits`` False.
-
-    Args:
-        board: the machine.
-        candidates: installed files and files that could be fetched, in any order; at least one.
-        request: settings to keep to.
 
     Raises:
         ValueError: there is no candidate.

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from edgechat.board.board import Accelerator, Board
     from edgechat.models.planning.calibration import Measurement
-    from edgechat.models.planning.candidate import Candidate, PlanRequest
-    from edgechat.models.planning.plan import MemoryNeed
+    from edgechat.models.planning.candidate import Candidate
+    from edgechat.models.planning.plan import MemoryNeed, PlanRequest
 
 DEFAULT_N_CTX = 4096
 USABLE_N_CTX = 2048

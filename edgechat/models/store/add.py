@@ -171,16 +171,7 @@ def _stage(
 def _link_or_copy(
     path: Path, part: Path, before: os.stat_result, digest: str, *, copy: bool, progress: Progress
 ) -> str:
-    """Make ``part`` a file with the bytes of ``path``; returns ``link``, ``reflink`` or ``copy``.
-
-    Args:
-        path: the original.
-        part: the new file.
-        before: of the original, from before it was hashed.
-        digest: its sha256.
-        copy: whether a real copy may be made.
-        progress: told about copying.
-    """
+    """Make ``part`` a file with the bytes of ``path``; returns ``link``, ``reflink`` or ``copy``."""
     if _is_ours_alone(before):
         try:
             os.link(path, part)

@@ -11,17 +11,17 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from edgechat.board.board import Accelerator, Board, Cpu, Memory
-from edgechat.models.catalog.catalog import load_catalog
 from edgechat.models.planning.calibration import Measurement
-from edgechat.models.planning.candidate import Candidate, PlanRequest, from_catalog, from_entry
+from edgechat.models.planning.candidate import Candidate, from_entry
 from edgechat.models.planning.fit import choose, ladder
+from edgechat.models.planning.plan import PlanRequest
 from edgechat.models.planning.reserve import reserve, usable_device_memory, usable_memory
+from tests.models.planning.board_plans import CATALOG, candidates
 
-CATALOG = load_catalog()
 GB = 1_000_000_000
 AVX2 = Cpu("x86_64", "", n_cores=4, n_threads=8, n_big_cores=4, features=("avx2",))
 A76 = Cpu("aarch64", "Cortex-A76", n_cores=4, n_threads=4, n_big_cores=4, features=("dotprod", "fp16", "neon"))
-CANDIDATES = {cpu: from_catalog(CATALOG, cpu.features) for cpu in (AVX2, A76)}
+CANDIDATES = {cpu: candidates(cpu.features) for cpu in (AVX2, A76)}
 ANY = PlanRequest()
 
 

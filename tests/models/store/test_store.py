@@ -18,7 +18,8 @@ from edgechat.models.catalog.names import parse_reference
 from edgechat.models.download.pull import pull, resolve_repository
 from edgechat.models.store.add import add
 from edgechat.models.store.install import KEPT_VERSIONS
-from edgechat.models.store.installed import Pin, damaged, find, installed, read_pin, starter, version_history, write_pin
+from edgechat.models.store.installed import damaged, find, installed, starter, version_history
+from edgechat.models.store.pin import Pin, read_pin, write_pin
 from edgechat.models.store.store import Store
 from edgechat.paths import Paths
 from tests.models.store_kit import FILE, REPO, Heard, leftovers, random_gguf, sha256
@@ -251,7 +252,8 @@ class TestStarter:
     def test_reading_the_store_imports_nothing_heavy(self, paths: Paths, store: Store, tmp_path: Path) -> None:
         add(store, random_gguf(tmp_path / "0.gguf", SIZE))
         script = (
-            "import sys; from edgechat.paths import Paths; from edgechat.models.store.installed import find, read_pin\n"
+            "import sys; from edgechat.paths import Paths; from edgechat.models.store.installed import find\n"
+            "from edgechat.models.store.pin import read_pin\n"
             "from edgechat.locks import lock_model\n"
             "p = Paths.from_env(); lock_model(find(p, 'tiny').path); read_pin(p)\n"
             "print(*sorted({m.partition('.')[0] for m in sys.modules} & {'pydantic', 'huggingface_hub', 'httpx2', "
