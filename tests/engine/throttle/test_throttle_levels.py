@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from edgechat.engine.state.pressure_history import RecentPressure
 from edgechat.engine.throttle import throttle_levels
 from edgechat.engine.throttle.monitor import ThrottleMonitor
 from edgechat.engine.throttle.throttle_levels import Throttle
-from scripts.measure.throttle_trace import replay
+from scripts.measure.throttle_trace import Look, replay
 from tests.board.trees import BOARDS, write
 
 if TYPE_CHECKING:
@@ -34,10 +35,16 @@ def at(celsius: float, **facts: object) -> Vitals:
     return replace(Vitals(zones=(Zone("cpu-thermal", celsius),), is_raspberry_pi=True), **facts)  # type: ignore[arg-type]
 
 
+@cache
+def looks_of(name: str) -> list[Look]:
+    """Every look of a recording."""
+    return list(replay(RAMPS / f"{name}.jsonl"))
+
+
 def course(name: str) -> list[tuple[float, int]]:
     """When the level changed over a recording, and to what."""
     changes, level = [], 0
-    for look in replay(RAMPS / f"{name}.jsonl"):
+    for look in looks_of(name):
         if look.throttle.level != level:
             level = look.throttle.level
             assert look.note.startswith(look.throttle.name)
@@ -46,7 +53,7 @@ def course(name: str) -> list[tuple[float, int]]:
 
 
 def test_a_temperature_ramp_is_met_before_the_board_acts_and_left_step_by_step() -> None:
-    looks = list(replay(RAMPS / "pi5-heat.jsonl"))
+    looks = looks_of("pi5-heat")
     changes = course("pi5-heat")
     assert [level for _, level in changes] == [1, 2, 3, 2, 1, 0]
     first = next(look for look in looks if look.throttle.level)
@@ -69,7 +76,7 @@ def test_under_voltage_halves_the_load_at_once_and_for_as_long_as_it_comes_back(
 
 
 def test_a_board_that_slows_itself_all_the_same_gets_one_quarter_of_the_threads() -> None:
-    looks = {look.t_s: look for look in replay(RAMPS / "orin-throttling.jsonl")}
+    looks = {look.t_s: look for look in looks_of("orin-throttling")}
     assert looks[60.0].throttle.level == 3
     assert looks[60.0].throttle.threads(4) == 1
     assert "the board slows itself" in looks[60.0].note
@@ -77,7 +84,7 @@ def test_a_board_that_slows_itself_all_the_same_gets_one_quarter_of_the_threads(
 
 
 def test_pressure_drops_caches_once_a_minute_and_touches_no_thread() -> None:
-    looks = list(replay(RAMPS / "ipc-pressure.jsonl"))
+    looks = looks_of("ipc-pressure")
     assert {look.throttle.level for look in looks} == {0}
     drops = [look.t_s for look in looks if "caches dropped" in look.note]
     assert drops == [22.0, 82.0]
@@ -89,14 +96,14 @@ def test_pressure_drops_caches_once_a_minute_and_touches_no_thread() -> None:
 
 
 def test_a_neighbour_that_thrashes_under_its_own_limit_is_no_shortage_of_ours() -> None:
-    looks = list(replay(RAMPS / "ipc-neighbour.jsonl"))
+    looks = looks_of("ipc-neighbour")
     assert max(pressure.some10 for look in looks if (pressure := look.vitals.memory_pressure)) == 38.0
     assert [look.note for look in looks if look.note] == []
     assert not any(look.throttle.is_tight for look in looks)
 
 
 def test_our_own_group_under_its_limit_is_short_whatever_the_machine_has_left() -> None:
-    notes = [look.note for look in replay(RAMPS / "ipc-own-limit.jsonl") if look.note]
+    notes = [look.note for look in looks_of("ipc-own-limit") if look.note]
     assert len(notes) == 2
     assert all("work in edgechat's own group waited for memory" in note for note in notes)
     assert not any("available" in note for note in notes)
