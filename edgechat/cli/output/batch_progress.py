@@ -26,7 +26,7 @@ _SMOOTHING_S = 30.0
 """The rate is averaged over about half a minute, because records differ and a hot board gets slower."""
 
 
-class BatchProgress:
+class BatchPrinter:
     """Shows count, rate and remaining time; nothing if standard error is not a terminal."""
 
     def __init__(self) -> None:
@@ -104,7 +104,7 @@ def run_with_progress(
     from edgechat.tasks.batch.job import JobCallbacks, run_job  # noqa: PLC0415 - 0.3 s of imports
     from edgechat.tasks.batch.journal import SUFFIX  # noqa: PLC0415
 
-    progress = BatchProgress()
+    progress = BatchPrinter()
     notes_at_first_answer: list[str] = []
 
     def note(text: str) -> None:
