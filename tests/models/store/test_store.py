@@ -19,7 +19,6 @@ from edgechat.models.download.pull import pull, resolve_repository
 from edgechat.models.store.add import add
 from edgechat.models.store.install import KEPT_VERSIONS
 from edgechat.models.store.installed import damaged, find, installed, starter, version_history
-from edgechat.models.store.pin import Pin, read_pin, write_pin
 from edgechat.models.store.store import Store
 from edgechat.paths import Paths
 from tests.models.store_kit import FILE, REPO, Heard, leftovers, random_gguf, sha256
@@ -225,19 +224,6 @@ class TestNamesAndPointers:
         assert own(paths) == ["tiny:Q4_K_M", "tiny:Q8_0"]
         assert find(paths, "tiny").quant == "Q4_K_M"
         assert find(paths, "tiny", "q8_0").quant == "Q8_0"
-
-    def test_the_pin_is_kept_and_lifted(self, paths: Paths) -> None:
-        assert read_pin(paths) is None
-        write_pin(paths, Pin("tiny", "Q4_K_M", 4096))
-        assert read_pin(paths) == Pin("tiny", "Q4_K_M", 4096)
-        write_pin(paths, None)
-        assert read_pin(paths) is None
-
-    def test_a_damaged_pin_is_not_taken_for_none(self, paths: Paths) -> None:
-        write_pin(paths, Pin("tiny", "Q4_K_M"))
-        (paths.config / "pin.json").write_text("{")
-        with pytest.raises(StateError, match=r"pin\.json is damaged"):
-            read_pin(paths)
 
 
 class TestStarter:
