@@ -104,7 +104,9 @@ def choose(board: Board, candidates: Iterable[Candidate], request: PlanRequest) 
     if not known:
         raise ValueError("choose() needs a candidate")
     suitable = [item for item in known if item.purpose == request.purpose] or known
-    allowed = [item for item in suitable if item.is_free or item.is_installed or request.any_licence]
+    allowed, refused = [], []
+    for item in suitable:
+        (allowed if item.is_free or item.is_installed or request.any_licence else refused).append(item)
     models = _by_model(allowed or suitable)
     options = {name: _options(board, files, request) for name, files in models.items()}
     every = [option for found in options.values() for option in found]
@@ -116,7 +118,6 @@ def choose(board: Board, candidates: Iterable[Candidate], request: PlanRequest) 
     reasons = [_why_quant(board, chosen, options[chosen.candidate.name])] if chosen.step.fits else []
     if len(models) > 1 and chosen.step.fits:
         reasons.insert(0, _why_model(chosen, len(models)))
-    refused = [item for item in suitable if item not in allowed] if allowed else []
     return _plan(
         board,
         chosen.candidate,
@@ -124,7 +125,7 @@ def choose(board: Board, candidates: Iterable[Candidate], request: PlanRequest) 
         chosen.step,
         chosen.largest,
         before=tuple(reasons),
-        alternatives=tuple(_alternatives(board, request, chosen, options, refused)),
+        alternatives=tuple(_alternatives(board, request, chosen, options, refused if allowed else [])),
     )
 
 
