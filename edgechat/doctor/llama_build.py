@@ -56,7 +56,15 @@ def versions(installation: Installation) -> list[Finding]:
 def kernels(
     found: Kernels, build: Build, board: Board, native: frozenset[str] | None, installation: Installation
 ) -> list[Finding]:
-    """Findings about the CPU's instruction sets and the GPU's backend."""
+    """Findings about the CPU's instruction sets and the GPU's backend.
+
+    Args:
+        found: the build compared with the machine.
+        build: what llama.cpp reports.
+        board: the machine.
+        native: the features that this machine's compiler supports, or None when that is not known.
+        installation: for the commands that fix a finding.
+    """
     return [*_processor(found, native, installation), *_accelerators(found, build, board, installation)]
 
 
@@ -101,7 +109,14 @@ def _accelerators(found: Kernels, build: Build, board: Board, installation: Inst
 
 
 def flags(build: Build, board: Board, installation: Installation, *, wants_vision: bool) -> list[Finding]:
-    """Findings about build options that are slow or missing."""
+    """Findings about build options that are slow or missing.
+
+    Args:
+        build: what llama.cpp reports.
+        board: the machine.
+        installation: for the commands that fix a finding.
+        wants_vision: a model with image input is installed.
+    """
     found = []
     if build.has("OPENMP"):
         # Measured on two cores, decode beside one busy process: SmolLM2-135M 36 against 47 tokens/s, a 1.5B Q4_K_M
@@ -127,7 +142,11 @@ def flags(build: Build, board: Board, installation: Installation, *, wants_visio
 
 
 def native_features(env: Mapping[str, str] | None = None) -> frozenset[str] | None:
-    """The features, named as in the board's, that a native build would use; None without a working compiler."""
+    """The features, named as in the board's, that a native build would use; None without a working compiler.
+
+    Args:
+        env: for ``CXX`` and ``PATH``; by default the process's environment.
+    """
     import subprocess  # noqa: PLC0415
 
     env = os.environ if env is None else env

@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 
 
 class Swap:
-    """The retained and swapped sequences of one context."""
+    """The retained and swapped sequences of one context.
+
+    Args:
+        loaded: the model whose context it is.
+        allocator: of that context.
+    """
 
     def __init__(self, loaded: LoadedModel, allocator: CellAllocator) -> None:
         self._loaded, self._context, self._allocator = loaded, loaded.context, allocator

@@ -18,7 +18,7 @@ from edgechat.models.gguf.shape import MatrixElements, WeightBytes
 from edgechat.models.gguf.tensor_types import BY_NAME, tensor_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from edgechat.models.gguf.shape import ModelShape
 
@@ -61,7 +61,7 @@ def quantized_sizes(
     shape: ModelShape,
     quant: str,
     *,
-    features: tuple[str, ...] = (),
+    features: Collection[str] = (),
     metadata_bytes: int | None = None,
     imatrix: bool = False,
     old_rules: bool = False,
@@ -73,7 +73,7 @@ def quantized_sizes(
     Args:
         shape: a dense model; see ``DENSE``.
         quant: one of ``QUANTS``, in any case.
-        features: SIMD features, for ``repackable``.
+        features: SIMD features, for ``repackable``; a tuple, since results are kept.
         metadata_bytes: the header's size, a constant for each tokenizer. None takes the largest size seen for a
             vocabulary of this size (``METADATA_BYTES_PER_TOKEN``): at most 44 bytes a token too much.
         imatrix: the publisher used an importance matrix, which gives the first ``ffn_down`` of Q4_0 files Q4_1.

@@ -103,15 +103,10 @@ def from_entry(
     if rules is None:
         weights = estimated_weights(shape, quant, file.bytes, features, entry.params)
     else:
-        tensors = quantized_sizes(
-            shape,
-            quant,
-            features=tuple(features),
-            metadata_bytes=0,
-            imatrix=rules.imatrix,
-            old_rules=rules.old_rules,
+        bare = quantized_sizes(
+            shape, quant, features=features, metadata_bytes=0, imatrix=rules.imatrix, old_rules=rules.old_rules
         )
-        weights = replace(tensors, file=max(tensors.file, file.bytes))
+        weights = replace(bare, file=max(bare.file, file.bytes))  # the header is what the published file has beside
     return Candidate(
         name=entry.name,
         quant=quant,

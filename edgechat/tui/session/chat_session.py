@@ -58,7 +58,13 @@ class Question:
 
 
 class ChatSession:
-    """One user's questions to the engine."""
+    """One user's questions to the engine.
+
+    Args:
+        paths: whose engine.
+        store: saves questions and answers.
+        post: takes messages for the screen, from any thread.
+    """
 
     def __init__(self, paths: Paths, store: HistoryStore, post: Callable[[Message], object]) -> None:
         self._store = store
