@@ -104,7 +104,8 @@ def choose(board: Board, candidates: Iterable[Candidate], request: PlanRequest) 
     if not known:
         raise ValueError("choose() needs a candidate")
     suitable = [item for item in known if item.purpose == request.purpose] or known
-    allowed, refused = [], []
+    allowed: list[Candidate] = []
+    refused: list[Candidate] = []
     for item in suitable:
         (allowed if item.is_free or item.is_installed or request.any_licence else refused).append(item)
     models = _by_model(allowed or suitable)
