@@ -9,4 +9,5 @@ from hypothesis import settings
 
 def examples(count: int, **options: Any) -> settings:
     """Settings for ``count`` examples; a fifth of them with ``--unit``, as tests without settings of their own have."""
-    return settings(max_examples=count * settings.default.max_examples // 100, deadline=None, **options)
+    usual = settings().max_examples
+    return settings(max_examples=count * usual // 100, deadline=None, **options)

@@ -104,7 +104,7 @@ def from_entry(
         weights = estimated_weights(shape, quant, file.bytes, features, entry.params)
     else:
         bare = quantized_sizes(
-            shape, quant, features=features, metadata_bytes=0, imatrix=rules.imatrix, old_rules=rules.old_rules
+            shape, quant, features=tuple(features), metadata_bytes=0, imatrix=rules.imatrix, old_rules=rules.old_rules
         )
         weights = replace(bare, file=max(bare.file, file.bytes))  # the header is what the published file has beside
     return Candidate(
