@@ -34,9 +34,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """With ``--unit``, watch what the tests start; an audit hook cannot be taken away again."""
+    """With ``--unit``, watch what the tests start (for good: an audit hook stays), and try fewer examples."""
     if config.getoption("--unit"):
+        from hypothesis import settings
+
         sys.addaudithook(_watch)
+        settings.register_profile("unit", max_examples=20, deadline=None)
+        settings.load_profile("unit")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

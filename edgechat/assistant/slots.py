@@ -18,12 +18,7 @@ if TYPE_CHECKING:
 
 
 class Slots:
-    """A pool of connections to the engine, opened when they are first needed.
-
-    Args:
-        size: most connections at once.
-        connect: opens a connection.
-    """
+    """A pool of connections to the engine, opened when they are first needed."""
 
     def __init__(self, size: int, connect: Callable[[], EngineGenerator]) -> None:
         self._connect = connect

@@ -76,10 +76,12 @@ class Database:
         with contextlib.suppress(OSError):  # some file systems have no permissions
             if os.fstat(handle).st_mode & 0o077:
                 os.fchmod(handle, PRIVATE_FILE)
-        size = os.fstat(handle).st_size
-        os.close(handle)
         log = file.with_name(f"{file.name}-wal")
-        if size == 0 and log.exists() and log.stat().st_size:
+        # First the log: a process that creates the history at the same time writes the file before its log.
+        has_log = _size(log) > 0
+        is_empty = os.fstat(handle).st_size == 0
+        os.close(handle)
+        if has_log and is_empty:
             # SQLite would treat it as a new file and delete the log, which holds the newest messages.
             raise DamagedHistoryError(f"{file} is empty, but its log {log.name} is not.", hint=_damage_hint(file))
         with readable_errors(file):
@@ -202,6 +204,13 @@ def _copy_stable(file: Path, scratch: Path) -> Path:
         if _stamps(file, log) == before:
             return scratch / file.name
     raise StateError(f"{file} is being changed all the time.", hint="Try again when the other edgechat is at rest.")
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _stamps(*files: Path) -> list[tuple[int, int] | None]:

@@ -41,10 +41,11 @@ def bench(model: str | None, *, quick: bool, as_json: bool) -> None:
     from edgechat.engine.selection.model_choice import find_models  # noqa: PLC0415
     from edgechat.models.gguf import header  # noqa: PLC0415
     from edgechat.models.planning.calibration import best, file_key, keep  # noqa: PLC0415
-    from edgechat.models.planning.candidate import PlanRequest, from_installed  # noqa: PLC0415
+    from edgechat.models.planning.candidate import from_installed  # noqa: PLC0415
     from edgechat.models.planning.fit import ladder  # noqa: PLC0415
     from edgechat.models.planning.installed_choice import choose_installed  # noqa: PLC0415
     from edgechat.models.planning.memory_need import BARE, memory_need  # noqa: PLC0415
+    from edgechat.models.planning.plan import PlanRequest  # noqa: PLC0415
     from edgechat.paths import Paths  # noqa: PLC0415
 
     paths = Paths.from_env()

@@ -146,14 +146,6 @@ def results_of(
 ) -> list[Result]:
     """Run the task over each input, in order.
 
-    Args:
-        job: the settings of the run.
-        task: the task.
-        pairs: inputs with their references.
-        paths: of the user.
-        wish: for the model.
-        generator: makes the generator that answers in place of the engine.
-
     Raises:
         EdgechatError: the run was stopped by an error.
     """

@@ -43,10 +43,6 @@ def decode(data: bytes, name: str) -> str:
 def require_utf8(text: str | None, name: str) -> None:
     """Refuse an argument with bytes that are not UTF-8, which Python keeps as lone surrogates.
 
-    Args:
-        text: the argument; None for one that was not given.
-        name: what the message calls it.
-
     Raises:
         InvalidInputError: it has such bytes.
     """

@@ -25,12 +25,7 @@ _MIN_BYTES = 1_000_000
 
 
 def findings(paths: Paths, now: float | None = None) -> list[Finding]:
-    """Find files that can be deleted.
-
-    Args:
-        paths: of the user.
-        now: seconds since the epoch; by default the clock's.
-    """
+    """Find files that can be deleted."""
     now = time.time() if now is None else now
     found = [*_leftovers(paths.cache, now), *_unused(paths.cache, now), *_abandoned(paths.models, now)]
     return found or [ok("caches", "No cache is stale and no download was abandoned.")]

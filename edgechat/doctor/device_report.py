@@ -36,12 +36,7 @@ _PACKAGES = ("llama-cpp-python", "llguidance", "numpy", "textual")
 
 
 def report(paths: Paths, now: float | None = None) -> dict[str, Any]:
-    """Make the report.
-
-    Args:
-        paths: of the user whose engine and counters are reported.
-        now: seconds since the epoch; by default the clock's.
-    """
+    """Make the report."""
     now = time.time() if now is None else now
     unread: dict[str, str] = {}
 

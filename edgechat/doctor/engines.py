@@ -74,12 +74,7 @@ def sandbox(engines: Sequence[Mapping[str, Any]]) -> Finding:
 
 
 def last_crash(state: Path, now: float | None = None) -> list[Finding]:
-    """How the last engine crashed, if that was within seven days.
-
-    Args:
-        state: the state directory.
-        now: seconds since the epoch; by default the clock's.
-    """
+    """How the last engine crashed, if that was within seven days."""
     note = exit_reason.last(state)
     now = time.time() if now is None else now
     if note is None or note.at < now - _RECENT_S:
@@ -94,12 +89,7 @@ def _log_command(state: Path) -> str:
 
 
 def repeated_crashes(state: Path, now: float | None = None) -> list[Finding]:
-    """Three or more crashes within seven days, with their most frequent cause.
-
-    Args:
-        state: the state directory.
-        now: seconds since the epoch; by default the clock's.
-    """
+    """Three or more crashes within seven days, with their most frequent cause."""
     now = time.time() if now is None else now
     recent = [each for each in exit_reason.history(state) if now - _RECENT_S <= each.at <= now + _RECENT_S]
     if len(recent) < _REPEATED:

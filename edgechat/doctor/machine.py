@@ -92,13 +92,7 @@ def _device_below(file: str, source: Source) -> str:
 
 
 def nvmap(board: Board, source: Source, state: Path) -> list[Finding]:
-    """Search the engine's log for refusals; boards without NvMap get no finding.
-
-    Args:
-        board: the machine.
-        source: for the release of its system.
-        state: the state directory with the log.
-    """
+    """Search the engine's log for refusals; boards without NvMap get no finding."""
     if board.kind != "jetson":
         return []
     refusals = [

@@ -49,11 +49,6 @@ class ProofStep:
 def proof(paths: Paths, language: Language, *, on_step: Callable[[str], None] = lambda _command: None) -> str:
     """Run every command and make the page, as Markdown.
 
-    Args:
-        paths: the directories of the installed edgechat.
-        language: of the statements.
-        on_step: called with each command before it runs.
-
     Raises:
         EngineError: the observed question got no answer.
         StateError: the state directory cannot be written, or a command does not end.

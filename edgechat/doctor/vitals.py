@@ -60,7 +60,7 @@ def _has_lower_power_mode(vitals: Vitals) -> bool:
 
 
 def _heat(vitals: Vitals, board: Board) -> Iterator[Finding]:
-    throttling, room, hottest = vitals.throttling, throttle_levels.headroom(vitals), vitals.hottest
+    throttling, room, hottest = vitals.throttling, vitals.headroom, vitals.hottest
     half = max(1, board.cpu.n_big_cores // 2)
     fewer = f"export EDGECHAT_THREADS={half}"
     where = f" ({hottest.celsius:.0f} °C, {hottest.name})" if hottest else ""

@@ -19,6 +19,7 @@ from edgechat.serve.endpoints.chat import Chat
 from edgechat.serve.endpoints.embeddings import Embeddings
 from edgechat.serve.endpoints.health import Health
 from edgechat.serve.endpoints.index import index
+from edgechat.serve.endpoints.models import Models
 from edgechat.serve.endpoints.tasks import Tasks
 from edgechat.serve.http.cors import is_preflight, preflight_headers, response_headers
 from edgechat.serve.http.errors import ApiError, api_error
@@ -99,15 +100,15 @@ class Application:
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
         clients = self._clients = self._make_clients()
-        chat, tasks, health = Chat(clients), Tasks(clients), Health(clients)
+        chat, models, tasks, health = Chat(clients), Models(clients), Tasks(clients), Health(clients)
         app.router.routes.extend(
             [
                 self._route("/", GET=index),
                 self._route("/v1/chat/completions", POST=chat.chat),
                 self._route("/v1/completions", POST=chat.completion),
                 self._route("/v1/embeddings", POST=Embeddings(clients).create),
-                self._route("/v1/models", GET=chat.models),
-                self._route("/v1/models/{model:path}", GET=chat.model),
+                self._route("/v1/models", GET=models.list_models),
+                self._route("/v1/models/{model:path}", GET=models.describe),
                 self._route("/v1/tasks", GET=tasks.list_tasks),
                 self._route("/v1/tasks/{task}", GET=tasks.describe, POST=tasks.run),
                 self._route("/openapi.json", GET=_describe),

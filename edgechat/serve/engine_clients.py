@@ -75,13 +75,7 @@ class AnswerProgress:
 
 
 class EngineClients:
-    """The engine for the endpoints. Create it inside the running event loop.
-
-    Args:
-        paths: of the user whose engine it is.
-        settings: of the server.
-        log: gets a line about each failure and recovery.
-    """
+    """The engine for the endpoints. Create it inside the running event loop."""
 
     def __init__(self, paths: Paths, settings: ServerSettings, log: Callable[[str], None] = lambda _text: None) -> None:
         self.paths, self.settings, self._log = paths, settings, log

@@ -119,9 +119,6 @@ class WebUiServer(Server):  # type: ignore[misc, unused-ignore]  # textual-serve
     async def run(self, on_listening: Callable[[str, int], None]) -> int | None:
         """Serve until SIGINT or SIGTERM, and return the signal's number.
 
-        Args:
-            on_listening: gets the address and the port when connections are accepted.
-
         Raises:
             StateError: the address cannot be used.
         """

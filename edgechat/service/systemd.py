@@ -22,13 +22,7 @@ _TIMEOUT_S = 150.0
 
 @dataclass(frozen=True, slots=True)
 class Systemd:
-    """The service manager of the system or of one user.
-
-    Args:
-        is_system: True for that of the system.
-        units: the directory of its unit files.
-        say: called with each command before it runs.
-    """
+    """The service manager of the system or of one user."""
 
     is_system: bool
     units: Path

@@ -11,6 +11,8 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgechat.models.planning.reserve import MIB, UNUSED_ADDRESS_SPACE
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
@@ -20,11 +22,8 @@ USER = "edgechat"
 """User and group of the system service. Members of the group may use its engine."""
 SYSTEM_HOME = "/var/lib/edgechat"
 WATCHDOG_S = 120
-_MIB = 1 << 20
-_SERVER_BYTES = 160 * _MIB
+_SERVER_BYTES = 160 * MIB
 """Memory of the HTTP server with its threads (60 MB after a day of load), the supervisor (12 MB) and page tables."""
-_ADDRESS_SPACE = 384 * _MIB
-"""Address space that the engine maps but never uses (``models/planning/reserve.py``)."""
 _SLACK = 1.10
 """A plan inside a cgroup keeps 5 % of its limit free, and predictions have an error of up to 5 %."""
 
@@ -82,7 +81,7 @@ class Unit:
     @property
     def address_space(self) -> int:
         """The limit of each process where the kernel has no memory cgroup. Plans take it into account."""
-        return _round_up(int((self.plan_bytes + _ADDRESS_SPACE) * _SLACK))
+        return _round_up(int((self.plan_bytes + UNUSED_ADDRESS_SPACE) * _SLACK))
 
     def text(self) -> str:
         """The unit file."""
@@ -193,7 +192,7 @@ def _is_temporary(path: Path) -> bool:
 
 def _round_up(size: int) -> int:
     """Round up to a multiple of 16 MiB."""
-    step = 16 * _MIB
+    step = 16 * MIB
     return -(-size // step) * step
 
 

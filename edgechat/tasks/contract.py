@@ -168,9 +168,6 @@ class Task(ABC, Generic[In, Out]):
         """A function that adds to a result what it has in common with earlier ones; called in input order.
 
         By default it returns each result unchanged. A result must not depend on later ones.
-
-        Args:
-            earlier: results of earlier runs, oldest first, as JSON objects.
         """
         del earlier
         return lambda done: done

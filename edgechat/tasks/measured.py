@@ -31,13 +31,7 @@ def is_measured(task: str, sha256: str | None) -> bool:
 
 
 def note(task: str, label: str, sha256: str | None) -> str:
-    """A sentence for users when a model was not measured; empty when it was, and for tasks that never were.
-
-    Args:
-        task: the task's name.
-        label: the model's name for the sentence.
-        sha256: of the model's file.
-    """
+    """A sentence for users when a model was not measured; empty when it was, and for tasks that never were."""
     if is_measured(task, sha256) or not any(row["task"] == task for row in _rows()):
         return ""
     return f"{task} was never measured with {label}: check its answers, or score it with edgechat eval {task} FILE."

@@ -141,15 +141,7 @@ def run_in_stages(
 ) -> Iterator[TaskResult]:
     """Yield the result of the rules before each question to the model, and at the end the final result.
 
-    Args:
-        task: the task.
-        raw: the record as read.
-        generator: the model; None runs the rules only.
-        record_id: the id of the result when the record has none.
-        context: the conditions of the record.
-        seed: the sampling seed for the model.
-        timeout_s: seconds for the whole record; None gives a live record the task's own budget.
-        clock: replaces the system clocks.
+    The arguments are those of :class:`TaskRun`; ``timeout_s`` None gives a live record the task's own budget.
     """
     if timeout_s is None and context is not None and context.live:
         timeout_s = task.budget_s

@@ -39,13 +39,7 @@ _MAX_CONVERSATIONS = 10_000
 
 
 class EdgechatApp(App[None]):
-    """The terminal UI.
-
-    Args:
-        paths: whose models and conversations.
-        config: settings for every question.
-        chosen: theme and key bindings.
-    """
+    """The terminal UI."""
 
     TITLE = "edgechat"
     ENABLE_COMMAND_PALETTE = True

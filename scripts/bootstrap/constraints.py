@@ -24,6 +24,7 @@ HEADER = """\
 # The exact versions that every installation of this checkout gets. Versions alone, no addresses: any index or folder
 # may serve them.
 # `./scripts/setup --refresh-constraints` writes this file anew; the starter model's line is changed by hand.
+# The versions of llama-cpp-python and llguidance are chosen in pyproject.toml (dependencies), and repeated here.
 """
 
 

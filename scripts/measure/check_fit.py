@@ -25,9 +25,8 @@ from typing import TYPE_CHECKING, Any
 from edgechat.board.probe.probe import probe
 from edgechat.models.gguf.header import read_header
 from edgechat.models.gguf.header_shape import shape_of, weight_bytes
-from edgechat.models.planning.candidate import PlanRequest
 from edgechat.models.planning.memory_need import BARE, memory_need
-from edgechat.models.planning.plan import LoadSettings
+from edgechat.models.planning.plan import LoadSettings, PlanRequest
 from scripts.measure.measure_memory import LoadFailedError, measure
 
 if TYPE_CHECKING:

@@ -95,7 +95,7 @@ def main() -> int:
 
 
 def _row(look: Look, n_threads: int) -> str:
-    room, hottest, stall = throttle_levels.headroom(look.vitals), look.vitals.hottest, look.vitals.memory_stall
+    room, hottest, stall = look.vitals.headroom, look.vitals.hottest, look.vitals.memory_stall
     left = stall.available if stall else None
     return (
         f"{look.t_s:5.0f}s {f'{hottest.celsius:.1f} C' if hottest else '-':>8} "

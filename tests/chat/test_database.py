@@ -9,11 +9,11 @@ import stat
 import subprocess
 import sys
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edgechat.chat import schema
+from edgechat.chat import database, schema
 from edgechat.chat.database import Database, UnusableDiskError
 from edgechat.chat.history import History, history_file
 from edgechat.errors import ExitCode, StateError
@@ -21,6 +21,7 @@ from edgechat.paths import Paths
 from tests.command import run, run_json
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -196,6 +197,35 @@ def test_several_processes_may_be_the_first(paths: Paths, attempt: int) -> None:
     with History.open(paths) as history:
         assert len(history.conversations()) == 6
         assert history.check_integrity() == []
+
+
+@pytest.mark.parametrize("step", range(1, 6))
+def test_another_process_may_create_it_while_it_is_opened(
+    paths: Paths, file: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    others: list[History] = []
+    left = step
+
+    def then_create(call: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*arguments: Any, **options: Any) -> Any:
+            nonlocal left
+            found = call(*arguments, **options)
+            left -= 1
+            if left == 0:
+                others.append(History.open(paths))
+                others[0].start()
+            return found
+
+        return called
+
+    file.parent.mkdir(parents=True, mode=0o700)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fstat", then_create(os.fstat))
+        patch.setattr(database, "_size", then_create(database._size))
+        with History.open(paths) as history:
+            assert len(history.conversations()) == len(others)
+    for other in others:
+        other.close()
 
 
 class TestFullDisk:

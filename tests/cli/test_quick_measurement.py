@@ -14,7 +14,7 @@ from edgechat.engine.client import client
 from edgechat.engine.selection import benchmark
 from edgechat.errors import EngineError
 from edgechat.models.planning.calibration import Measurement, read_calibration
-from edgechat.models.planning.candidate import PlanRequest
+from edgechat.models.planning.plan import PlanRequest
 from edgechat.models.planning.planner import plan_best
 from edgechat.paths import Paths
 

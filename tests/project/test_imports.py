@@ -1,11 +1,14 @@
 """What each process really imports, read from ``sys.modules`` when it ends, and which sockets it really makes."""
 
+from __future__ import annotations
+
 import ast
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +16,9 @@ from edgechat.cli import main as command_line
 from edgechat.engine.client import client
 from edgechat.models.store.installed import starter
 from edgechat.paths import Paths, private_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = sorted((ROOT / "edgechat").rglob("*.py"))
@@ -181,13 +187,21 @@ def test_no_module_but_the_hub_names_what_makes_network_sockets():
 
 
 def names_in(path: Path) -> set[str]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    attributes = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    plain = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    imported = {
-        alias.name for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom)) for alias in node.names
-    }
-    return attributes | plain | imported
+    found: set[str] = set()
+    for node in nodes_if(path, NETWORK_NAMES):
+        if isinstance(node, ast.Attribute):
+            found.add(node.attr)
+        elif isinstance(node, ast.Name):
+            found.add(node.id)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+def nodes_if(path: Path, words: Iterable[str]) -> Iterator[ast.AST]:
+    """The nodes of a module that has one of the words at all: parsing takes seconds for the whole package."""
+    text = path.read_text(encoding="utf-8")
+    return ast.walk(ast.parse(text)) if any(word in text for word in words) else iter(())
 
 
 def test_no_module_outside_native_imports_llama_cpp_by_name():
@@ -196,7 +210,7 @@ def test_no_module_outside_native_imports_llama_cpp_by_name():
         str(path.relative_to(ROOT))
         for path in SOURCE
         if "native" not in path.parts
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in nodes_if(path, ["llama"])
         if isinstance(node, ast.Call)
         and any(
             isinstance(argument, ast.Constant) and str(argument.value).split(".")[0] == "llama_cpp"

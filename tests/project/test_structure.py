@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_MODULES = 20
@@ -20,7 +25,7 @@ def modules(tree: str) -> list[Path]:
 def imports(path: Path) -> set[Path]:
     """The files of this checkout that ``path`` imports: in functions, classes and under TYPE_CHECKING too."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in statements(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -30,6 +35,18 @@ def imports(path: Path) -> set[Path]:
     return {file for file in map(file_of, names) if file is not None and file != path}
 
 
+def statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """Every statement at every depth; expressions, which are most of a tree, hold no import."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+            below = getattr(node, field, [])
+            waiting += below if isinstance(below, list) else []
+
+
+@cache
 def file_of(name: str) -> Path | None:
     """The file that defines a module, or the module in which a name stands; None outside this checkout."""
     for dotted in (name, name.rpartition(".")[0]):

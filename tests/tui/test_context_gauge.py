@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+import pytest
+
 from edgechat.engine.protocol import context_window
 from edgechat.engine.protocol.request import Message
 from edgechat.tui.context_gauge import TrimForecast, count_next_trimmed, gauge_text
@@ -12,7 +14,6 @@ from tests.engine import scripted_engine as scripted
 from tests.tui.kit import LARGE, ask, drive, screen_text, until
 
 if TYPE_CHECKING:
-    import pytest
     from textual.pilot import Pilot
 
     from edgechat.paths import Paths
@@ -47,6 +48,7 @@ def test_the_gauge_says_it_in_a_few_words() -> None:
     assert gauge_text(3000, 4096, TrimForecast(2, 4)) == "2 unread · oldest 4 go next · ▰▰▰▰▰▰▱▱ 3,000/4,096"
 
 
+@pytest.mark.app
 def test_the_gauge_warns_before_anything_goes(app: EdgechatApp, paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scripted, "STARTED", dataclasses.replace(scripted.STARTED, n_ctx=1000))
     done = dataclasses.replace(scripted.DONE, usage={**scripted.DONE.usage, "prompt_tokens": 700})

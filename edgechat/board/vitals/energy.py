@@ -32,11 +32,7 @@ class Sample:
 
 
 class Meter:
-    """Adds up energy from sample to sample.
-
-    Args:
-        source: the machine; the running one by default.
-    """
+    """Adds up energy from sample to sample."""
 
     def __init__(self, source: Source | None = None) -> None:
         self._source = source or Source()

@@ -1,7 +1,13 @@
-"""Temperatures, the trip points at which the kernel acts on them, cooling devices and fans.
+"""Temperatures and their limits, the trip points at which the kernel acts on them, cooling devices and fans.
 
 Thermal zones come first, then the monitoring chips' sensors (many PCs have no zones). Formats: the kernel's
 Documentation/ABI/testing/sysfs-class-thermal and hwmon/sysfs-interface.rst. A sensor that cannot be read is absent.
+
+The temperature limit is the first of these that the board reports: its own ``passive`` trip points (the kernel's
+Documentation/driver-api/thermal/sysfs-api.rst: there it starts to slow the machine; coretemp's TjMax likewise); 80 °C
+on a Raspberry Pi, whose firmware slows the cores between 80 °C and 85 °C (Raspberry Pi documentation, "Frequency
+management and thermal control") and has no trip point; 15 °C below a ``hot`` or ``critical`` trip, at which the machine
+is switched off; else 85 °C, the usual limit of industrial grade parts.
 """
 
 from __future__ import annotations
@@ -28,6 +34,7 @@ _MIRRORS = ("cpu_thermal", "scpi_sensors", "soc_thermal")
 _PROCESSOR = re.compile(r"cpu|gpu|soc|tj|x86_pkg|core|tdie|tctl|package", re.IGNORECASE)
 _SLOWING = re.compile(r"cpufreq|Processor|devfreq|powerclamp|cpu-freq|gpu-freq|TCC Offset", re.IGNORECASE)
 """Cooling devices that cool by slowing something down, unlike a fan."""
+RASPBERRY_PI_C, BELOW_CRITICAL_C, DEFAULT_C = 80.0, 15.0, 85.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,22 @@ class Zone:
     def is_processor(self) -> bool:
         """Whether it measures the processor, the GPU, or the whole chip."""
         return _PROCESSOR.search(self.name) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Headroom:
+    """How far one sensor is from its temperature limit."""
+
+    zone: str
+    celsius: float
+    limit: float
+    basis: str
+    """Where the limit comes from, in words."""
+
+    @property
+    def degrees(self) -> float:
+        """Degrees below the limit; negative above it."""
+        return self.limit - self.celsius
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +114,28 @@ def read_cooling(source: Source) -> tuple[Cooling, ...]:
 def read_fans(source: Source, chips: Sequence[Chip]) -> tuple[int, ...]:
     """Revolutions a minute of every fan that is measured."""
     return tuple(speed for chip in chips for _, speed in chip.channels(source, "fan"))
+
+
+def headroom(measured: Sequence[Zone], *, is_raspberry_pi: bool) -> Headroom | None:
+    """The sensor that is closest to its limit; None where no temperature is measured."""
+    zones = [zone for zone in measured if zone.is_processor] or measured
+    # Sensors with a limit are preferred to sensors of the same chip without one (coretemp to x86_pkg_temp).
+    limited = [zone for zone in zones if any(trip.kind != "active" for trip in zone.trips)]
+    found = [_headroom(zone, is_pi=is_raspberry_pi) for zone in limited or zones]
+    return min(found, key=lambda each: each.degrees, default=None)
+
+
+def _headroom(zone: Zone, *, is_pi: bool) -> Headroom:
+    points = {kind: [t.celsius for t in zone.trips if t.kind == kind] for kind in ("passive", "hot", "critical")}
+    if points["passive"]:
+        limit, basis = min(points["passive"]), "its passive trip point"
+    elif is_pi:
+        limit, basis = RASPBERRY_PI_C, "where the Raspberry Pi's firmware begins to slow down"
+    elif fatal := points["hot"] + points["critical"]:
+        limit, basis = min(fatal) - BELOW_CRITICAL_C, f"{BELOW_CRITICAL_C:g} °C below its critical trip point"
+    else:
+        limit, basis = DEFAULT_C, "the usual limit; this board reports none"
+    return Headroom(zone.name, zone.celsius, limit, basis)
 
 
 def _entries(source: Source, prefix: str) -> list[str]:

@@ -15,7 +15,7 @@ from edgechat.board.vitals.flash_wear import Wear, read_wear
 from edgechat.board.vitals.hwmon import chips
 from edgechat.board.vitals.power import Power, read_power
 from edgechat.board.vitals.pressure import MemoryStall, Pressure, read_memory_stall, read_pressure
-from edgechat.board.vitals.thermal import Cooling, Zone, read_cooling, read_fans, read_zones
+from edgechat.board.vitals.thermal import Cooling, Headroom, Zone, headroom, read_cooling, read_fans, read_zones
 from edgechat.board.vitals.throttle_flags import Throttling, read_throttling
 
 if TYPE_CHECKING:
@@ -46,6 +46,11 @@ class Vitals:
         """The hottest sensor of processor or GPU; of the whole machine where none of them is known."""
         near = [zone for zone in self.zones if zone.is_processor]
         return max(near or self.zones, key=lambda zone: zone.celsius, default=None)
+
+    @property
+    def headroom(self) -> Headroom | None:
+        """The sensor that is closest to its limit; None where no temperature is measured."""
+        return headroom(self.zones, is_raspberry_pi=self.is_raspberry_pi)
 
     @property
     def memory_pressure(self) -> Pressure | None:

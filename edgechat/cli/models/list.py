@@ -12,7 +12,8 @@ from edgechat.cli.models.next_answer import find_next
 from edgechat.cli.output.table import Column, print_table
 from edgechat.cli.output.terminal import say
 from edgechat.errors import EdgechatError
-from edgechat.models.store.installed import Pin, damaged, installed, read_pin
+from edgechat.models.store.installed import damaged, installed
+from edgechat.models.store.pin import Pin, read_pin
 from edgechat.models.store.store import Store
 from edgechat.paths import Paths
 

@@ -24,12 +24,7 @@ def find_next(paths: Paths) -> NextModel | None:
 
 
 def announce(paths: Paths, added: Sequence[InstalledModel]) -> None:
-    """Say which model answers from now on, and let an idle engine go that holds another default model.
-
-    Args:
-        paths: the directories.
-        added: the models that were just installed.
-    """
+    """Say which model answers from now on, and let an idle engine go that holds another default model."""
     from edgechat.engine.client.client import status, stop  # noqa: PLC0415
 
     found = find_next(paths)

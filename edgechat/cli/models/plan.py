@@ -48,7 +48,7 @@ def plan(model: str | None, board_name: str | None, n_ctx: int | None, *, as_jso
     from edgechat.board.probe.probe import probe  # noqa: PLC0415
     from edgechat.cli.output.quick_measurement import measure_if_unknown  # noqa: PLC0415
     from edgechat.config import load  # noqa: PLC0415
-    from edgechat.models.planning.candidate import PlanRequest  # noqa: PLC0415
+    from edgechat.models.planning.plan import PlanRequest  # noqa: PLC0415
     from edgechat.models.planning.planner import plan_best, plan_model  # noqa: PLC0415
     from edgechat.paths import Paths  # noqa: PLC0415
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from edgechat.models.download.hub import Hub
     from edgechat.models.download.pull import ResolvedModel
     from edgechat.models.download.transfer import RetryPolicy
-    from edgechat.models.planning.candidate import PlanRequest
+    from edgechat.models.planning.plan import PlanRequest
 
 _MAX_REASONS_SHOWN = 3
 
@@ -138,7 +138,7 @@ def _board_and_request(paths: Paths) -> tuple[Board, PlanRequest]:
     from edgechat.board.probe.probe import probe  # noqa: PLC0415
     from edgechat.cli.output.quick_measurement import measure_if_unknown  # noqa: PLC0415
     from edgechat.config import load  # noqa: PLC0415
-    from edgechat.models.planning.candidate import PlanRequest  # noqa: PLC0415
+    from edgechat.models.planning.plan import PlanRequest  # noqa: PLC0415
 
     config = load(paths.config)
     board = probe()

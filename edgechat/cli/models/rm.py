@@ -9,7 +9,8 @@ from edgechat.cli.completion import complete_installed
 from edgechat.cli.model_options import installed_reference
 from edgechat.cli.output.terminal import say
 from edgechat.errors import ModelNotFoundError
-from edgechat.models.store.installed import STARTER_NAME, read_pin
+from edgechat.models.store.installed import STARTER_NAME
+from edgechat.models.store.pin import read_pin
 from edgechat.models.store.store import Store
 from edgechat.paths import Paths
 

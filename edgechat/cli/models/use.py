@@ -10,7 +10,8 @@ from edgechat.config import LEAST_N_CTX
 from edgechat.errors import UsageError
 from edgechat.models.catalog.names import parse_reference
 from edgechat.models.planning.load_settings import DEFAULT_N_CTX
-from edgechat.models.store.installed import Pin, find, write_pin
+from edgechat.models.store.installed import find
+from edgechat.models.store.pin import Pin, write_pin
 from edgechat.paths import Paths
 
 _AUTO = "auto"

@@ -26,7 +26,7 @@ _SMOOTHING_S = 30.0
 """The rate is averaged over about half a minute, because records differ and a hot board gets slower."""
 
 
-class BatchProgress:
+class BatchPrinter:
     """Shows count, rate and remaining time; nothing if standard error is not a terminal."""
 
     def __init__(self) -> None:
@@ -98,22 +98,13 @@ def run_with_progress(
 ) -> JobReport:
     """Run a task over many records, with progress and notes on standard error.
 
-    Args:
-        job: the settings of the run.
-        task: the task.
-        paths: of the user.
-        wish: for the model.
-        stdin: the records, if the job reads standard input.
-        stdout: for the results, if the job writes no file.
-        total: the number of records, where the job cannot estimate it.
-        first_note: a note to print first.
-        generator: makes the generator that answers in place of the engine.
+    ``total`` is the number of records, where the job cannot estimate it.
     """
     from edgechat.tasks import measured  # noqa: PLC0415
     from edgechat.tasks.batch.job import JobCallbacks, run_job  # noqa: PLC0415 - 0.3 s of imports
     from edgechat.tasks.batch.journal import SUFFIX  # noqa: PLC0415
 
-    progress = BatchProgress()
+    progress = BatchPrinter()
     notes_at_first_answer: list[str] = []
 
     def note(text: str) -> None:

@@ -41,9 +41,7 @@ class Column:
 def print_table(head: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
     """Print a table with a bold head to standard output.
 
-    Args:
-        head: the columns.
-        rows: a cell for each column. Leading blanks are kept, and control characters removed.
+    Leading blanks of cells are kept, and control characters removed.
     """
     cleaned = [tuple(_clean(cell) for cell in row) for row in rows]
     for number, lines in enumerate(table(head, cleaned, terminal_columns(sys.stdout))):

@@ -75,11 +75,7 @@ def wrapped(text: str, width: int, *, indent: str = "", hanging: str | None = No
 def say(text: str, *, indent: str = "", hanging: str | None = None, **style: Any) -> None:  # noqa: ANN401 - click's
     """Print a note, an error or a hint to standard error, wrapped if that is a terminal.
 
-    Args:
-        text: one line, without control characters.
-        indent: put before the first line.
-        hanging: put before the other lines; ``indent`` by default.
-        style: arguments of ``click.style``.
+    The arguments are those of :func:`wrapped` and of ``click.style``.
     """
     width = columns(sys.stderr)
     shown = indent + text if width is None else wrapped(text, width, indent=indent, hanging=hanging)

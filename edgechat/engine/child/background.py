@@ -16,10 +16,6 @@ if TYPE_CHECKING:
 class BackgroundCall:
     """Starts a call at once.
 
-    Args:
-        work: the function; its return value is ignored.
-        arguments: of the call.
-
     Raises:
         RuntimeError: no thread could be created.
     """

@@ -27,12 +27,7 @@ _PAGE_SIZE = "sys/kernel/mm/transparent_hugepage/hpage_pmd_size"
 
 
 def native_environment(inherited: Mapping[str, str] | None = None, root: Path = Path("/")) -> dict[str, str]:
-    """The environment for a child process that loads llama.cpp.
-
-    Args:
-        inherited: the environment to start from; this process's by default.
-        root: parent directory of ``sys``; for tests.
-    """
+    """The environment for a child process that loads llama.cpp."""
     made = python_environment(inherited)
     # ggml's backtrace would start a debugger, if one is installed, in a process that is already broken.
     made["GGML_NO_BACKTRACE"] = "1"

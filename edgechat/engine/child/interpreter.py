@@ -32,13 +32,7 @@ _START_MODULE = (
 
 
 def python_command(module: str, *arguments: str, version: tuple[int, int] = sys.version_info[:2]) -> list[str]:
-    """The command line that runs a module in this interpreter without the current directory on the module path.
-
-    Args:
-        module: the module's full name.
-        arguments: its arguments.
-        version: the interpreter's; for tests.
-    """
+    """The command line that runs a module in this interpreter without the current directory on the module path."""
     start = ["-P", "-m"] if version >= (3, 11) else ["-c", _START_MODULE]
     return [sys.executable, *start, module, *arguments]
 
@@ -48,9 +42,6 @@ def python_environment(inherited: Mapping[str, str] | None = None) -> dict[str, 
 
     Neither does a variable that names a directory of edgechat. A checkout that is not installed is added to
     ``PYTHONPATH``, so that a child finds the package from any directory.
-
-    Args:
-        inherited: the environment to start from; this process's by default.
     """
     made = dict(os.environ if inherited is None else inherited)
     entries = [each for each in made.get("PYTHONPATH", "").split(os.pathsep) if os.path.isabs(each)]  # noqa: PTH117

@@ -41,9 +41,6 @@ class ConstraintCompiler:
     """Requests that wait for their constraints. One thread compiles them, in the order in which they came.
 
     Used in the loop's thread.
-
-    Args:
-        on_done: called in the compiling thread after each one.
     """
 
     def __init__(self, on_done: Callable[[], None]) -> None:

@@ -53,11 +53,7 @@ price of one step."""
 
 
 class PromptLookup:
-    """Finds earlier places of the last tokens, in amortised constant time for each token.
-
-    Args:
-        tokens: prompt, and the answer so far.
-    """
+    """Finds earlier places of the last tokens, in amortised constant time for each token."""
 
     def __init__(self, tokens: Sequence[int] = ()) -> None:
         self._tokens: list[int] = []
@@ -256,11 +252,7 @@ def best_length(
 
 
 class Drafter:
-    """Proposes the drafts of one answer.
-
-    Args:
-        tokens: prompt, and the answer so far.
-    """
+    """Proposes the drafts of one answer."""
 
     def __init__(self, tokens: Sequence[int]) -> None:
         self._lookup = PromptLookup(tokens)

@@ -47,11 +47,6 @@ class OpenRequests:
     def admit(self, client: Client, request_id: int, n_bytes: int) -> None:
         """Count a new request.
 
-        Args:
-            client: the connection that it came from.
-            request_id: the client's number for it.
-            n_bytes: size of its frame.
-
         Raises:
             EngineBusyError: too much is open; trying again later may work.
             InvalidInputError: it is larger than guests may ever send.

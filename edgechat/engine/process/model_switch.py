@@ -15,13 +15,6 @@ if TYPE_CHECKING:
 def switch_frame(wish: Wish, resident: Choice, *, paths: Paths, config: Config, others: int) -> Frame | None:
     """The frame that asks a client whether to replace the resident model; None where the model satisfies its wish.
 
-    Args:
-        wish: the client's.
-        resident: the loaded model.
-        paths: where models and the pin are.
-        config: settings for what the wish leaves open.
-        others: number of other clients that keep the resident model.
-
     Raises:
         EdgechatError: the wished model does not exist.
     """

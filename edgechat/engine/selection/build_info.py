@@ -132,9 +132,6 @@ def compare(cpu: Cpu, accelerators: Sequence[Accelerator], build: Build) -> Kern
 def read_build(command: Sequence[str] = ()) -> Build:
     """Ask llama.cpp for its build, in a child process.
 
-    Args:
-        command: what to run instead of our own report.
-
     Raises:
         EngineError: the library is missing or broken, or its process ended; the message says how.
     """

@@ -103,13 +103,7 @@ def probe_gpu(plan: Plan, *, device: str = "gpu") -> GpuProbe:
 
 
 def probe_plans(plans: Sequence[Plan], board: Board, probe: Callable[[Plan], GpuProbe]) -> ProbedPlans:
-    """The plans from the first one on that the GPU can really allocate.
-
-    Args:
-        plans: largest first.
-        board: the machine.
-        probe: :func:`probe_gpu`.
-    """
+    """The plans from the first one on that the GPU can really allocate."""
     left, refusal = list(plans), None
     for _ in range(_MOST_PROBED):
         if not left or not needs_probe(board, left[0]):

@@ -37,11 +37,7 @@ def oom_kill_count() -> int:
 
 
 def is_tight(source: Source | None = None) -> bool:
-    """True when so little memory is left, on this machine or in a memory cgroup above, that an idle engine should exit.
-
-    Args:
-        source: the machine; a recorded one in tests.
-    """
+    """Whether so little memory is left, on the machine or in a cgroup above, that an idle engine should exit."""
     source = source or Source()
     meminfo = parse_meminfo(source.text("proc/meminfo") or "")
     available = meminfo.get("MemAvailable", 0)

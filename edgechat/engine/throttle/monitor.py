@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _FIRST_READING_S = 1.0
 """From loading the model to the first reading of the sensors."""
+_INTERVAL_S = 2.0
+"""Between two readings. A small board under full load heats by about half a degree a second."""
 _IDLE_INTERVAL_S = 10.0
 """Between two readings while no answer is computed: only memory may become short then."""
 
@@ -69,7 +71,7 @@ class ThrottleMonitor:
         from edgechat.board.vitals.vitals import read_throttle_inputs  # noqa: PLC0415
 
         self._meter = self._meter or Meter(self._source)
-        self._next_reading = now + (_IDLE_INTERVAL_S if is_idle else throttle_levels.INTERVAL_S)
+        self._next_reading = now + (_IDLE_INTERVAL_S if is_idle else _INTERVAL_S)
         joules = self._meter.sample(now)
         if not (is_idle and self._was_idle):
             self.active_joules += joules

@@ -3,13 +3,7 @@
 Fewer threads at a steady clock heat less than all threads at a clock that the kernel keeps changing, and a power supply
 whose voltage drops under load can switch the board off. So the engine reduces its load a little before the board would,
 and returns with hysteresis. Input is :class:`Vitals`; :class:`edgechat.engine.throttle.monitor.ThrottleMonitor` applies
-the decisions.
-
-The temperature limit is the first of these that the board reports: its own ``passive`` trip points (the kernel's
-Documentation/driver-api/thermal/sysfs-api.rst: there it starts to slow the machine; coretemp's TjMax likewise); 80 °C
-on a Raspberry Pi, whose firmware slows the cores between 80 °C and 85 °C (Raspberry Pi documentation, "Frequency
-management and thermal control") and has no trip point; 15 °C below a ``hot`` or ``critical`` trip, at which the machine
-is switched off; else 85 °C, the usual limit of industrial grade parts.
+the decisions. The limit of each temperature comes from ``board/vitals/thermal.py``.
 """
 
 from __future__ import annotations
@@ -21,11 +15,9 @@ from edgechat.board.vitals.throttle_flags import NEAR_LIMIT, UNDER_VOLTAGE
 
 if TYPE_CHECKING:
     from edgechat.board.vitals.pressure import MemoryStall, Pressure
-    from edgechat.board.vitals.thermal import Zone
+    from edgechat.board.vitals.thermal import Headroom
     from edgechat.board.vitals.vitals import Vitals
 
-INTERVAL_S = 2.0
-"""Between two readings. A small board under full load heats by about half a degree a second."""
 HEADROOM_C = (8.0, 4.0, 0.0)
 """Degrees below the board's own limit at which levels 1, 2 and 3 begin."""
 HYSTERESIS_C = 4.0
@@ -36,7 +28,6 @@ THREAD_SHARE = (1.0, 0.75, 0.5, 0.25)
 """Of the planned threads, by level, rounded down, at least one."""
 PAUSE_S = (0.0, 0.5, 2.0, 5.0)
 """Between two records of a batch, by level. Interactive requests never pause."""
-RASPBERRY_PI_C, BELOW_CRITICAL_C, DEFAULT_C = 80.0, 15.0, 85.0
 
 TIGHT_SOME, TIGHT_FULL = 10.0, 5.0
 """Percent of the last ten seconds in which some (all) tasks waited for memory. Above it, tasks read back pages that the
@@ -44,22 +35,6 @@ kernel has just evicted; :func:`shortage` says whether this process is concerned
 EASY_SOME = 2.0
 EASY_S = 60.0
 """Pressure is over when it has stayed below ``EASY_SOME`` for this long; until then, caches are dropped this often."""
-
-
-@dataclass(frozen=True, slots=True)
-class Headroom:
-    """How far one sensor is from its temperature limit."""
-
-    zone: str
-    celsius: float
-    limit: float
-    basis: str
-    """Where the limit comes from, in words."""
-
-    @property
-    def degrees(self) -> float:
-        """Degrees below the limit; negative above it."""
-        return self.limit - self.celsius
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +98,6 @@ class Throttle:
         }
 
 
-def headroom(vitals: Vitals) -> Headroom | None:
-    """The sensor that is closest to its limit; None where no temperature is measured."""
-    zones = [zone for zone in vitals.zones if zone.is_processor] or list(vitals.zones)
-    # Sensors with a limit are preferred to sensors of the same chip without one (coretemp to x86_pkg_temp).
-    limited = [zone for zone in zones if any(trip.kind != "active" for trip in zone.trips)]
-    found = [_headroom(zone, is_pi=vitals.is_raspberry_pi) for zone in limited or zones]
-    return min(found, key=lambda each: each.degrees, default=None)
-
-
 def shortage(stall: MemoryStall | None, needed: int) -> Shortage | None:
     """The memory pressure that concerns this process; None where none is measured, zero where it concerns others only.
 
@@ -186,19 +152,6 @@ def describe_change(before: Throttle, after: Throttle, n_planned: int) -> str:
     return "; ".join(said)
 
 
-def _headroom(zone: Zone, *, is_pi: bool) -> Headroom:
-    points = {kind: [t.celsius for t in zone.trips if t.kind == kind] for kind in ("passive", "hot", "critical")}
-    if points["passive"]:
-        limit, basis = min(points["passive"]), "its passive trip point"
-    elif is_pi:
-        limit, basis = RASPBERRY_PI_C, "where the Raspberry Pi's firmware begins to slow down"
-    elif fatal := points["hot"] + points["critical"]:
-        limit, basis = min(fatal) - BELOW_CRITICAL_C, f"{BELOW_CRITICAL_C:g} °C below its critical trip point"
-    else:
-        limit, basis = DEFAULT_C, "the usual limit; this board reports none"
-    return Headroom(zone.name, zone.celsius, limit, basis)
-
-
 def _heat(throttle: Throttle, vitals: Vitals, now: float) -> Throttle:
     level, reason = _required_level(vitals, 0.0)
     if level > throttle.level:
@@ -211,7 +164,7 @@ def _heat(throttle: Throttle, vitals: Vitals, now: float) -> Throttle:
         return replace(throttle, calm_since=now)
     if now - throttle.calm_since < RESUME_S:
         return throttle
-    level, room = throttle.level - 1, headroom(vitals)
+    level, room = throttle.level - 1, vitals.headroom
     reason = f"getting better, {_describe(room)}" if room is not None else "getting better"
     return replace(throttle, level=level, reason=reason if level else "", since=now, calm_since=None)
 
@@ -219,7 +172,7 @@ def _heat(throttle: Throttle, vitals: Vitals, now: float) -> Throttle:
 def _required_level(vitals: Vitals, margin: float) -> tuple[int, str]:
     """The level that the vitals require, and why; ``margin`` degrees are added to every threshold."""
     held = vitals.throttling
-    room = headroom(vitals)
+    room = vitals.headroom
     found = [(0, "")]
     if room is not None:
         level = sum(room.degrees <= begins + margin for begins in HEADROOM_C)

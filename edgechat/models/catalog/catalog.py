@@ -7,6 +7,7 @@ must not import it: the manifests of installed models hold what is needed there,
 from __future__ import annotations
 
 import sys
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from pydantic import Field, ValidationError, model_validator
@@ -76,7 +77,15 @@ def load_catalog(path: Path | None = None) -> Catalog:
         StateError: the file is missing or cannot be read.
         InvalidInputError: it is not TOML or breaks the schema; the message names every entry and field at fault.
     """
-    path = path or catalog_path()
+    return _installed() if path is None else _load(path)
+
+
+@lru_cache(maxsize=1)
+def _installed() -> Catalog:
+    return _load(catalog_path())
+
+
+def _load(path: Path) -> Catalog:
     try:
         value = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -22,14 +22,7 @@ class VanishedError(TransferError):
 
 
 def http_error(status: int, headers: Mapping[str, str], what: str, host: str) -> TransferError:
-    """The error for an answer that no retry can change, from the hub's X-Error-Code where it sends one.
-
-    Args:
-        status: the HTTP status.
-        headers: the answer's headers.
-        what: the repository or file that was asked for.
-        host: the server that answered.
-    """
+    """The error for an answer that no retry can change, from the hub's X-Error-Code where it sends one."""
     code = headers.get("X-Error-Code", "")
     if code == "GatedRepo":
         page = "/".join(what.partition(" ")[0].split("/")[:2])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgechat.errors import InvalidInputError
@@ -55,6 +56,7 @@ class PlannedTensor(NamedTuple):
         return -(-tensor_bytes(BY_NAME[self.kind], self.dims) // _ALIGNMENT) * _ALIGNMENT
 
 
+@lru_cache(maxsize=1024)  # a plan asks for every file of the catalog: 0.3 s on a desktop core
 def quantized_sizes(
     shape: ModelShape,
     quant: str,
@@ -71,7 +73,7 @@ def quantized_sizes(
     Args:
         shape: a dense model; see ``DENSE``.
         quant: one of ``QUANTS``, in any case.
-        features: SIMD features, for ``repackable``.
+        features: SIMD features, for ``repackable``; a tuple, since results are kept.
         metadata_bytes: the header's size, a constant for each tokenizer. None takes the largest size seen for a
             vocabulary of this size (``METADATA_BYTES_PER_TOKEN``): at most 44 bytes a token too much.
         imatrix: the publisher used an importance matrix, which gives the first ``ffn_down`` of Q4_0 files Q4_1.

@@ -1,4 +1,4 @@
-"""Candidates: the model files that a plan may choose among, and the request that a plan answers.
+"""Candidates: the model files that a plan may choose among.
 
 Makes candidates from catalog entries and from the headers of installed files. Reads no board and decides nothing.
 """
@@ -6,7 +6,7 @@ Makes candidates from catalog entries and from the headers of installed files. R
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgechat.models.gguf.header_shape import reads_in_pieces, shape_of, weight_bytes, writes_text
@@ -14,10 +14,9 @@ from edgechat.models.gguf.quantized_size import QUANTS, quantized_sizes
 from edgechat.models.gguf.repack import is_repacked
 from edgechat.models.gguf.shape import MatrixElements, ModelShape, WeightBytes
 from edgechat.models.planning.calibration import Measurement, file_key
-from edgechat.models.planning.plan import LONGEST_DRAFT
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Mapping
 
     from edgechat.models.catalog.entry import CatalogEntry
     from edgechat.models.gguf.header import GgufHeader
@@ -88,36 +87,6 @@ class Candidate:
         return min(trained, self.n_ctx_max) if self.n_ctx_max else trained
 
 
-@dataclass(frozen=True, slots=True)
-class PlanRequest:
-    """The settings a plan has to keep to; the fit chooses where a field is None."""
-
-    n_ctx: int | None = None
-    threads: int | None = None
-    kv_type: str | None = None
-    exact: bool = False
-    """Change only what changes no answer: ubatch, number of sequences, load mode, threads. For pinned models."""
-    parallel: int = 16
-    """Sequences in the context at once; a quarter of them where each needs a window or a recurrent state of its own. A
-    token costs least in batches of 16 rows and more: with the 0.5B model half as much in 8 rows as alone, a third in 16
-    (2 cores, AVX-512)."""
-    longest_draft: int = LONGEST_DRAFT
-    """Most draft tokens verified in one step, over all sequences; each is an output row."""
-    offload: bool = True
-    """Whether the engine was built to use the board's GPU."""
-    purpose: str = "chat"
-    any_licence: bool = False
-    """Also recommend models whose licence has not been accepted."""
-    min_decode_tps: float = 3.0
-    """Slower models are skipped while a faster one fits: people read faster than this. A model that thinks before every
-    answer must be three times as fast."""
-
-    @property
-    def output_rows(self) -> int:
-        """Rows of logits of one step; sequences come first, and drafts get the rows that are left."""
-        return max(self.parallel, 1 + self.longest_draft)
-
-
 def from_entry(
     entry: CatalogEntry, quant: str, features: Collection[str], *, accepted: Collection[str] = ()
 ) -> Candidate:
@@ -134,16 +103,10 @@ def from_entry(
     if rules is None:
         weights = estimated_weights(shape, quant, file.bytes, features, entry.params)
     else:
-        imatrix, old_rules = rules.imatrix, rules.old_rules
-        bare = quantized_sizes(shape, quant, metadata_bytes=0, imatrix=imatrix, old_rules=old_rules)
-        weights = quantized_sizes(
-            shape,
-            quant,
-            features=features,
-            metadata_bytes=max(0, file.bytes - bare.file),
-            imatrix=imatrix,
-            old_rules=old_rules,
+        bare = quantized_sizes(
+            shape, quant, features=tuple(features), metadata_bytes=0, imatrix=rules.imatrix, old_rules=rules.old_rules
         )
+        weights = replace(bare, file=max(bare.file, file.bytes))  # the header is what the published file has beside
     return Candidate(
         name=entry.name,
         quant=quant,
@@ -196,13 +159,6 @@ def from_installed(
 def _unrated(file_bytes: int) -> int:
     """The quality of a file without a catalog entry: the average of catalog entries of its size."""
     return max(1, min(60, round(34 + 12 * math.log2(file_bytes / 1e9)))) if file_bytes > 0 else 1
-
-
-def from_catalog(
-    entries: Iterable[CatalogEntry], features: Collection[str], accepted: Collection[str] = ()
-) -> list[Candidate]:
-    """The candidates for every file of every entry."""
-    return [from_entry(entry, quant, features, accepted=accepted) for entry in entries for quant in entry.files]
 
 
 def estimated_weights(

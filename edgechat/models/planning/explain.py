@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from edgechat.board.board import Board
-    from edgechat.models.planning.candidate import Candidate, PlanRequest
+    from edgechat.models.planning.candidate import Candidate
     from edgechat.models.planning.load_settings import SettingsStep
-    from edgechat.models.planning.plan import Estimate, MemoryNeed
+    from edgechat.models.planning.plan import Estimate, MemoryNeed, PlanRequest
 
 _KEPT_QUANTS = ("Q4_K_M", "Q4_0", "Q4_1", "MXFP4")
 _CLEARLY_FASTER = 1.2
@@ -29,16 +29,7 @@ def reasons(
     estimated: Estimate,
     largest: SettingsStep,
 ) -> Iterator[str]:
-    """Why these settings for this file: memory first, then each setting that a user may ask about.
-
-    Args:
-        board: the machine.
-        candidate: the file.
-        request: the settings to keep to.
-        step: the chosen step of the ladder.
-        estimated: its speed.
-        largest: the first step of the ladder, with which it is compared.
-    """
+    """Why these settings for this file: memory first, then each setting that a user may ask about."""
     yield _memory(board, step)
     if not step.fits:
         return

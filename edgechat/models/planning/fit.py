@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from edgechat.board.board import Board
-    from edgechat.models.planning.candidate import Candidate, PlanRequest
+    from edgechat.models.planning.candidate import Candidate
+    from edgechat.models.planning.plan import PlanRequest
 
 QUANT_ORDER = ("Q4_K_M", "MXFP4", "Q4_0", "Q4_1", "Q5_K_M", "Q6_K", "Q8_0", "F16", "BF16", "F32")
 """Quantizations by preference; others come after these and before ``LAST_RESORT``."""
@@ -96,11 +97,6 @@ def choose(board: Board, candidates: Iterable[Candidate], request: PlanRequest) 
     fast as people read. The best-ranked comfortable model wins; failing that, the best that fits at all; failing that,
     the smallest plan is returned with ``fits`` False.
 
-    Args:
-        board: the machine.
-        candidates: installed files and files that could be fetched, in any order; at least one.
-        request: settings to keep to.
-
     Raises:
         ValueError: there is no candidate.
     """
@@ -108,7 +104,10 @@ def choose(board: Board, candidates: Iterable[Candidate], request: PlanRequest) 
     if not known:
         raise ValueError("choose() needs a candidate")
     suitable = [item for item in known if item.purpose == request.purpose] or known
-    allowed = [item for item in suitable if item.is_free or item.is_installed or request.any_licence]
+    allowed: list[Candidate] = []
+    refused: list[Candidate] = []
+    for item in suitable:
+        (allowed if item.is_free or item.is_installed or request.any_licence else refused).append(item)
     models = _by_model(allowed or suitable)
     options = {name: _options(board, files, request) for name, files in models.items()}
     every = [option for found in options.values() for option in found]
@@ -120,7 +119,6 @@ def choose(board: Board, candidates: Iterable[Candidate], request: PlanRequest) 
     reasons = [_why_quant(board, chosen, options[chosen.candidate.name])] if chosen.step.fits else []
     if len(models) > 1 and chosen.step.fits:
         reasons.insert(0, _why_model(chosen, len(models)))
-    refused = [item for item in suitable if item not in allowed] if allowed else []
     return _plan(
         board,
         chosen.candidate,
@@ -128,7 +126,7 @@ def choose(board: Board, candidates: Iterable[Candidate], request: PlanRequest) 
         chosen.step,
         chosen.largest,
         before=tuple(reasons),
-        alternatives=tuple(_alternatives(board, request, chosen, options, refused)),
+        alternatives=tuple(_alternatives(board, request, chosen, options, refused if allowed else [])),
     )
 
 

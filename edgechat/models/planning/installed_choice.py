@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from edgechat.board.board import Board
     from edgechat.models.gguf.header import GgufHeader
     from edgechat.models.planning.calibration import Measurement
-    from edgechat.models.planning.candidate import Candidate, PlanRequest
-    from edgechat.models.planning.plan import Plan
+    from edgechat.models.planning.candidate import Candidate
+    from edgechat.models.planning.plan import Plan, PlanRequest
     from edgechat.models.store.installed import InstalledModel
 
 
@@ -43,11 +43,7 @@ def choose_installed(
 
     The starter is chosen only where nothing else fits, a translation model only where nothing else is installed.
 
-    Args:
-        board: the machine.
-        models: the installed models; at least one.
-        request: settings to keep to.
-        measured: the calibration of this board, by ``file_key``.
+    ``measured`` is the calibration of this board, by ``file_key``.
 
     Raises:
         InvalidModelFileError: a file is damaged.

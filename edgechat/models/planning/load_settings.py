@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from edgechat.board.board import Accelerator, Board
     from edgechat.models.planning.calibration import Measurement
-    from edgechat.models.planning.candidate import Candidate, PlanRequest
-    from edgechat.models.planning.plan import MemoryNeed
+    from edgechat.models.planning.candidate import Candidate
+    from edgechat.models.planning.plan import MemoryNeed, PlanRequest
 
 DEFAULT_N_CTX = 4096
 USABLE_N_CTX = 2048
@@ -151,8 +151,9 @@ def _settings(
         return
     ubatches = _GPU_UBATCHES if method.device else _CPU_UBATCHES
     tries = contexts(board, candidate, request, method)
-    kv = request.kv_type or "f16"
-    first = _base(board, candidate, request, method, n_ctx=tries[0], kv_type=kv)
+    first = _base(board, candidate, request, method, n_ctx=tries[0])
+    if request.kv_type is not None:
+        first = replace(first, kv_type=request.kv_type)
     measured = best(item for item in candidate.measured if item.n_gpu_layers == 0) if not method.device else None
     sizes = [measured.n_ubatch] if measured else []
     sizes += [size for size in ubatches if not sizes or size < sizes[0]]
@@ -207,9 +208,7 @@ def _is_costly(candidate: Candidate) -> bool:
     return bool(candidate.shape.sliding_window or candidate.shape.recurrent_bytes)
 
 
-def _base(
-    board: Board, candidate: Candidate, request: PlanRequest, method: LoadMethod, *, n_ctx: int, kv_type: str = "f16"
-) -> LoadSettings:
+def _base(board: Board, candidate: Candidate, request: PlanRequest, method: LoadMethod, *, n_ctx: int) -> LoadSettings:
     measured = best(item for item in candidate.measured if item.n_gpu_layers == 0) if not method.device else None
     threads = request.threads or (measured.n_threads if measured else board.cpu.n_big_cores)
     if _is_costly(candidate):
@@ -218,7 +217,6 @@ def _base(
         sequences, rows = request.parallel, request.output_rows
     return LoadSettings(
         n_ctx=n_ctx,
-        kv_type=kv_type,
         n_batch=min(_N_BATCH, n_ctx),
         n_ubatch=(_GPU_UBATCHES if method.device else _CPU_UBATCHES)[0],
         n_seq_max=sequences,

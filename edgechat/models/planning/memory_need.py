@@ -8,10 +8,12 @@ constants were fitted to dry runs (``no_alloc``) of 14 models and to VmHWM: ``do
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from edgechat.models.gguf.header_shape import ENCODERS
 from edgechat.models.planning.plan import MemoryNeed
+from edgechat.models.planning.reserve import MIB
 
 if TYPE_CHECKING:
     from edgechat.models.gguf.shape import ModelShape, WeightBytes
@@ -28,8 +30,6 @@ _WORK_BYTES = 1.14
 _DELTA_WIDTH, _DELTA_KEYS = 7.5, 6200
 """f32 values in memory for each token in linear attention: in units of its value width, and for keys and queries.
 From dry runs of Qwen3.5 0.8B, 4B and 3.6 35B-A3B, whose keys are 2048 wide."""
-
-MIB = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,17 +143,26 @@ def kv_by_layer(shape: ModelShape, settings: LoadSettings) -> tuple[int, ...]:
     """
     cells = _padded(settings.n_ctx)
     sliding = min(cells, _padded(shape.sliding_window * settings.n_seq_max + settings.n_ubatch))
-    keeps = shape.n_layer - shape.shared_kv_layers
     recurrent = _recurrent_layers(shape)
     state = shape.recurrent_bytes // max(1, sum(recurrent)) * settings.n_seq_max
+    return tuple(
+        row * (sliding if slides else cells) + (state if has_state else 0)
+        for (row, slides), has_state in zip(_kv_rows(shape, settings.kv_type), recurrent, strict=True)
+    )
+
+
+@lru_cache(maxsize=256)  # a plan tries many settings for one model
+def _kv_rows(shape: ModelShape, kv_type: str) -> tuple[tuple[int, bool], ...]:
+    """For each layer: bytes of one cell, and whether it keeps only the sliding window."""
+    keeps = shape.n_layer - shape.shared_kv_layers
     result = []
     for layer, heads in enumerate(shape.n_head_kv):
         slides = bool(shape.sliding_layers) and shape.sliding_layers[layer]
         key = (slides and shape.key_length_swa) or shape.key_length
         value = (slides and shape.value_length_swa) or shape.value_length
         own = heads and layer < keeps
-        row = _row_bytes(heads * key, settings.kv_type) + _row_bytes(heads * value, settings.kv_type) if own else 0
-        result.append(row * (sliding if slides else cells) + (state if recurrent[layer] else 0))
+        row = _row_bytes(heads * key, kv_type) + _row_bytes(heads * value, kv_type) if own else 0
+        result.append((row, slides))
     return tuple(result)
 
 

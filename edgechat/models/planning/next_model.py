@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgechat.models.planning.calibration import read_calibration
-from edgechat.models.planning.candidate import PlanRequest
 from edgechat.models.planning.installed_choice import choose_installed
-from edgechat.models.store.installed import STARTER_NAME, find, installed, read_pin
+from edgechat.models.planning.plan import PlanRequest
+from edgechat.models.store.installed import STARTER_NAME, find, installed
+from edgechat.models.store.pin import read_pin
 
 if TYPE_CHECKING:
     from edgechat.board.board import Board
@@ -28,11 +29,6 @@ class NextModel(NamedTuple):
 
 def next_model(paths: Paths, config: Config, board: Board) -> NextModel | None:
     """Find the model that a new engine would load for a request that names none; None where nothing is installed.
-
-    Args:
-        paths: where models and the pin are.
-        config: settings; its ``model`` comes before the pin.
-        board: the machine, with the memory that is free now.
 
     Raises:
         ModelNotFoundError: the named or pinned model is not installed.

@@ -1,4 +1,4 @@
-"""A plan: model, quantization, load settings, memory need and reasons. Data only.
+"""A plan: model, quantization, load settings, memory need and reasons; and the request it answers. Data only.
 
 ``fit.py`` makes plans, the engine loads by them, ``models plan`` prints them. Bytes are integers and add up.
 """
@@ -64,6 +64,36 @@ class LoadSettings:
     n_threads_batch: int = 1
     """Threads for prefill."""
     flash_attn: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRequest:
+    """The settings a plan has to keep to; the fit chooses where a field is None."""
+
+    n_ctx: int | None = None
+    threads: int | None = None
+    kv_type: str | None = None
+    exact: bool = False
+    """Change only what changes no answer: ubatch, number of sequences, load mode, threads. For pinned models."""
+    parallel: int = 16
+    """Sequences in the context at once; a quarter of them where each needs a window or a recurrent state of its own. A
+    token costs least in batches of 16 rows and more: with the 0.5B model half as much in 8 rows as alone, a third in 16
+    (2 cores, AVX-512)."""
+    longest_draft: int = LONGEST_DRAFT
+    """Most draft tokens verified in one step, over all sequences; each is an output row."""
+    offload: bool = True
+    """Whether the engine was built to use the board's GPU."""
+    purpose: str = "chat"
+    any_licence: bool = False
+    """Also recommend models whose licence has not been accepted."""
+    min_decode_tps: float = 3.0
+    """Slower models are skipped while a faster one fits: people read faster than this. A model that thinks before every
+    answer must be three times as fast."""
+
+    @property
+    def output_rows(self) -> int:
+        """Rows of logits of one step; sequences come first, and drafts get the rows that are left."""
+        return max(self.parallel, 1 + self.longest_draft)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from edgechat.models.catalog.names import nearest_hint, parse_reference
 from edgechat.models.gguf import header as gguf
 from edgechat.models.planning.board_speed import with_starter_speed
 from edgechat.models.planning.calibration import read_calibration
-from edgechat.models.planning.candidate import Candidate, PlanRequest, from_entry, from_installed
+from edgechat.models.planning.candidate import Candidate, from_entry, from_installed
 from edgechat.models.planning.fit import choose, least_pace
-from edgechat.models.planning.plan import Alternative, Plan
+from edgechat.models.planning.plan import Alternative, Plan, PlanRequest
 from edgechat.models.store.installed import InstalledModel, installed
 
 if TYPE_CHECKING:

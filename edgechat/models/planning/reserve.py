@@ -18,7 +18,7 @@ _SHARE = 20
 """One part in this many of the RAM, or of the cgroup's limit."""
 _SHARE_UNIFIED = 10
 _LEAST_ON_DEVICE = 256 * MIB
-_ADDRESS_SPACE = 384 * MIB
+UNUSED_ADDRESS_SPACE = 384 * MIB
 """Address space of libraries, stacks and allocator arenas that are mapped but never used: VmPeak was 337 to 355 MB
 above the prediction after an answer under a schema (SmolLM2, shapes of Qwen2.5-0.5B and 1.5B)."""
 
@@ -57,7 +57,7 @@ def usable_memory(board: Board) -> int:
 
 
 def _usable_address_space(limit: int) -> int:
-    return max(0, limit - _ADDRESS_SPACE)
+    return max(0, limit - UNUSED_ADDRESS_SPACE)
 
 
 def usable_device_memory(device: Accelerator) -> int:

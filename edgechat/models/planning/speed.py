@@ -40,13 +40,7 @@ def estimate(
 ) -> Estimate:
     """Estimate the speed of one plan that fits.
 
-    Args:
-        board: the machine.
-        shape: the model.
-        weights: its bytes.
-        settings: its load settings.
-        measured: the calibration of this model on this board, if any; it is taken as it is.
-        device: the device of ``settings.n_gpu_layers``.
+    A calibration (``measured``) is taken as it is.
     """
     if measured is not None:
         read, wrote = 1 / measured.prefill_tps, 1 / measured.decode_tps

@@ -124,11 +124,6 @@ def prefill_seconds(work: Work, on: Machine, prompt: int = PROMPT) -> float:
     return (flop / 1e9 + how.setup) / on.gflops + on.setup_ms / 1e3
 
 
-def prompt_seconds(work: Work, on: Machine, prompt: int) -> float:
-    """Seconds from sending ``prompt`` new tokens to the first token of the answer."""
-    return prompt * prefill_seconds(work, on, prompt) + decode_seconds(work, on, prompt)
-
-
 def predict(
     work: Work,
     on: Machine,

@@ -45,7 +45,7 @@ _LEAST_LETTERS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class ModelIdentity:
+class KnownModel:
     """The name of a model file in the store, and the facts for its manifest."""
 
     name: str
@@ -59,7 +59,7 @@ def add(
     *,
     name: str = "",
     projector: Path | None = None,
-    identify: Callable[[str], ModelIdentity | None] = lambda _: None,
+    identify: Callable[[str], KnownModel | None] = lambda _: None,
     source: str = "",
     copy: bool = True,
     progress: Progress = SILENT,
@@ -96,7 +96,7 @@ def add(
     known = identify(digest)
     if known is None or (name and name != known.name):
         facts = ModelFacts(languages=header.languages, licence=header.licence) if known is None else known.facts
-        known = ModelIdentity(name or _own_name(header, file_name), _own_quant(header, file_name), facts)
+        known = KnownModel(name or _own_name(header, file_name), _own_quant(header, file_name), facts)
         if not name:
             known = replace(known, name=_free_name(store, known, digest, source))
     with store.lock(known.name, known.quant, waiting=lambda: progress.note("Waiting for another command")) as locked:
@@ -108,14 +108,14 @@ def add(
         return locked.publish(staged, known.facts, source)
 
 
-def identify_in_catalog(sha256: str) -> ModelIdentity | None:
+def identify_in_catalog(sha256: str) -> KnownModel | None:
     """The catalog's name for the file with these bytes, or None."""
     from edgechat.models.catalog.catalog import load_catalog  # noqa: PLC0415 - 0.3 s
 
     for entry in load_catalog():
         for quant, file in entry.files.items():
             if file.sha256 == sha256:
-                return ModelIdentity(entry.name, quant, facts_of(entry))
+                return KnownModel(entry.name, quant, facts_of(entry))
     return None
 
 
@@ -171,16 +171,7 @@ def _stage(
 def _link_or_copy(
     path: Path, part: Path, before: os.stat_result, digest: str, *, copy: bool, progress: Progress
 ) -> str:
-    """Make ``part`` a file with the bytes of ``path``; returns ``link``, ``reflink`` or ``copy``.
-
-    Args:
-        path: the original.
-        part: the new file.
-        before: of the original, from before it was hashed.
-        digest: its sha256.
-        copy: whether a real copy may be made.
-        progress: told about copying.
-    """
+    """Make ``part`` a file with the bytes of ``path``; returns ``link``, ``reflink`` or ``copy``."""
     if _is_ours_alone(before):
         try:
             os.link(path, part)
@@ -272,7 +263,7 @@ def _own_name(header: GgufHeader, path: Path) -> str:
     return "model"
 
 
-def _free_name(store: Store, known: ModelIdentity, digest: str, source: str) -> str:
+def _free_name(store: Store, known: KnownModel, digest: str, source: str) -> str:
     """The name, or the first numbered one under which no other file is installed: none replaces another silently.
 
     A file that was added from the same place before is replaced: its earlier version stays for ``rollback``.

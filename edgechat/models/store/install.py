@@ -98,14 +98,7 @@ def version_of(files: Iterable[ModelFile]) -> str:
 class LockedModel:
     """One ``NAME:QUANT`` of the store, locked for changes until it is closed; made by ``Store.lock``.
 
-    Args:
-        name: the model's name.
-        quant: its quantization.
-        held: the exclusive lock.
-        directory: where its versions are.
-        staging: where its files wait until they are complete.
-        quarantine: where damaged versions of all models go.
-        checkpoint: called with the name of each step as it is done.
+    ``checkpoint`` is called with the name of each step as it is done.
     """
 
     def __init__(

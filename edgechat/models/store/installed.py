@@ -1,4 +1,4 @@
-"""Installed models: reading the store's manifests, finding a model by name, the starter, and the pin of ``models use``.
+"""Installed models: reading the store's manifests, finding a model by name, and the starter.
 
 Standard library only, since every cold start imports it. Never reads a model file. The manifest holds all that the
 engine needs beside the bytes (languages, sampling, prompts), so that no catalog is read.
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgechat.errors import ModelNotFoundError, StateError
-from edgechat.files import make_directory, reporting, state_error, write_json
+from edgechat.files import state_error
 from edgechat.models.catalog.names import catalog_names, is_quant, is_repository, nearest, recognise_tag
 
 if TYPE_CHECKING:
@@ -92,15 +92,6 @@ class DamagedEntry:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Pin:
-    """The model that ``models use`` fixed: scripts get exactly this one or exit 3."""
-
-    model: str
-    quant: str
-    n_ctx: int | None = None
-
-
 def installed(paths: Paths) -> list[InstalledModel]:
     """The current version of every model in the store, then the starter when its package is present.
 
@@ -165,36 +156,6 @@ def starter() -> InstalledModel | None:
         if files:
             return _starter_model(package / files[0])
     return None
-
-
-def read_pin(paths: Paths) -> Pin | None:
-    """The model that ``models use`` fixed, or None.
-
-    Raises:
-        StateError: the file cannot be read as a pin.
-    """
-    path = _pin_path(paths)
-    try:
-        value = json.loads(path.read_bytes())
-        n_ctx = value["n_ctx"]
-        return Pin(str(value["model"]), str(value["quant"]), None if n_ctx is None else int(n_ctx))
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise state_error("read", path, error) from error
-    except (ValueError, TypeError, KeyError) as error:
-        raise StateError(f"{path} is damaged.", hint="Choose again: edgechat models use MODEL") from error
-
-
-def write_pin(paths: Paths, pin: Pin | None) -> None:
-    """Fix the model for scripts; None removes the pin, so that the plan chooses."""
-    path = _pin_path(paths)
-    with reporting("write", path):
-        if pin is None:
-            path.unlink(missing_ok=True)
-            return
-        make_directory(path.parent)
-        write_json(path, {"model": pin.model, "quant": pin.quant, "n_ctx": pin.n_ctx})
 
 
 def valid_name(name: str) -> bool:
@@ -367,13 +328,7 @@ def _names(path: Path, root: Path, name: str, quant: str) -> bool:
 
 
 def _hint(given: str, wanted: str, models: Iterable[InstalledModel]) -> str:
-    """The installed models with similar names, and the command that fetches the model where it can be fetched.
-
-    Args:
-        given: the reference as it was written.
-        wanted: its catalog name.
-        models: the installed models.
-    """
+    """The installed models with similar names, and the command that fetches the model where it can be fetched."""
     from difflib import get_close_matches  # noqa: PLC0415 - 4 ms that only an error costs
 
     near = get_close_matches(wanted, {model.name for model in models}, n=1, cutoff=0.5)
@@ -387,7 +342,3 @@ def _hint(given: str, wanted: str, models: Iterable[InstalledModel]) -> str:
     else:
         ways = "See what there is: edgechat models list --all"
     return f"Installed and near: {', '.join(labels)}. {ways}" if labels else ways
-
-
-def _pin_path(paths: Paths) -> Path:
-    return paths.config / "pin.json"

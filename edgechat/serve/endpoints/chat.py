@@ -1,10 +1,9 @@
-"""``/v1/chat/completions``, ``/v1/completions`` and ``/v1/models``."""
+"""``/v1/chat/completions`` and ``/v1/completions``."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -32,7 +31,6 @@ class Chat:
 
     def __init__(self, clients: EngineClients) -> None:
         self._clients = clients
-        self._created = int(time.time())
         # One thread: Python's interpreter lock gives several no more processor time.
         self._preparing = ThreadPoolExecutor(1, thread_name_prefix="prepare")
 
@@ -57,21 +55,6 @@ class Chat:
         logprobs = body.logprobs is not None
         choices = [Choice("completion", index, logprobs=[] if logprobs else None) for index in range(body.n or 1)]
         await self._answer(exchange, body, Reply("completion", choices, body.wants_usage))
-
-    async def models(self, exchange: Exchange) -> None:
-        """``GET /v1/models``: the server's model."""
-        await exchange.send_json(200, {"object": "list", "data": [self._model()]})
-
-    async def model(self, exchange: Exchange) -> None:
-        """``GET /v1/models/{model}``."""
-        self._clients.check_model(exchange.scope["path_params"]["model"], self._clients.resident)
-        await exchange.send_json(200, self._model())
-
-    def _model(self) -> dict[str, Any]:
-        resident = self._clients.resident
-        details = {"context_length": resident.n_ctx, "languages": resident.languages} if resident else {}
-        name = f"{resident.model}:{resident.quant}" if resident else "default"
-        return {"id": name, "object": "model", "created": self._created, "owned_by": "edgechat", **details}
 
     async def _answer(self, exchange: Exchange, body: ChatRequest | CompletionRequest, reply: Reply) -> None:
         exchange.extra_headers |= ignored_header(unknown_fields(body))

@@ -20,12 +20,7 @@ _MAX_RETRY_S = 120.0
 
 
 class RequestQueue:
-    """A bounded queue in front of a bounded number of running requests.
-
-    Args:
-        max_running: requests that run at once.
-        max_waiting: requests that may wait.
-    """
+    """A bounded queue in front of a bounded number of running requests."""
 
     def __init__(self, max_running: int, max_waiting: int) -> None:
         self.max_running, self.max_waiting = max_running, max_waiting

@@ -67,11 +67,6 @@ class RewritesDocuments(Protocol):
     def document(self, text: str, form: str, options: DocumentOptions) -> Iterator[Piece]:
         """Split a document into pieces.
 
-        Args:
-            text: the whole file, with its own line ends.
-            form: one of :attr:`document_forms`.
-            options: the columns, the separator and the encoding.
-
         Raises:
             InvalidInputError: the text does not have that format.
         """
@@ -95,10 +90,6 @@ class RewritesDocuments(Protocol):
 
     def document_fields(self, texts: Sequence[str], fields: Mapping[str, Any]) -> dict[str, Any]:
         """Fields of every unit's record that the whole document determines, such as its language.
-
-        Args:
-            texts: the texts of its units.
-            fields: the fields given with ``--field``.
 
         Raises:
             UsageError: a field that every unit needs is missing.

@@ -36,11 +36,6 @@ def takes_text(task: Task[Any, Any]) -> bool:
 def input_form(task: Task[Any, Any], name: str | None, option: str | None) -> str:
     """The format of an input.
 
-    Args:
-        task: the task that reads it.
-        name: the file's name; None for standard input.
-        option: the value of ``--from``.
-
     Raises:
         UsageError: this task does not read that format, or its name tells no format that edgechat knows. Such a file is
             never taken as plain text: its keys and its layout would be lost.

@@ -50,15 +50,7 @@ class Input:
 
 
 class _Reader:
-    """Opens one source for one task.
-
-    Args:
-        job: the settings.
-        task: the task.
-        stdin: read when the source is ``-``.
-        stack: closes the file.
-        note: receives a sentence for the user.
-    """
+    """Opens one source for one task."""
 
     def __init__(
         self,
@@ -213,12 +205,7 @@ def open_input(
 ) -> Input:
     """The records of a job.
 
-    Args:
-        job: the settings.
-        task: the task that will read them.
-        stdin: read when the job's source is ``-``.
-        stack: closes the file.
-        note: receives a sentence for the user, such as the encoding that was recognised.
+    ``note`` receives a sentence for the user, such as the encoding that was recognised.
 
     Raises:
         InvalidInputError: the input does not exist, or has not the form or the encoding that it should have.

@@ -89,16 +89,7 @@ def run_job(
 ) -> JobReport:
     """Run a job.
 
-    Args:
-        job: the input, output and settings.
-        task: the task.
-        paths: the user's directories, which select the engine and the caches.
-        wish: the model to answer with.
-        stdin: read when the job's source is ``-``.
-        stdout: written when there is no output file; left open.
-        callbacks: called with the progress.
-        generator: makes a generator that replaces the engine, once per thread.
-        stop: set by another thread to end the run with a ``StoppedError``; the journal keeps the finished records.
+    ``generator`` makes, once for each thread, what replaces the engine; ``stop`` ends the run with a ``StoppedError``.
 
     Raises:
         EdgechatError: the run ended early; the journal keeps the finished records.

@@ -40,15 +40,7 @@ class _Rewrite:
 
 
 class RewrittenDocument:
-    """Collects the new texts of a document's units and writes the document at the end.
-
-    Args:
-        stream: receives the document, through its buffer of bytes.
-        task: the task that rewrites it.
-        document: the document as it was read.
-        report: receives an entry for every unit.
-        incomplete_flags: the task's flags for a text that was left as it is in part.
-    """
+    """Collects the new texts of a document's units and writes the document at the end."""
 
     def __init__(
         self,

@@ -72,11 +72,6 @@ def find_encoding(stream: BinaryIO) -> str | None:
 def decoded(pieces: Iterable[bytes], encoding: str, name: str) -> Iterator[str]:
     """Decode ``pieces``. A byte-order mark of UTF-8 stays in the text as U+FEFF.
 
-    Args:
-        pieces: the bytes in order.
-        encoding: a name from :func:`require_encoding`.
-        name: names the input in an error.
-
     Raises:
         InvalidInputError: a byte cannot be decoded.
     """

@@ -35,6 +35,7 @@ _LIGHT: dict[TimeOfDay, Light] = {
 _FRICTION: dict[Sky, float] = {
     "clear": DRY_FRICTION, "fog": DRY_FRICTION, "rain": 0.5, "heavy_rain": 0.45, "snow": 0.15, "ice": 0.07,
 }  # fmt: skip
+_SLIPPERY_FRICTION = 0.6
 _SKY_DELAY_S: dict[Sky, float] = {"clear": 0.0, "rain": 0.0, "heavy_rain": 0.25, "fog": 0.5, "snow": 0.25, "ice": 0.0}
 _LIGHT_DELAY_S: dict[Light, float] = {"day": 0.0, "twilight": 0.1, "night": 0.25}
 
@@ -49,6 +50,11 @@ class Conditions:
     """µ between tyre and road."""
     reaction_s: float
     """Seconds from seeing to braking."""
+
+    @property
+    def is_slippery(self) -> bool:
+        """Whether the road has clearly less grip than a dry one."""
+        return self.friction < _SLIPPERY_FRICTION
 
     @property
     def delay_s(self) -> float:

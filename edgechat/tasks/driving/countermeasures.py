@@ -13,7 +13,6 @@ Code = Literal[
     "lights_on", "watch_ahead", "keep_observing",
 ]  # fmt: skip
 
-_SLIPPERY_FRICTION = 0.6
 _SLIPPERY_KMH = 30.0
 
 
@@ -27,7 +26,7 @@ def countermeasures(scene: Scene, found: Assessment) -> tuple[Code, ...]:
         (not is_too_late and max(parts.ttc, parts.btn) >= 0.7, "brake_now"),
         (parts.gap >= 0.4, "increase_gap"),
         (parts.lane >= 0.3, "return_to_lane_center"),
-        (road.friction < _SLIPPERY_FRICTION and scene.speed_mps * 3.6 > _SLIPPERY_KMH, "slow_down_slippery"),
+        (road.is_slippery and scene.speed_mps * 3.6 > _SLIPPERY_KMH, "slow_down_slippery"),
         (road.sky in {"snow", "ice"}, "no_sudden_inputs"),
         (road.light != "day" or road.sky == "fog", "lights_on"),
         (found.lead.closing_mps is None, "watch_ahead"),

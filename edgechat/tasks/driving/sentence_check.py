@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from edgechat.plaintext import clean_line
 from edgechat.tasks.driving.conditions import conditions
-from edgechat.tasks.driving.explanation import LENGTH, facts
+from edgechat.tasks.driving.question import LENGTH, facts
 
 if TYPE_CHECKING:
     from edgechat.tasks.driving.conditions import Light, Sky
@@ -84,7 +84,6 @@ _LIGHT_WORDS: dict[Light, _Patterns] = {
     "day": _compiled(r"\bday(?:light|time)?\b", "昼|日中", "白天|日间"),
 }
 _SLIPPERY = _compiled(r"\bslipper\w*|\bslick\b", "滑りやす|滑る", "湿滑|打滑|路滑")
-_SLIPPERY_FRICTION = 0.6
 
 _QUANTITY = re.compile(
     r"(?<![0-9.])([0-9]+(?:\.[0-9]+)?)\s*(km/h|m/s²|m/s2|m/s|m|s|%|秒|メートル|米|キロ|公里/小时)?(?![A-Za-z])"
@@ -224,7 +223,7 @@ def _condition_fault(said: str, record: DrivingInput, result: DrivingResult) -> 
     for light, patterns in _LIGHT_WORDS.items():
         if light != present.light and (found := patterns[language].search(said)):
             return f"The sentence speaks of a light that the record does not have ({found[0]!r})."
-    if present.friction >= _SLIPPERY_FRICTION and (found := _SLIPPERY[language].search(said)):
+    if not present.is_slippery and (found := _SLIPPERY[language].search(said)):
         return f"The sentence calls a dry road slippery ({found[0]!r})."
     return ""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgechat.plaintext import clean_line
 from edgechat.tasks.contract import Ask, Context, GeneratedJson, Outcome, Problem, Steps, Task
-from edgechat.tasks.driving import explanation, texts
+from edgechat.tasks.driving import question, texts
 from edgechat.tasks.driving.countermeasures import countermeasures
 from edgechat.tasks.driving.record import (
     AssumptionMade,
@@ -74,9 +74,9 @@ class Driving(Task[DrivingInput, DrivingResult]):
         if context.design == "small":  # measured: a small model copies the reason or states falsehoods
             return Outcome(result.model_copy(update={"explanation_status": "rules_only"}))
         answer = yield Ask(
-            messages=explanation.answer_messages(record, result),
-            schema=explanation.answer_schema(result.language),
-            max_tokens=explanation.MAX_TOKENS,
+            messages=question.answer_messages(record, result),
+            schema=question.answer_schema(result.language),
+            max_tokens=question.MAX_TOKENS,
             so_far=Outcome(result),
         )
         return _explained(record, result, answer)

@@ -40,11 +40,7 @@ class KeptReport:
 
 
 class Trend:
-    """The last reports, oldest first.
-
-    Args:
-        earlier: results of earlier runs, as ``edgechat run`` writes them; others are ignored.
-    """
+    """The last reports, oldest first."""
 
     def __init__(self, earlier: Iterable[Mapping[str, Any]] = ()) -> None:
         self._kept: deque[KeptReport] = deque(maxlen=WINDOW)

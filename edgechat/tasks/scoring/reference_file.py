@@ -39,12 +39,6 @@ class Pair:
 def read_pairs(pieces: Iterable[bytes], name: str, task: Task[Any, Any], *, limit: int | None = None) -> list[Pair]:
     """The pairs of a file, in order.
 
-    Args:
-        pieces: the file's bytes.
-        name: names the file in an error.
-        task: validates the inputs; :func:`edgechat.tasks.scoring.scores.reference_fault` checks the references.
-        limit: maximum number of pairs; None reads all.
-
     Raises:
         InvalidInputError: a line is not a pair, or the file has none.
     """

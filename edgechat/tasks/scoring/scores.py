@@ -29,13 +29,7 @@ _NOT_COMPARED = frozenset(
 
 
 def reference_fault(task: str, reference: Mapping[str, Any], fields: Iterable[str]) -> str:
-    """Why ``reference`` cannot be scored for ``task``, or ``""``.
-
-    Args:
-        task: the task's name.
-        reference: the expected answer.
-        fields: the fields of the task's results.
-    """
+    """Why ``reference`` cannot be scored for ``task``, or ``""``."""
     if not reference:
         return "the reference is empty"
     if task == "translate":

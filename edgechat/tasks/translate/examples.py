@@ -80,12 +80,7 @@ _RARE = (
 
 
 def examples(source: str, target: str) -> tuple[tuple[str, str], ...]:
-    """The examples in both languages; none when the language of the text is not known.
-
-    Args:
-        source: language code or ``und``.
-        target: language code.
-    """
+    """The examples in both languages; none when the language of the text is not known."""
     return tuple((each[source], each[target]) for each in _EXAMPLES if source in each and target in each)
 
 

@@ -21,12 +21,7 @@ _KEY_WIDTH = 20
 
 
 class KeyHelpScreen(DismissedOnce, ModalScreen[None]):
-    """The list of keys; Esc or F1 closes it.
-
-    Args:
-        groups: headings, each with keys and what they do.
-        footer: a last line: where to change the keys.
-    """
+    """The list of keys; Esc or F1 closes it."""
 
     DEFAULT_CSS = """
     KeyHelpScreen { align: center middle; }
@@ -58,12 +53,7 @@ class KeyHelpScreen(DismissedOnce, ModalScreen[None]):
 
 
 def key_rows(bindings: Iterable[BindingType], own_keys: dict[str, str]) -> list[tuple[str, str]]:
-    """Keys and descriptions of the bindings that have a tooltip.
-
-    Args:
-        bindings: the ``BINDINGS`` of a widget.
-        own_keys: the user's own keys, by the id of the binding.
-    """
+    """Keys and descriptions of the bindings that have a tooltip."""
     found = []
     for binding in bindings:
         if isinstance(binding, Binding) and binding.tooltip:

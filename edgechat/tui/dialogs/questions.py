@@ -8,7 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Button, Input, Static, TextArea
+from textual.widgets import Button, Input, Static
 
 from edgechat.plaintext import clean, clean_line
 from edgechat.tui.dialogs.dismissal import DismissedOnce
@@ -79,28 +79,3 @@ class AskLine(DismissedOnce, ModalScreen["str | None"]):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Return the line on Enter."""
         self.dismiss(event.value)
-
-
-class AskText(DismissedOnce, ModalScreen["str | None"]):
-    """Ask for several lines of text."""
-
-    DEFAULT_CSS = f"""AskText {{ {_FRAME} & TextArea {{ height: 8; border: none; }} }}"""
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+s", "take", "Take it", id="dialog.take", priority=True),
-        Binding("escape", "dismiss(None)", "Cancel", id="dialog.cancel", priority=True),
-    ]
-
-    def __init__(self, question: str, value: str = "") -> None:
-        super().__init__()
-        self._question, self._value = clean_line(question), clean(value)
-
-    def compose(self) -> ComposeResult:
-        """Yield the question, the field and the hint."""
-        with Vertical():
-            yield Static(Content(self._question), markup=False, classes="question")
-            yield TextArea(self._value, soft_wrap=True, tab_behavior="focus", compact=True)
-            yield Static(Content("Ctrl+S takes it, Esc leaves it as it was."), markup=False, classes="hint")
-
-    def action_take(self) -> None:
-        """Return the text."""
-        self.dismiss(self.query_one(TextArea).text)

@@ -26,7 +26,7 @@ from edgechat.tui.widgets.composer import Composer
 from edgechat.tui.widgets.conversation_list import Sidebar
 from edgechat.tui.widgets.key_footer import KeyFooter
 from edgechat.tui.widgets.message_list import INITIAL, MessageList
-from edgechat.tui.widgets.status_line import StatusLine
+from edgechat.tui.widgets.status_line import READING, STOPPING, WAITING, StatusLine
 from edgechat.tui.widgets.title_line import TitleLine
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ class ChatScreen(ConversationActions, FileActions, MessageActions, ModelActions,
         """Add the settings to a question and answer it in a worker thread."""
         self.is_answering, self._is_left = True, False
         self.banner.clear()
-        self.status.show("waiting for the engine")
+        self.status.show(WAITING)
         sampling = self.sampling
         max_tokens = sampling.pop("max_tokens", None)
         self._answer(
@@ -268,7 +268,7 @@ class ChatScreen(ConversationActions, FileActions, MessageActions, ModelActions,
         )
         self._view = await self.message_list.add(begun)
         self.status.show_context(started.prompt_tokens, started.n_ctx)
-        self.status.show("reading")
+        self.status.show(READING)
         if started.is_starter and len(self.message_list.views) <= 2:
             self.banner.show(STARTER_NOTE)
 
@@ -328,15 +328,14 @@ class ChatScreen(ConversationActions, FileActions, MessageActions, ModelActions,
             return
         view.add(text, thought)
         if self.is_answering and (speed := self.session.buffer.tokens_per_second()) is not None:
-            doing = "thinking" if thought and not text else "answering"
-            self.status.show(f"{doing} · {speed:.0f} tok/s · Esc stops")
+            self.status.show_speed(speed, is_thinking=bool(thought and not text))
 
     # Actions
 
     def action_stop(self) -> None:
         """Stop the answer; else cancel editing; else close the list; else focus the field; else clear the banner."""
         if self.is_answering:
-            self.status.show("stopping")
+            self.status.show(STOPPING)
             self.session.stop()
         elif self._editing is not None:
             self._editing = None

@@ -43,14 +43,7 @@ class _Models(ChoiceList):
 
 
 class ModelsScreen(ModelInstallScreen):
-    """Returns the label of the model to use, or None.
-
-    Args:
-        paths: whose models.
-        config: the settings that plans are made with.
-        in_use: the model that the chat uses now, or None.
-        conversations: returns the saved conversations, to warn before a model is removed.
-    """
+    """Returns the label of the model to use, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,f3", "leave", "Back", id="models.back", tooltip="Back to the chat"),

@@ -15,7 +15,7 @@ from edgechat.plaintext import clean_line
 from edgechat.tui.dialogs.dismissal import DismissedOnce
 from edgechat.tui.screens.task_file import TaskFileScreen
 from edgechat.tui.screens.task_result import TaskResultScreen
-from edgechat.tui.session.task_runner import TaskRun
+from edgechat.tui.session.task_runner import TaskWorker
 from edgechat.tui.widgets.banner import Banner
 from edgechat.tui.widgets.form import Form
 from edgechat.tui.widgets.key_footer import KeyFooter
@@ -54,7 +54,7 @@ class TaskScreen(DismissedOnce, Screen[None]):
         self._whole = Static("", id="whole", markup=False)
         self._status = Static("", id="doing", markup=False)
         self.banner = Banner()
-        self.task_run: TaskRun | None = None
+        self.task_run: TaskWorker | None = None
         self.result_screen: TaskResultScreen | None = None
 
     def compose(self) -> ComposeResult:
@@ -129,7 +129,7 @@ class TaskScreen(DismissedOnce, Screen[None]):
             return
         self.banner.clear()
         app = self.app
-        self.task_run = TaskRun(
+        self.task_run = TaskWorker(
             self._paths,
             self._config,
             self._model,
@@ -141,7 +141,7 @@ class TaskScreen(DismissedOnce, Screen[None]):
         self._run(self.task_run, self.form.record())
 
     @work(thread=True, group="task_run")
-    def _run(self, task_run: TaskRun, record: dict[str, Any]) -> None:
+    def _run(self, task_run: TaskWorker, record: dict[str, Any]) -> None:
         done: TaskResult | None = None
         error: EdgechatError | None = None
         try:

@@ -33,13 +33,7 @@ _HEAD = (
 
 
 class TasksScreen(SwitchableScreen, Screen[None]):
-    """Names and descriptions of the tasks.
-
-    Args:
-        paths: whose engine.
-        config: settings for every question.
-        model: the model that the chat uses now, or None.
-    """
+    """Names and descriptions of the tasks."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,f5", "dismiss", "Back", id="tasks.back", tooltip="Back to the chat"),

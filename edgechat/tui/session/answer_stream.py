@@ -32,17 +32,7 @@ _LONG_PROMPT = 256
 
 
 class AnswerStream:
-    """One answer while it arrives.
-
-    Args:
-        engine: the connection to ask through.
-        store: the history.
-        buffer: gets the text for the screen.
-        post: takes messages for the screen.
-        conversation: id of the conversation.
-        question: the message that was just saved; None when an earlier question is asked again.
-        prompt: the messages that the engine is sent.
-    """
+    """One answer while it arrives."""
 
     def __init__(
         self,

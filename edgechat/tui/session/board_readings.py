@@ -14,7 +14,7 @@ import psutil
 from edgechat.board.probe.probe import probe
 from edgechat.board.vitals.vitals import read_vitals
 from edgechat.engine.client import client
-from edgechat.models.planning.candidate import PlanRequest
+from edgechat.models.planning.plan import PlanRequest
 from edgechat.models.planning.planner import plan_model
 
 if TYPE_CHECKING:

@@ -31,12 +31,7 @@ _PROBE_BYTES = 4096
 
 
 class EngineConnection:
-    """One client of the engine, created when it is first used.
-
-    Args:
-        paths: whose engine.
-        post: takes messages for the screen, from any thread.
-    """
+    """One client of the engine, created when it is first used."""
 
     def __init__(self, paths: Paths, post: Callable[[Message], object]) -> None:
         self._paths = paths

@@ -17,11 +17,12 @@ from edgechat.models.bundle.import_bundle import import_bundle
 from edgechat.models.catalog import licences
 from edgechat.models.catalog.catalog import load_catalog
 from edgechat.models.download.update import rollback
-from edgechat.models.planning.candidate import PlanRequest
+from edgechat.models.planning.plan import PlanRequest
 from edgechat.models.planning.planner import plan_each
 from edgechat.models.store.add import add, identify_in_catalog
-from edgechat.models.store.installed import Pin, read_pin, version_history, write_pin
+from edgechat.models.store.installed import version_history
 from edgechat.models.store.other_programs import find_model_files
+from edgechat.models.store.pin import Pin, read_pin, write_pin
 from edgechat.models.store.store import Store
 
 if TYPE_CHECKING:

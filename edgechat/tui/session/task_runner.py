@@ -65,7 +65,7 @@ class _Generator(EngineGenerator):
             yield event
 
 
-class TaskRun:
+class TaskWorker:
     """Runs a task over one record. :meth:`cancel` may be called from another thread.
 
     Args:

@@ -35,9 +35,6 @@ class ConversationList(ChoiceList):
 
     Its bindings have priority and run one by one: letters typed after ``/`` go to the search field, and a fast ``d``
     among them deletes no conversation.
-
-    Args:
-        search: the field that ``/`` focuses.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [

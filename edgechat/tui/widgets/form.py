@@ -24,12 +24,7 @@ if TYPE_CHECKING:
 
 
 class Form(VerticalScroll, can_focus=False):
-    """The input fields of a task, required ones first.
-
-    Args:
-        task: whose input.
-        initial: values to begin with, by field.
-    """
+    """The input fields of a task, required ones first."""
 
     DEFAULT_CSS = """
     Form { height: 1fr; padding: 0 1; }

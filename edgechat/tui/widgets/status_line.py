@@ -1,4 +1,4 @@
-"""One line with the engine's current step and speed, and the context gauge."""
+"""One line with the engine's current step and speed, and the context gauge. Its fixed words are here."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
 
+WAITING, READING, STOPPING = "waiting for the engine", "reading", "stopping"
 _NEARLY_FULL = 0.85
 """Share of the context in use from which the gauge warns."""
 
@@ -46,6 +47,10 @@ class StatusLine(Horizontal):
         if text != self.text:
             self.text = text
             self._doing.update(Content(text), layout=False)
+
+    def show_speed(self, tokens_per_second: float, *, is_thinking: bool) -> None:
+        """Show how fast the answer, or the model's thought before it, is generated."""
+        self.show(f"{'thinking' if is_thinking else 'answering'} · {tokens_per_second:.0f} tok/s · Esc stops")
 
     def show_context(self, used: int, n_ctx: int, forecast: TrimForecast = NOTHING_TRIMMED) -> None:
         """Show the gauge; for the arguments see :func:`edgechat.tui.context_gauge.gauge_text`."""

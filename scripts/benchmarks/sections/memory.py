@@ -11,8 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from edgechat.board.probe.probe import probe
-from edgechat.models.planning.candidate import PlanRequest
-from edgechat.models.planning.plan import LoadSettings
+from edgechat.models.planning.plan import LoadSettings, PlanRequest
 from scripts.benchmarks.report import Section
 from scripts.measure import check_fit
 

@@ -10,6 +10,7 @@ from edgechat.board.probe.power_mode import parse_power_modes
 from edgechat.board.source import Source
 from edgechat.board.vitals.power import Counter, joules_between, pmic_rails
 from edgechat.board.vitals.pressure import Pressure, parse
+from edgechat.board.vitals.thermal import DEFAULT_C, Trip, Zone
 from edgechat.board.vitals.throttle_flags import Throttling
 from edgechat.board.vitals.vitals import Vitals, read_throttle_inputs, read_vitals
 from tests.board.trees import BOARDS, V2_MOUNT, write
@@ -99,6 +100,30 @@ def test_a_container_with_nothing_tells_nothing() -> None:
     assert of("container-2gb") == Vitals()
     assert of("container-2gb").to_json() == {}
     assert of("container-2gb").hottest is None
+    assert of("container-2gb").headroom is None
+
+
+def test_limits_are_the_boards_own_where_it_tells_them() -> None:
+    def limit(*trips: Trip, is_pi: bool = False) -> float:
+        room = Vitals(zones=(Zone("cpu-thermal", 50.0, trips),), is_raspberry_pi=is_pi).headroom
+        assert room is not None
+        return room.limit
+
+    assert limit(Trip("passive", 95.0), Trip("critical", 105.0)) == 95.0
+    assert limit(Trip("critical", 110.0), Trip("active", 60.0), is_pi=True) == 80.0
+    assert limit(Trip("critical", 100.0), Trip("active", 40.0)) == 85.0
+    assert limit(Trip("hot", 90.0), Trip("critical", 100.0)) == 75.0
+    assert limit() == DEFAULT_C
+    pc = of("ipc-16gb").headroom
+    assert pc is not None
+    assert (pc.zone, pc.limit) == ("coretemp Package id 0", 100.0)  # not x86_pkg_temp, which tells no limit
+
+
+def test_the_nearest_to_its_limit_counts_not_the_hottest() -> None:
+    zones = (Zone("cpu-thermal", 80.0, (Trip("passive", 99.0),)), Zone("gpu-thermal", 78.0, (Trip("passive", 85.0),)))
+    room = Vitals(zones=zones).headroom
+    assert room is not None
+    assert room.zone == "gpu-thermal"
 
 
 def test_this_machine_is_read_without_error() -> None:

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 from typing import Any
 
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from edgechat.engine.decoding.prompt_lookup import (
@@ -19,6 +18,7 @@ from edgechat.engine.decoding.prompt_lookup import (
     best_length,
 )
 from edgechat.engine.decoding.speculative import SpeculativeDecoder
+from tests.examples import examples
 
 REPORT = list(range(100, 160))
 
@@ -61,7 +61,7 @@ class TestLookup:
         assert lookup(7, 1, 2, 3, 1, 2, 3, 1, 2).draft(7) == [3, 1, 2, 3, 1, 2, 3]
 
     @given(st.lists(st.integers(0, 3), max_size=60), st.integers(1, 20))
-    @hypothesis_settings(max_examples=200, deadline=None)
+    @examples(200)
     def test_a_draft_repeats_what_stood_behind_the_same_tokens(self, tokens: list[int], count: int) -> None:
         found = PromptLookup()
         for token in tokens:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from itertools import count
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
 from edgechat.engine.kv_cache.allocator import Allocation, CellAllocator
 from edgechat.engine.kv_cache.eviction import MAX_LOSS
 from edgechat.engine.kv_cache.prefix import common_prefix
+from tests.examples import examples
 
 N_CTX, N_SEQ = 64, 5
 TOKENS = st.lists(st.integers(0, 1), min_size=1, max_size=40).map(tuple)
@@ -125,9 +126,9 @@ class UnrewindableLedger(Ledger):
 
 
 TestLedger = Ledger.TestCase
-TestLedger.settings = settings(max_examples=150, deadline=None)
+TestLedger.settings = examples(150)
 TestUnrewindableLedger = UnrewindableLedger.TestCase
-TestUnrewindableLedger.settings = settings(max_examples=100, deadline=None)
+TestUnrewindableLedger.settings = examples(100)
 
 
 @given(TOKENS, TOKENS)

@@ -395,6 +395,7 @@ def test_an_enum_takes_time_in_proportion_to_its_length():
     assert counts[1] <= 11 * counts[0]
 
 
+@pytest.mark.slow
 def test_a_schema_that_would_take_too_long_is_refused_with_its_reason():
     values = [f"PART-{number:05d}" for number in range(15_000)]
     branches = [{"type": "string", "pattern": f"^A{number}"} for number in range(150)]

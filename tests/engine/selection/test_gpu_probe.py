@@ -28,8 +28,8 @@ from edgechat.engine.selection.model_choice import choose
 from edgechat.engine.state.exit_reason import classify
 from edgechat.engine.state.oom_history import OomHistory
 from edgechat.errors import DoesNotFitError
-from edgechat.models.planning.candidate import PlanRequest
 from edgechat.models.planning.installed_choice import choose_installed
+from edgechat.models.planning.plan import PlanRequest
 from edgechat.models.store.installed import starter
 from scripts.drills import memory
 from tests.engine.embedding_models import tiny_llama

@@ -13,7 +13,8 @@ from edgechat.engine.selection.model_choice import Choice, Wanted, choose, find_
 from edgechat.engine.state.oom_history import OomHistory
 from edgechat.errors import InvalidModelFileError, ModelNotFoundError
 from edgechat.models.store.add import add
-from edgechat.models.store.installed import STARTER_NAME, Pin, starter, write_pin
+from edgechat.models.store.installed import STARTER_NAME, starter
+from edgechat.models.store.pin import Pin, write_pin
 from edgechat.models.store.store import Store
 from edgechat.paths import Paths
 from tests.models.gguf_writer import tiny_model

@@ -22,7 +22,8 @@ from edgechat.engine.state import oom_history
 from edgechat.engine.state.oom_history import OomHistory
 from edgechat.engine.state.pressure_history import RecentPressure
 from edgechat.errors import DoesNotFitError
-from edgechat.models.store.installed import Pin, starter, write_pin
+from edgechat.models.store.installed import starter
+from edgechat.models.store.pin import Pin, write_pin
 from edgechat.paths import Paths
 
 if TYPE_CHECKING:

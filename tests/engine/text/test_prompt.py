@@ -11,13 +11,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edgechat.engine.protocol.request import Message
 from edgechat.engine.text.chat_template import CHATML, ChatTemplate
 from edgechat.engine.text.prompt import build
 from edgechat.errors import InvalidInputError
+from tests.examples import examples
 
 CONTROL = ("<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|im_start|>x")
 BOS = 0
@@ -220,7 +221,7 @@ def test_a_document_of_nothing_but_control_tokens_ends(starter_file):
     assert long["n_tokens"] - short["n_tokens"] == 7 * (400_000 - 100)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.integers(0, 40_000), st.sampled_from(["word ", "<s>", "<|im_start|>a", "\n"]))
 def test_text_is_looked_through_once_and_in_windows(count, unit):
     """Counts characters instead of seconds."""

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.board.source import Source
+from edgechat.board.vitals import thermal
 from edgechat.board.vitals.pressure import MemoryStall, Pressure
-from edgechat.board.vitals.thermal import Trip, Zone
+from edgechat.board.vitals.thermal import Zone
 from edgechat.board.vitals.throttle_flags import Throttling
-from edgechat.board.vitals.vitals import Vitals, read_vitals
+from edgechat.board.vitals.vitals import Vitals
 from edgechat.engine.state import pressure_history
 from edgechat.engine.state.pressure_history import RecentPressure
 from edgechat.engine.throttle import throttle_levels
 from edgechat.engine.throttle.monitor import ThrottleMonitor
 from edgechat.engine.throttle.throttle_levels import Throttle
-from scripts.measure.throttle_trace import replay
+from scripts.measure.throttle_trace import Look, replay
 from tests.board.trees import BOARDS, write
 
 if TYPE_CHECKING:
@@ -34,10 +35,16 @@ def at(celsius: float, **facts: object) -> Vitals:
     return replace(Vitals(zones=(Zone("cpu-thermal", celsius),), is_raspberry_pi=True), **facts)  # type: ignore[arg-type]
 
 
+@cache
+def looks_of(name: str) -> list[Look]:
+    """Every look of a recording."""
+    return list(replay(RAMPS / f"{name}.jsonl"))
+
+
 def course(name: str) -> list[tuple[float, int]]:
     """When the level changed over a recording, and to what."""
     changes, level = [], 0
-    for look in replay(RAMPS / f"{name}.jsonl"):
+    for look in looks_of(name):
         if look.throttle.level != level:
             level = look.throttle.level
             assert look.note.startswith(look.throttle.name)
@@ -46,7 +53,7 @@ def course(name: str) -> list[tuple[float, int]]:
 
 
 def test_a_temperature_ramp_is_met_before_the_board_acts_and_left_step_by_step() -> None:
-    looks = list(replay(RAMPS / "pi5-heat.jsonl"))
+    looks = looks_of("pi5-heat")
     changes = course("pi5-heat")
     assert [level for _, level in changes] == [1, 2, 3, 2, 1, 0]
     first = next(look for look in looks if look.throttle.level)
@@ -69,7 +76,7 @@ def test_under_voltage_halves_the_load_at_once_and_for_as_long_as_it_comes_back(
 
 
 def test_a_board_that_slows_itself_all_the_same_gets_one_quarter_of_the_threads() -> None:
-    looks = {look.t_s: look for look in replay(RAMPS / "orin-throttling.jsonl")}
+    looks = {look.t_s: look for look in looks_of("orin-throttling")}
     assert looks[60.0].throttle.level == 3
     assert looks[60.0].throttle.threads(4) == 1
     assert "the board slows itself" in looks[60.0].note
@@ -77,7 +84,7 @@ def test_a_board_that_slows_itself_all_the_same_gets_one_quarter_of_the_threads(
 
 
 def test_pressure_drops_caches_once_a_minute_and_touches_no_thread() -> None:
-    looks = list(replay(RAMPS / "ipc-pressure.jsonl"))
+    looks = looks_of("ipc-pressure")
     assert {look.throttle.level for look in looks} == {0}
     drops = [look.t_s for look in looks if "caches dropped" in look.note]
     assert drops == [22.0, 82.0]
@@ -89,14 +96,14 @@ def test_pressure_drops_caches_once_a_minute_and_touches_no_thread() -> None:
 
 
 def test_a_neighbour_that_thrashes_under_its_own_limit_is_no_shortage_of_ours() -> None:
-    looks = list(replay(RAMPS / "ipc-neighbour.jsonl"))
+    looks = looks_of("ipc-neighbour")
     assert max(pressure.some10 for look in looks if (pressure := look.vitals.memory_pressure)) == 38.0
     assert [look.note for look in looks if look.note] == []
     assert not any(look.throttle.is_tight for look in looks)
 
 
 def test_our_own_group_under_its_limit_is_short_whatever_the_machine_has_left() -> None:
-    notes = [look.note for look in replay(RAMPS / "ipc-own-limit.jsonl") if look.note]
+    notes = [look.note for look in looks_of("ipc-own-limit") if look.note]
     assert len(notes) == 2
     assert all("work in edgechat's own group waited for memory" in note for note in notes)
     assert not any("available" in note for note in notes)
@@ -114,37 +121,13 @@ def test_a_board_that_would_slow_itself_never_has_to(n_threads: int, ambient: fl
         aim = ambient + (unslowed - ambient) * threads[-1] / n_threads
         celsius += (aim - celsius) * 2 / tau_s
         hottest = max(hottest, celsius)
-    assert unslowed > throttle_levels.RASPBERRY_PI_C > hottest
+    assert unslowed > thermal.RASPBERRY_PI_C > hottest
     assert sum(threads) / len(threads) > n_threads * 0.3  # it did not simply stand still
     assert changes < 3600 / throttle_levels.RESUME_S  # nor flutter
 
 
-def test_limits_are_the_boards_own_where_it_tells_them() -> None:
-    def limit(*trips: Trip, is_pi: bool = False) -> float:
-        room = throttle_levels.headroom(Vitals(zones=(Zone("cpu-thermal", 50.0, trips),), is_raspberry_pi=is_pi))
-        assert room is not None
-        return room.limit
-
-    assert limit(Trip("passive", 95.0), Trip("critical", 105.0)) == 95.0
-    assert limit(Trip("critical", 110.0), Trip("active", 60.0), is_pi=True) == 80.0
-    assert limit(Trip("critical", 100.0), Trip("active", 40.0)) == 85.0
-    assert limit(Trip("hot", 90.0), Trip("critical", 100.0)) == 75.0
-    assert limit() == throttle_levels.DEFAULT_C
-    pc = throttle_levels.headroom(read_vitals(Source(BOARDS / "ipc-16gb")))
-    assert pc is not None
-    assert (pc.zone, pc.limit) == ("coretemp Package id 0", 100.0)  # not x86_pkg_temp, which tells no limit
-
-
-def test_the_nearest_to_its_limit_counts_not_the_hottest() -> None:
-    zones = (Zone("cpu-thermal", 80.0, (Trip("passive", 99.0),)), Zone("gpu-thermal", 78.0, (Trip("passive", 85.0),)))
-    room = throttle_levels.headroom(Vitals(zones=zones))
-    assert room is not None
-    assert room.zone == "gpu-thermal"
-
-
 def test_nothing_measured_nothing_done() -> None:
     assert throttle_levels.decide(Throttle(), Vitals(), 5.0) == Throttle()
-    assert throttle_levels.headroom(Vitals()) is None
 
 
 def test_a_single_thread_stays() -> None:

@@ -24,7 +24,7 @@ from edgechat.models.bundle.import_bundle import import_bundle
 from edgechat.models.bundle.signing import publisher, rotate
 from edgechat.models.bundle.trust import UntrustedError, trust_publisher, trusted_publishers
 from edgechat.models.catalog.licences import LicenceAcceptance, acceptances
-from edgechat.models.store.add import ModelIdentity, add
+from edgechat.models.store.add import KnownModel, add
 from edgechat.models.store.install import ModelFacts
 from edgechat.models.store.installed import InstalledModel, find, installed
 from edgechat.models.store.store import Store
@@ -53,7 +53,7 @@ def sender(tmp_path: Path) -> Paths:
 @pytest.fixture
 def model(sender: Paths, tmp_path: Path) -> InstalledModel:
     file = random_gguf(tmp_path / "Tiny-Q4_K_M.gguf", SIZE)
-    return add(Store(sender), file, identify=lambda _: ModelIdentity("tiny", "Q4_K_M", FACTS))
+    return add(Store(sender), file, identify=lambda _: KnownModel("tiny", "Q4_K_M", FACTS))
 
 
 def export_to(stick: Path, sender: Paths, *models: InstalledModel, part_bytes: int = 4_000_000_000) -> Exported:

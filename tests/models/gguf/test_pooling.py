@@ -11,9 +11,10 @@ from edgechat.errors import InvalidModelFileError
 from edgechat.models.gguf.checks import require_loadable
 from edgechat.models.gguf.header import read_header
 from edgechat.models.gguf.header_shape import pooling_of, writes_text
-from edgechat.models.planning.candidate import PlanRequest, from_installed
+from edgechat.models.planning.candidate import from_installed
 from edgechat.models.planning.fit import choose, ladder
 from edgechat.models.planning.installed_choice import choose_installed
+from edgechat.models.planning.plan import PlanRequest
 from edgechat.models.store.installed import InstalledModel
 from tests.models.gguf_writer import tiny_model
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from edgechat.board.probe.board_file import load_board
 from edgechat.models.catalog.catalog import load_catalog
-from edgechat.models.planning.candidate import PlanRequest, from_catalog
+from edgechat.models.planning.candidate import from_entry
 from edgechat.models.planning.fit import choose
+from edgechat.models.planning.plan import PlanRequest
 
 if TYPE_CHECKING:
     from edgechat.models.planning.candidate import Candidate
@@ -20,7 +21,7 @@ CATALOG = load_catalog()
 @lru_cache(maxsize=16)
 def candidates(features: tuple[str, ...]) -> tuple[Candidate, ...]:
     """Every file of the catalog on a processor with these features."""
-    return tuple(from_catalog(CATALOG, features))
+    return tuple(from_entry(entry, quant, features) for entry in CATALOG for quant in entry.files)
 
 
 @lru_cache(maxsize=128)

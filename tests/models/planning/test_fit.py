@@ -7,21 +7,21 @@ from itertools import pairwise
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from edgechat.board.board import Accelerator, Board, Cpu, Memory
-from edgechat.models.catalog.catalog import load_catalog
 from edgechat.models.planning.calibration import Measurement
-from edgechat.models.planning.candidate import Candidate, PlanRequest, from_catalog, from_entry
+from edgechat.models.planning.candidate import Candidate, from_entry
 from edgechat.models.planning.fit import choose, ladder
+from edgechat.models.planning.plan import PlanRequest
 from edgechat.models.planning.reserve import reserve, usable_device_memory, usable_memory
+from tests.examples import examples
+from tests.models.planning.board_plans import CATALOG, candidates
 
-CATALOG = load_catalog()
 GB = 1_000_000_000
 AVX2 = Cpu("x86_64", "", n_cores=4, n_threads=8, n_big_cores=4, features=("avx2",))
 A76 = Cpu("aarch64", "Cortex-A76", n_cores=4, n_threads=4, n_big_cores=4, features=("dotprod", "fp16", "neon"))
-CANDIDATES = {cpu: from_catalog(CATALOG, cpu.features) for cpu in (AVX2, A76)}
+CANDIDATES = {cpu: candidates(cpu.features) for cpu in (AVX2, A76)}
 ANY = PlanRequest()
 
 
@@ -54,7 +54,7 @@ wishes = st.builds(
 
 
 @given(available=sizes, cpu=st.sampled_from((AVX2, A76)), wish=wishes, data=st.data())
-@hypothesis_settings(max_examples=80, deadline=None)
+@examples(80)
 def test_a_plan_that_fits_leaves_the_reserve_and_each_step_needs_less(available, cpu, wish, data):
     machine = board(available, cpu=cpu)
     one = data.draw(st.sampled_from(CANDIDATES[cpu]))
@@ -73,7 +73,7 @@ def test_a_plan_that_fits_leaves_the_reserve_and_each_step_needs_less(available,
 
 
 @given(available=sizes, more=st.integers(0, 20 * GB), cpu=st.sampled_from((AVX2, A76)))
-@hypothesis_settings(max_examples=25, deadline=None)
+@examples(25)
 def test_more_memory_never_gives_a_smaller_plan(available, more, cpu):
     less_plan = choose(board(available, cpu=cpu), CANDIDATES[cpu], ANY)
     more_plan = choose(board(available + more, cpu=cpu), CANDIDATES[cpu], ANY)

@@ -9,8 +9,8 @@ import pytest
 
 from edgechat.board.probe.board_file import load_board
 from edgechat.models.planning.calibration import Measurement, file_key
-from edgechat.models.planning.candidate import PlanRequest
 from edgechat.models.planning.installed_choice import choose_installed
+from edgechat.models.planning.plan import PlanRequest
 from edgechat.models.store.installed import InstalledModel, starter
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgechat.board.probe.board_file import known_names, load_board
-from edgechat.models.planning.candidate import PlanRequest
 from edgechat.models.planning.fit import choose
+from edgechat.models.planning.plan import PlanRequest
 from edgechat.models.planning.reserve import reserve, usable_memory
 from tests.models.planning.board_plans import CATALOG, candidates, plan_of
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from edgechat.models.catalog.catalog import load_catalog
@@ -22,6 +21,7 @@ from edgechat.models.planning.memory_need import (
     weight_bytes,
 )
 from edgechat.models.planning.plan import LoadSettings
+from tests.examples import examples
 
 if TYPE_CHECKING:
     from edgechat.models.gguf.shape import ModelShape
@@ -185,7 +185,7 @@ entries = st.sampled_from(list(CATALOG))
 
 
 @given(entry=entries, settings=settings_strategy, data=st.data())
-@hypothesis_settings(max_examples=150, deadline=None)
+@examples(150)
 def test_parts_are_positive_and_add_up_and_more_of_anything_never_needs_less(entry, settings, data):
     quant = data.draw(st.sampled_from(sorted(entry.files)))
     candidate = from_entry(entry, quant, data.draw(st.sampled_from((("avx2",), ("dotprod", "neon"), ()))))

@@ -12,7 +12,7 @@ from edgechat.errors import ModelNotFoundError
 from edgechat.models.planning.next_model import next_model
 from edgechat.models.store import installed as installed_models
 from edgechat.models.store.add import add
-from edgechat.models.store.installed import Pin, write_pin
+from edgechat.models.store.pin import Pin, write_pin
 from tests.models.store_kit import random_gguf
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ import re
 import pytest
 
 from edgechat.board.probe.board_file import known_names
-from edgechat.models.planning.candidate import PlanRequest, from_entry
+from edgechat.models.planning.candidate import from_entry
 from edgechat.models.planning.fit import least_pace
 from edgechat.models.planning.model_work import model_work
-from edgechat.models.planning.plan import LoadSettings
+from edgechat.models.planning.plan import LoadSettings, PlanRequest
 from scripts.measure.speed_row_models import MODELS
 from scripts.measure.speed_rows import EXCLUDED_ROWS, EXCLUDED_USE, TSV, load
 from scripts.measure.speed_score import DECODE, PREFILL, by_board, hits, shipped

@@ -10,7 +10,7 @@ import pytest
 from edgechat.errors import InvalidInputError, InvalidModelFileError, LicenceNotAcceptedError, ModelNotFoundError
 from edgechat.locks import lock_model
 from edgechat.models.catalog.licences import LicenceAcceptance, accept, acceptances, require_accepted
-from edgechat.models.store.add import ModelIdentity, add
+from edgechat.models.store.add import KnownModel, add
 from edgechat.models.store.install import ModelFacts
 from edgechat.models.store.installed import find, installed
 from edgechat.models.store.other_programs import find_model_files
@@ -87,7 +87,7 @@ class TestAdd:
 
     def test_takes_the_catalog_s_name_and_facts_for_known_bytes(self, store: Store, tmp_path: Path) -> None:
         model = random_gguf(tmp_path / "downloaded.gguf", SIZE)
-        known = ModelIdentity(
+        known = KnownModel(
             "known-model", "Q8_0", ModelFacts(languages=("ja",), licence="MIT", sampling={"top_k": 20.0})
         )
         added = add(store, model, identify={sha256(model): known}.get)

@@ -18,7 +18,7 @@ from edgechat.models.catalog.names import parse_reference
 from edgechat.models.download.pull import pull, resolve_repository
 from edgechat.models.store.add import add
 from edgechat.models.store.install import KEPT_VERSIONS
-from edgechat.models.store.installed import Pin, damaged, find, installed, read_pin, starter, version_history, write_pin
+from edgechat.models.store.installed import damaged, find, installed, starter, version_history
 from edgechat.models.store.store import Store
 from edgechat.paths import Paths
 from tests.models.store_kit import FILE, REPO, Heard, leftovers, random_gguf, sha256
@@ -225,19 +225,6 @@ class TestNamesAndPointers:
         assert find(paths, "tiny").quant == "Q4_K_M"
         assert find(paths, "tiny", "q8_0").quant == "Q8_0"
 
-    def test_the_pin_is_kept_and_lifted(self, paths: Paths) -> None:
-        assert read_pin(paths) is None
-        write_pin(paths, Pin("tiny", "Q4_K_M", 4096))
-        assert read_pin(paths) == Pin("tiny", "Q4_K_M", 4096)
-        write_pin(paths, None)
-        assert read_pin(paths) is None
-
-    def test_a_damaged_pin_is_not_taken_for_none(self, paths: Paths) -> None:
-        write_pin(paths, Pin("tiny", "Q4_K_M"))
-        (paths.config / "pin.json").write_text("{")
-        with pytest.raises(StateError, match=r"pin\.json is damaged"):
-            read_pin(paths)
-
 
 class TestStarter:
     def test_is_found_without_importing_its_package(self) -> None:
@@ -251,7 +238,8 @@ class TestStarter:
     def test_reading_the_store_imports_nothing_heavy(self, paths: Paths, store: Store, tmp_path: Path) -> None:
         add(store, random_gguf(tmp_path / "0.gguf", SIZE))
         script = (
-            "import sys; from edgechat.paths import Paths; from edgechat.models.store.installed import find, read_pin\n"
+            "import sys; from edgechat.paths import Paths; from edgechat.models.store.installed import find\n"
+            "from edgechat.models.store.pin import read_pin\n"
             "from edgechat.locks import lock_model\n"
             "p = Paths.from_env(); lock_model(find(p, 'tiny').path); read_pin(p)\n"
             "print(*sorted({m.partition('.')[0] for m in sys.modules} & {'pydantic', 'huggingface_hub', 'httpx2', "

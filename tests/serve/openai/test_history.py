@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import HealthCheck, given, seed
 from hypothesis import strategies as st
 
 from edgechat.engine.protocol.events import Done, Event, Logprobs, Text
@@ -22,6 +22,7 @@ from edgechat.serve.openai.request import ChatRequest
 from edgechat.serve.openai.tool_calls import ToolCallParser
 from tests.engine.scripted_engine import DONE, STARTED
 from tests.engine.text.test_prompt import FakeVocabulary, template
+from tests.examples import examples
 from tests.serve.openai.test_tools import ASK, HERMES, LIGHT, WEATHER, knowing
 from tests.serve.server import Server
 
@@ -240,7 +241,7 @@ def merged(chunks: list[dict[str, Any]]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", TEMPLATES)
 @seed(14)
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(40, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_every_reply_comes_back_as_history(name: str, data: st.DataObject) -> None:
     client = Client(data.draw, TEMPLATES[name])

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edgechat.engine.protocol.request import Wish
@@ -19,6 +19,7 @@ from edgechat.tasks.contract import Ask, Context, GeneratedJson
 from edgechat.tasks.registry import load
 from edgechat.tasks.runner import run_task
 from edgechat.tasks.translate.question import answer_tokens, messages
+from tests.examples import examples
 from tests.tasks.scripted import ScriptedGenerator, assert_fits
 
 if TYPE_CHECKING:
@@ -205,7 +206,7 @@ ANSWERS = st.tuples(
 )
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.sampled_from(SOURCES), st.lists(ANSWERS, max_size=2))
 def test_whatever_the_model_says_placeholders_and_numbers_are_those_of_the_source_or_flagged(text, answers):
     said = iter(answers)

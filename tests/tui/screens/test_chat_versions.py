@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from edgechat.chat.history import History
 from edgechat.tui.widgets.message_view import MessageView
 from tests.engine.scripted_engine import scripted_engine
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
     from edgechat.paths import Paths
     from edgechat.tui.app import EdgechatApp
+
+pytestmark = pytest.mark.app
 
 
 def contents(app: EdgechatApp) -> list[str]:

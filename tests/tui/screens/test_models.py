@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgechat.board.probe.board_file import load_board
-from edgechat.models.store.installed import find, installed, read_pin, starter
+from edgechat.models.store.installed import find, installed, starter
+from edgechat.models.store.pin import read_pin
 from edgechat.tui.dialogs.questions import AskLine, Confirm
 from edgechat.tui.screens.models import ModelsScreen
 from edgechat.tui.session import model_manager
