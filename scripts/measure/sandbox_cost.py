@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -36,6 +37,8 @@ def confine_loaded(state: SandboxState, paths: object, choice: object) -> None:
     pass
 """
 CONFINEMENT = "edgechat/engine/process/confinement.py"
+Work = Callable[["Installation", int], float]
+"""Seconds of one thing that one of the two does; with the pair's number."""
 SENTENCE = "The lamp on the bench was red, and the belt had stopped at noon. "
 
 
@@ -81,7 +84,7 @@ def question(number: int) -> str:
     return f"{number} {time.monotonic_ns()}. " + SENTENCE * 12
 
 
-def alternately(pairs: int, confined: Installation, other: Installation, work: Any) -> list[tuple[float, float]]:
+def alternately(pairs: int, confined: Installation, other: Installation, work: Work) -> list[tuple[float, float]]:
     """Seconds (confined, not confined) of each pair; who begins changes from pair to pair."""
     found = []
     for number in range(pairs):
@@ -145,7 +148,10 @@ def main() -> None:
         return
     print("| | pairs | with the sandbox | without | median ratio |\n|---|---|---|---|---|")
     for name, row in figures.items():
-        print(f"| {name} | {row['pairs']} | {row['confined_s']:.3f} s | {row['unconfined_s']:.3f} s | {row['ratio']:.3f} |")
+        print(
+            f"| {name} | {row['pairs']} | {row['confined_s']:.3f} s | {row['unconfined_s']:.3f} s |"
+            f" {row['ratio']:.3f} |"
+        )
 
 
 if __name__ == "__main__":

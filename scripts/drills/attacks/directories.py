@@ -120,5 +120,6 @@ def planted_link(target: Target) -> Outcome:
     code, _, said = target.run("history", "export", "--out", str(shared / "x.md"))
     target.stop()
     is_lost = not victim.exists() or victim.read_text() != "precious\n"
-    return Outcome(is_lost, f"the link's target was {'destroyed' if is_lost else 'left alone'}; exit code {code} {said[:80]}")
-
+    return Outcome(
+        is_lost, f"the link's target was {'destroyed' if is_lost else 'left alone'}; exit code {code} {said[:80]}"
+    )

@@ -1,4 +1,4 @@
-"""Attacks 5, 7 and 11: a model that changes under us, a template that takes all memory, metadata that ends llama.cpp."""
+"""Attacks 5, 7 and 11: a model that changes, a template that takes all memory, metadata that ends llama.cpp."""
 
 from __future__ import annotations
 
