@@ -78,7 +78,7 @@ def _other_tokenizer(file: Path) -> None:
     data = data.replace(_string("tokenizer.ggml.model") + b"\x08\0\0\0" + _string("gpt2"),
                         _string("tokenizer.ggml.model") + b"\x08\0\0\0" + _string("llama"), 1)  # fmt: skip
     template = read_header(file).chat_template
-    shorter = template.rstrip()[:-1] if len(template.encode()) == len(template.rstrip().encode()) else template[:-1]
+    shorter = template.replace("helpful AI", "helpful A", 1)
     file.write_bytes(data.replace(_string(template), _string(shorter), 1))
 
 
