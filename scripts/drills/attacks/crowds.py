@@ -28,7 +28,7 @@ THIRD = 60_003
 """User id of a third user."""
 DEAF_S = 2.0
 """A wait that counts as being kept out, on a machine that may be busy."""
-_LENGTH = struct.Struct(">I")
+LENGTH = struct.Struct(">I")
 _IDENTITY = """
 import json
 try:
@@ -51,9 +51,9 @@ def guests(target: Target) -> Outcome:
     waits = Waits(lambda: _status(str(target.home / "state/engine.sock"), hello))
 
     def bomb() -> str:
-        with _greeted(path, hello) as peer, contextlib.suppress(OSError):
-            peer.sendall(_LENGTH.pack(len(BOMB)) + BOMB)
-            return str(_receive(peer).get("type"))
+        with greeted(path, hello) as peer, contextlib.suppress(OSError):
+            peer.sendall(LENGTH.pack(len(BOMB)) + BOMB)
+            return str(receive(peer).get("type"))
         return "disconnected"
 
     answer = as_stranger(bomb, groups=(0,))
@@ -133,14 +133,14 @@ def _silent(path: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _greeted(path: str, hello: dict[str, Any]) -> Iterator[socket.socket]:
+def greeted(path: str, hello: dict[str, Any]) -> Iterator[socket.socket]:
     """A connection after the handshake."""
     with socket.socket(socket.AF_UNIX) as peer:
         peer.settimeout(60)
         peer.connect(path)
         body = json.dumps(hello).encode()
-        peer.sendall(_LENGTH.pack(len(body)) + body)
-        answer = _receive(peer)
+        peer.sendall(LENGTH.pack(len(body)) + body)
+        answer = receive(peer)
         if answer["type"] != "hello":
             raise ConnectionRefusedError(str(answer.get("reason")))
         yield peer
@@ -148,27 +148,27 @@ def _greeted(path: str, hello: dict[str, Any]) -> Iterator[socket.socket]:
 
 def _try_greeting(path: str, hello: dict[str, Any]) -> str:
     try:
-        with _greeted(path, hello):
+        with greeted(path, hello):
             return "let in"
     except OSError as error:
         return f"kept out ({error})"
 
 
 def _status(path: str, hello: dict[str, Any]) -> None:
-    with _greeted(path, hello) as peer:
+    with greeted(path, hello) as peer:
         body = b'{"type":"status"}'
-        peer.sendall(_LENGTH.pack(len(body)) + body)
-        _receive(peer)
+        peer.sendall(LENGTH.pack(len(body)) + body)
+        receive(peer)
 
 
-def _receive(peer: socket.socket) -> dict[str, Any]:
+def receive(peer: socket.socket) -> dict[str, Any]:
     data = b""
-    while len(data) < 4 or len(data) < 4 + _LENGTH.unpack_from(data)[0]:
+    while len(data) < 4 or len(data) < 4 + LENGTH.unpack_from(data)[0]:
         piece = peer.recv(1 << 16)
         if not piece:
             raise ConnectionResetError("disconnected")
         data += piece
-    return dict(json.loads(data[4 : 4 + _LENGTH.unpack_from(data)[0]]))
+    return dict(json.loads(data[4 : 4 + LENGTH.unpack_from(data)[0]]))
 
 
 @contextlib.contextmanager
