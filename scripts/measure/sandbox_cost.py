@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -55,6 +56,7 @@ class Installation:
         self._env = {
             **{name: value for name, value in os.environ.items() if not name.startswith("EDGECHAT_")},
             "EDGECHAT_HOME": str(home),
+            "EDGECHAT_KEEP_ALIVE": "5m",
             "PYTHONPATH": str(source),
         }
         self._command = str(Path(sys.executable).with_name("edgechat"))
@@ -91,6 +93,7 @@ def alternately(pairs: int, confined: Installation, other: Installation, work: W
         order = (confined, other) if number % 2 else (other, confined)
         seconds = {id(each): work(each, number) for each in order}
         found.append((seconds[id(confined)], seconds[id(other)]))
+        print(f"{work.__name__} {number}: {found[-1][0]:.3f} s, {found[-1][1]:.3f} s", file=sys.stderr, flush=True)
     return found
 
 
@@ -116,6 +119,7 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=5, help="pairs of cold starts")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the engines are stopped on the way out
     with tempfile.TemporaryDirectory(prefix="edgechat-cost-") as made:
         confined = Installation(Path(made) / "a", is_confined=True)
         other = Installation(Path(made) / "b", is_confined=False)
