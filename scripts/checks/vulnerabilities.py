@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 REPLY_S = 10
 """Time for one answer of the list."""
-LIMIT_S = 90
+LIMIT_S = 30
 """Time for all."""
 
 
