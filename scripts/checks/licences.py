@@ -39,7 +39,7 @@ def required_packages(root: str = "edgechat") -> list[Package]:
     """
     found: dict[str, Package] = {}
     pending = [(distribution(root), frozenset[str]())]
-    seen = {(canonicalize_name(root), frozenset[str]())}
+    seen: set[tuple[str, frozenset[str]]] = {(canonicalize_name(root), frozenset())}
     while pending:
         for name, extras in _requirements(*pending.pop()):
             if (name, extras) in seen:
