@@ -97,7 +97,7 @@ COMMANDS = {
     "models verify": ["models", "verify"],
     "ps": ["ps", "--json"],
     "run": ["run", "driving", "absent.json"],
-    "serve": ["serve", "-m", "absent.gguf", "--port", "0"],
+    "serve": ["serve", "--host", "192.0.2.1", "--port", "0"],
     "service install": ["service", "install", "--dry-run"],
     "service remove": ["service", "remove"],
     "service status": ["service", "status"],
