@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """What the engine's sandbox costs: the same questions to a confined engine and to one that is not, alternately.
 
-    scripts/measure/sandbox_cost.py [--pairs 24] [--starts 5] [--json]
+    scripts/measure/sandbox_cost.py [--pairs 24] [--starts 5] [--threads N] [--json]
 
 The package is copied twice, and in one copy the engine's two steps of confinement do nothing. Both engines hold the
 starter model and wait for questions; each pair asks both, in alternating order. Three figures, each a ratio of seconds
 with the sandbox to seconds without, the median over the pairs: a warm `ask` from start to end, the prefill of a new
-prompt by the engine's own clock, and a start of the engine up to its first token. Prints a Markdown table.
+prompt by the engine's own clock, and a start of the engine up to its first token; and the same for the processor time
+of the engine, which waiting for other programs does not lengthen. With one thread, which never spins while it waits for
+another one, that is the figure to trust on a busy machine. Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -38,15 +40,15 @@ def confine_loaded(state: SandboxState, paths: object, choice: object) -> None:
     pass
 """
 CONFINEMENT = "edgechat/engine/process/confinement.py"
-Work = Callable[["Installation", int], float]
-"""Seconds of one thing that one of the two does; with the pair's number."""
+Work = Callable[["Installation", int], tuple[float, float]]
+"""Seconds of one thing that one of the two does, and the engine's processor seconds; with the pair's number."""
 SENTENCE = "The lamp on the bench was red, and the belt had stopped at noon. "
 
 
 class Installation:
     """A copy of the package with a home of its own."""
 
-    def __init__(self, folder: Path, *, is_confined: bool) -> None:
+    def __init__(self, folder: Path, *, is_confined: bool, threads: int) -> None:
         folder.mkdir()
         source, home = folder / "source", folder / "home"
         shutil.copytree(ROOT / "edgechat", source / "edgechat", ignore=shutil.ignore_patterns("__pycache__"))
@@ -59,6 +61,9 @@ class Installation:
             "EDGECHAT_KEEP_ALIVE": "5m",
             "PYTHONPATH": str(source),
         }
+        if threads:
+            self._env["EDGECHAT_THREADS"] = str(threads)
+        self._pid = 0
         self._command = str(Path(sys.executable).with_name("edgechat"))
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -76,9 +81,15 @@ class Installation:
         return took, json.loads([line for line in done.stderr.splitlines() if line.startswith("{")][-1])
 
     def is_confined(self) -> bool:
-        """Whether the running engine says so."""
+        """Whether the running engine, whose processor time is measured from now on, says so."""
         (engine,) = json.loads(self.run("ps", "--json").stdout)
+        self._pid = int(engine["pid"])
         return bool(engine["sandbox"]["landlock"] or engine["sandbox"]["seccomp"])
+
+    def processor_s(self) -> float:
+        """Processor time of all threads of the engine until now."""
+        tasks = Path(f"/proc/{self._pid}/task").iterdir()
+        return sum(int((each / "schedstat").read_text().split()[0]) for each in tasks) / 1e9
 
 
 def question(number: int) -> str:
@@ -86,47 +97,55 @@ def question(number: int) -> str:
     return f"{number} {time.monotonic_ns()}. " + SENTENCE * 12
 
 
-def alternately(pairs: int, confined: Installation, other: Installation, work: Work) -> list[tuple[float, float]]:
-    """Seconds (confined, not confined) of each pair; who begins changes from pair to pair."""
+def alternately(pairs: int, confined: Installation, other: Installation, work: Work) -> list[tuple[float, ...]]:
+    """Seconds and processor seconds, confined and then not, of each pair; who begins changes from pair to pair."""
     found = []
     for number in range(pairs):
         order = (confined, other) if number % 2 else (other, confined)
         seconds = {id(each): work(each, number) for each in order}
-        found.append((seconds[id(confined)], seconds[id(other)]))
-        print(f"{work.__name__} {number}: {found[-1][0]:.3f} s, {found[-1][1]:.3f} s", file=sys.stderr, flush=True)
+        found.append((*seconds[id(confined)], *seconds[id(other)]))
+        print(number, *(f"{each:.3f}" for each in found[-1]), file=sys.stderr, flush=True)
     return found
 
 
-def warm_ask(each: Installation, number: int) -> float:
-    """Seconds of a short question."""
-    return each.ask(f"Say the number {number}.", 8)[0]
+def warm_ask(each: Installation, number: int) -> tuple[float, float]:
+    """A short question."""
+    before = each.processor_s()
+    took, _ = each.ask(f"Say the number {number}.", 8)
+    return took, each.processor_s() - before
 
 
-def prefill(each: Installation, number: int) -> float:
-    """Seconds for 1,000 tokens of a new prompt, by the engine's clock."""
-    return 1000 / float(each.ask(question(number), 1)[1]["prefill_tps"])
+def prefill(each: Installation, number: int) -> tuple[float, float]:
+    """1,000 tokens of a new prompt, by the engine's clock."""
+    before = each.processor_s()
+    _, stats = each.ask(question(number), 1)
+    n_read = stats["prompt_tokens"] - stats["cached_tokens"]
+    return 1000 / float(stats["prefill_tps"]), (each.processor_s() - before) * 1000 / n_read
 
 
-def start(each: Installation, _: int) -> float:
-    """Seconds from no engine to the first token."""
+def start(each: Installation, _: int) -> tuple[float, float]:
+    """From no engine to the first token."""
     each.run("stop")
-    return each.ask("Hello.", 1)[0]
+    took, _ = each.ask("Hello.", 1)
+    each.is_confined()
+    return took, each.processor_s()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=24)
     parser.add_argument("--starts", type=int, default=5, help="pairs of cold starts")
+    parser.add_argument("--threads", type=int, default=0, help="of the engines; as planned by default")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the engines are stopped on the way out
     with tempfile.TemporaryDirectory(prefix="edgechat-cost-") as made:
-        confined = Installation(Path(made) / "a", is_confined=True)
-        other = Installation(Path(made) / "b", is_confined=False)
+        confined = Installation(Path(made) / "a", is_confined=True, threads=arguments.threads)
+        other = Installation(Path(made) / "b", is_confined=False, threads=arguments.threads)
         try:
             for each in (confined, other):
                 for number in range(2):
-                    warm_ask(each, -number)
+                    each.ask(f"Say the number {-number}.", 8)
             if not confined.is_confined() or other.is_confined():
                 raise SystemExit("One engine must be confined and the other not: this kernel has neither part of it.")
             rows = {
@@ -138,14 +157,15 @@ def main() -> None:
             for each in (confined, other):
                 each.run("stop")
     figures = {
-        name: {
+        f"{name}{what}": {
             "pairs": len(pairs),
-            "confined_s": median(a for a, _ in pairs),
-            "unconfined_s": median(b for _, b in pairs),
-            "ratio": median(a / b for a, b in pairs),
+            "confined_s": median(pair[at] for pair in pairs),
+            "unconfined_s": median(pair[at + 2] for pair in pairs),
+            "ratio": median(pair[at] / pair[at + 2] for pair in pairs),
         }
         for name, pairs in rows.items()
         if pairs
+        for at, what in enumerate(("", ", processor time"))
     }
     if arguments.json:
         print(json.dumps(figures))

@@ -88,7 +88,7 @@ COMMANDS = {
     "models keys rotate": ["models", "keys", "rotate"],
     "models keys trust": ["models", "keys", "trust", "absent.json"],
     "models list": ["models", "list"],
-    "models plan": ["models", "plan"],
+    "models plan": ["models", "plan", "--board", "pi4-4gb"],
     "models pull": ["models", "pull", "absent"],
     "models rm": ["models", "rm", "absent"],
     "models rollback": ["models", "rollback", "absent"],
