@@ -99,7 +99,7 @@ def question(number: int) -> str:
 
 def alternately(pairs: int, confined: Installation, other: Installation, work: Work) -> list[tuple[float, ...]]:
     """Seconds and processor seconds, confined and then not, of each pair; who begins changes from pair to pair."""
-    found = []
+    found: list[tuple[float, ...]] = []
     for number in range(pairs):
         order = (confined, other) if number % 2 else (other, confined)
         seconds = {id(each): work(each, number) for each in order}
@@ -126,7 +126,7 @@ def prefill(each: Installation, number: int) -> tuple[float, float]:
 def start(each: Installation, _: int) -> tuple[float, float]:
     """From no engine to the first token."""
     each.run("stop")
-    took, _ = each.ask("Hello.", 1)
+    took = each.ask("Hello.", 1)[0]
     each.is_confined()
     return took, each.processor_s()
 
