@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OLDEST_PYTHON = "3.10"
-GROUPS = ("test", "lint", "bench")
+GROUPS = ("test", "lint", "audit", "bench")
 # What pip, the builds and this file's own upkeep need, beside the project's dependencies.
 BUILD_TOOLS = ("pip", "hatchling", "editables", "scikit-build-core[pyproject]", "cmake", "ninja")
 FOREIGN = re.compile(r"sys_platform == '(?:win32|emscripten|cygwin)'")

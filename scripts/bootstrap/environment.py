@@ -341,7 +341,7 @@ def main() -> int:
     parser.add_argument(
         "--refresh-constraints", action="store_true", help="raise constraints.txt to the newest versions"
     )
-    parser.add_argument("groups", nargs="*", metavar="GROUP", help="a dependency group: test, lint, bench")
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help="a dependency group: test, lint, audit, bench")
     chosen = parser.parse_args()
     root = Path(__file__).resolve().parents[2]
     for number in (signal.SIGTERM, signal.SIGHUP):

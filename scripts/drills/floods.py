@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import multiprocessing
 import os
 import re
 import socket
@@ -24,59 +25,32 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgechat.engine.client.connection import EngineConnection
-from edgechat.engine.protocol import unix_socket
-from edgechat.paths import Paths
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from edgechat.engine.client.connection import EngineConnection  # noqa: E402 - found through the line above
+from edgechat.engine.protocol import unix_socket  # noqa: E402
+from edgechat.paths import Paths  # noqa: E402
+from scripts.drills.attacks.crowds import BODY, BOMB  # noqa: E402
+from scripts.drills.attacks.target import Waits, peak_bytes  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-FRAME = b'{"type":"status","x":[' + b"{}," * 10_300_000 + b"{}]}"
-BODY = b'{"messages":[' + b"[]," * 1_300_000 + b"[]]}"
-
-
-class Waits:
-    """Asks something over and over in a thread; remembers the longest wait."""
-
-    def __init__(self, ask: Callable[[], object]) -> None:
-        self._ask, self._is_over = ask, threading.Event()
-        self.longest, self.served, self.failed = 0.0, 0, 0
-        self._thread = threading.Thread(target=self._work)
-        self._thread.start()
-
-    def _work(self) -> None:
-        while not self._is_over.is_set():
-            began = time.monotonic()
-            try:
-                self._ask()
-                self.served += 1
-            except OSError:
-                self.failed += 1
-            self.longest = max(self.longest, time.monotonic() - began)
-
-    def end(self) -> None:
-        """Stop asking."""
-        self._is_over.set()
-        self._thread.join()
-
-
-def memory(pid: int) -> int:
-    """Peak resident bytes."""
-    text = Path(f"/proc/{pid}/status").read_text()
-    return int(text.split("VmHWM:")[1].split()[0]) * 1024
-
 
 def measure(name: str, pid: int, ask: Callable[[], object], attack: Callable[[], None]) -> None:
-    """One row of the table."""
+    """One row of the table. The attack has a process of its own, so that it takes none of the waiting one's turns."""
     quiet = Waits(ask)
     time.sleep(3)
     quiet.end()
-    before = memory(pid)
+    before = peak_bytes(pid)
+    attacker = multiprocessing.get_context("fork").Process(target=attack)
+    attacker.start()
     waits = Waits(ask)
-    attack()
+    attacker.join()
     time.sleep(1)
     waits.end()
-    grown = (memory(pid) - before) / 1e6
+    grown = (peak_bytes(pid) - before) / 1e6
     print(
         f"| {name} | {grown:+.0f} MB | {waits.longest:.2f} s (quiet: {quiet.longest:.2f} s) | {waits.served} served, "
         f"{waits.failed} refused |", flush=True,
@@ -89,7 +63,7 @@ def flood_frame(state: Path) -> None:
     assert peer is not None
     with contextlib.closing(peer), contextlib.suppress(OSError):
         EngineConnection(peer, keeps=False)
-        peer.sendall(struct.pack(">I", len(FRAME)) + FRAME)
+        peer.sendall(struct.pack(">I", len(BOMB)) + BOMB)
 
 
 def flood_silent(state: Path) -> None:

@@ -26,11 +26,19 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from edgechat.engine.protocol.framing import encode  # noqa: E402 - found through the line above
+from edgechat.engine.protocol.version import IDENTITY  # noqa: E402
+from scripts.drills.attacks.crowds import greeted, receive  # noqa: E402
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 OWNER, STRANGER, MEMBER = 60_001, 60_002, 60_003
-ROOT = Path(__file__).resolve().parents[2]
+STATUS: dict[str, object] = {"type": "status"}
+KEEP: dict[str, object] = {"type": "keep", "seconds": -1}
 
 
 def as_user(uid: int, groups: list[int], work: Callable[[], object]) -> str:
@@ -45,7 +53,8 @@ def as_user(uid: int, groups: list[int], work: Callable[[], object]) -> str:
             os.setuid(uid)
             answer = str(work() or "yes")
         except urllib.error.HTTPError as error:
-            answer = f"no (status {error.code})"
+            refuses = error.code in {401, 403}
+            answer = f"{'no' if refuses else 'yes'} (status {error.code}{'' if refuses else ': the model is loading'})"
         except Exception as error:  # noqa: BLE001 - whatever stops it is the answer
             answer = f"no ({getattr(error, 'strerror', None) or type(error).__name__})"
         os.write(into, answer.encode())
@@ -65,6 +74,8 @@ class Owner:
         self.env = {
             "PATH": "/usr/bin:/bin", "HOME": str(home.parent), "EDGECHAT_HOME": str(home),
             "PYTHONPATH": f"{ROOT}:{site}", "EDGECHAT_KEEP_ALIVE": "10m",
+            # For the group alone, as systemd makes it for a service.
+            "EDGECHAT_SHARED": str(home.parent / "run"),
         }  # fmt: skip
         self.python, self.home, self.group = python, home, group
 
@@ -115,6 +126,13 @@ def connect(path: Path) -> None:
         peer.connect(str(path))
 
 
+def send_shared(path: Path, frame: dict[str, object]) -> str:
+    """Send a frame to the engine that a group shares; what it answers."""
+    with greeted(str(path), {"type": "hello", "keeps": False, **IDENTITY}) as peer:
+        peer.sendall(encode(frame))
+        return f"yes ({receive(peer)['type']})"
+
+
 def tries(home: Path, engine: int, ports: dict[str, int]) -> dict[str, Callable[[], object]]:
     """Everything that is tried."""
     return {
@@ -125,6 +143,9 @@ def tries(home: Path, engine: int, ports: dict[str, int]) -> dict[str, Callable[
         "read the engine's log": lambda: (home / "state/logs/engine.log").read_text() and None,
         "read a kept prefix or template verdict": lambda: next((home / "cache").rglob("*.json")).read_bytes() and None,
         "connect to the engine's socket": lambda: connect(home / "state/engine.sock"),
+        "connect to the engine that a group shares": lambda: send_shared(home.parent / "run/engine.sock", STATUS),
+        "stop that engine": lambda: send_shared(home.parent / "run/engine.sock", {"type": "stop"}),
+        "choose when that engine ends": lambda: send_shared(home.parent / "run/engine.sock", KEEP),
         "replace the socket": (home / "state/engine.sock").unlink,
         "place a file in the state directory": lambda: (home / "state/queue.py").write_text("") and None,
         "rename the state directory": lambda: (home / "state").rename(home / "state.old"),
@@ -146,6 +167,10 @@ def usual(python: str, folder: Path) -> None:
     home.parent.mkdir()
     home.parent.chmod(0o755)
     os.chown(home.parent, OWNER, OWNER)
+    run = home.parent / "run"
+    run.mkdir()
+    run.chmod(0o750)
+    os.chown(run, OWNER, OWNER)
     owner = Owner(python, home, OWNER)
     code, said = owner.run("ask", "-c", "-n", "4", "Say hello.")
     if code:

@@ -64,12 +64,26 @@ class JsonBounds:
         self._count_depth(structure.translate(None, _NO_BRACKET))
 
     def _count_depth(self, brackets: bytes) -> None:
-        depth = self._depth
-        for each in brackets:
-            depth += 1 if each in _OPENING else -1
-            if depth > self._max_depth:
-                raise JsonTooLargeError(f"it is nested deeper than {self._max_depth} levels")
+        # Empty pairs are what most bombs consist of, and are removed at the speed of C: `{[]}` hides two levels.
+        deepest, depth = _walk(brackets.replace(b"[]", b"").replace(b"{}", b""), self._depth)
+        if deepest + 2 > self._max_depth:
+            deepest, depth = _walk(brackets, self._depth)
+        if deepest > self._max_depth:
+            raise JsonTooLargeError(f"it is nested deeper than {self._max_depth} levels")
         self._depth = depth
+
+
+def _walk(brackets: bytes, depth: int) -> tuple[int, int]:
+    """The greatest depth and the last one, from a depth at the beginning."""
+    deepest = depth
+    for each in brackets:
+        if each in _OPENING:
+            depth += 1
+            if depth > deepest:  # noqa: PLR1730 - max() takes twice as long, 40,000 times
+                deepest = depth
+        else:
+            depth -= 1
+    return deepest, depth
 
 
 def require_bounded(text: bytes, *, max_items: int = MAX_ITEMS, max_depth: int = MAX_DEPTH) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import Headers
 
-from edgechat.engine.protocol.json_bounds import JsonTooLargeError, parse, require_bounded
+from edgechat.engine.protocol.json_bounds import PIECE, JsonBounds, JsonTooLargeError, parse
 from edgechat.serve.http.errors import ApiError
 from edgechat.serve.http.timeouts import with_timeout
 
@@ -51,36 +51,64 @@ class Exchange:
     # -- the request ---------------------------------------------------------------------------------------------------
 
     async def read_body(self) -> bytes:
-        """Read the whole body.
+        """Read the whole body, whatever it is.
 
         Raises:
             ApiError: 413 longer than allowed, 408 too slow, 503 no memory for it now.
             ClientDisconnectedError: the client disconnected before its end.
         """
+        return await self._read_in_time(None)
+
+    async def _read_in_time(self, bounds: JsonBounds | None) -> bytes:
         declared = self.headers.get("content-length", "")
         if declared.isdigit() and int(declared) > self._limits.body_bytes:
             raise self._too_large()
         try:
-            return await asyncio.wait_for(self._read(), self._limits.read_s)
+            return await asyncio.wait_for(self._read(bounds), self._limits.read_s)
         except asyncio.TimeoutError:
             raise ApiError(
                 408, f"The body did not arrive within {self._limits.read_s:.0f} s.", headers={"Connection": "close"}
             ) from None
 
-    async def _read(self) -> bytes:
+    async def _read(self, bounds: JsonBounds | None) -> bytes:
+        """Read to the end; what follows the place that exceeds a bound is dropped as it arrives."""
         pieces = bytearray()
+        n_bytes = 0
+        refusal: ApiError | None = None
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise ClientDisconnectedError
             piece: bytes = message.get("body", b"")
-            if len(pieces) + len(piece) > self._limits.body_bytes:
+            n_bytes += len(piece)
+            if n_bytes > self._limits.body_bytes:
                 raise self._too_large()
-            self._memory.reserve(len(piece))
-            self._held += len(piece)
-            pieces += piece
+            if refusal is None:
+                self._memory.reserve(len(piece))
+                self._held += len(piece)
+                pieces += piece
+                refusal = None if bounds is None else await self._count(bounds, piece)
+                if refusal is not None:
+                    pieces.clear()
+                    self._release()
             if not message.get("more_body"):
-                return bytes(pieces)
+                break
+        if refusal is not None:
+            raise refusal
+        return bytes(pieces)
+
+    async def _count(self, bounds: JsonBounds, text: bytes) -> ApiError | None:
+        """Count a part of the body; the error where it exceeds a bound. Other requests run between its pieces."""
+        for at in range(0, len(text), PIECE):
+            async with self._memory.parsing:
+                try:
+                    bounds.feed(text[at : at + PIECE])
+                except JsonTooLargeError as error:
+                    if "nested" in str(error):
+                        return self._too_deep()
+                    return ApiError(400, f"The JSON is refused: {error}.", code="json_too_large")
+                await asyncio.sleep(0)
+        return None
 
     async def read_json(self) -> Any:  # noqa: ANN401 - JSON
         """Read the body as JSON.
@@ -92,19 +120,13 @@ class Exchange:
         # This also stops web pages: a browser sends forms and plain text to other sites without a CORS preflight.
         if self.content_type != JSON:
             raise ApiError(415, f"Send {JSON} in Content-Type; this request says {self.content_type or 'nothing'}.")
-        return self._parse_json(await self.read_body())
-
-    def _parse_json(self, text: bytes) -> Any:  # noqa: ANN401
-        try:
-            require_bounded(text, max_depth=self._limits.depth)
-            value = parse(text)
-        except JsonTooLargeError as error:
-            if "nested" in str(error):
-                raise self._too_deep() from None
-            raise ApiError(400, f"The JSON is refused: {error}.", code="json_too_large") from None
-        except ValueError as error:
-            raise ApiError(400, f"The body is not JSON: {error}.", code="invalid_json") from None
-        return value
+        text = await self._read_in_time(JsonBounds(max_depth=self._limits.depth))
+        async with self._memory.parsing:
+            await asyncio.sleep(0)
+            try:
+                return parse(text)
+            except ValueError as error:
+                raise ApiError(400, f"The body is not JSON: {error}.", code="invalid_json") from None
 
     async def read_as(self, kind: type[M]) -> M:
         """Read the body as a pydantic model.

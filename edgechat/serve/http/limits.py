@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from edgechat.serve.http.errors import server_busy
@@ -41,6 +42,8 @@ class BodyMemory:
 
     def __init__(self, limit: int) -> None:
         self._limit, self.used = limit, 0
+        self.parsing = asyncio.Lock()
+        """Held while one body's JSON is counted or parsed: the event loop does one piece of one body at a time."""
 
     def reserve(self, size: int) -> None:
         """Count more bytes.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -18,6 +19,7 @@ from edgechat.serve.http.limits import (
     MAX_PER_ADDRESS,
     SHUTDOWN_GRACE_S,
 )
+from edgechat.serve.http.places import Places
 
 if TYPE_CHECKING:
     import asyncio
@@ -33,12 +35,19 @@ _TOO_MANY_CONNECTIONS = (
 
 
 class LimitedProtocol(H11Protocol):
-    """HTTP/1.1 that closes silent connections and refuses those beyond the limit."""
+    """HTTP/1.1 that closes silent connections and refuses those beyond the limit.
 
-    _head_timer: asyncio.TimerHandle | None = None
-    _waits_since = 0.0
-    """When the time for the next head began, on the loop's clock."""
-    _address = ""
+    Args:
+        places: of all connections of the server.
+        arguments: uvicorn's own.
+    """
+
+    def __init__(self, *, places: Places[LimitedProtocol], **arguments: Any) -> None:  # noqa: ANN401 - uvicorn's own
+        super().__init__(**arguments)
+        self._places = places
+        self._head_timer: asyncio.TimerHandle | None = None
+        self.address = ""
+        """Of the machine at the other end; empty for this one."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the timer for the request's head, or refuse the connection.
@@ -47,48 +56,42 @@ class LimitedProtocol(H11Protocol):
         none, keeps nobody out. A connection with a running request is never closed for another.
         """
         super().connection_made(transport)
-        self._address = str((transport.get_extra_info("peername") or ("",))[0])
-        others = [each for each in self.connections if each is not self and isinstance(each, LimitedProtocol)]
-        same = [] if is_loopback(self._address) else [each for each in others if each._address == self._address]
-        if len(same) >= MAX_PER_ADDRESS:
-            crowd = same
-        elif len(others) >= MAX_CONNECTIONS:
-            crowd = others
-        else:
-            crowd = []
-        if crowd:
-            waiting = [each for each in crowd if each._is_waiting and not each.transport.is_closing()]
-            if not waiting:
-                transport.write(_TOO_MANY_CONNECTIONS)
-                transport.close()
-                return
-            min(waiting, key=lambda each: each._waits_since).transport.abort()
+        address = str((transport.get_extra_info("peername") or ("",))[0])
+        self.address = "" if is_loopback(address) else address
+        leaving = self._places.enter(self)
+        if leaving is self:
+            transport.write(_TOO_MANY_CONNECTIONS)
+            transport.close()
+            return
+        if leaving is not None:
+            leaving.transport.abort()
         self._start_head_timer(FIRST_HEAD_S)
 
     def on_response_complete(self) -> None:
         """Start the timer for the next request; the rest of this one must arrive within it too."""
         super().on_response_complete()
+        self._places.wait(self)
         self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the timer."""
+        self._places.leave(self)
         if self._head_timer is not None:
             self._head_timer.cancel()
         super().connection_lost(exc)
 
     @property
-    def _is_waiting(self) -> bool:
-        """Whether no request has a complete head and no complete response."""
-        return self.cycle is None or bool(self.cycle.response_complete)
+    def is_waiting(self) -> bool:
+        """Whether it is open, and no request has a complete head and no complete response."""
+        return (self.cycle is None or bool(self.cycle.response_complete)) and not self.transport.is_closing()
 
     def _start_head_timer(self, seconds: float = HEAD_TIMEOUT_S) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
-        self._waits_since = self.loop.time()
         self._head_timer = self.loop.call_later(seconds, self._close_if_idle)
 
     def _close_if_idle(self) -> None:
-        if self._is_waiting and not self.transport.is_closing():
+        if self.is_waiting:
             self.transport.abort()
 
 
@@ -134,7 +137,8 @@ def listen(
             app,
             host=host,
             port=port,
-            http=LimitedProtocol,
+            # uvicorn calls it for each connection.
+            http=partial(LimitedProtocol, places=Places(MAX_CONNECTIONS, MAX_PER_ADDRESS)),  # type: ignore[arg-type]
             ws="none",
             lifespan="on",
             log_config=None,

@@ -8,13 +8,18 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import click
 import pytest
 
 import edgechat
 from edgechat.engine.child.interpreter import WORKING_DIRECTORY, python_command, python_environment
 from edgechat.paths import Paths
 from edgechat.service.unit import Unit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.process
 
@@ -61,35 +66,92 @@ def planted(tmp_path: Path, home: Path) -> tuple[Path, Path]:
     return stick, log
 
 
-COMMANDS = [
-    ["--version"],
-    ["--help"],
-    ["tasks", "--json"],
-    ["models", "list"],
-    ["models", "plan"],
-    ["models", "update", "."],
-    ["models", "keys", "list"],
-    ["models", "verify"],
-    ["board", "--json"],
-    ["doctor"],
-    ["doctor", "--json"],
-    ["history", "list"],
-    ["ps", "--json"],
-    ["service", "status"],
-    ["logs"],
-    ["serve", "--help"],
-    ["tui", "--help"],
-    ["run", "driving", "absent.json"],
-    ["stop"],
-]
+COMMANDS = {
+    "ask": ["ask", "-m", "absent.gguf", "hi"],
+    "bench": ["bench", "absent.gguf"],
+    "board": ["board", "--json"],
+    "completion": ["completion", "bash"],
+    "doctor": ["doctor"],
+    "eval": ["eval", "driving", "absent.jsonl"],
+    "history export": ["history", "export"],
+    "history import": ["history", "import", "absent.json"],
+    "history list": ["history", "list"],
+    "history rm": ["history", "rm", "1"],
+    "history search": ["history", "search", "word"],
+    "history show": ["history", "show", "last"],
+    "logs": ["logs"],
+    "models add": ["models", "add", "absent.gguf"],
+    "models export": ["models", "export", "absent", "."],
+    "models import": ["models", "import", "."],
+    "models keys backup": ["models", "keys", "backup", "backup"],
+    "models keys list": ["models", "keys", "list"],
+    "models keys rotate": ["models", "keys", "rotate"],
+    "models keys trust": ["models", "keys", "trust", "absent.json"],
+    "models list": ["models", "list"],
+    "models plan": ["models", "plan", "--board", "pi4-4gb"],
+    "models pull": ["models", "pull", "absent"],
+    "models rm": ["models", "rm", "absent"],
+    "models rollback": ["models", "rollback", "absent"],
+    "models update": ["models", "update", "."],
+    "models use": ["models", "use", "absent"],
+    "models verify": ["models", "verify"],
+    "ps": ["ps", "--json"],
+    "run": ["run", "driving", "absent.json"],
+    "serve": ["serve", "--host", "192.0.2.1", "--port", "0"],
+    "service install": ["service", "install", "--dry-run"],
+    "service remove": ["service", "remove"],
+    "service status": ["service", "status"],
+    "stop": ["stop"],
+    "tasks list": ["tasks", "--json"],
+    "tasks show": ["tasks", "show", "driving", "--schema", "input"],
+    "tui": ["tui"],
+    "uninstall": ["uninstall"],
+    "--version": ["--version"],
+    "--help": ["--help"],
+}
+"""Every command, with arguments that lead it past its own checks and to its end without a model or a terminal."""
+
+
+def commands() -> set[str]:
+    """The names of all commands that exist now."""
+    from edgechat.cli.main import root
+
+    def walk(command: click.Command, names: list[str]) -> Iterator[str]:
+        context = click.Context(command)
+        if not isinstance(command, click.Group):
+            yield " ".join(names)
+            return
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None
+            yield from walk(found, [*names, name])
+
+    return set(walk(root, []))
+
+
+def test_every_command_is_run_among_markers() -> None:
+    assert commands() - set(COMMANDS) == set(), "a new command: add a harmless call of it to COMMANDS"
+    assert set(COMMANDS) - commands() == {"--version", "--help", "tasks list"}
+
+
+@pytest.fixture(scope="module")
+def marked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    """A stick, a home whose state directory has the markers too, and the log of markers; for all commands."""
+    folder = tmp_path_factory.mktemp("marked")
+    stick, home, log = folder / "stick", folder / "home", folder / "markers.log"
+    plant(stick, log)
+    home.mkdir(mode=0o700)
+    (home / "state").mkdir(mode=0o700)
+    plant(home / "state", log)
+    return stick, home, log
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
-def test_no_command_imports_from_the_current_or_state_directory(planted, arguments: list[str]) -> None:
-    stick, log = planted
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_command_imports_from_the_current_or_state_directory(marked, name: str) -> None:
+    stick, home, log = marked
 
-    done = run([str(Path(sys.executable).with_name("edgechat")), *arguments], stick)
+    done = run([str(Path(sys.executable).with_name("edgechat")), *COMMANDS[name]], stick, EDGECHAT_HOME=str(home))
 
     assert not log.exists(), log.read_text()
     assert "Traceback" not in done.stderr
@@ -97,16 +159,26 @@ def test_no_command_imports_from_the_current_or_state_directory(planted, argumen
 
 @pytest.mark.engine
 def test_no_engine_and_no_child_of_it_imports_from_the_current_or_state_directory(planted, paths) -> None:
+    """``ask`` with an engine, then ``serve`` and ``tui --web`` until they listen."""
     from edgechat.engine.client import client
 
     stick, log = planted
+    command = str(Path(sys.executable).with_name("edgechat"))
+    banners = []
     try:
-        done = run([str(Path(sys.executable).with_name("edgechat")), "ask", "-n", "4", "Say hello."], stick)
+        done = run([command, "ask", "-n", "4", "Say hello."], stick)
+        for arguments in (["serve", "--port", "0"], ["tui", "--web", "--port", "0"]):
+            server = subprocess.Popen([command, *arguments], cwd=stick, stderr=subprocess.PIPE, text=True)
+            assert server.stderr is not None
+            banners.append(server.stderr.readline())
+            server.terminate()
+            server.communicate(timeout=60)
     finally:
         client.stop(paths)
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+    assert [each for each in banners if "http://127.0.0.1" not in each] == []
     assert not log.exists(), log.read_text()
 
 

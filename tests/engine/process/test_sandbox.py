@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -51,12 +52,27 @@ sandbox.confine_further(state, readable=[inside], has_gpu=False)
 print(json.dumps([state.to_json(), first, all_tries()]))
 """
 
+SENSORS = """
+import json, subprocess, sys
+from pathlib import Path
+from edgechat.engine.child import sandbox
+
+def starts(program):
+    try:
+        return subprocess.run([program], capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+state = sandbox.confine(writable=[])
+sandbox.confine_further(state, readable=[Path(sys.argv[1])], has_gpu=False)
+print(json.dumps([starts("vcgencmd"), starts("/bin/ls"), state.no_programs]))
+"""
+
 has_landlock = pytest.mark.skipif(not sandbox.landlock_version(), reason="this kernel has no Landlock")
 
 
 def tries(tmp_path: Path, kernel: str = "") -> list[dict[str, int]]:
-    inside, outside = tmp_path / "inside", Path.home() / f".edgechat-sandbox-{os.getpid()}"
-    outside = tmp_path / "outside"
+    inside, outside = tmp_path / "inside", tmp_path / "outside"
     inside.mkdir()
     outside.mkdir()
     (outside / "there").write_text("secret")
@@ -78,6 +94,14 @@ def test_it_opens_no_internet_socket_runs_no_program_and_writes_nowhere_else(tmp
     refused |= {"read outside", "python", "connect"}
     assert {name for name, error in then.items() if error} == refused, then
     assert then["connect"] == 1, "EPERM, not that nothing is there"
+
+
+@has_landlock
+def test_where_a_sensor_program_is_installed_it_alone_can_be_started(tmp_path: Path, monkeypatch) -> None:
+    shutil.copy("/bin/true", tmp_path / "vcgencmd")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    done = subprocess.run([sys.executable, "-c", SENSORS, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert json.loads(done.stdout) == [True, False, False], done.stderr
 
 
 def test_a_kernel_without_landlock_is_said_and_the_rest_holds(tmp_path: Path) -> None:

@@ -48,6 +48,13 @@ def test_the_bounds_are_those_of_the_parsed_value_however_the_text_is_cut(value,
             feed(max_items=max(items, 10), max_depth=depth - 1)
 
 
+@pytest.mark.parametrize("text", [b"[[[]]]", b'[{"a":[]}]', b'{"a":[{}]}', b"[[{}],[[]]]", b'[[],{"a":[1]},{}]'])
+def test_the_deepest_level_is_found_among_empty_pairs(text: bytes) -> None:
+    require_bounded(text, max_depth=3)
+    with pytest.raises(JsonTooLargeError, match="deeper"):
+        require_bounded(text, max_depth=2)
+
+
 @pytest.mark.parametrize(
     "bomb", [b"[" + b"[]," * 10**6, b'[{"a":1},' * 10**6, b"1," * 10**6, b'"",' * 10**6, b'""' * 10**6]
 )

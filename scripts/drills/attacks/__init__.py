@@ -1,0 +1,1 @@
+"""Attacks on an edgechat of any version, through its command line, its socket and its HTTP server."""
