@@ -13,17 +13,18 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
+from edgechat.engine.client.tool_call_parser import ToolCallParser
 from edgechat.engine.protocol.events import Done, Event, Logprobs, Text
 from edgechat.engine.protocol.request import Request, Wish
 from edgechat.engine.text.prompt import build
 from edgechat.serve.openai.fields import unknown_fields
 from edgechat.serve.openai.reply import Choice, Reply
 from edgechat.serve.openai.request import ChatRequest
-from edgechat.serve.openai.tool_calls import ToolCallParser
 from tests.engine.scripted_engine import DONE, STARTED
 from tests.engine.text.test_prompt import FakeVocabulary, template
-from tests.serve.openai.test_tools import ASK, HERMES, LIGHT, WEATHER, knowing
+from tests.serve.openai.test_tools import ASK, LIGHT, WEATHER, knowing
 from tests.serve.server import Server
+from tests.tool_template import HERMES
 
 __all__ = ["knowing"]
 
