@@ -270,7 +270,7 @@ def chosen_by_penalty(entries: list[dict[str, Any]], *, presence: float, frequen
             bytes(each["bytes"]): each["logprob"]
             - frequency * seen[bytes(each["bytes"])]
             - presence * bool(seen[bytes(each["bytes"])])
-            for each in entry["top_logprobs"]
+            for each in (*entry["top_logprobs"], entry)  # what a penalty encourages may not be among the likeliest
         }
         token = bytes(entry["bytes"])
         right += token == max(scores, key=scores.__getitem__)
