@@ -125,6 +125,7 @@ def test_a_kind_of_file_that_is_not_known_is_refused_with_those_that_are(tmp_pat
         ("euc_jp", "温度が高いので、ポンプを止めてください。\n"),
         ("gb18030", "请关闭阀门。然后打开排水口。泵停止后,请检查保险丝。\n"),
         ("cp1252", "Größe prüfen\nDas Ventil schließen und sofort.\n"),
+        ("cp1252", "Fermez la vanne du café"),  # ends with what could begin a character of UTF-8
         ("cp1250", "Zamknij zawór. Następnie otwórz spust.\n"),
         ("cp1251", "Закройте клапан. Затем откройте слив.\n"),
         ("utf-16", "Größe prüfen\n"),
