@@ -172,5 +172,5 @@ def test_a_call_its_result_and_the_answer_go_through_the_engine(tmp_path, monkey
         # An empty result is a result, and the call before it is part of the prompt.
         for result in ("", "71.5"):
             history = [*question, asked.message, asked.tool_calls[0].result(result)]
-            answer = assistant.ask(history, tools=[SENSOR], max_tokens=4, temperature=0)
+            answer = assistant.ask(history, tools=[SENSOR, LIGHT], max_tokens=4, temperature=0)
             assert answer.usage["prompt_tokens"] > asked.usage["prompt_tokens"]
