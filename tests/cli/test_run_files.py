@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -276,6 +277,29 @@ def test_a_run_that_ends_before_its_first_record_leaves_no_journal(tmp_path):
             stdin=io.BytesIO(), stdout=io.BytesIO(), generator=Stopping,
         )  # fmt: skip
     assert [each.name for each in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+def test_an_interrupt_while_the_first_record_is_written_keeps_it(tmp_path, monkeypatch):
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text(json.dumps(SCENE) + "\n")
+    journal = out.with_name("out.jsonl.journal")
+
+    def interrupted(_handle: int) -> None:
+        if journal.read_bytes().count(b"\n") > 1:  # the header, and the record that is not counted yet
+            raise KeyboardInterrupt
+
+    job = Job(source=str(source), out=out, keeps_answers=False)
+    common = {"stdin": io.BytesIO(), "stdout": io.BytesIO(), "generator": ScriptedGenerator}
+    with monkeypatch.context() as patched:
+        patched.setattr("edgechat.tasks.batch.journal.os.fsync", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_job(job, load("driving"), Paths.from_env(), Wish(), **common)
+    assert journal.exists()
+    notes: list[str] = []
+    callbacks = JobCallbacks(note=notes.append)
+    run_job(replace(job, resume=True), load("driving"), Paths.from_env(), Wish(), callbacks=callbacks, **common)
+    assert "1 records are done" in notes[0]
+    assert json.loads(out.read_text())["status"] == "ok"
 
 
 def test_a_journal_without_a_record_asks_for_no_resume(tmp_path):
