@@ -10,7 +10,7 @@ import json
 import re
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from edgechat.engine.client.tool_call_parser import ToolCallParser
 from edgechat.engine.protocol.events import Done, Text
@@ -45,7 +45,7 @@ class Tool:
             raise UsageError(f"{self.name!r} is no name for a tool.", hint="Use 1 to 64 letters, digits, `_` and `-`.")
 
     @classmethod
-    def of(cls, function: Callable[..., object]) -> Tool:
+    def of(cls, function: Callable[..., Any]) -> Tool:
         """The tool that a Python function is: its name, its docstring, and a schema from its annotations.
 
         Raises:
@@ -62,7 +62,8 @@ class Tool:
             if argument.annotation is inspect.Parameter.empty:
                 raise UsageError(f"The argument {argument.name!r} of {name} has no annotation.", hint=hint)
         try:
-            schema = TypeAdapter(function).json_schema()
+            adapter: TypeAdapter[Any] = TypeAdapter(cast("Any", function))
+            schema = adapter.json_schema()
         except (PydanticUserError, NameError) as error:
             raise UsageError(f"The arguments of {name} have no JSON Schema: {error}", hint=hint) from error
         return cls(name, inspect.getdoc(function) or "", schema)

@@ -289,7 +289,7 @@ def test_an_interrupt_while_the_first_record_is_written_keeps_it(tmp_path, monke
             raise KeyboardInterrupt
 
     job = Job(source=str(source), out=out, keeps_answers=False)
-    common = {"stdin": io.BytesIO(), "stdout": io.BytesIO(), "generator": ScriptedGenerator}
+    common: dict[str, Any] = {"stdin": io.BytesIO(), "stdout": io.BytesIO(), "generator": ScriptedGenerator}
     with monkeypatch.context() as patched:
         patched.setattr("edgechat.tasks.batch.journal.os.fsync", interrupted)
         with pytest.raises(KeyboardInterrupt):
