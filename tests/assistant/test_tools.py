@@ -49,7 +49,7 @@ def test_a_function_becomes_a_tool_by_its_name_docstring_and_annotations() -> No
     assert arguments["additionalProperties"] is False
 
 
-def unannotated(sensor) -> None:  # type: ignore[no-untyped-def]
+def unannotated(sensor) -> None:
     raise NotImplementedError
 
 
