@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from edgechat.version import __version__
 
 if TYPE_CHECKING:
-    from edgechat.assistant import Answer, Assistant, AsyncAssistant
+    from edgechat.assistant import Answer, Assistant, AsyncAssistant, Tool, ToolCall
     from edgechat.engine.protocol.events import (
         Done,
         Event,
@@ -43,11 +43,13 @@ __all__ = [
     "Slowed",
     "Started",
     "Text",
+    "Tool",
+    "ToolCall",
     "Trimmed",
     "__version__",
 ]
 _HOMES = {
-    **dict.fromkeys(("Answer", "Assistant", "AsyncAssistant"), "edgechat.assistant"),
+    **dict.fromkeys(("Answer", "Assistant", "AsyncAssistant", "Tool", "ToolCall"), "edgechat.assistant"),
     "Message": "edgechat.engine.protocol.request",
 }
 

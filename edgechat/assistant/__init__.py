@@ -3,5 +3,6 @@
 from edgechat.assistant.answer import Answer
 from edgechat.assistant.asynchronous import AsyncAssistant
 from edgechat.assistant.blocking import Assistant
+from edgechat.assistant.tools import Tool, ToolCall
 
-__all__ = ["Answer", "Assistant", "AsyncAssistant"]
+__all__ = ["Answer", "Assistant", "AsyncAssistant", "Tool", "ToolCall"]

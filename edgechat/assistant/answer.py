@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from edgechat.assistant.tools import ToolCall
 from edgechat.engine.protocol.events import Done, Started, Text, Trimmed
+from edgechat.engine.protocol.request import Message
 from edgechat.errors import DeadlineError, EngineError
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ class Answer:
     model: str
     quant: str
     finish_reason: str
-    """``stop``, or ``length`` when it reached ``max_tokens``."""
+    """``stop``, ``tool_calls`` for a call, or ``length`` when it reached ``max_tokens``."""
     seed: int
     usage: Mapping[str, int] = field(default_factory=dict)
     """Tokens: ``prompt_tokens``, ``cached_tokens``, ``completion_tokens``, ``forced_tokens``, …"""
@@ -32,12 +34,19 @@ class Answer:
     """Earlier messages that were not sent to the model because they did not fit (``overflow``)."""
     summary: str = ""
     """The summary that was sent in their place."""
+    tool_calls: tuple[ToolCall, ...] = ()
+    """The call that the model asks for, where tools were offered; at most one."""
+
+    @property
+    def message(self) -> Message:
+        """The answer as a turn of the conversation, to be followed by the results of its calls."""
+        return Message("assistant", self.text, tool_calls=tuple(call.for_template() for call in self.tool_calls))
 
     def __str__(self) -> str:
         return self.text
 
 
-def collect_answer(events: Iterator[Event]) -> Answer:
+def collect_answer(events: Iterator[Event | ToolCall]) -> Answer:
     """Read the events of an answer to their end.
 
     Raises:
@@ -45,11 +54,14 @@ def collect_answer(events: Iterator[Event]) -> Answer:
         EngineError: the events ended without a final one.
     """
     text: list[str] = []
+    calls: list[ToolCall] = []
     started: Started | None = None
     trimmed: Trimmed | None = None
     for event in events:
         if isinstance(event, Text) and not event.is_thought:
             text.append(event.text)
+        elif isinstance(event, ToolCall):
+            calls.append(event)
         elif isinstance(event, Started):
             started = event
         elif isinstance(event, Trimmed):
@@ -67,5 +79,6 @@ def collect_answer(events: Iterator[Event]) -> Answer:
                 timing=event.timing,
                 unread_messages=trimmed.messages if trimmed else 0,
                 summary=trimmed.summary if trimmed else "",
+                tool_calls=tuple(calls),
             )
     raise EngineError("The engine ended an answer without a final event.")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from edgechat.assistant.answer import Answer
     from edgechat.assistant.options import AskOptions, EmbedOptions, JsonOptions, OpenOptions, Prompt, RunOptions
+    from edgechat.assistant.tools import ToolCall
     from edgechat.engine.protocol.events import Event
     from edgechat.tasks.contract import Schema
     from edgechat.tasks.result import TaskResult
@@ -62,7 +63,7 @@ class AsyncAssistant:
         """See :meth:`Assistant.ask`."""
         return await self._call(partial(self._assistant.ask, prompt, **options))
 
-    async def stream(self, prompt: Prompt, **options: Unpack[AskOptions]) -> AsyncIterator[Event]:
+    async def stream(self, prompt: Prompt, **options: Unpack[AskOptions]) -> AsyncIterator[Event | ToolCall]:
         """See :meth:`Assistant.stream`. Closing the iterator cancels the answer."""
         interrupts: list[Callable[[], None]] = []
         own: AskOptions = {**options, "on_start": interrupts.append}

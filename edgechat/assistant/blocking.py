@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from edgechat import config as settings
 from edgechat.assistant.answer import Answer, collect_answer
 from edgechat.assistant.slots import Slots
+from edgechat.assistant.tools import parse_calls, tool_constraint
 from edgechat.engine.protocol.events import Embedded
 from edgechat.engine.protocol.request import Message, Request, Wish
 from edgechat.engine.protocol.vector import shortened, unpack
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from edgechat.assistant.options import AskOptions, JsonOptions, Prompt
+    from edgechat.assistant.tools import Tool, ToolCall
     from edgechat.engine.protocol.events import Event
     from edgechat.tasks.contract import Schema
     from edgechat.tasks.language import Language
@@ -107,6 +109,7 @@ class Assistant:
             UsageError: the prompt is empty.
             NoModelError: no model is installed, or none fits.
             InvalidInputError: the prompt does not fit, or an option is out of range.
+            AnswerError: the answer was cut within a call of a tool.
             DeadlineError: ``timeout`` passed first.
             EngineError: the engine crashed twice on this question.
         """
@@ -126,8 +129,10 @@ class Assistant:
         timeout: float | None = None,
         priority: int = 0,
         overflow: str = "refuse",
+        tools: Sequence[Tool] = (),
+        tool_choice: str = "auto",
         on_start: OnStart | None = None,
-    ) -> Coroutine[Event, None, None]:
+    ) -> Coroutine[Event | ToolCall, None, None]:
         """Ask a question and yield the events of its answer. Closing the iterator cancels the answer.
 
         Args:
@@ -146,6 +151,11 @@ class Assistant:
                 summary by the model. A :class:`~edgechat.engine.protocol.events.Trimmed` event says how many were
                 left out; the next questions of this conversation leave out the same ones, until a quarter of the
                 context has filled up again.
+            tools: functions that the model may ask for; such a call comes as a
+                :class:`~edgechat.assistant.tools.ToolCall` before the last event. Needs a model whose chat template
+                knows tools.
+            tool_choice: ``auto`` lets the model decide, ``required`` or the name of a tool makes the answer a call,
+                ``none`` a text.
             on_start: called with a function that interrupts this answer from another thread.
 
         Raises:
@@ -159,8 +169,11 @@ class Assistant:
             stop=tuple(stop),
             think=think,
             overflow=overflow,
+            constraint=tool_constraint(tools, tool_choice),
+            tools=() if tool_choice == "none" else tuple(tool.for_template() for tool in tools),
         )
-        return self._events(request, timeout, priority, on_start)
+        events = self._events(request, timeout, priority, on_start)
+        return parse_calls(events, tools) if request.tools else events
 
     @overload
     def generate(self, prompt: Prompt, *, schema: type[Model], **options: Unpack[JsonOptions]) -> Model: ...
@@ -329,7 +342,9 @@ class Assistant:
 
 def _messages(prompt: Prompt, system: str | None, images: Sequence[str | Path] = ()) -> tuple[Message, ...]:
     messages = (Message("user", prompt),) if isinstance(prompt, str) else tuple(prompt)
-    if not messages or not (messages[-1].content.strip() or images or messages[-1].images):
+    if not messages or not (
+        messages[-1].content.strip() or images or messages[-1].images or messages[-1].role == "tool"
+    ):
         raise UsageError("There is no question.", hint="Pass a text that is not empty.")
     if images:
         from edgechat.engine.protocol.images import read  # noqa: PLC0415 - needed for images only

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from edgechat.assistant.tools import Tool
     from edgechat.engine.protocol.request import Message
     from edgechat.tasks.language import Language
 
@@ -53,6 +54,8 @@ class AskOptions(CallOptions, total=False):
     stop: Sequence[str]
     think: bool
     overflow: str
+    tools: Sequence[Tool]
+    tool_choice: str
 
 
 class EmbedOptions(CallOptions, total=False):

@@ -298,7 +298,7 @@ def _glossary(path: Path, encoding: str | None) -> list[dict[str, str]]:
     except OSError as error:
         raise InvalidInputError(f"Cannot read the glossary {path}: {error.strerror}.") from error
     # The encoding of INPUT need not be that of the glossary, so its own content comes first.
-    found = detect_encoding(data) or (require_encoding(encoding) if encoding else "utf-8")
+    found = detect_encoding(data, is_whole=True) or (require_encoding(encoding) if encoding else "utf-8")
     if found != "utf-8":
         _warn(f"The glossary {path} is read as {found}.")
     text = "".join(decoded([data], found, str(path)))

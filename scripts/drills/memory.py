@@ -40,6 +40,7 @@ from edgechat.engine.selection.model_choice import choose
 from edgechat.engine.state import exit_reason, log, pressure_history
 from edgechat.engine.state.oom_history import OomHistory
 from edgechat.errors import EdgechatError
+from edgechat.models.planning.reserve import reserve
 from edgechat.models.store.installed import starter
 from edgechat.paths import Paths
 
@@ -124,7 +125,7 @@ class Run:
 
     model: str
     way: str
-    percent: int
+    percent: float
     need: int
     """Bytes that the plan of the unlimited machine needs."""
     limit: int
@@ -166,18 +167,21 @@ class Drill:
         self.env = {**os.environ, "EDGECHAT_HOME": str(home)}
         self.model, self.ctx = model, ctx
         self.files = list(home.rglob("*.gguf"))
+        board = probe()
         choice = choose(
-            Wish.of(model, ctx), paths=self.paths, config=config.load(self.paths.config), board=probe(),
-            **_unlimited(),
-        )  # fmt: skip
+            Wish.of(model, ctx), paths=self.paths, config=config.load(self.paths.config), board=board, **_unlimited()
+        )
         self.name = choice.label if model else f"{choice.label} and smaller ones"
         settings = choice.plan.settings
         self.need = choice.plan.memory.host
+        smallest = choice.ladder[-1].memory.host
+        self.least = smallest + reserve(OomHistory(hidden_limit=smallest).limited(board)).size
+        """Bytes that an engine must have had, before it was killed, for the smallest plan to be tried."""
         self.full_plan = f"{choice.label} {settings.n_ctx} {settings.kv_type} ub{settings.n_ubatch}"
 
-    def run(self, way: str, percent: int) -> Run:
-        """One question under one limit."""
-        run = Run(self.name, way, percent, self.need, self.need * percent // 100, full_plan=self.full_plan)
+    def run(self, way: str, percent: float) -> Run:
+        """One question under a limit of this percentage of the full plan's need."""
+        run = Run(self.name, way, percent, self.need, int(self.need * percent / 100), full_plan=self.full_plan)
         self._forget()
         with Group(f"edgechat-drill-{os.getpid()}") as group:
             if way in {"seen", "blind"}:

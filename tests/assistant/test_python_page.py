@@ -13,6 +13,7 @@ import pytest
 import edgechat
 from edgechat import Assistant, errors
 from edgechat.errors import EdgechatError
+from tests.tool_template import write_hermes_model
 
 PAGE = (Path(__file__).parents[2] / "docs" / "python.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -20,7 +21,9 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 @pytest.mark.engine
 @pytest.mark.usefixtures("cli")
-def test_every_example_runs(capsys):
+def test_every_example_runs(capsys, tmp_path, monkeypatch):
+    """On the starter with a template that knows tools, which its own does not."""
+    monkeypatch.setenv("EDGECHAT_MODEL", str(write_hermes_model(tmp_path)))
     namespace: dict[str, object] = {}
     try:
         for example in EXAMPLES:  # in one session, as a reader pastes them

@@ -128,9 +128,9 @@ def test_a_time_limit_leaves_a_partial_answer(cli: Cli, paths: Paths) -> None:
 
 
 def test_refused_is_what_no_longer_fits_where_that_is_wanted(cli: Cli, paths: Paths) -> None:
-    small = ("--ctx", "512", "-n", "4", "--overflow", "refuse")
-    # The starter may have nothing to say to it, which is exit code 5: the conversation is kept all the same.
-    assert cli("ask", "-c", *small, "Read: " + "word " * 300).returncode in {0, ExitCode.ANSWER}
+    # The expression makes the starter say something: to such a prompt it otherwise ends its answer at once.
+    small = ("--ctx", "512", "-n", "4", "--overflow", "refuse", "--text", "(yes|no)")
+    assert cli("ask", "-c", *small, "Read: " + "word " * 300).returncode == 0
     before = kept(paths)
     done = cli("ask", "-c", *small, "Now this: " + "thing " * 300)
     assert done.returncode == ExitCode.INVALID_INPUT
@@ -139,7 +139,7 @@ def test_refused_is_what_no_longer_fits_where_that_is_wanted(cli: Cli, paths: Pa
     assert "edgechat ask -c --new" in done.stderr
     assert "--ctx" in done.stderr
     assert kept(paths) == before
-    assert cli("ask", "-c", *small, "Short.").returncode in {0, ExitCode.ANSWER}
+    assert cli("ask", "-c", *small, "Short.").returncode == 0
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def engine() -> Iterator[Paths]:
 
 
 def scenes(path: Path, count: int) -> Path:
-    lines = [json.dumps({"id": f"s{i}", "speed_kmh": 40.0 + i, **SCENE}) for i in range(count)]
+    lines = [json.dumps({"id": f"s{i}", "speed_kmh": 40.0 + i / 20, **SCENE}) for i in range(count)]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
@@ -137,7 +137,7 @@ def test_interrupted_it_can_be_resumed(engine, tmp_path):
     assert b"--resume" in said
     assert not out.exists()
     assert "--resume" in run("driving", source, "--out", out, code=2).stderr
-    done = run("driving", source, "--out", out, "--resume", code=5)  # the later speeds are out of range
+    done = run("driving", source, "--out", out, "--resume")
     assert "Resuming:" in done.stderr
     assert [json.loads(line)["id"] for line in out.read_text().splitlines()] == [f"s{i}" for i in range(COUNT)]
     assert not journal.exists()

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -125,6 +126,7 @@ def test_a_kind_of_file_that_is_not_known_is_refused_with_those_that_are(tmp_pat
         ("euc_jp", "温度が高いので、ポンプを止めてください。\n"),
         ("gb18030", "请关闭阀门。然后打开排水口。泵停止后,请检查保险丝。\n"),
         ("cp1252", "Größe prüfen\nDas Ventil schließen und sofort.\n"),
+        ("cp1252", "Fermez la vanne du café"),  # ends with what could begin a character of UTF-8
         ("cp1250", "Zamknij zawór. Następnie otwórz spust.\n"),
         ("cp1251", "Закройте клапан. Затем откройте слив.\n"),
         ("utf-16", "Größe prüfen\n"),
@@ -275,6 +277,29 @@ def test_a_run_that_ends_before_its_first_record_leaves_no_journal(tmp_path):
             stdin=io.BytesIO(), stdout=io.BytesIO(), generator=Stopping,
         )  # fmt: skip
     assert [each.name for each in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+def test_an_interrupt_while_the_first_record_is_written_keeps_it(tmp_path, monkeypatch):
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text(json.dumps(SCENE) + "\n")
+    journal = out.with_name("out.jsonl.journal")
+
+    def interrupted(_handle: int) -> None:
+        if journal.read_bytes().count(b"\n") > 1:  # the header, and the record that is not counted yet
+            raise KeyboardInterrupt
+
+    job = Job(source=str(source), out=out, keeps_answers=False)
+    common: dict[str, Any] = {"stdin": io.BytesIO(), "stdout": io.BytesIO(), "generator": ScriptedGenerator}
+    with monkeypatch.context() as patched:
+        patched.setattr("edgechat.tasks.batch.journal.os.fsync", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_job(job, load("driving"), Paths.from_env(), Wish(), **common)
+    assert journal.exists()
+    notes: list[str] = []
+    callbacks = JobCallbacks(note=notes.append)
+    run_job(replace(job, resume=True), load("driving"), Paths.from_env(), Wish(), callbacks=callbacks, **common)
+    assert "1 records are done" in notes[0]
+    assert json.loads(out.read_text())["status"] == "ok"
 
 
 def test_a_journal_without_a_record_asks_for_no_resume(tmp_path):

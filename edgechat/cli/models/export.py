@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -11,7 +12,7 @@ from edgechat.cli.completion import complete_installed
 from edgechat.cli.model_options import installed_reference
 from edgechat.cli.output.progress_bars import ProgressBars
 from edgechat.cli.output.terminal import say
-from edgechat.errors import UsageError
+from edgechat.errors import ModelNotFoundError, UsageError
 from edgechat.models.store.installed import InstalledModel, find
 from edgechat.paths import Paths
 
@@ -26,7 +27,7 @@ def export(models: tuple[str, ...], directory: Path) -> None:
     from edgechat.models.catalog import licences  # noqa: PLC0415
 
     paths = Paths.from_env()
-    if Path(models[0]).is_dir() and not directory.is_dir():
+    if not directory.is_dir() and (Path(models[0]).is_dir() or _is_swapped(paths, models[0], directory)):
         raise UsageError(
             f"{models[0]} is a directory, and the models come first.",
             hint=f"Write: edgechat models export {' '.join([*models[1:], str(directory)])} {models[0]}",
@@ -49,6 +50,17 @@ def export(models: tuple[str, ...], directory: Path) -> None:
     labels = ", ".join(model.label for model in chosen)
     say(f"Bundle {done.number} with {labels} is in {directory}, {size(done.size)}.")
     say(f"Signed by {done.fingerprint}. Compare this fingerprint at the first import on another machine.")
+
+
+def _is_swapped(paths: Paths, first: str, last: Path) -> bool:
+    """Whether the first argument is the path of a directory to be made, and the last one an installed model."""
+    if os.sep not in first or first.endswith(".gguf") or os.sep in str(last):
+        return False
+    try:
+        _installed_model(paths, str(last))
+    except (ModelNotFoundError, UsageError):
+        return False
+    return True
 
 
 def _installed_model(paths: Paths, model: str) -> InstalledModel:

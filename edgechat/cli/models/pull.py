@@ -52,14 +52,17 @@ def pull(model: str | None, *, accept_licence: bool, force: bool, yes: bool) -> 
         return
     with ProgressBars() as bars:
         hub, retry = Hub(), RetryPolicy(progress=bars)
-        resolved = _resolve(paths, hub, ref, accept_licence=accept_licence, force=force, retry=retry)
+        # The recommended model was planned just now: what could not be measured then is not tried again.
+        resolved = _resolve(
+            paths, hub, ref, accept_licence=accept_licence, force=force, retry=retry, measures=model is not None
+        )
         fetched = fetch(Store(paths), hub, resolved, progress=bars, retry=retry)
     say(f"{fetched.label} is installed: {fetched.path}")
     announce(paths, [fetched])
 
 
 def _resolve(
-    paths: Paths, hub: Hub, ref: ModelRef, *, accept_licence: bool, force: bool, retry: RetryPolicy
+    paths: Paths, hub: Hub, ref: ModelRef, *, accept_licence: bool, force: bool, retry: RetryPolicy, measures: bool
 ) -> ResolvedModel:
     from edgechat.models.catalog.catalog import load_catalog  # noqa: PLC0415 - 0.3 s
     from edgechat.models.download.pull import resolve_entry, resolve_repository  # noqa: PLC0415
@@ -73,7 +76,7 @@ def _resolve(
         return resolved
     entry = load_catalog().find(str(ref)).entry
     _check_licence(paths, entry, accept=accept_licence)
-    quant = _fitting_quant(paths, ref, force=force)
+    quant = _fitting_quant(paths, ref, force=force, measures=measures)
     return resolve_entry(hub, entry, quant, retry=retry)
 
 
@@ -82,7 +85,7 @@ def _recommended(paths: Paths, *, yes: bool) -> ModelRef | None:
     from edgechat.models.planning.planner import plan_best  # noqa: PLC0415
     from edgechat.models.store.installed import installed  # noqa: PLC0415
 
-    board, request = _board_and_request(paths)
+    board, request = _board_and_request(paths, measures=True)
     plan = plan_best(paths, board, request, is_here=True)
     label = f"{plan.model}:{plan.quant}"
     if not plan.fits:
@@ -98,7 +101,7 @@ def _recommended(paths: Paths, *, yes: bool) -> ModelRef | None:
     return parse_reference(label)
 
 
-def _fitting_quant(paths: Paths, ref: ModelRef, *, force: bool) -> str:
+def _fitting_quant(paths: Paths, ref: ModelRef, *, force: bool, measures: bool) -> str:
     """The named quantization, or the plan's choice.
 
     Raises:
@@ -106,7 +109,7 @@ def _fitting_quant(paths: Paths, ref: ModelRef, *, force: bool) -> str:
     """
     from edgechat.models.planning.planner import plan_model  # noqa: PLC0415
 
-    board, request = _board_and_request(paths)
+    board, request = _board_and_request(paths, measures=measures)
     plan = plan_model(paths, board, str(ref), request, is_here=True)
     if not plan.fits and not force:
         raise DoesNotFitError(
@@ -134,7 +137,8 @@ def _require_memory(model: ResolvedModel) -> None:
         )
 
 
-def _board_and_request(paths: Paths) -> tuple[Board, PlanRequest]:
+def _board_and_request(paths: Paths, *, measures: bool) -> tuple[Board, PlanRequest]:
+    """This board, measured first where ``measures`` is set and its speed is not known."""
     from edgechat.board.probe.probe import probe  # noqa: PLC0415
     from edgechat.cli.output.quick_measurement import measure_if_unknown  # noqa: PLC0415
     from edgechat.config import load  # noqa: PLC0415
@@ -142,7 +146,8 @@ def _board_and_request(paths: Paths) -> tuple[Board, PlanRequest]:
 
     config = load(paths.config)
     board = probe()
-    measure_if_unknown(paths, board)
+    if measures:
+        measure_if_unknown(paths, board)
     return board, PlanRequest(n_ctx=config.n_ctx, threads=config.threads)
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from edgechat.engine.protocol.events import Done, Logprobs, Started, Text
 
 if TYPE_CHECKING:
+    from edgechat.engine.client.tool_call_parser import ToolCallParser
     from edgechat.engine.protocol.events import Event
-    from edgechat.serve.openai.tool_calls import ToolCallParser
 
 Kind = Literal["chat", "completion"]
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from edgechat.engine.schema import prepare
+from edgechat.engine.schema.tool_schema import calls_schema, describe_fault
 from edgechat.errors import SchemaError
 from edgechat.serve.http.errors import ApiError
 from edgechat.serve.openai.fields import Fields
@@ -79,64 +80,12 @@ def constraint(tools: list[Tool], choice: ToolChoice | None) -> dict[str, Any] |
         raise ApiError(400, "A call is required, but the request has no tools.", param="tool_choice")
     if not tools:
         return None
-    schema = {"anyOf": [_schema_of(each.function) for each in tools]}
+    parameters = {each.function.name: each.function.parameters for each in tools}
+    schema = calls_schema(parameters)
     try:
         prepare(schema)  # raises before the request waits in the queue
     except SchemaError as error:
-        raise _blame(tools, names, error) from error
+        tool, text = describe_fault(parameters, error)
+        param = "tools" if tool is None else f"tools.{names.index(tool)}.function.parameters"
+        raise ApiError(400, text, code="invalid_schema", param=param) from error
     return {"tool_call" if choice is None or choice == "auto" else "json_schema": schema}
-
-
-def _schema_of(function: Function) -> dict[str, Any]:
-    arguments = function.parameters or {"type": "object", "properties": {}, "additionalProperties": False}
-    if not {"type", "$ref", "anyOf", "oneOf", "allOf"} & set(arguments):
-        arguments = {"type": "object", **arguments}
-    if "$schema" not in arguments and _has_item_lists(arguments):
-        arguments = {"$schema": "https://json-schema.org/draft/2019-09/schema", **arguments}
-    # With an address of its own, its references and its draft stay its own inside the schema of the call.
-    address = "id" if "draft-04" in str(arguments.get("$schema", "")) else "$id"
-    return {
-        "type": "object",
-        "properties": {
-            "name": {"const": function.name},
-            "arguments": {address: f"tool:{function.name}", **arguments},
-        },
-        "required": ["name", "arguments"],
-        "additionalProperties": False,
-    }
-
-
-def _has_item_lists(schema: dict[str, Any]) -> bool:
-    """Whether a schema that names no draft was written for one before 2020-12: ``items`` is a list of schemas.
-
-    Many libraries that describe tools still do so, and leave out ``$schema``.
-    """
-    queue: list[Any] = [schema]
-    found = False
-    while queue:
-        value = queue.pop()
-        if isinstance(value, dict):
-            if "prefixItems" in value:
-                return False
-            items = value.get("items")
-            found |= isinstance(items, list) and bool(items) and all(isinstance(each, dict) for each in items)
-            queue.extend(each for name, each in value.items() if name not in {"const", "enum", "default", "examples"})
-        elif isinstance(value, list):
-            queue.extend(value)
-    return found
-
-
-def _blame(tools: list[Tool], names: list[str], error: SchemaError) -> ApiError:
-    """The error response that names the tool at fault."""
-    for tool in tools:
-        name = tool.function.name
-        try:
-            prepare(_schema_of(tool.function))
-        except SchemaError as found:
-            inside = found.path.removeprefix("/properties/arguments")
-            reason = found.message.removeprefix(f"The schema at {found.path}: ")
-            text = f"The parameters of the tool {name!r} cannot be enforced, at {inside or '/'}: {reason}"
-            text += f" {found.hint}" if found.hint else ""
-            return ApiError(400, text, code="invalid_schema", param=f"tools.{names.index(name)}.function.parameters")
-    text = f"The tools cannot be enforced together: {error.message} {error.hint}".strip()
-    return ApiError(400, text, code="invalid_schema", param="tools")

@@ -42,15 +42,20 @@ def marked_encoding(data: bytes) -> str | None:
     return next((name for mark, name in _MARKS if data.startswith(mark)), None)
 
 
-def detect_encoding(data: bytes) -> str | None:
-    """The encoding of ``data``, or None where nothing decides. The sample may end within a character."""
+def detect_encoding(data: bytes, *, is_whole: bool = False) -> str | None:
+    """The encoding of ``data``, or None where nothing decides.
+
+    Args:
+        data: the text's first bytes, which may end within a character.
+        is_whole: whether they are the whole text.
+    """
     if (marked := marked_encoding(data)) is not None:
         return marked
     if b"\x1b$" in data and not _HIGH.search(data):
         return "iso2022_jp"
     if (wide := _wide(data)) is not None:
         return wide
-    if _decoded(data, "utf-8") is not None:
+    if _decoded(data, "utf-8", is_whole=is_whole) is not None:
         return "utf-8"
     runs = _HIGH.findall(data)
     if sum(map(len, runs)) <= _MAX_SCATTERED * len(runs) and not _NOT_LATIN.search(data):
@@ -142,8 +147,8 @@ _USUAL: dict[str, tuple[Callable[[str], bool], float]] = {
 }
 
 
-def _decoded(data: bytes, encoding: str) -> str | None:
+def _decoded(data: bytes, encoding: str, *, is_whole: bool = False) -> str | None:
     try:
-        return codecs.getincrementaldecoder(encoding)().decode(data)
+        return codecs.getincrementaldecoder(encoding)().decode(data, final=is_whole)
     except UnicodeDecodeError:
         return None

@@ -172,7 +172,7 @@ class _Forget:
 
     def on_exit(self, kind: object, *_: object) -> None:
         """End of the run; ``kind`` is the class of the exception, if there is one."""
-        if kind is not None and not self._journal.count:
+        if kind is not None and self._journal.is_empty:
             self._journal.discard()
 
 

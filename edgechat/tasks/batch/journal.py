@@ -48,6 +48,8 @@ class BatchJournal:
         self._done = bytearray()
         self.count = 0
         """Number of finished records."""
+        self._is_begun = False
+        """Whether this run has begun to write a record."""
         self.dropped_bytes = 0
         """Bytes of damaged lines that were removed from the end."""
         self._replayed: dict[int, dict[str, Any]] = {}
@@ -100,12 +102,18 @@ class BatchJournal:
             lines.append(_line({"n": number, "entry": entry}))
         if not lines:
             return
+        self._is_begun = True
         try:
             self._write(b"".join(lines))
         except OSError as error:
             raise _state_error("write", self.path, error) from error
         for number in numbers:
             self._mark(number)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no record can be in the file; an interrupt may come when one is written and not yet counted."""
+        return not (self.count or self._is_begun)
 
     def read_entry(self, number: int) -> dict[str, Any]:
         """The entry of a finished record. Call once per record, in input order.

@@ -52,20 +52,21 @@ def chunks(stream: BinaryIO) -> Iterator[bytes]:
 def find_encoding(stream: BinaryIO) -> str | None:
     """The encoding of a stream, read to the first byte that is not UTF-8; None where its content does not tell."""
     first = stream.read(SAMPLE)
-    found = detect_encoding(first)
+    found = detect_encoding(first, is_whole=len(first) < SAMPLE)
     if found != UTF8:
         return found
     decoder = codecs.getincrementaldecoder(UTF8)()
     before, data = b"", first
     while data:
+        following = stream.read(SAMPLE)
         try:
-            decoder.decode(data)
+            decoder.decode(data, final=not following)
         except UnicodeDecodeError:
             # Look at whole lines around the byte.
-            sample = before[before.rfind(b"\n") + 1 :] + data + stream.read(SAMPLE)
-            found = detect_encoding(sample)
+            sample = before[before.rfind(b"\n") + 1 :] + data + following
+            found = detect_encoding(sample, is_whole=not following)
             return None if found == UTF8 else found
-        before, data = data, stream.read(SAMPLE)
+        before, data = data, following
     return UTF8
 
 

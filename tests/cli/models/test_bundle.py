@@ -83,6 +83,10 @@ def test_what_cannot_be_exported_or_imported(sender: Command, tmp_path: Path) ->
     hollow = sender("import", str(tmp_path / "empty"), code=ExitCode.TRANSFER)
     assert "metadata/1.root.json is missing" in hollow.stderr
     sender("export", "tiny", code=ExitCode.USAGE)
+    sender("add", str(random_gguf(tmp_path / "tiny.gguf", SIZE)))
+    for directory in ("empty", "not-made-yet"):  # given first
+        swapped = sender("export", str(tmp_path / directory), "tiny", code=ExitCode.USAGE)
+        assert f"Write: edgechat models export tiny {tmp_path / directory}" in swapped.stderr
 
 
 @pytest.mark.engine

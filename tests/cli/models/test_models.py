@@ -191,6 +191,7 @@ def test_pull_without_a_name_says_what_it_takes_and_how_large(run: Command, serv
     assert re.fullmatch(r"[a-z0-9.-]+:[A-Z0-9_]+ is what this board runs best; [0-9.]+ [MG]B to fetch\.", first)
     assert reasons[0].startswith("  ")
     asked = first.partition(":")[0]
+    assert sum("measuring it" in line for line in lines) <= 1, "once, also where other programs disturbed it"
     assert asked == run.json("plan")["model"]
 
 

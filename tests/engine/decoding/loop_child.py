@@ -33,9 +33,12 @@ class Reader:
 
     def __init__(self) -> None:
         self.refusals: list[Any] = []
+        self.events: list[tuple[int, str]] = []
+        """Request and kind of each event, in their order."""
 
     def send(self, event: Any, request_id: int) -> None:
         """An event of an answer."""
+        self.events.append((request_id, type(event).__name__))
 
     def send_frame(self, frame: Any) -> None:
         """A refusal."""
@@ -100,6 +103,29 @@ def looks_at_a_trimmed_talk() -> int:
     return len(looks)
 
 
-sys.stdout.write(json.dumps({"prepared": several_beside_one(), "looks": looks_at_a_trimmed_talk()}))
+def a_large_enum_beside_one() -> dict[str, Any]:
+    """What an answer and a later question got while the enum of a third request was compiled."""
+    question = (Message("user", "What is the capital of France?"),)
+    enum = {"json_schema": {"enum": [f"PART-{number:05d}" for number in range(19_000)]}}
+    REQUESTS.put(READER, 20, Request(question, sampling={"temperature": 0}, max_tokens=400))
+    LOOP.step(0.0)
+    READER.events.clear()
+    REQUESTS.put(READER, 21, Request(question, sampling={"temperature": 0}, max_tokens=20, constraint=enum))
+    LOOP.step(0.0)
+    REQUESTS.put(READER, 22, Request(question, sampling={"temperature": 0}, max_tokens=2))
+    while (21, "Done") not in READER.events:
+        LOOP.step(0.0)
+    before = READER.events[: READER.events.index((21, "Started"))]
+    REQUESTS.cancel(READER, None)
+    LOOP.step(0.0)
+    return {"running": before.count((20, "Text")) > 1, "later": (22, "Done") in before, "refused": READER.refusals}
+
+
+SEEN = {
+    "prepared": several_beside_one(),
+    "enum": a_large_enum_beside_one(),
+    "looks": looks_at_a_trimmed_talk(),
+}
+sys.stdout.write(json.dumps(SEEN))
 sys.stdout.flush()
 os._exit(0)

@@ -130,3 +130,18 @@ def test_a_real_engine_is_confined_and_ps_says_it(cli) -> None:
         line for each in threads for line in (each / "status").read_text().splitlines() if "Seccomp_filters" in line
     }
     assert len(filters) == 1, "every thread has the same filters"
+
+
+def test_a_file_that_the_resident_engine_may_not_read_is_loaded_by_the_next_one(cli, tmp_path, starter_file) -> None:
+    """Its sandbox holds the directories of its own model; whether the other file is sound, a new engine finds out."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copyfile(starter_file, elsewhere / "other.gguf")
+    (elsewhere / "damaged.gguf").write_bytes(b"GGUF")
+    assert cli("ask", "-n", "1", "hi").returncode == 0
+    done = cli("ask", "-n", "1", "hi", "-m", str(elsewhere / "other.gguf"), "--stats=json")
+    assert done.returncode == 0, done.stderr
+    assert '"model": "other"' in done.stderr
+    damaged = cli("ask", "-n", "1", "hi", "-m", str(elsewhere / "damaged.gguf"))
+    assert damaged.returncode == 4
+    assert "Permission denied" not in damaged.stderr

@@ -10,21 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, seed
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from edgechat.engine.client.tool_call_parser import ToolCallParser
 from edgechat.engine.protocol.events import Done, Event, Logprobs, Text
 from edgechat.engine.protocol.request import Request, Wish
 from edgechat.engine.text.prompt import build
 from edgechat.serve.openai.fields import unknown_fields
 from edgechat.serve.openai.reply import Choice, Reply
 from edgechat.serve.openai.request import ChatRequest
-from edgechat.serve.openai.tool_calls import ToolCallParser
 from tests.engine.scripted_engine import DONE, STARTED
 from tests.engine.text.test_prompt import FakeVocabulary, template
 from tests.examples import examples
-from tests.serve.openai.test_tools import ASK, HERMES, LIGHT, WEATHER, knowing
+from tests.serve.openai.test_tools import ASK, LIGHT, WEATHER, knowing
 from tests.serve.server import Server
+from tests.tool_template import HERMES
 
 __all__ = ["knowing"]
 
@@ -274,3 +275,62 @@ def test_real_replies_come_back_over_http(knowing: Server, choice: str, limit: i
         history += [{"role": "tool", "tool_call_id": each["id"], "content": '{"ok": "yes"}\n'} for each in calls]
         if not calls:
             history.append({"role": "user", "content": "And tomorrow?"})
+
+
+class HttpClient(Client):
+    """The same careless client, of a server whose model answers for itself."""
+
+    def __init__(self, draw: Callable[..., Any], server: Server) -> None:
+        super().__init__(draw, "")
+        self.server = server
+        self.history = [{"role": "user", "content": self.draw(st.sampled_from(QUESTIONS))}]
+
+    def ask(self) -> None:
+        """Send the history; the answer becomes part of it."""
+        body: dict[str, Any] = {
+            "tools": TOOLS,
+            **self.draw(st.fixed_dictionaries({}, optional=REPEATED)),
+            "messages": self.history,
+            "max_tokens": self.draw(st.sampled_from([2, 24])),
+            "tool_choice": self.draw(st.sampled_from(["auto", "required"])),
+        }
+        if body["tool_choice"] == "required":
+            body |= {"n": 1}
+        if body.get("stop") == "x":
+            del body["stop"]  # an answer that begins with it is empty
+        is_streamed = self.draw(st.booleans())
+        response = self.server.post("/v1/chat/completions", {**body, "stream": is_streamed})
+        assert response.status_code == 200, (response.text, body)
+        if is_streamed:
+            lines = [line.removeprefix("data: ") for line in response.text.splitlines() if line.startswith("data: ")]
+            choice = merged([json.loads(line) for line in lines[:-1]])
+        else:
+            (choice,) = response.json()["choices"]
+        self.history.append(self.kept(dict(choice["message"])))
+        calls = self.history[-1].get("tool_calls") or []
+        for call in calls:
+            result = {"role": "tool", "content": self.draw(TEXTS), "tool_call_id": call.get("id"), "name": "x"}
+            self.history.append(self.without_some(result, ["tool_call_id", "name"]))
+        if not calls:
+            self.history.append({"role": "user", "content": self.draw(st.sampled_from(QUESTIONS))})
+
+
+QUESTIONS = ["What is the weather in Paris?", "Switch the light on.", "Why?", 'Say "{name}" in ``` marks.']
+
+
+@pytest.mark.real
+@pytest.mark.engine
+@pytest.mark.timeout(600)
+def test_replies_of_a_real_model_come_back_over_http(real_model: Path, tmp_path: Path) -> None:
+    with Server(tmp_path, "-m", str(real_model)) as server:
+        server.wait_ready()
+
+        @seed(14)
+        @settings(max_examples=20, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+        @given(data=st.data())
+        def conversation(data: st.DataObject) -> None:
+            client = HttpClient(data.draw, server)
+            for _ in range(3):
+                client.ask()
+
+        conversation()

@@ -1,6 +1,7 @@
 """The OpenAI endpoints over real HTTP, on the real engine: shapes, constraints, errors and their statuses."""
 
 import json
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -254,12 +255,44 @@ def test_log_probabilities_beside_a_schema_count_forced_tokens_as_certain(server
     assert any(each["logprob"] < 0 for each in entries)
 
 
-def test_a_frequency_penalty_keeps_a_word_from_coming_again(server):
-    def words(**fields: Any) -> list[str]:
-        asked = server.chat("Repeat the word apple: apple apple apple apple", max_tokens=40, **fields)
-        return str(asked.json()["choices"][0]["message"]["content"]).split()
+def chosen_by_penalty(entries: list[dict[str, Any]], *, presence: float, frequency: float) -> tuple[int, int]:
+    """How many tokens of a greedy answer were the best one after the penalty, and how many only because of it.
 
-    assert len(set(words(frequency_penalty=2.0))) > len(set(words(frequency_penalty=-2.0)))
+    Args:
+        entries: each place's token and the likeliest ones, by the model's own distribution before the penalties.
+        presence: subtracted from the logit of a token that the answer has.
+        frequency: subtracted as often as the answer has it.
+    """
+    seen: Counter[bytes] = Counter()
+    right = turned = 0
+    for entry in entries:
+        scores = {
+            bytes(each["bytes"]): each["logprob"]
+            - frequency * seen[bytes(each["bytes"])]
+            - presence * bool(seen[bytes(each["bytes"])])
+            for each in (*entry["top_logprobs"], entry)  # what a penalty encourages may not be among the likeliest
+        }
+        token = bytes(entry["bytes"])
+        right += token == max(scores, key=scores.__getitem__)
+        turned += entry["logprob"] < entry["top_logprobs"][0]["logprob"]
+        seen[token] += 1
+    return right, turned
+
+
+@pytest.mark.parametrize("penalty", ["presence", "frequency"])
+@pytest.mark.parametrize("size", [2.0, -2.0])
+def test_a_penalty_changes_the_choice_of_each_token_by_its_size(server, penalty, size):
+    response = server.chat(
+        "Write the names of animals.", max_tokens=40, logprobs=True, top_logprobs=20, **{f"{penalty}_penalty": size}
+    )
+    (choice,) = response.json()["choices"]
+    entries = choice["logprobs"]["content"]
+    right, turned = chosen_by_penalty(
+        entries, presence=size * (penalty == "presence"), frequency=size * (penalty == "frequency")
+    )
+    # Were the penalty ignored, no choice would have turned; were it another one, some would be wrong.
+    assert right == len(entries)
+    assert turned > 0
 
 
 BO = {"type": "object", "properties": {"name": {"const": "Bo"}, "age": {"enum": [4, 5]}}, "required": ["name", "age"]}

@@ -7,16 +7,9 @@ from typing import Any
 import openai
 import pytest
 
-from edgechat.models.gguf.header import read_header
-from edgechat.models.store.installed import starter
-from edgechat.serve.openai.tool_calls import ToolCallParser
+from edgechat.engine.client.tool_call_parser import ToolCallParser
 from tests.serve.server import Server
-
-HERMES = (
-    "{% if tools %}{{'<|im_start|>system\n'+(tools|tojson)+'<|im_end|>\n'}}{% endif %}{% for m in messages %}"
-    "{{'<|im_start|>'+m.role+'\n'+m.content}}{% for c in m.tool_calls %}{{'<tool_call>\n'+(c.function|tojson)}}"
-    "{% endfor %}{{'<|im_end|>\n'}}{% endfor %}{% if add_generation_prompt %}{{'<|im_start|>assistant\n'}}{% endif %}"
-)
+from tests.tool_template import write_hermes_model
 
 
 def tool(name: str, **properties: Any) -> dict[str, Any]:
@@ -37,13 +30,7 @@ ASK: list[Any] = [{"role": "user", "content": "What is the weather in Paris?"}]
 @pytest.fixture(scope="module")
 def knowing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server whose model's template knows tools."""
-    there = starter()
-    assert there is not None
-    old = read_header(there.path).chat_template.encode()
-    data = there.path.read_bytes()
-    assert len(HERMES) <= len(old)
-    file = tmp_path_factory.mktemp("tools") / "hermes.gguf"
-    file.write_bytes(data.replace(old, HERMES.encode().ljust(len(old))))
+    file = write_hermes_model(tmp_path_factory.mktemp("tools"))
     with Server(tmp_path_factory.mktemp("home"), "-m", str(file)) as running:
         running.wait_ready()
         yield running
