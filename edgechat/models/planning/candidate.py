@@ -6,7 +6,7 @@ Makes candidates from catalog entries and from the headers of installed files. R
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgechat.models.gguf.header_shape import reads_in_pieces, shape_of, weight_bytes, writes_text
@@ -134,16 +134,10 @@ def from_entry(
     if rules is None:
         weights = estimated_weights(shape, quant, file.bytes, features, entry.params)
     else:
-        imatrix, old_rules = rules.imatrix, rules.old_rules
-        bare = quantized_sizes(shape, quant, metadata_bytes=0, imatrix=imatrix, old_rules=old_rules)
-        weights = quantized_sizes(
-            shape,
-            quant,
-            features=features,
-            metadata_bytes=max(0, file.bytes - bare.file),
-            imatrix=imatrix,
-            old_rules=old_rules,
+        bare = quantized_sizes(
+            shape, quant, features=features, metadata_bytes=0, imatrix=rules.imatrix, old_rules=rules.old_rules
         )
+        weights = replace(bare, file=max(bare.file, file.bytes))  # the header is what the published file has beside
     return Candidate(
         name=entry.name,
         quant=quant,
