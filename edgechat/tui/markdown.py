@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.content import Content
 
@@ -175,9 +175,13 @@ def _code(node: SyntaxTreeNode, width: int) -> list[Content]:
 
 @lru_cache(maxsize=64)
 def _coloured(code: str, language: str) -> Content:
-    from textual.highlight import highlight  # noqa: PLC0415 - the lexers are needed only for code
+    from pygments.token import Comment  # noqa: PLC0415 - the lexers are needed only for code
+    from textual.highlight import HighlightTheme, highlight  # noqa: PLC0415
 
-    return highlight(code, language=language)
+    class ReadableComments(HighlightTheme):
+        STYLES: ClassVar = {**HighlightTheme.STYLES, Comment: "$text-muted"}
+
+    return highlight(code, language=language, theme=ReadableComments)
 
 
 def _table(node: SyntaxTreeNode, width: int) -> list[Content]:
