@@ -50,7 +50,7 @@ class EdgechatApp(App[None]):
     TITLE = "edgechat"
     ENABLE_COMMAND_PALETTE = True
     CSS = """
-    ToastRack { dock: top; align: right top; margin: 1 0 0 0; max-height: 40%; }
+    ToastRack { dock: top; align: right top; margin: 1 0 0 0; max-height: 30%; }
     TextArea > .text-area--placeholder, Input > .input--placeholder, Input > .input--suggestion { color: $text-muted; }
     TextArea > .text-area--cursor { color: $background; background: $foreground; }
     SelectCurrent Static#label, SelectCurrent .arrow { color: $text-muted; }

@@ -55,11 +55,20 @@ def drive(
     size: tuple[int, int] = SMALL,
     *,
     waits: bool = True,
+    notifications: bool = False,
 ) -> None:
-    """Run the app while ``story`` is told; with ``waits`` it begins when the chat takes keys."""
+    """Run the app while ``story`` is told; with ``waits`` it begins when the chat takes keys.
+
+    Args:
+        app: not yet running.
+        story: gets the pilot.
+        size: columns and rows.
+        waits: begin only when the chat takes keys.
+        notifications: show toasts, which Textual leaves out of tests by default.
+    """
 
     async def told() -> None:
-        async with app.run_test(size=size) as pilot:
+        async with app.run_test(size=size, notifications=notifications) as pilot:
             await until(pilot, lambda: app.chat.composer.has_focus or not waits)
             await story(pilot)
 
