@@ -124,6 +124,13 @@ class _Reader:
         read = [self._own_message(each, at, f"{where}.messages[{at}]") for at, each in enumerate(messages)]
         if all(each.parent is None and each.is_chosen for each in read):
             return Transcript(conversation, tuple(each.message for each in read))
+        chosen: dict[int | None, int] = {}
+        for at, each in enumerate(read):
+            if each.is_chosen and chosen.setdefault(each.parent, at) != at:
+                self.refuse(
+                    f"{where}.messages[{at}].chosen",
+                    f"is true, as is that of messages[{chosen[each.parent]}] beside it",
+                )
         return Transcript(conversation, (), tuple(read))
 
     def _own_message(self, value: object, at: int, where: str) -> Version:

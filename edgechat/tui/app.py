@@ -22,7 +22,7 @@ from edgechat.tui import markdown, preferences
 from edgechat.tui.screens.chat import ChatScreen
 from edgechat.tui.session.history_store import HistoryStore
 from edgechat.tui.session.messages import SavingFailed
-from edgechat.tui.themes import THEMES
+from edgechat.tui.themes import DEFAULT, themes_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -43,10 +43,15 @@ class EdgechatApp(App[None]):
 
     TITLE = "edgechat"
     ENABLE_COMMAND_PALETTE = True
-    DEFAULT_CSS = """
-    ToastRack { dock: top; align: right top; margin: 1 0 0 0; }
+    CSS = """
+    ToastRack { dock: top; align: right top; margin: 1 0 0 0; max-height: 30%; }
+    TextArea > .text-area--placeholder, Input > .input--placeholder, Input > .input--suggestion { color: $text-muted; }
+    TextArea > .text-area--cursor { color: $background; background: $foreground; }
+    SelectCurrent Static#label, SelectCurrent .arrow { color: $text-muted; }
+    SelectCurrent.-has-value Static#label { color: $foreground; }
     """
-    """Toasts at the upper edge: at the lower one they cover the field."""
+    """Toasts at the upper edge: at the lower one they cover the field. Textual's own placeholders have a contrast of 3
+    and less to light areas."""
     NOTIFICATION_TIMEOUT = 4.0
     """Seconds that a toast is shown."""
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -64,9 +69,9 @@ class EdgechatApp(App[None]):
         self._paths = paths
         self._config = config
         self._chosen = chosen
-        for theme in THEMES:
+        for theme in themes_for(self.console.color_system):
             self.register_theme(theme)
-        theme_name = chosen.theme if chosen.theme in self.available_themes else THEMES[0].name
+        theme_name = chosen.theme if chosen.theme in self.available_themes else DEFAULT
         # Set without a change event, which would compute every style twice before the first frame.
         self.set_reactive(EdgechatApp.theme, theme_name)
         self.set_class(self.current_theme.dark, "-dark-mode", update=False)

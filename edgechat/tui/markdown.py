@@ -175,9 +175,12 @@ def _code(node: SyntaxTreeNode, width: int) -> list[Content]:
 
 @lru_cache(maxsize=64)
 def _coloured(code: str, language: str) -> Content:
-    from textual.highlight import highlight  # noqa: PLC0415 - the lexers are needed only for code
+    from textual.highlight import HighlightTheme, highlight  # noqa: PLC0415 - the lexers are needed only for code
 
-    return highlight(code, language=language)
+    class ReadableComments(HighlightTheme):
+        STYLES = HighlightTheme.STYLES | {("Comment",): "$text-muted"}  # pygments.token.Comment is this tuple
+
+    return highlight(code, language=language, theme=ReadableComments)
 
 
 def _table(node: SyntaxTreeNode, width: int) -> list[Content]:

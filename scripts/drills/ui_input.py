@@ -4,8 +4,9 @@
     scripts/drills/ui_input.py [--sequences 10000] [--seed 14] [--batch 250]
 
 Each batch begins with a marker in Greek letters, which nothing else sends. After the batch the marker must be in the
-field, in the questions that were asked, or in the conversations on disk. Left out of the random input are only the keys
-that delete text or quit. One line a batch; exit code 1 when the app ended or a draft was lost.
+field, in the questions that were asked, or in the conversations on disk. The app runs in a temporary directory: random
+keys also write files, whose names must be free of control characters. Left out of the random input are only the keys
+that delete text or quit. One line a batch; exit code 1 when the app ended, a draft was lost or a file has such a name.
 """
 
 from __future__ import annotations
@@ -89,6 +90,13 @@ class Outcome:
     lost: list[str] = field(default_factory=list)
     """Markers of drafts that were found nowhere."""
     exit_code: int | None = None
+    files: list[str] = field(default_factory=list)
+    """Names of the files that the app wrote into its directory."""
+
+    @property
+    def bad_names(self) -> list[str]:
+        """Those with control characters."""
+        return [name for name in self.files if not name.isprintable()]
 
 
 def _without_editing(data: bytes) -> bytes:
@@ -219,16 +227,19 @@ def _to_field(terminal: Terminal) -> None:
 def run(*, sequences: int, seed: int, batch: int, report: Callable[[str], None] = lambda _: None) -> Outcome:
     """Send the sequences, in batches, to one app process on a home of its own."""
     outcome = Outcome()
-    with tempfile.TemporaryDirectory(prefix="edgechat-input-") as home:
-        env = {**os.environ, "EDGECHAT_HOME": home}
+    with tempfile.TemporaryDirectory(prefix="edgechat-input-") as scratch:
+        home, work = Path(scratch) / "home", Path(scratch) / "work"
+        for directory in (home, work):
+            directory.mkdir()
+        env = {**os.environ, "EDGECHAT_HOME": str(home), "HOME": str(work)}
         paths = Paths.from_env(env)
-        file = Path(home) / "fields.json"
+        file = Path(scratch) / "fields.json"
         with History.open(paths) as history:
             for number in range(5):
                 history.add_question(history.start(title=f"Chat {number}").id, f"Question {number}")
         with (
             scripted_engine(paths.state, ["word "] * 20),
-            Terminal((sys.executable, "-c", _CHILD, str(file)), env) as terminal,
+            Terminal((sys.executable, "-c", _CHILD, str(file)), env, directory=work) as terminal,
         ):
             terminal.wait("Everything you write")
             while outcome.sequences < sequences and terminal.is_alive:
@@ -245,6 +256,7 @@ def run(*, sequences: int, seed: int, batch: int, report: Callable[[str], None] 
             outcome.exit_code = _leave(terminal)
             if outcome.exit_code:
                 report(file.with_name(file.name + ".stacks").read_text())
+        outcome.files = sorted(each.name for each in work.iterdir())
     return outcome
 
 
@@ -279,7 +291,9 @@ def main() -> int:
         sequences=given.sequences, seed=given.seed, batch=given.batch, report=lambda line: print(line, flush=True)
     )
     print(f"{outcome.sequences:,} sequences · {len(outcome.lost)} drafts lost · exit code {outcome.exit_code}")
-    return 0 if not outcome.lost and outcome.exit_code == 0 and outcome.sequences == given.sequences else 1
+    print(f"{len(outcome.files)} files written · names with control characters: {outcome.bad_names}")
+    is_good = not outcome.lost and outcome.exit_code == 0 and not outcome.bad_names
+    return 0 if is_good and outcome.sequences == given.sequences else 1
 
 
 if __name__ == "__main__":

@@ -140,6 +140,50 @@ def test_an_older_file_is_copied_before_it_is_migrated(paths: Paths, file: Path)
         assert history.check_integrity() == []
 
 
+OLD_ROWS = """
+INSERT INTO conversation (id, uid, title, system, model, origin, created_at, touched) VALUES
+    (1, 'u1', 'Ripple', 'Brief.', 'small:Q4', 'chat', '2026-01-02T03:04:05Z', 9),
+    (2, 'u2', 'Other', '', NULL, 'ask', NULL, 4);
+INSERT INTO message
+    (id, conversation, role, content, thought, status, finish_reason, model, quant, usage, retracted) VALUES
+    (1, 1, 'user', 'Why?', '', 'complete', NULL, NULL, NULL, '{}', 0),
+    (2, 1, 'assistant', 'taken back', '', 'complete', 'stop', 'small', 'Q4', '{}', 1),
+    (3, 2, 'user', 'Elsewhere', '', 'complete', NULL, NULL, NULL, '{}', 0),
+    (4, 1, 'assistant', 'Because.', 'hm', 'complete', 'stop', 'small', 'Q4', '{"prompt_tokens": 3}', 0),
+    (5, 1, 'user', 'And then?', '', 'complete', NULL, NULL, NULL, '{}', 0),
+    (6, 1, 'assistant', 'Noth', '', 'partial', 'cancelled', 'small', 'Q4', '{}', 0);
+INSERT INTO horizon (conversation, message, n_ctx, summary) VALUES (1, 5, 512, 'so far');
+"""
+"""Rows as edgechat wrote them before answers had versions: a regenerated answer is marked as retracted."""
+
+
+def test_conversations_from_before_versions_get_them(paths: Paths, file: Path) -> None:
+    with closing(Database.open(file, schema.MIGRATIONS[:2])) as old:
+        old._connection.executescript(OLD_ROWS)
+    with History.open(paths) as history:
+        assert [(each.title, each.messages, each.sampling) for each in history.conversations()] == [
+            ("Ripple", 4, {}),
+            ("Other", 1, {}),
+        ]
+        before = history.transcript(1)
+        assert [each.content for each in before.messages] == ["Why?", "Because.", "And then?", "Noth"]
+        assert (before.messages[1].thought, before.messages[1].usage) == ("hm", {"prompt_tokens": 3})
+        assert before.versions == ()
+        assert history.context_start(1) is not None
+        answer = before.messages[1]
+        history.set_aside(answer.id)
+        with history.start_answer(1) as another:
+            another.append("Another.")
+            another.finish("stop")
+        assert [each.content for each in history.messages(1)] == ["Why?", "Another."]
+        assert [history.message(each).content for each in history.versions(answer.id)] == ["Because.", "Another."]
+        history.choose(answer.id)
+        assert history.transcript(1).messages == before.messages
+        assert [each.content for each in history.messages(2)] == ["Elsewhere"]
+        assert history.check_integrity() == []
+    assert file.with_name("history.db.v2").exists()
+
+
 def test_a_migration_that_fails_changes_nothing(paths: Paths, file: Path) -> None:
     number = fill(paths)
     broken = (*schema.MIGRATIONS, ("ALTER TABLE conversation ADD COLUMN colour TEXT", "SELECT nonsense FROM nowhere"))

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgechat.chat import import_conversations
-from edgechat.chat.conversation import Conversation, Message, Transcript
+from edgechat.chat.conversation import Attachment, Conversation, Message, Transcript
 from edgechat.chat.export import safe_json, to_json, to_markdown
 from edgechat.errors import InvalidInputError
 from edgechat.plaintext import clean
@@ -54,6 +54,48 @@ def test_json_comes_back_as_it_left(history: History) -> None:
     assert again.messages == WHOLE.messages
     assert replace(again.conversation, title="") == replace(WHOLE.conversation, title="")
     assert history.add(found.transcripts) == ([], 1), "the same conversation is not kept twice"
+
+
+def test_versions_attachments_and_sampling_come_back(history: History) -> None:
+    """From one history through a file into another: the tree of versions, what was sent along, and the settings."""
+    number = history.start(system="Brief.", sampling={"temperature": 0.3, "max_tokens": 200}).id
+    image = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
+    files = (Attachment("weld.png", image=image), Attachment("log.txt", "torque 12 Nm\n"), Attachment("empty.txt"))
+    question = history.add_question(number, "A crack?", files)
+    first = _answered(history, number, "No.")
+    history.add_question(number, "Sure?")
+    _answered(history, number, "Yes.")
+    history.set_aside(first)
+    _answered(history, number, "Maybe.")
+    history.set_aside(question.id)
+    edited = history.add_question(number, "A crack on the left?", files[:1])
+    _answered(history, number, "Left: yes.")
+    for chosen, shown in (
+        (edited.id, ["A crack on the left?", "Left: yes."]),
+        (first, ["A crack?", "No.", "Sure?", "Yes."]),
+    ):
+        history.choose(chosen)
+        sent = history.transcript(number)
+        found = import_conversations.read(
+            to_json([replace(sent, conversation=replace(sent.conversation, uid=""))]), "file"
+        )
+        (copy,), _ = history.add(found.transcripts)
+        got = history.transcript(copy)
+        assert [each.content for each in got.messages] == shown
+        assert [replace(each, message=replace(each.message, id=0)) for each in got.versions] == [
+            replace(each, message=replace(each.message, id=0)) for each in sent.versions
+        ]
+        assert len(got.versions) == 7
+        assert got.conversation.sampling == {"temperature": 0.3, "max_tokens": 200}
+        assert next(each.message for each in got.versions if each.message.content == "A crack?").attachments == files
+        assert len(history.versions(got.messages[0].id)) == 2
+
+
+def _answered(history: History, number: int, text: str) -> int:
+    with history.start_answer(number, "small", "Q4") as answer:
+        answer.append(text)
+        answer.finish("stop")
+    return history.messages(number)[-1].id
 
 
 @given(st.text(), st.text())
@@ -170,6 +212,12 @@ def own_message(**changes: object) -> str:
     return own(conversations=[{**conversation, "messages": [{**conversation["messages"][0], **changes}]}])
 
 
+def own_versions(*places: tuple[int | None, bool]) -> str:
+    conversation = OWN["conversations"][0]
+    messages = [{**conversation["messages"][0], "parent": parent, "chosen": chosen} for parent, chosen in places]
+    return own(conversations=[{**conversation, "messages": messages}])
+
+
 @pytest.mark.parametrize(
     ("text", "place"),
     [
@@ -195,6 +243,12 @@ def own_message(**changes: object) -> str:
         (own_message(status=["complete"]), r"messages\[0\]\.status is"),
         (own_message(content=7), r"messages\[0\]\.content is 7"),
         (own_message(usage={"a": "b"}), r"messages\[0\]\.usage is"),
+        (
+            own_versions((None, True), (0, True), (0, True)),
+            r"messages\[2\]\.chosen is true, as is that of messages\[1\]",
+        ),
+        (own_versions((None, True), (1, True)), r"messages\[1\]\.parent is 1, which does not come before"),
+        (own_message(attachments=[{"name": "a.png", "image": "?"}]), r"attachments\[0\]\.image is not base64"),
         (own_message(colour="red"), r"messages\[0\]\.colour is not known"),
     ],
 )

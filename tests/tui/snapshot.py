@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from rich.style import Style
     from textual.pilot import Pilot
+    from textual.strip import Strip
 
     from edgechat.tui.app import EdgechatApp
 
@@ -58,14 +59,15 @@ async def settled(pilot: Pilot[None], is_there: Callable[[], object]) -> str:
     """What the screen shows once ``is_there`` and nothing moves any more."""
     app: EdgechatApp = pilot.app  # type: ignore[assignment]
     end = time.monotonic() + 20
-    before, now = "", "-"
+    before: list[Strip] = []
+    now: list[Strip] | None = None
     while before != now or not is_there():
-        assert time.monotonic() < end, now
-        before = now
+        assert time.monotonic() < end, dump(app)
+        before = now or []
         await asyncio.sleep(0.05)
         await pilot.pause()
-        now = dump(app)
-    return now
+        now = app.screen._compositor.render_strips()
+    return dump(app)
 
 
 def check(name: str, shown: str) -> None:

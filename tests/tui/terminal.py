@@ -22,11 +22,14 @@ import pyte
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
+    from pyte.screens import Char
     from typing_extensions import Self
 
 ENTER, ESC, BACKSPACE, CTRL_N, CTRL_Q, CTRL_U = b"\r", b"\x1b", b"\x7f", b"\x0e", b"\x11", b"\x15"
 F1, F2, F3, F4 = b"\x1bOP", b"\x1bOQ", b"\x1bOR", b"\x1bOS"
+TRUE_COLOUR = {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
 _STEP_S = 0.02
 
 
@@ -44,11 +47,21 @@ class Terminal:
 
     Args:
         command: the program and its arguments.
-        env: its whole environment; ``TERM`` is added.
+        env: its whole environment; ``TERM`` and ``COLORTERM`` are those of ``colours``.
         size: columns and rows.
+        directory: where the program runs; None for the current directory.
+        colours: how a terminal says how many colours it has.
     """
 
-    def __init__(self, command: Sequence[str], env: Mapping[str, str], size: tuple[int, int] = (80, 24)) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        env: Mapping[str, str],
+        size: tuple[int, int] = (80, 24),
+        *,
+        directory: Path | None = None,
+        colours: Mapping[str, str] = TRUE_COLOUR,
+    ) -> None:
         self.size = size
         self.chunks: list[tuple[float, bytes]] = []
         """What arrived, and when (``time.monotonic``)."""
@@ -56,7 +69,10 @@ class Terminal:
         self.pid, self._master = pty.fork()
         if self.pid == 0:
             with contextlib.suppress(OSError):
-                os.execvpe(command[0], list(command), {**env, "TERM": "xterm-256color", "COLORTERM": "truecolor"})
+                if directory is not None:
+                    os.chdir(directory)
+                others = {name: value for name, value in env.items() if name not in TRUE_COLOUR}
+                os.execvpe(command[0], list(command), {**others, **colours})
             os._exit(127)
         self.resize(size)
         self._status: int | None = None
@@ -119,6 +135,12 @@ class Terminal:
     def text(self) -> str:
         """What the screen shows now, as one text."""
         return "\n".join(self.lines)
+
+    @property
+    def cells(self) -> list[list[Char]]:
+        """Each cell that the screen shows now, line by line."""
+        screen = self._shown()
+        return [[screen.buffer[y][x] for x in range(screen.columns)] for y in range(screen.lines)]
 
     @property
     def cursor(self) -> tuple[int, int]:

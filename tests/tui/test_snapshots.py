@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgechat.chat.history import History
+from edgechat.models.store import installed
 from edgechat.paths import Paths
 from edgechat.tasks.registry import InstalledTask
 from edgechat.tui import preferences
@@ -14,8 +15,9 @@ from edgechat.tui.app import make_app
 from edgechat.tui.preferences import Preferences
 from edgechat.tui.screens import board, first_run, tasks
 from edgechat.tui.screens.task import TaskScreen
-from edgechat.tui.session import model_manager
+from edgechat.tui.session import model_manager, next_answer
 from edgechat.tui.session.board_readings import BoardReading
+from edgechat.tui.session.messages import NextAnswer
 from tests.tui.kit import LARGE, SMALL, drive, screen_text, until
 from tests.tui.sample_models import BOARD, MODELS
 from tests.tui.snapshot import check, settled
@@ -50,8 +52,11 @@ TASKS = [
 
 @pytest.fixture(autouse=True)
 def fixed(monkeypatch: pytest.MonkeyPatch, paths: Paths) -> None:
-    """No clock, no memory figure, no sensor of this machine."""
-    monkeypatch.setenv("TEXTUAL_ANIMATIONS", "none")
+    """No clock, no memory figure, no sensor, no model and no setting of this machine."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    monkeypatch.setattr(installed, "installed", lambda _paths: [MODELS.entries[1]])
+    monkeypatch.setattr(next_answer, "next_answer", lambda *_: NextAnswer(MODELS.entries[1].label.lower(), "pinned"))
     monkeypatch.setattr(model_manager, "list_models", lambda _paths, _config: MODELS)
     monkeypatch.setattr(first_run, "find_mounted", list)
     monkeypatch.setattr(first_run, "other_tools_files", lambda _env: [])
@@ -76,10 +81,12 @@ def test_every_screen_looks_as_it_did(
 ) -> None:
     preferences.write(paths, Preferences(theme=f"edgechat-{theme}"))
     app = make_app(paths)
+    app.animation_level = "none"
     monkeypatch.setattr(app, "_paths", Paths.from_env({"EDGECHAT_HOME": "/home/me"}))
     seen: dict[str, str] = {}
 
     async def story(pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: "(pinned)" in screen_text(app))
         seen["welcome"] = await settled(pilot, lambda: "Everything you write" in screen_text(app))
         await app.chat.open(1)
         seen["chat"] = await settled(pilot, lambda: "first after 0.8 s" in screen_text(app))
@@ -91,7 +98,7 @@ def test_every_screen_looks_as_it_did(
         seen["help"] = await settled(pilot, lambda: "Writing" in screen_text(app))
         await pilot.press("f1")
         for key, name, word in (
-            ("f3", "models", "NEEDS"),
+            ("f3", "models", "measured here"),
             ("f4", "board", "under-voltage"),
             ("f5", "tasks", "driving"),
         ):

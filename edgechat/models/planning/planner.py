@@ -24,6 +24,7 @@ from edgechat.models.store.installed import InstalledModel, installed
 if TYPE_CHECKING:
     from edgechat.board.board import Board
     from edgechat.models.catalog.names import ModelRef
+    from edgechat.models.store.pin import Pin
     from edgechat.paths import Paths
 
 
@@ -76,11 +77,14 @@ def plan_model(paths: Paths, board: Board, reference: str, request: PlanRequest,
     return replace(plan, alternatives=(*known, other))
 
 
-def plan_each(paths: Paths, board: Board, request: PlanRequest, *, is_here: bool) -> list[tuple[Candidate, Plan]]:
+def plan_each(
+    paths: Paths, board: Board, request: PlanRequest, *, is_here: bool, pin: Pin | None = None
+) -> list[tuple[Candidate, Plan]]:
     """A plan for every installed file, and for the best file of every other model of the catalog.
 
     Installed files come first, then by fitness: what the choice would take first comes first; models that superseded
-    ones come after the others of the same fitness.
+    ones come after the others of the same fitness. The file that ``pin`` names is planned with the pin's context, as
+    the engine loads it; a context of the request comes before that.
 
     Raises:
         StateError, InvalidModelFileError: as :func:`plan_best`.
@@ -94,7 +98,10 @@ def plan_each(paths: Paths, board: Board, request: PlanRequest, *, is_here: bool
             groups.setdefault((item.name, item.quant if item.is_installed else ""), []).append(item)
     planned = []
     for files in groups.values():
-        plan = choose(board, files, replace(request, purpose=files[0].purpose, any_licence=True))
+        named = replace(request, purpose=files[0].purpose, any_licence=True)
+        if pin is not None and (files[0].name, files[0].quant) == (pin.model, pin.quant) and files[0].is_installed:
+            named = replace(named, n_ctx=request.n_ctx or pin.n_ctx)
+        plan = choose(board, files, named)
         planned.append((next(item for item in files if item.quant == plan.quant), plan))
     return sorted(planned, key=lambda each: (not each[0].is_installed, *_unfitness(each[0], each[1], request)))
 

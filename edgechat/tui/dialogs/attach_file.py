@@ -15,15 +15,16 @@ from textual.widgets import DirectoryTree, Input, Static
 
 from edgechat.chat.conversation import Attachment
 from edgechat.errors import EdgechatError
-from edgechat.plaintext import clean_line
 from edgechat.tui.dialogs.dismissal import DismissedOnce
 from edgechat.tui.session.attachments import read_attachment
+from edgechat.tui.session.typed_path import typed_path
 from edgechat.tui.widgets.banner import error_text
-from edgechat.tui.widgets.line_input import LineInput
+from edgechat.tui.widgets.line_input import LineInput, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from rich.text import Text, TextType
     from textual.app import ComposeResult
 
 
@@ -31,7 +32,10 @@ _HINT = "→ or Tab completes, ↓ goes to the tree, Enter attaches. Text, PNG o
 
 
 class PathSuggester(Suggester):
-    """Completes a path to the first entry of its directory that begins so; directories end with a slash."""
+    """Completes a path to the first entry of its directory that begins so; directories end with a slash.
+
+    Names with control characters are left out: no field can hold them.
+    """
 
     def __init__(self) -> None:
         super().__init__(use_cache=False, case_sensitive=True)
@@ -45,7 +49,9 @@ class PathSuggester(Suggester):
                 found = sorted(
                     (each.name, each.is_dir())
                     for each in entries
-                    if each.name.startswith(begin) and (begin or not each.name.startswith("."))
+                    if each.name.startswith(begin)
+                    and (begin or not each.name.startswith("."))
+                    and each.name == one_line(each.name)
                 )
         except (OSError, RuntimeError, ValueError):  # no such directory, no such user, a NUL
             return None
@@ -68,7 +74,11 @@ class PathInput(LineInput):
 
 
 class VisibleTree(DirectoryTree):
-    """A tree without hidden files."""
+    """A tree without hidden files, whose names are shown without control characters."""
+
+    def process_label(self, label: TextType) -> Text:
+        """A file's name as its label."""
+        return super().process_label(one_line(str(label)))
 
     def filter_paths(self, paths: Iterable[Path]) -> Iterable[Path]:
         """All but the hidden ones."""
@@ -112,10 +122,13 @@ class AttachFile(DismissedOnce, ModalScreen[Attachment | None]):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Attach the file that was typed; without one, close."""
         event.stop()
-        if event.value.strip():
-            self._read(Path(event.value.strip()))
-        else:
+        if not event.value.strip():
             self.dismiss(None)
+            return
+        try:
+            self._read(typed_path(event.value))
+        except EdgechatError as error:
+            self._show_wrong(error)
 
     def on_directory_tree_file_selected(self, event: DirectoryTree.FileSelected) -> None:
         """Attach the file that was picked."""
@@ -125,14 +138,17 @@ class AttachFile(DismissedOnce, ModalScreen[Attachment | None]):
     def on_directory_tree_directory_selected(self, event: DirectoryTree.DirectorySelected) -> None:
         """Write the directory into the field, so that typing goes on there."""
         event.stop()
-        self.path.value = f"{clean_line(str(event.path))}/"
+        self.path.value = f"{one_line(str(event.path))}/"
 
     def _read(self, path: Path) -> None:
         try:
             self.dismiss(read_attachment(path))
         except EdgechatError as error:
-            self._hint.add_class("-wrong")
-            self._hint.update(Content(error_text(error)))
+            self._show_wrong(error)
+
+    def _show_wrong(self, error: EdgechatError) -> None:
+        self._hint.add_class("-wrong")
+        self._hint.update(Content(error_text(error)))
 
     def action_to_tree(self) -> None:
         """Focus the tree."""

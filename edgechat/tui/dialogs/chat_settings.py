@@ -15,6 +15,7 @@ from edgechat.errors import InvalidInputError
 from edgechat.plaintext import clean, clean_line
 from edgechat.sampling import Sampling
 from edgechat.tui.dialogs.dismissal import DismissedOnce
+from edgechat.tui.widgets.line_input import PlainInput
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,7 +92,7 @@ class ChatSettingsDialog(DismissedOnce, ModalScreen["ChatSettings | None"]):
             [(clean_line(name), name) for name in self.presets], prompt="own text", value=chosen, compact=True
         )
         self.fields = {
-            name: Input(_shown(now.sampling.get(name)), placeholder="default", compact=True, select_on_focus=False)
+            name: PlainInput(_shown(now.sampling.get(name)), placeholder="default", compact=True, select_on_focus=False)
             for name, _ in _FIELDS
         }
         self._wrong = Static("", id="wrong", markup=False)

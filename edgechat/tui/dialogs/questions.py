@@ -12,7 +12,7 @@ from textual.widgets import Button, Input, Static
 
 from edgechat.plaintext import clean, clean_line
 from edgechat.tui.dialogs.dismissal import DismissedOnce
-from edgechat.tui.widgets.line_input import LineInput
+from edgechat.tui.widgets.line_input import LineInput, one_line
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -67,7 +67,7 @@ class AskLine(DismissedOnce, ModalScreen["str | None"]):
 
     def __init__(self, question: str, value: str = "", *, hint: str = "Enter takes it, Esc leaves it.") -> None:
         super().__init__()
-        self._question, self._value, self._hint = clean_line(question), clean_line(value), hint
+        self._question, self._value, self._hint = clean_line(question), one_line(value), hint
 
     def compose(self) -> ComposeResult:
         """Yield the question, the field and the hint."""

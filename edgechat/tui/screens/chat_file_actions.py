@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual.content import Content
@@ -10,6 +9,8 @@ from textual.content import Content
 from edgechat.errors import EdgechatError
 from edgechat.plaintext import clean_line
 from edgechat.tui.screens.chat_base import ChatBaseScreen
+from edgechat.tui.session.typed_path import typed_path
+from edgechat.tui.widgets.banner import error_text
 from edgechat.tui.widgets.message_view import attachment_line
 
 if TYPE_CHECKING:
@@ -56,11 +57,15 @@ class FileActions(ChatBaseScreen):
         self.app.push_screen(AskLine("Write this conversation to which file?", path, hint=hint), self._save_to)
 
     def _save_to(self, path: str | None) -> None:
-        if not path or self.conversation is None:
+        if not path or not path.strip() or self.conversation is None:
             return
         from edgechat.chat.export import to_json, to_markdown  # noqa: PLC0415 - as above
 
-        file = Path(path).expanduser()
+        try:
+            file = typed_path(path)
+        except EdgechatError as error:
+            self._ask_target(path, error_text(error))
+            return
         try:
             transcript = self._store.history.transcript(self.conversation.id)
             text = to_json([transcript]) if file.suffix == ".json" else to_markdown([transcript])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
@@ -31,10 +30,12 @@ from edgechat.tui.session.model_manager import (
     take_bundle,
     trust_publisher,
 )
+from edgechat.tui.session.typed_path import typed_path
 from edgechat.tui.widgets.banner import Banner, error_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from edgechat.config import Config
     from edgechat.models.store.installed import InstalledModel
@@ -159,8 +160,8 @@ class ModelInstallScreen(DismissedOnce, Screen["str | None"]):
         self.app.push_screen(AskLine("Add which GGUF file?", hint="A path; the original stays."), self._add)
 
     def _add(self, path: str | None) -> None:
-        if path:
-            self._run(lambda progress: add_file(self._paths, Path(path).expanduser(), progress))
+        if path and (place := self._typed(path)) is not None:
+            self._run(lambda progress: add_file(self._paths, place, progress))
 
     def action_adopt(self) -> None:
         """Install the models of other programs."""
@@ -186,15 +187,22 @@ class ModelInstallScreen(DismissedOnce, Screen["str | None"]):
         self.app.push_screen(AskLine("Import from where?", proposed, hint=hint), self._import)
 
     def _import(self, path: str | None) -> None:
-        if not path:
+        if not path or (place := self._typed(path)) is None:
             return
-        place = Path(path).expanduser()
         if place.is_dir() and not is_bundle(place):
             self.banner.show(f"{place} holds no bundle; `edgechat models export` writes one.", is_error=True)
         elif place.is_dir():
             self._run(lambda progress: take_bundle(self._paths, place, progress))
         else:
             self._run(lambda progress: add_file(self._paths, place, progress))
+
+    def _typed(self, text: str) -> Path | None:
+        """The typed path; None, with a message, where it cannot be one."""
+        try:
+            return typed_path(text) if text.strip() else None
+        except EdgechatError as error:
+            self.banner.show_error(error)
+            return None
 
     def _ask_trust(self, unknown: UntrustedError, job: Callable[[InstallProgress], InstalledModel]) -> None:
         question = (

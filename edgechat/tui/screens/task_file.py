@@ -13,15 +13,17 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import DataTable, Input, Static
 
-from edgechat.errors import EdgechatError, UsageError
+from edgechat.errors import EdgechatError
 from edgechat.files import replaceable
 from edgechat.plaintext import clean_line
 from edgechat.tui.dialogs.dismissal import DismissedOnce
 from edgechat.tui.dialogs.questions import Confirm
 from edgechat.tui.session.batch_preview import result_preview
 from edgechat.tui.session.task_runner import BatchProgress, BatchRequest, BatchRun
+from edgechat.tui.session.typed_path import typed_path
 from edgechat.tui.widgets.banner import Banner
 from edgechat.tui.widgets.key_footer import KeyFooter
+from edgechat.tui.widgets.line_input import PlainInput
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -63,9 +65,9 @@ class TaskFileScreen(DismissedOnce, Screen[None]):
         super().__init__()
         self.of = task
         self._paths, self._config, self._model = paths, config, model
-        self.source = Input(placeholder="records.jsonl or records.csv", compact=True)
-        self.out = Input(placeholder="where the results go", compact=True)
-        self.fields = Input(placeholder="none", compact=True)
+        self.source = PlainInput(placeholder="records.jsonl or records.csv", compact=True)
+        self.out = PlainInput(placeholder="where the results go", compact=True)
+        self.fields = PlainInput(placeholder="none", compact=True)
         self._bar = Static("", id="bar", markup=False)
         self._proposed = ""
         self._progress = ""
@@ -133,7 +135,7 @@ class TaskFileScreen(DismissedOnce, Screen[None]):
             (self.out if source else self.source).focus()
             return
         try:
-            request = BatchRequest(_expanded(source), replaceable(_expanded(out)), self.fields.value)
+            request = BatchRequest(typed_path(source), replaceable(typed_path(out)), self.fields.value)
         except EdgechatError as error:
             self.banner.show_error(error)
             self.out.focus()
@@ -217,15 +219,3 @@ class TaskFileScreen(DismissedOnce, Screen[None]):
         self.results.display = bool(found)
         if found:
             self.results.focus()
-
-
-def _expanded(typed: str) -> Path:
-    """A path with ``~`` expanded as in a shell.
-
-    Raises:
-        UsageError: ``~NAME`` names a user that does not exist.
-    """
-    try:
-        return Path(typed).expanduser()
-    except RuntimeError as error:
-        raise UsageError(f"{typed}: there is no such user.", hint="Write the path in full.") from error

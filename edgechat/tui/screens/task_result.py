@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
@@ -19,6 +18,7 @@ from edgechat.tui.dialogs.dismissal import DismissedOnce
 from edgechat.tui.dialogs.questions import AskLine
 from edgechat.tui.session.result_rows import result_rows
 from edgechat.tui.session.task_runner import save_result
+from edgechat.tui.session.typed_path import typed_path
 from edgechat.tui.widgets.banner import Banner, error_text
 from edgechat.tui.widgets.key_footer import KeyFooter
 
@@ -169,10 +169,10 @@ class TaskResultScreen(DismissedOnce, Screen[None]):
         self.app.push_screen(AskLine("Write this result to which file?", f"{self.of.name}.json", hint=hint), self._save)
 
     def _save(self, path: str | None) -> None:
-        if not path:
+        if not path or not path.strip():
             return
-        file = Path(path).expanduser()
         try:
+            file = typed_path(path)
             save_result(self.of, self.done, file)
         except EdgechatError as error:
             self.banner.show_error(error)

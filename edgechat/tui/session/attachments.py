@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgechat.chat.conversation import Attachment
-from edgechat.errors import EdgechatError, StateError, UsageError
+from edgechat.errors import EdgechatError, StateError
 from edgechat.plaintext import clean, clean_line
 
 if TYPE_CHECKING:
@@ -23,10 +23,6 @@ def read_attachment(path: Path) -> Attachment:
         StateError: it cannot be read.
         EdgechatError: it is too large, or neither text nor such an image.
     """
-    try:
-        path = path.expanduser()
-    except RuntimeError as error:
-        raise UsageError(f"{path}: there is no such user.", hint="Write the path in full.") from error
     try:
         with path.open("rb") as stream:
             data = stream.read(_TEXT_LIMIT + 1)

@@ -89,7 +89,7 @@ def list_models(paths: Paths, config: Config) -> ModelList:
     catalog = {entry.name: entry for entry in load_catalog()}
     pin = read_pin(paths)
     entries = []
-    for candidate, plan in plan_each(paths, board, wish, is_here=True):
+    for candidate, plan in plan_each(paths, board, wish, is_here=True, pin=pin):
         entry = catalog.get(candidate.name)
         entries.append(
             ModelEntry(

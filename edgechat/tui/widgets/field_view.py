@@ -17,6 +17,7 @@ from textual.widgets import Button, Checkbox, Input, Select, Static, TextArea
 
 from edgechat.plaintext import clean, clean_line
 from edgechat.tui.form_fields import LEFT_OUT, Field, cell_of, value_of
+from edgechat.tui.widgets.line_input import PlainInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,7 +96,7 @@ class FieldView(Vertical):
             return OnOff(is_on=is_set)
         if field.kind in {"text", "json"}:
             return TextArea(clean(cell), soft_wrap=True, tab_behavior="focus", compact=True, show_line_numbers=False)
-        made = Input(clean_line(cell), compact=True, select_on_focus=False)
+        made = PlainInput(clean_line(cell), compact=True, select_on_focus=False)
         made.cursor_blink = False  # a blinking caret costs two frames a second
         return made
 

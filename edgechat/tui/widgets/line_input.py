@@ -1,10 +1,12 @@
-"""Input fields that handle keys in the order in which they arrive, even when several arrive at once."""
+"""Input fields for one line: without control characters, and with keys handled in the order in which they arrive."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from textual.widgets import Input
+
+from edgechat.plaintext import clean
 
 if TYPE_CHECKING:
     from textual import events
@@ -29,5 +31,18 @@ class OrderedKeys(_Widget):
             await self.run_action(active.binding.action)
 
 
-class LineInput(OrderedKeys, Input):
-    """A field for one line of text."""
+class PlainInput(Input):
+    """A field that leaves out control characters of what is typed or pasted: a file name must not hold any."""
+
+    def replace(self, text: str, start: int, end: int) -> None:
+        """Replace part of the value; all typing and pasting comes here."""
+        super().replace(one_line(text), start, end)
+
+
+class LineInput(OrderedKeys, PlainInput):
+    """A field for one line of text, whose own bindings come in order."""
+
+
+def one_line(text: str) -> str:
+    """``text`` without control characters; line ends and tabs become spaces, and several spaces stay several."""
+    return clean(text).replace("\n", " ").replace("\t", " ")

@@ -411,6 +411,31 @@ def test_the_cursor_rests_at_the_caret_while_an_answer_streams(app: EdgechatApp,
         drive(app, story)
 
 
+@pytest.mark.parametrize("size", [(80, 24), (40, 15)], ids=str)
+def test_toasts_leave_the_field_visible(app: EdgechatApp, size: tuple[int, int]) -> None:
+    """Even several of them at once, beside a draft of many lines."""
+    from textual.widgets._toast import Toast
+
+    async def story(pilot: Pilot[None]) -> None:
+        app.chat.composer.insert("\n".join("abcdefgh"))
+        for number in range(4):
+            app.notify(f"Written to /home/me/{number}/" + "a-long-directory/" * 5, title="A title")
+        await until(pilot, lambda: [each for each in app.screen.query(Toast) if each.region.height])
+        await pilot.pause()
+        assert "Written to" in screen_text(app)
+        region = app.chat.composer.region
+        assert region.height == 8
+        covered = [
+            (x, y)
+            for y in range(region.y, region.bottom)
+            for x in range(region.x, region.right)
+            if app.screen.get_widget_at(x, y)[0] is not app.chat.composer
+        ]
+        assert covered == []
+
+    drive(app, story, size, notifications=True)
+
+
 def test_quitting_in_mid_answer_asks(app: EdgechatApp, paths: Paths) -> None:
     async def story(pilot: Pilot[None]) -> None:
         app.chat.composer.insert("Slow one")

@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgechat.board.probe.board_file import load_board
+from edgechat.config import Config
+from edgechat.engine.protocol.request import Wish
+from edgechat.engine.selection.model_choice import choose
+from edgechat.engine.state.oom_history import OomHistory
 from edgechat.models.store.installed import find, installed, starter
-from edgechat.models.store.pin import read_pin
+from edgechat.models.store.pin import Pin, read_pin, write_pin
 from edgechat.tui.dialogs.questions import AskLine, Confirm
 from edgechat.tui.screens.models import ModelsScreen
 from edgechat.tui.session import model_manager
@@ -94,6 +98,27 @@ def test_pin_and_unpin(app: EdgechatApp, paths: Paths) -> None:
         await pilot.press("p")
         await until(pilot, lambda: screen.models is not None and not screen.models.entries[0].is_pinned)
         assert read_pin(paths) is None
+
+    drive(app, story)
+
+
+def test_a_pinned_context_is_the_one_that_is_shown(app: EdgechatApp, paths: Paths) -> None:
+    """As the engine loads it; without the pin the plan chooses a larger one."""
+    pin = Pin("smollm2-135m-instruct", "Q4_1", 1024)
+    free = model_manager.list_models(paths, Config()).entries[0]
+    assert free.plan.settings.n_ctx > 1024
+    write_pin(paths, pin)
+    pinned = choose(
+        Wish(), paths=paths, config=Config(), board=load_board("pi4-2gb"), offload=False, oom_history=OomHistory()
+    )
+    assert pinned.plan.settings.n_ctx == 1024
+
+    async def story(pilot: Pilot[None]) -> None:
+        screen = await open_models(app, pilot)
+        mark(screen, pin.model)
+        await until(pilot, lambda: "n_ctx 1,024" in screen_text(app))
+        assert screen.models is not None
+        assert screen.models.entries[0].plan.memory.kv < free.plan.memory.kv
 
     drive(app, story)
 
