@@ -169,7 +169,7 @@ class Scheduler:
             reused = restored
         self._drafts.start(waiting.reader, base)
         if request.prefill_limit is not None:
-            waiting.prompt = prompt[: reused + request.prefill_limit]
+            waiting.prompt = prompt[: max(base + request.prefill_limit, reused)]
         if request.keep_on_disk:
             waiting.n_static = 0  # it is saved as a whole
         return self._start(waiting, slot, reused, 0, is_cut=False)

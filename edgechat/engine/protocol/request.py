@@ -124,7 +124,7 @@ class Request:
     still grow. At the lowest priority (:mod:`edgechat.engine.decoding.read_ahead`). The other fields are those of the
     request that is expected afterwards."""
     prefill_limit: int | None = None
-    """Most prompt tokens that such a request reads; None reads all."""
+    """Most tokens of a draft that are read, also in several such requests; None reads all."""
     keep_on_disk: bool = False
     """Keep what such a request has read on disk: under the name in ``keep``, or, with an empty last message, as the
     beginning of all questions under this system message. Without it, nothing of a draft is written anywhere."""

@@ -66,8 +66,10 @@ def test_the_question_reads_only_what_its_draft_did_not(link: EngineClient, path
         typing.prefill(request(*talk, SECRET))
         other = typing.prefill(request(*talk, "Sing"))
         assert other.read_tokens <= TAIL
-        limited = typing.prefill(replace(request(*talk, LONG), prefill_only=True, prefill_limit=10))
-        assert limited.read_tokens == 10
+        for text in (LONG, f"{LONG} 5"):
+            limited = typing.prefill(replace(request(*talk, text), prefill_only=True, prefill_limit=30))
+            assert limited.is_complete
+            assert limited.prompt_tokens < other.prompt_tokens + 30
 
 
 def test_questions_come_first_and_parked_conversations_stay(link: EngineClient, paths: Paths) -> None:
