@@ -44,6 +44,18 @@ class Draft:
     """Leading tokens that stood there before any draft: a conversation so far."""
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The cells that a draft begins with."""
+
+    slot: int = -1
+    """Retained sequence that it continues; -1 for an unused slot."""
+    donor: int = -1
+    """Retained sequence whose leading cells it shares; -1 for none."""
+    n_tokens: int = 0
+    """How many tokens it continues or shares."""
+
+
 class Drafts:
     """The drafts among the retained sequences of one context. Pure bookkeeping."""
 
@@ -57,20 +69,23 @@ class Drafts:
         draft = self._left.get(slot)
         return draft if draft is not None and retained.get(slot) is draft.tokens else None
 
-    def continued(self, prompt: Tokens, retained: Mapping[int, Tokens], *, is_rewindable: bool) -> tuple[int, int]:
-        """The retained sequence to continue, and how many of its tokens stay; (-1, 0) where there is none.
+    def place(self, prompt: Tokens, retained: Mapping[int, Tokens], *, is_rewindable: bool) -> Place:
+        """Where a draft goes, so that nothing is lost of what other requests left.
 
-        A conversation that shares little with the draft belongs to somebody else, and would be lost. Of an earlier
-        draft, all but the conversation before it may go.
+        It continues a sequence of which it keeps all but a few tokens, as a conversation's next question does, or an
+        earlier draft, of which all but the conversation before it may go. Where another one shares more with it (the
+        branch of a conversation that is being edited), it begins with the same cells in a slot of its own.
         """
-        best, longest = -1, 0
+        continued = shared = Place()
         for slot, tokens in retained.items():
             count = restorable_prefix(tokens, prompt, is_rewindable=is_rewindable)
             draft = self._draft(slot, retained)
-            is_own = 2 * count >= len(tokens) or (draft is not None and count >= max(draft.base, MIN_TOKENS))
-            if is_own and count > longest:
-                best, longest = slot, count
-        return best, longest
+            kept = len(tokens) - MIN_TOKENS if draft is None else draft.base
+            if count >= max(kept, 1) and count > continued.n_tokens:
+                continued = Place(slot=slot, n_tokens=count)
+            if is_rewindable and count >= MIN_TOKENS and count > shared.n_tokens:
+                shared = Place(donor=slot, n_tokens=count)
+        return shared if shared.n_tokens > continued.n_tokens else continued
 
     def base(self, slot: int, reused: int, retained: Mapping[int, Tokens]) -> int:
         """How many of the ``reused`` tokens of a slot are no draft's."""

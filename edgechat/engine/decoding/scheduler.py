@@ -136,8 +136,7 @@ class Scheduler:
     def admit_prefill(self) -> Sequence | None:
         """Start the oldest prefill-only request; call while nothing else runs. None when there is none.
 
-        It gets cells that are free, or continues a retained sequence that the question would continue too. Nothing is
-        evicted for it: without a place it ends at once.
+        Nothing is evicted for it: without a place (:meth:`Drafts.place`) it ends at once.
         """
         waiting = next((each for each in self.waiting if each.request.prefill_only), None)
         if waiting is None:
@@ -149,18 +148,22 @@ class Scheduler:
             waiting.prompt = self._swap.retokenize(waiting.prompt, request.keep, self._context.n_ctx)
         prompt = waiting.prompt
         retained = self._allocator.all_retained
-        slot, reused = self._drafts.continued(prompt, retained, is_rewindable=self._is_rewindable)
-        base = self._drafts.base(slot, reused, retained)
+        place = self._drafts.place(prompt, retained, is_rewindable=self._is_rewindable)
+        reused = place.n_tokens
+        base = self._drafts.base(place.slot, reused, retained)
         for other, keep in self._drafts.replaced(waiting.reader, retained):
-            if other != slot:
+            if other not in {place.slot, place.donor}:
                 self._swap.evict(other, keep)
-        slot = self._allocator.admit_beside(slot, reused, len(prompt))
+        slot = self._allocator.admit_beside(place.slot, reused, len(prompt), donor=place.donor)
         if slot < 0:
             waiting.reader.send(Prefilled(len(prompt), 0, 0, is_kept=False), waiting.request_id)
             waiting.reader.send(cancelled_before_start(len(prompt)), waiting.request_id)
             return None
         self._swap.questions.reused(slot)
-        if not self._context.drop(slot, reused):
+        if place.donor >= 0:
+            self._context.drop(slot)
+            self._context.share(place.donor, slot, reused)
+        elif not self._context.drop(slot, reused):
             self._context.drop(slot)
             reused = base = 0
         if reused < len(prompt):

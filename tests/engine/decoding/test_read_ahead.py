@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from edgechat.engine.decoding.read_ahead import Drafts, may_read
+from edgechat.engine.decoding.read_ahead import Drafts, Place, may_read
 from edgechat.engine.protocol.request import Message, Request
 from edgechat.engine.throttle.monitor import ThrottleMonitor
 from edgechat.engine.throttle.throttle_levels import Throttle
@@ -18,16 +18,21 @@ DRAFT = Request((Message("user", "Why"),), prefill_only=True)
 KEPT = Request((Message("system", "Be kind."), Message("user", "")), prefill_only=True, keep_on_disk=True)
 
 
-def continued(drafts: Drafts, prompt: tuple[int, ...], retained: dict[int, Any], **kind: bool) -> tuple[int, int]:
-    return drafts.continued(prompt, retained, is_rewindable=True, **kind)
+def place(drafts: Drafts, prompt: tuple[int, ...], retained: dict[int, Any]) -> Place:
+    return drafts.place(prompt, retained, is_rewindable=True)
 
 
-def test_a_draft_continues_its_conversation_and_nobody_elses():
+def test_a_draft_continues_its_conversation_and_shares_the_beginning_of_others():
     drafts = Drafts()
     other = (*TALK[:24], *range(2000, 2200))
-    assert continued(drafts, TYPED, {3: other, 5: TALK}) == (5, 100)
-    assert continued(drafts, TYPED, {3: other}) == (-1, 0)
-    assert drafts.continued(TYPED, {5: (*TALK, 7)}, is_rewindable=False) == (-1, 0)
+    assert place(drafts, TYPED, {3: other, 5: TALK}) == Place(slot=5, n_tokens=100)
+    assert place(drafts, TYPED, {3: other, 5: (*TALK, 8, 9)}) == Place(slot=5, n_tokens=100)
+    assert place(drafts, TYPED, {3: other}) == Place(donor=3, n_tokens=24)
+    # A conversation that goes on differently is left whole, however much of it is the same.
+    assert place(drafts, TYPED, {5: (*TALK, *range(2000, 2050))}) == Place(donor=5, n_tokens=100)
+    assert place(drafts, TYPED, {3: (7, 8, 9)}) == Place()
+    assert drafts.place(TYPED, {5: (*TALK, 7)}, is_rewindable=False) == Place()
+    assert drafts.place(TYPED, {5: TALK}, is_rewindable=False) == Place(slot=5, n_tokens=100)
 
 
 def test_an_earlier_draft_may_be_cut_down_to_the_conversation_before_it():
@@ -35,12 +40,12 @@ def test_an_earlier_draft_may_be_cut_down_to_the_conversation_before_it():
     drafts.start("me", base=60)
     left = (*TALK[:60], *range(3000, 3200))
     drafts.end(5, left)
-    assert continued(drafts, (*TALK[:60], 1), {5: left}) == (5, 60)
+    assert place(drafts, (*TALK[:60], 1), {5: left}) == Place(slot=5, n_tokens=60)
     assert drafts.base(5, 60, {5: left}) == 60
     assert drafts.base(5, 80, {5: left}) == 60
-    assert continued(drafts, (*TALK[:50], 1), {5: left}) == (-1, 0), "the conversation is not the draft's"
+    assert place(drafts, (*TALK[:50], 1), {5: left}) == Place(donor=5, n_tokens=50), "the conversation is no draft"
     # Once something else is in the slot, the note is worthless.
-    assert continued(drafts, (*TALK[:60], 1), {5: tuple(left)[:-1]}) == (-1, 0)
+    assert place(drafts, (*TALK[:60], 1), {5: tuple(left)[:-1]}) == Place(donor=5, n_tokens=60)
 
 
 def test_a_clients_next_draft_takes_back_the_one_before_and_leaves_those_of_others():
