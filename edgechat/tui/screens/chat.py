@@ -310,6 +310,7 @@ class ChatScreen(ConversationActions, DraftReading, FileActions, MessageActions,
                 self.composer.reset(clean(event.returned.content), event.returned.attachments)
         if event.error is not None:
             self.show_error(event.error)
+        self._read_typed_meanwhile()
         self.refresh_bindings()
 
     async def on_model_switch_requested(self, event: messages.ModelSwitchRequested) -> None:

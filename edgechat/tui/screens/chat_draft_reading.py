@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from textual.widgets import TextArea
 
     from edgechat.config import Config
-    from edgechat.tui.session import messages
     from edgechat.tui.session.chat_session import ChatSession, Question
     from edgechat.tui.widgets.composer import Composer
 
@@ -66,7 +65,7 @@ class DraftReading(ChatBaseScreen):
         """Note that a file was attached, or a page was pasted."""
         self._on_draft_changed(self.composer.text, n_new=PASTE_CHARS if event.attachments else 0)
 
-    def on_answer_ended(self, event: messages.AnswerEnded) -> None:  # noqa: ARG002 - all of them
+    def _read_typed_meanwhile(self) -> None:
         """Read what was typed while the engine answered."""
         if self.composer.text:
             self._on_draft_changed(self.composer.text)

@@ -13,7 +13,7 @@ from edgechat.engine.client import client
 from edgechat.engine.client.client import EngineClient
 from edgechat.engine.client.draft_reader import DraftReader
 from edgechat.engine.native.state import tokens_of
-from edgechat.engine.protocol.events import Done, Prefill, Prefilled, Text
+from edgechat.engine.protocol.events import Done, Event, Prefill, Prefilled, Text
 from edgechat.engine.protocol.request import Message, Request, Wish
 
 if TYPE_CHECKING:
@@ -76,25 +76,26 @@ def test_the_question_reads_only_what_its_draft_did_not(link: EngineClient, path
 
 def test_questions_come_first_and_parked_conversations_stay(link: EngineClient, paths: Paths) -> None:
     parked, _ = answer(link, request(LONG))
-    is_reading, ended = threading.Event(), []
+    is_reading, far, reasons = threading.Event(), list[Prefilled](), list[str]()
     reading = EngineClient(paths)
 
     def read() -> None:
         for event in reading.generate(replace(request("Again. " + 2 * LONG[::-1]), prefill_only=True)):
             if isinstance(event, Prefill):
                 is_reading.set()
-            elif isinstance(event, (Prefilled, Done)):
-                ended.append(event)
+            elif isinstance(event, Prefilled):
+                far.append(event)
+            elif isinstance(event, Done):
+                reasons.append(event.finish_reason)
 
     thread = threading.Thread(target=read, daemon=True)
     thread.start()
     assert is_reading.wait(60)
     _, usage = answer(link, request(LONG, parked, "What is two plus two?"))
     thread.join(60)
-    prefilled, done = ended
     assert usage["completion_tokens"] > 0
-    assert not prefilled.is_complete
-    assert done.finish_reason == "cancelled"
+    assert [each.is_complete for each in far] == [False]
+    assert reasons == ["cancelled"]
     # Beside the parked conversation there is no place for this.
     for word in ("One. ", "Two. "):
         assert reading.prefill(request(word + 4 * LONG)).read_tokens == 0
@@ -106,7 +107,7 @@ def test_questions_come_first_and_parked_conversations_stay(link: EngineClient, 
 def test_a_draft_waits_for_the_answer_of_another_client_and_is_replaced_by_the_next(
     link: EngineClient, paths: Paths
 ) -> None:
-    drafts, seen = DraftReader(paths, 2048), []
+    drafts, seen = DraftReader(paths, 2048), list[Event]()
     with contextlib.closing(EngineClient(paths)) as typing:
         for event in link.generate(request("What is the capital of France?", n=40)):
             if isinstance(event, Text) and not seen:
