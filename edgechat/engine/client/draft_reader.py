@@ -51,7 +51,7 @@ class DraftReader:
             draft = replace(request, prefill_only=True, prefill_limit=self._limit)
             link.send({"type": "generate", "id": self._next_id, "request": draft.to_dict()})
         except EngineGoneError:
-            self._link = None
+            self._disconnect()
             return False
         return True
 
@@ -60,6 +60,10 @@ class DraftReader:
         if self._link is not None:
             with contextlib.suppress(EngineGoneError):
                 self._link.send({"type": "cancel", "id": self._next_id})
+            self._disconnect()
+
+    def _disconnect(self) -> None:
+        if self._link is not None:
             self._link.close()
             self._link = None
 
