@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from edgechat.engine.native.model import Model
     from edgechat.models.planning.plan import LoadSettings
 
-_KV_TYPES = {"f16": 1, "q4_0": 2, "q8_0": 8}  # enum ggml_type
+_KV_TYPES = {"f16": 1, "q8_0": 8}  # enum ggml_type
 _FLASH_ATTN_AUTO, _FLASH_ATTN_OFF = -1, 0  # enum llama_flash_attn_type
 
 

@@ -285,8 +285,7 @@ def _why_not(board: Board, request: PlanRequest, chosen: _Option, option: _Optio
     if not (candidate.is_free or candidate.is_installed or request.any_licence):
         return f"fits, but its licence ({candidate.licence}) must be accepted first"
     if not step.is_usable:
-        q4 = " and a q4_0 KV cache" if step.settings.kv_type == "q4_0" else ""
-        return f"fits only with n_ctx {step.settings.n_ctx}{q4}"
+        return f"fits only with n_ctx {step.settings.n_ctx}"
     if not option.is_fast:
         return explain.too_slow(option.estimated, thinks=candidate.always_thinks)
     if chosen.is_comfortable and not option.is_comfortable:

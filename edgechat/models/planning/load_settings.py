@@ -173,12 +173,9 @@ def _settings(
         small = replace(small, kv_type="q8_0")
         yield small, True
     if request.n_ctx is None:
-        for n_ctx in [each for each in _TIGHT if each < small.n_ctx]:
-            small = replace(small, n_ctx=n_ctx)
-            yield small, False
-    if request.kv_type is None:
-        # The last of all: it makes answers worse, which a shorter context does not.
-        yield replace(small, kv_type="q4_0"), False
+        for n_ctx in _TIGHT:
+            if n_ctx < small.n_ctx:
+                yield replace(small, n_ctx=n_ctx), False
 
 
 def _embedding_settings(

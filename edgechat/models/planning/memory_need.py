@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 _CELLS_STEP = 256
 """llama.cpp pads n_ctx and the sliding caches to this many cells."""
 _F32, _F16 = 4, 2
-_QUANT_BLOCK, _Q8_0_BYTES, _Q4_0_BYTES = 32, 34, 18
-_KV_BITS_PER_BYTE = {"f16": (1, _F16), "q8_0": (_QUANT_BLOCK, _Q8_0_BYTES), "q4_0": (_QUANT_BLOCK, _Q4_0_BYTES)}
+_Q8_0_BLOCK, _Q8_0_BYTES = 32, 34
+_KV_BITS_PER_BYTE = {"f16": (1, _F16), "q8_0": (_Q8_0_BLOCK, _Q8_0_BYTES)}
 """Elements in a block and bytes of a block, by KV type."""
 _WORK_BYTES = 1.14
 """Bytes for each element of the widest activation that ggml quantizes to q8_K before a matrix product (292 / 256)."""

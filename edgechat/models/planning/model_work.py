@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from edgechat.models.gguf.shape import ModelShape, WeightBytes
     from edgechat.models.planning.plan import LoadSettings
 
-_KV_BYTES = {"f16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
+_KV_BYTES = {"f16": 2.0, "q8_0": 34 / 32}
 _LINEAR_ATTENTION = frozenset({"qwen35", "qwen3next"})
 _SAME_SPEED = {"Q2_K": "q3_k", "BF16": "f16"}
 """Types that published rows do not have, with one that costs about as much."""

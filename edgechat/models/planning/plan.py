@@ -47,7 +47,7 @@ class LoadSettings:
     n_ctx: int
     """Cells of the unified KV cache, a multiple of 256, shared by all sequences."""
     kv_type: str = "f16"
-    """``f16``, ``q8_0`` or ``q4_0``, for keys and values alike."""
+    """``f16`` or ``q8_0``, for keys and values alike."""
     n_batch: int = 512
     n_ubatch: int = 128
     n_seq_max: int = 4

@@ -173,7 +173,7 @@ def test_an_integrated_gpu_needs_the_same_pool_for_everything():
 settings_strategy = st.builds(
     LoadSettings,
     n_ctx=st.integers(256, 65536),
-    kv_type=st.sampled_from(("f16", "q8_0", "q4_0")),
+    kv_type=st.sampled_from(("f16", "q8_0")),
     n_ubatch=st.sampled_from((32, 64, 128, 512)),
     n_seq_max=st.integers(1, 16),
     n_outputs_max=st.integers(1, 64),
@@ -206,8 +206,7 @@ def test_parts_are_positive_and_add_up_and_more_of_anything_never_needs_less(ent
     # More sequences alone may spare the rows that a larger buffer of logits leaves behind: it is made once then.
     more = replace(settings, n_seq_max=settings.n_seq_max * 2, n_outputs_max=settings.n_outputs_max * 2)
     assert need(more).total >= base.total
-    kv = [need(replace(settings, kv_type=kv_type)).kv for kv_type in ("f16", "q8_0", "q4_0")]
-    assert kv == sorted(kv, reverse=True)
+    assert need(replace(settings, kv_type="f16")).kv >= need(replace(settings, kv_type="q8_0")).kv
     assert need(replace(settings, repack=True)).total >= need(replace(settings, repack=False)).total
 
 
