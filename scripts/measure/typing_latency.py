@@ -33,7 +33,7 @@ from edgechat.engine.client.draft_reader import DraftReader
 from edgechat.engine.protocol.events import Done, Text
 from edgechat.engine.protocol.request import Message, Request, Wish
 from edgechat.paths import Paths
-from edgechat.tui.screens.chat_draft_reading import waiting_time
+from edgechat.tui.screens.chat_draft_reading import when_to_send
 
 QUESTION = (
     "Our conveyor belt stops about twice in every shift, always for a few seconds, and then it starts again without "
@@ -54,12 +54,14 @@ class Typist:
         self._reader = DraftReader(paths, Config().read_ahead)
         self._before, self._wish = before, wish
         self._sent_at, self._due, self._length = 0.0, float("inf"), 0
+        self._is_finished = False
         self.n_drafts = 0
 
     def change(self, text: str) -> None:
         """The field holds ``text`` now."""
         now = time.monotonic()
-        self._due = now + waiting_time(text, len(text) - self._length, now - self._sent_at)
+        wait_s, self._is_finished = when_to_send(text, len(text) - self._length, now - self._sent_at)
+        self._due = now + wait_s
         self._length = len(text)
         self.pass_time(text)
 
@@ -67,7 +69,8 @@ class Typist:
         """Send the draft if it is time."""
         if (now := time.monotonic()) >= self._due:
             self._sent_at, self._due = now, float("inf")
-            self._reader.read(Request((*self._before, Message("user", text)), wish=self._wish))
+            asked = Request((*self._before, Message("user", text)), wish=self._wish)
+            self._reader.read(asked, is_finished=self._is_finished)
             self.n_drafts += 1
 
     def wait(self, text: str, seconds: float) -> None:

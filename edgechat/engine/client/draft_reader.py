@@ -35,8 +35,12 @@ class DraftReader:
         self._link: EngineConnection | None = None
         self._next_id = 0
 
-    def read(self, request: Request) -> bool:
+    def read(self, request: Request, *, is_finished: bool = False) -> bool:
         """Let the engine read the beginning of a request's prompt, in place of the draft before.
+
+        Args:
+            request: the question so far.
+            is_finished: it may well be sent as it is, so all of the prompt is read.
 
         Returns:
             Whether an engine got it.
@@ -48,7 +52,7 @@ class DraftReader:
             while link.receive(timeout_s=0.001) is not None:
                 pass  # what earlier drafts came to
             self._next_id += 1
-            draft = replace(request, prefill_only=True, prefill_limit=self._limit)
+            draft = replace(request, prefill_only=True, prefill_whole=is_finished, prefill_limit=self._limit)
             link.send({"type": "generate", "id": self._next_id, "request": draft.to_dict()})
         except EngineGoneError:
             self._disconnect()

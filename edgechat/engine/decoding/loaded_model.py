@@ -190,6 +190,8 @@ class LoadedModel:
             return render(request.messages)
         if any(message.images for message in request.messages):
             raise InvalidInputError("A conversation with images is not read ahead.", hint="Send it as a question.")
+        if request.prefill_whole and self.model.is_rewindable:
+            return render(request.messages)
         return draft_prompt(request.messages, render, is_rewindable=self.model.is_rewindable)
 
     def encode_image(self, image: str) -> Picture:

@@ -123,6 +123,9 @@ class Request:
     """Read the prompt as far as the text of the last message and generate nothing: the last message is a draft that may
     still grow. At the lowest priority (:mod:`edgechat.engine.decoding.read_ahead`). The other fields are those of the
     request that is expected afterwards."""
+    prefill_whole: bool = False
+    """Of such a request: read to the end of the prompt, as if nothing were added to the last message any more. If
+    something is, the tokens behind it are taken back."""
     prefill_limit: int | None = None
     """Most tokens of a draft that are read, also in several such requests; None reads all."""
     keep_on_disk: bool = False
@@ -152,8 +155,10 @@ class Request:
 
     def _check_prefill(self) -> None:
         if not self.prefill_only:
-            if self.keep_on_disk or self.prefill_limit is not None:
-                raise InvalidInputError("keep_on_disk and prefill_limit belong to requests with prefill_only.")
+            if self.keep_on_disk or self.prefill_whole or self.prefill_limit is not None:
+                raise InvalidInputError(
+                    "keep_on_disk, prefill_whole and prefill_limit belong to requests with prefill_only."
+                )
             return
         if self.texts or self.messages[-1].role != "user":
             raise InvalidInputError("Only a conversation that ends with the user's message can be read ahead.")
@@ -274,6 +279,7 @@ _FIELDS: dict[str, Callable[[object], bool]] = {
     "resume_text": lambda value: isinstance(value, str),
     "texts": _each(lambda value: isinstance(value, str)),
     "prefill_only": lambda value: isinstance(value, bool),
+    "prefill_whole": lambda value: isinstance(value, bool),
     "prefill_limit": lambda value: value is None or _is_whole(value),
     "keep_on_disk": lambda value: isinstance(value, bool),
 }

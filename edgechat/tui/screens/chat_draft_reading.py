@@ -24,17 +24,26 @@ PASTE_CHARS = 8
 """Characters that come at once only by a paste, which is sent without waiting."""
 
 
-def waiting_time(text: str, n_new: int, since_last_s: float) -> float:
-    """Seconds from a change of the draft until it is sent, if nothing else changes; 0 sends it now.
+SENTENCE_ENDS = ".?!。？！"
+"""A character of these may be the last before Enter, so the draft is sent without waiting."""
+
+
+def when_to_send(text: str, n_new: int, since_last_s: float) -> tuple[float, bool]:
+    """When a changed draft is sent, and whether it looks finished then.
 
     Args:
         text: the draft.
         n_new: characters that the change added.
         since_last_s: seconds since a draft was sent.
+
+    Returns:
+        Seconds until it is sent if nothing else changes, 0 for now; and whether it may well be asked as it is.
     """
+    if n_new >= PASTE_CHARS or (n_new > 0 and text[-1] in SENTENCE_ENDS):
+        return 0.0, True
     # A word that is not finished changes its tokens. Japanese and Chinese have no spaces to wait for.
     is_word_end = bool(text) and (text[-1].isspace() or not text[-1].isascii())
-    return 0.0 if n_new >= PASTE_CHARS or (is_word_end and since_last_s >= EVERY_S) else PAUSE_S
+    return (0.0, False) if is_word_end and since_last_s >= EVERY_S else (PAUSE_S, True)
 
 
 class DraftReading(ChatBaseScreen):
@@ -79,15 +88,17 @@ class DraftReading(ChatBaseScreen):
         has_draft = bool(text.strip() or self.composer.attachments)
         if not self._config.read_ahead or self.is_answering or not (has_draft or self._was_draft_sent):
             return
-        wait_s = waiting_time(text, n_new, time.monotonic() - self._draft_sent_at)
+        wait_s, is_finished = when_to_send(text, n_new, time.monotonic() - self._draft_sent_at)
+        send = partial(self._send_draft, is_finished=is_finished)
         if wait_s:
-            self._draft_timer = self.set_timer(wait_s, self._send_draft)
+            self._draft_timer = self.set_timer(wait_s, send)
         else:
-            self._send_draft()
+            send()
 
-    def _send_draft(self) -> None:
+    def _send_draft(self, *, is_finished: bool) -> None:
         if self.is_answering:
             return
         self._draft_sent_at = time.monotonic()
         self._was_draft_sent = bool(self.composer.text.strip() or self.composer.attachments)
-        self.run_worker(partial(self.session.read_ahead, self._draft_question()), thread=True, group="draft")
+        read = partial(self.session.read_ahead, self._draft_question(), is_finished=is_finished)
+        self.run_worker(read, thread=True, group="draft")

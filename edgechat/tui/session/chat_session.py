@@ -145,10 +145,14 @@ class ChatSession:
             keep=f"conversation {conversation}" if conversation is not None and self._store.is_durable else None,
         )
 
-    def read_ahead(self, draft: Question) -> None:
+    def read_ahead(self, draft: Question, *, is_finished: bool) -> None:
         """Let an idle engine read a question that is still being written, in place of the draft before.
 
         Runs in a worker thread. Saves nothing, starts no engine and reports nothing.
+
+        Args:
+            draft: the question so far.
+            is_finished: it may well be sent as it is.
         """
         with self._draft_lock:
             paths = self._engine.paths
@@ -159,7 +163,7 @@ class ChatSession:
             self._drafts = self._drafts or DraftReader(paths, self._read_ahead)
             # A history that cannot be read is reported when the question is asked.
             with contextlib.suppress(EdgechatError):
-                self._drafts.read(self._draft_request(draft))
+                self._drafts.read(self._draft_request(draft), is_finished=is_finished)
 
     def _draft_request(self, draft: Question) -> Request:
         from edgechat.chat.conversation import Conversation  # noqa: PLC0415 - as in _ask

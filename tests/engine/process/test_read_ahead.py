@@ -62,6 +62,11 @@ def test_the_question_reads_only_what_its_draft_did_not(link: EngineClient, path
         assert half.cached_tokens > 0
         assert whole.read_tokens <= whole.prompt_tokens - half.prompt_tokens + TAIL
         assert typing.prefill(request(*talk, question)).read_tokens == 0
+        # Asked as it was after a pause, nothing but the last token is left.
+        asked = request(*talk, question)
+        assert typing.prefill(replace(asked, prefill_only=True, prefill_whole=True)).is_complete
+        _, usage = answer(link, asked)
+        assert usage["prompt_tokens"] - usage["cached_tokens"] == 1
         _, usage = answer(link, request(*talk, question + " called?"))
         assert usage["prompt_tokens"] - usage["cached_tokens"] <= TAIL
         # What was deleted again is taken back, and the conversation before it is still there.

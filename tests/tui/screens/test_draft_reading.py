@@ -8,7 +8,7 @@ import pytest
 
 from edgechat.config import Config
 from edgechat.tui.app import make_app
-from edgechat.tui.screens.chat_draft_reading import EVERY_S, PASTE_CHARS, PAUSE_S, waiting_time
+from edgechat.tui.screens.chat_draft_reading import EVERY_S, PASTE_CHARS, PAUSE_S, when_to_send
 from tests.engine.scripted_engine import scripted_engine
 from tests.tui.kit import ask, drive, screen_text, until
 
@@ -29,18 +29,21 @@ def other_lines(app: EdgechatApp) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("text", "n_new", "since_last_s", "wait_s"),
+    ("text", "n_new", "since_last_s", "sent"),
     [
-        ("Why", 1, 100.0, PAUSE_S),  # in the middle of a word
-        ("Why ", 1, EVERY_S, 0.0),
-        ("Why ", 1, EVERY_S / 2, PAUSE_S),
-        ("なぜ", 1, EVERY_S, 0.0),
-        ("pasted text", PASTE_CHARS, 0.0, 0.0),
-        ("", -5, 100.0, PAUSE_S),
+        ("Why", 1, 100.0, (PAUSE_S, True)),  # in the middle of a word
+        ("Why ", 1, EVERY_S, (0.0, False)),
+        ("Why ", 1, EVERY_S / 2, (PAUSE_S, True)),
+        ("Why?", 1, 0.0, (0.0, True)),
+        ("Why?", -1, 0.0, (PAUSE_S, True)),  # the user deletes
+        ("なぜ", 1, EVERY_S, (0.0, False)),
+        ("なぜ。", 1, 0.0, (0.0, True)),
+        ("pasted text", PASTE_CHARS, 0.0, (0.0, True)),
+        ("", -5, 100.0, (PAUSE_S, True)),
     ],
 )
-def test_a_draft_is_sent_after_words_pauses_and_pastes(text, n_new, since_last_s, wait_s):
-    assert waiting_time(text, n_new, since_last_s) == wait_s
+def test_a_draft_is_sent_after_words_sentences_pauses_and_pastes(text, n_new, since_last_s, sent):
+    assert when_to_send(text, n_new, since_last_s) == sent
 
 
 @pytest.mark.app
