@@ -43,6 +43,8 @@ class Config:
     """System message of ``ask``."""
     overflow: str | None = None
     """What to do with a conversation that does not fit the context: ``trim``, ``summarize`` or ``refuse``."""
+    read_ahead: int = 2048
+    """Most tokens of a question that an idle engine reads while it is typed; 0 reads nothing before Enter."""
     log_answers: str = "off"
     """Whether answers are logged in ``logs/answers.log``: ``off``, ``redacted`` (sizes and times) or ``full``."""
     origins: Mapping[str, str] = field(default_factory=dict)
@@ -55,7 +57,11 @@ class Config:
 
 
 _NAMES = tuple(f.name for f in fields(Config) if f.name != "origins")
-_INTEGERS = frozenset(("n_ctx", "threads", "max_tokens"))
+_INTEGERS = frozenset(("n_ctx", "threads", "max_tokens", "read_ahead"))
+_LEAST = {"n_ctx": LEAST_N_CTX, "read_ahead": 0}
+"""Smallest values of the whole numbers; 1 for the others."""
+_SWITCHES = {"off": 0, "on": Config.__dataclass_fields__["read_ahead"].default}
+"""Words that ``read_ahead`` may be, and the numbers that they stand for."""
 _FLOATS = frozenset(("temperature",))
 _LOGS = ("off", "redacted", "full")
 _OVERFLOWS = ("refuse", "trim", "summarize")
@@ -75,7 +81,7 @@ def load(directory: Path, env: Mapping[str, str] | None = None) -> Config:
     file = directory / FILE
     for name, value in _read(file).items():
         _known(name, str(file))
-        if isinstance(value, str) and name in _INTEGERS | _FLOATS:
+        if isinstance(value, str) and name in _INTEGERS | _FLOATS and not _is_switch(name, value):
             # Text is converted for the environment only.
             raise UsageError(f"{file}: {name} is {value!r}; write the number without quotation marks.")
         config = config.override(str(file), **{name: _typed(name, value, str(file))})
@@ -142,12 +148,14 @@ def _known(name: str, origin: str) -> str:
 def _typed(name: str, value: object, origin: str) -> str | int | float:
     if name == "keep_alive" and isinstance(value, int) and not isinstance(value, bool):
         value = str(value)  # `keep_alive = -1` in the file is an integer
+    if _is_switch(name, value):
+        value = _SWITCHES[str(value)]
     if name in _INTEGERS:
         number = _number(value, int)
-        least = LEAST_N_CTX if name == "n_ctx" else 1
+        least = _LEAST.get(name, 1)
         if number is not None and number >= least:
             return number
-        wanted = f"a whole number, {least} or more"
+        wanted = f"a whole number, {least} or more" + (", or on or off" if name == "read_ahead" else "")
     elif name in _FLOATS:
         number = _number(value, float)
         if number is not None and number >= 0:
@@ -164,6 +172,10 @@ def _typed(name: str, value: object, origin: str) -> str | int | float:
     else:
         return value
     raise UsageError(f"{origin}: {name} is {value!r}; it must be {wanted}.")
+
+
+def _is_switch(name: str, value: object) -> bool:
+    return name == "read_ahead" and value in _SWITCHES
 
 
 def _number(value: object, kind: type[int | float]) -> int | float | None:

@@ -45,12 +45,20 @@ def test_variables_that_move_directories_are_no_settings(tmp_path):
     assert load(tmp_path, env) == Config()
 
 
+@pytest.mark.parametrize(("text", "tokens"), [("off", 0), ("0", 0), ("on", Config().read_ahead), ("300", 300)])
+def test_reading_ahead_is_a_number_of_tokens_or_a_switch(text, tokens, tmp_path):
+    assert load(tmp_path, {"EDGECHAT_READ_AHEAD": text}).read_ahead == tokens
+    write(tmp_path, f"read_ahead = {text if text.isdecimal() else repr(text)}\n")
+    assert load(tmp_path, {}).read_ahead == tokens
+
+
 WRONG = [
     ("n_ctx", ['"4096"', "4096.5", "true", "0", "-1", "inf", "nan", "[]", "1979-05-27"]),
     ("threads", ["0", "-2", "1.5"]),
     ("max_tokens", ["0", '""']),
     ("temperature", ['"hot"', "nan", "inf", "-0.1", "false"]),
     ("model", ["5", "[]", "{}", "true"]),
+    ("read_ahead", ['"2048"', "-1", "1.5", "true", '"yes"']),
     ("keep_alive", ['"soon"', "true", "1.5", "-2", '"-1h"']),
 ]
 
@@ -76,6 +84,8 @@ def test_a_wrong_value_in_the_file_is_refused_with_file_and_name(name, value, tm
         ("EDGECHAT_OVERFLOW", "spill"),
         ("EDGECHAT_KEEP_ALIVE", "soon"),
         ("EDGECHAT_N_CTX", "9" * 5000),
+        ("EDGECHAT_READ_AHEAD", "sometimes"),
+        ("EDGECHAT_READ_AHEAD", "-1"),
     ],
 )
 def test_a_wrong_value_in_the_environment_is_refused_with_the_variable(variable, value, tmp_path):

@@ -72,9 +72,12 @@ class Message:
 
     @property
     def full_text(self) -> str:
-        """The text with that of its attachments, as the model reads it."""
-        parts = [self.content] if self.content else []
-        parts += [f"{each.name}:\n{each.text}" for each in self.attachments if not each.image]
+        """The text with that of its attachments before it, as the model reads it.
+
+        In this order the engine can read an attachment while the question about it is typed.
+        """
+        parts = [f"{each.name}:\n{each.text}" for each in self.attachments if not each.image]
+        parts += [self.content] if self.content else []
         return "\n\n".join(parts)
 
     def settled(self) -> Message:

@@ -61,13 +61,32 @@ class PromptMessages:
     """The messages that are not sent because an earlier answer had no room for them; None when all are sent."""
 
     @classmethod
-    def of(cls, history: History, conversation: Conversation, *, n_ctx: int | None = None) -> PromptMessages:
-        """Collect the messages from where the last prompt began; all of them when ``n_ctx`` is larger than it was."""
+    def of(
+        cls,
+        history: History,
+        conversation: Conversation,
+        *,
+        n_ctx: int | None = None,
+        before: int | None = None,
+        draft: Message | None = None,
+    ) -> PromptMessages:
+        """Collect the messages from where the last prompt began; all of them when ``n_ctx`` is larger than it was.
+
+        Args:
+            history: of the conversation.
+            conversation: whose messages.
+            n_ctx: the context that is asked for.
+            before: leave out the saved message with this id and those after it.
+            draft: a message that is not saved and comes last.
+        """
         start = history.context_start(conversation.id)
         if start is not None and n_ctx is not None and n_ctx > start.n_ctx:
             start = None
         since = None if start is None else start.message
-        joined = joined_by_role(conversation.system, history.messages(conversation.id, since=since))
+        saved = history.messages(conversation.id, since=since, before=before)
+        joined = joined_by_role(conversation.system, [*saved, draft] if draft is not None else saved)
+        if draft is not None and (not joined or joined[-1][0].role != draft.role):
+            joined.append((request.Message(draft.role, ""), ()))  # a draft that is still empty
         messages = tuple(message for message, _ in joined)
         system, _ = context_window.split(messages)
         unread = None

@@ -36,27 +36,34 @@ class ScriptedEngine(threading.Thread):
         super().__init__(daemon=True)
         self._server, self._texts, self._pause_s = server, texts, pause_s
         self.requests: list[dict[str, Any]] = []
+        self.drafts: list[dict[str, Any]] = []
+        """Prefill-only requests, which are not answered."""
         self.before: list[Event] = []
         """Said before each answer."""
 
     def run(self) -> None:
-        """Serve one client after another until the socket is closed."""
+        """Serve clients until the socket is closed."""
         self._server.setblocking(True)
         while True:
             try:
                 peer, _ = self._server.accept()
             except OSError:
                 return
-            with peer, contextlib.suppress(OSError):
-                self._serve(peer)
+            threading.Thread(target=self._serve, args=(peer,), daemon=True).start()
 
     def _serve(self, peer: socket.socket) -> None:
+        with peer, contextlib.suppress(OSError):
+            self._read(peer)
+
+    def _read(self, peer: socket.socket) -> None:
         decoder = Decoder()
         while data := peer.recv(1 << 16):
             for frame in decoder.feed(data):
                 if frame["type"] == "hello":
                     hello = {"type": "hello", **IDENTITY, "engine": "scripted", "pid": 1}
                     peer.sendall(encode(hello))
+                elif frame["type"] == "generate" and frame["request"]["prefill_only"]:
+                    self.drafts.append(frame["request"])
                 elif frame["type"] == "generate":
                     self.requests.append(frame["request"])
                     self._answer(peer, frame["id"])

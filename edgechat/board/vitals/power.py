@@ -96,6 +96,18 @@ def read_power(source: Source, chips: Sequence[Chip], *, ask_programs: bool = Tr
     rails = [rail for chip in chips for rail in (*_ina3221(source, chip), *_power_channels(source, chip))]
     if not rails and ask_programs and (source.exists("dev/vcio") or not source.live):
         rails = pmic_rails(source.command("vcgencmd", "pmic_read_adc") or "")
+    batteries, on_mains = _supplies(source)
+    return Power(tuple(rails), batteries, read_counters(source), on_mains)
+
+
+def is_on_battery(source: Source) -> bool:
+    """Whether a battery supplies the machine now; False where none is known."""
+    batteries, on_mains = _supplies(source)
+    return any(each.status == "Discharging" for each in batteries) or (bool(batteries) and on_mains is False)
+
+
+def _supplies(source: Source) -> tuple[tuple[Battery, ...], bool | None]:
+    """The machine's batteries, and whether a charger is plugged in, where one is known."""
     batteries, mains = [], []
     for name in source.names(_SUPPLY):
         kind = source.text(f"{_SUPPLY}/{name}/type")
@@ -103,7 +115,7 @@ def read_power(source: Source, chips: Sequence[Chip], *, ask_programs: bool = Tr
             batteries.append(_battery(source, name))
         elif kind in {"Mains", "USB"} and (online := source.integer(f"{_SUPPLY}/{name}/online")) is not None:
             mains.append(online > 0)
-    return Power(tuple(rails), tuple(batteries), read_counters(source), any(mains) if mains else None)
+    return tuple(batteries), any(mains) if mains else None
 
 
 def read_counters(source: Source) -> tuple[Counter, ...]:

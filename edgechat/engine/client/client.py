@@ -19,7 +19,7 @@ from edgechat.engine.client.launch import attach_or_start
 from edgechat.engine.client.resume import PartialAnswer
 from edgechat.engine.protocol import unix_socket
 from edgechat.engine.protocol.errors import to_error
-from edgechat.engine.protocol.events import Done, Event, Queued, Recovered, Text, from_frame
+from edgechat.engine.protocol.events import Done, Event, Prefilled, Queued, Recovered, Text, from_frame
 from edgechat.engine.state import exit_reason
 from edgechat.errors import (
     DeadlineError,
@@ -116,6 +116,18 @@ class EngineClient:
         from edgechat.engine.client.summarize import answer_with_summary  # noqa: PLC0415 - rarely needed
 
         return answer_with_summary(self._answer, request)
+
+    def prefill(self, request: Request) -> Prefilled:
+        """Read a prompt into the KV cache and generate nothing, at the lowest priority.
+
+        Returns:
+            How far it got: a request that is to be answered stops it. Asked again, it goes on.
+
+        Raises:
+            EdgechatError: as :meth:`generate`.
+        """
+        events = self.generate(replace(request, prefill_only=True))
+        return next((each for each in list(events) if isinstance(each, Prefilled)), Prefilled(0, 0, 0, is_kept=False))
 
     def _answer(self, request: Request) -> Iterator[Event]:
         received = PartialAnswer(request)

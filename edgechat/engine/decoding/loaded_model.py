@@ -10,7 +10,7 @@ import importlib
 import resource
 import time
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from edgechat.engine.child.background import BackgroundCall
@@ -21,6 +21,7 @@ from edgechat.engine.native.model import Model
 from edgechat.engine.protocol.context_window import least_tokens
 from edgechat.engine.protocol.events import Started
 from edgechat.engine.text.detokenizer import THINK_TAGS
+from edgechat.engine.text.draft_prompt import draft_prompt
 from edgechat.engine.text.prompt import Prompt, build
 from edgechat.engine.text.template_check import TemplateCheck
 from edgechat.engine.text.tokenizer_cache import TokenizerCache
@@ -168,7 +169,7 @@ class LoadedModel:
         watch: Callable[[], AbstractContextManager[None]],
         encode_image: Callable[[str], Picture] | None = None,
     ) -> Prompt:
-        """Render and tokenize a request's conversation.
+        """Render and tokenize a request's conversation; of a prefill-only one, what its draft does not change.
 
         Args:
             request: has the conversation.
@@ -176,15 +177,22 @@ class LoadedModel:
             encode_image: replaces :meth:`encode_image`, for callers that build a request several times.
         """
         template = _GuardedTemplate(self._template, watch, self.choice.thinking_off)
-        return build(
-            request.messages,
-            template,
-            self.model,
+        render = partial(
+            build,
+            template=template,
+            tokenizer=self.model,
             takes_system=self._takes_system,
             think=request.think,
             tools=request.tools,
             encode_image=encode_image or self.encode_image,
         )
+        if not request.prefill_only:
+            return render(request.messages)
+        if any(message.images for message in request.messages):
+            raise InvalidInputError("A conversation with images is not read ahead.", hint="Send it as a question.")
+        if request.prefill_whole and self.model.is_rewindable:
+            return render(request.messages)
+        return draft_prompt(request.messages, render, is_rewindable=self.model.is_rewindable)
 
     def encode_image(self, image: str) -> Picture:
         """Decode a picture (base64) and cut it up for the model; the most expensive part of building a prompt.

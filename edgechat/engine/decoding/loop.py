@@ -15,8 +15,9 @@ from edgechat.engine.child.process_memory import peak_rss
 from edgechat.engine.decoding.compilation import CompilingRequest, ConstraintCompiler
 from edgechat.engine.decoding.logprobs import Distribution
 from edgechat.engine.decoding.prefill import ChunkedPrefill
+from edgechat.engine.decoding.read_ahead import may_read
 from edgechat.engine.decoding.request_loop import LoopServices, RequestLoop
-from edgechat.engine.decoding.request_queue import cancelled_before_start
+from edgechat.engine.decoding.request_queue import cancelled_before_start, is_draft
 from edgechat.engine.decoding.scheduler import Scheduler, WaitingRequest
 from edgechat.engine.decoding.sequence import replay
 from edgechat.engine.decoding.speculative import SpeculativeDecoder
@@ -24,7 +25,7 @@ from edgechat.engine.native import logits
 from edgechat.engine.native.context import CacheFullError
 from edgechat.engine.protocol.context_window import ContextWindow
 from edgechat.engine.protocol.errors import error_frame
-from edgechat.engine.protocol.events import Prefill, Slowed
+from edgechat.engine.protocol.events import Prefill, Prefilled, Slowed
 from edgechat.engine.state.metrics import Latency
 from edgechat.engine.text.detokenizer import Detokenizer
 from edgechat.engine.text.tool_call import unstopped
@@ -97,6 +98,8 @@ class DecodeLoop(RequestLoop):
         replay(detokenizer, constraint, request.resume, [self._loaded.model.piece(token) for token in request.resume])
         if trimmed is not None:
             connection.send(trimmed, request_id)
+        if request.prefill_only:
+            self._cancel(lambda each: each.reader is connection and is_draft(each.request))
         self._waiting.append(
             WaitingRequest(
                 request,
@@ -179,8 +182,21 @@ class DecodeLoop(RequestLoop):
         for done in self._compiler.finished():
             self._do_or_refuse(partial(self._queue_compiled, done), done.reader, done.request_id)
         super()._before_step()
+        self._yield_to_questions()
         while sequence := self._scheduler.admit(self._running):
             self._start(sequence)
+        if not self._running and not self._compiler.requests and (sequence := self._scheduler.admit_prefill()):
+            self._running.append(sequence)
+            if not sequence.pending:
+                self._end(sequence, "prefilled")
+
+    def _yield_to_questions(self) -> None:
+        """End prefill-only requests where a question has come, or the board cannot spare the energy."""
+        has_question = bool(self._compiler.requests) or any(not each.request.prefill_only for each in self._waiting)
+        for running in [each for each in self._running if each.request.prefill_only]:
+            if has_question or not may_read(running.request, self._monitor):
+                self._end(running, "cancelled")
+        self._cancel(lambda each: each.request.prefill_only and not may_read(each.request, self._monitor))
 
     def _start(self, sequence: Sequence) -> None:
         """Run an admitted sequence, unless there is nothing left to generate."""
@@ -230,6 +246,8 @@ class DecodeLoop(RequestLoop):
                 self._sample(sequence)
             elif sequence in self._prefill:
                 self._send_progress(sequence)
+                if sequence.request.prefill_only and not sequence.pending:
+                    self._end(sequence, "prefilled")
         if picture is not None:
             # Last, because it overwrites the logits of the step.
             self._prefill_picture(*picture)
@@ -298,6 +316,10 @@ class DecodeLoop(RequestLoop):
         try:
             self._context.decode()
         except CacheFullError:
+            if reading := next((each for each in self._running if each.request.prefill_only), None):
+                self._prefill.take_back(reading)
+                self._end(reading, "cancelled")
+                return
             # Retained sequences may be spread so that no room is left.
             self._scheduler.evict_all(self._running)
             self._context.decode()
@@ -341,6 +363,11 @@ class DecodeLoop(RequestLoop):
         self._running.remove(sequence)
         self._was_greedy |= sequence.sampler.is_argmax
         sequence.sampler.close()
+        if sequence.request.prefill_only:
+            self._send_prefilled(sequence)
+            self._scheduler.release(sequence)
+            sequence.finish(reason, now=time.monotonic(), peak_rss=peak_rss(), load_s=self._loaded.load_s)
+            return
         now, timing, latency = time.monotonic(), sequence.timing, None
         if timing.first_token:
             latency = Latency(timing.first_token - timing.arrived, now - timing.arrived, sequence.decode_tps)
@@ -348,6 +375,11 @@ class DecodeLoop(RequestLoop):
         self._metrics.count_answer(reason, tokens, latency)
         self._scheduler.release(sequence)
         sequence.finish(reason, now=time.monotonic(), peak_rss=peak_rss(), load_s=self._loaded.load_s)
+
+    def _send_prefilled(self, sequence: Sequence) -> None:
+        is_kept = self._scheduler.keep_prefilled(sequence)
+        read = sequence.n_past - sequence.cached
+        sequence.reader.send(Prefilled(len(sequence.prompt), sequence.cached, read, is_kept), sequence.request_id)
 
     def _fail(self, sequence: Sequence, error: EdgechatError) -> None:
         """End one answer with an error; the others go on."""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 ALONE_S = 1.0
 """A step that delays no answer: a cancellation waits for it at most this long."""
+READ_AHEAD_S = 0.3
+"""A step of a prefill-only request: the question that arrives meanwhile waits at most this long for it."""
 LEAST_ALONE = 32
 """Tokens; smaller chunks are less efficient, and measured less well."""
 
@@ -75,6 +77,10 @@ class ChunkSizer:
         slower = max(SLOWER, 1.0 + min(n_prompts, MOST_CLAIMS))
         allowed = max(slower * quiet, UNSEEN_S) - quiet
         return max(min(int(allowed / each + 1e-6), 2 * self._last + 1), 1)
+
+    def short_chunk(self) -> int:
+        """Prompt tokens for a step of a prefill-only request."""
+        return LEAST_ALONE if self._alone is None else max(int(READ_AHEAD_S / self._alone), LEAST_ALONE)
 
     def record(self, n_decoding: int, n_prefilled: int, seconds: float) -> None:
         """Learn from a step that decoded for ``n_decoding`` answers and prefilled ``n_prefilled`` tokens."""
@@ -142,7 +148,10 @@ class ChunkedPrefill:
         if view := unfinished[0].views.get(unfinished[0].n_past):
             self._last = unfinished[0]
             return unfinished[0], view
-        left = self._sizer.chunk(n_decoding, sum(sequence.logits_at < 0 for sequence in running))
+        if unfinished[0].request.prefill_only:  # runs alone
+            left = self._sizer.short_chunk()
+        else:
+            left = self._sizer.chunk(n_decoding, sum(sequence.logits_at < 0 for sequence in running))
         for sequence in unfinished:
             if left <= 0 or not self._context.room or sequence.n_past in sequence.views:
                 break
@@ -150,6 +159,10 @@ class ChunkedPrefill:
             left -= self._step[sequence]
             self._last = sequence
         return None
+
+    def take_back(self, sequence: Sequence) -> None:
+        """Forget a sequence's part of a step that could not be decoded."""
+        sequence.n_past -= self._step.pop(sequence, 0)
 
     def record_step(self, n_decoding: int, seconds: float) -> None:
         """Learn how long the step took beside ``n_decoding`` answers."""
@@ -172,7 +185,7 @@ class ChunkedPrefill:
         if start < sequence.n_static:
             count = min(count, sequence.n_static - start)  # to be saved, the static part must stand in the cache alone
         count = min(count, sequence.pending_text)
-        is_whole = count == sequence.pending
+        is_whole = count == sequence.pending and not sequence.request.prefill_only
         index = self._context.add(sequence.tokens(start, start + count), start, sequence.slot, want_logits=is_whole)
         sequence.n_past += count
         if is_whole:

@@ -113,10 +113,15 @@ class RequestLoop(ABC):
     def _take_requests(self, wait_s: float) -> None:
         for connection, request_id in self._requests.cancellations(wait_s):
             self._cancel_of(connection, request_id)
-        while queued := self._requests.take():
+        while queued := self._requests.take(prefills=not self._is_answering):
             self._prepare_or_refuse(*queued)
             if self._running:
                 break  # one a step: running requests make no progress meanwhile
+
+    @property
+    def _is_answering(self) -> bool:
+        """Whether a request runs that somebody waits for; prefill-only ones stay in the queue until it has ended."""
+        return any(not each.request.prefill_only for each in self._running)
 
     def _cancel_of(self, connection: Connection, request_id: int | None) -> None:
         """Cancel one request of a connection, or (None) all requests of a client that has disconnected."""

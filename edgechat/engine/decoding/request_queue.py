@@ -2,7 +2,8 @@
 
 Holds every request until it is prepared: while the model is being loaded, and while answers run. Preparing one (its
 template, its tokens, its schema) takes up to seconds in which no running answer gets a token, so requests are taken out
-one at a time, interactive ones before batch work. Requests that are cancelled here leave at once. Knows no models.
+one at a time: interactive ones before batch work, prefill-only ones last and only while nothing is answered. Requests
+that are cancelled here leave at once. Knows no models.
 """
 
 from __future__ import annotations
@@ -56,10 +57,13 @@ class RequestQueue:
     # -- the listener's thread -----------------------------------------------------------------------------------------
 
     def put(self, connection: Connection, request_id: int, request: Request) -> None:
-        """Add a request."""
+        """Add a request. It replaces the drafts of the same client that wait here."""
         with self._changed:
+            replaced = self._remove(lambda each: each.connection is connection and is_draft(each.request))
             self._requests.append(QueuedRequest(connection, request_id, request))
             self._changed.notify()
+        for each in replaced:
+            connection.send(cancelled_before_start(0), each.request_id)
 
     def cancel(self, connection: Connection, request_id: int | None) -> None:
         """Cancel one request of a connection, or (None) all requests of a client that has disconnected."""
@@ -90,10 +94,15 @@ class RequestQueue:
             cancelled, self._cancelled, self._is_woken = self._cancelled, [], False
         return cancelled
 
-    def take(self) -> QueuedRequest | None:
-        """Take out the oldest interactive request, or the oldest one; None when there is none."""
+    def take(self, *, prefills: bool = True) -> QueuedRequest | None:
+        """Take out the oldest interactive request, or the oldest one; None when there is none.
+
+        Args:
+            prefills: also take out a prefill-only request, where there is no other.
+        """
         with self._changed:
-            first = min(self._requests, key=lambda each: each.request.is_batch, default=None)
+            found = [each for each in self._requests if prefills or not each.request.prefill_only]
+            first = min(found, key=lambda each: (each.request.prefill_only, each.request.is_batch), default=None)
             if first is not None:
                 self._requests.remove(first)
         return first
@@ -101,11 +110,12 @@ class RequestQueue:
     # -- while the model is being loaded -------------------------------------------------------------------------------
 
     def first_wish(self, wait_s: float) -> Wish | None:
-        """Which model the oldest request wants; waits ``wait_s`` for one to come."""
+        """Which model the oldest request wants that is to be answered; waits ``wait_s`` for one to come."""
         with self._changed:
             self._cancelled.clear()  # nothing runs that could be cancelled
             self._changed.wait_for(lambda: self._requests, wait_s)
-            return self._requests[0].wish if self._requests else None
+            first = min(self._requests, key=lambda each: each.request.prefill_only, default=None)
+            return None if first is None else first.wish
 
     @property
     def is_constrained(self) -> bool:
@@ -138,6 +148,11 @@ class RequestQueue:
         removed = [each for each in self._requests if matches(each)]
         self._requests = [each for each in self._requests if not matches(each)]
         return removed
+
+
+def is_draft(request: Request) -> bool:
+    """Whether a newer request of the same client replaces this one: a prefill-only one that is not to be kept."""
+    return request.prefill_only and not request.keep_on_disk
 
 
 def cancelled_before_start(prompt_tokens: int) -> Done:

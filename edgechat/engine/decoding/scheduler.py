@@ -14,6 +14,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from edgechat.engine.decoding.loaded_model import started_event
+from edgechat.engine.decoding.read_ahead import Drafts
+from edgechat.engine.decoding.request_queue import cancelled_before_start
 from edgechat.engine.decoding.sequence import Sequence
 from edgechat.engine.kv_cache.allocator import CellAllocator
 from edgechat.engine.kv_cache.eviction import MIN_TOKENS, is_single_question
@@ -21,7 +23,7 @@ from edgechat.engine.kv_cache.prefix import common_prefix, restorable_prefix
 from edgechat.engine.kv_cache.swap import Swap
 from edgechat.engine.native import state
 from edgechat.engine.native.sampler import Sampler
-from edgechat.engine.protocol.events import Queued
+from edgechat.engine.protocol.events import Prefilled, Queued
 from edgechat.engine.protocol.request import DEFAULT_MAX_TOKENS
 
 if TYPE_CHECKING:
@@ -81,15 +83,17 @@ class Scheduler:
         self.waiting: deque[WaitingRequest] = deque()
         self._unsaved: dict[str, tuple[int, tuple[int, ...]]] = {}
         """Conversations to be saved on disk, by the name that a request gave: the slot of their cells, and tokens."""
+        self._drafts = Drafts()
 
     def admit(self, running: list[Sequence]) -> Sequence | None:
         """Start the request that has waited longest; None when there is none, or it must wait.
 
         Interactive requests go first. Batch work leaves them a slot and a quarter of the cells.
         """
-        if not self.waiting:
+        answered = [each for each in self.waiting if not each.request.prefill_only]
+        if not answered:
             return None
-        waiting = next((each for each in self.waiting if not each.request.is_batch), self.waiting[0])
+        waiting = next((each for each in answered if not each.request.is_batch), answered[0])
         if self._is_prefix_computed(waiting, running):
             return None
         request = waiting.request
@@ -128,6 +132,61 @@ class Scheduler:
             reused = 0
         reused = self._restore(waiting, known, slot, reused, cells)
         return self._start(waiting, slot, reused, max_tokens, is_cut=n_room < wanted)
+
+    def admit_prefill(self) -> Sequence | None:
+        """Start the oldest prefill-only request; call while nothing else runs. None when there is none.
+
+        Nothing is evicted for it: without a place (:meth:`Drafts.place`) it ends at once.
+        """
+        waiting = next((each for each in self.waiting if each.request.prefill_only), None)
+        if waiting is None:
+            return None
+        self.save_to_disk()  # afterwards, the cells of the last answer are no longer that answer alone
+        self.waiting.remove(waiting)
+        request = waiting.request
+        if not waiting.n_static:
+            waiting.prompt = self._swap.retokenize(waiting.prompt, request.keep, self._context.n_ctx)
+        prompt = waiting.prompt
+        retained = self._allocator.all_retained
+        place = self._drafts.place(prompt, retained, is_rewindable=self._is_rewindable)
+        reused = place.n_tokens
+        base = self._drafts.base(place.slot, reused, retained)
+        for other, keep in self._drafts.replaced(waiting.reader, retained):
+            if other not in {place.slot, place.donor}:
+                self._swap.evict(other, keep)
+        slot = self._allocator.admit_beside(place.slot, reused, len(prompt), donor=place.donor)
+        if slot < 0:
+            waiting.reader.send(Prefilled(len(prompt), 0, 0, is_kept=False), waiting.request_id)
+            waiting.reader.send(cancelled_before_start(len(prompt)), waiting.request_id)
+            return None
+        self._swap.questions.reused(slot)
+        if place.donor >= 0:
+            self._context.drop(slot)
+            self._context.share(place.donor, slot, reused)
+        elif not self._context.drop(slot, reused):
+            self._context.drop(slot)
+            reused = base = 0
+        if reused < len(prompt):
+            restored = self._restore(waiting, prompt, slot, reused, len(prompt))
+            base = base if restored == reused else restored
+            reused = restored
+        self._drafts.start(waiting.reader, base)
+        if request.prefill_limit is not None:
+            waiting.prompt = prompt[: max(base + request.prefill_limit, reused)]
+        if request.keep_on_disk:
+            waiting.n_static = 0  # it is saved as a whole
+        return self._start(waiting, slot, reused, 0, is_cut=False)
+
+    def keep_prefilled(self, sequence: Sequence) -> bool:
+        """Save a prefill-only request's cells on disk, if it wants that and all of them are there; True when saved."""
+        request, tokens = sequence.request, sequence.tokens(0, sequence.n_past)
+        if not request.keep_on_disk or sequence.pending:
+            return False
+        prefixes = self._loaded.prefixes
+        file = prefixes.named(request.keep) if request.keep else prefixes.file_of(tokens)
+        if state.tokens_of(file) != tuple(tokens):
+            prefixes.write(file, partial(state.save, self._context, sequence.slot, tokens))
+        return file.exists()
 
     def _make_room(self, waiting: WaitingRequest) -> None:
         """Evict what a request does not continue; once for the sequences that are retained now."""
@@ -237,6 +296,10 @@ class Scheduler:
     def release(self, sequence: Sequence) -> None:
         """End a sequence and retain its cells for a prompt that continues it."""
         tokens = tuple(sequence.tokens(0, sequence.n_past))
+        if sequence.request.prefill_only:
+            self._allocator.retain(sequence.slot, tokens)
+            self._drafts.end(sequence.slot, tokens)
+            return
         # What was to be saved from this slot before is gone, and may be a hundred kilobytes of numbers.
         self._unsaved = {keep: each for keep, each in self._unsaved.items() if each[0] != sequence.slot}
         if sequence.request.keep:

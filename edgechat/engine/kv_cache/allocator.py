@@ -165,6 +165,31 @@ class CellAllocator:
             evicted.append(victim)
         return Allocation(slot, reused, tuple(evicted), donor)
 
+    def admit_beside(self, slot: int, keep: int, cells: int, *, donor: int = -1) -> int:
+        """Reserve ``cells`` without evicting anything; returns the slot, or -1 where there is no place.
+
+        Args:
+            slot: a retained sequence to continue; -1 takes an unused slot.
+            keep: how many of its tokens stay, or are shared with the donor.
+            cells: in all.
+            donor: a retained sequence whose leading cells an unused slot shares; -1 for none.
+        """
+        if slot < 0:
+            unused = (i for i in range(self.n_seq_max) if i not in self._reserved and i not in self._retained)
+            slot = next(unused, -1)
+        if slot < 0:
+            return -1
+        before = dict(self._reserved), dict(self._retained), self._shared.copy()
+        self._shared.cut(slot, keep if donor < 0 else 0)
+        self._retained.pop(slot, None)
+        self._reserved[slot] = cells
+        if donor >= 0:
+            self._shared.share(donor, slot, keep)
+        if self.free < 0:
+            self._reserved, self._retained, self._shared = before
+            return -1
+        return slot
+
     def unshare(self, slot: int) -> bool:
         """Give a slot that was just admitted cells of its own only; False where there is no room for them."""
         before = self._shared.copy()

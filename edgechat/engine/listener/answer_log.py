@@ -48,8 +48,8 @@ class AnswerLog:
         self._lock = threading.Lock()
 
     def begin(self, client: int, request_id: int, request: Request) -> None:
-        """Start the entry of a request."""
-        if self._file is None:
+        """Start the entry of a request; drafts, which may be deleted before they are sent, get none."""
+        if self._file is None or request.prefill_only:
             return
         key = (client, request_id)
         now = time.time()

@@ -49,7 +49,7 @@ def restrict(request: Request) -> Request:
             "The machine's own engine opens no files that other users name.",
             hint="Name a model by its name, or ask an engine of your own.",
         )
-    return replace(request, keep=None)
+    return replace(request, keep=None, keep_on_disk=False)
 
 
 def wish_to_load(request: Request, *, is_guest: bool) -> Wish:

@@ -1,8 +1,8 @@
 """The events of an answer, as plain data; the client makes them from frames.
 
 The normal order is ``Loading* Trimmed? Queued* Started Prefill* Text* Done``, with ``Embedded*`` in place of text for
-embedding requests. ``Recovered`` may come anywhere, after the engine died and was restarted. The client has removed
-control characters from texts.
+embedding requests and ``Prefilled`` for prefill-only ones. ``Recovered`` may come anywhere, after the engine died and
+was restarted. The client has removed control characters from texts.
 """
 
 from __future__ import annotations
@@ -120,6 +120,25 @@ class Embedded:
 
 
 @dataclass(frozen=True, slots=True)
+class Prefilled:
+    """How far a prefill-only request got, before its :class:`Done`."""
+
+    prompt_tokens: int
+    """Tokens that it wanted in the cache, as far as its ``prefill_limit`` allows."""
+    cached_tokens: int
+    """Of these, tokens that were there already, or were restored."""
+    read_tokens: int
+    """Tokens that it computed."""
+    is_kept: bool
+    """Whether they are on disk."""
+
+    @property
+    def is_complete(self) -> bool:
+        """False where another request, heat or a battery stopped it; asked again, it goes on from there."""
+        return self.cached_tokens + self.read_tokens >= self.prompt_tokens
+
+
+@dataclass(frozen=True, slots=True)
 class Recovered:
     """The engine died and was restarted; the answer continues where it stopped."""
 
@@ -142,7 +161,8 @@ class Slowed:
 class Done:
     """The end of the answer.
 
-    ``finish_reason`` is ``stop``, ``length``, ``cancelled`` or ``timeout``; the client makes it ``empty`` where the
+    ``finish_reason`` is ``stop``, ``length``, ``cancelled`` or ``timeout``, or ``prefilled`` where nothing was to be
+    generated; the client makes it ``empty`` where the
     model ended without a text, unless stop strings or a schema were given.
     """
 
@@ -155,7 +175,9 @@ class Done:
     load_s: float
 
 
-Event = Queued | Trimmed | Loading | Started | Prefill | Logprobs | Text | Embedded | Recovered | Slowed | Done
+Event = (
+    Queued | Trimmed | Loading | Started | Prefill | Prefilled | Logprobs | Text | Embedded | Recovered | Slowed | Done
+)
 
 _BY_TYPE: dict[str, type[Any]] = {
     "queued": Queued,
@@ -166,6 +188,7 @@ _BY_TYPE: dict[str, type[Any]] = {
     "logprobs": Logprobs,
     "text": Text,
     "embedded": Embedded,
+    "prefilled": Prefilled,
     "slowed": Slowed,
     "done": Done,
 }

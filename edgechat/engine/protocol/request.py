@@ -119,6 +119,18 @@ class Request:
     """The answer so far, without thoughts."""
     texts: tuple[str, ...] = ()
     """In place of messages: texts for an embedding model, one vector each."""
+    prefill_only: bool = False
+    """Read the prompt as far as the text of the last message and generate nothing: the last message is a draft that may
+    still grow. At the lowest priority (:mod:`edgechat.engine.decoding.read_ahead`). The other fields are those of the
+    request that is expected afterwards."""
+    prefill_whole: bool = False
+    """Of such a request: read to the end of the prompt, as if nothing were added to the last message any more. If
+    something is, the tokens behind it are taken back."""
+    prefill_limit: int | None = None
+    """Most tokens of a draft that are read, also in several such requests; None reads all."""
+    keep_on_disk: bool = False
+    """Keep what such a request has read on disk: under the name in ``keep``, or, with an empty last message, as the
+    beginning of all questions under this system message. Without it, nothing of a draft is written anywhere."""
 
     def __post_init__(self) -> None:
         if self.texts:
@@ -139,6 +151,27 @@ class Request:
         if self.wish.n_ctx is not None and self.wish.n_ctx < 1:
             raise InvalidInputError(f"--ctx is {self.wish.n_ctx}; a context has at least one token.")
         self._check_limits()
+        self._check_prefill()
+
+    def _check_prefill(self) -> None:
+        if not self.prefill_only:
+            if self.keep_on_disk or self.prefill_whole or self.prefill_limit is not None:
+                raise InvalidInputError(
+                    "keep_on_disk, prefill_whole and prefill_limit belong to requests with prefill_only."
+                )
+            return
+        if self.texts or self.messages[-1].role != "user":
+            raise InvalidInputError("Only a conversation that ends with the user's message can be read ahead.")
+        if self.prefill_limit is not None and (self.prefill_limit < 1 or self.keep_on_disk):
+            raise InvalidInputError(
+                f"prefill_limit is {self.prefill_limit}; at least one token is read, and all where they are to be kept."
+            )
+        is_shared = not self.messages[-1].content and all(each.role != "assistant" for each in self.messages)
+        if self.keep_on_disk and not self.keep and not is_shared:
+            raise InvalidInputError(
+                "What is read would not be found again on disk.",
+                hint="Give it a name in `keep`, or send a system message and an empty question.",
+            )
 
     def _check_limits(self) -> None:
         if len(self.stop) > MAX_STOPS or any(len(text) > MAX_STOP_LENGTH for text in self.stop):
@@ -245,5 +278,9 @@ _FIELDS: dict[str, Callable[[object], bool]] = {
     "resume_model": lambda value: value is None or isinstance(value, str),
     "resume_text": lambda value: isinstance(value, str),
     "texts": _each(lambda value: isinstance(value, str)),
+    "prefill_only": lambda value: isinstance(value, bool),
+    "prefill_whole": lambda value: isinstance(value, bool),
+    "prefill_limit": lambda value: value is None or _is_whole(value),
+    "keep_on_disk": lambda value: isinstance(value, bool),
 }
 """Type checks of the fields: any program can write a frame, and a wrong type must not reach llama.cpp."""

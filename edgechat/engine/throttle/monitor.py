@@ -45,6 +45,8 @@ class ThrottleMonitor:
         """Context of the loaded model in tokens; 0 while none is loaded."""
         self.needed = 0
         """Bytes that must stay available for the loaded plan (:func:`policy.shortage`)."""
+        self.is_on_battery = False
+        """A battery supplies the machine."""
         self.decisions = 0
         """How often the decision changed."""
         self.last_change = ""
@@ -68,6 +70,7 @@ class ThrottleMonitor:
             self._next_reading = now + _FIRST_READING_S
             return False
         from edgechat.board.vitals.energy import Meter  # noqa: PLC0415
+        from edgechat.board.vitals.power import is_on_battery  # noqa: PLC0415
         from edgechat.board.vitals.vitals import read_throttle_inputs  # noqa: PLC0415
 
         self._meter = self._meter or Meter(self._source)
@@ -76,6 +79,7 @@ class ThrottleMonitor:
         if not (is_idle and self._was_idle):
             self.active_joules += joules
         self._was_idle = is_idle
+        self.is_on_battery = is_on_battery(self._source)
         before = self.throttle
         self.throttle = after = throttle_levels.decide(before, read_throttle_inputs(self._source), now, self.needed)
         change = throttle_levels.describe_change(before, after, self.n_planned)

@@ -16,6 +16,7 @@ from textual.widgets import Static
 from edgechat.plaintext import clean
 from edgechat.tui.redraw_rate import MIN_INTERVAL_S, RedrawRate
 from edgechat.tui.screens.chat_conversation_actions import ConversationActions
+from edgechat.tui.screens.chat_draft_reading import DraftReading
 from edgechat.tui.screens.chat_file_actions import FileActions
 from edgechat.tui.screens.chat_message_actions import ONE_AT_A_TIME, MessageActions
 from edgechat.tui.screens.chat_model_actions import ModelActions
@@ -49,7 +50,7 @@ Enter asks, Ctrl+J begins a new line, Esc stops an answer.
 F1 shows all keys, Ctrl+P all commands."""
 
 
-class ChatScreen(ConversationActions, FileActions, MessageActions, ModelActions, SettingsActions):
+class ChatScreen(ConversationActions, DraftReading, FileActions, MessageActions, ModelActions, SettingsActions):
     """One conversation at a time."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -111,7 +112,7 @@ class ChatScreen(ConversationActions, FileActions, MessageActions, ModelActions,
         self._paths = paths
         self._store = store
         self._config = config
-        self.session = ChatSession(paths, store, self.post_message)
+        self.session = ChatSession(paths, store, self.post_message, read_ahead=config.read_ahead)
         self.conversation: Conversation | None = None
         self.model: str | None = config.model
         """The model for the next question; None leaves the choice to the engine."""
@@ -207,24 +208,30 @@ class ChatScreen(ConversationActions, FileActions, MessageActions, ModelActions,
         self.is_answering, self._is_left = True, False
         self.banner.clear()
         self.status.show(WAITING)
+        self._answer(self._with_settings(question))
+
+    def _with_settings(self, question: Question) -> Question:
         sampling = self.sampling
         max_tokens = sampling.pop("max_tokens", None)
-        self._answer(
-            Question(
-                question.text,
-                conversation=self.conversation.id if self.conversation else None,
-                system=self._system,
-                settings=self._sampling,
-                attachments=question.attachments,
-                replaces=question.replaces,
-                model=self.model,
-                n_ctx=self._config.n_ctx,
-                sampling=sampling,
-                max_tokens=None if max_tokens is None else int(max_tokens),
-                think=self.thinks,
-                overflow=self._config.overflow or "trim",
-            )
+        return Question(
+            question.text,
+            conversation=self.conversation.id if self.conversation else None,
+            system=self._system,
+            settings=self._sampling,
+            attachments=question.attachments,
+            replaces=question.replaces,
+            model=self.model,
+            n_ctx=self._config.n_ctx,
+            sampling=sampling,
+            max_tokens=None if max_tokens is None else int(max_tokens),
+            think=self.thinks,
+            overflow=self._config.overflow or "trim",
         )
+
+    def _draft_question(self) -> Question:
+        """What stands in the field, as a question."""
+        text = clean(self.composer.text).lstrip()
+        return self._with_settings(Question(text, attachments=self.composer.attachments, replaces=self._editing))
 
     @work(thread=True, group="engine")
     def _answer(self, question: Question) -> None:
@@ -303,6 +310,7 @@ class ChatScreen(ConversationActions, FileActions, MessageActions, ModelActions,
                 self.composer.reset(clean(event.returned.content), event.returned.attachments)
         if event.error is not None:
             self.show_error(event.error)
+        self._read_typed_meanwhile()
         self.refresh_bindings()
 
     async def on_model_switch_requested(self, event: messages.ModelSwitchRequested) -> None:

@@ -6,13 +6,14 @@ engine's side only for the first question.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edgechat.errors import EdgechatError
 from edgechat.tui.redraw_rate import TextBuffer
-from edgechat.tui.session.engine_connection import EngineConnection
+from edgechat.tui.session.engine_connection import EngineConnection, has_engine
 from edgechat.tui.session.messages import (
     AnswerEnded,
     MessagesRetracted,
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
     from edgechat.chat.conversation import Attachment
     from edgechat.chat.conversation import Message as ChatMessage
+    from edgechat.chat.turn import PromptMessages
+    from edgechat.engine.client.draft_reader import DraftReader
+    from edgechat.engine.protocol.request import Request
     from edgechat.paths import Paths
     from edgechat.tui.session.history_store import HistoryStore
 
@@ -64,10 +68,17 @@ class ChatSession:
         paths: whose engine.
         store: saves questions and answers.
         post: takes messages for the screen, from any thread.
+        read_ahead: most tokens of a draft that an idle engine reads; 0 reads none.
     """
 
-    def __init__(self, paths: Paths, store: HistoryStore, post: Callable[[Message], object]) -> None:
+    def __init__(
+        self, paths: Paths, store: HistoryStore, post: Callable[[Message], object], *, read_ahead: int = 0
+    ) -> None:
         self._store = store
+        self._read_ahead = read_ahead
+        self._drafts: DraftReader | None = None
+        self._draft_lock = threading.Lock()
+        """Held while a draft is sent; the reader of drafts serves one thread at a time."""
         self._post = post
         self._engine = EngineConnection(paths, post)
         self._lock = threading.Lock()
@@ -81,6 +92,7 @@ class ChatSession:
             if self._is_closed:
                 return
             self._is_asking = True
+        self._stop_reading()
         self._engine.reset()
         self.buffer.reset()
         try:
@@ -94,7 +106,6 @@ class ChatSession:
     def _ask(self, question: Question) -> None:
         # The engine's side: 60 ms that the first frame need not wait for.
         from edgechat.chat.turn import PromptMessages  # noqa: PLC0415
-        from edgechat.engine.protocol.request import Request, Wish  # noqa: PLC0415
         from edgechat.tui.session.answer_stream import AnswerStream  # noqa: PLC0415
 
         saved: ChatMessage | None = None
@@ -109,16 +120,7 @@ class ChatSession:
                 saved = store.add_question(number, question.text, question.attachments)
                 self._post(QuestionSaved(store.history.conversation(number), saved))
             prompt = PromptMessages.of(store.history, store.history.conversation(number), n_ctx=question.n_ctx)
-            request = Request(
-                messages=prompt.messages,
-                wish=Wish.of(question.model, question.n_ctx),
-                sampling=dict(question.sampling),
-                max_tokens=question.max_tokens,
-                think=question.think,
-                overflow=question.overflow,
-                # An id of the copy in memory may later mean another conversation on disk.
-                keep=f"conversation {number}" if store.is_durable else None,
-            )
+            request = self._request(question, prompt, number)
         except EdgechatError as error:
             self._post(AnswerEnded(None, error, saved, 0))
             self._restore(question)
@@ -128,6 +130,56 @@ class ChatSession:
         )
         stream.run(request)
         self._restore(question)
+
+    def _request(self, question: Question, prompt: PromptMessages, conversation: int | None) -> Request:
+        from edgechat.engine.protocol.request import Request, Wish  # noqa: PLC0415 - as in _ask
+
+        return Request(
+            messages=prompt.messages,
+            wish=Wish.of(question.model, question.n_ctx),
+            sampling=dict(question.sampling),
+            max_tokens=question.max_tokens,
+            think=question.think,
+            overflow=question.overflow,
+            # An id of the copy in memory may later mean another conversation on disk.
+            keep=f"conversation {conversation}" if conversation is not None and self._store.is_durable else None,
+        )
+
+    def read_ahead(self, draft: Question, *, is_finished: bool) -> None:
+        """Let an idle engine read a question that is still being written, in place of the draft before.
+
+        Runs in a worker thread. Saves nothing, starts no engine and reports nothing.
+
+        Args:
+            draft: the question so far.
+            is_finished: it may well be sent as it is.
+        """
+        with self._draft_lock:
+            paths = self._engine.paths
+            if self._is_asking or self._is_closed or not self._read_ahead or not has_engine(paths):
+                return
+            from edgechat.engine.client.draft_reader import DraftReader  # noqa: PLC0415 - as in _ask
+
+            self._drafts = self._drafts or DraftReader(paths, self._read_ahead)
+            # A history that cannot be read is reported when the question is asked.
+            with contextlib.suppress(EdgechatError):
+                self._drafts.read(self._draft_request(draft), is_finished=is_finished)
+
+    def _draft_request(self, draft: Question) -> Request:
+        from edgechat.chat.conversation import Conversation  # noqa: PLC0415 - as in _ask
+        from edgechat.chat.conversation import Message as ChatMessage  # noqa: PLC0415
+        from edgechat.chat.turn import PromptMessages  # noqa: PLC0415
+
+        history, number = self._store.history, draft.conversation
+        conversation = Conversation(system=draft.system) if number is None else history.conversation(number)
+        written = ChatMessage("user", draft.text or "", attachments=draft.attachments)
+        prompt = PromptMessages.of(history, conversation, n_ctx=draft.n_ctx, before=draft.replaces, draft=written)
+        return self._request(draft, prompt, number)
+
+    def _stop_reading(self) -> None:
+        with self._draft_lock:
+            if self._drafts is not None:
+                self._drafts.stop()
 
     def _restore(self, question: Question) -> None:
         """Return to the version that was to be replaced, when nothing was saved in its place."""
@@ -154,6 +206,7 @@ class ChatSession:
         with self._lock:
             self._is_closed = True
             is_asking = self._is_asking
+        self._stop_reading()
         if is_asking:
             self.stop()
         else:

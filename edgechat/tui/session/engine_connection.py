@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a private directory is made below it
 _PROBE_BYTES = 4096
+_SOCKET = "engine.sock"
 
 
 class EngineConnection:
@@ -40,6 +41,11 @@ class EngineConnection:
         self._stopped = threading.Event()
         self._fallback: Path | None = None
         self._decide: Callable[[bool], None] | None = None
+
+    @property
+    def paths(self) -> Paths:
+        """Where the engine is."""
+        return self._paths
 
     @property
     def is_stopped(self) -> bool:
@@ -102,6 +108,12 @@ class EngineConnection:
         done.wait()
         self._decide = None
         return answers[0]
+
+
+def has_engine(paths: Paths) -> bool:
+    """Whether an engine may be running for this user, by its socket's name; imports nothing of the engine's side."""
+    shared = paths.shared
+    return (paths.state / _SOCKET).exists() or (shared is not None and (shared / _SOCKET).exists())
 
 
 def with_writable_state(paths: Paths) -> tuple[Paths, Path | None]:

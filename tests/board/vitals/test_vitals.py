@@ -8,7 +8,7 @@ import pytest
 
 from edgechat.board.probe.power_mode import parse_power_modes
 from edgechat.board.source import Source
-from edgechat.board.vitals.power import Counter, joules_between, pmic_rails
+from edgechat.board.vitals.power import Counter, is_on_battery, joules_between, pmic_rails
 from edgechat.board.vitals.pressure import Pressure, parse
 from edgechat.board.vitals.thermal import DEFAULT_C, Trip, Zone
 from edgechat.board.vitals.throttle_flags import Throttling
@@ -51,6 +51,22 @@ def test_a_supply_that_was_too_weak_earlier_is_not_too_weak_now(tmp_path: Path) 
     source = write(tmp_path, {"sys/devices/platform/soc/soc:firmware/get_throttled": "50000\n"})
     held = read_vitals(source).throttling
     assert (held.now, held.since_start) == ((), ("under-voltage", "throttled"))
+
+
+@pytest.mark.parametrize(
+    ("supplies", "expected"),
+    [
+        ({}, False),
+        ({"BAT0/type": "Battery", "BAT0/status": "Discharging"}, True),
+        ({"BAT0/type": "Battery", "BAT0/status": "Not charging", "AC/type": "Mains", "AC/online": "0"}, True),
+        ({"BAT0/type": "Battery", "BAT0/status": "Charging", "AC/type": "Mains", "AC/online": "1"}, False),
+        ({"mouse/type": "Battery", "mouse/status": "Discharging", "mouse/scope": "Device"}, False),
+        ({"usb/type": "USB", "usb/online": "0"}, False),
+    ],
+)
+def test_a_battery_supplies_the_machine_or_does_not(tmp_path: Path, supplies: dict[str, str], expected: bool) -> None:
+    files = {f"sys/class/power_supply/{name}": f"{text}\n" for name, text in supplies.items()}
+    assert is_on_battery(write(tmp_path, files)) == expected
 
 
 def test_the_voltage_monitor_alone_tells_under_voltage(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,34 @@ def test_interactive_requests_are_prepared_first() -> None:
     for number, each in enumerate((BATCH, HI, BATCH, HI)):
         requests.put(reader, number, each)
     assert taken(requests) == [1, 3, 0, 2]
+
+
+def test_drafts_come_last_wait_for_answers_and_are_replaced_by_their_client() -> None:
+    one: Any = Reader()
+    two: Any = Reader()
+    requests = RequestQueue()
+    draft = replace(HI, prefill_only=True)
+    requests.put(one, 1, draft)
+    requests.put(two, 1, draft)
+    requests.put(one, 2, draft)
+    requests.put(two, 2, BATCH)
+    assert (one.got, two.got) == ([(1, "cancelled")], [(1, "cancelled")])
+    assert requests.first_wish(0.0) == BATCH.wish
+    first = requests.take(prefills=False)
+    assert first is not None
+    assert first.request_id == 2
+    assert requests.take(prefills=False) is None
+    assert taken(requests) == [2]
+
+
+def test_what_is_to_be_kept_on_disk_is_not_replaced() -> None:
+    reader: Any = Reader()
+    requests = RequestQueue()
+    kept = Request((Message("system", "Be kind."), Message("user", "")), prefill_only=True, keep_on_disk=True)
+    for number in (1, 2):
+        requests.put(reader, number, kept)
+    assert reader.got == []
+    assert taken(requests) == [1, 2]
 
 
 @pytest.mark.engine

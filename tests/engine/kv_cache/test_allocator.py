@@ -71,6 +71,30 @@ class Ledger(RuleBasedStateMachine):
         self.reserved[grant.slot] = prompt
         return (grant.slot, prompt, wanted)
 
+    @rule(prompt=TOKENS, at=st.integers(-1, N_SEQ - 1), shares=st.booleans())
+    def read_ahead(self, prompt, at, shares):
+        slot = at if at in self.parked else -1
+        keep = common_prefix(self.parked.get(slot, ()), prompt)
+        donor = -1
+        if shares and keep and self.is_rewindable:
+            slot, donor = -1, slot
+        if slot >= 0 and not (self.is_rewindable or keep == len(self.parked[slot])):
+            return
+        parked, free = dict(self.parked), self.cells.free
+        got = self.cells.admit_beside(slot, keep, len(prompt), donor=donor)
+        if got < 0:
+            assert self.cells.all_retained == parked, "nothing is lost"
+            assert self.cells.free == free
+            return
+        assert slot in {-1, got}
+        assert {**self.cells.all_retained, got: ()} == {**parked, got: ()}, "nobody is evicted"
+        self.held[got] = self.held.get(got if donor < 0 else donor, [])[:keep] + [
+            next(self.number) for _ in prompt[keep:]
+        ]
+        self.cells.retain(got, prompt)
+        self.parked.pop(got, None)
+        self.parked[got] = prompt
+
     @rule(sequence=consumes(running), share=st.floats(0, 1))
     def finish(self, sequence, share):
         slot, prompt, wanted = sequence

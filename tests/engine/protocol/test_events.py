@@ -6,7 +6,18 @@ import dataclasses
 
 import pytest
 
-from edgechat.engine.protocol.events import Done, Loading, Prefill, Queued, Started, Text, Trimmed, from_frame, to_frame
+from edgechat.engine.protocol.events import (
+    Done,
+    Loading,
+    Prefill,
+    Prefilled,
+    Queued,
+    Started,
+    Text,
+    Trimmed,
+    from_frame,
+    to_frame,
+)
 from edgechat.engine.protocol.framing import Decoder, encode
 from edgechat.errors import EngineProtocolError
 
@@ -17,6 +28,7 @@ EVENTS = [
     Started("m", "q4_k_m", 2048, 10, 4, (), False, "m:q4_k_m n_ctx 4096 KV f16"),
     Trimmed(4, 4096, "They spoke of pumps.", is_new=True),
     Prefill(5, 10),
+    Prefilled(40, 30, 10, is_kept=False),
     Text("日本\n", (1, 2), is_thought=False),
     Text("", (), is_thought=True),
     Done("stop", {"prompt_tokens": 10}, {"decode_tps": 1.5}, 7, False, 1 << 30, 0.25),

@@ -48,6 +48,13 @@ MALFORMED: list[dict[str, Any]] = [
     {"messages": [{"role": "user", "content": ["Hi"]}]},
     {"messages": [{"role": "user", "content": "Hi", "more": "x"}]},
     {"messages": [{"role": "robot", "content": "Hi"}]},
+    {**HELLO, "keep_on_disk": True},
+    {**HELLO, "prefill_limit": 5},
+    {**HELLO, "prefill_only": True, "prefill_limit": 0},
+    {**HELLO, "prefill_only": True, "keep_on_disk": True},  # it would not be found again
+    {**HELLO, "prefill_only": True, "keep_on_disk": True, "keep": "x", "prefill_limit": 5},
+    {"messages": [{"role": "assistant", "content": "Hi"}], "prefill_only": True},
+    {"messages": [], "texts": ["Hi"], "prefill_only": True},
     *(
         {**HELLO, name: value}
         for name, values in dict[str, list[Any]](

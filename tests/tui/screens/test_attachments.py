@@ -63,7 +63,8 @@ def test_a_file_is_one_line_on_screen_and_whole_for_the_model(app: EdgechatApp, 
     with scripted_engine(paths.state, ["Answer"]) as engine:
         drive(app, story)
         content = engine.requests[0]["messages"][0]["content"]
-    assert content.startswith("What is wrong?\n\nreport.txt:\ntorque 12 Nm\n")
+    # Before the question, so that it can be read while the question is typed.
+    assert content == f"report.txt:\n{file.read_text()}\n\nWhat is wrong?"
     with History.open(paths) as history:
         assert history.messages(1)[0].content == "What is wrong?"
         assert len(history.search("torque")) == 1
