@@ -289,7 +289,7 @@ def _task(name: str) -> Task[Any, Any]:
 
 
 def _glossary(path: Path, encoding: str | None) -> list[dict[str, str]]:
-    from edgechat.tasks.batch.encoding_detection import detect_encoding  # noqa: PLC0415
+    from edgechat.encoding_detection import detect_encoding  # noqa: PLC0415
     from edgechat.tasks.batch.text_encoding import decoded, require_encoding  # noqa: PLC0415
     from edgechat.tasks.translate.glossary import read_glossary  # noqa: PLC0415
 

@@ -9,15 +9,16 @@ import stat
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from edgechat.chat import schema
-from edgechat.chat.database import Database, UnusableDiskError
 from edgechat.chat.history import History, history_file
 from edgechat.errors import ExitCode, StateError
 from edgechat.paths import Paths
+from edgechat.storage.database import Database, UnusableDiskError
 from tests.command import run, run_json
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def test_an_older_file_is_copied_before_it_is_migrated(paths: Paths, file: Path)
         *schema.MIGRATIONS,
         ("ALTER TABLE conversation ADD COLUMN colour TEXT", "UPDATE conversation SET colour = 'red'"),
     )
-    with closing(Database.open(file, newer)) as database:
+    with closing(Database.open(file, replace(schema.HISTORY, migrations=newer))) as database:
         assert database.row("SELECT colour FROM conversation")[0] == "red"
         assert database.row("PRAGMA user_version")[0] == len(newer)
     copy = file.with_name(f"history.db.v{len(schema.MIGRATIONS)}")
@@ -143,7 +144,7 @@ def test_a_migration_that_fails_changes_nothing(paths: Paths, file: Path) -> Non
     number = fill(paths)
     broken = (*schema.MIGRATIONS, ("ALTER TABLE conversation ADD COLUMN colour TEXT", "SELECT nonsense FROM nowhere"))
     with pytest.raises(sqlite3.OperationalError, match="nowhere"):
-        Database.open(file, broken)
+        Database.open(file, replace(schema.HISTORY, migrations=broken))
     with History.open(paths) as history:
         assert len(history.messages(number)) == 20
         assert [row[1] for row in history._database.rows("PRAGMA table_info(conversation)")].count("colour") == 0
@@ -155,7 +156,7 @@ def test_without_room_for_the_copy_nothing_is_migrated(disk: Path) -> None:
     fill(paths, 40)
     heavy = ballast(disk, room=50_000)
     with pytest.raises(StateError, match=r"Cannot keep a copy of .*history\.db.*left as it is.*Free some space"):
-        Database.open(history_file(paths), (*schema.MIGRATIONS, ("SELECT 1",)))
+        Database.open(history_file(paths), replace(schema.HISTORY, migrations=(*schema.MIGRATIONS, ("SELECT 1",))))
     assert sorted(each.name for each in history_file(paths).parent.glob("*.v*")) == []
     heavy.unlink()
     with History.open(paths) as history:

@@ -10,7 +10,7 @@ import codecs
 from typing import TYPE_CHECKING
 
 from edgechat.errors import InvalidInputError, UsageError
-from edgechat.tasks.batch.encoding_detection import SAMPLE, detect_encoding
+from edgechat.encoding_detection import SAMPLE, detect_encoding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
