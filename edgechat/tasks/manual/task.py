@@ -1,0 +1,168 @@
+"""Answers from the user's manuals: sections found by search, a quote to the letter, numbers checked, or "not found".
+
+The documents are those of ``edgechat docs add``. Where no section holds the words of the question, no model is asked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from edgechat.documents.library import Library
+from edgechat.documents.retrieval import question_terms
+from edgechat.errors import EdgechatError
+from edgechat.paths import Paths
+from edgechat.tasks.contract import Ask, Context, Outcome, Problem, Status, Steps, Task
+from edgechat.tasks.manual import question as prompt
+from edgechat.tasks.manual.checks import flags_of
+from edgechat.tasks.manual.choice import chosen
+from edgechat.tasks.manual.passages import stands_in
+from edgechat.tasks.manual.record import AnswerFlag, Citation, ManualInput, ManualResult, Quote
+from edgechat.tasks.manual.text import as_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from edgechat.documents.library import StoredSection
+    from edgechat.tasks.contract import FinishReason, GeneratedJson
+    from edgechat.tasks.result import TaskResult
+
+N_NEAREST = 3
+"""Sections that a result names as the nearest."""
+_CANDIDATES = 8
+_STATUS_OF_END: dict[FinishReason, Status] = {"length": "truncated", "timeout": "truncated", "cancelled": "truncated"}
+
+
+class Manual(Task[ManualInput, ManualResult]):
+    """The built-in task ``manual``.
+
+    Args:
+        paths: of the user whose documents answer; by default those of the environment.
+    """
+
+    name = "manual"
+    version = "1"
+    example: ClassVar[Mapping[str, Any]] = {"question": "What does error E-401 mean?", "documents": "manuals"}
+    formats = ("json", "text")
+    input_model = ManualInput
+    output_model = ManualResult
+
+    def __init__(self, paths: Paths | None = None) -> None:
+        self._paths = paths
+
+    def steps(self, record: ManualInput, context: Context) -> Steps[ManualResult]:
+        """Search, ask about the best sections, check the answer."""
+        del context
+        try:
+            found = self._search(record)
+        except EdgechatError as error:
+            return Outcome(None, "invalid_input", (Problem("/documents", str(error)),))
+        if not found:
+            flag = AnswerFlag(kind="no_match", token="", sentence="")
+            return Outcome(_not_found([], [flag]))
+        read = chosen(record.question, found, record.sections)
+        if not read:
+            return Outcome(_not_found(found, [AnswerFlag(kind="no_match", token="", sentence="")]))
+        answer = yield self._ask(record, read, found)
+        if answer.finish_reason == "failed" and len(read) > 1:
+            # Both did not fit the context, perhaps: the better one alone.
+            read = read[:1]
+            answer = yield self._ask(record, read, found)
+        if answer.finish_reason != "stop" or not isinstance(answer.value, dict):
+            return Outcome(
+                _not_found(found, []), _STATUS_OF_END.get(answer.finish_reason, "failed"), (Problem("", _why(answer)),)
+            )
+        return _checked(record, answer.value, read, found)
+
+    def render(self, done: TaskResult, fmt: str) -> str:
+        """JSON, or the answer with its sources as text."""
+        return as_text(done) if fmt == "text" else super().render(done, fmt)
+
+    def depends_on(self) -> str:
+        """A digest of the documents: other documents give other answers."""
+        with self._library() as library:
+            facts = [(each.id, each.collection, each.name, each.sha256) for each in library.documents()]
+        return hashlib.sha256(repr(facts).encode("utf-8", "replace")).hexdigest()
+
+    def _library(self) -> Library:
+        return Library.open_to_read(self._paths or Paths.from_env())
+
+    def _search(self, record: ManualInput) -> list[StoredSection]:
+        names = [record.documents] if isinstance(record.documents, str) else record.documents
+        with self._library() as library:
+            if names is None and not library.documents():
+                # Its error says how to add some.
+                library.documents("")
+            among = None if names is None else [each for name in names for each in library.documents(name)]
+            return library.search(record.question, _CANDIDATES, among)
+
+    @staticmethod
+    def _ask(record: ManualInput, read: Sequence[StoredSection], found: Sequence[StoredSection]) -> Ask[ManualResult]:
+        return Ask(
+            messages=prompt.messages(record.question, read),
+            schema=prompt.answer_schema(read),
+            max_tokens=prompt.MAX_TOKENS,
+            so_far=Outcome(_not_found(found, []), "truncated"),
+        )
+
+
+def _checked(
+    record: ManualInput, value: dict[str, Any], read: Sequence[StoredSection], found: Sequence[StoredSection]
+) -> Outcome[ManualResult]:
+    by_id = {str(each.id): each for each in read}
+    flags: list[AnswerFlag] = []
+    quotes: list[Quote] = []
+    cited: list[StoredSection] = []
+    for evidence in value["evidence"]:
+        section = by_id[evidence["section"]]
+        if not stands_in(evidence["quote"], section.text):
+            flags.append(AnswerFlag(kind="quote", token=evidence["quote"], sentence=""))
+            continue
+        quote = Quote(section=section.id, text=evidence["quote"])
+        if quote not in quotes:
+            quotes.append(quote)
+        if section not in cited:
+            cited.append(section)
+    answer = str(value["answer"]).strip()
+    if not cited or not answer:
+        return Outcome(_not_found(found, flags))
+    texts = [f"{each.heading}\n{each.text}" for each in cited]
+    flags += flags_of(answer, texts, record.question)
+    result = ManualResult(
+        answer=answer,
+        found=True,
+        citations=[_citation(each) for each in cited],
+        quotes=quotes,
+        nearest=[_citation(each) for each in found[:N_NEAREST]],
+        flags=flags,
+    )
+    if record.strict and flags:
+        problems = tuple(
+            Problem(f"/flags/{at}", f"Flagged in strict mode: {flag.kind} {flag.token!r} stands in no cited section.")
+            for at, flag in enumerate(flags)
+        )
+        return Outcome(result, "failed", problems)
+    return Outcome(result)
+
+
+def _not_found(found: Sequence[StoredSection], flags: list[AnswerFlag]) -> ManualResult:
+    nearest = [_citation(each) for each in found[:N_NEAREST]]
+    return ManualResult(answer="", found=False, citations=[], quotes=[], nearest=nearest, flags=flags)
+
+
+def _citation(section: StoredSection) -> Citation:
+    return Citation(
+        section=section.id,
+        document=section.document,
+        heading=section.heading or section.title,
+        page=section.first_page,
+    )
+
+
+def _why(answer: GeneratedJson) -> str:
+    return answer.error or f"The model's answer was not finished ({answer.finish_reason})."
+
+
+def has_words(question: str) -> bool:
+    """Whether a question has a word to search for."""
+    return bool(question_terms(question))
