@@ -28,6 +28,8 @@ _BLOCKS = frozenset((
 _TABLES = frozenset(("table", "tr", "td", "th"))
 _LISTS = frozenset(("ol", "ul", "li"))
 _HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
+_BARE_MARK = re.compile(r"^([ ]*(?:-|\d+\.))\s*\n\s*", re.MULTILINE)
+"""The mark of an item, alone on its line because a paragraph begins in the item."""
 _CHUNK = 1 << 16
 
 
@@ -232,5 +234,6 @@ class _Parser(HTMLParser):
 
 def _tidy(text: str) -> str:
     """Lines without the spaces around them, but for the indentation of inner items; no blank lines."""
+    text = _BARE_MARK.sub(r"\1 ", text)
     lines = (line.rstrip() if line.startswith("  ") else line.strip() for line in text.split("\n"))
     return re.sub(r"\n{2,}", "\n", "\n".join(re.sub(r"(?<=\S) {2,}", " ", line) for line in lines)).strip("\n")
