@@ -5,12 +5,12 @@ The documents are those of ``edgechat docs add``. Where no section holds the wor
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgechat.documents.library import Library
-from edgechat.documents.retrieval import question_terms
-from edgechat.errors import EdgechatError
+from edgechat.errors import EdgechatError, StateError
 from edgechat.paths import Paths
 from edgechat.tasks.contract import Ask, Context, Outcome, Problem, Status, Steps, Task
 from edgechat.tasks.manual import question as prompt
@@ -63,6 +63,7 @@ class Manual(Task[ManualInput, ManualResult]):
         read = chosen(record.question, found, record.sections)
         if not read:
             return Outcome(_not_found(found, [AnswerFlag(kind="no_match", token="", sentence="")]))
+        self._count(read)
         answer = yield self._ask(record, read, found)
         if answer.finish_reason == "failed" and len(read) > 1:
             # Both did not fit the context, perhaps: the better one alone.
@@ -95,6 +96,11 @@ class Manual(Task[ManualInput, ManualResult]):
                 library.documents("")
             among = None if names is None else [each for name in names for each in library.documents(name)]
             return library.search(record.question, _CANDIDATES, among)
+
+    def _count(self, read: Sequence[StoredSection]) -> None:
+        with contextlib.suppress(StateError):  # an index on a read-only disk still answers
+            with Library.open(self._paths or Paths.from_env()) as library:
+                library.count_question([each.id for each in read])
 
     @staticmethod
     def _ask(record: ManualInput, read: Sequence[StoredSection], found: Sequence[StoredSection]) -> Ask[ManualResult]:
@@ -161,8 +167,3 @@ def _citation(section: StoredSection) -> Citation:
 
 def _why(answer: GeneratedJson) -> str:
     return answer.error or f"The model's answer was not finished ({answer.finish_reason})."
-
-
-def has_words(question: str) -> bool:
-    """Whether a question has a word to search for."""
-    return bool(question_terms(question))
