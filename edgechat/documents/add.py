@@ -152,7 +152,7 @@ def _add(library: Library, file: Path, collection: str, report: AddReport) -> No
         collection=collection,
         path=str(file),
         name=name,
-        title=clean_line(document.title) or file.stem,
+        title=clean_line(document.title) or _first_heading(found) or file.stem,
         format=_format(file, name),
         sha256=digest,
         bytes=facts.st_size,
@@ -175,6 +175,10 @@ def _cut(file: Path, data: bytes, name: str) -> tuple[ReadDocument, list[Section
     if not found:
         raise UnreadableDocumentError(f"{name} holds no text.")
     return document, found
+
+
+def _first_heading(found: list[Section]) -> str:
+    return found[0].headings[0] if found[0].headings else ""
 
 
 def _content(file: Path, name: str) -> tuple[bytes, str]:

@@ -56,7 +56,7 @@ def counts(library: Library, paths: Paths, *, layout: str) -> dict[int, int]:
     return Counter(row["document"] for row in rows if row["id"] in found)
 
 
-def remember(library: Library, section: int, model: str, layout: str, file: Path, tokens: int) -> None:
+def remember(library: Library, section: int, *, model: str, layout: str, file: Path, tokens: int) -> None:
     """Note that a section's state is in a file."""
     with library.database.transaction() as connection:
         connection.execute(

@@ -47,11 +47,7 @@ def answer(paths: Paths, config: Config, prompt: str | None, options: dict[str, 
         if options.get(name):
             raise UsageError(f"--docs does not go with --{name.removeprefix('is_').replace('_', '-')}.")
     question, documents = _question(paths, prompt, options["docs"])
-    record = {
-        "question": question,
-        "strict": bool(options["strict"]),
-        **({"documents": documents} if documents else {}),
-    }
+    record = {"question": question, "strict": bool(options["strict"]), "documents": documents or None}
     wish = Wish.of(options["model"] or config.model, options["n_ctx"] or config.n_ctx)
     generator = EngineGenerator(paths, wish, on_note=_note)
     task = Manual(paths)

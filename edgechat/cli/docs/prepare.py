@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from edgechat.tasks.manual.prepare import ReadAhead
 
 
-@click.command(
-    epilog="It stops on battery, when the board is hot, and at the bound of 2 GB or a fifth of the free disk."
-)
+@click.command(epilog="It stops on battery, when the board is hot, and at 2 GB or a fifth of the free disk.")
 @click.argument("name", required=False)
 @model_option
 @context_option

@@ -91,7 +91,7 @@ class Preparation:
         model, tokens, file = read_ahead(self, section)
         size = 0
         if file is not None:
-            prepared.remember(self.library, section.id, model, LAYOUT, file, tokens)
+            prepared.remember(self.library, section.id, model=model, layout=LAYOUT, file=file, tokens=tokens)
             size = file.stat().st_size
         return ReadAhead(section, model, tokens, time.monotonic() - began, size)
 

@@ -98,9 +98,9 @@ class Manual(Task[ManualInput, ManualResult]):
             return library.search(record.question, _CANDIDATES, among)
 
     def _count(self, read: Sequence[StoredSection]) -> None:
-        with contextlib.suppress(StateError):  # an index on a read-only disk still answers
-            with Library.open(self._paths or Paths.from_env()) as library:
-                library.count_question([each.id for each in read])
+        # An index on a read-only disk still answers.
+        with contextlib.suppress(StateError), Library.open(self._paths or Paths.from_env()) as library:
+            library.count_question([each.id for each in read])
 
     @staticmethod
     def _ask(record: ManualInput, read: Sequence[StoredSection], found: Sequence[StoredSection]) -> Ask[ManualResult]:
