@@ -101,11 +101,11 @@ def _cut(blocks: Iterable[Block], title: str) -> Iterator[_Draft]:
     draft = _Draft((clean_line(title),) if title else ())
     for block in blocks:
         if block.kind == "heading":
-            if draft.parts:
-                yield draft
             heading = clean_line(block.text)
             if not heading:
                 continue
+            if draft.parts:
+                yield draft
             path = [*(each for each in path if each[0] < block.level), (block.level, heading)]
             draft = _Draft(tuple(text for _, text in path)[-_MAX_HEADINGS:], block.level, first_page=block.page)
             draft.last_page = block.page

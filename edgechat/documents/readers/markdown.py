@@ -20,6 +20,8 @@ _TITLE = re.compile(r"^title:\s*[\"']?(.*?)[\"']?\s*$", re.MULTILINE)
 _LEAVES: dict[str, Kind] = {
     "paragraph_open": "paragraph", "fence": "code", "code_block": "code", "html_block": "paragraph", "tr_open": "row",
 }  # fmt: skip
+_WHOLE: dict[tuple[str, int], Kind] = {("list_item_open", 1): "step", ("blockquote_open", 0): "paragraph"}
+"""Token and level of what is one block, whatever stands in it."""
 
 
 def read(_file: Path, data: bytes, name: str) -> ReadDocument:
@@ -39,18 +41,18 @@ def _blocks(text: str) -> Iterator[Block]:
     lines = text.split("\n")
     tokens = MarkdownIt("commonmark", {"maxNesting": 50}).enable("table").parse(text)
     header = ""
-    items: list[int] = []
-    """Line after the end of each list item that the next block is in."""
+    inside = 0
+    """Items and quotations, of the highest level, that the next token is in: their text was taken as a whole."""
     for at, token in enumerate(tokens):
-        if token.type == "heading_open":
+        if token.type == "heading_open" and not inside:
             title = tokens[at + 1].content
             yield Block(title[:MAX_HEADING], "heading", int(token.tag[1:]))
-        elif token.type == "list_item_open" and token.map and token.level == 1:
-            yield Block(_source(lines, token), "step")
-            items.append(token.map[1])
-        elif token.type == "list_item_close" and token.level == 1:
-            items.pop()
-        elif token.type in _LEAVES and token.map and not items and tokens[at - 1].type != "heading_open":
+        elif (token.type, token.level) in _WHOLE:
+            yield Block(_source(lines, token), _WHOLE[token.type, token.level])
+            inside += 1
+        elif token.type in {"list_item_close", "blockquote_close"} and token.level == token.type.startswith("list"):
+            inside -= 1
+        elif token.type in _LEAVES and token.map and not inside and tokens[at - 1].type != "heading_open":
             kind = _LEAVES[token.type]
             source = _source(lines, token)
             is_header = tokens[at - 1].type == "thead_open"

@@ -84,6 +84,8 @@ def _pages(file: Path, name: str) -> tuple[dict[str, Any], list[_Page]]:
             if child.poll() is None:
                 child.kill()
                 child.wait()
+            if child.stdout is not None:
+                child.stdout.close()
         errors.seek(0)
         said = errors.read(1 << 16).decode("utf-8", "replace")
     if status:
