@@ -27,6 +27,8 @@ JOINED_TOKENS = 400
 _LARGEST_WHOLE = 2 * MAX_TOKENS
 """A step or a row up to this size stays whole; a larger one is divided like other text: no context would hold it."""
 _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|(?<=[。！？；])|\n+")
+INNER_HEADING, INNER_HEADING_BELOW = "## ", "### "
+"""Marks of headings within the text of joined sections: one beside the section's own heading, and one below it."""
 _MAX_HEADINGS = 6
 _LONGEST_PIECE = 2000
 """Characters of a piece without sentence ends or spaces, such as base64."""
@@ -166,7 +168,8 @@ def _may_join(held: _Draft, draft: _Draft) -> bool:
 def _join(held: _Draft, draft: _Draft) -> None:
     heading = draft.headings[-1]
     held.inner.append(heading)
-    held.parts += [f"\n## {heading}", *draft.parts]
+    mark = INNER_HEADING if draft.level <= held.level else INNER_HEADING_BELOW
+    held.parts += [f"\n{mark}{heading}", *draft.parts]
     held.tokens += draft.tokens + estimated_tokens(heading)
     held.last_page = draft.last_page if draft.last_page is not None else held.last_page
 

@@ -85,7 +85,7 @@ def retrieval(library: Library, questions: list[dict[str, Any]]) -> None:
 def _is_in(heading: str, headings: tuple[str, ...], text: str) -> bool:
     """A heading of the path, or one that was joined into the text."""
     return any(heading.casefold() in each.casefold() for each in headings) or any(
-        line.startswith("## ") and heading.casefold() in line.casefold() for line in text.split("\n")
+        line.startswith(("## ", "### ")) and heading.casefold() in line.casefold() for line in text.split("\n")
     )
 
 

@@ -30,7 +30,7 @@ def test_short_sections_below_one_heading_are_joined_and_keep_their_headings() -
     ]
     first, second = sections(blocks)
     assert (first.headings, first.inner_headings) == (("A",), ("B",))
-    assert first.text == "one\n\n## B\ntwo"
+    assert first.text == "one\n\n### B\ntwo"
     assert second.headings == ("C",)
 
 
@@ -69,7 +69,10 @@ def test_no_text_is_lost_and_no_section_exceeds_its_bound(parts: list[tuple[Kind
     found = list(sections(blocks))
     wanted = "".join("".join(clean(each.text).split()) for each in blocks if each.kind != "heading")
     have = "".join(
-        "".join(line.split()) for each in found for line in each.text.split("\n") if not line.startswith("## ")
+        "".join(line.split())
+        for each in found
+        for line in each.text.split("\n")
+        if not line.startswith(("## ", "### "))
     )
     if not any("#" in each.text for each in blocks):
         assert have == wanted

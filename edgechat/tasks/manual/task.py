@@ -16,7 +16,7 @@ from edgechat.tasks.contract import Ask, Context, Outcome, Problem, Status, Step
 from edgechat.tasks.manual import question as prompt
 from edgechat.tasks.manual.checks import flags_of
 from edgechat.tasks.manual.choice import chosen
-from edgechat.tasks.manual.passages import stands_in
+from edgechat.tasks.manual.passages import heading_of, stands_in
 from edgechat.tasks.manual.record import AnswerFlag, Citation, ManualInput, ManualResult, Quote
 from edgechat.tasks.manual.text import as_text
 
@@ -118,7 +118,8 @@ def _checked(
     by_id = {str(each.id): each for each in read}
     flags: list[AnswerFlag] = []
     quotes: list[Quote] = []
-    cited: list[StoredSection] = []
+    cited: dict[str, StoredSection] = {}
+    places: list[Citation] = []
     for evidence in value["evidence"]:
         section = by_id[evidence["section"]]
         if not stands_in(evidence["quote"], section.text):
@@ -127,17 +128,19 @@ def _checked(
         quote = Quote(section=section.id, text=evidence["quote"])
         if quote not in quotes:
             quotes.append(quote)
-        if section not in cited:
-            cited.append(section)
+        cited[evidence["section"]] = section
+        place = _citation(section, heading_of(quote.text, section.headings, section.text))
+        if place not in places:
+            places.append(place)
     answer = str(value["answer"]).strip()
     if not cited or not answer:
         return Outcome(_not_found(found, flags))
-    texts = [f"{each.heading}\n{each.text}" for each in cited]
+    texts = [f"{each.heading}\n{each.text}" for each in cited.values()]
     flags += flags_of(answer, texts, record.question)
     result = ManualResult(
         answer=answer,
         found=True,
-        citations=[_citation(each) for each in cited],
+        citations=places,
         quotes=quotes,
         nearest=[_citation(each) for each in found[:N_NEAREST]],
         flags=flags,
@@ -156,11 +159,11 @@ def _not_found(found: Sequence[StoredSection], flags: list[AnswerFlag]) -> Manua
     return ManualResult(answer="", found=False, citations=[], quotes=[], nearest=nearest, flags=flags)
 
 
-def _citation(section: StoredSection) -> Citation:
+def _citation(section: StoredSection, headings: tuple[str, ...] = ()) -> Citation:
     return Citation(
         section=section.id,
         document=section.document,
-        heading=section.heading or section.title,
+        heading=" › ".join(headings) or section.heading or section.title,
         page=section.first_page,
     )
 
