@@ -115,33 +115,19 @@ class Manual(Task[ManualInput, ManualResult]):
 def _checked(
     record: ManualInput, value: dict[str, Any], read: Sequence[StoredSection], found: Sequence[StoredSection]
 ) -> Outcome[ManualResult]:
-    by_id = {str(each.id): each for each in read}
-    flags: list[AnswerFlag] = []
-    quotes: list[Quote] = []
-    cited: dict[str, StoredSection] = {}
-    places: list[Citation] = []
-    for evidence in value["evidence"]:
-        section = by_id[evidence["section"]]
-        if not stands_in(evidence["quote"], section.text):
-            flags.append(AnswerFlag(kind="quote", token=evidence["quote"], sentence=""))
-            continue
-        quote = Quote(section=section.id, text=evidence["quote"])
-        if quote not in quotes:
-            quotes.append(quote)
-        cited[evidence["section"]] = section
-        place = _citation(section, heading_of(quote.text, section.headings, section.text))
-        if place not in places:
-            places.append(place)
-    answer = str(value["answer"]).strip()
-    if not cited or not answer:
-        return Outcome(_not_found(found, flags))
-    texts = [f"{each.heading}\n{each.text}" for each in cited.values()]
-    flags += flags_of(answer, texts, record.question)
+    section = next(each for each in read if str(each.id) == value["section"])
+    text = str(value["quote"])
+    if not stands_in(text, section.text):
+        return Outcome(_not_found(found, [AnswerFlag(kind="quote", token=text, sentence="")]))
+    answer = str(value.get("answer", "")).strip()
+    if value["answered"] != "yes" or not answer:
+        return Outcome(_not_found(found, []))
+    flags = flags_of(answer, [f"{section.heading}\n{section.text}"], record.question)
     result = ManualResult(
         answer=answer,
         found=True,
-        citations=places,
-        quotes=quotes,
+        citations=[_citation(section, heading_of(text, section.headings, section.text))],
+        quotes=[Quote(section=section.id, text=text)],
         nearest=[_citation(each) for each in found[:N_NEAREST]],
         flags=flags,
     )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edgechat.tasks.result import TaskResult
 
 PUMP = Path(__file__).parents[2] / "documents" / "data" / "pump.md"
-FINGERPRINT = "1d0d0021aadef4f7"
+FINGERPRINT = "a59404a3ad88df6f"
 QUESTION = {"question": "How long must I wait before I open the terminal box?", "documents": "pump"}
 QUOTE = (
     "After the main switch is off, wait 5 minutes before you open the cover: the capacitors hold a dangerous charge."
@@ -43,13 +43,13 @@ def asked(value: Any, record: dict[str, Any] = QUESTION) -> tuple[TaskResult, Sc
 
 def evidence(record: dict[str, Any] = QUESTION) -> str:
     """The number of the section that comes first in the prompt."""
-    _, generator = asked({"evidence": [], "answer": ""}, record)
+    _, generator = asked(None, record)
     return str(generator.calls[0].messages[0].content.split("Section ", 1)[1].split(" ", 1)[0])
 
 
 def test_an_answer_carries_its_place_and_quote(paths: Paths) -> None:
     section = evidence()
-    done, generator = asked({"evidence": [{"section": section, "quote": QUOTE}], "answer": "Wait 5 minutes."})
+    done, generator = asked({"section": section, "quote": QUOTE, "answered": "yes", "answer": "Wait 5 minutes."})
     assert done.status == "ok"
     assert done.result is not None
     assert done.result["found"]
@@ -67,16 +67,15 @@ def test_an_answer_carries_its_place_and_quote(paths: Paths) -> None:
 
 
 def test_the_beginning_of_the_prompt_does_not_depend_on_the_question() -> None:
-    _, first = asked({"evidence": [], "answer": ""}, {"question": "terminal box capacitors", "sections": 1})
-    _, second = asked({"evidence": [], "answer": ""}, {"question": "electrician terminal box", "sections": 1})
+    _, first = asked(None, {"question": "terminal box capacitors", "sections": 1})
+    _, second = asked(None, {"question": "electrician terminal box", "sections": 1})
     assert first.calls[0].messages[0] == second.calls[0].messages[0]
     assert first.calls[0].messages[1] != second.calls[0].messages[1]
 
 
 def test_the_form_of_the_answer_holds_only_what_stands_in_the_sections() -> None:
-    _, generator = asked({"evidence": [], "answer": ""})
-    items = generator.calls[0].schema["properties"]["evidence"]["items"]
-    options = items.get("anyOf", [items])
+    _, generator = asked(None)
+    options = generator.calls[0].schema["anyOf"]
     texts = "".join(message.content for message in generator.calls[0].messages)
     flat = " ".join(texts.split())
     for option in options:
@@ -88,7 +87,9 @@ def test_the_form_of_the_answer_holds_only_what_stands_in_the_sections() -> None
 def test_numbers_codes_and_units_that_are_not_cited_are_flagged() -> None:
     section = evidence()
     value = {
-        "evidence": [{"section": section, "quote": QUOTE}],
+        "section": section,
+        "quote": QUOTE,
+        "answered": "yes",
         "answer": "Wait 5 seconds. Then press E-777. It may run 2,500 m above sea level.",
     }
     done, _ = asked(value)
@@ -103,14 +104,15 @@ def test_numbers_codes_and_units_that_are_not_cited_are_flagged() -> None:
 
 
 def test_a_quote_that_stands_nowhere_is_dropped_and_with_it_the_answer() -> None:
-    done, _ = asked({"evidence": [{"section": evidence(), "quote": "Wait for ever."}], "answer": "Wait."})
+    section = evidence()
+    done, _ = asked({"section": section, "quote": "Wait for ever.", "answered": "yes", "answer": "Wait."})
     assert done.result is not None
     assert not done.result["found"]
     assert done.result["flags"] == [{"kind": "quote", "token": "Wait for ever.", "sentence": ""}]
 
 
-def test_without_evidence_nothing_was_found_and_the_nearest_headings_are_named() -> None:
-    done, _ = asked({"evidence": [], "answer": "It is 3 years."})
+def test_where_the_section_does_not_answer_nothing_was_found_and_the_nearest_headings_are_named() -> None:
+    done, _ = asked({"section": evidence(), "quote": QUOTE, "answered": "no"})
     assert done.result is not None
     assert (done.status, done.result["found"], done.result["answer"]) == ("ok", False, "")
     assert "1 Safety" in done.result["nearest"][0]["heading"]
@@ -147,10 +149,10 @@ def test_two_sections_that_do_not_fit_are_followed_by_one_alone() -> None:
                 return GeneratedJson(finish_reason="failed", error="The prompt is too long.")
             return answer
 
-    generator = Full({"evidence": [], "answer": ""})
+    generator = Full(finish_reason="length")
     record = {"question": "pump coolant valve switch", "sections": 2}
     done = run_task(Manual(), record, generator=generator)
-    assert done.status == "ok"
+    assert done.status == "truncated"
     assert ["Another" in call.messages[1].content for call in generator.calls] == [True, False]
 
 
@@ -171,7 +173,7 @@ def test_other_documents_give_other_kept_answers(paths: Paths, tmp_path: Path) -
 
 def test_text_for_people_has_no_control_characters() -> None:
     section = evidence()
-    done, _ = asked({"evidence": [{"section": section, "quote": QUOTE}], "answer": "Wait\x1b[2J 5 minutes."})
+    done, _ = asked({"section": section, "quote": QUOTE, "answered": "yes", "answer": "Wait\x1b[2J 5 minutes."})
     text = Manual().render(done, "text")
     assert "\x1b" not in text
     assert f"[{section}] pump.md" in text
