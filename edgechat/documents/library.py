@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from edgechat.documents.retrieval import HEADING_WEIGHT, TEXT_WEIGHT, match_expression, question_terms
+from edgechat.documents.retrieval import HEADING_WEIGHT, TEXT_WEIGHT, match_expression, question_terms, rarity
 from edgechat.documents.schema import DOCUMENTS
 from edgechat.errors import InvalidInputError, UsageError
 from edgechat.storage.database import Database, UnusableDiskError
-from edgechat.storage.search_terms import terms
+from edgechat.storage.search_terms import quoted, terms
 
 if TYPE_CHECKING:
     import sqlite3
@@ -231,6 +231,30 @@ class Library:
         among = "" if documents is None else f"AND s.document IN ({', '.join(str(each.id) for each in documents)})"
         rows = self._database.rows(_SEARCH.format(among=among), match_expression(wanted), limit)
         return [_section(row, score=-row["rank"]) for row in rows]
+
+    def matched(
+        self, question: str, sections: Sequence[StoredSection], documents: Sequence[StoredDocument] | None = None
+    ) -> float:
+        """The share of a question's terms, by their rarity, that sections hold between them: 0 to 1.
+
+        Args:
+            question: as in :meth:`search`.
+            sections: found there.
+            documents: among which a term is rare or common.
+        """
+        among = "1" if documents is None else f"document IN ({', '.join(str(each.id) for each in documents)})"
+        n_sections = self._database.row(f"SELECT count(*) AS n FROM section WHERE {among}")["n"]  # noqa: S608 - ids
+        count = (
+            "SELECT count(*) AS n FROM section_words w JOIN section s ON s.id = w.rowid"
+            " WHERE section_words MATCH ? AND "
+        )
+        here = f"s.id IN ({', '.join(str(each.id) for each in sections)})"
+        total = held = 0.0
+        for term in question_terms(question):
+            weight = rarity(n_sections, self._database.row(count + among, quoted(term))["n"])
+            total += weight
+            held += weight * bool(self._database.row(count + here, quoted(term))["n"])
+        return held / total if total else 0.0
 
     def count_question(self, sections: Sequence[int]) -> None:
         """Note that sections were asked about: what is asked most is read ahead first."""

@@ -13,9 +13,10 @@ from edgechat.documents.library import Library
 from edgechat.errors import EdgechatError, StateError
 from edgechat.paths import Paths
 from edgechat.tasks.contract import Ask, Context, Outcome, Problem, Status, Steps, Task
+from edgechat.tasks.grounding import GroundingTexts
 from edgechat.tasks.manual import question as prompt
 from edgechat.tasks.manual.checks import flags_of
-from edgechat.tasks.manual.choice import chosen
+from edgechat.tasks.manual.choice import LEAST_MATCHED, chosen
 from edgechat.tasks.manual.passages import heading_of, stands_in
 from edgechat.tasks.manual.record import AnswerFlag, Citation, ManualInput, ManualResult, Quote
 from edgechat.tasks.manual.text import as_text
@@ -54,14 +55,11 @@ class Manual(Task[ManualInput, ManualResult]):
         """Search, ask about the best sections, check the answer."""
         del context
         try:
-            found = self._search(record)
+            found, matched = self._search(record)
         except EdgechatError as error:
             return Outcome(None, "invalid_input", (Problem("/documents", str(error)),))
-        if not found:
-            flag = AnswerFlag(kind="no_match", token="", sentence="")
-            return Outcome(_not_found([], [flag]))
-        read = chosen(record.question, found, record.sections)
-        if not read:
+        read = chosen(found, record.sections)
+        if not read or matched < LEAST_MATCHED or _lacks_code(record.question, found):
             return Outcome(_not_found(found, [AnswerFlag(kind="no_match", token="", sentence="")]))
         self._count(read)
         answer = yield self._ask(record, read, found)
@@ -88,14 +86,16 @@ class Manual(Task[ManualInput, ManualResult]):
     def _library(self) -> Library:
         return Library.open_to_read(self._paths or Paths.from_env())
 
-    def _search(self, record: ManualInput) -> list[StoredSection]:
+    def _search(self, record: ManualInput) -> tuple[list[StoredSection], float]:
+        """The best sections, and how much of the question the first two hold."""
         names = [record.documents] if isinstance(record.documents, str) else record.documents
         with self._library() as library:
             if names is None and not library.documents():
                 # Its error says how to add some.
                 library.documents("")
             among = None if names is None else [each for name in names for each in library.documents(name)]
-            return library.search(record.question, _CANDIDATES, among)
+            found = library.search(record.question, _CANDIDATES, among)
+            return found, library.matched(record.question, found[:2], among)
 
     def _count(self, read: Sequence[StoredSection]) -> None:
         # An index on a read-only disk still answers.
@@ -138,6 +138,12 @@ def _checked(
         )
         return Outcome(result, "failed", problems)
     return Outcome(result)
+
+
+def _lacks_code(question: str, found: Sequence[StoredSection]) -> bool:
+    """Whether the question asks about a code, such as ``E-499``, that stands in none of the sections found."""
+    ground = GroundingTexts(f"{each.title} {each.heading} {each.text}" for each in found)
+    return any(each.kind == "identifier" for each in ground.missing(question))
 
 
 def _not_found(found: Sequence[StoredSection], flags: list[AnswerFlag]) -> ManualResult:
