@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from edgechat.documents.retrieval import HEADING_WEIGHT, TEXT_WEIGHT, match_expression, question_terms, rarity
+from edgechat.documents.retrieval import HEADING_WEIGHT, TEXT_WEIGHT, match_expression, phrase, question_terms, rarity
 from edgechat.documents.schema import DOCUMENTS
 from edgechat.errors import InvalidInputError, UsageError
 from edgechat.storage.database import Database, UnusableDiskError
-from edgechat.storage.search_terms import quoted, terms
+from edgechat.storage.search_terms import terms
 
 if TYPE_CHECKING:
     import sqlite3
@@ -251,9 +251,9 @@ class Library:
         here = f"s.id IN ({', '.join(str(each.id) for each in sections)})"
         total = held = 0.0
         for term in question_terms(question):
-            weight = rarity(n_sections, self._database.row(count + among, quoted(term))["n"])
+            weight = rarity(n_sections, self._database.row(count + among, phrase(term))["n"])
             total += weight
-            held += weight * bool(self._database.row(count + here, quoted(term))["n"])
+            held += weight * bool(self._database.row(count + here, phrase(term))["n"])
         return held / total if total else 0.0
 
     def count_question(self, sections: Sequence[int]) -> None:

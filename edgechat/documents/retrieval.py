@@ -27,6 +27,8 @@ _COMMON = frozenset((
     "where", "which", "while", "who", "whom", "why", "will", "with", "would", "you", "your",
 ))  # fmt: skip
 _HIRAGANA = re.compile("[\u3041-\u3096\u309d\u309e]+")
+_KATAKANA = re.compile("(?<![\u30a1-\u30fa\u30fc])[\u30a1-\u30fa\u30fc]{3,6}(?![\u30a1-\u30fa\u30fc])")
+"""A word of katakana; longer ones are compounds, which texts also write apart."""
 _PARTICLES = re.compile("[をはがのにでとへもや]")
 """Pairs with one of them lie across two words."""
 
@@ -36,7 +38,7 @@ def question_terms(question: str) -> list[str]:
     found: list[str] = []
     for piece in pieces(unicodedata.normalize("NFC", question)):
         if UNSPACED_RUN.match(piece):
-            found += [pair for pair in _terms_of_run(piece) if _tells(pair)]
+            found += _terms_of_run(piece)
         else:
             bare = piece.strip("'\"`?!.,:;()[]{}<>")
             if bare and bare not in _COMMON and bare.replace("'s", "") not in _COMMON:
@@ -46,7 +48,12 @@ def question_terms(question: str) -> list[str]:
 
 def match_expression(terms: list[str]) -> str:
     """The query in FTS5's language: any of the terms."""
-    return " OR ".join(map(quoted, terms))
+    return " OR ".join(map(phrase, terms))
+
+
+def phrase(term: str) -> str:
+    """One term in FTS5's language, as the index has it."""
+    return quoted(" ".join(pairs(term)) if UNSPACED_RUN.match(term) and len(term) > 1 else term)
 
 
 def rarity(n_sections: int, n_with_term: int) -> float:
@@ -59,4 +66,14 @@ def _tells(pair: str) -> bool:
 
 
 def _terms_of_run(run: str) -> list[str]:
-    return pairs(run) if len(run) > 1 else [run]
+    """Words of katakana, and pairs of all other characters."""
+    found: list[str] = []
+    at = 0
+    for word in (*_KATAKANA.finditer(run), None):
+        part = run[at : word.start() + 1] if word else run[at:]
+        found += [pair for pair in (pairs(part) if len(part) > 1 else []) if _tells(pair)]
+        if word:
+            # メモリ and メモリー are one word in two spellings.
+            found.append(word[0].rstrip("ー"))
+            at = word.end() - 1
+    return found or [run]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 MAX_READ_TOKENS = 2400
 """Of all sections together, by estimate: with the answer they fit a context of 4,096."""
-_CLEAR = 1.35
+_CLEAR = 1.15
 """A best section whose score is this many times the next one's is read alone."""
 LEAST_MATCHED = 0.4
 """Share of a question's terms, by their rarity, that the sections to read must hold for a model to be asked at all.
