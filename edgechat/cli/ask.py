@@ -118,7 +118,9 @@ def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  #
         require_utf8(text, name)
     if options["docs"] is not None or options["strict"]:
         # Imported by name: it needs pydantic, and a plain question does not wait for that.
-        importlib.import_module("edgechat.cli.docs.answer").answer(paths, config, prompt, {**options, "files": files})
+        importlib.import_module("edgechat.cli.docs.answer").answer(
+            paths, config, prompt, {**options, "files": files, "stats": stats}
+        )
         return
     if options["is_new"] and not options["is_kept"]:
         raise UsageError("--new needs -c.", hint="Write: edgechat ask -c --new")

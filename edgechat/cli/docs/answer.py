@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgechat import config as settings
 from edgechat.chat.export import safe_json
 from edgechat.cli.output.terminal import say
 from edgechat.documents.library import Library
@@ -24,8 +25,17 @@ if TYPE_CHECKING:
     from edgechat.paths import Paths
     from edgechat.tasks.result import TaskResult
 
-_NOT_TAKEN = ("system", "files", "images", "is_kept", "is_new", "schema", "regex", "stops", "think", "temperature")
-"""Options of ``ask`` that an answer from manuals has no use for."""
+_NOT_TAKEN = {
+    "system": "-s", "files": "-f", "images": "--image", "is_kept": "-c", "is_new": "--new", "overflow": "--overflow",
+    "max_tokens": "-n", "temperature": "--temp", "top_k": "--top-k", "top_p": "--top-p", "min_p": "--min-p",
+    "repeat_penalty": "--repeat-penalty", "schema": "--schema", "regex": "--text", "stops": "--stop",
+    "think": "--think", "no_speculate": "--no-speculate", "no_switch": "--no-switch",
+}  # fmt: skip
+"""Options of ``ask`` that an answer from manuals has no use for: it is decoded greedily, in a form of its own."""
+_STATS = (
+    "prompt_tokens", "cached_tokens", "completion_tokens", "forced_tokens", "drafted_tokens", "accepted_tokens",
+    "ttft_s", "prefill_tps", "decode_tps", "total_s",
+)  # fmt: skip
 
 
 def answer(paths: Paths, config: Config, prompt: str | None, options: dict[str, Any]) -> None:
@@ -43,13 +53,16 @@ def answer(paths: Paths, config: Config, prompt: str | None, options: dict[str, 
     """
     if options["docs"] is None:
         raise UsageError("--strict needs --docs.")
-    for name in _NOT_TAKEN:
-        if options.get(name):
-            raise UsageError(f"--docs does not go with --{name.removeprefix('is_').replace('_', '-')}.")
+    for name, option in _NOT_TAKEN.items():
+        if options.get(name) not in {None, False, ()}:
+            raise UsageError(f"--docs does not go with {option}.")
     question, documents = _question(paths, prompt, options["docs"])
     record = {"question": question, "strict": bool(options["strict"]), "documents": documents or None}
     wish = Wish.of(options["model"] or config.model, options["n_ctx"] or config.n_ctx)
-    generator = EngineGenerator(paths, wish, on_note=_note)
+    keep_alive = options["keep_alive"]
+    generator = EngineGenerator(
+        paths, wish, on_note=_note, keep_alive_s=None if keep_alive is None else settings.seconds(keep_alive)
+    )
     task = Manual(paths)
     done: TaskResult | None = None
     try:
@@ -69,6 +82,8 @@ def answer(paths: Paths, config: Config, prompt: str | None, options: dict[str, 
         click.echo(safe_json(_as_json(done)))
     else:
         click.echo(task.render(done, "text"), nl=False)
+    if options["stats"]:
+        _show_stats(done, as_json=options["stats"] == "json")
     if done.cause is not None:
         raise done.cause
     if done.status != "ok":
@@ -103,6 +118,18 @@ def _as_json(done: TaskResult) -> dict[str, Any]:
         "timing": timing,
         "errors": [problem.message for problem in done.errors],
     }
+
+
+def _show_stats(done: TaskResult, *, as_json: bool) -> None:
+    facts = {"model": done.model, "quant": done.quant, **{name: done.timing.get(name) for name in _STATS}}
+    if as_json:
+        click.echo(safe_json({**facts, "finish_reason": "stop" if done.status == "ok" else done.status}), err=True)
+        return
+    say(
+        "  ".join(
+            f"{name} {value:g}" if isinstance(value, float) else f"{value}" for name, value in facts.items() if value
+        )
+    )
 
 
 def _note(text: str) -> None:

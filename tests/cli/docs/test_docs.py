@@ -76,7 +76,7 @@ def test_a_skipped_file_is_named_and_the_others_are_added(paths: Paths, tmp_path
         (["docs", "search", "--docs", "nothing", "x"], ExitCode.USAGE, "No collection and no document"),
         (["docs", "add", "--name", "#1", str(PUMP)], ExitCode.USAGE, "no name for a collection"),
         (["ask", "--strict", "x"], ExitCode.USAGE, "--strict needs --docs"),
-        (["ask", "--docs", "x", "--image", str(PUMP), "y"], ExitCode.USAGE, "does not go with --images"),
+        (["ask", "--docs", "x", "--image", str(PUMP), "y"], ExitCode.USAGE, "does not go with --image"),
     ],
 )
 def test_wrong_use_is_explained(paths: Paths, arguments: list[str], code: int, words: str) -> None:
