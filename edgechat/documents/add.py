@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgechat.documents.library import NewDocument
 from edgechat.documents.limits import MAX_FILE_BYTES, MAX_TEXT_BYTES, UnreadableDocumentError, too_large
 from edgechat.documents.readers import csv_table, docx, html, markdown, pdf, plain
 from edgechat.documents.sections import sections
+from edgechat.documents.stored import NewDocument
 from edgechat.errors import UsageError
 from edgechat.plaintext import clean_line
 from edgechat.progress import SILENT

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from edgechat.documents.retrieval import HEADING_WEIGHT, TEXT_WEIGHT, match_expression, phrase, question_terms, rarity
 from edgechat.documents.schema import DOCUMENTS
+from edgechat.documents.stored import StoredDocument, StoredSection
 from edgechat.errors import InvalidInputError, UsageError
 from edgechat.storage.database import Database, UnusableDiskError
 from edgechat.storage.search_terms import terms
@@ -26,70 +26,12 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from edgechat.documents.sections import Section
+    from edgechat.documents.stored import NewDocument
     from edgechat.paths import Paths
 
 DEFAULT_COLLECTION = "manuals"
 READER_VERSION = 1
 """Raise it when the same file would give other sections: documents are then read again when they are added again."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredDocument:
-    """A document in the index."""
-
-    id: int
-    collection: str
-    path: str
-    name: str
-    title: str
-    format: str
-    sha256: str
-    bytes: int
-    pages: int | None
-    sections: int
-    tokens: int
-    """Of all its sections, by estimate."""
-    prepared: int = 0
-    """Sections that were read ahead; see :mod:`edgechat.documents.prepared`."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredSection:
-    """A section in the index."""
-
-    id: int
-    document: str
-    """The document's name."""
-    title: str
-    """The document's title."""
-    collection: str
-    headings: tuple[str, ...]
-    text: str
-    first_page: int | None
-    last_page: int | None
-    tokens: int
-    score: float = 0.0
-    """How well it answers a search; higher is better."""
-
-    @property
-    def heading(self) -> str:
-        """The headings from the highest down, as one line."""
-        return " › ".join(self.headings)
-
-
-@dataclass(frozen=True, slots=True)
-class NewDocument:
-    """A document to be stored."""
-
-    collection: str
-    path: str
-    name: str
-    title: str
-    format: str
-    sha256: str
-    bytes: int
-    changed_ns: int
-    pages: int | None
 
 
 def index_file(paths: Paths) -> Path:

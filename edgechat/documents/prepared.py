@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgechat.documents.library import Library, StoredDocument, StoredSection
+    from edgechat.documents.library import Library
+    from edgechat.documents.stored import StoredDocument, StoredSection
     from edgechat.paths import Paths
 
 

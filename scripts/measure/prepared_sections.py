@@ -37,7 +37,7 @@ from edgechat.tasks.manual.prepare import Preparation
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgechat.documents.library import StoredSection
+    from edgechat.documents.stored import StoredSection
 
 QUESTION = "What does this section say?"
 

@@ -14,7 +14,7 @@ from edgechat.paths import Paths
 from edgechat.plaintext import clean, clean_line
 
 if TYPE_CHECKING:
-    from edgechat.documents.library import StoredSection
+    from edgechat.documents.stored import StoredSection
 
 
 @click.command()

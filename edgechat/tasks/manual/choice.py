@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgechat.documents.library import StoredSection
+    from edgechat.documents.stored import StoredSection
 
 MAX_READ_TOKENS = 2400
 """Of all sections together, by estimate: with the answer they fit a context of 4,096."""

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from edgechat.documents.library import Library, StoredDocument, StoredSection
+    from edgechat.documents.library import Library
+    from edgechat.documents.stored import StoredDocument, StoredSection
     from edgechat.engine.client.client import EngineClient
     from edgechat.engine.protocol.request import Wish
     from edgechat.paths import Paths

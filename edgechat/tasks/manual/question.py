@@ -18,7 +18,7 @@ from edgechat.tasks.manual.passages import passages
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgechat.documents.library import StoredSection
+    from edgechat.documents.stored import StoredSection
     from edgechat.tasks.contract import Schema
 
 LAYOUT = "1"

@@ -24,7 +24,7 @@ from edgechat.tasks.manual.text import as_text
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from edgechat.documents.library import StoredSection
+    from edgechat.documents.stored import StoredSection
     from edgechat.tasks.contract import FinishReason, GeneratedJson
     from edgechat.tasks.result import TaskResult
 

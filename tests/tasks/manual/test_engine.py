@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from edgechat.documents.library import StoredSection
+    from edgechat.documents.stored import StoredSection
     from edgechat.paths import Paths
 
 pytestmark = pytest.mark.engine
