@@ -62,6 +62,8 @@ class AddReport:
     added: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """Parts of added files that could not be read."""
     sections: int = 0
     """Sections that are new or changed."""
 
@@ -84,6 +86,7 @@ def add(
     """
     found = list(_files(paths))
     report = AddReport()
+    noted = 0
     progress.begin("Reading", sum(size for _, size in found))
     try:
         for file, size in found:
@@ -99,6 +102,9 @@ def add(
             except OSError as error:
                 report.skipped.append(Skipped(str(file), f"{name} cannot be read: {error.strerror}."))
                 progress.note(f"Skipped: {name} cannot be read: {error.strerror}.")
+            for note in report.notes[noted:]:
+                progress.note(note)
+            noted = len(report.notes)
             progress.advance(size)
     finally:
         progress.end()
@@ -160,6 +166,7 @@ def _add(library: Library, file: Path, collection: str, report: AddReport) -> No
         pages=document.pages,
     )
     report.sections += library.add(new, found)
+    report.notes += document.notes
     report.added.append(str(file))
 
 

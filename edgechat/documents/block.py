@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -35,3 +35,5 @@ class ReadDocument:
     title: str = ""
     """Its title, where the format has one."""
     pages: int | None = None
+    notes: list[str] = field(default_factory=list)
+    """What could not be read in it, in sentences."""

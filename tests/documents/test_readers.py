@@ -116,6 +116,17 @@ def test_binary_under_a_text_name_is_refused(tmp_path: Path) -> None:
         read_file(tmp_path / "a.txt")
 
 
+def test_html_without_end_tags_of_its_head_and_body(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text("<head><title>T</title><meta charset=utf-8><p>One<p>Two")
+    assert read_file(tmp_path / "a.html")[1][0].text == "One\n\nTwo"
+
+
+def test_what_cannot_be_decoded_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    file.write_bytes("Grüße aus dem Handbuch.\n".encode() * 4000 + b"\xff\n")
+    assert read_file(file)[0].notes == ["a.txt, read as utf-8: 1 characters could not be read."]
+
+
 @pytest.mark.process
 class TestPdf:
     """These start the reader's process."""
@@ -144,6 +155,11 @@ class TestPdf:
         write_pdf(tmp_path / "scan.pdf", [[], []])
         with pytest.raises(UnreadableDocumentError, match=r"scan\.pdf has 2 page\(s\) and no text.*scanned"):
             read_file(tmp_path / "scan.pdf")
+
+    def test_a_page_that_is_not_read_is_named(self, tmp_path: Path) -> None:
+        write_pdf(tmp_path / "a.pdf", [[("Text of the page.", 10)], [("x" * 30_000, 1)] * 8])
+        (note,) = read_file(tmp_path / "a.pdf")[0].notes
+        assert "a.pdf, page 2 was not read" in note
 
     def test_no_pdf_is_refused_by_name(self, tmp_path: Path) -> None:
         (tmp_path / "a.pdf").write_bytes(b"%PDF-1.4\ngarbage")

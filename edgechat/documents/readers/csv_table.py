@@ -20,7 +20,8 @@ _MAX_CELL = 1 << 20
 
 def read(_file: Path, data: bytes, name: str) -> ReadDocument:
     """Read a CSV or TSV file."""
-    return ReadDocument(_blocks(decoded(data, name), name))
+    notes: list[str] = []
+    return ReadDocument(_blocks(decoded(data, name, notes), name), notes=notes)
 
 
 def _blocks(text: str, name: str) -> Iterator[Block]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _CHARSET = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?\s*([\w-]{2,30})", re.IGNORECASE)
 _SKIPPED = frozenset(("script", "style", "nav", "template", "noscript", "svg", "head", "iframe", "object", "select"))
+_IN_HEAD = frozenset(("base", "link", "meta", "noscript", "script", "style", "template", "title"))
 _BLOCKS = frozenset((
     "address", "article", "aside", "blockquote", "body", "caption", "dd", "details", "div", "dl", "dt", "fieldset",
     "figcaption", "figure", "footer", "form", "header", "html", "legend", "main", "p", "section", "summary", "tbody",
@@ -39,20 +40,20 @@ def read(_file: Path, data: bytes, name: str) -> ReadDocument:
     Raises:
         UnreadableDocumentError: its encoding is unknown.
     """
-    text = _text(data, name)
-    parser = _Parser(name)
     document = ReadDocument(iter(()))
+    text = _text(data, name, document.notes)
+    parser = _Parser(name)
     document.blocks = _fed(parser, text, document)
     return document
 
 
-def _text(data: bytes, name: str) -> str:
+def _text(data: bytes, name: str, notes: list[str]) -> str:
     if found := _CHARSET.search(data[:4096]):
         try:
             return data.decode(found[1].decode("ascii")).replace("\r\n", "\n")
         except (LookupError, ValueError):
             pass  # a wrong declaration: the content decides
-    return decoded(data, name)
+    return decoded(data, name, notes)
 
 
 def _fed(parser: _Parser, text: str, document: ReadDocument) -> Iterator[Block]:
@@ -96,6 +97,8 @@ class _Parser(HTMLParser):
         if tag == "title":
             self._in_title = not self.title
             return
+        if self._skipping == ["head"] and tag not in _IN_HEAD:
+            self._skipping.clear()  # its end tag may be left out
         if tag in _SKIPPED:
             self._skipping.append(tag)
         if self._skipping or tag in {"body", "html"}:

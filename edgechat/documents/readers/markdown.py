@@ -26,13 +26,14 @@ _WHOLE: dict[tuple[str, int], Kind] = {("list_item_open", 1): "step", ("blockquo
 
 def read(_file: Path, data: bytes, name: str) -> ReadDocument:
     """Read a Markdown file."""
-    text = decoded(data, name)
+    notes: list[str] = []
+    text = decoded(data, name, notes)
     title = ""
     if front := _FRONT_MATTER.match(text):
         found = _TITLE.search(front[1])
         title = found[1] if found else ""
         text = text[front.end() :]
-    return ReadDocument(_blocks(text), title)
+    return ReadDocument(_blocks(text), title, notes=notes)
 
 
 def _blocks(text: str) -> Iterator[Block]:

@@ -45,6 +45,7 @@ _CJK_JOIN = re.compile(r"(?<=[\u3000-\u9fff\uff00-\uffef])\n(?=[\u3000-\u9fff\uf
 class _Page:
     number: int
     lines: list[tuple[str, float]]
+    problem: str = ""
 
 
 def read(file: Path, _data: bytes, name: str) -> ReadDocument:
@@ -54,6 +55,7 @@ def read(file: Path, _data: bytes, name: str) -> ReadDocument:
         UnreadableDocumentError: it is no PDF, needs a password, has no text (a scan), or exceeds a bound.
     """
     facts, pages = _pages(file, name)
+    notes = [f"{name}, page {page.number} was not read: {page.problem}." for page in pages if page.problem]
     n_characters = sum(len(line) for page in pages for line, _ in page.lines)
     if n_characters < _MIN_TEXT_PER_PAGE * max(len(pages), 1):
         raise UnreadableDocumentError(
@@ -63,7 +65,7 @@ def read(file: Path, _data: bytes, name: str) -> ReadDocument:
     _drop_running_titles(pages)
     title = str(facts.get("title", "")).strip()
     outline = [(int(level), str(text), int(page)) for level, text, page in facts.get("outline", [])]
-    return ReadDocument(_blocks(pages, outline), title, len(pages))
+    return ReadDocument(_blocks(pages, outline), title, len(pages), notes)
 
 
 def _pages(file: Path, name: str) -> tuple[dict[str, Any], list[_Page]]:
@@ -103,7 +105,8 @@ def _received(stream: IO[bytes], name: str) -> tuple[dict[str, Any], list[_Page]
             raise too_large(name, size, 2 * MAX_TEXT_BYTES, ": its text")
         value = json.loads(line) if line.endswith(b"\n") else {}
         if "page" in value:
-            pages.append(_Page(value["page"], [(str(text), float(points)) for text, points in value["lines"]]))
+            lines = [(str(text), float(points)) for text, points in value["lines"]]
+            pages.append(_Page(value["page"], lines, str(value["problem"]).rstrip(".")))
         elif value:
             facts = value
     return facts, pages

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MAX_OUTLINE = 20_000
-_MAX_PAGE_CHARACTERS = 200_000
+MAX_PAGE_CHARACTERS = 200_000
 
 
 def main() -> int:
@@ -37,7 +37,10 @@ def main() -> int:
     except pdfium.PdfiumError as error:
         sys.stderr.write(f"{error}\n")
         return 3 if "password" in str(error).lower() else 4
-    n_pages = min(len(document), MAX_PAGES)
+    n_pages = len(document)
+    if n_pages > MAX_PAGES:
+        sys.stderr.write(f"it has {n_pages} pages, more than {MAX_PAGES}\n")
+        return 5
     title = document.get_metadata_value("Title")
     _write({"pages": n_pages, "title": title[:MAX_HEADING], "outline": list(_outline(document))})
     for number in range(n_pages):
@@ -46,7 +49,10 @@ def main() -> int:
         try:
             page = document[number]
             text = page.get_textpage()
-            lines = list(_lines(text))
+            if text.count_chars() > MAX_PAGE_CHARACTERS:
+                problem = f"it has more than {MAX_PAGE_CHARACTERS} characters"
+            else:
+                lines = list(_lines(text))
             text.close()
             page.close()
         except pdfium.PdfiumError as error:
@@ -81,7 +87,7 @@ def _lines(text: Any) -> Iterator[list[Any]]:  # noqa: ANN401
     """The lines of a page in reading order, each with the size of its first letter in points."""
     from pypdfium2 import raw  # noqa: PLC0415
 
-    count = min(text.count_chars(), _MAX_PAGE_CHARACTERS)
+    count = text.count_chars()
     if count <= 0:
         return
     buffer = (ctypes.c_ushort * (count + 1))()

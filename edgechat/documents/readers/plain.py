@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgechat.documents.block import Block, ReadDocument
 from edgechat.documents.limits import MAX_HEADING, UnreadableDocumentError
-from edgechat.encoding_detection import detect_encoding
+from edgechat.encoding_detection import SAMPLE, detect_encoding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,19 +25,21 @@ _LEADERS = re.compile(r"(?:\.\s?){4,}\s*[\divxlc]+\s*$|[…‥・]{3,}\s*\d+\s*$
 """A line of a table of contents: it would be found for every question and answers none."""
 
 
-def decoded(data: bytes, name: str) -> str:
-    """The text of a file, in whatever encoding.
+def decoded(data: bytes, name: str, notes: list[str] | None = None) -> str:
+    """The text of a file, in whatever encoding; ``notes`` receives what could not be decoded.
 
     Raises:
         UnreadableDocumentError: it is no text, or nothing tells its encoding.
     """
-    encoding = detect_encoding(data)
+    encoding = detect_encoding(data) or detect_encoding(data[:SAMPLE])
     if encoding is not None:
         try:
             text = data.decode("utf-8-sig" if encoding == "utf-8" else encoding)
         except UnicodeDecodeError:
             # The sample that decided was text, and a byte further on is not: keep the rest, and show the place.
             text = data.decode(encoding, "replace")
+        if notes is not None and (lost := text.count("\ufffd")):
+            notes.append(f"{name}, read as {encoding}: {lost} characters could not be read.")
         if text.count("\0") + text.count("\ufffd") <= len(text) // 100:
             return text.replace("\0", " ").replace("\r\n", "\n").replace("\r", "\n")
     raise UnreadableDocumentError(
@@ -47,7 +49,8 @@ def decoded(data: bytes, name: str) -> str:
 
 def read(_file: Path, data: bytes, name: str) -> ReadDocument:
     """Read a text file."""
-    return ReadDocument(_blocks(decoded(data, name)))
+    notes: list[str] = []
+    return ReadDocument(_blocks(decoded(data, name, notes)), notes=notes)
 
 
 def is_contents_line(line: str) -> bool:
