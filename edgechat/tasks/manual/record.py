@@ -25,12 +25,17 @@ class ManualInput(Strict):
     """A question, and the documents to answer it from."""
 
     question: Annotated[str, Field(min_length=1, max_length=MAX_QUESTION)]
-    documents: Name | list[Name] | None = None
-    """Collections or documents by name, title or #ID; all documents when absent."""
+    documents: list[Name] | None = None
+    """Collections or documents by name, title or #ID; all documents when absent. One name alone is taken too."""
     sections: Annotated[int, Field(ge=1, le=MAX_SECTIONS)] = 2
     """Most sections that the model reads. A clear match is read alone."""
     strict: bool = False
     """An answer with any flag fails."""
+
+    @field_validator("documents", mode="before")
+    @classmethod
+    def _listed(cls, documents: object) -> object:
+        return [documents] if isinstance(documents, str) else documents
 
     @field_validator("question")
     @classmethod

@@ -43,7 +43,7 @@ class Manual(Task[ManualInput, ManualResult]):
 
     name = "manual"
     version = "1"
-    example: ClassVar[Mapping[str, Any]] = {"question": "What does error E-401 mean?", "documents": "manuals"}
+    example: ClassVar[Mapping[str, Any]] = {"question": "What does error E-401 mean?", "documents": ["manuals"]}
     formats = ("json", "text")
     input_model = ManualInput
     output_model = ManualResult
@@ -88,7 +88,7 @@ class Manual(Task[ManualInput, ManualResult]):
 
     def _search(self, record: ManualInput) -> tuple[list[StoredSection], float]:
         """The best sections, and how much of the question the first two hold."""
-        names = [record.documents] if isinstance(record.documents, str) else record.documents
+        names = record.documents
         with self._library() as library:
             if names is None and not library.documents():
                 # Its error says how to add some.
