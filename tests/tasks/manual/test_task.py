@@ -11,6 +11,7 @@ import pytest
 
 from edgechat.documents.add import add
 from edgechat.documents.library import Library
+from edgechat.tasks.batch.report import record_entry
 from edgechat.tasks.contract import GeneratedJson
 from edgechat.tasks.manual import question as prompt
 from edgechat.tasks.manual.passages import stands_in
@@ -183,3 +184,8 @@ def test_text_for_people_has_no_control_characters() -> None:
 def test_a_change_of_the_fixed_texts_raises_the_version() -> None:
     found = hashlib.sha256(json.dumps([Manual.version, prompt.fingerprint()]).encode()).hexdigest()
     assert found[:16] == FINGERPRINT, "Raise Manual.version if a release had it, raise LAYOUT, then pin this again."
+
+
+def test_a_report_names_the_kinds_of_flags() -> None:
+    done, _ = asked(None, {"question": "Zebra crossing giraffe?"})
+    assert record_entry(1, done, frozenset()).flags == ("no_match",)
