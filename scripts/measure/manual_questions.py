@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from edgechat.documents.add import add
 from edgechat.documents.library import Library
 from edgechat.paths import Paths
+from edgechat.tasks.manual.choice import LEAST_MATCHED
 
 DATA = Path(__file__).resolve().parents[2] / "tests" / "documents" / "data"
 FIRST = 3
@@ -35,17 +36,20 @@ def main() -> int:
     parser.add_argument("manuals", type=Path)
     parser.add_argument("--answers", action="store_true", help="ask the model too")
     parser.add_argument("-m", "--model")
+    parser.add_argument("--held-out", action="store_true", help="the questions that no rule was chosen with")
     parser.add_argument("--only", default="", help="ids of questions, separated by commas")
     parser.add_argument("--out", type=Path, help="append each answer as a JSON line")
     options = parser.parse_args()
     made = json.loads((DATA / "manual_questions.json").read_text(encoding="utf-8"))
     wanted = set(filter(None, options.only.split(",")))
-    questions = [each for each in made["questions"] if not wanted or each["id"] in wanted]
+    questions = made["held_out" if options.held_out else "questions"]
+    questions = [each for each in questions if not wanted or each["id"] in wanted]
+    manuals = {name: made["manuals"][name] for name in dict.fromkeys(each["manual"] for each in questions)}
     with tempfile.TemporaryDirectory() as scratch:
         os.environ.setdefault("EDGECHAT_HOME", scratch)
         paths = Paths.from_env()
         with Library.open(paths) as library:
-            for name, manual in made["manuals"].items():
+            for name, manual in manuals.items():
                 folder = options.manuals / f"x_{manual['package']}" if manual["package"] else DATA
                 began = time.monotonic()
                 report = add(library, [folder / manual["file"]], name)
@@ -60,13 +64,17 @@ def main() -> int:
 
 def retrieval(library: Library, questions: list[dict[str, Any]]) -> None:
     ranks, seconds = [], []
+    refused = wrongly = 0
     for each in questions:
         among = library.documents(each["manual"])
         began = time.monotonic()
         found = library.search(each["question"], 10, among)
         seconds.append(time.monotonic() - began)
+        is_refused = library.matched(each["question"], found[:2], among) < LEAST_MATCHED
         if not each["headings"]:
+            refused += is_refused
             continue
+        wrongly += is_refused
         hits = [
             rank
             for rank, section in enumerate(found, 1)
@@ -79,6 +87,8 @@ def retrieval(library: Library, questions: list[dict[str, Any]]) -> None:
     if ranks:
         first, three = sum(rank == 1 for rank in ranks), sum(rank <= FIRST for rank in ranks)
         print(f"Right section first: {first}/{len(ranks)}; among the first {FIRST}: {three}/{len(ranks)}")
+        n_missing = sum(not each["headings"] for each in questions)
+        print(f"Refused by rule: {refused}/{n_missing} of what is not there, {wrongly}/{len(ranks)} of what is")
         print(f"Search: median {statistics.median(seconds) * 1000:.1f} ms, worst {max(seconds) * 1000:.1f} ms")
 
 
