@@ -47,11 +47,11 @@ def prepare(name: str | None, model: str | None, n_ctx: int | None, limit: int |
                 if each.tokens:
                     read += each.section.tokens
                 eta = (time.monotonic() - began) * left / read if read else 0.0
-                state = f"{each.seconds:.1f} s, {each.bytes / 1e6:.0f} MB" if each.tokens else "was prepared"
+                state = f"{each.seconds:.1f} s, {each.bytes / 1e6:.0f} MB" if each.bytes else _without_bytes(each)
                 say(f"[{len(done)}/{len(sections)}] {place(each.section)}: {state}; {_duration(eta)} left")
     finally:
         client.close()
-    new = [each for each in done if each.tokens]
+    new = [each for each in done if each.bytes]
     if work.stopped:
         say(f"{work.stopped} {len(sections) - len(done)} sections were left.")
     facts = {
@@ -68,9 +68,13 @@ def prepare(name: str | None, model: str | None, n_ctx: int | None, limit: int |
         click.echo(safe_json(facts))
     else:
         click.echo(
-            f"{len(done)} of {len(sections)} sections are prepared; {len(new)} were read now "
+            f"{len(done)} of {len(sections)} sections were looked at; {len(new)} were read now "
             f"({facts['bytes'] / 1e6:,.0f} MB)."
         )
+
+
+def _without_bytes(each: ReadAhead) -> str:
+    return "the engine wrote no new state" if each.tokens else "was prepared"
 
 
 def _duration(seconds: float) -> str:

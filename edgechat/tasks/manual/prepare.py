@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 _WRITTEN_S = 30.0
 """Longest wait for the engine to write a state: an SD card takes some seconds for it."""
+_KNOWN_S = 2.0
+"""And for a prefix that the engine has in memory."""
+_TAIL_TOKENS = 40
+"""A prompt is longer than its prefix by the question and the template's end."""
 _LOOK_S = 0.1
 
 
@@ -114,15 +118,17 @@ def read_ahead(preparation: Preparation, section: StoredSection) -> tuple[str, i
         is_batch=True,
         sampling={"temperature": 0.0},
     )
-    model, tokens = "", 0
+    model, tokens, n_read = "", 0, 0
     for event in preparation.client.generate(request):
         if isinstance(event, Started):
             model, tokens = f"{event.model}:{event.quant}", event.prompt_tokens
+            n_read = tokens - event.cached_tokens
         elif isinstance(event, Slowed):
             preparation.is_hot = event.level > 0
         elif isinstance(event, Done):
             break
-    return model, tokens, _written(directory, before)
+    # What the engine still holds in memory it may have written long ago, and then writes nothing now.
+    return model, tokens, _written(directory, before, _WRITTEN_S if n_read > _TAIL_TOKENS else _KNOWN_S)
 
 
 def obstacle() -> str:
@@ -132,9 +138,9 @@ def obstacle() -> str:
     return ""
 
 
-def _written(directory: Path, before: dict[Path, int]) -> Path | None:
+def _written(directory: Path, before: dict[Path, int], most_s: float) -> Path | None:
     """The state that was written or used since ``before``; waits for the engine, which writes when it is idle."""
-    until = time.monotonic() + _WRITTEN_S
+    until = time.monotonic() + most_s
     while True:
         changed = {
             file: at
