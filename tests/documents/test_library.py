@@ -7,7 +7,7 @@ import signal
 import sqlite3
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
@@ -15,6 +15,9 @@ from edgechat.documents.add import add
 from edgechat.documents.library import Library, index_file
 from edgechat.errors import StateError, UsageError
 from edgechat.paths import Paths
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PUMP = Path(__file__).parent / "data" / "pump.md"
 JA = (
@@ -124,14 +127,12 @@ class _Counted(sqlite3.Connection):
 
     count = 0
     at = 0
-
-    @staticmethod
-    def act() -> None: ...
+    act: ClassVar[Callable[[], None]] = lambda: None
 
     def execute(self, *arguments: Any) -> sqlite3.Cursor:
         type(self).count += 1
         if self.count == self.at:
-            self.act()
+            type(self).act()
         return super().execute(*arguments)
 
 
@@ -166,7 +167,7 @@ def test_kill_at_every_statement_leaves_the_old_document_or_the_new_one(
         child = os.fork()
         if not child:
             try:
-                _Counted.at, _Counted.count, _Counted.act = point, 0, staticmethod(kill)
+                _Counted.at, _Counted.count, _Counted.act = point, 0, kill
                 sqlite3.connect = partial(sqlite3.connect, factory=_Counted)  # type: ignore[assignment]
                 with Library.open(paths) as library:
                     add(library, [file], "x")

@@ -54,12 +54,13 @@ def prepare(name: str | None, model: str | None, n_ctx: int | None, limit: int |
     new = [each for each in done if each.bytes]
     if work.stopped:
         say(f"{work.stopped} {len(sections) - len(done)} sections were left.")
+    n_bytes = sum(each.bytes for each in new)
     facts = {
         "sections": len(sections),
         "read": len(new),
         "prepared_before": len(done) - len(new),
         "seconds": round(sum(each.seconds for each in new), 2),
-        "bytes": sum(each.bytes for each in new),
+        "bytes": n_bytes,
         "tokens": sum(each.tokens for each in new),
         "model": done[-1].model if done else None,
         "stopped": work.stopped,
@@ -69,7 +70,7 @@ def prepare(name: str | None, model: str | None, n_ctx: int | None, limit: int |
     else:
         click.echo(
             f"{len(done)} of {len(sections)} sections were looked at; {len(new)} were read now "
-            f"({facts['bytes'] / 1e6:,.0f} MB)."
+            f"({n_bytes / 1e6:,.0f} MB)."
         )
 
 

@@ -13,14 +13,18 @@ MAX_PASSAGES = 160
 """Of one section: every one of them is in the grammar of the answer."""
 
 _INNER = re.compile(f"({INNER_HEADING}|{INNER_HEADING_BELOW})(.*)")
-_ITEM = re.compile(r"\s*(?:[(（]?\d{1,3}[.)）:、]\s|[•‣◦▪■●○・※*+–-]\s)|.* \| ")
+_ITEM = re.compile(r"\s*(?:[(（]?\d{1,3}[.)）:、]\s|[•‣◦▪■●○・※*+–-]\s)|.* \| |\|")
 _SENTENCE = re.compile(r"(?<=[.!?;:])\s+(?=[A-Z(\"'“0-9])|(?<=[。！？；])")
+_MARKS = re.compile(r"^(?:\||[•‣◦▪■●○・※*+–-]|[(（]?\d{1,3}[.)）:、])\s+|\s+\|$")
+_WORD = re.compile(r"[^\W_]")
 _BREAK = re.compile(r"(?<=[,、，;])\s*|\s+")
 
 
 def passages(text: str) -> list[str]:
     """The passages in order, each once."""
-    found = [piece for line in _units(text) for piece in _sentences(line)]
+    # Without the marks of items and rows: a model begins a quote with a word, and the form of the answer lets it begin
+    # with nothing else than a passage does.
+    found = [piece for line in _units(text) for piece in _sentences(_MARKS.sub("", line)) if _WORD.search(piece)]
     return list(dict.fromkeys(found))[:MAX_PASSAGES]
 
 

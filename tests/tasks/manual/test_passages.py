@@ -14,9 +14,14 @@ def test_sentences_steps_and_rows() -> None:
     text = "Open the valve. Then\nclose it.\n\n1. First step.\n2. Second step.\n\nCode | Text\nE-1 | hot\n\n"
     text += "停止します。再起動します。"
     assert passages(text) == [
-        "Open the valve.", "Then close it.", "1. First step.", "2. Second step.", "Code | Text", "E-1 | hot",
+        "Open the valve.", "Then close it.", "First step.", "Second step.", "Code | Text", "E-1 | hot",
         "停止します。", "再起動します。",
     ]  # fmt: skip
+
+
+def test_a_row_of_markdown_begins_with_its_first_word() -> None:
+    text = "| Code | Meaning |\n|---|---|\n| E-402 | Motor too hot |"
+    assert passages(text) == ["Code | Meaning", "E-402 | Motor too hot"]
 
 
 @given(st.text(alphabet=st.sampled_from("ab .,。\n|1-#x、"), max_size=3000))
