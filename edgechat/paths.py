@@ -31,7 +31,7 @@ class Paths:
     state: Path
     """Holds the engine's socket, lock, logs and small state files."""
     data: Path
-    """Holds the conversations."""
+    """Holds the conversations and the index of documents."""
     cache: Path
     """Holds only files that can be recreated."""
     models: Path

@@ -20,10 +20,11 @@ from edgechat.chat.conversation import (
     storable,
     utc_time,
 )
-from edgechat.chat.database import Database, UnusableDiskError
+from edgechat.chat.schema import HISTORY
 from edgechat.chat.streaming_answer import StreamingAnswer, lock_answer, mark_abandoned_partial
 from edgechat.errors import InvalidInputError
 from edgechat.plaintext import clean_line
+from edgechat.storage.database import Database, UnusableDiskError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -61,21 +62,21 @@ class History:
 
         Raises:
             UnusableDiskError: the disk cannot be written; :meth:`open_copy` still reads it.
-            DamagedHistoryError: the file is damaged; it is not changed.
+            DamagedDatabaseError: the file is damaged; it is not changed.
             StateError: a newer edgechat or another program wrote the file.
         """
-        return cls._sealed(Database.open(history_file(paths)))
+        return cls._sealed(Database.open(history_file(paths), HISTORY))
 
     @classmethod
     def open_copy(cls, paths: Paths) -> History:
         """Open a copy in memory, for a disk that cannot be written; changes to it are lost."""
-        return cls._sealed(Database.open_copy(history_file(paths)))
+        return cls._sealed(Database.open_copy(history_file(paths), HISTORY))
 
     @classmethod
     def open_to_read(cls, paths: Paths) -> History:
         """Open for commands that only read: the file if possible, else a copy in memory. Creates no file."""
         if not history_file(paths).exists():
-            return cls(Database.in_memory())
+            return cls(Database.in_memory(HISTORY))
         try:
             return cls.open(paths)
         except UnusableDiskError:
@@ -187,7 +188,10 @@ class History:
             if numbers is None:
                 connection.execute("DELETE FROM words WHERE rowid IN (SELECT id FROM message WHERE retracted = 1)")
                 connection.execute("DELETE FROM message WHERE retracted = 1")
-        self._database.shred()
+        # Remove deleted text from the index and the write-ahead log.
+        with self._database.transaction() as connection:
+            connection.execute("INSERT INTO words (words) VALUES ('optimize')")
+        self._database.rows("PRAGMA wal_checkpoint(TRUNCATE)")
         return len(gone)
 
     def fork(self, message: int) -> Conversation:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from edgechat.chat import search
 from edgechat.chat.conversation import storable
-from edgechat.chat.database import WRITE_HINT, UnusableDiskError
 from edgechat.errors import StateError
 from edgechat.locks import Lock, try_lock
 from edgechat.paths import private_directory
+from edgechat.storage.database import WRITE_HINT, UnusableDiskError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from edgechat.chat.conversation import Status
-    from edgechat.chat.database import Database
+    from edgechat.storage.database import Database
 
 BATCH_S = 1.0
 """Longest time between commits: one a second wears an SD card little and loses little to a power cut."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from dataclasses import replace
 from functools import partial
@@ -71,6 +72,14 @@ if TYPE_CHECKING:
     help="Answer with JSON that satisfies this JSON schema (any: any object).",
 )
 @click.option("--text", "regex", metavar="REGEX", help="Answer with text that this regular expression matches, whole.")
+@click.option(
+    "--docs",
+    is_flag=False,
+    flag_value="",
+    metavar="[NAME]",
+    help="Answer from the documents of `edgechat docs add`, or those of NAME, and say where it stands.",
+)
+@click.option("--strict", is_flag=True, help="With --docs: fail where a rule doubts the answer.")
 @click.option("--stop", "stops", metavar="TEXT", multiple=True, help="End the answer before TEXT. Repeatable.")
 @click.option(
     "--think", is_flag=True, help="Let a thinking model think first, and print its thoughts to standard error."
@@ -99,6 +108,7 @@ def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  #
     dmesg | edgechat ask "What went wrong here?"
     edgechat ask -f report.txt "Summarize this." --stats
     edgechat ask --text "(yes|no)" "Is 91 a prime?"
+    edgechat ask --docs "What does error E-401 mean?"
     edgechat ask -c "And at night?"
     """  # noqa: D301 - click reads the escape
     paths = Paths.from_env()
@@ -106,6 +116,12 @@ def ask(prompt: str | None, files: tuple[Path, ...], **options: Any) -> None:  #
     prompt, stats = _prompt_and_stats(prompt, options["stats"])
     for name, text in (("The question", prompt), ("The system message", options["system"])):
         require_utf8(text, name)
+    if options["docs"] is not None or options["strict"]:
+        # Imported by name: it needs pydantic, and a plain question does not wait for that.
+        importlib.import_module("edgechat.cli.docs.answer").answer(
+            paths, config, prompt, {**options, "files": files, "stats": stats}
+        )
+        return
     if options["is_new"] and not options["is_kept"]:
         raise UsageError("--new needs -c.", hint="Write: edgechat ask -c --new")
     model = options["model"] or config.model

@@ -21,6 +21,7 @@ _COMMANDS = {
     "bench": ("edgechat.cli.bench:bench", "Measure speed and memory on this board, for later plans."),
     "board": ("edgechat.cli.board:board", "Show this machine's hardware and its sensors; --watch, --report."),
     "completion": ("edgechat.cli.completion:completion", "Print the script that completes commands in your shell."),
+    "docs": ("edgechat.cli.docs.group:docs", "Add, list, show and search manuals that `ask --docs` answers from."),
     "doctor": ("edgechat.cli.doctor:doctor", "Find what is wrong or slow here, and the command that fixes it."),
     "eval": ("edgechat.cli.eval:evaluate", "Score a model on a file of reference answers."),
     "history": ("edgechat.cli.history:history", "List, show, search, export, import and remove conversations."),

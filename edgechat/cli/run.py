@@ -34,6 +34,8 @@ _PARALLEL_NOTE = (
     "that of --parallel 1."
 )
 
+_OWNERS = {"strict": "It is an option of translate and manual.", "glossary": "It is an option of translate."}
+
 _EARLIER_HINT = "Name the output of an earlier run: edgechat run rootcause defects.jsonl --out FILE.jsonl"
 
 
@@ -76,7 +78,7 @@ class _TaskList(click.Command):
 @click.option(
     "--glossary", type=click.Path(path_type=Path), help="translate: a CSV or TSV file of source and target terms."
 )
-@click.option("--strict", is_flag=True, help="translate: a segment with any flag fails its record.")
+@click.option("--strict", is_flag=True, help="translate, manual: any flag fails its record.")
 @click.option(
     "--earlier",
     metavar="FILE",
@@ -127,7 +129,7 @@ def run(task: str, source: str | None, **options: Any) -> None:  # noqa: ANN401 
     pairs = (*options["pairs"], *(("strict=true",) if options["strict"] else ()))
     for flag in ("strict", "glossary"):
         if options[flag] and flag not in loaded.input_model.model_fields:
-            raise UsageError(f"Task {task} has no option --{flag}.", hint="It is an option of translate.")
+            raise UsageError(f"Task {task} has no option --{flag}.", hint=_OWNERS[flag])
     fields = given_fields(pairs, published_schema(loaded, "input"))
     if options["glossary"]:
         fields["glossary"] = _glossary(options["glossary"], options["encoding"])
@@ -289,7 +291,7 @@ def _task(name: str) -> Task[Any, Any]:
 
 
 def _glossary(path: Path, encoding: str | None) -> list[dict[str, str]]:
-    from edgechat.tasks.batch.encoding_detection import detect_encoding  # noqa: PLC0415
+    from edgechat.encoding_detection import detect_encoding  # noqa: PLC0415
     from edgechat.tasks.batch.text_encoding import decoded, require_encoding  # noqa: PLC0415
     from edgechat.tasks.translate.glossary import read_glossary  # noqa: PLC0415
 

@@ -37,8 +37,11 @@ _PATTERNS = {
         *("logs/engine.log*", "logs/serve.log*", "logs/answers.log*", "logs/defect.log"),
     ),
     "caches": ("answers.sqlite*", "prefixes", "templates", "vocabularies"),
-    # An error message of `edgechat history` advises to move a damaged database to chat.damaged.
-    "conversations": ("chat/*history.db*", "chat/writing", "chat.damaged*"),
+    # Error messages advise to move a damaged database to chat.damaged or documents.damaged.
+    "conversations and documents": (
+        *("chat/*history.db*", "chat/writing", "chat.damaged*"),
+        *("documents/*documents.db*", "documents.damaged*"),
+    ),
 }
 """Globs of the files that edgechat writes in each directory; the store's are found by :func:`_store`."""
 
@@ -66,7 +69,7 @@ def owned_files(paths: Paths, *, keep_models: bool) -> list[OwnedFiles]:
         ("engine state and logs", paths.state),
         ("caches", paths.cache),
         ("models", paths.models),
-        ("conversations", paths.data),
+        ("conversations and documents", paths.data),
     ):
         if not path.is_dir() or (what == "models" and keep_models):
             continue

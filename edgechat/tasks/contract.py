@@ -172,6 +172,13 @@ class Task(ABC, Generic[In, Out]):
         del earlier
         return lambda done: done
 
+    def depends_on(self) -> str:
+        """What results depend on besides the record and the model: answers of earlier runs are used only for the same.
+
+        By default nothing.
+        """
+        return ""
+
     def render(self, done: TaskResult, fmt: str) -> str:
         """``done`` as text in one of :attr:`formats`.
 

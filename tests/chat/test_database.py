@@ -9,15 +9,17 @@ import stat
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edgechat.chat import database, schema
-from edgechat.chat.database import Database, UnusableDiskError
+from edgechat.chat import schema
 from edgechat.chat.history import History, history_file
 from edgechat.errors import ExitCode, StateError
 from edgechat.paths import Paths
+from edgechat.storage import database as storage
+from edgechat.storage.database import Database, UnusableDiskError
 from tests.command import run, run_json
 
 if TYPE_CHECKING:
@@ -125,7 +127,7 @@ def test_an_older_file_is_copied_before_it_is_migrated(paths: Paths, file: Path)
         *schema.MIGRATIONS,
         ("ALTER TABLE conversation ADD COLUMN colour TEXT", "UPDATE conversation SET colour = 'red'"),
     )
-    with closing(Database.open(file, newer)) as database:
+    with closing(Database.open(file, replace(schema.HISTORY, migrations=newer))) as database:
         assert database.row("SELECT colour FROM conversation")[0] == "red"
         assert database.row("PRAGMA user_version")[0] == len(newer)
     copy = file.with_name(f"history.db.v{len(schema.MIGRATIONS)}")
@@ -158,7 +160,7 @@ INSERT INTO horizon (conversation, message, n_ctx, summary) VALUES (1, 5, 512, '
 
 
 def test_conversations_from_before_versions_get_them(paths: Paths, file: Path) -> None:
-    with closing(Database.open(file, schema.MIGRATIONS[:2])) as old:
+    with closing(Database.open(file, replace(schema.HISTORY, migrations=schema.MIGRATIONS[:2]))) as old:
         old._connection.executescript(OLD_ROWS)
     with History.open(paths) as history:
         assert [(each.title, each.messages, each.sampling) for each in history.conversations()] == [
@@ -188,7 +190,7 @@ def test_a_migration_that_fails_changes_nothing(paths: Paths, file: Path) -> Non
     number = fill(paths)
     broken = (*schema.MIGRATIONS, ("ALTER TABLE conversation ADD COLUMN colour TEXT", "SELECT nonsense FROM nowhere"))
     with pytest.raises(sqlite3.OperationalError, match="nowhere"):
-        Database.open(file, broken)
+        Database.open(file, replace(schema.HISTORY, migrations=broken))
     with History.open(paths) as history:
         assert len(history.messages(number)) == 20
         assert [row[1] for row in history._database.rows("PRAGMA table_info(conversation)")].count("colour") == 0
@@ -200,7 +202,7 @@ def test_without_room_for_the_copy_nothing_is_migrated(disk: Path) -> None:
     fill(paths, 40)
     heavy = ballast(disk, room=50_000)
     with pytest.raises(StateError, match=r"Cannot keep a copy of .*history\.db.*left as it is.*Free some space"):
-        Database.open(history_file(paths), (*schema.MIGRATIONS, ("SELECT 1",)))
+        Database.open(history_file(paths), replace(schema.HISTORY, migrations=(*schema.MIGRATIONS, ("SELECT 1",))))
     assert sorted(each.name for each in history_file(paths).parent.glob("*.v*")) == []
     heavy.unlink()
     with History.open(paths) as history:
@@ -265,7 +267,7 @@ def test_another_process_may_create_it_while_it_is_opened(
     file.parent.mkdir(parents=True, mode=0o700)
     with monkeypatch.context() as patch:
         patch.setattr(os, "fstat", then_create(os.fstat))
-        patch.setattr(database, "_size", then_create(database._size))
+        patch.setattr(storage, "_size", then_create(storage._size))
         with History.open(paths) as history:
             assert len(history.conversations()) == len(others)
     for other in others:

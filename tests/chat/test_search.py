@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgechat.chat import search
 from edgechat.chat.history import History
 from edgechat.paths import Paths
+from edgechat.storage import search_terms
 
 NOWHERE = Paths.from_env({"EDGECHAT_HOME": "/nonexistent"})
 """Histories opened there to read are empty, and in memory."""
@@ -119,7 +119,7 @@ def test_any_query_on_any_text_is_answered(text: str, typed: str) -> None:
 
 @given(st.text(alphabet="東京都天気はれabc ", min_size=1, max_size=40), st.data())
 def test_every_part_of_an_unspaced_run_is_found(text: str, data: st.DataObject) -> None:
-    runs = [run for run in search._RUN.findall(text) if run]
+    runs = [run for run in search_terms.UNSPACED_RUN.findall(text) if run]
     if not runs:
         return
     run = data.draw(st.sampled_from(runs))

@@ -86,8 +86,10 @@ def test_models_inside_the_conversations_directory_can_stay_too(tmp_path):
     (paths.models / "a" / "kept").write_text("x")
     (paths.data / "chat").mkdir()
     (paths.data / "chat" / "history.db").write_text("x")
+    (paths.data / "documents").mkdir()
+    (paths.data / "documents" / "documents.db-wal").write_text("x")
     (each,) = owned_files(paths, keep_models=True)
-    assert (each.what, each.n_files) == ("conversations", 1)
+    assert (each.what, each.n_files) == ("conversations and documents", 2)
     assert remove(each) == []
     assert (paths.models / "a" / "kept").exists()
     assert not (paths.data / "chat").exists()

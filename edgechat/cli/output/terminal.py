@@ -23,7 +23,7 @@ LABEL = 15
 """Width of the label column of :func:`say_row`."""
 _GLUE = "\0"
 _PROGRAMS = "apt|apt-get|curl|export|journalctl|loginctl|ssh|sudo|systemctl"
-_COMMANDS = "ask|bench|board|doctor|eval|history|logs|models|ps|run|serve|service|stop|tasks|tui|uninstall"
+_COMMANDS = "ask|bench|board|docs|doctor|eval|history|logs|models|ps|run|serve|service|stop|tasks|tui|uninstall"
 _BELOW = "add|export|import|install|keys|list|plan|pull|remove|rm|rollback|search|show|status|update|use|verify"
 _KEPT_TOGETHER = (
     r"`[^`]+`",

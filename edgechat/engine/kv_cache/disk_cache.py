@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-LIMIT_BYTES = 256 * 1024 * 1024
+LIMIT_BYTES = 2 * 1024**3
+"""Of all prefixes: manuals that were read ahead take some tens of megabytes a section."""
+_DISK_SHARE = 0.2
+"""Of the room that prefixes and free space have together."""
 MAX_UNSYNCED = 4
 """Prefixes that wait to be synced: a client that sends other instructions with every request must not fill the disk."""
 
@@ -32,6 +35,16 @@ _MOST_AHEAD = 16 * 1024 * 1024
 _SAMPLES, _SAMPLE_BYTES = 64, 4096
 _STALE_S = 3600.0
 """An unfinished file this old belongs to an engine that died."""
+
+
+def limit_bytes(directory: Path, most: int = LIMIT_BYTES) -> int:
+    """Bytes that all prefixes may take: ``most``, and no more than a share of the free disk."""
+    used = sum(each.stat().st_size for each in directory.glob("*.kv"))
+    try:
+        disk = os.statvfs(directory)
+    except OSError:
+        return most
+    return min(most, round(_DISK_SHARE * (used + disk.f_bavail * disk.f_frsize)))
 
 
 class DigestAhead:
@@ -160,10 +173,10 @@ class PrefixCache:
         files = sorted(
             ((each.stat().st_mtime, each.stat().st_size, each) for each in self._directory.glob("*.kv")), reverse=True
         )
-        total = 0
+        total, limit = 0, limit_bytes(self._directory, self._limit)
         for _, size, file in files:
             total += size
-            if total > self._limit and file != kept:
+            if total > limit and file != kept:
                 self._remove(file)
         for left in self._directory.glob("*.new"):
             if time.time() - left.stat().st_mtime > _STALE_S:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from edgechat.encoding_detection import detect_encoding, marked_encoding
 from edgechat.errors import InvalidInputError, UsageError
 from edgechat.tasks.batch import records
 from edgechat.tasks.batch.delimiter import COMMA, NAMES
 from edgechat.tasks.batch.document import DocumentOptions, RewritesDocuments, TextUnit
-from edgechat.tasks.batch.encoding_detection import detect_encoding, marked_encoding
 from edgechat.tasks.batch.formats import JSON_STRINGS, MANY, input_form
 from edgechat.tasks.batch.text_encoding import UTF8, chunks, decoded, find_encoding, require_encoding
 from edgechat.tasks.contract import published_schema

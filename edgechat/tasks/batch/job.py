@@ -136,7 +136,7 @@ def run_job(
             journal=journal,
             answers=answers,
             model_sha256=identity.sha256 if identity else None,
-            variant=_variant(job, identity),
+            variant=_variant(job, task, identity),
             no_model=missing,
             stop=stop,
         )
@@ -208,13 +208,15 @@ def _write_report(job: Job, task: Task[Any, Any], source: Input, report: JobRepo
         ) from error
 
 
-def _variant(job: Job, identity: ModelIdentity | None) -> str:
-    """What an answer depends on besides model, task and record: the model's prompts, and parallel decoding.
+def _variant(job: Job, task: Task[Any, Any], identity: ModelIdentity | None) -> str:
+    """What an answer depends on besides model, task and record: prompts, the task's own state, parallel decoding.
 
     Records that are decoded together round differently. ``--parallel 1`` repeats exactly, so it must not get their
     answers from the cache.
     """
     prompts = repr(sorted(identity.prompts.items())) if identity else ""
+    if state := task.depends_on():
+        prompts = f"{prompts} {state}"
     return f"{prompts} together" if job.parallel > 1 else prompts
 
 

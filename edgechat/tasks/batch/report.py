@@ -133,7 +133,9 @@ def unit_entry(
 
 
 def _flags(done: TaskResult) -> tuple[str, ...]:
-    return tuple(str(flag) for flag in (done.result or {}).get("flags", ()))
+    """The names of a result's flags; some tasks say more about a flag than its kind."""
+    flags = (done.result or {}).get("flags", ())
+    return tuple(str(flag["kind"] if isinstance(flag, dict) and "kind" in flag else flag) for flag in flags)
 
 
 def _flagged(done: TaskResult) -> tuple[Mapping[str, Any], ...]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import codecs
 from typing import TYPE_CHECKING
 
+from edgechat.encoding_detection import SAMPLE, detect_encoding
 from edgechat.errors import InvalidInputError, UsageError
-from edgechat.tasks.batch.encoding_detection import SAMPLE, detect_encoding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -113,14 +113,15 @@ class HistoryStore:
             return self.history
 
     def _copy(self) -> History:
-        from edgechat.chat.database import Database  # noqa: PLC0415 - as above
-        from edgechat.chat.history import History  # noqa: PLC0415
+        from edgechat.chat.history import History  # noqa: PLC0415 - as above
+        from edgechat.chat.schema import HISTORY  # noqa: PLC0415
+        from edgechat.storage.database import Database  # noqa: PLC0415
 
         try:
             return History.open_copy(self._paths)
         except StateError:
             # It cannot be read either: the chat continues with an empty history; ``fault`` has the reason.
-            return History(Database.in_memory())
+            return History(Database.in_memory(HISTORY))
 
 
 class MessagePages:

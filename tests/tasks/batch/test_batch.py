@@ -142,7 +142,7 @@ def test_what_the_time_allowed_cut_off_is_asked_again_and_what_was_said_in_full_
 
 
 def test_what_was_decoded_beside_others_is_kept_apart_from_what_repeats_exactly():
-    one, two, eight = (_variant(Job(source=None, parallel=n), None) for n in (1, 2, 8))
+    one, two, eight = (_variant(Job(source=None, parallel=n), load("driving"), None) for n in (1, 2, 8))
     assert one != two
     assert two == eight
 

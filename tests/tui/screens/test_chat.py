@@ -364,7 +364,7 @@ def test_without_a_model_the_question_comes_back(app: EdgechatApp, paths: Paths)
 def test_a_disk_that_refuses_costs_only_durability(
     app: EdgechatApp, paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edgechat.chat.database import Database
+    from edgechat.storage.database import Database
 
     transaction = Database.transaction
 

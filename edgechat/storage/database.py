@@ -1,4 +1,4 @@
-"""The SQLite database under the history: several processes, durable commits, readable errors.
+"""A SQLite database: several processes, durable commits, readable errors.
 
 WAL with ``synchronous=FULL``: a commit survives a power cut, and readers never wait for a writer.
 """
@@ -14,14 +14,16 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgechat.chat import schema
 from edgechat.errors import StateError
 from edgechat.files import PRIVATE_FILE
 from edgechat.ownership import open_own
 from edgechat.paths import private_directory
+from edgechat.storage.schema import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from edgechat.storage.schema import Schema
 
 BUSY_S = 15.0
 """Longest wait for another writing process. One transaction takes milliseconds, on a worn SD card a second."""
@@ -36,10 +38,10 @@ _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a private directory is made be
 
 
 class UnusableDiskError(StateError):
-    """The disk does not let the history be written: it is full, read-only or belongs to another user."""
+    """The disk does not let the file be written: it is full, read-only or belongs to another user."""
 
 
-class DamagedHistoryError(StateError):
+class DamagedDatabaseError(StateError):
     """The file is no sound SQLite database. It is not changed."""
 
 
@@ -57,12 +59,12 @@ class Database:
         self.file = file
 
     @classmethod
-    def open(cls, file: Path, migrations: tuple[tuple[str, ...], ...] = schema.MIGRATIONS) -> Database:
+    def open(cls, file: Path, schema: Schema) -> Database:
         """Open ``file`` for reading and writing; a missing file is created, readable by this user only.
 
         Raises:
             UnusableDiskError: it cannot be written; :meth:`open_copy` still reads it.
-            DamagedHistoryError: it is damaged.
+            DamagedDatabaseError: it is damaged.
             StateError: a newer version or another program wrote it.
         """
         try:
@@ -77,18 +79,18 @@ class Database:
             if os.fstat(handle).st_mode & 0o077:
                 os.fchmod(handle, PRIVATE_FILE)
         log = file.with_name(f"{file.name}-wal")
-        # First the log: a process that creates the history at the same time writes the file before its log.
+        # First the log: a process that creates the file at the same time writes it before its log.
         has_log = _size(log) > 0
         is_empty = os.fstat(handle).st_size == 0
         os.close(handle)
         if has_log and is_empty:
-            # SQLite would treat it as a new file and delete the log, which holds the newest messages.
-            raise DamagedHistoryError(f"{file} is empty, but its log {log.name} is not.", hint=_damage_hint(file))
+            # SQLite would treat it as a new file and delete the log, which holds the newest rows.
+            raise DamagedDatabaseError(f"{file} is empty, but its log {log.name} is not.", hint=_damage_hint(file))
         with readable_errors(file):
             connection = _connect(file)
             try:
                 # Checks the version before anything is written.
-                schema.prepare(connection, file, migrations)
+                prepare(connection, file, schema)
                 _enable_wal(connection)
             except BaseException:
                 connection.close()
@@ -96,7 +98,7 @@ class Database:
         return cls(connection, file)
 
     @classmethod
-    def open_copy(cls, file: Path) -> Database:
+    def open_copy(cls, file: Path, schema: Schema) -> Database:
         """Open a private copy in memory; changes to it are lost.
 
         Needed to read on a disk that cannot be written: there SQLite cannot open a database with a write-ahead log.
@@ -105,7 +107,7 @@ class Database:
             StateError: the file cannot be read, is damaged, or a newer version wrote it.
         """
         if not file.exists():
-            return cls.in_memory()
+            return cls.in_memory(schema)
         parent = _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else None
         try:
             scratch = Path(tempfile.mkdtemp(prefix="edgechat-", dir=parent))
@@ -115,21 +117,21 @@ class Database:
         try:
             copy = _copy_stable(file, scratch)
             with readable_errors(file), contextlib.closing(_connect(copy)) as connection:
-                schema.prepare(connection, copy)
+                prepare(connection, copy, schema)
                 connection.backup(memory)
         except BaseException:
             memory.close()
             raise
         finally:
-            # Removed at once, so that a killed process leaves no conversations behind.
+            # Removed at once, so that a killed process leaves no text behind.
             shutil.rmtree(scratch, ignore_errors=True)
         return cls(memory, None)
 
     @classmethod
-    def in_memory(cls) -> Database:
+    def in_memory(cls, schema: Schema) -> Database:
         """Create an empty database that is never on disk."""
         connection = _connect(Path(":memory:"))
-        schema.prepare(connection, None)
+        prepare(connection, None, schema)
         _enable_wal(connection)
         return cls(connection, None)
 
@@ -165,12 +167,6 @@ class Database:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
-
-    def shred(self) -> None:
-        """Remove deleted text from the index and the write-ahead log."""
-        with self.transaction() as connection:
-            connection.execute("INSERT INTO words (words) VALUES ('optimize')")
-        self.rows("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _connect(file: Path) -> sqlite3.Connection:
@@ -226,8 +222,8 @@ _MESSAGES: tuple[tuple[str, type[StateError], str, str], ...] = (
     ("attempt to write a readonly database", UnusableDiskError, "it is read-only", WRITE_HINT),
     ("unable to open database file", UnusableDiskError, "its directory cannot be written", WRITE_HINT),
     ("disk I/O error", UnusableDiskError, "its disk cannot be written", "Check the disk (dmesg, fsck)."),
-    ("file is not a database", DamagedHistoryError, "it is damaged, or not a history of edgechat", ""),
-    ("malformed", DamagedHistoryError, "it is damaged", ""),
+    ("file is not a database", DamagedDatabaseError, "it is damaged, or no database of edgechat", ""),
+    ("malformed", DamagedDatabaseError, "it is damaged", ""),
     ("database is locked", StateError, "another program keeps it locked", "Close that program and try again."),
     ("no such module: fts5", StateError, "this Python's SQLite has no full-text search (FTS5)", "Use another Python."),
 )
@@ -240,7 +236,7 @@ def readable_errors(file: Path | None) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         said = str(error)
-        name = str(file or "the history in memory")
+        name = str(file or "the database in memory")
         # On a full disk SQLite often says only that writing failed.
         known = "database or disk is full" if "disk I/O error" in said and _is_full(file) else said
         for words, kind, what, hint in _MESSAGES:
@@ -262,5 +258,5 @@ def _damage_hint(file: Path | None) -> str:
         return "Close this conversation and open it again."
     copies = sorted(file.parent.glob(f"{file.name}.v*"))
     kept = f" An older copy is {copies[-1].name} in it." if copies else ""
-    # The whole directory: without the write-ahead log the file would lack the newest messages.
+    # The whole directory: without the write-ahead log the file would lack the newest rows.
     return f"It was left as it is. To start afresh, move it away: mv {file.parent} {file.parent}.damaged{kept}"

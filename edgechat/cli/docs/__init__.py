@@ -1,0 +1,1 @@
+"""``edgechat docs``: one module for each of its commands."""

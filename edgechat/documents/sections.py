@@ -1,0 +1,185 @@
+"""Cuts the blocks of a document into sections: what a question is answered from.
+
+A section begins at a heading. Short ones are joined with the next below the same heading, long ones are divided between
+blocks; a row of a table or a step of an instruction stays whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from edgechat.documents.token_estimate import estimated_tokens
+from edgechat.plaintext import clean, clean_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from edgechat.documents.block import Block
+
+MAX_TOKENS = 1200
+"""Of a section, by estimate: a board reads that in a minute, and two fit every context."""
+JOINED_TOKENS = 400
+"""Sections below the same heading are joined up to this size."""
+_LARGEST_WHOLE = 2 * MAX_TOKENS
+"""A step or a row up to this size stays whole; a larger one is divided like other text: no context would hold it."""
+_SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|(?<=[。！？；])|\n+")
+INNER_HEADING, INNER_HEADING_BELOW = "## ", "### "
+"""Marks of headings within the text of joined sections: one beside the section's own heading, and one below it."""
+_MAX_HEADINGS = 6
+_LONGEST_PIECE = 2000
+"""Characters of a piece without sentence ends or spaces, such as base64."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of a document."""
+
+    headings: tuple[str, ...]
+    """From the highest level down; the last is its own."""
+    text: str
+    first_page: int | None
+    last_page: int | None
+    tokens: int
+    """By estimate."""
+    inner_headings: tuple[str, ...] = ()
+    """Headings within the text, of sections that were joined."""
+
+    @property
+    def sha256(self) -> str:
+        """A digest of headings and text: a section that did not change keeps its number."""
+        content = json.dumps([self.headings, self.text], ensure_ascii=False)
+        return hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A section while it is collected."""
+
+    headings: tuple[str, ...]
+    level: int = 0
+    parts: list[str] = field(default_factory=list)
+    inner: list[str] = field(default_factory=list)
+    tokens: int = 0
+    first_page: int | None = None
+    last_page: int | None = None
+    follows_row: bool = False
+
+    def add(self, text: str, tokens: int, page: int | None) -> None:
+        self.parts.append(text)
+        self.tokens += tokens
+        self.first_page = page if self.first_page is None else self.first_page
+        self.last_page = page if page is not None else self.last_page
+
+
+def sections(blocks: Iterable[Block], title: str = "") -> Iterator[Section]:
+    """Cut blocks into sections.
+
+    Args:
+        blocks: in reading order.
+        title: heads what stands before the first heading.
+    """
+    held: _Draft | None = None
+    for draft in _cut(blocks, title):
+        if held is not None and _may_join(held, draft):
+            _join(held, draft)
+            continue
+        if held is not None:
+            yield _finished(held)
+        held = draft
+    if held is not None:
+        yield _finished(held)
+
+
+def _cut(blocks: Iterable[Block], title: str) -> Iterator[_Draft]:
+    """One draft for each heading, and more where its text is long.
+
+    Headings without text of their own are kept in the paths of those below.
+    """
+    path: list[tuple[int, str]] = []
+    draft = _Draft((clean_line(title),) if title else ())
+    for block in blocks:
+        if block.kind == "heading":
+            heading = clean_line(block.text)
+            if not heading:
+                continue
+            if draft.parts:
+                yield draft
+            path = [*(each for each in path if each[0] < block.level), (block.level, heading)]
+            draft = _Draft(tuple(text for _, text in path)[-_MAX_HEADINGS:], block.level, first_page=block.page)
+            draft.last_page = block.page
+            continue
+        for text in _fitting(block):
+            tokens = estimated_tokens(text)
+            if draft.parts and draft.tokens + tokens > MAX_TOKENS:
+                yield draft
+                draft = _Draft(draft.headings, draft.level)
+            if not draft.parts and block.header:
+                draft.add(clean(block.header), estimated_tokens(block.header), block.page)
+            is_tight = block.kind in {"row", "step"} and draft.follows_row
+            draft.add(text if is_tight or not draft.parts else f"\n{text}", tokens, block.page)
+            draft.follows_row = block.kind in {"row", "step"}
+    if draft.parts:
+        yield draft
+
+
+def _fitting(block: Block) -> Iterator[str]:
+    """The text of a block, divided where it may and must be."""
+    text = clean(block.text).strip("\n")
+    if not text.strip():
+        return
+    bound = _LARGEST_WHOLE if block.kind in {"row", "step"} else MAX_TOKENS
+    if estimated_tokens(text) <= bound:
+        yield text
+        return
+    held, tokens = "", 0
+    for piece in _pieces(text):
+        more = estimated_tokens(piece)
+        if held and tokens + more > MAX_TOKENS:
+            yield held.strip("\n ")
+            held, tokens = "", 0
+        held += piece
+        tokens += more
+    if held.strip():
+        yield held.strip("\n ")
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Sentences and lines with what separates them; one without an end is cut at a fixed length."""
+    at = 0
+    for found in (*_SENTENCE_END.finditer(text), None):
+        end = found.end() if found else len(text)
+        for start in range(at, end, _LONGEST_PIECE):
+            yield text[start : min(start + _LONGEST_PIECE, end)]
+        at = end
+
+
+def _may_join(held: _Draft, draft: _Draft) -> bool:
+    """Whether a section goes into the one before: below the same heading, and both together short."""
+    if held.tokens + draft.tokens > JOINED_TOKENS or held.headings == draft.headings:
+        return False
+    parent = held.headings if draft.level > held.level else held.headings[:-1]
+    return bool(parent) and draft.headings[: len(parent)] == parent
+
+
+def _join(held: _Draft, draft: _Draft) -> None:
+    heading = draft.headings[-1]
+    held.inner.append(heading)
+    mark = INNER_HEADING if draft.level <= held.level else INNER_HEADING_BELOW
+    held.parts += [f"\n{mark}{heading}", *draft.parts]
+    held.tokens += draft.tokens + estimated_tokens(heading)
+    held.last_page = draft.last_page if draft.last_page is not None else held.last_page
+
+
+def _finished(draft: _Draft) -> Section:
+    return Section(
+        headings=draft.headings,
+        text="\n".join(draft.parts).strip("\n"),
+        first_page=draft.first_page,
+        last_page=draft.last_page,
+        tokens=draft.tokens,
+        inner_headings=tuple(draft.inner),
+    )
