@@ -253,8 +253,8 @@ class DecodeLoop(RequestLoop):
 
     def _send_progress(self, sequence: Sequence) -> None:
         """Send how far a prompt is prefilled, and save the part that other prompts will begin with."""
-        if sequence.n_past == sequence.n_static:
-            self._scheduler.save_static_prefix(sequence)
+        if sequence.n_past in sequence.stops:
+            self._scheduler.save_stop(sequence)
         done = min(sequence.n_past, len(sequence.prompt))
         sequence.reader.send(Prefill(done, len(sequence.prompt)), sequence.request_id)
 

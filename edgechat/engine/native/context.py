@@ -150,6 +150,11 @@ class Context:
         """Remove a sequence's cells from position ``start`` on; False when the model cannot remove a tail."""
         return bool(llama.llama_memory_seq_rm(self._memory, sequence, start, -1))
 
+    def first_position(self, sequence: int) -> int:
+        """The first position from which on every layer has all cells of a sequence; -1 where it has none."""
+        position: int = llama.llama_memory_seq_pos_min(self._memory, sequence)
+        return position
+
     def share(self, source: int, target: int, end: int) -> None:
         """Share the cells of ``source`` up to position ``end`` with the empty sequence ``target``, without a copy."""
         llama.llama_memory_seq_cp(self._memory, source, target, 0, end)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgechat.models.planning.calibration import best
-from edgechat.models.planning.memory_need import memory_need, tensor_total
+from edgechat.models.planning.memory_need import checkpoint_size, memory_need, tensor_total
 from edgechat.models.planning.plan import LoadSettings
 from edgechat.models.planning.reserve import reserve, usable_device_memory, usable_memory
 from edgechat.plaintext import megabytes
@@ -34,6 +34,10 @@ _CELLS_STEP = 256
 _N_BATCH = 512
 # Qwen2.5-1.5B on 2 AVX2 cores: ubatch 128 reads 59 tok/s, 512 reads 54 and takes 30 MB more.
 _CPU_UBATCHES, _GPU_UBATCHES = (128, 64, 32), (512, 256, 128)
+_MOST_CHECKPOINTS, _CHECKPOINT_BYTES = 24, 256 * 1024 * 1024
+"""Two for each of the last dozen turns, within a bound: a question further back is edited seldom."""
+_FEWEST_CHECKPOINTS = 2
+"""After the instructions, and before the last answer. A window needs none: its layers keep more cells than they see."""
 _WORTH_REPACKING = 0.25
 """Repack only when it speeds up at least this share of the weights: loading gets slower."""
 
@@ -157,6 +161,9 @@ def _settings(
     sizes = [measured.n_ubatch] if measured else []
     sizes += [size for size in ubatches if not sizes or size < sizes[0]]
     costly = _is_costly(candidate)
+    if first.checkpoint_bytes:
+        yield first, True
+        first = replace(first, checkpoint_bytes=_checkpoint_bytes(candidate, first, is_tight=True))
     small = first
     for index, size in enumerate(sizes):
         sequences = max(1, first.n_seq_max >> (index if costly else min(index, 1)))
@@ -216,7 +223,7 @@ def _base(
         sequences = rows = max(1, request.parallel // 4)
     else:
         sequences, rows = request.parallel, request.output_rows
-    return LoadSettings(
+    settings = LoadSettings(
         n_ctx=n_ctx,
         kv_type=kv_type,
         n_batch=min(_N_BATCH, n_ctx),
@@ -228,6 +235,16 @@ def _base(
         n_threads=threads,
         n_threads_batch=threads,
     )
+    return replace(settings, checkpoint_bytes=_checkpoint_bytes(candidate, settings, is_tight=False))
+
+
+def _checkpoint_bytes(candidate: Candidate, settings: LoadSettings, *, is_tight: bool) -> int:
+    """Bytes for checkpoints: for as many as are of use, or where memory is short for the fewest."""
+    shape = candidate.shape
+    size = checkpoint_size(shape, settings) if candidate.purpose != "embedding" else 0
+    if is_tight:
+        return _FEWEST_CHECKPOINTS * size if shape.recurrent_bytes else 0
+    return max(min(_MOST_CHECKPOINTS * size, _CHECKPOINT_BYTES), _FEWEST_CHECKPOINTS * size)
 
 
 def _step(

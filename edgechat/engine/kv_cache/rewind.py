@@ -1,0 +1,118 @@
+"""Cuts the cells of a sequence back to its first tokens, whatever kind of memory the model has.
+
+Plain attention can be cut at any token. Where llama.cpp keeps a recurrent state or only a window of cells, a sequence
+is cut with the help of a checkpoint (:mod:`edgechat.engine.kv_cache.checkpoints`), or within what its window still
+holds. Runs in the decode loop's thread.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgechat.engine.kv_cache import checkpoints
+from edgechat.engine.kv_cache.checkpoints import Checkpoints
+from edgechat.engine.kv_cache.eviction import MIN_TOKENS
+from edgechat.engine.native import state
+
+if TYPE_CHECKING:
+    from edgechat.engine.kv_cache.prefix import Tokens
+    from edgechat.engine.native.context import Context
+    from edgechat.engine.native.model import Model
+
+
+class Rewind:
+    """The rule where the sequences of one context can be cut (a ``CutRule``), and the means to do it.
+
+    Args:
+        model: the model.
+        context: its context.
+        limit: bytes that checkpoints may take; 0 for none.
+    """
+
+    def __init__(self, model: Model, context: Context, limit: int) -> None:
+        self._model, self._context = model, context
+        self.checkpoints = Checkpoints(limit)
+        self.is_plain = model.is_rewindable
+        """Whether every sequence can be cut at any token."""
+
+    # -- where -----------------------------------------------------------------------------------------------------
+
+    def cut_at(self, held: Tokens, count: int, slot: int = -1) -> int:
+        """As :meth:`CutRule.cut_at`."""
+        if self.is_plain or count == len(held) or (count and count >= self._floor(held, slot)):
+            return count
+        return self.shareable(held, count)
+
+    def answer_start(self, held: Tokens) -> int:
+        """As :meth:`CutRule.answer_start`."""
+        return 0 if self.is_plain else self.shareable(held, len(held) - 1)
+
+    def shareable(self, held: Tokens, count: int) -> int:
+        """How many of the first ``count`` tokens of a sequence others can begin with while it goes on."""
+        if self.is_plain:
+            return count
+        found = self.checkpoints.longest(held, count)
+        return len(found.tokens) if found is not None else 0
+
+    def _floor(self, held: Tokens, slot: int) -> int:
+        """Tokens above which cells can be cut at any token without a checkpoint."""
+        window = self._model.n_window
+        if self._model.is_recurrent or not window:
+            return len(held)
+        if slot < 0:
+            # A copy holds the cells of the last window alone.
+            return 0 if len(held) <= window else len(held)
+        first = self._context.first_position(slot)
+        if first < 0:
+            return len(held)
+        # llama.cpp keeps all positions from the first on. One token sees the window that ends with itself.
+        return 0 if first == 0 else first + window
+
+    # -- the cut ---------------------------------------------------------------------------------------------------
+
+    def cut(self, slot: int, held: Tokens, count: int) -> bool:
+        """Keep the first ``count`` tokens of a slot's cells, a place of :meth:`cut_at`; False where that failed.
+
+        The cells are then of no use, and must be cleared.
+        """
+        if not count:
+            return self._context.drop(slot)
+        if not self.is_plain and count != len(held) and count < self._floor(held, slot):
+            return self._restore(slot, held, count)
+        return self._context.drop(slot, count)
+
+    def share(self, source: int, target: int, tokens: Tokens) -> bool:
+        """Let an empty slot begin with the first cells of another, which hold ``tokens``; False where that failed."""
+        self._context.share(source, target, len(tokens))
+        return self.is_plain or self._restore(target, tokens, len(tokens))
+
+    def _restore(self, slot: int, held: Tokens, count: int) -> bool:
+        found = self.checkpoints.longest(held, count)
+        if found is None or len(found.tokens) != count or not state.set_partial(self._context, slot, found.state):
+            return False
+        # Only now: before, the recurrent state stands behind the tokens that leave.
+        return self._context.drop(slot, count)
+
+    # -- checkpoints -----------------------------------------------------------------------------------------------
+
+    def stops(self, prompt: Tokens, start: int, n_static: int) -> tuple[int, ...]:
+        """Where to stop reading a prompt from ``start`` on, to take a checkpoint or to save its static part."""
+        fixed = n_static if n_static > start else 0
+        if self.is_plain or not self.checkpoints.limit:
+            return (fixed,) if fixed else ()
+        model = self._model
+        ends = checkpoints.message_ends(prompt, model.is_eog, model.is_control)
+        return checkpoints.stops(ends, start, len(prompt), fixed=fixed)
+
+    def take(self, slot: int, tokens: Tokens) -> None:
+        """Take a checkpoint of a slot, whose cells hold exactly ``tokens``, unless there is one close to their end."""
+        if self.is_plain or len(tokens) < MIN_TOKENS:
+            return
+        nearest = self.checkpoints.longest(tokens, len(tokens))
+        if nearest is not None and len(tokens) - len(nearest.tokens) < checkpoints.SPACING:
+            return
+        if not self.checkpoints.has_room(state.partial_size(self._context, slot)):
+            return
+        copy = state.copy_partial(self._context, slot)
+        if copy is not None:
+            self.checkpoints.add(tokens, copy)
