@@ -52,7 +52,7 @@ class DecodeLoop(RequestLoop):
         self._loaded = loaded
         self._context = loaded.context
         self._scheduler = Scheduler(loaded)
-        self._speculative = SpeculativeDecoder(self._context, is_rewindable=loaded.model.is_rewindable)
+        self._speculative = SpeculativeDecoder(loaded.model, self._context)
         self._prefill = ChunkedPrefill(self._context, loaded.choice.plan.settings.n_ubatch)
         self._budget = ContextWindow(self._context.n_ctx)
         self._running: list[Sequence] = []

@@ -17,7 +17,7 @@ from edgechat.engine.decoding.loaded_model import started_event
 from edgechat.engine.decoding.sequence import Sequence
 from edgechat.engine.kv_cache.allocator import CellAllocator
 from edgechat.engine.kv_cache.eviction import MIN_TOKENS, is_single_question
-from edgechat.engine.kv_cache.prefix import common_prefix, restorable_prefix
+from edgechat.engine.kv_cache.prefix import common_prefix
 from edgechat.engine.kv_cache.rewind import Rewind
 from edgechat.engine.kv_cache.swap import Swap
 from edgechat.engine.native import state
@@ -184,13 +184,15 @@ class Scheduler:
         for file in files:
             # By its head first: reading a whole file takes a second on a card, and replaces the slot's own cells.
             tokens = state.tokens_of(file)
-            count = restorable_prefix(tokens, known[:-1], self._rewind)
+            count = self._rewind.restorable_from(file, tokens, known[:-1])
             if count < reused + MIN_TOKENS or len(tokens) > cells or not self._allocator.unshare(slot):
                 continue
             self._context.drop(slot)
             restored = tuple(prefixes.read(file, lambda path: state.restore(self._context, slot, cells, path)))
-            if restored == tokens and self._rewind.cut(slot, tokens, count):
-                return count
+            if restored == tokens:
+                self._rewind.adopt(file, tokens)
+                if self._rewind.cut(slot, tokens, count):
+                    return count
             # The file was damaged or another one, and the slot's own cells are gone.
             self._context.drop(slot)
             reused = 0
@@ -281,7 +283,7 @@ class Scheduler:
                 continue
             file = self._loaded.prefixes.named(keep)
             if len(tokens) >= KEEP_GROWTH * common_prefix(state.tokens_of(file), tokens):
-                self._loaded.prefixes.write(file, partial(state.save, self._context, slot, list(tokens)))
+                self._loaded.prefixes.write(file, partial(self._rewind.save, slot, tokens))
         self._unsaved.clear()
 
     def free_memory(self, running: list[Sequence]) -> None:

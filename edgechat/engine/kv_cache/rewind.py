@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgechat.engine.kv_cache import checkpoints
+from edgechat.engine.kv_cache import checkpoint_file, checkpoints
 from edgechat.engine.kv_cache.checkpoints import Checkpoints
 from edgechat.engine.kv_cache.eviction import MIN_TOKENS
+from edgechat.engine.kv_cache.prefix import common_prefix
 from edgechat.engine.native import state
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edgechat.engine.kv_cache.prefix import Tokens
     from edgechat.engine.native.context import Context
     from edgechat.engine.native.model import Model
@@ -116,3 +119,34 @@ class Rewind:
         copy = state.copy_partial(self._context, slot)
         if copy is not None:
             self.checkpoints.add(tokens, copy)
+
+    # -- on disk ---------------------------------------------------------------------------------------------------
+
+    def save(self, slot: int, tokens: Tokens, file: Path) -> bool:
+        """Write a slot's cells, which hold ``tokens``, and its last checkpoints; False when llama.cpp could not.
+
+        Raises:
+            OSError: the checkpoints could not be written.
+        """
+        if not state.save(self._context, slot, list(tokens), file):
+            return False
+        before = [each for each in self.checkpoints.beginning(tokens) if len(each.tokens) < len(tokens)]
+        if before and not self.is_plain:
+            checkpoint_file.append(file, before)
+        return True
+
+    def restorable_from(self, file: Path, tokens: Tokens, prompt: Tokens) -> int:
+        """Length of the longest prefix of a prompt that a file restores, which holds the cells of ``tokens``."""
+        common = common_prefix(tokens, prompt)
+        places = () if self.is_plain else checkpoint_file.places(file)
+        return max([self.cut_at(tokens, common), *(place for place in places if place <= common)])
+
+    def adopt(self, file: Path, tokens: Tokens) -> None:
+        """Hold the checkpoints of a file that is known to be undamaged."""
+        if self.is_plain:
+            return
+        for count, copy in checkpoint_file.read(file):
+            nearest = self.checkpoints.longest(tokens, count)
+            is_known = nearest is not None and len(nearest.tokens) == count
+            if not is_known and self.checkpoints.has_room(len(copy)):
+                self.checkpoints.add(tokens[:count], copy)

@@ -49,6 +49,8 @@ class Context:
         params.swa_full = False
         # One pool of cells for all sequences: copying a prefix changes metadata only.
         params.kv_unified = True
+        # States of the last tokens, to take drafts back; llama.cpp sets 0 where the architecture cannot.
+        params.n_rs_seq = settings.n_rollback
         params.no_perf = True
         self.handle = llama.llama_init_from_model(model.handle, params)
         if not self.handle:
@@ -57,6 +59,9 @@ class Context:
         self.n_ctx: int = llama.llama_n_ctx(self.handle)
         self.n_batch: int = llama.llama_n_batch(self.handle)
         self.n_seq_max: int = llama.llama_n_seq_max(self.handle)
+        self.n_rollback: int = llama.llama_n_rs_seq(self.handle)
+        """Last tokens of one decode call that a recurrent state can take back."""
+        self.n_ubatch: int = llama.llama_n_ubatch(self.handle)
         self._threads = (settings.n_threads, settings.n_threads_batch)
         self._pool = ThreadPool(self.handle, max(self._threads))
         self._make_batch()

@@ -38,6 +38,11 @@ _MOST_CHECKPOINTS, _CHECKPOINT_BYTES = 24, 256 * 1024 * 1024
 """Two for each of the last dozen turns, within a bound: a question further back is edited seldom."""
 _FEWEST_CHECKPOINTS = 2
 """After the instructions, and before the last answer. A window needs none: its layers keep more cells than they see."""
+LONGEST_DRAFT = 7
+"""Tokens, for models with recurrent states or sliding windows."""
+_ROLLBACK_BYTES = 16 * 1024 * 1024
+"""Most memory for the states of drafted tokens (LFM2 1.2B: 5 MB). Where they are larger, the state is copied before a
+draft (Qwen3.5 0.8B: 20 MB, once)."""
 _WORTH_REPACKING = 0.25
 """Repack only when it speeds up at least this share of the weights: loading gets slower."""
 
@@ -168,7 +173,8 @@ def _settings(
     for index, size in enumerate(sizes):
         sequences = max(1, first.n_seq_max >> (index if costly else min(index, 1)))
         rows = first.n_outputs_max if not index else sequences
-        small = replace(first, n_ubatch=size, n_seq_max=sequences, n_outputs_max=rows)
+        rollback = first.n_rollback if rows > LONGEST_DRAFT else 0
+        small = replace(first, n_ubatch=size, n_seq_max=sequences, n_outputs_max=rows, n_rollback=rollback)
         yield small, True
     if request.exact:
         return
@@ -220,7 +226,8 @@ def _base(
     measured = best(item for item in candidate.measured if item.n_gpu_layers == 0) if not method.device else None
     threads = request.threads or (measured.n_threads if measured else board.cpu.n_big_cores)
     if _is_costly(candidate):
-        sequences = rows = max(1, request.parallel // 4)
+        sequences = max(1, request.parallel // 4)
+        rows = max(sequences, min(1 + LONGEST_DRAFT, request.output_rows))
     else:
         sequences, rows = request.parallel, request.output_rows
     settings = LoadSettings(
@@ -235,7 +242,10 @@ def _base(
         n_threads=threads,
         n_threads_batch=threads,
     )
-    return replace(settings, checkpoint_bytes=_checkpoint_bytes(candidate, settings, is_tight=False))
+    states = candidate.shape.recurrent_bytes * sequences
+    rollback = LONGEST_DRAFT if 0 < states * LONGEST_DRAFT <= _ROLLBACK_BYTES and rows > LONGEST_DRAFT else 0
+    checkpoints = _checkpoint_bytes(candidate, settings, is_tight=False)
+    return replace(settings, n_rollback=rollback, checkpoint_bytes=checkpoints)
 
 
 def _checkpoint_bytes(candidate: Candidate, settings: LoadSettings, *, is_tight: bool) -> int:

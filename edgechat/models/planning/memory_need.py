@@ -164,7 +164,7 @@ def kv_by_layer(shape: ModelShape, settings: LoadSettings) -> tuple[int, ...]:
     sliding = min(cells, _padded(shape.sliding_window * settings.n_seq_max + settings.n_ubatch))
     keeps = shape.n_layer - shape.shared_kv_layers
     recurrent = _recurrent_layers(shape)
-    state = shape.recurrent_bytes // max(1, sum(recurrent)) * settings.n_seq_max
+    state = shape.recurrent_bytes // max(1, sum(recurrent)) * settings.n_seq_max * (1 + settings.n_rollback)
     result = []
     for layer, heads in enumerate(shape.n_head_kv):
         slides = bool(shape.sliding_layers) and shape.sliding_layers[layer]
@@ -198,7 +198,7 @@ def compute_bytes(shape: ModelShape, settings: LoadSettings) -> int:
     state = shape.recurrent_bytes // max(1, sum(_recurrent_layers(shape)))
     # A linear layer's state is 128 x its value width x 4 bytes; the states of all sequences are in memory twice.
     width = round(_DELTA_WIDTH * state / 512) + _DELTA_KEYS if state else 0
-    linear = width * tokens * _F32 + 2 * state * settings.n_seq_max
+    linear = width * tokens * _F32 + (2 + settings.n_rollback) * state * settings.n_seq_max
     phases = (
         max(feed_forward, attention) * tokens * _F32,
         linear,

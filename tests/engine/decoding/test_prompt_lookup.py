@@ -122,8 +122,9 @@ class TestStepCosts:
 
 def test_a_step_that_only_looks_at_a_picture_teaches_nothing() -> None:
     """It once was a step of no tokens, and what a step of some tokens takes was supposed from it."""
-    context: Any = SimpleNamespace(n_outputs_max=20, n_seq_max=4, n_batch=512)
-    speculation = SpeculativeDecoder(context, is_rewindable=True)
+    context: Any = SimpleNamespace(n_outputs_max=20, n_seq_max=4, n_batch=512, n_rollback=0)
+    model: Any = SimpleNamespace(is_recurrent=False, n_window=0)
+    speculation = SpeculativeDecoder(model, context)
     looking: Any = SimpleNamespace(timing=SimpleNamespace(first_token=0.0), generated=[], max_tokens=9, drafter=None)
     answering: Any = SimpleNamespace(
         timing=SimpleNamespace(first_token=1.0),
