@@ -170,11 +170,21 @@ def _fit_vocabulary(found: dict[str, Any], shape: Shape) -> None:
         found["tokenizer.ggml.scores"] += [0.0] * len(missing)
 
 
-def write_f16(shape: Shape, source: Path, path: Path) -> Path:
-    """Write the model unquantized, one tensor in memory at a time, and return ``path``."""
+def write_f16(
+    shape: Shape, source: Path, path: Path, *, vocab: dict[str, Any] | None = None, chat: str | None = None
+) -> Path:
+    """Write the model unquantized, one tensor in memory at a time, and return ``path``.
+
+    Args:
+        shape: what to write.
+        source: the vendored llama.cpp.
+        path: of the file.
+        vocab: ``tokenizer.ggml.*`` metadata in the place of the shape's own; changed here.
+        chat: a chat template in the place of its own.
+    """
     import gguf
 
-    vocab = vocabulary(shape, source, path.parent)
+    vocab = vocabulary(shape, source, path.parent) if vocab is None else vocab
     control = np.flatnonzero(np.asarray(vocab["tokenizer.ggml.token_type"]) == _CONTROL)
     partial = path.with_suffix(".partial")
     writer = gguf.GGUFWriter(partial, shape.arch)
@@ -183,7 +193,7 @@ def write_f16(shape: Shape, source: Path, path: Path) -> Path:
     vocab.setdefault("tokenizer.ggml.add_bos_token", shape.arch == "llama")
     for key, value in vocab.items():
         _add(writer, key, value)
-    writer.add_chat_template(template(shape, source))
+    writer.add_chat_template(template(shape, source) if chat is None else chat)
     plan = list(tensors(shape))
     for tensor in plan:
         dtype = np.dtype(np.float16 if tensor.is_matrix else np.float32)
