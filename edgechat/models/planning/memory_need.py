@@ -89,7 +89,7 @@ def memory_need(
     first = max(0, shape.n_layer + 1 - offloaded)  # llama.cpp gives the device the last layers, and the output first
     on_device = _device_weights(weights, first) if offloaded else 0
     compute = compute_bytes(shape, settings)
-    kv = sum(layers) + settings.checkpoint_bytes
+    kv = sum(layers) + settings.checkpoint_bytes + _draft_copy(shape, settings)
     overhead = process.base + round(process.per_token * shape.n_vocab) + _vocabulary(shape, weights)
     if device == "cuda" and offloaded:
         overhead += CUDA_CONTEXT
@@ -134,6 +134,12 @@ def weight_bytes(shape: ModelShape, weights: WeightBytes, settings: LoadSettings
     if settings.load_mode == "mmap":
         return total + weights.repackable
     return total + (weights.repackable_output if shape.tied_embeddings else 0)
+
+
+def _draft_copy(shape: ModelShape, settings: LoadSettings) -> int:
+    """The copy of one recurrent state before a draft, where llama.cpp keeps none to go back to."""
+    has_drafts = settings.n_outputs_max > settings.n_seq_max
+    return shape.recurrent_bytes if has_drafts and not settings.n_rollback else 0
 
 
 def checkpoint_size(shape: ModelShape, settings: LoadSettings) -> int:

@@ -170,10 +170,10 @@ def talks() -> dict[str, Any]:
         (answer,) = engine.ask(asked[number][0])
         assert not answer.usage["cached_tokens"]
         gaps.append(asked[number][1].gap_to(answer))
-    limit = engine.checkpoints.limit
+    limit, size = engine.checkpoints.limit, max(len(each.state) for each in engine.checkpoints._held)
     engine.loop._scheduler.free_memory([])
     left = engine.checkpoints.n_bytes
-    return {"beyond": beyond, "others": others, "gaps": gaps, "most": most, "limit": limit, "left": left}
+    return {"beyond": beyond, "others": others, "gaps": gaps, "most": most, "limit": limit, "left": left, "size": size}
 
 
 def is_bounded() -> dict[str, Any]:

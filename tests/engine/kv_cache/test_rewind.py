@@ -62,6 +62,8 @@ def test_answers_are_those_of_an_engine_that_reads_everything(seen: Any, kind: s
 def test_checkpoints_stay_within_their_bound_and_go_when_memory_is_short(seen: Any, kind: str) -> None:
     talks, bounded = seen(kind)["talks"], seen(kind)["bounded"]
     assert 0 < talks["most"] <= talks["limit"]
+    # The plan counts twenty-four of the full size.
+    assert 0.9 < 24 * talks["size"] / talks["limit"] <= 1
     assert talks["left"] == 0
     assert 1 <= bounded["held"] <= 2
     assert max(bounded["read"][1:]) < 64, "the last answer and the question, not the conversation"
