@@ -188,6 +188,15 @@ class TestBestLength:
         assert best_length(sure(), 20, 7, known) == 7
         assert best_length(sure(), 20, 7, known, size=8, answers=8) == 0
 
+    def test_a_state_that_must_be_copied_and_taken_back_whole_makes_drafts_dearer(self) -> None:
+        known = costs(one=0.010)
+        assert best_length(sure(), 20, 7, known, copy_s=0.0) == 7
+        assert best_length(sure(), 20, 7, known, copy_s=0.080) == 0
+        # A draft that is likely wrong somewhere is decoded twice.
+        unsure = Acceptance()
+        cheap = costs(one=0.010, **{f"n{1 + n}": 0.011 + n * 0.0015 for n in LENGTHS})
+        assert best_length(unsure, 4, 7, cheap, copy_s=0.001) <= best_length(unsure, 4, 7, cheap)
+
 
 class TestDrafts:
     def test_an_answer_that_repeats_its_prompt_is_drafted(self) -> None:
