@@ -228,6 +228,9 @@ class DecodeLoop(RequestLoop):
         for sequence in list(self._running):
             if sequence.logits_at >= 0:
                 self._sample(sequence)
+                if sequence in self._prefill and sequence in self._running:
+                    # Behind the first token, which its client waits for.
+                    self._scheduler.save_read(sequence)
             elif sequence in self._prefill:
                 self._send_progress(sequence)
         if picture is not None:

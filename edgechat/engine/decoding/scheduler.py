@@ -152,8 +152,7 @@ class Scheduler:
         """Whether a prefix of this prompt is being computed for a running sequence; it can be shared afterwards."""
         for sequence in running:
             common = common_prefix(sequence.prompt, waiting.prompt)
-            if not self._rewind.is_plain:
-                common = max((stop for stop in sequence.stops if stop <= common), default=0)
+            common = self._rewind.shareable_later(sequence.stops, common)
             if common >= MIN_TOKENS and sequence.n_past < common:
                 return True
         return False
@@ -163,7 +162,7 @@ class Scheduler:
         held = {}
         for each in running:
             tokens = tuple(each.tokens(0, each.n_past))
-            held[each.slot] = self._rewind.shareable(tokens, common_prefix(tokens, known[:-1]))
+            held[each.slot] = self._rewind.shareable(each.slot, tokens, common_prefix(tokens, known[:-1]))
         donor = max(held, key=lambda slot: held[slot], default=-1)
         shared = held.get(donor, 0)
         # A swapped conversation that restores more needs cells of its own.
@@ -204,6 +203,11 @@ class Scheduler:
         if sequence.n_past == sequence.n_static:
             self._save_static_prefix(sequence)
 
+    def save_read(self, sequence: Sequence) -> None:
+        """Take the checkpoints that need no stop, of a prompt that was just read."""
+        if not is_single_question(sequence.request, client_stays=sequence.reader.keeps):
+            self._rewind.take_behind(sequence.slot, self._allocator.spare, sequence.prompt, sequence.cached)
+
     def _save_static_prefix(self, sequence: Sequence) -> None:
         tokens = sequence.tokens(0, sequence.n_static)
         file = self._loaded.prefixes.file_of(tokens)
@@ -235,7 +239,12 @@ class Scheduler:
             constraint=waiting.constraint,
             views=waiting.views,
             n_static=n_static,
-            stops=self._rewind.stops(waiting.prompt, reused, n_static),
+            stops=self._rewind.stops(
+                waiting.prompt,
+                reused,
+                n_static,
+                is_single=is_single_question(request, client_stays=waiting.reader.keeps),
+            ),
             n_shared=waiting.n_static,
             generated=list(request.resume),
         )

@@ -116,6 +116,11 @@ class CellAllocator:
         return sum(cells - shared.borrowed(slot) for slot, cells in self._reserved.items())
 
     @property
+    def spare(self) -> int:
+        """A slot that holds nothing; -1 where there is none."""
+        return next((i for i in range(self.n_seq_max) if i not in self._reserved and i not in self._retained), -1)
+
+    @property
     def n_running(self) -> int:
         """Slots in use."""
         return len(self._reserved)

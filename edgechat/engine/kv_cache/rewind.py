@@ -37,6 +37,8 @@ class Rewind:
         self.checkpoints = Checkpoints(limit)
         self.is_plain = model.is_rewindable
         """Whether every sequence can be cut at any token."""
+        self._has_cells = not model.is_recurrent and model.n_window > 0
+        """Whether a state is made of cells, so that the one of an earlier token can be had from a live sequence."""
 
     # -- where -----------------------------------------------------------------------------------------------------
 
@@ -44,16 +46,24 @@ class Rewind:
         """As :meth:`CutRule.cut_at`."""
         if self.is_plain or count == len(held) or (count and count >= self._floor(held, slot)):
             return count
-        return self.shareable(held, count)
+        return self._longest(held, count)
 
     def answer_start(self, held: Tokens) -> int:
         """As :meth:`CutRule.answer_start`."""
-        return 0 if self.is_plain else self.shareable(held, len(held) - 1)
+        return 0 if self.is_plain else self._longest(held, len(held) - 1)
 
-    def shareable(self, held: Tokens, count: int) -> int:
+    def shareable(self, slot: int, held: Tokens, count: int) -> int:
         """How many of the first ``count`` tokens of a sequence others can begin with while it goes on."""
-        if self.is_plain:
+        is_there = self._has_cells and count and count >= self._floor(held, slot)
+        return count if self.is_plain or is_there else self._longest(held, count)
+
+    def shareable_later(self, stops: tuple[int, ...], count: int) -> int:
+        """The same of a prompt that is still being read, with these stops."""
+        if self.is_plain or self._has_cells:
             return count
+        return max((stop for stop in stops if stop <= count), default=0)
+
+    def _longest(self, held: Tokens, count: int) -> int:
         found = self.checkpoints.longest(held, count)
         return len(found.tokens) if found is not None else 0
 
@@ -86,8 +96,24 @@ class Rewind:
 
     def share(self, source: int, target: int, tokens: Tokens) -> bool:
         """Let an empty slot begin with the first cells of another, which hold ``tokens``; False where that failed."""
+        copy = self._state_at(source, target, tokens) if self._has_cells else None
         self._context.share(source, target, len(tokens))
+        if copy is not None:
+            # A window's cells in common would stay in the pool for as long as either sequence, seen or not.
+            return state.set_partial(self._context, target, copy) and self._context.drop(target, len(tokens))
         return self.is_plain or self._restore(target, tokens, len(tokens))
+
+    def _state_at(self, slot: int, spare: int, tokens: Tokens) -> bytearray | None:
+        """The state of a window after the first ``tokens`` of a slot; None where their cells are gone, or memory is.
+
+        llama.cpp writes what the next token of a sequence sees, so another one ends there for a moment.
+        """
+        if len(tokens) < self._floor((*tokens, 0), slot):
+            return None
+        self._context.share(slot, spare, len(tokens))
+        copy = state.copy_partial(self._context, spare)
+        self._context.drop(spare)
+        return copy
 
     def _restore(self, slot: int, held: Tokens, count: int) -> bool:
         found = self.checkpoints.longest(held, count)
@@ -98,26 +124,53 @@ class Rewind:
 
     # -- checkpoints -----------------------------------------------------------------------------------------------
 
-    def stops(self, prompt: Tokens, start: int, n_static: int) -> tuple[int, ...]:
-        """Where to stop reading a prompt from ``start`` on, to take a checkpoint or to save its static part."""
+    def stops(self, prompt: Tokens, start: int, n_static: int, *, is_single: bool) -> tuple[int, ...]:
+        """Where to stop reading a prompt from ``start`` on, to take a checkpoint or to save its static part.
+
+        Args:
+            prompt: its tokens.
+            start: tokens that are known already.
+            n_static: its static part, where that is to be saved; else 0.
+            is_single: whether the question is unlikely to be followed up, so that its static part alone is of use.
+        """
         fixed = n_static if n_static > start else 0
-        if self.is_plain or not self.checkpoints.limit:
+        if self.is_plain or self._has_cells or is_single or not self.checkpoints.limit:
             return (fixed,) if fixed else ()
-        model = self._model
-        ends = checkpoints.message_ends(prompt, model.is_eog, model.is_control)
-        return checkpoints.stops(ends, start, len(prompt), fixed=fixed)
+        return checkpoints.stops(self._ends(prompt), start, len(prompt), fixed=fixed)
+
+    def take_behind(self, slot: int, spare: int, prompt: Tokens, start: int) -> None:
+        """Take the checkpoints of a prompt that was just read from ``start`` on, where that needs no stop.
+
+        Args:
+            slot: its slot.
+            spare: an empty slot; -1 where there is none, and then its cells must do.
+            prompt: its tokens.
+            start: tokens that were known before.
+        """
+        if not self._has_cells or spare < 0 or not self.checkpoints.limit:
+            return
+        for place in checkpoints.stops(self._ends(prompt), start, len(prompt)):
+            tokens = prompt[:place]
+            if self._is_wanted(tokens) and (copy := self._state_at(slot, spare, tokens)) is not None:
+                self._add(tokens, copy)
+
+    def _ends(self, prompt: Tokens) -> tuple[int, ...]:
+        return checkpoints.message_ends(prompt, self._model.is_eog, self._model.is_control)
 
     def take(self, slot: int, tokens: Tokens) -> None:
         """Take a checkpoint of a slot, whose cells hold exactly ``tokens``, unless there is one close to their end."""
-        if self.is_plain or len(tokens) < MIN_TOKENS:
+        if self.is_plain or not self._is_wanted(tokens):
             return
-        nearest = self.checkpoints.longest(tokens, len(tokens))
-        if nearest is not None and len(tokens) - len(nearest.tokens) < checkpoints.SPACING:
-            return
-        if not self.checkpoints.has_room(state.partial_size(self._context, slot)):
-            return
-        copy = state.copy_partial(self._context, slot)
-        if copy is not None:
+        if self.checkpoints.has_room(state.partial_size(self._context, slot)):
+            copy = state.copy_partial(self._context, slot)
+            if copy is not None:
+                self._add(tokens, copy)
+
+    def _is_wanted(self, tokens: Tokens) -> bool:
+        return len(tokens) >= MIN_TOKENS and len(tokens) - self._longest(tokens, len(tokens)) >= checkpoints.SPACING
+
+    def _add(self, tokens: Tokens, copy: bytearray) -> None:
+        if self.checkpoints.has_room(len(copy)):
             self.checkpoints.add(tokens, copy)
 
     # -- on disk ---------------------------------------------------------------------------------------------------
@@ -146,7 +199,5 @@ class Rewind:
         if self.is_plain:
             return
         for count, copy in checkpoint_file.read(file):
-            nearest = self.checkpoints.longest(tokens, count)
-            is_known = nearest is not None and len(nearest.tokens) == count
-            if not is_known and self.checkpoints.has_room(len(copy)):
-                self.checkpoints.add(tokens[:count], copy)
+            if self._longest(tokens, count) != count:
+                self._add(tokens[:count], copy)
