@@ -41,6 +41,8 @@ class SpeculativeDecoder:
         self._copy_s = 0.0
         """Seconds that the last copy of a state took."""
         self._copy: bytearray | None = None
+        self._is_copied = False
+        """Whether the copy was taken before this step."""
 
     def start(self, sequence: Sequence) -> None:
         """Give a new sequence a drafter. None where it has pictures: the ids that stand for one are no tokens."""
@@ -56,7 +58,7 @@ class SpeculativeDecoder:
         answering = [sequence for sequence in running if sequence.timing.first_token]
         rows = self._context.n_outputs_max - len(running) if len(answering) == len(running) else 0
         self._size = sum(sequence.pending for sequence in answering)
-        self._has_draft, self._copy = False, None
+        self._has_draft, self._is_copied = False, False
         if self._is_recurrent and len(running) > 1:
             rows = 0  # llama.cpp would decode sequences with different numbers of tokens one after the other
         largest = self._context.n_batch
@@ -84,9 +86,10 @@ class SpeculativeDecoder:
         """Copy the state before a draft where that is needed; False where there is no memory for it."""
         if self._copies and draft:
             began = time.monotonic()
-            self._copy = state.copy_partial(self._context, sequence.slot)
+            copy = state.copy_partial(self._context, sequence.slot, self._copy)
             self._copy_s = time.monotonic() - began
-            return self._copy is not None
+            self._copy, self._is_copied = copy, copy is not None
+            return self._is_copied
         return True
 
     def keep_accepted(self, sequence: Sequence, n_accepted: int) -> None:
@@ -99,7 +102,7 @@ class SpeculativeDecoder:
         sequence.n_drafted += len(sequence.draft)
         sequence.n_accepted += n_accepted
         is_kept = True
-        if wrong and self._copy is not None:
+        if wrong and self._is_copied and self._copy is not None:
             # All the step's tokens go; those that were right are decoded again with the next one.
             sequence.n_past -= self._size
             is_kept = state.set_partial(self._context, sequence.slot, self._copy)
