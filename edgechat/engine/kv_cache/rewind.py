@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from edgechat.engine.native.context import Context
     from edgechat.engine.native.model import Model
 
+_LAST_PLACES = 3
+"""Checkpoints at the end of a prompt: before and after its question, and before the last answer."""
+
 
 class Rewind:
     """The rule where the sequences of one context can be cut (a ``CutRule``), and the means to do it.
@@ -149,7 +152,9 @@ class Rewind:
         """
         if not self._has_cells or spare < 0 or not self.checkpoints.limit:
             return
-        for place in checkpoints.stops(self._ends(prompt), start, len(prompt)):
+        places = checkpoints.stops(self._ends(prompt), start, len(prompt))
+        # Most of what lies between is still in the window's pool when it is wanted.
+        for place in places[:1] + places[1:][-_LAST_PLACES:]:
             tokens = prompt[:place]
             if self._is_wanted(tokens) and (copy := self._state_at(slot, spare, tokens)) is not None:
                 self._add(tokens, copy)
