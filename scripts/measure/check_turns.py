@@ -16,7 +16,7 @@ import json
 import sys
 import tempfile
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from edgechat.engine.protocol.request import Message
@@ -89,9 +89,8 @@ def measure(edgechat: Edgechat, args: argparse.Namespace) -> list[Turn]:
             read = ours.prompt_tokens - ours.cached_tokens
             turn = Turn(name, ours.prompt_tokens, read, read - (ours.prompt_tokens - known), ours.ttft_s)
             if theirs:
-                turn = Turn(
-                    *list(asdict(turn).values())[:5], theirs.prompt_tokens - theirs.cached_tokens, theirs.ttft_s
-                )
+                there = theirs.prompt_tokens - theirs.cached_tokens
+                turn = replace(turn, server_read=there, server_ttft_s=theirs.ttft_s)
             turns.append(turn)
             print(
                 f"{name:>12}  prompt {turn.prompt:5}  read {turn.read:4}  beyond {turn.beyond:4}  first text "

@@ -178,6 +178,12 @@ def _settings(
         yield small, True
     if request.exact:
         return
+    if small.checkpoint_bytes:
+        # The one before the last answer; instructions come back from disk. Without any, each turn reads all of the
+        # conversation behind the instructions, which is still better than a conversation half as long.
+        for count in (1, 0):
+            small = replace(small, checkpoint_bytes=small.checkpoint_bytes // _FEWEST_CHECKPOINTS * count)
+            yield small, True
     for n_ctx in tries[1:]:
         small = replace(small, n_ctx=n_ctx)
         yield small, True

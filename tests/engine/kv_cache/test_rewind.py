@@ -88,6 +88,6 @@ def test_a_named_conversation_is_taken_up_after_a_restart_and_a_damaged_file_is_
 @KINDS
 def test_drafts_change_no_answer(seen: Any, kind: str) -> None:
     """With states that are kept for each token, and with a copy from before the draft."""
-    for gap, drafted, accepted in (each for run in seen(kind)["drafts"] for each in run):
+    for gap, drafted, accepted in (each for run in seen(kind)["drafts"].values() for each in run):
         assert gap < SURE
         assert 0 < accepted < drafted
