@@ -205,7 +205,7 @@ class Scheduler:
 
     def save_read(self, sequence: Sequence) -> None:
         """Take the checkpoints that need no stop, of a prompt that was just read."""
-        if not is_single_question(sequence.request, client_stays=sequence.reader.keeps):
+        if not is_single_question(sequence.request, client_stays=True):
             self._rewind.take_behind(sequence.slot, self._allocator.spare, sequence.prompt, sequence.cached)
 
     def _save_static_prefix(self, sequence: Sequence) -> None:
@@ -243,7 +243,7 @@ class Scheduler:
                 waiting.prompt,
                 reused,
                 n_static,
-                is_single=is_single_question(request, client_stays=waiting.reader.keeps),
+                is_single=is_single_question(request, client_stays=True),
             ),
             n_shared=waiting.n_static,
             generated=list(request.resume),
