@@ -15,6 +15,13 @@ PERMISSIVE = (
 )  # fmt: skip
 """Parts of names of licences under which edgechat may be passed on together with the package."""
 
+_LOOKED_UP = {
+    # Its wheel lists them in LICENSES: those of PDFium's libraries (FreeType under its own licence, ICU, libjpeg-turbo, …),
+    # and for musl libgcc with its runtime exception.
+    ("pypdfium2", "dependency licenses"),
+}
+"""Parts of licences, by package, that name no licence and were read instead."""
+
 
 @dataclass(frozen=True, order=True)
 class Package:
@@ -28,6 +35,7 @@ class Package:
     def is_permissive(self) -> bool:
         """Whether it may be passed on with edgechat as it is."""
         terms = re.split(r" and |, ", self.licence.lower())
+        terms = [each for each in terms if (self.name, each) not in _LOOKED_UP]
         return all(any(part in term for part in PERMISSIVE) and "gpl" not in term for term in terms)
 
 

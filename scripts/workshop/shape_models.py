@@ -16,11 +16,14 @@ import math
 import subprocess
 import sys
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from scripts.workshop import mixed_layers
+from scripts.workshop.mixed_layers import GEMMA4_E2B, LFM2_12B, QWEN35_08B, MixedShape
+from scripts.workshop.shape import BLOCK_GAIN, FOCUS, LOGIT_SPREAD, Shape, Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,64 +32,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SEED = 20261121
-LOGIT_SPREAD = 4.0
-"""Standard deviation of the logits: about what a trained model has, so samplers meet a believable distribution."""
-BLOCK_GAIN = 2.0
-"""How much louder a block speaks than its input. Where output and embedding are one matrix, a quiet block lets the
-token that went in win again, and the model writes one character for ever: no draft, cache or sampler meets that."""
-FOCUS = 2.0
-"""Gain of queries and keys: attention that looks at few positions instead of averaging all away."""
 REAL = "smollm2-135m"
 """The one name that stands for a real model: the starter, quantized again."""
-_CONTROL = 3
-"""llama_token_type CONTROL (llama.h)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """The dimensions of one published model, in elements, and where its vocabulary and template come from."""
-
-    name: str
-    arch: str
-    n_layer: int
-    n_embd: int
-    n_ff: int
-    n_head: int
-    n_head_kv: int
-    n_vocab: int
-    n_ctx_train: int
-    rope_base: float
-    rms_eps: float
-    vocab: str
-    """``ggml-vocab-NAME.gguf`` in the vendored source, or ``spm``: trained here by sentencepiece."""
-    template: str
-    """A file in the vendored ``models/templates``, or ``zephyr``."""
-    end_of_turn: str
-    """Text of the token that ends a turn."""
-    qkv_bias: bool = False
-    tied: bool = True
-    rope_factor: float = 0.0
-    """Llama 3's frequency scaling; 0 for none. Stored as the tensor ``rope_freqs.weight``."""
-
-    @property
-    def head_dim(self) -> int:
-        """Elements of one attention head."""
-        return self.n_embd // self.n_head
-
-
-@dataclass(frozen=True, slots=True)
-class Tensor:
-    """One tensor to write. ``spread`` is the standard deviation of its elements; 0 means all ones."""
-
-    name: str
-    shape: tuple[int, ...]
-    spread: float = 0.0
-    bias: bool = False
-
-    @property
-    def is_matrix(self) -> bool:
-        """Matrices are stored as F16 before quantization, vectors as F32, which llama-quantize leaves alone."""
-        return len(self.shape) == 2
+_CONTROL, _UNUSED = 3, 5
+"""llama_token_type (llama.h)."""
 
 
 # Dimensions as in the models' published config.json; llama-quantize turns them into the published sizes.
@@ -107,6 +56,9 @@ _SHAPES = (
     Shape("qwen2.5-1.5b", n_layer=28, n_embd=1536, n_ff=8960, n_head=12, n_head_kv=2, **_QWEN),
     Shape("llama-3.2-1b", n_layer=16, n_embd=2048, n_ff=8192, n_head=32, n_head_kv=8, **_LLAMA_32),
     Shape("tinyllama-1.1b", n_layer=22, n_embd=2048, n_ff=5632, n_head=32, n_head_kv=4, **_TINYLLAMA),
+    QWEN35_08B,
+    LFM2_12B,
+    GEMMA4_E2B,
 )
 SHAPES = {shape.name: shape for shape in _SHAPES}
 
@@ -118,6 +70,9 @@ _ZEPHYR = (
 
 def tensors(shape: Shape) -> Iterator[Tensor]:
     """Every tensor of ``shape`` in file order, scaled so that activations keep their size through all layers."""
+    if isinstance(shape, MixedShape):
+        yield from mixed_layers.tensors(shape)
+        return
     embd, kv = shape.n_embd, shape.n_head_kv * shape.head_dim
     into = 1 / math.sqrt(embd)
     # The final norm makes a hidden state of size sqrt(n_embd), so a row of this spread gives logits of LOGIT_SPREAD.
@@ -156,10 +111,10 @@ def rope_factors(shape: Shape) -> NDArray[np.float32]:
 
 def values(shape: Shape, tensor: Tensor, control: NDArray[np.int64]) -> NDArray[Any]:
     """The tensor's elements, always the same for one name: no tensor depends on the order of writing."""
-    if tensor.name == "rope_freqs.weight":
+    if tensor.name == "rope_freqs.weight" and shape.rope_factor:
         return rope_factors(shape)
     if not tensor.spread:
-        return np.ones(tensor.shape, np.float32)
+        return np.full(tensor.shape, tensor.fill, np.float32)
     rng = np.random.default_rng([SEED, zlib.crc32(f"{shape.name}/{tensor.name}".encode())])
     data = rng.standard_normal(tensor.shape, dtype=np.float32)
     data *= tensor.spread
@@ -187,18 +142,49 @@ def vocabulary(shape: Shape, source: Path, out: Path) -> dict[str, Any]:
     path = source / "models" / f"ggml-vocab-{shape.vocab}.gguf"
     fields = gguf.GGUFReader(path).fields
     found = {name: field.contents() for name, field in fields.items() if name.startswith("tokenizer.ggml.")}
-    if len(found["tokenizer.ggml.tokens"]) != shape.n_vocab:
-        raise SystemExit(
-            f"{path} holds {len(found['tokenizer.ggml.tokens'])} tokens; {shape.name} needs {shape.n_vocab}."
-        )
+    _fit_vocabulary(found, shape)
     return found
 
 
-def write_f16(shape: Shape, source: Path, path: Path) -> Path:
-    """Write the model unquantized, one tensor in memory at a time, and return ``path``."""
+def _fit_vocabulary(found: dict[str, Any], shape: Shape) -> None:
+    """Cut or fill a vocabulary to the model's size, where the source carries only a relative's.
+
+    Filled with unused tokens, so that embedding and logits have the model's size. Cut, a byte-pair vocabulary keeps its
+    first merges; the markers of a turn take the last places.
+    """
+    words: list[str] = found["tokenizer.ggml.tokens"]
+    kinds: list[int] = found["tokenizer.ggml.token_type"]
+    if len(words) > shape.n_vocab:
+        del words[shape.n_vocab :], kinds[shape.n_vocab :]
+        markers = ["<|startoftext|>", "<|im_start|>", shape.end_of_turn]
+        words[-len(markers) :], kinds[-len(markers) :] = markers, [_CONTROL] * len(markers)
+        known = set(words)
+        found["tokenizer.ggml.merges"] = [
+            merge for merge in found["tokenizer.ggml.merges"] if merge.replace(" ", "") in known
+        ]
+        found["tokenizer.ggml.bos_token_id"] = shape.n_vocab - len(markers)
+    missing = range(len(words), shape.n_vocab)
+    words += [f"[UNUSED{token}]" for token in missing]
+    kinds += [_UNUSED] * len(missing)
+    if "tokenizer.ggml.scores" in found:
+        found["tokenizer.ggml.scores"] += [0.0] * len(missing)
+
+
+def write_f16(
+    shape: Shape, source: Path, path: Path, *, vocab: dict[str, Any] | None = None, chat: str | None = None
+) -> Path:
+    """Write the model unquantized, one tensor in memory at a time, and return ``path``.
+
+    Args:
+        shape: what to write.
+        source: the vendored llama.cpp.
+        path: of the file.
+        vocab: ``tokenizer.ggml.*`` metadata in the place of the shape's own; changed here.
+        chat: a chat template in the place of its own.
+    """
     import gguf
 
-    vocab = vocabulary(shape, source, path.parent)
+    vocab = vocabulary(shape, source, path.parent) if vocab is None else vocab
     control = np.flatnonzero(np.asarray(vocab["tokenizer.ggml.token_type"]) == _CONTROL)
     partial = path.with_suffix(".partial")
     writer = gguf.GGUFWriter(partial, shape.arch)
@@ -207,7 +193,7 @@ def write_f16(shape: Shape, source: Path, path: Path) -> Path:
     vocab.setdefault("tokenizer.ggml.add_bos_token", shape.arch == "llama")
     for key, value in vocab.items():
         _add(writer, key, value)
-    writer.add_chat_template(template(shape, source))
+    writer.add_chat_template(template(shape, source) if chat is None else chat)
     plan = list(tensors(shape))
     for tensor in plan:
         dtype = np.dtype(np.float16 if tensor.is_matrix else np.float32)
@@ -227,11 +213,15 @@ def _add_metadata(writer: gguf.GGUFWriter, shape: Shape) -> None:
     writer.add_block_count(shape.n_layer)
     writer.add_context_length(shape.n_ctx_train)
     writer.add_embedding_length(shape.n_embd)
-    writer.add_feed_forward_length(shape.n_ff)
     writer.add_head_count(shape.n_head)
-    writer.add_head_count_kv(shape.n_head_kv)
     writer.add_rope_freq_base(shape.rope_base)
     writer.add_layer_norm_rms_eps(shape.rms_eps)
+    if isinstance(shape, MixedShape):
+        writer.add_feed_forward_length(mixed_layers.feed_forward(shape))
+        mixed_layers.add_metadata(writer, shape)
+        return
+    writer.add_feed_forward_length(shape.n_ff)
+    writer.add_head_count_kv(shape.n_head_kv)
     if shape.arch == "llama":
         writer.add_vocab_size(shape.n_vocab)
         writer.add_rope_dimension_count(shape.head_dim)

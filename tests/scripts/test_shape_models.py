@@ -23,6 +23,9 @@ gguf = importlib.import_module("gguf")
         ("qwen2.5-1.5b", 1_543_714_304),
         ("llama-3.2-1b", 1_235_814_400),
         ("tinyllama-1.1b", 1_100_048_384),
+        ("qwen3.5-0.8b", 752_393_024),
+        ("lfm2-1.2b", 1_170_340_608),
+        ("gemma-4-e2b", 4_647_450_147 - 256),  # its file counts the rope factors
     ],
 )
 def test_parameters_are_those_of_the_published_model(name, published):

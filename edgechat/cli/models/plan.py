@@ -102,6 +102,8 @@ def to_json(plan: Plan) -> dict[str, Any]:
         "n_batch": settings.n_batch,
         "n_ubatch": settings.n_ubatch,
         "n_seq_max": settings.n_seq_max,
+        "n_rollback": settings.n_rollback,
+        "checkpoint_bytes": settings.checkpoint_bytes,
         "n_gpu_layers": settings.n_gpu_layers,
         "load_mode": settings.load_mode,
         "repack": settings.repack,

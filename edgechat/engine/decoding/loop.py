@@ -53,7 +53,7 @@ class DecodeLoop(RequestLoop):
         self._loaded = loaded
         self._context = loaded.context
         self._scheduler = Scheduler(loaded)
-        self._speculative = SpeculativeDecoder(self._context, is_rewindable=loaded.model.is_rewindable)
+        self._speculative = SpeculativeDecoder(loaded.model, self._context)
         self._prefill = ChunkedPrefill(self._context, loaded.choice.plan.settings.n_ubatch)
         self._budget = ContextWindow(self._context.n_ctx)
         self._running: list[Sequence] = []
@@ -244,6 +244,9 @@ class DecodeLoop(RequestLoop):
         for sequence in list(self._running):
             if sequence.logits_at >= 0:
                 self._sample(sequence)
+                if sequence in self._prefill and sequence in self._running:
+                    # Behind the first token, which its client waits for.
+                    self._scheduler.save_read(sequence)
             elif sequence in self._prefill:
                 self._send_progress(sequence)
                 if sequence.request.prefill_only and not sequence.pending:
@@ -271,8 +274,8 @@ class DecodeLoop(RequestLoop):
 
     def _send_progress(self, sequence: Sequence) -> None:
         """Send how far a prompt is prefilled, and save the part that other prompts will begin with."""
-        if sequence.n_past == sequence.n_static:
-            self._scheduler.save_static_prefix(sequence)
+        if sequence.n_past in sequence.stops:
+            self._scheduler.save_stop(sequence)
         done = min(sequence.n_past, len(sequence.prompt))
         sequence.reader.send(Prefill(done, len(sequence.prompt)), sequence.request_id)
 

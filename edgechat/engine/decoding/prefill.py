@@ -182,8 +182,8 @@ class ChunkedPrefill:
             sequence.timing.prefill_began = now
         count = min(sequence.pending, most, self._context.room)
         start = sequence.n_past
-        if start < sequence.n_static:
-            count = min(count, sequence.n_static - start)  # to be saved, the static part must stand in the cache alone
+        # What is saved or copied there must stand in the cache alone.
+        count = min([count, *(stop - start for stop in sequence.stops if stop > start)])
         count = min(count, sequence.pending_text)
         is_whole = count == sequence.pending and not sequence.request.prefill_only
         index = self._context.add(sequence.tokens(start, start + count), start, sequence.slot, want_logits=is_whole)

@@ -221,7 +221,14 @@ def _median(times: Sequence[float]) -> float:
 
 
 def best_length(
-    acceptance: Acceptance, matched: int, limit: int, costs: StepCosts, *, size: int = 1, answers: int = 1
+    acceptance: Acceptance,
+    matched: int,
+    limit: int,
+    costs: StepCosts,
+    *,
+    size: int = 1,
+    answers: int = 1,
+    copy_s: float | None = None,
 ) -> int:
     """Length of the draft that yields the most tokens per second of the whole batch; 0 where none pays.
 
@@ -232,6 +239,8 @@ def best_length(
         costs: of this context.
         size: tokens in the batch without the draft.
         answers: new tokens that they yield, one for each answer.
+        copy_s: seconds to copy the state before a draft, where a draft that is wrong anywhere is taken back whole and
+            its right tokens are decoded again; None where the wrong ones alone are removed.
     """
     plain = costs.seconds(size)
     if plain is None or matched < LEAST_MATCH:
@@ -246,6 +255,9 @@ def best_length(
             expected += chance
             length += 1
         cost = costs.seconds(size + end)
+        if cost is not None and copy_s is not None:
+            again = costs.seconds(size + max(round(expected) - answers, 0))
+            cost += copy_s + (1 - chance) * (copy_s + max((again or cost) - plain, 0.0))
         if cost is not None and expected / answers * plain / cost > gain:
             best, gain = end, expected / answers * plain / cost
     return best
@@ -264,7 +276,7 @@ class Drafter:
             self._acceptance.observe(self._lookup.matched, is_hit=self._lookup.expected == token)
         self._lookup.add(token)
 
-    def propose(self, limit: int, costs: StepCosts, size: int, answers: int) -> list[int]:
+    def propose(self, limit: int, costs: StepCosts, size: int, answers: int, copy_s: float | None = None) -> list[int]:
         """Draft tokens for the next step, at most ``limit``; none where that would not pay.
 
         The other arguments are those of :func:`best_length`.
@@ -272,5 +284,5 @@ class Drafter:
         matched = self._lookup.matched
         if limit < LENGTHS[0] or not matched:
             return []
-        length = best_length(self._acceptance, matched, limit, costs, size=size, answers=answers)
+        length = best_length(self._acceptance, matched, limit, costs, size=size, answers=answers, copy_s=copy_s)
         return self._lookup.draft(length)

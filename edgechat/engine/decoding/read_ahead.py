@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from edgechat.engine.decoding.request_queue import is_draft
 from edgechat.engine.kv_cache.eviction import MIN_TOKENS
-from edgechat.engine.kv_cache.prefix import Tokens, restorable_prefix
+from edgechat.engine.kv_cache.prefix import CutRule, Tokens, restorable_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -69,21 +69,27 @@ class Drafts:
         draft = self._left.get(slot)
         return draft if draft is not None and retained.get(slot) is draft.tokens else None
 
-    def place(self, prompt: Tokens, retained: Mapping[int, Tokens], *, is_rewindable: bool) -> Place:
+    def place(self, prompt: Tokens, retained: Mapping[int, Tokens], rule: CutRule, *, can_share: bool) -> Place:
         """Where a draft goes, so that nothing is lost of what other requests left.
 
         It continues a sequence of which it keeps all but a few tokens, as a conversation's next question does, or an
         earlier draft, of which all but the conversation before it may go. Where another one shares more with it (the
         branch of a conversation that is being edited), it begins with the same cells in a slot of its own.
+
+        Args:
+            prompt: the draft's tokens.
+            retained: tokens in the cells of each slot that nothing runs in.
+            rule: where the cells can be cut.
+            can_share: whether a slot may begin with the first cells of any other.
         """
         continued = shared = Place()
         for slot, tokens in retained.items():
-            count = restorable_prefix(tokens, prompt, is_rewindable=is_rewindable)
+            count = restorable_prefix(tokens, prompt, rule, slot)
             draft = self._draft(slot, retained)
             kept = len(tokens) - MIN_TOKENS if draft is None else draft.base
             if count >= max(kept, 1) and count > continued.n_tokens:
                 continued = Place(slot=slot, n_tokens=count)
-            if is_rewindable and count >= MIN_TOKENS and count > shared.n_tokens:
+            if can_share and count >= MIN_TOKENS and count > shared.n_tokens:
                 shared = Place(donor=slot, n_tokens=count)
         return shared if shared.n_tokens > continued.n_tokens else continued
 

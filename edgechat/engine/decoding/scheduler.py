@@ -19,7 +19,8 @@ from edgechat.engine.decoding.request_queue import cancelled_before_start
 from edgechat.engine.decoding.sequence import Sequence
 from edgechat.engine.kv_cache.allocator import CellAllocator
 from edgechat.engine.kv_cache.eviction import MIN_TOKENS, is_single_question
-from edgechat.engine.kv_cache.prefix import common_prefix, restorable_prefix
+from edgechat.engine.kv_cache.prefix import common_prefix
+from edgechat.engine.kv_cache.rewind import Rewind
 from edgechat.engine.kv_cache.swap import Swap
 from edgechat.engine.native import state
 from edgechat.engine.native.sampler import Sampler
@@ -77,9 +78,9 @@ class Scheduler:
     def __init__(self, loaded: LoadedModel) -> None:
         self._loaded = loaded
         self._context = loaded.context
-        self._is_rewindable = loaded.model.is_rewindable
-        self._allocator = CellAllocator(self._context.n_ctx, self._context.n_seq_max, is_rewindable=self._is_rewindable)
-        self._swap = Swap(loaded, self._allocator)
+        self._rewind = Rewind(loaded.model, self._context, loaded.choice.plan.settings.checkpoint_bytes)
+        self._allocator = CellAllocator(self._context.n_ctx, self._context.n_seq_max, self._rewind)
+        self._swap = Swap(loaded, self._allocator, self._rewind)
         self.waiting: deque[WaitingRequest] = deque()
         self._unsaved: dict[str, tuple[int, tuple[int, ...]]] = {}
         """Conversations to be saved on disk, by the name that a request gave: the slot of their cells, and tokens."""
@@ -108,8 +109,9 @@ class Scheduler:
         # A resumed answer's tokens are prefilled like a prompt, so a reused prefix may include them.
         known = waiting.prompt + request.resume
         cells = n_prompt + max_tokens
-        allocation = None
+        allocation, held = None, self._allocator.all_retained
         if not is_full:
+            self._rewind.checkpoints.use(known)
             donor, shared = self._donor(known, running)
             allocation = self._allocator.admit(known, cells, donor=donor, shared=shared, spare=request.is_batch)
         if allocation is None:
@@ -125,12 +127,15 @@ class Scheduler:
             self._swap.questions.reused(each)
         if allocation.donor >= 0:
             self._context.drop(slot)
-            self._context.share(allocation.donor, slot, reused)
-        elif not self._context.drop(slot, reused):
-            # The model cannot cut it there after all: start this sequence from nothing.
+            is_begun = self._rewind.share(allocation.donor, slot, known[:reused])
+        else:
+            is_begun = self._rewind.cut(slot, held.get(slot, ()), reused)
+        if not is_begun:
+            # The model cannot do it after all: start this sequence from nothing.
             self._context.drop(slot)
             reused = 0
         reused = self._restore(waiting, known, slot, reused, cells)
+        self._rewind.take(slot, known[:reused])
         return self._start(waiting, slot, reused, max_tokens, is_cut=n_room < wanted)
 
     def admit_prefill(self) -> Sequence | None:
@@ -148,7 +153,7 @@ class Scheduler:
             waiting.prompt = self._swap.retokenize(waiting.prompt, request.keep, self._context.n_ctx)
         prompt = waiting.prompt
         retained = self._allocator.all_retained
-        place = self._drafts.place(prompt, retained, is_rewindable=self._is_rewindable)
+        place = self._drafts.place(prompt, retained, self._rewind, can_share=self._rewind.is_plain)
         reused = place.n_tokens
         base = self._drafts.base(place.slot, reused, retained)
         for other, keep in self._drafts.replaced(waiting.reader, retained):
@@ -163,7 +168,7 @@ class Scheduler:
         if place.donor >= 0:
             self._context.drop(slot)
             self._context.share(place.donor, slot, reused)
-        elif not self._context.drop(slot, reused):
+        elif not self._rewind.cut(slot, retained.get(slot, ()), reused):
             self._context.drop(slot)
             reused = base = 0
         if reused < len(prompt):
@@ -204,18 +209,19 @@ class Scheduler:
 
     def _is_prefix_computed(self, waiting: WaitingRequest, running: list[Sequence]) -> bool:
         """Whether a prefix of this prompt is being computed for a running sequence; it can be shared afterwards."""
-        if not self._is_rewindable:
-            return False
-        return any(
-            sequence.n_past < (common := common_prefix(sequence.prompt, waiting.prompt)) and common >= MIN_TOKENS
-            for sequence in running
-        )
+        for sequence in running:
+            common = common_prefix(sequence.prompt, waiting.prompt)
+            common = self._rewind.shareable_later(sequence.stops, common)
+            if common >= MIN_TOKENS and sequence.n_past < common:
+                return True
+        return False
 
     def _donor(self, known: tuple[int, ...], running: list[Sequence]) -> tuple[int, int]:
         """The running slot that holds most of a prompt's beginning, and how many tokens; (-1, 0) where none does."""
-        if not self._is_rewindable:
-            return -1, 0
-        held = {each.slot: common_prefix(tuple(each.tokens(0, each.n_past)), known[:-1]) for each in running}
+        held = {}
+        for each in running:
+            tokens = tuple(each.tokens(0, each.n_past))
+            held[each.slot] = self._rewind.shareable(each.slot, tokens, common_prefix(tokens, known[:-1]))
         donor = max(held, key=lambda slot: held[slot], default=-1)
         shared = held.get(donor, 0)
         # A swapped conversation that restores more needs cells of its own.
@@ -236,20 +242,32 @@ class Scheduler:
         for file in files:
             # By its head first: reading a whole file takes a second on a card, and replaces the slot's own cells.
             tokens = state.tokens_of(file)
-            count = restorable_prefix(tokens, known[:-1], is_rewindable=self._is_rewindable)
+            count = self._rewind.restorable_from(file, tokens, known[:-1])
             if count < reused + MIN_TOKENS or len(tokens) > cells or not self._allocator.unshare(slot):
                 continue
             self._context.drop(slot)
             restored = tuple(prefixes.read(file, lambda path: state.restore(self._context, slot, cells, path)))
-            if restored == tokens and self._context.drop(slot, count):
-                return count
+            if restored == tokens:
+                self._rewind.adopt(file, tokens)
+                if self._rewind.cut(slot, tokens, count):
+                    return count
             # The file was damaged or another one, and the slot's own cells are gone.
             self._context.drop(slot)
             reused = 0
         return reused
 
-    def save_static_prefix(self, sequence: Sequence) -> None:
-        """Save the static part of a prompt at the moment when the cache holds exactly that."""
+    def save_stop(self, sequence: Sequence) -> None:
+        """Take a checkpoint where a prompt's prefill has stopped; save its static part where it ends there."""
+        self._rewind.take(sequence.slot, tuple(sequence.tokens(0, sequence.n_past)))
+        if sequence.n_past == sequence.n_static:
+            self._save_static_prefix(sequence)
+
+    def save_read(self, sequence: Sequence) -> None:
+        """Take the checkpoints that need no stop, of a prompt that was just read."""
+        if not is_single_question(sequence.request, client_stays=True):
+            self._rewind.take_behind(sequence.slot, self._allocator.spare, sequence.prompt, sequence.cached)
+
+    def _save_static_prefix(self, sequence: Sequence) -> None:
         tokens = sequence.tokens(0, sequence.n_static)
         file = self._loaded.prefixes.file_of(tokens)
         sequence.n_static = 0
@@ -261,6 +279,7 @@ class Scheduler:
         seed = sampling.seed if sampling.seed is not None else int.from_bytes(os.urandom(4), "big")
         sampler = Sampler(loaded.model, sampling, seed)
         sampler.accept(waiting.prompt, request.resume)
+        n_static = waiting.n_static if waiting.n_static >= max(MIN_TOKENS, reused) else 0
         sequence = Sequence(
             request=request,
             request_id=waiting.request_id,
@@ -278,7 +297,13 @@ class Scheduler:
             ends_at_context=is_cut,
             constraint=waiting.constraint,
             views=waiting.views,
-            n_static=waiting.n_static if waiting.n_static >= max(MIN_TOKENS, reused) else 0,
+            n_static=n_static,
+            stops=self._rewind.stops(
+                waiting.prompt,
+                reused,
+                n_static,
+                is_single=is_single_question(request, client_stays=True),
+            ),
             n_shared=waiting.n_static,
             generated=list(request.resume),
         )
@@ -330,7 +355,7 @@ class Scheduler:
                 continue
             file = self._loaded.prefixes.named(keep)
             if len(tokens) >= KEEP_GROWTH * common_prefix(state.tokens_of(file), tokens):
-                self._loaded.prefixes.write(file, partial(state.save, self._context, slot, list(tokens)))
+                self._loaded.prefixes.write(file, partial(self._rewind.save, slot, tokens))
         self._unsaved.clear()
 
     def free_memory(self, running: list[Sequence]) -> None:

@@ -80,6 +80,8 @@ class Sequence:
     """Pictures in the prompt, by the index of their first token: prefilled in steps of their own."""
     n_static: int = 0
     """Leading prompt tokens to save on disk once they are computed; 0 when there are none, or they are on disk."""
+    stops: tuple[int, ...] = ()
+    """Places in the prompt where a step of its prefill ends: the state there is saved, or copied."""
     n_shared: int = 0
     """Leading prompt tokens that other questions under the same instructions share."""
     generated: list[int] = field(default_factory=list)

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edgechat.engine.kv_cache import eviction
+from edgechat.engine.kv_cache.prefix import AnyToken
 
 if TYPE_CHECKING:
-    from edgechat.engine.kv_cache.prefix import Tokens
+    from edgechat.engine.kv_cache.prefix import CutRule, Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +85,12 @@ class CellAllocator:
     Args:
         n_ctx: cells in the pool.
         n_seq_max: slots.
-        is_rewindable: whether a retained sequence can be cut back to a common prefix; where it cannot
-            (sliding windows, recurrent state), it is reused only when all of it is a prefix.
+        rule: where a retained sequence can be cut back to a common prefix.
     """
 
     n_ctx: int
     n_seq_max: int
-    is_rewindable: bool = True
+    rule: CutRule = field(default_factory=AnyToken)
     _reserved: dict[int, int] = field(default_factory=dict)
     _retained: dict[int, Tokens] = field(default_factory=dict)  # oldest first
     _extra_cells: dict[int, int] = field(default_factory=dict)
@@ -116,6 +116,11 @@ class CellAllocator:
         return sum(cells - shared.borrowed(slot) for slot, cells in self._reserved.items())
 
     @property
+    def spare(self) -> int:
+        """A slot that holds nothing; -1 where there is none."""
+        return next((i for i in range(self.n_seq_max) if i not in self._reserved and i not in self._retained), -1)
+
+    @property
     def n_running(self) -> int:
         """Slots in use."""
         return len(self._reserved)
@@ -138,7 +143,7 @@ class CellAllocator:
         """
         if self.is_full(spare=spare):
             return None
-        slot, reused = eviction.best_retained(self._retained, prompt, is_rewindable=self.is_rewindable)
+        slot, reused = eviction.best_retained(self._retained, prompt, self.rule)
         if shared > reused:
             slot, reused = -1, shared
         else:

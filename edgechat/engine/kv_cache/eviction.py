@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgechat.engine.kv_cache.prefix import Tokens, common_prefix, restorable_prefix
+from edgechat.engine.kv_cache.prefix import CutRule, Tokens, common_prefix, restorable_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -45,12 +45,12 @@ HOST_SHARE = 4
 """The host pool takes at most one part in so many of the memory that is free: other programs need some."""
 
 
-def best_retained(retained: Mapping[int, Tokens], prompt: Tokens, *, is_rewindable: bool) -> tuple[int, int]:
+def best_retained(retained: Mapping[int, Tokens], prompt: Tokens, rule: CutRule) -> tuple[int, int]:
     """The slot that a prompt should continue, and how many of its tokens it restores; (-1, 0) where there is none."""
     best, longest = -1, 0
     for slot, tokens in retained.items():
-        count = restorable_prefix(tokens, prompt[:-1], is_rewindable=is_rewindable)
-        if count > longest and len(tokens) <= MAX_LOSS * count:
+        count = restorable_prefix(tokens, prompt[:-1], rule, slot)
+        if count > longest and (len(tokens) <= MAX_LOSS * count or 0 < rule.answer_start(tokens) <= count):
             best, longest = slot, count
     return best, longest
 
@@ -160,7 +160,7 @@ def sequences_to_evict(
     questions: SingleQuestions,
     *,
     pinned: Collection[int],
-    is_rewindable: bool,
+    rule: CutRule,
     swap_out: Callable[[int, Tokens], bool],
 ) -> Iterator[tuple[int, int]]:
     """What must leave the cache before a prompt: everything that it does not continue, as far as nothing is lost.
@@ -174,26 +174,28 @@ def sequences_to_evict(
         retained: the retained sequences by slot, oldest first.
         questions: which of them are single questions.
         pinned: slots that must not be touched.
-        is_rewindable: whether a sequence can be cut at any token.
+        rule: where a sequence can be cut.
         swap_out: copies a conversation to host memory; False where it must stay in the cache.
 
     Yields:
         A slot, and how many of its tokens stay.
     """
 
-    def worth_keeping(count: int) -> int:
-        return count if count >= MIN_TOKENS and is_rewindable else 0
+    def worth_keeping(slot: int, tokens: Tokens, count: int) -> int:
+        kept = rule.cut_at(tokens, count, slot)
+        return kept if kept >= MIN_TOKENS else 0
 
     shared = 0
     for slot, tokens in retained.items():
         common, is_conversation = common_prefix(tokens, prompt), slot not in questions
-        is_continued = 2 * common >= len(tokens) if is_rewindable else common == len(tokens)
+        kept = rule.cut_at(tokens, common, slot)
+        is_continued = 2 * kept >= len(tokens) or 0 < rule.answer_start(tokens) <= kept
         is_short = is_conversation and len(tokens) - common < MIN_SWAP_TOKENS
         if is_continued or slot in pinned or min(tokens) < 0 or is_short:
             shared = max(shared, common)
         elif not is_conversation:
-            yield slot, worth_keeping(max(common, questions.n_shared(slot)))
+            yield slot, worth_keeping(slot, tokens, max(common, questions.n_shared(slot)))
         elif swap_out(slot, tokens):
             # One copy of the instructions that all conversations begin with is enough.
-            yield slot, worth_keeping(common if common > shared else 0)
+            yield slot, worth_keeping(slot, tokens, common if common > shared else 0)
             shared = max(shared, common)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgechat.engine.kv_cache import eviction
-from edgechat.engine.kv_cache.prefix import Tokens, common_prefix, restorable_prefix
+from edgechat.engine.kv_cache.prefix import CutRule, Tokens, common_prefix, restorable_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,18 +62,18 @@ class HostPool:
         self._held.append(SwappedSequence(tokens, cells))
         del self._held[: eviction.host_pool_surplus([len(each.cells) for each in self._held], capacity)]
 
-    def find(self, prompt: Tokens, *, is_rewindable: bool) -> tuple[SwappedSequence | None, int]:
+    def find(self, prompt: Tokens, rule: CutRule) -> tuple[SwappedSequence | None, int]:
         """The conversation that restores most of a prompt's beginning, and how many tokens that are."""
         best, longest = None, 0
         for each in self._held:
-            count = restorable_prefix(each.tokens, prompt, is_rewindable=is_rewindable)
+            count = restorable_prefix(each.tokens, prompt, rule)
             if count > longest:
                 best, longest = each, count
         return best, longest
 
-    def holds(self, tokens: Tokens) -> bool:
-        """Whether a conversation begins with all of these."""
-        return any(common_prefix(each.tokens, tokens) == len(tokens) for each in self._held)
+    def holds(self, tokens: Tokens, rule: CutRule) -> bool:
+        """Whether a conversation begins with all of these and can be cut there."""
+        return any(restorable_prefix(each.tokens, tokens, rule) == len(tokens) for each in self._held)
 
     def touch(self, one: SwappedSequence) -> None:
         """Mark a conversation as the most recently used one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,17 +25,47 @@ def common_prefix(a: Tokens, b: Tokens) -> int:
     return low
 
 
-def restorable_prefix(held: Tokens, prompt: Tokens, *, is_rewindable: bool) -> int:
+class CutRule(Protocol):
+    """Where the cells of a sequence can be cut, so that only its first tokens stay."""
+
+    def cut_at(self, held: Tokens, count: int, slot: int = -1) -> int:
+        """The most tokens, ``count`` at most, to which cells that hold ``held`` can be cut.
+
+        Args:
+            held: tokens in the cells.
+            count: at most as many as ``held`` has.
+            slot: where they are; -1 for a copy outside of the cache.
+        """
+
+    def answer_start(self, held: Tokens) -> int:
+        """Tokens before the last answer, where it is known; 0 elsewhere.
+
+        Templates that drop thoughts from the history rewrite the answer, and nothing before it.
+        """
+
+
+class AnyToken:
+    """The rule of plain attention: a cell for each token, each of which can be removed."""
+
+    def cut_at(self, held: Tokens, count: int, slot: int = -1) -> int:  # noqa: ARG002 - of no importance here
+        """``count``."""
+        return count
+
+    def answer_start(self, held: Tokens) -> int:  # noqa: ARG002
+        """0: it makes no difference."""
+        return 0
+
+
+def restorable_prefix(held: Tokens, prompt: Tokens, rule: CutRule, slot: int = -1) -> int:
     """Length of the longest prefix of ``prompt`` that can be restored from cells that hold ``held``.
 
     Args:
         held: tokens in the cells.
         prompt: tokens to continue with. Callers leave out its last one, which is always decoded: cells hold no logits.
-        is_rewindable: whether the cells can be cut at any token. Where they cannot (sliding windows, recurrent state),
-            they are of use only when all of them are a prefix.
+        rule: where the cells can be cut.
+        slot: where they are; -1 for a copy outside of the cache.
     """
-    common = common_prefix(held, prompt)
-    return common if is_rewindable or common == len(held) else 0
+    return rule.cut_at(held, common_prefix(held, prompt), slot)
 
 
 def retokenized(

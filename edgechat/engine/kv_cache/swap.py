@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from edgechat.engine.decoding.loaded_model import LoadedModel
     from edgechat.engine.kv_cache.allocator import CellAllocator
+    from edgechat.engine.kv_cache.rewind import Rewind
 
 
 class Swap:
@@ -27,16 +28,13 @@ class Swap:
     Args:
         loaded: the model whose context it is.
         allocator: of that context.
+        rewind: of that context.
     """
 
-    def __init__(self, loaded: LoadedModel, allocator: CellAllocator) -> None:
-        self._loaded, self._context, self._allocator = loaded, loaded.context, allocator
+    def __init__(self, loaded: LoadedModel, allocator: CellAllocator, rewind: Rewind) -> None:
+        self._loaded, self._context, self._allocator, self._rewind = loaded, loaded.context, allocator, rewind
         self._host_pool = HostPool(loaded.spare_memory)
         self.questions = eviction.SingleQuestions()
-
-    @property
-    def _is_rewindable(self) -> bool:
-        return self._loaded.model.is_rewindable
 
     def retokenize(self, prompt: Tokens, keep: str | None, longest: int) -> Tokens:
         """Spell a prompt with the tokens of the conversation that it continues, where its text is the same.
@@ -56,14 +54,14 @@ class Swap:
 
     def n_swapped(self, prompt: Tokens) -> int:
         """Tokens of a prompt's beginning that a swapped conversation restores."""
-        return self._host_pool.find(prompt[:-1], is_rewindable=self._is_rewindable)[1]
+        return self._host_pool.find(prompt[:-1], self._rewind)[1]
 
     def make_room(self, prompt: Tokens, pinned: Collection[int]) -> None:
         """Evict or swap out what a prompt does not continue; ``pinned`` slots stay."""
         for slot, keep in self.questions.orphaned(prompt, self._allocator.all_retained):
             self.evict(slot, keep)
         retained = self._allocator.all_retained
-        continued, _ = self._host_pool.find(prompt[:-1], is_rewindable=self._is_rewindable)
+        continued, _ = self._host_pool.find(prompt[:-1], self._rewind)
         if continued is not None:
             self._host_pool.touch(continued)
         n_tokens = sum(map(len, (prompt, *retained.values(), *self._host_pool.sequences)))
@@ -71,7 +69,7 @@ class Swap:
 
         def swap_out(slot: int, tokens: Tokens) -> bool:
             nonlocal capacity
-            if self._is_rewindable and self._host_pool.holds(tokens):
+            if self._host_pool.holds(tokens, self._rewind):
                 return True
             capacity = self._host_pool.capacity() if capacity is None else capacity
             # While the cache could hold everything, nothing in the pool may be lost. Beyond that only the continued
@@ -82,13 +80,15 @@ class Swap:
             return self._copy_to_host(slot, tokens, capacity, protected)
 
         for slot, keep in eviction.sequences_to_evict(
-            prompt, retained, self.questions, pinned=pinned, is_rewindable=self._is_rewindable, swap_out=swap_out
+            prompt, retained, self.questions, pinned=pinned, rule=self._rewind, swap_out=swap_out
         ):
             self.evict(slot, keep)
 
     def evict(self, slot: int, keep: int = 0) -> None:
-        """Clear a slot but for its first ``keep`` tokens; all of it where the model cannot cut it there."""
-        if keep and self._context.drop(slot, keep):
+        """Clear a slot but for its first ``keep`` tokens, or as many of these as the model can cut it to."""
+        tokens = self._allocator.retained(slot)
+        keep = self._rewind.cut_at(tokens, min(keep, len(tokens)), slot)
+        if keep and self._rewind.cut(slot, tokens, keep):
             self._allocator.shorten(slot, keep)
         else:
             self._context.drop(slot)
@@ -120,13 +120,13 @@ class Swap:
         Returns:
             How many tokens the slot holds now.
         """
-        swapped, common = self._host_pool.find(prompt[:-1], is_rewindable=self._is_rewindable)
+        swapped, common = self._host_pool.find(prompt[:-1], self._rewind)
         if swapped is None or common < reused + MIN_TOKENS or not self._allocator.unshare(slot):
             return reused
         if len(swapped.tokens) > cells + self._allocator.free:
             return reused
         self._context.drop(slot)
-        if state.copy_in(self._context, slot, swapped.cells) and self._context.drop(slot, common):
+        if state.copy_in(self._context, slot, swapped.cells) and self._rewind.cut(slot, swapped.tokens, common):
             if len(swapped.tokens) - common < MIN_SWAP_TOKENS:
                 self._host_pool.remove(swapped)  # where the prompt branches off earlier, both branches are kept
             return common
@@ -141,5 +141,6 @@ class Swap:
                 self.evict(slot)
 
     def free_memory(self) -> None:
-        """Give the host pool's memory back."""
+        """Give the memory of the host pool and of the checkpoints back."""
         self._host_pool.clear()
+        self._rewind.checkpoints.clear()

@@ -49,6 +49,8 @@ class Context:
         params.swa_full = False
         # One pool of cells for all sequences: copying a prefix changes metadata only.
         params.kv_unified = True
+        # States of the last tokens, to take drafts back; llama.cpp sets 0 where the architecture cannot.
+        params.n_rs_seq = settings.n_rollback
         params.no_perf = True
         self.handle = llama.llama_init_from_model(model.handle, params)
         if not self.handle:
@@ -57,6 +59,9 @@ class Context:
         self.n_ctx: int = llama.llama_n_ctx(self.handle)
         self.n_batch: int = llama.llama_n_batch(self.handle)
         self.n_seq_max: int = llama.llama_n_seq_max(self.handle)
+        self.n_rollback: int = llama.llama_n_rs_seq(self.handle)
+        """Last tokens of one decode call that a recurrent state can take back."""
+        self.n_ubatch: int = llama.llama_n_ubatch(self.handle)
         self._threads = (settings.n_threads, settings.n_threads_batch)
         self._pool = ThreadPool(self.handle, max(self._threads))
         self._make_batch()
@@ -149,6 +154,11 @@ class Context:
     def drop(self, sequence: int, start: int = 0) -> bool:
         """Remove a sequence's cells from position ``start`` on; False when the model cannot remove a tail."""
         return bool(llama.llama_memory_seq_rm(self._memory, sequence, start, -1))
+
+    def first_position(self, sequence: int) -> int:
+        """The first position from which on every layer has all cells of a sequence; -1 where it has none."""
+        position: int = llama.llama_memory_seq_pos_min(self._memory, sequence)
+        return position
 
     def share(self, source: int, target: int, end: int) -> None:
         """Share the cells of ``source`` up to position ``end`` with the empty sequence ``target``, without a copy."""

@@ -56,11 +56,13 @@ class Model:
         self.vocab = llama.llama_model_get_vocab(self.handle)
         self.n_vocab: int = llama.llama_vocab_n_tokens(self.vocab)
         self.n_ctx_train: int = llama.llama_model_n_ctx_train(self.handle)
-        self.is_rewindable = not (
-            llama.llama_model_is_recurrent(self.handle)
-            or llama.llama_model_is_hybrid(self.handle)
-            or llama.llama_model_n_swa(self.handle) > 0
+        self.is_recurrent = bool(
+            llama.llama_model_is_recurrent(self.handle) or llama.llama_model_is_hybrid(self.handle)
         )
+        """Whether some layers keep one state for all tokens instead of a cell for each."""
+        self.n_window: int = llama.llama_model_n_swa(self.handle)
+        """Tokens that a sliding layer sees; 0 where there is none."""
+        self.is_rewindable = not self.is_recurrent and self.n_window <= 0
         """True when the KV cache can drop any tail of a sequence and keep what came before."""
         self.has_encoder: bool = llama.llama_model_has_encoder(self.handle)
         self._pieces: dict[int, bytes] = {}

@@ -49,10 +49,12 @@ def restore(context: Context, sequence: int, capacity: int, file: Path) -> list[
     return array[: count.value] if read else []
 
 
+_ALL, _PARTIAL = 0, 1  # LLAMA_STATE_SEQ_FLAGS_NONE, _PARTIAL_ONLY
+
+
 def size_of(context: Context, sequence: int) -> int:
     """Bytes that :func:`copy_out` would take."""
-    size: int = llama.llama_state_seq_get_size_ext(context.handle, sequence, 0)
-    return size
+    return _size(context, sequence, _ALL)
 
 
 def copy_out(context: Context, sequence: int) -> bytearray | None:
@@ -61,15 +63,55 @@ def copy_out(context: Context, sequence: int) -> bytearray | None:
     Raises:
         MemoryError: there is not enough memory.
     """
-    size = size_of(context, sequence)
-    if not size:
-        return None
-    data = bytearray(size)
-    target = (ctypes.c_uint8 * size).from_buffer(data)
-    return data if llama.llama_state_seq_get_data_ext(context.handle, target, size, sequence, 0) == size else None
+    return _copy(context, sequence, _ALL)
 
 
 def copy_in(context: Context, sequence: int, data: bytearray) -> bool:
     """Restore what :func:`copy_out` returned into an empty sequence; False when llama.cpp refused it."""
+    return _set(context, sequence, data, _ALL)
+
+
+def partial_size(context: Context, sequence: int) -> int:
+    """Bytes that :func:`copy_partial` would take."""
+    return _size(context, sequence, _PARTIAL)
+
+
+def copy_partial(context: Context, sequence: int, into: bytearray | None = None) -> bytearray | None:
+    """A sequence's recurrent state and the cells of its sliding window; None when llama.cpp or the memory failed.
+
+    Args:
+        context: has the sequence.
+        sequence: its id.
+        into: an earlier copy that is not needed any more; fresh pages for 20 MB take longer than copying them.
+    """
+    try:
+        return _copy(context, sequence, _PARTIAL, into)
+    except MemoryError:
+        return None
+
+
+def set_partial(context: Context, sequence: int, data: bytearray) -> bool:
+    """Put what :func:`copy_partial` returned in the place of a sequence's own; False when llama.cpp refused it.
+
+    The cells of layers with full attention stay as they are.
+    """
+    return _set(context, sequence, data, _PARTIAL)
+
+
+def _size(context: Context, sequence: int, flags: int) -> int:
+    size: int = llama.llama_state_seq_get_size_ext(context.handle, sequence, flags)
+    return size
+
+
+def _copy(context: Context, sequence: int, flags: int, into: bytearray | None = None) -> bytearray | None:
+    size = _size(context, sequence, flags)
+    if not size:
+        return None
+    data = into if into is not None and len(into) == size else bytearray(size)
+    target = (ctypes.c_uint8 * size).from_buffer(data)
+    return data if llama.llama_state_seq_get_data_ext(context.handle, target, size, sequence, flags) == size else None
+
+
+def _set(context: Context, sequence: int, data: bytearray, flags: int) -> bool:
     source = (ctypes.c_uint8 * len(data)).from_buffer(data)
-    return bool(llama.llama_state_seq_set_data_ext(context.handle, source, len(data), sequence, 0) == len(data))
+    return bool(llama.llama_state_seq_set_data_ext(context.handle, source, len(data), sequence, flags) == len(data))

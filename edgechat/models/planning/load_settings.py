@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgechat.models.planning.calibration import best
-from edgechat.models.planning.memory_need import memory_need, tensor_total
+from edgechat.models.planning.memory_need import checkpoint_size, memory_need, tensor_total
 from edgechat.models.planning.plan import LoadSettings
 from edgechat.models.planning.reserve import reserve, usable_device_memory, usable_memory
 from edgechat.plaintext import megabytes
@@ -34,6 +34,15 @@ _CELLS_STEP = 256
 _N_BATCH = 512
 # Qwen2.5-1.5B on 2 AVX2 cores: ubatch 128 reads 59 tok/s, 512 reads 54 and takes 30 MB more.
 _CPU_UBATCHES, _GPU_UBATCHES = (128, 64, 32), (512, 256, 128)
+_MOST_CHECKPOINTS, _CHECKPOINT_BYTES = 24, 256 * 1024 * 1024
+"""Two for each of the last dozen turns, within a bound: a question further back is edited seldom."""
+_FEWEST_CHECKPOINTS = 2
+"""After the instructions, and before the last answer. A window needs none: its layers keep more cells than they see."""
+LONGEST_DRAFT = 7
+"""Tokens, for models with recurrent states or sliding windows."""
+_ROLLBACK_BYTES = 16 * 1024 * 1024
+"""Most memory for the states of drafted tokens (LFM2 1.2B: 5 MB). Where they are larger, the state is copied before a
+draft (Qwen3.5 0.8B: 20 MB, once)."""
 _WORTH_REPACKING = 0.25
 """Repack only when it speeds up at least this share of the weights: loading gets slower."""
 
@@ -158,14 +167,21 @@ def _settings(
     sizes = [measured.n_ubatch] if measured else []
     sizes += [size for size in ubatches if not sizes or size < sizes[0]]
     costly = _is_costly(candidate)
+    if first.checkpoint_bytes:
+        yield first, True
+        first = replace(first, checkpoint_bytes=_checkpoint_bytes(candidate, first, is_tight=True))
     small = first
     for index, size in enumerate(sizes):
         sequences = max(1, first.n_seq_max >> (index if costly else min(index, 1)))
         rows = first.n_outputs_max if not index else sequences
-        small = replace(first, n_ubatch=size, n_seq_max=sequences, n_outputs_max=rows)
+        rollback = first.n_rollback if rows > LONGEST_DRAFT else 0
+        small = replace(first, n_ubatch=size, n_seq_max=sequences, n_outputs_max=rows, n_rollback=rollback)
         yield small, True
     if request.exact:
         return
+    for fewer in _with_fewest_checkpoints(small):
+        small = fewer
+        yield small, True
     for n_ctx in tries[1:]:
         small = replace(small, n_ctx=n_ctx)
         yield small, True
@@ -177,6 +193,17 @@ def _settings(
         for n_ctx in _TIGHT:
             if n_ctx < small.n_ctx:
                 yield replace(small, n_ctx=n_ctx), False
+
+
+def _with_fewest_checkpoints(settings: LoadSettings) -> Iterator[LoadSettings]:
+    """Settings with one checkpoint, and with none, where a model has any; the last one has the least.
+
+    The one is that before the last answer; instructions come back from disk. Without any, each turn reads all of the
+    conversation behind the instructions, which is still better than a conversation half as long.
+    """
+    if settings.checkpoint_bytes:
+        for count in (1, 0):
+            yield replace(settings, checkpoint_bytes=settings.checkpoint_bytes // _FEWEST_CHECKPOINTS * count)
 
 
 def _embedding_settings(
@@ -212,10 +239,11 @@ def _base(board: Board, candidate: Candidate, request: PlanRequest, method: Load
     measured = best(item for item in candidate.measured if item.n_gpu_layers == 0) if not method.device else None
     threads = request.threads or (measured.n_threads if measured else board.cpu.n_big_cores)
     if _is_costly(candidate):
-        sequences = rows = max(1, request.parallel // 4)
+        sequences = max(1, request.parallel // 4)
+        rows = max(sequences, min(1 + LONGEST_DRAFT, request.output_rows))
     else:
         sequences, rows = request.parallel, request.output_rows
-    return LoadSettings(
+    settings = LoadSettings(
         n_ctx=n_ctx,
         n_batch=min(_N_BATCH, n_ctx),
         n_ubatch=(_GPU_UBATCHES if method.device else _CPU_UBATCHES)[0],
@@ -226,6 +254,19 @@ def _base(board: Board, candidate: Candidate, request: PlanRequest, method: Load
         n_threads=threads,
         n_threads_batch=threads,
     )
+    states = candidate.shape.recurrent_bytes * sequences
+    rollback = LONGEST_DRAFT if 0 < states * LONGEST_DRAFT <= _ROLLBACK_BYTES and rows > LONGEST_DRAFT else 0
+    checkpoints = _checkpoint_bytes(candidate, settings, is_tight=False)
+    return replace(settings, n_rollback=rollback, checkpoint_bytes=checkpoints)
+
+
+def _checkpoint_bytes(candidate: Candidate, settings: LoadSettings, *, is_tight: bool) -> int:
+    """Bytes for checkpoints: for as many as are of use, or where memory is short for the fewest."""
+    shape = candidate.shape
+    size = checkpoint_size(shape, settings) if candidate.purpose != "embedding" else 0
+    if is_tight:
+        return _FEWEST_CHECKPOINTS * size if shape.recurrent_bytes else 0
+    return max(min(_MOST_CHECKPOINTS * size, _CHECKPOINT_BYTES), _FEWEST_CHECKPOINTS * size)
 
 
 def _step(

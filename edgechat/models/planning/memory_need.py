@@ -25,6 +25,8 @@ _F32, _F16 = 4, 2
 _Q8_0_BLOCK, _Q8_0_BYTES = 32, 34
 _KV_BITS_PER_BYTE = {"f16": (1, _F16), "q8_0": (_Q8_0_BLOCK, _Q8_0_BYTES)}
 """Elements in a block and bytes of a block, by KV type."""
+_CELL_HEAD, _TENSOR_HEAD = 24, 16
+"""Bytes that a saved state takes for each cell and each tensor beside their content (``state_write_meta``)."""
 _WORK_BYTES = 1.14
 """Bytes for each element of the widest activation that ggml quantizes to q8_K before a matrix product (292 / 256)."""
 _DELTA_WIDTH, _DELTA_KEYS = 7.5, 6200
@@ -87,7 +89,7 @@ def memory_need(
     first = max(0, shape.n_layer + 1 - offloaded)  # llama.cpp gives the device the last layers, and the output first
     on_device = _device_weights(weights, first) if offloaded else 0
     compute = compute_bytes(shape, settings)
-    kv = sum(layers)
+    kv = sum(layers) + settings.checkpoint_bytes + _draft_copy(shape, settings)
     overhead = process.base + round(process.per_token * shape.n_vocab) + _vocabulary(shape, weights)
     if device == "cuda" and offloaded:
         overhead += CUDA_CONTEXT
@@ -134,6 +136,29 @@ def weight_bytes(shape: ModelShape, weights: WeightBytes, settings: LoadSettings
     return total + (weights.repackable_output if shape.tied_embeddings else 0)
 
 
+def _draft_copy(shape: ModelShape, settings: LoadSettings) -> int:
+    """The copy of one recurrent state before a draft, where llama.cpp keeps none to go back to."""
+    has_drafts = settings.n_outputs_max > settings.n_seq_max
+    return shape.recurrent_bytes if has_drafts and not settings.n_rollback else 0
+
+
+def checkpoint_size(shape: ModelShape, settings: LoadSettings) -> int:
+    """Bytes of one checkpoint: the recurrent state, and a full window of every sliding layer's cells; 0 without either.
+
+    llama.cpp writes a few bytes for each cell and tensor beside them.
+    """
+    recurrent = shape.recurrent_bytes
+    keeps = shape.n_layer - shape.shared_kv_layers
+    sliding = 0
+    for layer, heads in enumerate(shape.n_head_kv[:keeps]):
+        if shape.sliding_layers and shape.sliding_layers[layer]:
+            key, value = shape.key_length_swa or shape.key_length, shape.value_length_swa or shape.value_length
+            sliding += _row_bytes(heads * key, settings.kv_type) + _row_bytes(heads * value, settings.kv_type)
+    cells = min(shape.sliding_window, settings.n_ctx)
+    parts = _TENSOR_HEAD * 2 * shape.n_layer
+    return recurrent + cells * (sliding + _CELL_HEAD) + parts if recurrent or sliding else 0
+
+
 def kv_by_layer(shape: ModelShape, settings: LoadSettings) -> tuple[int, ...]:
     """KV cache and recurrent state of each layer in bytes.
 
@@ -144,7 +169,7 @@ def kv_by_layer(shape: ModelShape, settings: LoadSettings) -> tuple[int, ...]:
     cells = _padded(settings.n_ctx)
     sliding = min(cells, _padded(shape.sliding_window * settings.n_seq_max + settings.n_ubatch))
     recurrent = _recurrent_layers(shape)
-    state = shape.recurrent_bytes // max(1, sum(recurrent)) * settings.n_seq_max
+    state = shape.recurrent_bytes // max(1, sum(recurrent)) * settings.n_seq_max * (1 + settings.n_rollback)
     return tuple(
         row * (sliding if slides else cells) + (state if has_state else 0)
         for (row, slides), has_state in zip(_kv_rows(shape, settings.kv_type), recurrent, strict=True)
@@ -188,7 +213,7 @@ def compute_bytes(shape: ModelShape, settings: LoadSettings) -> int:
     state = shape.recurrent_bytes // max(1, sum(_recurrent_layers(shape)))
     # A linear layer's state is 128 x its value width x 4 bytes; the states of all sequences are in memory twice.
     width = round(_DELTA_WIDTH * state / 512) + _DELTA_KEYS if state else 0
-    linear = width * tokens * _F32 + 2 * state * settings.n_seq_max
+    linear = width * tokens * _F32 + (2 + settings.n_rollback) * state * settings.n_seq_max
     phases = (
         max(feed_forward, attention) * tokens * _F32,
         linear,

@@ -64,6 +64,10 @@ class LoadSettings:
     n_threads_batch: int = 1
     """Threads for prefill."""
     flash_attn: bool = True
+    n_rollback: int = 0
+    """Recurrent states kept beside the last one, of every sequence: so many draft tokens can be taken back at once."""
+    checkpoint_bytes: int = 0
+    """Most bytes of checkpoints: copies of recurrent states and sliding windows, where a model has them."""
 
 
 @dataclass(frozen=True, slots=True)

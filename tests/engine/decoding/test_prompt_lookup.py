@@ -122,8 +122,9 @@ class TestStepCosts:
 
 def test_a_step_that_only_looks_at_a_picture_teaches_nothing() -> None:
     """It once was a step of no tokens, and what a step of some tokens takes was supposed from it."""
-    context: Any = SimpleNamespace(n_outputs_max=20, n_seq_max=4, n_batch=512)
-    speculation = SpeculativeDecoder(context, is_rewindable=True)
+    context: Any = SimpleNamespace(n_outputs_max=20, n_seq_max=4, n_batch=512, n_rollback=0)
+    model: Any = SimpleNamespace(is_recurrent=False, n_window=0)
+    speculation = SpeculativeDecoder(model, context)
     looking: Any = SimpleNamespace(timing=SimpleNamespace(first_token=0.0), generated=[], max_tokens=9, drafter=None)
     answering: Any = SimpleNamespace(
         timing=SimpleNamespace(first_token=1.0),
@@ -186,6 +187,15 @@ class TestBestLength:
         known = costs(one=0.010, n8=0.032, n9=0.036, n10=0.040, n11=0.044, n13=0.052, n15=0.060)
         assert best_length(sure(), 20, 7, known) == 7
         assert best_length(sure(), 20, 7, known, size=8, answers=8) == 0
+
+    def test_a_state_that_must_be_copied_and_taken_back_whole_makes_drafts_dearer(self) -> None:
+        known = costs(one=0.010)
+        assert best_length(sure(), 20, 7, known, copy_s=0.0) == 7
+        assert best_length(sure(), 20, 7, known, copy_s=0.080) == 0
+        # A draft that is likely wrong somewhere is decoded twice.
+        unsure = Acceptance()
+        cheap = costs(one=0.010, **{f"n{1 + n}": 0.011 + n * 0.0015 for n in LENGTHS})
+        assert best_length(unsure, 4, 7, cheap, copy_s=0.001) <= best_length(unsure, 4, 7, cheap)
 
 
 class TestDrafts:

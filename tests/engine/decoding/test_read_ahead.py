@@ -11,6 +11,7 @@ from edgechat.engine.decoding.read_ahead import Drafts, Place, may_read
 from edgechat.engine.protocol.request import Message, Request
 from edgechat.engine.throttle.monitor import ThrottleMonitor
 from edgechat.engine.throttle.throttle_levels import Throttle
+from tests.engine.kv_cache.cut_rules import ANY, WHOLE
 
 TALK = tuple(range(100))
 TYPED = (*TALK, 1001, 1002, 1003)
@@ -19,7 +20,7 @@ KEPT = Request((Message("system", "Be kind."), Message("user", "")), prefill_onl
 
 
 def place(drafts: Drafts, prompt: tuple[int, ...], retained: dict[int, Any]) -> Place:
-    return drafts.place(prompt, retained, is_rewindable=True)
+    return drafts.place(prompt, retained, ANY, can_share=True)
 
 
 def test_a_draft_continues_its_conversation_and_shares_the_beginning_of_others():
@@ -31,8 +32,8 @@ def test_a_draft_continues_its_conversation_and_shares_the_beginning_of_others()
     # A conversation that goes on differently is left whole, however much of it is the same.
     assert place(drafts, TYPED, {5: (*TALK, *range(2000, 2050))}) == Place(donor=5, n_tokens=100)
     assert place(drafts, TYPED, {3: (7, 8, 9)}) == Place()
-    assert drafts.place(TYPED, {5: (*TALK, 7)}, is_rewindable=False) == Place()
-    assert drafts.place(TYPED, {5: TALK}, is_rewindable=False) == Place(slot=5, n_tokens=100)
+    assert drafts.place(TYPED, {5: (*TALK, 7)}, WHOLE, can_share=False) == Place()
+    assert drafts.place(TYPED, {5: TALK}, WHOLE, can_share=False) == Place(slot=5, n_tokens=100)
 
 
 def test_an_earlier_draft_may_be_cut_down_to_the_conversation_before_it():

@@ -11,6 +11,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from edgechat.engine.kv_cache.allocator import Allocation, CellAllocator
 from edgechat.engine.kv_cache.eviction import MAX_LOSS
 from edgechat.engine.kv_cache.prefix import common_prefix
+from tests.engine.kv_cache.cut_rules import ANY, WHOLE
 from tests.examples import examples
 
 N_CTX, N_SEQ = 64, 5
@@ -28,7 +29,7 @@ class Ledger(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.is_rewindable = True
-        self.cells = CellAllocator(N_CTX, N_SEQ, is_rewindable=self.is_rewindable)
+        self.cells = CellAllocator(N_CTX, N_SEQ, ANY)
         self.reserved: dict[int, tuple[int, ...]] = {}
         self.parked: dict[int, tuple[int, ...]] = {}  # oldest first
         self.held: dict[int, list[int]] = {}
@@ -146,7 +147,7 @@ class UnrewindableLedger(Ledger):
     def __init__(self) -> None:
         super().__init__()
         self.is_rewindable = False
-        self.cells = CellAllocator(N_CTX, N_SEQ, is_rewindable=False)
+        self.cells = CellAllocator(N_CTX, N_SEQ, WHOLE)
 
 
 TestLedger = Ledger.TestCase
@@ -192,7 +193,7 @@ def test_a_short_question_does_not_cost_a_long_chat_its_place():
 
 
 def test_a_sequence_that_cannot_be_rewound_is_reused_whole_or_not_at_all():
-    cells = CellAllocator(100, 1, is_rewindable=False)
+    cells = CellAllocator(100, 1, WHOLE)
     finished(cells, (1, 2, 3, 4))
     assert admitted(cells, (1, 2, 3, 9, 9), 10).reused == 0
 

@@ -143,7 +143,9 @@ import sys
 from types import SimpleNamespace as N
 from edgechat.engine.decoding.scheduler import Scheduler
 context = N(n_ctx=1000, n_seq_max=2)
-scheduler = Scheduler(N(context=context, model=N(is_rewindable=True), spare_memory=None))
+choice = N(plan=N(settings=N(checkpoint_bytes=0)))
+model = N(is_rewindable=True, is_recurrent=False, n_window=0)
+scheduler = Scheduler(N(context=context, model=model, spare_memory=None, choice=choice))
 for n in range(50):
     grant = scheduler._allocator.admit((n, 1, 2), 10)
     asked = N(keep=f"chat {n}", messages=())

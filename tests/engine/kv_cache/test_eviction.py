@@ -10,11 +10,12 @@ from edgechat.engine.kv_cache import eviction
 from edgechat.engine.kv_cache.allocator import CellAllocator
 from edgechat.engine.kv_cache.eviction import MIN_SWAP_TOKENS, MIN_TOKENS, SingleQuestions, sequences_to_evict
 from edgechat.engine.protocol.request import Message, Request
+from tests.engine.kv_cache.cut_rules import ANY, WHOLE, AtPlaces
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from edgechat.engine.kv_cache.prefix import Tokens
+    from edgechat.engine.kv_cache.prefix import CutRule, Tokens
 
 INSTRUCTIONS = tuple(range(MIN_TOKENS))
 QUESTION = Message("user", "Where was it?")
@@ -31,7 +32,7 @@ def evicted(
     *,
     questions: SingleQuestions | None = None,
     pinned: Collection[int] = (),
-    is_rewindable: bool = True,
+    rule: CutRule = ANY,
     swaps: Collection[int] = range(100),
 ) -> dict[int, int]:
     """What is evicted, and how many tokens stay of it, where only the slots in ``swaps`` find room in host memory."""
@@ -41,7 +42,7 @@ def evicted(
             retained,
             questions or SingleQuestions(),
             pinned=pinned,
-            is_rewindable=is_rewindable,
+            rule=rule,
             swap_out=lambda slot, _tokens: slot in swaps,
         )
     )
@@ -73,8 +74,22 @@ def test_of_a_single_question_only_what_others_share_stays() -> None:
 
 def test_what_cannot_be_cut_leaves_as_a_whole_or_is_continued_as_a_whole() -> None:
     retained = {0: sequence(1), 1: sequence(2)}
-    assert evicted((*sequence(1), 7), retained, is_rewindable=False) == {1: 0}
-    assert evicted((*sequence(1)[:150], 7), retained, is_rewindable=False) == {0: 0, 1: 0}
+    assert evicted((*sequence(1), 7), retained, rule=WHOLE) == {1: 0}
+    assert evicted((*sequence(1)[:150], 7), retained, rule=WHOLE) == {0: 0, 1: 0}
+
+
+def test_an_answer_that_the_template_rewrites_belongs_to_a_conversation_that_is_continued() -> None:
+    short_question = sequence(1, 300)
+    asked = MIN_TOKENS + 20
+    prompt = (*short_question[:asked], 7, 8, 9)
+    rule = AtPlaces((asked,))
+    assert evicted(prompt, {0: short_question}, rule=rule) == {}
+    cells = CellAllocator(1000, 2, rule)
+    cells.admit(short_question, 400)
+    cells.retain(0, short_question)
+    allocation = cells.admit(prompt, 100)
+    assert allocation is not None
+    assert (allocation.slot, allocation.reused) == (0, asked)
 
 
 def test_single_questions_do_not_fill_the_cache_for_everybody_else() -> None:

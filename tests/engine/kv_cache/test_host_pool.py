@@ -17,6 +17,7 @@ from edgechat.models.gguf.header import read_header
 from edgechat.paths import Paths
 from edgechat.tasks.generator import EngineGenerator
 from tests.board.trees import write
+from tests.engine.kv_cache.cut_rules import ANY, WHOLE
 from tests.models.gguf_writer import starter_path
 
 if TYPE_CHECKING:
@@ -40,19 +41,20 @@ def filled(*talks: int, spare: int = MUCH) -> HostPool:
 
 def test_what_is_put_away_is_found_by_what_goes_on_from_it() -> None:
     pool = filled(1, 2)
-    found, common = pool.find((*tokens(2), 7, 8), is_rewindable=False)
+    found, common = pool.find((*tokens(2), 7, 8), WHOLE)
     assert found is not None
     assert (found.cells, common) == (bytearray([2]), 200)
-    assert pool.find((3, *range(1, 200)), is_rewindable=True) == (None, 0)
-    assert pool.holds(tokens(2)[:100])
-    assert not pool.holds((*tokens(2), 7))
+    assert pool.find((3, *range(1, 200)), ANY) == (None, 0)
+    assert pool.holds(tokens(2)[:100], ANY)
+    assert not pool.holds((*tokens(2), 7), ANY)
+    assert not pool.holds(tokens(2)[:100], WHOLE)
 
 
 def test_a_model_that_cannot_go_back_gets_only_what_is_whole() -> None:
     pool = filled(1)
     edited = (*tokens(1)[:150], -1, -1)
-    assert pool.find(edited, is_rewindable=False) == (None, 0)
-    assert pool.find(edited, is_rewindable=True)[1] == 150
+    assert pool.find(edited, WHOLE) == (None, 0)
+    assert pool.find(edited, ANY)[1] == 150
 
 
 def test_a_longer_version_replaces_the_shorter_one() -> None:
@@ -65,7 +67,7 @@ def test_a_longer_version_replaces_the_shorter_one() -> None:
 
 def test_the_oldest_go_first_but_not_the_one_that_goes_on() -> None:
     pool = filled(1, 2, 3)
-    going, _ = pool.find(tokens(1), is_rewindable=True)
+    going, _ = pool.find(tokens(1), ANY)
     assert going is not None
     pool.touch(going)
     pool.put(tokens(4), bytearray(1), 2)

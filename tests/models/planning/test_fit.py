@@ -13,6 +13,8 @@ from edgechat.board.board import Accelerator, Board, Cpu, Memory
 from edgechat.models.planning.calibration import Measurement
 from edgechat.models.planning.candidate import Candidate, from_entry
 from edgechat.models.planning.fit import choose, ladder
+from edgechat.models.planning.load_settings import LONGEST_DRAFT
+from edgechat.models.planning.memory_need import checkpoint_size, memory_need
 from edgechat.models.planning.plan import PlanRequest
 from edgechat.models.planning.reserve import reserve, usable_device_memory, usable_memory
 from tests.examples import examples
@@ -292,3 +294,31 @@ def test_drafts_need_output_rows():
         return ladder(board(8 * GB), candidate("qwen2.5-1.5b-instruct"), wish)[0].settings.n_outputs_max
 
     assert (rows(3), rows(15)) == (8, 16)
+
+
+@pytest.mark.parametrize(
+    ("name", "roomy", "rollback", "tight"),
+    [("qwen2.5-0.5b-instruct", 0, 0, 0), ("qwen3.5-0.8b", 13, 0, 0), ("gpt-oss-20b", 24, 0, 0)],
+)
+def test_checkpoints_are_counted_where_a_model_needs_them_and_are_few_where_memory_is_short(
+    name: str, roomy: int, rollback: int, tight: int
+) -> None:
+    one = candidate(name, files(name)[0].quant)
+    plans = ladder(board(64 * GB), one, PlanRequest(n_ctx=4096))
+    size = checkpoint_size(one.shape, plans[0].settings)
+    assert (size > 0) == (roomy > 0)
+    for plan, count in ((plans[0], roomy), (plans[-1], tight)):
+        assert plan.settings.checkpoint_bytes // max(size, 1) == count
+        rest = memory_need(one.shape, one.weights, replace(plan.settings, checkpoint_bytes=0)).kv
+        assert plan.memory.kv - rest == plan.settings.checkpoint_bytes
+    assert plans[0].settings.n_rollback == rollback
+
+
+def test_small_recurrent_states_are_kept_for_each_token_of_a_draft() -> None:
+    one = candidate("lfm2.5-1.2b-instruct")
+    settings = ladder(board(64 * GB), one, PlanRequest(n_ctx=4096))[0].settings
+    without = memory_need(one.shape, one.weights, replace(settings, n_rollback=0)).kv
+    kept = settings.n_rollback * settings.n_seq_max * one.shape.recurrent_bytes
+    assert settings.n_rollback == LONGEST_DRAFT
+    # Where none is kept, one is copied before a draft.
+    assert memory_need(one.shape, one.weights, settings).kv - without == kept - one.shape.recurrent_bytes
