@@ -16,7 +16,7 @@ PERMISSIVE = (
 """Parts of names of licences under which edgechat may be passed on together with the package."""
 
 _LOOKED_UP = {
-    # Its wheel lists them in LICENSES: those of PDFium's libraries (FreeType under its own licence, ICU, libjpeg-turbo, …),
+    # Its wheel lists them in LICENSES: those of PDFium's libraries (FreeType by its own, ICU, …),
     # and for musl libgcc with its runtime exception.
     ("pypdfium2", "dependency licenses"),
 }

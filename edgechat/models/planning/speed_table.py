@@ -1,6 +1,6 @@
 """Constants of the known boards: bandwidth, fixed time and arithmetic rate by board, way and power mode.
 
-What stands between the markers is written by ``scripts/measure/fit_speed.py`` from two thirds of the usable rows of
+What stands between the markers is written by ``scripts/speed_model/fit_speed.py`` from two thirds of the usable rows of
 ``tests/models/planning/published/board_speeds.tsv``.
 """
 
@@ -10,7 +10,7 @@ import math
 
 from edgechat.models.planning.speed_model import Arithmetic, Machine, scaled
 
-# >>> fitted by scripts/measure/fit_speed.py
+# >>> fitted by scripts/speed_model/fit_speed.py
 # fmt: off
 ARITHMETIC: dict[str, Arithmetic] = {
     "avx2": Arithmetic(
@@ -105,7 +105,7 @@ _FITTED: dict[str, Machine] = {
     "rk3588/npu@max": Machine(27.6, 3.0, 925, ARITHMETIC["npu"], "fitted: 3 decode, 3 prefill"),
 }
 # fmt: on
-# <<< fitted by scripts/measure/fit_speed.py
+# <<< fitted by scripts/speed_model/fit_speed.py
 
 # Board, way and mode nobody published -> the fitted one, its bandwidth and arithmetic relative to that, basis.
 _SCALED: dict[str, tuple[str, float, float, str]] = {

@@ -11,9 +11,9 @@ from edgechat.models.planning.candidate import from_entry
 from edgechat.models.planning.fit import least_pace
 from edgechat.models.planning.model_work import model_work
 from edgechat.models.planning.plan import LoadSettings, PlanRequest
-from scripts.measure.speed_row_models import MODELS
-from scripts.measure.speed_rows import EXCLUDED_ROWS, EXCLUDED_USE, TSV, load
-from scripts.measure.speed_score import DECODE, PREFILL, by_board, hits, shipped
+from scripts.speed_model.speed_row_models import MODELS
+from scripts.speed_model.speed_rows import EXCLUDED_ROWS, EXCLUDED_USE, TSV, load
+from scripts.speed_model.speed_score import DECODE, PREFILL, by_board, hits, shipped
 from tests.models.planning.board_plans import CATALOG, plan_of
 
 ROWS = load()

@@ -1,6 +1,6 @@
 """Scores of speed predictions against published rows: shares within a limit, and tables by board.
 
-python scripts/measure/speed_score.py          the shipped constants against every usable row, as a Markdown table
+python scripts/speed_model/speed_score.py          the shipped constants against every usable row, as a Markdown table
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from edgechat.models.planning.speed_model import predict
 from edgechat.models.planning.speed_table import ENGINES, MACHINES
-from scripts.measure.speed_rows import Row, load
+from scripts.speed_model.speed_rows import Row, load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

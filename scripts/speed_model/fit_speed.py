@@ -1,8 +1,9 @@
 """Fit the constants of the speed model to two thirds of the published rows, and score the remaining third.
 
-    python scripts/measure/fit_speed.py            print scores: held-out third, rotated thirds
-    python scripts/measure/fit_speed.py --boards   and whole boards held out
-    python scripts/measure/fit_speed.py --write    and write the constants into edgechat/models/planning/speed_table.py
+    python scripts/speed_model/fit_speed.py            print scores: held-out third, rotated thirds
+    python scripts/speed_model/fit_speed.py --boards   and whole boards held out
+    python scripts/speed_model/fit_speed.py --write    and write the constants into
+                                                       edgechat/models/planning/speed_table.py
 
 Needs numpy and scipy (pip install scipy); the product needs neither for this. All constants are fitted together on
 logarithms with a robust loss; each has a wide prior from data sheets (bandwidth, cores x clock) or a neutral one (a
@@ -23,8 +24,8 @@ import numpy as np
 from scipy.optimize import least_squares  # type: ignore[import-untyped,unused-ignore]
 
 from edgechat.models.planning.speed_model import Arithmetic, Machine, decode_seconds, prefill_seconds
-from scripts.measure.speed_rows import EXCLUDED_ROWS, Row, load
-from scripts.measure.speed_score import DECODE, PREFILL, by_board, hits, llama, tell
+from scripts.speed_model.speed_rows import EXCLUDED_ROWS, Row, load
+from scripts.speed_model.speed_score import DECODE, PREFILL, by_board, hits, llama, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -324,10 +325,10 @@ def write(fit: Fit, rows: Sequence[Row]) -> None:
     out += ["}", "# fmt: on"]
     path = Path(__file__).parents[2] / "edgechat" / "models" / "planning" / "speed_table.py"
     text = path.read_text(encoding="utf-8")
-    head, rest = text.split("# >>> fitted by scripts/measure/fit_speed.py\n", 1)
-    tail = rest.split("# <<< fitted by scripts/measure/fit_speed.py\n", 1)[1]
+    head, rest = text.split("# >>> fitted by scripts/speed_model/fit_speed.py\n", 1)
+    tail = rest.split("# <<< fitted by scripts/speed_model/fit_speed.py\n", 1)[1]
     marked = "\n".join(
-        ("# >>> fitted by scripts/measure/fit_speed.py", *out, "# <<< fitted by scripts/measure/fit_speed.py\n")
+        ("# >>> fitted by scripts/speed_model/fit_speed.py", *out, "# <<< fitted by scripts/speed_model/fit_speed.py\n")
     )
     path.write_text(head + marked + tail, encoding="utf-8")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgechat.models.planning.speed_model import Work
-from scripts.measure.speed_row_models import MODELS, READ_BYTES, quant_of, read_bytes, types_of
+from scripts.speed_model.speed_row_models import MODELS, READ_BYTES, quant_of, read_bytes, types_of
 
 TSV = Path(__file__).parents[2] / "tests" / "models" / "planning" / "published" / "board_speeds.tsv"
 

@@ -1,0 +1,1 @@
+"""Fits the speed model of plans to published measurements of boards, and scores it on the rows kept aside."""
