@@ -65,7 +65,22 @@ def kernels(
         native: the features that this machine's compiler supports, or None when that is not known.
         installation: for the commands that fix a finding.
     """
-    return [*_processor(found, native, installation), *_accelerators(found, build, board, installation)]
+    processor = (
+        _variant(found, build, installation) if build.variants else _processor(found, native, installation)
+    )
+    return [*processor, *_accelerators(found, build, board, installation)]
+
+
+def _variant(found: Kernels, build: Build, installation: Installation) -> Iterator[Finding]:
+    """A build with one library for each set of instructions: which one runs, and what it lacks of this processor's."""
+    unused = [name for name in found.missing if name not in _ACCELERATOR_NAMES]
+    message = f"llama.cpp runs its variant {build.variant}, chosen from {len(build.variants)} for this processor"
+    if unused:
+        names = ", ".join(unused)
+        message += f". It leaves {names} unused, which this processor has. A build made on this machine may use it."
+        yield advice("cpu-kernels", message, installation.rebuild())
+    else:
+        yield ok("cpu-kernels", f"{message}; it uses all instruction sets that llama.cpp has kernels for.")
 
 
 def _processor(found: Kernels, native: frozenset[str] | None, installation: Installation) -> Iterator[Finding]:

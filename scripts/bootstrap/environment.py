@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from scripts.bootstrap import constraints
+from scripts.bootstrap import constraints, prebuilt_wheel
 from scripts.bootstrap.build_machine import native_code
 from scripts.bootstrap.llama_wheel import Recipe, Settings, WheelStore, recipe
 from scripts.bootstrap.supervised import SetupError, run
@@ -117,7 +117,7 @@ class Environment:
         settings_file = self.build / "settings.json"
         settings = Settings.choose(os.environ, Settings.load(settings_file))
         self._do(Step("pip", self.pin("pip"), self._upgrade_pip))
-        self._make_llama(recipe(self.root, self.pin(LLAMA), settings, self.environ))
+        self._make_llama(recipe(self.root, self.pin(LLAMA), settings, self.environ), settings)
         settings.save(settings_file)
         self._do(Step("project", self._project_key(), self._install_project))
         self._do(Step("starter", self.pin(STARTER), self._install_starter))
@@ -200,18 +200,39 @@ class Environment:
     def _upgrade_pip(self) -> None:
         self._pip("Upgrading pip", "pip", "install", "--progress-bar", "off", f"pip=={self.pin('pip')}")
 
-    def _make_llama(self, wanted: Recipe) -> None:
+    def _make_llama(self, wanted: Recipe, settings: Settings) -> None:
         installed = self.stamps.read("llama")
+        store = WheelStore(self.root, self.python, self.environ)
+        built = store.find(wanted)
+        demanded = os.environ.get("EDGECHAT_WHEELS", "") not in ("", prebuilt_wheel.NONE)
+        if (installed == wanted.key or built is not None) and not demanded:
+            pass  # what was built on this machine is at least as fast as a wheel for every processor
+        elif self._install_prebuilt(wanted, settings, installed):
+            return
         if installed == wanted.key:
             return
         if installed is not None and not native_code(self.environ):
             _say("There is no C++ compiler here any more: keeping the llama.cpp that is installed.", warning=True)
             return
         _say(f"llama.cpp is built {wanted.cuda.reason}", warning=wanted.cuda.warning)
-        store = WheelStore(self.root, self.python, self.environ)
         # Before the step begins: should the build fail, what is installed stays as it is.
-        wheel = store.find(wanted) or store.build(wanted)
+        wheel = built or store.build(wanted)
         self._do(Step("llama", wanted.key, partial(self._install_llama, wheel)))
+
+    def _install_prebuilt(self, wanted: Recipe, settings: Settings, installed: str | None) -> bool:
+        """Install a wheel that was built elsewhere, if there is one that serves; returns whether llama.cpp is done."""
+        if wanted.cuda.nvcc is not None or settings.cmake_args:
+            return False  # such a wheel is for the CPU, and takes no options
+        choice = {"EDGECHAT_WHEELS": settings.wheels, **self.environ}
+        machine = prebuilt_wheel.Machine.here()
+        wheel = prebuilt_wheel.find(self.root, wanted.version, choice, machine, vision=settings.vision)
+        if wheel is None:
+            return False
+        key = f"wheel-{hashlib.sha256(wheel.read_bytes()).hexdigest()}"
+        if installed != key:
+            _say(f"llama.cpp comes from {wheel}: nothing is compiled.", warning=wanted.cuda.warning)
+            self._do(Step("llama", key, partial(self._install_llama, prebuilt_wheel.keep(self.root, wheel))))
+        return True
 
     def _install_llama(self, wheel: Path) -> None:
         self._pip("Installing llama.cpp", "llama", "install", "--force-reinstall", "--no-deps", str(wheel))
@@ -310,7 +331,11 @@ def _environ(build: Path) -> dict[str, str]:
     environ = {name: value for name, value in os.environ.items() if name not in REMOVED_VARIABLES}
     environ |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PIP_USER": "0", "PYTHONNOUSERSITE": "1"}
     # On many boards /tmp lies in memory, which the compilers need.
-    return environ | {"TMPDIR": str(build / "tmp")}
+    environ["TMPDIR"] = str(build / "tmp")
+    wheels = environ.get("EDGECHAT_WHEELS", "")
+    if wheels not in ("", prebuilt_wheel.NONE):
+        environ["PIP_FIND_LINKS"] = f"{wheels} {environ.get('PIP_FIND_LINKS', '')}".rstrip()
+    return environ
 
 
 def _fresh_folder(folder: Path) -> None:
