@@ -65,9 +65,7 @@ def kernels(
         native: the features that this machine's compiler supports, or None when that is not known.
         installation: for the commands that fix a finding.
     """
-    processor = (
-        _variant(found, build, installation) if build.variants else _processor(found, native, installation)
-    )
+    processor = _variant(found, build, installation) if build.variants else _processor(found, native, installation)
     return [*processor, *_accelerators(found, build, board, installation)]
 
 
@@ -113,7 +111,10 @@ def _accelerators(found: Kernels, build: Build, board: Board, installation: Inst
         what = f"The {_ACCELERATOR_NAMES[kind]} ({name})"
         if kind in found.missing:
             message = f"{what} is not used: llama.cpp is built without {kind.upper()}."
-            yield advice("gpu", message, installation.rebuild_for(kind))
+            if board.kind == "jetson":  # most of the board's speed; scripts/setup refuses such a build unless asked
+                yield problem("gpu", message, installation.rebuild_for(kind), ExitCode.ENGINE)
+            else:
+                yield advice("gpu", message, installation.rebuild_for(kind))
         elif not build.has_gpu:
             # The engine then runs on the CPU. CUDA's reason is in the engine's log.
             message = f"{what} is not used: llama.cpp is built with {kind.upper()}, but finds no device to use."

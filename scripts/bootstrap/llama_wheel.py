@@ -100,7 +100,7 @@ def recipe(root: Path, version: str, settings: Settings, environ: Mapping[str, s
         raise SetupError(str(error)) from error
     native_code = build_machine.native_code(environ)
     has_amx = "__AMX_TILE__" in native_code
-    args = cmake_arguments(settings, cuda, native_gpu=gpu is not None and gpu.usable, has_amx=has_amx)
+    args = cmake_arguments(settings, cuda, gpu=gpu, has_amx=has_amx)
     made_of = {
         "version": version,
         "args": args,
@@ -117,7 +117,7 @@ def recipe(root: Path, version: str, settings: Settings, environ: Mapping[str, s
 
 
 def cmake_arguments(
-    settings: Settings, cuda: build_machine.Cuda, *, native_gpu: bool, has_amx: bool = False
+    settings: Settings, cuda: build_machine.Cuda, *, gpu: build_machine.Gpu | None, has_amx: bool = False
 ) -> list[str]:
     """CMake's arguments; the user's own come last, so that they win."""
     args = [
@@ -136,8 +136,15 @@ def cmake_arguments(
     if cuda.nvcc is not None:
         # NCCL serves several GPUs in one machine, which no board has; it would be one more library to find at run time.
         args += ["-DGGML_CUDA=ON", f"-DCMAKE_CUDA_COMPILER={cuda.nvcc}", "-DGGML_CUDA_NCCL=OFF"]
-        # Without a GPU to ask, llama.cpp's own default would fall back to whatever nvcc takes for its oldest.
-        args.append(f"-DCMAKE_CUDA_ARCHITECTURES={'native' if native_gpu else 'all-major'}")
+        if gpu is not None and gpu.architecture:
+            args.append(f"-DCMAKE_CUDA_ARCHITECTURES={gpu.architecture}")
+            # Jetson's unified memory: published experience is that CUDA's virtual memory pool fails there with
+            # NvMap's error 12 where plain allocations succeed.
+            args.append("-DGGML_CUDA_NO_VMM=ON")
+        else:
+            # Without a GPU to ask, llama.cpp's own default would fall back to whatever nvcc takes for its oldest.
+            has_gpu = gpu is not None and gpu.usable
+            args.append(f"-DCMAKE_CUDA_ARCHITECTURES={'native' if has_gpu else 'all-major'}")
     return args + shlex.split(settings.cmake_args)
 
 

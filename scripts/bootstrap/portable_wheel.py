@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 
 from scripts.bootstrap import elf
 from scripts.bootstrap.build_machine import Cuda
+from scripts.bootstrap.kit_wheels import PYTHONS, gather
 from scripts.bootstrap.llama_wheel import NOT_PACKED, Recipe, WheelStore
 from scripts.bootstrap.supervised import SetupError
 
@@ -244,12 +245,25 @@ def main() -> int:
     )
     parser.add_argument("--target", choices=sorted(TARGETS), default=platform.machine(), help="default: this machine's")
     parser.add_argument("--out", type=Path, default=Path("wheels"), metavar="DIR", help="default: wheels/")
+    parser.add_argument(
+        "--kit",
+        action="store_true",
+        help="add all that a board without a network needs: edgechat, its dependencies, pip",
+    )
+    parser.add_argument(
+        "--python", action="append", metavar="3.N", help=f"with --kit, for this Python (default: {', '.join(PYTHONS)})"
+    )
     parser.add_argument("--no-vision", action="store_true", help="leave image input out (1.8 MB less)")
     chosen = parser.parse_args()
     root = Path(__file__).resolve().parents[2]
     try:
         target = TARGETS[chosen.target]
-        wheel = build(root, target, root / chosen.out, vision=not chosen.no_vision)
+        folder = root / chosen.out
+        if chosen.kit:
+            folder = folder / target.name
+        wheel = build(root, target, folder, vision=not chosen.no_vision)
+        if chosen.kit:
+            gather(root, folder, target.name, chosen.python or PYTHONS, _pip(root))
     except SetupError as failed:
         print(f"\n{failed}", file=sys.stderr)
         return failed.status
@@ -259,4 +273,9 @@ def main() -> int:
     print(f"{wheel}  {wheel.stat().st_size / MIB:.1f} MiB")
     print(f"CPU variants: {' '.join(target.variants)}")
     print(f"Install it on a board with: EDGECHAT_WHEELS={shlex.quote(str(wheel.parent))} ./scripts/setup")
+    if chosen.kit:
+        wheels = list(wheel.parent.glob("*.whl"))
+        size = sum(each.stat().st_size for each in wheels) / MIB
+        print(f"Kit: {len(wheels)} wheels, {size:.0f} MiB. Put it on a stick with:")
+        print(f"    edgechat models export MODEL /media/STICK --with-app --target {target.name}")
     return 0

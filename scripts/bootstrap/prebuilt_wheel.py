@@ -110,8 +110,9 @@ def _nothing_fits(named: str, version: str, machine: Machine, names: Iterable[st
     glibc = f" and glibc {machine.glibc[0]}.{machine.glibc[1]} or older" if machine.glibc > (0, 0) else ""
     image = " with image input" if vision else ""
     return (
-        f"EDGECHAT_WHEELS={named} has no llama-cpp-python {version} for {machine.name}{glibc}{image} (there is {there}). "
-        f"Make one with `scripts/build-wheel --target {machine.name}`, or build here with EDGECHAT_WHEELS={NONE}."
+        f"EDGECHAT_WHEELS={named} has no llama-cpp-python {version} for {machine.name}{glibc}{image} "
+        f"(there is {there}). Make one with `scripts/build-wheel --target {machine.name}`, or build here with "
+        f"EDGECHAT_WHEELS={NONE}."
     )
 
 
