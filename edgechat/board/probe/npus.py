@@ -25,7 +25,7 @@ _PCI = {
     ("0x1ac1", "0x089a"): "Google Coral Edge TPU",
 }
 _INTEL, _NPU_CLASS = "0x8086", "0x1200"
-# (idVendor, idProduct) of USB: before and after its firmware is loaded (coral.ai, get started with the USB Accelerator).
+# (idVendor, idProduct) of USB: before and after its firmware is loaded (coral.ai).
 _USB = {("1a6e", "089a"): "Google Coral Edge TPU", ("18d1", "9302"): "Google Coral Edge TPU"}
 
 

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 def export(*, models: tuple[str, ...], directory: Path, with_app: bool, target: str | None) -> None:
     """Write MODELS to DIRECTORY as a signed bundle; a bundle that is there is replaced.
 
-    With --with-app, a board without a network, a compiler or edgechat installs both: sh DIRECTORY/install.sh. The wheels
-    come from `scripts/build-wheel --kit`, in the checkout's wheels/ or where EDGECHAT_WHEELS says.
+    With --with-app, a board without a network, a compiler or edgechat installs both: sh DIRECTORY/install.sh.
+    The wheels come from `scripts/build-wheel --kit`, in the checkout's wheels/ or where EDGECHAT_WHEELS says.
     """
     from edgechat.models.bundle.export import export as write_bundle  # noqa: PLC0415 - 0.1 s for TUF and its keys
     from edgechat.models.bundle.signing import has_publisher, publisher  # noqa: PLC0415

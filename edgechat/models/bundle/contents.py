@@ -32,6 +32,7 @@ KIT_TARGETS = ("aarch64", "x86_64")
 KIT_TARGETS = ("aarch64", "x86_64")
 """The processors that edgechat can be bundled for, as ``uname -m`` names them."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,9 @@ def _app(value: Any) -> BundledApp:  # noqa: ANN401 - parsed JSON
         installer={str(name): str(sha256) for name, sha256 in value["installer"].items()},
     )
     names = [app.name, *app.wheels, *app.installer]
-    if not all(map(is_safe, names)) or not all(map(_SHA256.fullmatch, (*app.wheels.values(), *app.installer.values()))):
+    if not all(map(_PLAIN_NAME.fullmatch, names)) or not all(
+        map(_SHA256.fullmatch, (*app.wheels.values(), *app.installer.values()))
+    ):
         raise ValueError("its list of the application's files is damaged")
     return app
 
