@@ -109,6 +109,18 @@ def check_machine(app: dict[str, Any], machine: str, glibc: str, version: tuple[
         )
 
 
+def check_space(folder: Path, wheels: int) -> None:
+    """Whether the installed packages fit; wheels are compressed, and unpack and compile to four times their size.
+
+    Raises:
+        InstallError: they do not.
+    """
+    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    free, need = shutil.disk_usage(there).free, 4 * wheels
+    if free < need:
+        raise InstallError(f"{there} has {free >> 20} MiB free, and edgechat needs {need >> 20} MiB.", 8)
+
+
 class Home:
     """Where versions are installed: ``versions/NAME``, and the links ``current`` and ``previous``."""
 
@@ -170,6 +182,7 @@ def install(stick: Path, home: Home, trust: str) -> None:
         _require([str(home.program(current)), "models", "import", "--check", *confirm, str(stick)], "verifying", 7)
     name = app["name"]
     if not home.is_complete(name):
+        check_space(home.folder, sum(file.stat().st_size for file in (stick / "targets").glob("*.whl")))
         _say(f"Installing edgechat {app['version']} into {home.versions / name} …")
         _unpack(stick, home, name, app["wheels"])
     program = str(home.program(name))

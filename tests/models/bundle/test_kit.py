@@ -14,7 +14,15 @@ from edgechat.errors import InvalidInputError, TransferError
 from edgechat.models.bundle import installer
 from edgechat.models.bundle.export import export
 from edgechat.models.bundle.import_bundle import check, import_bundle
-from edgechat.models.bundle.installer import Home, InstallError, check_machine, check_stick, read_contents, roll_back
+from edgechat.models.bundle.installer import (
+    Home,
+    InstallError,
+    check_machine,
+    check_space,
+    check_stick,
+    read_contents,
+    roll_back,
+)
 from edgechat.models.bundle.kit import Kit, find_folder, read_kit
 from edgechat.models.bundle.signing import publisher
 from edgechat.models.bundle.trust import UntrustedError, trust_publisher
@@ -166,6 +174,13 @@ def test_a_kit_for_another_machine_says_what_would_do(stick: Path) -> None:
         check_machine(app, "aarch64", "2.36", (3, 13))
     with pytest.raises(InstallError, match="glibc"):
         check_machine(app, "aarch64", "", (3, 11))
+
+
+def test_a_disk_that_is_too_small_is_found_before_it_is_filled(tmp_path: Path) -> None:
+    check_space(tmp_path / "not yet/there", 1)
+    with pytest.raises(InstallError, match="MiB free") as refused:
+        check_space(tmp_path / "not yet/there", 1 << 60)
+    assert refused.value.status == 8
 
 
 def test_versions_lie_side_by_side_and_the_one_before_comes_back(tmp_path: Path) -> None:
