@@ -19,7 +19,7 @@ from scripts.emulated_boards.root import EmulatedRoot, RootError
 
 PROJECT = Path(__file__).resolve().parents[2]
 PROGRAM = "/root/.local/bin/edgechat"
-QUESTION = "What is the capital of France?"
+QUESTION = "Name the capital city of France."
 _ARM = "processor\t: {n}\nBogoMIPS\t: 108.00\nFeatures\t: {features}\nCPU implementer\t: 0x41\nCPU part\t: {part}\n\n"
 _BASE = "fp asimd evtstrm crc32 cpuid"
 
