@@ -111,17 +111,21 @@ def _accelerators(found: Kernels, build: Build, board: Board, installation: Inst
         what = f"The {_ACCELERATOR_NAMES[kind]} ({name})"
         if kind in found.missing:
             message = f"{what} is not used: llama.cpp is built without {kind.upper()}."
-            if board.kind == "jetson":  # most of the board's speed; scripts/setup refuses such a build unless asked
-                yield problem("gpu", message, installation.rebuild_for(kind), ExitCode.ENGINE)
-            else:
-                yield advice("gpu", message, installation.rebuild_for(kind))
+            yield _unused_gpu(board, message, installation.rebuild_for(kind))
         elif not build.has_gpu:
             # The engine then runs on the CPU. CUDA's reason is in the engine's log.
             message = f"{what} is not used: llama.cpp is built with {kind.upper()}, but finds no device to use."
             command = "nvidia-smi" if kind == "cuda" and board.kind != "jetson" else None
-            yield advice("gpu", message, command)
+            yield _unused_gpu(board, message, command)
         else:
             yield ok("gpu", f"{what} is used.")
+
+
+def _unused_gpu(board: Board, message: str, command: str | None) -> Finding:
+    # On a Jetson the GPU is most of the board's speed, and scripts/setup refuses such a build unless it is asked for.
+    if board.kind == "jetson":
+        return problem("gpu", message, command, ExitCode.ENGINE)
+    return advice("gpu", message, command)
 
 
 def flags(build: Build, board: Board, installation: Installation, *, wants_vision: bool) -> list[Finding]:

@@ -202,10 +202,10 @@ class Environment:
         installed = self.stamps.read("llama")
         store = WheelStore(self.root, self.python, self.environ)
         built = store.find(wanted)
-        demanded = os.environ.get("EDGECHAT_WHEELS", "") not in ("", prebuilt_wheel.NONE)
-        if (installed == wanted.key or built is not None) and not demanded:
-            pass  # what was built on this machine is at least as fast as a wheel for every processor
-        elif self._install_prebuilt(wanted, settings, installed):
+        is_demanded = os.environ.get("EDGECHAT_WHEELS", "") not in ("", prebuilt_wheel.NONE)
+        # What was built on this machine is at least as fast as a wheel for every processor, and stays.
+        is_built = installed == wanted.key or built is not None
+        if (is_demanded or not is_built) and self._install_prebuilt(wanted, settings, installed):
             return
         if installed == wanted.key:
             return

@@ -113,6 +113,11 @@ def test_a_gpu_without_its_backend_and_a_backend_without_its_gpu() -> None:
     assert "cuda" in held.in_use
     found = [f for f in amiss(llama_build.kernels(held, blind, board, None, HERE)) if f.id == "gpu"]
     assert "finds no device" in found[0].message
+    assert [f.level for f in found] == [Level.PROBLEM]
+    pc = replace(board, kind="pc")
+    held = compare(pc.cpu, pc.accelerators, cpu_only)
+    found = [f for f in amiss(llama_build.kernels(held, cpu_only, pc, None, CHECKOUT)) if f.id == "gpu"]
+    assert [f.level for f in found] == [Level.ADVICE]
 
 
 @pytest.mark.parametrize("name", known_names())
