@@ -57,7 +57,7 @@ STEPS = {
     "ask": [PROGRAM, "ask", "--temp", "0", "-n", "24", QUESTION],
     "driving": ["sh", "-c", f"echo '{DRIVING}' | {PROGRAM} run driving -"],
     "rootcause": ["sh", "-c", f"echo '{ROOTCAUSE}' | {PROGRAM} run rootcause -"],
-    "translate": [PROGRAM, "run", "translate", "--field", "target=ja", "The pump is broken."],
+    "translate": ["sh", "-c", f"echo 'The pump is broken.' | {PROGRAM} run translate --field target=ja -"],
 }
 
 

@@ -200,6 +200,7 @@ def test_versions_lie_side_by_side_and_the_one_before_comes_back(tmp_path: Path)
         roll_back(home)
 
 
+@pytest.mark.process
 def test_the_installer_imports_the_standard_library_alone() -> None:
     code = (
         "import sys, runpy; runpy.run_path(sys.argv[1]); print(*(n for n in sys.modules if n.startswith('edgechat')))"
