@@ -52,7 +52,7 @@ def _read(data: bytes) -> Library:
         """The offset in the file of a virtual address."""
         for kind, _flags, offset, start, _physical, length in segments:
             if kind == 1 and start <= address < start + length:  # PT_LOAD
-                return address - start + offset
+                return int(address - start + offset)
         raise ElfError(f"address {address:#x} lies in no segment")
 
     dynamic: list[tuple[int, int]] = []
