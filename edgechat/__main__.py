@@ -6,12 +6,13 @@ import sys
 
 from edgechat.garbage_collector import collect_rarely
 
-_INTERRUPTED, _TERMINATED = 130, 143
+_USAGE, _INTERRUPTED, _TERMINATED = 2, 130, 143
 """As in ``errors.ExitCode``, whose import may be what was interrupted."""
 
 
 def main() -> None:
     """Run the command line and exit with a documented code."""
+    refuse_windows(sys.platform)
     collect_rarely()
     from edgechat.cli.process_exit import Terminated, leave  # noqa: PLC0415 - as below
 
@@ -26,6 +27,16 @@ def main() -> None:
     except Terminated:
         leave(_TERMINATED)
     run()
+
+
+def refuse_windows(platform: str) -> None:
+    """Exit with code 2 on Windows itself, which lacks what the engine stands on (fork, flock, Unix credentials)."""
+    if platform in {"win32", "cygwin", "msys"}:
+        sys.stderr.write(
+            "edgechat runs on Linux and macOS. On Windows, use WSL 2: run `wsl --install -d Debian` in PowerShell, "
+            "then install edgechat inside it.\n"
+        )
+        sys.exit(_USAGE)
 
 
 if __name__ == "__main__":

@@ -105,3 +105,5 @@ class Board:
     environment: str = ""
     """The container or subsystem around this process: ``docker``, ``podman``, ``kubernetes``, ``lxc``,
     ``container``, ``wsl`` or ``""``."""
+    npus: tuple[str, ...] = ()
+    """Neural processing units that are fitted, and that llama.cpp cannot use."""

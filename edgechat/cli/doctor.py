@@ -73,6 +73,8 @@ def _print_step(command: str) -> None:
 
 def _print(found: Examination) -> None:
     if found.kernels is not None:
+        if found.build is not None and found.build.variant:
+            print_row("variant", found.build.variant, label_width=_LABEL_WIDTH, colour="cyan")
         print_row("kernels", " ".join(found.kernels.in_use) or "generic only", label_width=_LABEL_WIDTH, colour="cyan")
         print_row("missing", " ".join(found.kernels.missing) or "none", label_width=_LABEL_WIDTH, colour="cyan")
     for label, rows in (("settings", found.settings), ("places", found.directories)):

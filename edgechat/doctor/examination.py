@@ -83,7 +83,7 @@ def examine(paths: Paths) -> Examination:
     model_findings, installed = models.findings(paths, config, board, installation, is_loaded=is_loaded)
     found += model_findings
     build_findings, kernels, build = _llama_build(board, installation, installed)
-    found += [*build_findings, *machine.notes(board, source), *machine.swap(source)]
+    found += [*build_findings, *machine.notes(board, source), *machine.npus(board), *machine.swap(source)]
     found += [*vitals.findings(read_vitals(source), board), *machine.nvmap(board, source, paths.state)]
     return Examination(
         findings=tuple(found),

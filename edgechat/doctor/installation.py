@@ -42,9 +42,10 @@ class Installation:
 
     def rebuild(self) -> str:
         """The command that builds llama.cpp again for this processor."""
-        # scripts/setup keeps a build while its options stay the same. Removing the stamp and CMAKE_ARGS of an earlier
-        # run makes it build again.
-        return self._setup("rm -f .venv/.edgechat/llama && CMAKE_ARGS= ./scripts/setup", _CPU_BUILD)
+        # scripts/setup keeps a build while its options stay the same. Removing the stamp and the options of an earlier
+        # run makes it build again, and not take a wheel for every processor.
+        command = "rm -f .venv/.edgechat/llama && EDGECHAT_WHEELS=none CMAKE_ARGS= ./scripts/setup"
+        return self._setup(command, _CPU_BUILD)
 
     def rebuild_for(self, kind: str) -> str:
         """The command that builds llama.cpp with the backend of an accelerator (``cuda``, ``metal``)."""

@@ -65,7 +65,20 @@ def kernels(
         native: the features that this machine's compiler supports, or None when that is not known.
         installation: for the commands that fix a finding.
     """
-    return [*_processor(found, native, installation), *_accelerators(found, build, board, installation)]
+    processor = _variant(found, build, installation) if build.variants else _processor(found, native, installation)
+    return [*processor, *_accelerators(found, build, board, installation)]
+
+
+def _variant(found: Kernels, build: Build, installation: Installation) -> Iterator[Finding]:
+    """A build with one library for each set of instructions: which one runs, and what it lacks of this processor's."""
+    unused = [name for name in found.missing if name not in _ACCELERATOR_NAMES]
+    message = f"llama.cpp runs its variant {build.variant}, chosen from {len(build.variants)} for this processor"
+    if unused:
+        names = ", ".join(unused)
+        message += f". It leaves {names} unused, which this processor has. A build made on this machine may use it."
+        yield advice("cpu-kernels", message, installation.rebuild())
+    else:
+        yield ok("cpu-kernels", f"{message}; it uses all instruction sets that llama.cpp has kernels for.")
 
 
 def _processor(found: Kernels, native: frozenset[str] | None, installation: Installation) -> Iterator[Finding]:
@@ -98,14 +111,21 @@ def _accelerators(found: Kernels, build: Build, board: Board, installation: Inst
         what = f"The {_ACCELERATOR_NAMES[kind]} ({name})"
         if kind in found.missing:
             message = f"{what} is not used: llama.cpp is built without {kind.upper()}."
-            yield advice("gpu", message, installation.rebuild_for(kind))
+            yield _unused_gpu(board, message, installation.rebuild_for(kind))
         elif not build.has_gpu:
             # The engine then runs on the CPU. CUDA's reason is in the engine's log.
             message = f"{what} is not used: llama.cpp is built with {kind.upper()}, but finds no device to use."
             command = "nvidia-smi" if kind == "cuda" and board.kind != "jetson" else None
-            yield advice("gpu", message, command)
+            yield _unused_gpu(board, message, command)
         else:
             yield ok("gpu", f"{what} is used.")
+
+
+def _unused_gpu(board: Board, message: str, command: str | None) -> Finding:
+    # On a Jetson the GPU is most of the board's speed, and scripts/setup refuses such a build unless it is asked for.
+    if board.kind == "jetson":
+        return problem("gpu", message, command, ExitCode.ENGINE)
+    return advice("gpu", message, command)
 
 
 def flags(build: Build, board: Board, installation: Installation, *, wants_vision: bool) -> list[Finding]:

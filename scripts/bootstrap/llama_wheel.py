@@ -16,11 +16,11 @@ import tarfile
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from scripts.bootstrap import build_machine
+from scripts.bootstrap import build_machine, prebuilt_wheel
 from scripts.bootstrap.supervised import SetupError, run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 KEPT_WHEELS = 3
@@ -40,6 +40,8 @@ class Settings:
     vision: bool = False
     cuda: str = "auto"
     cmake_args: str = ""
+    wheels: str = ""
+    """``none``: build here even where a wheel lies ready. A folder is named for one run, and its wheel kept."""
 
     @classmethod
     def choose(cls, environ: Mapping[str, str], before: Settings) -> Settings:
@@ -56,7 +58,9 @@ class Settings:
             raise SetupError(
                 f"EDGECHAT_CUDA={cuda}: use 1 to demand CUDA, 0 to leave it out, auto to see what is here.", 2
             )
-        return cls(vision == "1", cuda, environ.get("CMAKE_ARGS", before.cmake_args))
+        named = environ.get("EDGECHAT_WHEELS", before.wheels)
+        wheels = named if named == prebuilt_wheel.NONE else ""
+        return cls(vision == "1", cuda, environ.get("CMAKE_ARGS", before.cmake_args), wheels)
 
     @classmethod
     def load(cls, file: Path) -> Settings:
@@ -80,6 +84,7 @@ class Recipe:
     cmake_args: tuple[str, ...]
     cuda: build_machine.Cuda
     key: str
+    not_packed: tuple[str, ...] = ()
 
 
 def recipe(root: Path, version: str, settings: Settings, environ: Mapping[str, str]) -> Recipe:
@@ -95,7 +100,7 @@ def recipe(root: Path, version: str, settings: Settings, environ: Mapping[str, s
         raise SetupError(str(error)) from error
     native_code = build_machine.native_code(environ)
     has_amx = "__AMX_TILE__" in native_code
-    args = cmake_arguments(settings, cuda, native_gpu=gpu is not None and gpu.usable, has_amx=has_amx)
+    args = cmake_arguments(settings, cuda, gpu=gpu, has_amx=has_amx)
     made_of = {
         "version": version,
         "args": args,
@@ -112,7 +117,7 @@ def recipe(root: Path, version: str, settings: Settings, environ: Mapping[str, s
 
 
 def cmake_arguments(
-    settings: Settings, cuda: build_machine.Cuda, *, native_gpu: bool, has_amx: bool = False
+    settings: Settings, cuda: build_machine.Cuda, *, gpu: build_machine.Gpu | None, has_amx: bool = False
 ) -> list[str]:
     """CMake's arguments; the user's own come last, so that they win."""
     args = [
@@ -131,8 +136,15 @@ def cmake_arguments(
     if cuda.nvcc is not None:
         # NCCL serves several GPUs in one machine, which no board has; it would be one more library to find at run time.
         args += ["-DGGML_CUDA=ON", f"-DCMAKE_CUDA_COMPILER={cuda.nvcc}", "-DGGML_CUDA_NCCL=OFF"]
-        # Without a GPU to ask, llama.cpp's own default would fall back to whatever nvcc takes for its oldest.
-        args.append(f"-DCMAKE_CUDA_ARCHITECTURES={'native' if native_gpu else 'all-major'}")
+        if gpu is not None and gpu.architecture:
+            args.append(f"-DCMAKE_CUDA_ARCHITECTURES={gpu.architecture}")
+            # Jetson's unified memory: published experience is that CUDA's virtual memory pool fails there with
+            # NvMap's error 12 where plain allocations succeed.
+            args.append("-DGGML_CUDA_NO_VMM=ON")
+        else:
+            # Without a GPU to ask, llama.cpp's own default would fall back to whatever nvcc takes for its oldest.
+            has_gpu = gpu is not None and gpu.usable
+            args.append(f"-DCMAKE_CUDA_ARCHITECTURES={'native' if has_gpu else 'all-major'}")
     return args + shlex.split(settings.cmake_args)
 
 
@@ -149,8 +161,8 @@ class WheelStore:
         """The stored wheel of this recipe, if there is one."""
         return next(iter(sorted((self._build / "wheels" / wanted.key).glob("*.whl"))), None)
 
-    def build(self, wanted: Recipe) -> Path:
-        """Build and store the wheel, or go on with a build that was interrupted.
+    def build(self, wanted: Recipe, adapt: Callable[[Path], None] | None = None) -> Path:
+        """Build and store the wheel, or go on with a build that was interrupted. `adapt` may change the source first.
 
         Raises:
             SetupError: a download or the compiler failed; the message carries the end of the log.
@@ -158,12 +170,14 @@ class WheelStore:
         tools = self._tools(wanted)
         place = self._build / "llama" / wanted.key
         source = self._source(wanted, tools, place)
+        if adapt is not None:
+            adapt(source)
         per_job = build_machine.CUDA_JOB_BYTES if wanted.cuda.nvcc else build_machine.JOB_BYTES
         count = build_machine.jobs(build_machine.cores(), build_machine.available_bytes(), per_job)
         environ = {**self._tool_environ(tools), "CMAKE_ARGS": shlex.join(wanted.cmake_args)}
         environ.setdefault("CMAKE_BUILD_PARALLEL_LEVEL", str(count))
         environ["SKBUILD_BUILD_DIR"] = str(place / "objects")
-        environ["SKBUILD_WHEEL_EXCLUDE"] = ";".join(NOT_PACKED)
+        environ["SKBUILD_WHEEL_EXCLUDE"] = ";".join([*NOT_PACKED, *wanted.not_packed])
         out = place / "out"
         shutil.rmtree(out, ignore_errors=True)
         run(
@@ -246,6 +260,7 @@ class WheelStore:
 
     def _prune(self) -> None:
         """Keep the newest wheels only: one with CUDA takes hundreds of megabytes."""
-        stored = sorted((self._build / "wheels").iterdir(), key=lambda folder: folder.stat().st_mtime, reverse=True)
+        built = (folder for folder in (self._build / "wheels").iterdir() if folder.name != "prebuilt")
+        stored = sorted(built, key=lambda folder: folder.stat().st_mtime, reverse=True)
         for folder in stored[KEPT_WHEELS:]:
             shutil.rmtree(folder)

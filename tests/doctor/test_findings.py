@@ -60,7 +60,21 @@ def test_a_wheel_for_any_arm_board_lacks_what_a_pi_5_has() -> None:
     assert found.command
     assert "--no-binary llama-cpp-python llama-cpp-python==0.3.36" in found.command
     (found,) = amiss(llama_build.kernels(held, build, board, None, CHECKOUT))
-    assert found.command == "cd '/home/pi/edge chat' && rm -f .venv/.edgechat/llama && CMAKE_ARGS= ./scripts/setup"
+    rebuild = "rm -f .venv/.edgechat/llama && EDGECHAT_WHEELS=none CMAKE_ARGS= ./scripts/setup"
+    assert found.command == f"cd '/home/pi/edge chat' && {rebuild}"
+
+
+def test_a_build_with_variants_names_the_one_that_runs_and_what_it_leaves_unused() -> None:
+    board = load_board("pi5-8gb")
+    build = replace(built("NEON", "DOTPROD", "FP16_VA"), variant="armv8.2_2", variants=("armv8.0_1", "armv8.2_2"))
+    held = compare(board.cpu, board.accelerators, build)
+    (found,) = llama_build.kernels(held, build, board, None, HERE)
+    assert (found.level, "armv8.2_2" in found.message, "from 2" in found.message) == (Level.OK, True, True)
+    slow = replace(built("NEON"), variant="armv8.0_1", variants=("armv8.0_1",))
+    held = compare(board.cpu, board.accelerators, slow)
+    (found,) = llama_build.kernels(held, slow, board, None, HERE)
+    assert (found.level, "dotprod" in found.message) == (Level.ADVICE, True)
+    assert found.command
 
 
 def test_a_rebuild_is_not_advised_for_what_the_compiler_cannot_build() -> None:
@@ -99,6 +113,11 @@ def test_a_gpu_without_its_backend_and_a_backend_without_its_gpu() -> None:
     assert "cuda" in held.in_use
     found = [f for f in amiss(llama_build.kernels(held, blind, board, None, HERE)) if f.id == "gpu"]
     assert "finds no device" in found[0].message
+    assert [f.level for f in found] == [Level.PROBLEM]
+    pc = replace(board, kind="pc")
+    held = compare(pc.cpu, pc.accelerators, cpu_only)
+    found = [f for f in amiss(llama_build.kernels(held, cpu_only, pc, None, CHECKOUT)) if f.id == "gpu"]
+    assert [f.level for f in found] == [Level.ADVICE]
 
 
 @pytest.mark.parametrize("name", known_names())

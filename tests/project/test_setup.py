@@ -21,6 +21,7 @@ folder = pathlib.Path(".venv/.edgechat")
 folder.mkdir(parents=True, exist_ok=True)
 (folder / ".".join(["ready", *groups])).write_text(sys.argv[2])
 """
+CHOICES = ("EDGECHAT_VISION", "EDGECHAT_CUDA", "EDGECHAT_WHEELS", "CMAKE_ARGS")
 PROGRAM = '#!/bin/sh\nprintf "args:"; printf " [%s]" "$@"; printf "\\nstdin: "; cat\n'
 
 
@@ -42,7 +43,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def start(script: Path, *arguments: str, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
-    kept = {n: v for n, v in os.environ.items() if n not in ("EDGECHAT_VISION", "EDGECHAT_CUDA", "CMAKE_ARGS")}
+    kept = {n: v for n, v in os.environ.items() if n not in CHOICES}
     return subprocess.run(
         [script, *arguments], input=stdin, capture_output=True, text=True, env={**kept, **variables}, check=False
     )
@@ -102,7 +103,7 @@ def test_a_vanished_python_is_noticed(checkout):
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("name", ["EDGECHAT_VISION", "EDGECHAT_CUDA", "CMAKE_ARGS"])
+@pytest.mark.parametrize("name", CHOICES)
 def test_a_choice_is_looked_at_even_when_it_is_empty(checkout, name):
     assert prepared_again(checkout)
     assert prepared_again(checkout, **{name: ""})
@@ -179,3 +180,25 @@ def test_a_compiler_without_its_library_is_not_taken_for_one(checkout, tmp_path)
     done = start(checkout / "scripts/setup", PATH=str(folder))
     assert "C++17 compiler with its library" in done.stderr
     assert "apt-get install -y build-essential\n" in done.stderr
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("name", ["MINGW64_NT-10.0-22631", "CYGWIN_NT-10.0"])
+def test_windows_is_refused_with_the_way_that_works(checkout, tmp_path, name):
+    folder = bare_machine(tmp_path)
+    (folder / "uname").unlink()
+    (folder / "uname").write_text(f"#!/bin/sh\necho {name}\n")
+    (folder / "uname").chmod(0o755)
+    done = start(checkout / "scripts/edgechat", "ask", PATH=str(folder))
+    assert (done.returncode, done.stdout, "WSL 2" in done.stderr) == (2, "", True)
+
+
+@pytest.mark.process
+def test_a_wheel_beside_the_checkout_spares_the_compilers(checkout, tmp_path):
+    folder = bare_machine(tmp_path, "apt-get")
+    (folder / "python3").symlink_to(sys.executable)
+    assert "C compiler" in start(checkout / "scripts/setup", PATH=str(folder)).stderr
+    machine = os.uname().machine
+    (checkout.parent / f"llama_cpp_python-0.3.36-py3-none-manylinux_2_34_{machine}.whl").touch()
+    assert start(checkout / "scripts/setup", PATH=str(folder)).stderr == "prepared\n"
+    assert "C compiler" in start(checkout / "scripts/setup", PATH=str(folder), EDGECHAT_WHEELS="none").stderr

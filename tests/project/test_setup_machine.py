@@ -118,17 +118,17 @@ def test_demanded_cuda_without_a_compiler_fails_and_names_the_package():
 
 
 def test_cuda_arguments_name_the_compiler_and_native_only_where_a_gpu_is():
-    with_gpu = cmake_arguments(Settings(), Cuda(NVCC, ""), native_gpu=True)
+    with_gpu = cmake_arguments(Settings(), Cuda(NVCC, ""), gpu=GPU)
     assert {"-DGGML_CUDA=ON", f"-DCMAKE_CUDA_COMPILER={NVCC}", "-DCMAKE_CUDA_ARCHITECTURES=native"} <= set(with_gpu)
-    without_gpu = cmake_arguments(Settings(), Cuda(NVCC, ""), native_gpu=False)
+    without_gpu = cmake_arguments(Settings(), Cuda(NVCC, ""), gpu=None)
     assert "-DCMAKE_CUDA_ARCHITECTURES=all-major" in without_gpu
-    assert not any("CUDA" in argument for argument in cmake_arguments(Settings(), Cuda(None, ""), native_gpu=True))
+    assert not any("CUDA" in argument for argument in cmake_arguments(Settings(), Cuda(None, ""), gpu=GPU))
 
 
 def test_amx_is_switched_off_by_the_compilers_own_flags_where_the_processor_has_it():
-    plain = cmake_arguments(Settings(), Cuda(None, ""), native_gpu=False)
+    plain = cmake_arguments(Settings(), Cuda(None, ""), gpu=None)
     assert not any("amx" in argument for argument in plain)
-    added = set(cmake_arguments(Settings(), Cuda(None, ""), native_gpu=False, has_amx=True)) - set(plain)
+    added = set(cmake_arguments(Settings(), Cuda(None, ""), gpu=None, has_amx=True)) - set(plain)
     assert {argument.partition("=")[0] for argument in added} == {
         "-DCMAKE_C_FLAGS_RELEASE",
         "-DCMAKE_CXX_FLAGS_RELEASE",
@@ -136,8 +136,30 @@ def test_amx_is_switched_off_by_the_compilers_own_flags_where_the_processor_has_
     assert all(flag in argument for argument in added for flag in ("-O3", "-mno-amx-tile", "-mno-amx-int8"))
 
 
+JETSON = Gpu(True, "/proc/device-tree/compatible", "87")
+
+
+def test_a_jetson_is_known_by_its_chip_and_compiled_for_it_alone(tmp_path):
+    put(tmp_path, "proc/device-tree/compatible", "nvidia,p3768-0000+p3767-0005\0nvidia,p3767-0005\0nvidia,tegra234\0")
+    assert find_gpu(tmp_path) == Gpu(False, "/proc/device-tree/compatible", "87")
+    put(tmp_path, "dev/nvmap")
+    assert find_gpu(tmp_path) == JETSON
+    args = cmake_arguments(Settings(), Cuda(NVCC, ""), gpu=JETSON)
+    assert {"-DCMAKE_CUDA_ARCHITECTURES=87", "-DGGML_CUDA_NO_VMM=ON"} <= set(args)
+    assert not any("VMM" in argument for argument in cmake_arguments(Settings(), Cuda(NVCC, ""), gpu=GPU))
+
+
+def test_a_jetson_whose_gpu_would_stay_unused_is_an_error_with_its_cure():
+    with pytest.raises(CudaMissingError, match=r"/usr/local/cuda/bin/nvcc.*nvidia-jetpack.*EDGECHAT_CUDA=0"):
+        decide_cuda("auto", JETSON, None)
+    with pytest.raises(CudaMissingError, match=r"/dev/nvmap.*--runtime nvidia"):
+        decide_cuda("auto", Gpu(False, "/proc/device-tree/compatible", "87"), NVCC)
+    assert decide_cuda("0", JETSON, None).nvcc is None
+    assert decide_cuda("auto", JETSON, NVCC).nvcc == NVCC
+
+
 def test_the_users_cmake_arguments_come_last():
-    args = cmake_arguments(Settings(cmake_args='-DGGML_NATIVE=OFF "-DA=b c"'), Cuda(None, ""), native_gpu=False)
+    args = cmake_arguments(Settings(cmake_args='-DGGML_NATIVE=OFF "-DA=b c"'), Cuda(None, ""), gpu=None)
     assert args[-2:] == ["-DGGML_NATIVE=OFF", "-DA=b c"]
     assert args.index("-DGGML_NATIVE=ON") < len(args) - 2
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.bootstrap.environment import Environment, Stamps, relocate, torn_distributions
+from scripts.bootstrap.environment import Environment, Stamps
 from scripts.bootstrap.supervised import SetupError, run
+from scripts.bootstrap.venv_repair import relocate, torn_distributions
 
 pytestmark = pytest.mark.process
 

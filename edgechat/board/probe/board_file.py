@@ -27,6 +27,7 @@ def to_json(board: Board) -> dict[str, Any]:
     plain["cpu"]["features"] = list(board.cpu.features)
     plain["accelerators"] = list(plain["accelerators"])
     plain["notes"] = list(board.notes)
+    plain["npus"] = list(board.npus)
     return plain
 
 

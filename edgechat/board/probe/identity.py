@@ -53,7 +53,7 @@ def read_identity(source: Source, total: int, notes: list[str]) -> MachineIdenti
         kind = "container" if environment not in {"", "wsl"} else "pc"
     model = device or _printable(_dmi(source))
     if environment == "wsl":
-        notes.append("This is Windows' Linux subsystem: memory is what .wslconfig lends it, not all that is fitted.")
+        notes.append(_wsl_note(source))
     boot_id = source.text("proc/sys/kernel/random/boot_id") or ""
     if not boot_id:
         notes.append("The boot id cannot be read, so what should hold until reboot holds for one engine only.")
@@ -67,6 +67,13 @@ def read_identity(source: Source, total: int, notes: list[str]) -> MachineIdenti
         compatible=compatible,
         bandwidth=bandwidth,
     )
+
+
+def _wsl_note(source: Source) -> str:
+    # WSL 2 is a Linux kernel ("…-microsoft-standard-WSL2"); WSL 1 translates calls ("4.4.0-19041-Microsoft").
+    if (source.text("proc/sys/kernel/osrelease") or "").endswith("-Microsoft"):
+        return "This is WSL 1, which edgechat was not made for. In PowerShell: wsl --set-version DISTRIBUTION 2"
+    return "This is Windows' Linux subsystem (WSL 2): memory is what .wslconfig lends it, not all that is fitted."
 
 
 def read_environment(source: Source) -> str:

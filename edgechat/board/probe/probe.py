@@ -17,6 +17,7 @@ from edgechat.board.probe.accelerators import read_accelerators
 from edgechat.board.probe.cpu import read_cpu
 from edgechat.board.probe.identity import read_identity
 from edgechat.board.probe.memory import address_space_limit, combine, controller_note, parse_meminfo
+from edgechat.board.probe.npus import read_npus
 from edgechat.board.probe.power_mode import power_mode
 from edgechat.board.source import Source
 
@@ -73,5 +74,6 @@ def _probe_linux(source: Source, env: Mapping[str, str]) -> Board:
         notes=tuple(notes),
         model=identity.model,
         environment=identity.environment,
+        npus=read_npus(source, identity.compatible),
         power_mode=power_mode(source) if identity.kind == "jetson" else "",
     )

@@ -69,6 +69,8 @@ def lines(board: Board) -> tuple[SummaryLine, ...]:
         found += [SummaryLine("" if i else "accelerator", _accelerator(a)) for i, a in enumerate(board.accelerators)]
     else:
         found.append(SummaryLine("accelerator", "none; models run on the processor"))
+    if board.npus:
+        found.append(SummaryLine("npu", f"{', '.join(board.npus)}: idle, llama.cpp cannot use it"))
     return tuple(found)
 
 

@@ -19,9 +19,10 @@ from edgechat.paths import Paths
 @click.command("import")
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--trust", "fingerprint", default="", help="Trust the publisher with this fingerprint from now on.")
-def import_(directory: Path, fingerprint: str) -> None:
+@click.option("--check", "only_check", is_flag=True, help="Verify every byte, and install nothing.")
+def import_(*, directory: Path, fingerprint: str, only_check: bool) -> None:
     """Install the models of the bundle in DIRECTORY. After an interruption, run it again to continue."""
-    from edgechat.models.bundle.import_bundle import import_bundle  # noqa: PLC0415 - 0.1 s for TUF
+    from edgechat.models.bundle.import_bundle import check, import_bundle  # noqa: PLC0415 - 0.1 s for TUF
 
     paths = Paths.from_env()
     paths.require_models()
@@ -30,6 +31,13 @@ def import_(directory: Path, fingerprint: str) -> None:
             f"There is no directory {directory}.", hint="Name one that `edgechat models export` wrote; is it mounted?"
         )
     confirm_publisher(paths, directory, fingerprint)
+    if only_check:
+        with ProgressBars() as bars:
+            signer, content = check(Store(paths), directory, progress=bars)
+        labels = [model.label for model in content.models]
+        app = [f"edgechat {content.app.version} for {content.app.target}"] if content.app is not None else []
+        say(f"Nothing was changed since {signer} signed it: {', '.join([*labels, *app]) or 'an empty bundle'}.")
+        return
     before = {(model.label, model.version) for model in installed(paths)}
     with ProgressBars() as bars:
         signer, models = import_bundle(Store(paths), directory, progress=bars)

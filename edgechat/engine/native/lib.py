@@ -14,6 +14,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from edgechat.engine.native.backends import load_backends
 from edgechat.errors import EngineError
 
 PACKAGE = "llama_cpp"
@@ -60,3 +61,5 @@ def _write(level: int, text: bytes | None, _data: object) -> None:
 _write_reference = llama.llama_log_callback(_write)
 # Without a callback llama.cpp also writes debug lines: 400 KB for one small model.
 llama.llama_log_set(_write_reference, None)
+
+load_backends(llama._lib)  # after the log's callback, which records what was loaded

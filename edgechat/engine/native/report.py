@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from edgechat.engine.native.backends import built_variants, chosen_variant
 from edgechat.errors import EngineError
 
 _DEVICE_TYPES = ("cpu", "gpu", "igpu", "accel", "meta")  # enum ggml_backend_dev_type in ggml-backend.h
@@ -39,6 +40,8 @@ def report(llama: Any) -> dict[str, Any]:
         "supports": {
             name: bool(getattr(llama, f"llama_supports_{name}")()) for name in ("gpu_offload", "mmap", "mlock", "rpc")
         },
+        "variant": chosen_variant(ggml),
+        "variants": built_variants(Path(ggml._name).parent),
         # Image input is a library of its own, left out of a lean build.
         "vision": any(Path(llama.__file__).parent.glob("lib/libmtmd.*")),
     }

@@ -2,15 +2,14 @@
 
 Without one, llama.cpp creates and ends its threads for every graph, that is for every token: 0.98 of the speed on a
 quiet machine and 0.1-0.5 on a busy one (SmolLM2-135M, 2 threads, x86-64). llama-cpp-python has no bindings for it, so
-the symbols are looked up in the libraries beside it.
+the functions are asked of the CPU backend.
 """
 
 from __future__ import annotations
 
 import ctypes
-import sys
-from pathlib import Path
 
+from edgechat.engine.native.backends import cpu_function
 from edgechat.engine.native.lib import llama
 from edgechat.errors import EngineError
 
@@ -30,13 +29,8 @@ class _Params(ctypes.Structure):
     )
 
 
-def _library(name: str) -> ctypes.CDLL:
-    suffix = "dylib" if sys.platform == "darwin" else "so"
-    file = Path(llama._lib._name).parent / f"lib{name}.{suffix}"
-    try:
-        return ctypes.CDLL(str(file))
-    except OSError as error:
-        raise EngineError(f"{file.name} cannot be loaded: {error}.", cause="load", hint="Run scripts/setup.") from error
+_New = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.POINTER(_Params))
+_Free = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
 class ThreadPool:
@@ -48,20 +42,16 @@ class ThreadPool:
     """
 
     def __init__(self, context: object, n_threads: int) -> None:
-        base, cpu = _library("ggml-base"), _library("ggml-cpu")
-        base.ggml_threadpool_params_default.restype = _Params
-        base.ggml_threadpool_params_default.argtypes = (ctypes.c_int,)
-        cpu.ggml_threadpool_new.restype = ctypes.c_void_p
-        cpu.ggml_threadpool_new.argtypes = (ctypes.POINTER(_Params),)
-        cpu.ggml_threadpool_free.argtypes = (ctypes.c_void_p,)
         self._library = llama._lib
+        defaults = self._library.ggml_threadpool_params_default
+        defaults.restype, defaults.argtypes = _Params, (ctypes.c_int,)
         self._library.llama_attach_threadpool.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
         self._library.llama_detach_threadpool.argtypes = (ctypes.c_void_p,)
-        params = base.ggml_threadpool_params_default(n_threads)
+        params = defaults(n_threads)
         # Threads sleep between two steps instead of spinning: as fast on a quiet machine, and no load for others.
         params.poll = 0
-        self._free = cpu.ggml_threadpool_free
-        self._pool = cpu.ggml_threadpool_new(ctypes.byref(params))
+        self._free = _Free(cpu_function(self._library, "ggml_threadpool_free"))
+        self._pool = _New(cpu_function(self._library, "ggml_threadpool_new"))(ctypes.byref(params))
         if not self._pool:
             raise EngineError(f"A pool of {n_threads} threads could not be made.", cause="load")
         self._context = context

@@ -83,6 +83,10 @@ class Build:
     """``gpu_offload``, ``mmap``, ``mlock``, ``rpc``."""
     vision: bool = False
     """Whether image input (mtmd) is built."""
+    variant: str = ""
+    """The library of the CPU backend that was chosen for this processor (``armv8.2_2``); ``""`` where there is one."""
+    variants: tuple[str, ...] = ()
+    """All that the build has to choose from."""
     ggml_version: str = ""
     ggml_commit: str = ""
 
@@ -172,6 +176,8 @@ def parse(report: Mapping[str, Any]) -> Build:
         devices=tuple(Device(**device) for device in report["devices"]),
         supports={str(name): bool(value) for name, value in report["supports"].items()},
         vision=bool(report["vision"]),
+        variant=str(report["variant"]),
+        variants=tuple(map(str, report["variants"])),
         ggml_version=str(report["ggml_version"]),
         ggml_commit=str(report["ggml_commit"]),
     )

@@ -4,6 +4,7 @@ A bundle is a TUF repository in a directory::
 
     metadata/N.root.json … timestamp.json N.snapshot.json N.targets.json
     targets/SHA256.NAME                    bundle.json and the models' files, in parts below FAT32's 4 GiB
+    install.sh install.py SHA256SUMS       with edgechat itself, whose wheels are targets too
 
 Text and values only: ``export.py`` writes bundles, ``import_bundle.py`` reads them.
 """
@@ -26,7 +27,12 @@ if TYPE_CHECKING:
 TARGETS = "targets"
 CONTENT = "bundle.json"
 CONTENT_FORMAT = 1
+KIT_TARGETS = ("aarch64", "x86_64")
+"""The processors that edgechat can be bundled for, as ``uname -m`` names them."""
+KIT_TARGETS = ("aarch64", "x86_64")
+"""The processors that edgechat can be bundled for, as ``uname -m`` names them."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +63,27 @@ class BundledModel:
 
 
 @dataclass(frozen=True, slots=True)
+class BundledApp:
+    """edgechat itself, for one kind of board."""
+
+    name: str
+    """Names the installed version: edgechat's version and the number of the export."""
+    version: str
+    target: str
+    """The processor, as ``uname -m`` says."""
+    wheels: Mapping[str, str]
+    """The wheels' file names, which are their targets too, and their sha256."""
+    installer: Mapping[str, str]
+    """The files of the installer in the top directory, and their sha256."""
+
+
+@dataclass(frozen=True, slots=True)
 class BundleContents:
     """All contents of a bundle. Fields that another version adds are ignored."""
 
     models: tuple[BundledModel, ...]
     acceptances: tuple[LicenceAcceptance, ...] = ()
+    app: BundledApp | None = None
 
 
 def stored_name(path: str, sha256: str) -> str:
@@ -89,12 +111,29 @@ def from_json(text: bytes) -> BundleContents:
         accepted = tuple(
             LicenceAcceptance(str(a["licence"]), str(a["terms"]), str(a["model"])) for a in value["acceptances"]
         )
+        app = _app(value["app"]) if value.get("app") else None
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError("its list of models is incomplete") from error
     labels = [model.label.casefold() for model in models]
     if len(set(labels)) < len(labels):
         raise ValueError("two of its models differ by upper and lower case only")
-    return BundleContents(models, accepted)
+    return BundleContents(models, accepted, app)
+
+
+def _app(value: Any) -> BundledApp:  # noqa: ANN401 - parsed JSON
+    app = BundledApp(
+        name=str(value["name"]),
+        version=str(value["version"]),
+        target=str(value["target"]),
+        wheels={str(name): str(sha256) for name, sha256 in value["wheels"].items()},
+        installer={str(name): str(sha256) for name, sha256 in value["installer"].items()},
+    )
+    names = [app.name, *app.wheels, *app.installer]
+    if not all(map(_PLAIN_NAME.fullmatch, names)) or not all(
+        map(_SHA256.fullmatch, (*app.wheels.values(), *app.installer.values()))
+    ):
+        raise ValueError("its list of the application's files is damaged")
+    return app
 
 
 def _model(value: Any) -> BundledModel:  # noqa: ANN401 - parsed JSON

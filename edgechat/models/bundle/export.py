@@ -18,11 +18,13 @@ from edgechat.models.bundle.contents import (
     CONTENT,
     TARGETS,
     BundleContents,
+    BundledApp,
     BundledFile,
     BundledModel,
     stored_name,
     to_json,
 )
+from edgechat.models.bundle.kit import Kit, installer_files, remove_installer, write_installer
 from edgechat.models.bundle.signing import NEVER, Publisher
 from edgechat.models.bundle.trust import METADATA
 from edgechat.models.store.disk_space import require_space
@@ -60,11 +62,22 @@ def export(
     signer: Publisher,
     *,
     acceptances: Iterable[LicenceAcceptance] = (),
+    kit: Kit | None = None,
     progress: Progress = SILENT,
     part_bytes: int = PART_BYTES,
     checkpoint: Callable[[str], None] = lambda _: None,
 ) -> Exported:
     """Write a bundle of these models into the directory ``target``, replacing the bundle in it.
+
+    Args:
+        models: the models.
+        target: the directory.
+        signer: whose keys sign it.
+        acceptances: of the models' licences.
+        kit: edgechat itself, to be installed from there.
+        progress: is told about every block.
+        part_bytes: size of the parts that a model's file is cut into.
+        checkpoint: is called between the steps, for tests.
 
     Raises:
         StateError: ``target`` cannot be written or has too little space.
@@ -75,21 +88,26 @@ def export(
         make_directory(folder)
         make_directory(target / METADATA)
     need = sum(model.file_bytes + (model.mmproj.stat().st_size if model.mmproj else 0) for model in models)
+    need += sum(wheel.stat().st_size for wheel in kit.wheels) if kit is not None else 0
     require_space(folder, need, "The bundle", margin=BLOCK, hint="Use a larger stick.")
     files = _TargetFiles(folder, part_bytes, progress)
     try:
         bundled = tuple(_copy_model(model, files) for model in models)
-        files.add_small(CONTENT, to_json(BundleContents(bundled, tuple(acceptances))))
-        checkpoint("files-written")
         number = signer.count_export()
+        app = None if kit is None else _copy_kit(kit, number, files)
+        files.add_small(CONTENT, to_json(BundleContents(bundled, tuple(acceptances), app)))
+        checkpoint("files-written")
         files.place()
     except BaseException:
         files.drop()
         raise
     checkpoint("files-placed")
+    remove_installer(target)  # until all of the new bundle is there
     _sign(target / METADATA, signer, number, files.listed, checkpoint)
     _remove_old_files(target, number, len(signer.roots), files.listed)
     checkpoint("old-removed")
+    if kit is not None:
+        write_installer(target)
     return Exported(signer.fingerprint, number, sum(file.length for file in files.listed.values()))
 
 
@@ -120,8 +138,15 @@ class _TargetFiles:
             )
         return size, whole.hexdigest(), names
 
+    def copy_whole(self, path: Path) -> str:
+        """Copy a file under its own name, in one part; returns its sha256."""
+        with reporting("copy", path):
+            content = path.read_bytes()
+        self.add_small(path.name, content)
+        return hashlib.sha256(content).hexdigest()
+
     def add_small(self, name: str, content: bytes) -> None:
-        """Write a small file."""
+        """Write a file that fits the memory."""
         with reporting("write", self.folder / name):
             write_atomically(self._hidden(name), content)
         self._list(name, len(content), hashlib.sha256(content).hexdigest())
@@ -180,6 +205,12 @@ def _copy_model(model: InstalledModel, files: _TargetFiles) -> BundledModel:
         n_ctx_max=model.n_ctx_max,
     )
     return BundledModel(model.name, model.quant, model.source, tuple(copied), facts)
+
+
+def _copy_kit(kit: Kit, number: int, files: _TargetFiles) -> BundledApp:
+    wheels = {wheel.name: files.copy_whole(wheel) for wheel in kit.wheels}
+    installer = {name: hashlib.sha256(content).hexdigest() for name, content in installer_files().items()}
+    return BundledApp(f"{kit.version}-{number}", kit.version, kit.target, wheels, installer)
 
 
 def _sign(

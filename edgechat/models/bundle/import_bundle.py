@@ -7,6 +7,7 @@ then published by the store. ``trust.py`` decides whose keys are trusted.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from edgechat.models.bundle.contents import (
     from_json,
     stored_name,
 )
+from edgechat.models.bundle.kit import check_installer
 from edgechat.models.bundle.trust import open_plain, read_plain, verified_targets
 from edgechat.models.catalog.licences import accept as record_acceptances
 from edgechat.models.download.partial import discard
@@ -86,7 +88,37 @@ def inspect(store: Store, bundle: Path) -> tuple[str, BundleContents, dict[str, 
     for model in content.models:
         for file in model.files:
             _check_parts(file, targets)
+    if content.app is not None:
+        check_installer(bundle, content.app.installer)
+        if unsigned := [name for name, sha256 in content.app.wheels.items() if _signed_hash(targets, name) != sha256]:
+            raise _refused(unsigned[0], "it is not the file in the signed list")
     return fingerprint, content, targets
+
+
+def check(store: Store, bundle: Path, *, progress: Progress = SILENT) -> tuple[str, BundleContents]:
+    """Verify everything in a bundle, every byte of its files too, and install nothing; the fingerprint and contents.
+
+    Raises:
+        UntrustedError: the publisher is not trusted here yet.
+        TransferError: it is no bundle, older than one imported before, incomplete, or changed after it was signed.
+    """
+    fingerprint, content, targets = inspect(store, bundle)
+    progress.begin(f"Checking {bundle}", sum(target.length for target in targets.values()))
+    try:
+        for name, target in targets.items():
+            digest, stored = hashlib.sha256(), stored_name(name, target.hashes["sha256"])
+            for block in _blocks(bundle, [(stored, target.length)], 0):
+                digest.update(block)
+                progress.advance(len(block))
+            if digest.hexdigest() != target.hashes["sha256"]:
+                raise _refused(f"{TARGETS}/{stored}", "it was changed after it was signed")
+    finally:
+        progress.end()
+    return fingerprint, content
+
+
+def _signed_hash(targets: dict[str, TargetFile], name: str) -> str:
+    return str(targets[name].hashes["sha256"]) if name in targets else ""
 
 
 def _check_files(bundle: Path, targets: dict[str, TargetFile]) -> None:

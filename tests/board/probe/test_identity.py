@@ -73,6 +73,12 @@ def test_wsl_says_whose_memory_it_is(tmp_path: Path) -> None:
     assert ".wslconfig" in notes[0]
 
 
+def test_wsl_1_is_told_apart_with_the_command_that_converts_it(tmp_path: Path) -> None:
+    notes: list[str] = []
+    read_identity(write(tmp_path, {"proc/sys/kernel/osrelease": "4.4.0-19041-Microsoft\n"}), 1, notes)
+    assert "wsl --set-version" in notes[0]
+
+
 @pytest.mark.parametrize(
     ("model", "total", "name", "bandwidth"),
     [
