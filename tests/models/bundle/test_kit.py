@@ -26,7 +26,7 @@ from edgechat.models.bundle.installer import (
 from edgechat.models.bundle.kit import Kit, find_folder, read_kit
 from edgechat.models.bundle.signing import publisher
 from edgechat.models.bundle.trust import UntrustedError, trust_publisher
-from edgechat.models.store.add import ModelIdentity, add
+from edgechat.models.store.add import KnownModel, add
 from edgechat.models.store.install import ModelFacts
 from edgechat.models.store.store import Store
 from edgechat.paths import Paths
@@ -55,7 +55,7 @@ def wheels(tmp_path: Path) -> Path:
 def stick(tmp_path: Path, wheels: Path) -> Path:
     sender = Paths.from_env({"EDGECHAT_HOME": str(tmp_path / "sender")})
     file = random_gguf(tmp_path / "Tiny-Q4_K_M.gguf", 50_000)
-    model = add(Store(sender), file, identify=lambda _: ModelIdentity("tiny", "Q4_K_M", ModelFacts(("en",))))
+    model = add(Store(sender), file, identify=lambda _: KnownModel("tiny", "Q4_K_M", ModelFacts(("en",))))
     export([model], tmp_path / "stick", publisher(sender), kit=read_kit(wheels, "aarch64"))
     return tmp_path / "stick"
 
