@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from edgechat.models.gguf.header_shape import ENCODERS
+from edgechat.models.planning.context_length import padded
 from edgechat.models.planning.plan import MemoryNeed
 from edgechat.models.planning.reserve import MIB
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from edgechat.models.gguf.shape import ModelShape, WeightBytes
     from edgechat.models.planning.plan import LoadSettings
 
-_CELLS_STEP = 256
-"""llama.cpp pads n_ctx and the sliding caches to this many cells."""
 _F32, _F16 = 4, 2
 _Q8_0_BLOCK, _Q8_0_BYTES = 32, 34
 _KV_BITS_PER_BYTE = {"f16": (1, _F16), "q8_0": (_Q8_0_BLOCK, _Q8_0_BYTES)}
@@ -141,8 +140,8 @@ def kv_by_layer(shape: ModelShape, settings: LoadSettings) -> tuple[int, ...]:
     ``window x n_seq_max + n_ubatch`` cells (``swa_full`` off, unified), padded to 256. The trailing
     ``shared_kv_layers`` keep none.
     """
-    cells = _padded(settings.n_ctx)
-    sliding = min(cells, _padded(shape.sliding_window * settings.n_seq_max + settings.n_ubatch))
+    cells = padded(settings.n_ctx)
+    sliding = min(cells, padded(shape.sliding_window * settings.n_seq_max + settings.n_ubatch))
     recurrent = _recurrent_layers(shape)
     state = shape.recurrent_bytes // max(1, sum(recurrent)) * settings.n_seq_max
     return tuple(
@@ -177,8 +176,8 @@ def compute_bytes(shape: ModelShape, settings: LoadSettings) -> int:
     """
     tokens = min(settings.n_ubatch, settings.n_ctx)
     rows = max(settings.n_outputs_max, settings.n_seq_max)
-    cells = _padded(settings.n_ctx)
-    windowed = min(cells, _padded(shape.sliding_window * settings.n_seq_max + settings.n_ubatch))
+    cells = padded(settings.n_ctx)
+    windowed = min(cells, padded(shape.sliding_window * settings.n_seq_max + settings.n_ubatch))
     masked = cells + (windowed if shape.sliding_window else 0)
     mask = masked * tokens * (_F16 if settings.flash_attn else _F32)
     experts = max(1, shape.n_expert_used)
@@ -245,7 +244,3 @@ def _recurrent_layers(shape: ModelShape) -> tuple[bool, ...]:
 def _row_bytes(elements: int, kv_type: str) -> int:
     block, size = _KV_BITS_PER_BYTE[kv_type]
     return -(-elements // block) * size
-
-
-def _padded(cells: int) -> int:
-    return -(-cells // _CELLS_STEP) * _CELLS_STEP
