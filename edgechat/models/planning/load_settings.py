@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from edgechat.models.planning.calibration import best
 from edgechat.models.planning.context_length import DEFAULT_N_CTX, TIGHT_N_CTX, USABLE_N_CTX, contexts, padded
+from edgechat.models.planning.kv_types import SMALLER_KV_TYPES
 from edgechat.models.planning.memory_need import memory_need, tensor_total
 from edgechat.models.planning.plan import LoadSettings
 from edgechat.models.planning.reserve import reserve, usable_device_memory, usable_memory
@@ -145,9 +146,9 @@ def _settings(
         small = replace(small, n_ctx=n_ctx)
         yield small, True
     if request.kv_type is None:
-        # Both halves at once: llama.cpp needs flash attention for a quantized V, and has it on every backend here.
-        small = replace(small, kv_type="q8_0")
-        yield small, True
+        for kv_type in SMALLER_KV_TYPES:
+            small = replace(small, kv_type=kv_type)
+            yield small, True
     if request.n_ctx is None:
         for n_ctx in TIGHT_N_CTX:
             if n_ctx < small.n_ctx:

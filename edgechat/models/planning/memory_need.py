@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from edgechat.models.gguf.header_shape import ENCODERS
 from edgechat.models.planning.context_length import padded
+from edgechat.models.planning.kv_types import DEFAULT_KV_TYPE, KV_TYPES
 from edgechat.models.planning.plan import MemoryNeed
 from edgechat.models.planning.reserve import MIB
 
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from edgechat.models.planning.plan import LoadSettings
 
 _F32, _F16 = 4, 2
-_Q8_0_BLOCK, _Q8_0_BYTES = 32, 34
-_KV_BITS_PER_BYTE = {"f16": (1, _F16), "q8_0": (_Q8_0_BLOCK, _Q8_0_BYTES)}
-"""Elements in a block and bytes of a block, by KV type."""
 _WORK_BYTES = 1.14
 """Bytes for each element of the widest activation that ggml quantizes to q8_K before a matrix product (292 / 256)."""
 _DELTA_WIDTH, _DELTA_KEYS = 7.5, 6200
@@ -153,14 +151,14 @@ def kv_by_layer(shape: ModelShape, settings: LoadSettings) -> tuple[int, ...]:
 @lru_cache(maxsize=256)  # a plan tries many settings for one model
 def _kv_rows(shape: ModelShape, kv_type: str) -> tuple[tuple[int, bool], ...]:
     """For each layer: bytes of one cell, and whether it keeps only the sliding window."""
-    keeps = shape.n_layer - shape.shared_kv_layers
+    keeps, stored = shape.n_layer - shape.shared_kv_layers, KV_TYPES[kv_type]
     result = []
     for layer, heads in enumerate(shape.n_head_kv):
         slides = bool(shape.sliding_layers) and shape.sliding_layers[layer]
         key = (slides and shape.key_length_swa) or shape.key_length
         value = (slides and shape.value_length_swa) or shape.value_length
         own = heads and layer < keeps
-        row = _row_bytes(heads * key, kv_type) + _row_bytes(heads * value, kv_type) if own else 0
+        row = stored.row_bytes(heads * key) + stored.row_bytes(heads * value) if own else 0
         result.append((row, slides))
     return tuple(result)
 
@@ -201,7 +199,7 @@ def compute_bytes(shape: ModelShape, settings: LoadSettings) -> int:
 
 def _rotation(shape: ModelShape, settings: LoadSettings) -> int:
     """Bytes of the f32 Hadamard matrices that rotate keys and values of a quantized cache, one pair for each cache."""
-    if settings.kv_type == "f16" or shape.key_length % 64:
+    if settings.kv_type == DEFAULT_KV_TYPE or shape.key_length % 64:
         return 0
     sides = [shape.key_length] + ([shape.key_length_swa or shape.key_length] if shape.sliding_window else [])
     return sum(2 * side * side * _F32 for side in sides)
@@ -239,8 +237,3 @@ def _recurrent_layers(shape: ModelShape) -> tuple[bool, ...]:
         return (False,) * shape.n_layer
     without = tuple(heads == 0 for heads in shape.n_head_kv)
     return without if any(without) else (True,) * shape.n_layer
-
-
-def _row_bytes(elements: int, kv_type: str) -> int:
-    block, size = _KV_BITS_PER_BYTE[kv_type]
-    return -(-elements // block) * size
