@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING
 
 from edgechat.errors import InvalidModelFileError, TransferError
-from edgechat.models.bundle.contents import (
+from edgechat.models.bundle.manifest import (
     CONTENT,
     TARGETS,
     BundleContents,

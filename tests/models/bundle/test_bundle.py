@@ -18,7 +18,7 @@ from tuf.ngclient import FetcherInterface, Updater
 
 from edgechat.errors import StateError, TransferError
 from edgechat.models.bundle import signing
-from edgechat.models.bundle.contents import BundleContents, from_json, stored_name, to_json
+from edgechat.models.bundle.manifest import BundleContents, from_json, stored_name, to_json
 from edgechat.models.bundle.export import Exported, export
 from edgechat.models.bundle.import_bundle import import_bundle
 from edgechat.models.bundle.signing import publisher, rotate
