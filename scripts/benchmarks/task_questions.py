@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgechat.engine.protocol.request import Message
-from edgechat.tasks.budget import answer_tokens
+from edgechat.tasks.token_limit import answer_tokens
 from edgechat.tasks.contract import Context
 from edgechat.tasks.driving.task import Driving
 from edgechat.tasks.rootcause.task import RootCause

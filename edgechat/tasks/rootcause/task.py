@@ -54,7 +54,7 @@ class RootCause(Task[RootCauseInput, RootCauseResult]):
         "language": "en",
     }
     formats = ("json", "md", "html")
-    budget_s = 3.0
+    timeout_s = 3.0
     input_model = RootCauseInput
     output_model = RootCauseResult
 
