@@ -335,7 +335,7 @@ def no_bundle(stick: Path) -> None:
 
 
 FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
-    "a swapped byte": (swap_a_byte, "not the right ones, twice"),
+    "a swapped byte": (swap_a_byte, "in the bundle is damaged: read twice"),
     "a short file": (shorten, "has 1000 bytes and .* were signed"),
     "a missing file": (remove, "not a whole bundle: targets/.* is missing"),
     "a link": (link, "it is a link"),
