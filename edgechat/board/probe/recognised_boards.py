@@ -84,7 +84,7 @@ PROCESSORS = (
     *(("N100", "n100"), ("N150", "n150"), ("i5-1135G7", "i5-1135g7"), ("i5-1145G7", "i5-1135g7")),
     *(("i5-9500", "i5-9500"), ("i7-8550U", "i7-8550u")),
 )
-"""Part of the processor's name (all of it for Apple's, whose Pro and Max are other chips) -> board of the speed table."""
+"""Part of the processor's name (all of it for Apple's, whose Pro and Max are other chips) -> board of the speeds."""
 
 
 def by_model(model: str, total: int) -> tuple[str, int | None]:

@@ -166,7 +166,7 @@ def _copy(
         fetch(expected, target, opener, progress=progress, retry=RetryPolicy(attempts=1), checkpoint=checkpoint)
     except WrongBytesError as error:
         raise TransferError(
-            f"{file.name} in the bundle is damaged: read twice, its sha256 is {error.found} and {file.sha256} was signed.",
+            f"{file.name} in the bundle is damaged: its sha256 is {error.found} and {file.sha256} was signed.",
             hint=_AGAIN,
         ) from error
 

@@ -64,5 +64,3 @@ class RootCauseInput(Strict):
     def evidence(self) -> tuple[Evidence, ...]:
         """Notes, then log lines."""
         return (*self.process_notes, *self.log_lines)
-
-

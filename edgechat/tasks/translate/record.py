@@ -46,5 +46,3 @@ class TranslateInput(Strict):
         if self.source == self.target:
             raise ValueError(f"source and target are both {self.target}.")
         return self
-
-
