@@ -22,7 +22,7 @@ from edgechat.tui import markdown, preferences
 from edgechat.tui.screens.chat import ChatScreen
 from edgechat.tui.session.history_store import HistoryStore
 from edgechat.tui.session.messages import SavingFailed
-from edgechat.tui.themes import DEFAULT, themes_for
+from edgechat.tui.themes import DEFAULT, role_colours, themes_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -91,6 +91,10 @@ class EdgechatApp(App[None]):
         from edgechat.tui.terminal_input import TerminalDriver  # noqa: PLC0415 - not on Windows
 
         return TerminalDriver
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Variables for themes that do not define them, as Textual's own."""
+        return role_colours(self.current_theme)
 
     @property
     def defect(self) -> Exception | None:
