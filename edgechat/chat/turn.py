@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgechat.chat.conversation import ContextStart
-from edgechat.engine.protocol import context_window, request
+from edgechat.engine.protocol import conversation_trimming, request
 from edgechat.engine.protocol.events import Done, Event, Started, Text, Trimmed
 from edgechat.errors import ContextOverflowError, EdgechatError, InvalidInputError, NoModelError, StateError
 
@@ -88,10 +88,10 @@ class PromptMessages:
         if draft is not None and (not joined or joined[-1][0].role != draft.role):
             joined.append((request.Message(draft.role, ""), ()))  # a draft that is still empty
         messages = tuple(message for message, _ in joined)
-        system, _ = context_window.split(messages)
+        system, _ = conversation_trimming.split(messages)
         unread = None
         if start is not None:
-            messages = context_window.apply(messages, context_window.Cut(0, start.summary))
+            messages = conversation_trimming.apply(messages, conversation_trimming.Cut(0, start.summary))
             unread = Trimmed(history.count_unread(conversation.id, start), start.n_ctx, start.summary, is_new=False)
         return cls(messages, tuple(ids for _, ids in joined[len(system) :]), unread)
 

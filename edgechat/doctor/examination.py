@@ -19,6 +19,7 @@ from edgechat.doctor import (
     machine,
     models,
     settings,
+    swap,
     vitals,
 )
 from edgechat.doctor.finding import Finding, exit_code, ok, problem
@@ -83,7 +84,7 @@ def examine(paths: Paths) -> Examination:
     model_findings, installed = models.findings(paths, config, board, installation, is_loaded=is_loaded)
     found += model_findings
     build_findings, kernels, build = _llama_build(board, installation, installed)
-    found += [*build_findings, *machine.notes(board, source), *machine.npus(board), *machine.swap(source)]
+    found += [*build_findings, *machine.notes(board, source), *machine.npus(board), *swap.findings(source)]
     found += [*vitals.findings(read_vitals(source), board), *machine.nvmap(board, source, paths.state)]
     return Examination(
         findings=tuple(found),

@@ -150,7 +150,7 @@ class Task(ABC, Generic[In, Out]):
     """The formats of :meth:`render`."""
     incomplete_flags: ClassVar[frozenset[str]] = frozenset()
     """The ``flags`` of a result which say that a part of the input was left as it is; a run names their places."""
-    budget_s: ClassVar[float | None] = None
+    timeout_s: ClassVar[float | None] = None
     """Seconds for a live record when the caller gives no timeout."""
     input_model: type[In]
     """Validates records. Names of measured fields end in their unit."""

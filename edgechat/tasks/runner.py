@@ -141,10 +141,10 @@ def run_in_stages(
 ) -> Iterator[TaskResult]:
     """Yield the result of the rules before each question to the model, and at the end the final result.
 
-    The arguments are those of :class:`TaskRun`; ``timeout_s`` None gives a live record the task's own budget.
+    The arguments are those of :class:`TaskRun`; ``timeout_s`` None gives a live record the task's own time limit.
     """
     if timeout_s is None and context is not None and context.live:
-        timeout_s = task.budget_s
+        timeout_s = task.timeout_s
     began_s = clock.monotonic()
     run = TaskRun(task, raw, record_id=record_id, context=context, seed=seed, clock=clock)
     while run.ask is not None:

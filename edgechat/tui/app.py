@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import work
-from textual.app import App, SystemCommand
+from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 
@@ -22,12 +22,13 @@ from edgechat.tui import markdown, preferences
 from edgechat.tui.screens.chat import ChatScreen
 from edgechat.tui.session.history_store import HistoryStore
 from edgechat.tui.session.messages import SavingFailed
-from edgechat.tui.themes import DEFAULT, themes_for
+from edgechat.tui.themes import DEFAULT, role_colours, themes_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import FrameType
 
+    from textual.app import SystemCommand
     from textual.driver import Driver
     from textual.screen import Screen
 
@@ -90,6 +91,10 @@ class EdgechatApp(App[None]):
         from edgechat.tui.terminal_input import TerminalDriver  # noqa: PLC0415 - not on Windows
 
         return TerminalDriver
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Variables for themes that do not define them, as Textual's own."""
+        return role_colours(self.current_theme)
 
     @property
     def defect(self) -> Exception | None:
@@ -252,16 +257,10 @@ class EdgechatApp(App[None]):
             self.push_screen(Palette(id="--command-palette"))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """Entries of the command palette: the key bindings of the current screen, then theme and screenshot."""
-        seen = set()
-        for _, binding, is_enabled, _ in screen.active_bindings.values():
-            if is_enabled and binding.tooltip and binding.action not in seen:
-                seen.add(binding.action)
-                run = partial(self.run_action, binding.action, screen)
-                yield SystemCommand(binding.description, binding.tooltip, run)
-        for command in super().get_system_commands(screen):
-            if command.title in {"Theme", "Screenshot"}:
-                yield command
+        """Entries of the command palette."""
+        from edgechat.tui.dialogs.command_palette import entries  # noqa: PLC0415 - opened rarely
+
+        return entries(self, screen, super().get_system_commands(screen))
 
     def action_toggle_help(self) -> None:
         """Open the key help: the bindings of the current screen, of its widgets, and of the app."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgechat.engine.protocol.context_window import Cut
+    from edgechat.engine.protocol.conversation_trimming import Cut
     from edgechat.engine.protocol.request import Message
 
 _FORECAST_FROM = 0.5
@@ -57,15 +57,15 @@ def count_next_trimmed(messages: Sequence[Message], *, used: int, n_ctx: int, dr
         n_ctx: tokens of the context; 0 where it is not known.
         dropped: how many of ``messages`` were trimmed for this answer.
     """
-    from edgechat.engine.protocol import context_window  # noqa: PLC0415 - the first frame need not wait for it
+    from edgechat.engine.protocol import conversation_trimming  # noqa: PLC0415 - the first frame need not wait for it
 
     if not n_ctx or used < _FORECAST_FROM * n_ctx:
         return 0
-    limit = context_window.longest_prompt(n_ctx, None)
-    known = context_window.Cut(dropped)
-    whole = max(1, sum(len(each.content) for each in context_window.apply(messages, known)))
+    limit = conversation_trimming.longest_prompt(n_ctx, None)
+    known = conversation_trimming.Cut(dropped)
+    whole = max(1, sum(len(each.content) for each in conversation_trimming.apply(messages, known)))
 
     def count(cut: Cut) -> int:
-        return -(-(limit + 1) * sum(len(each.content) for each in context_window.apply(messages, cut)) // whole)
+        return -(-(limit + 1) * sum(len(each.content) for each in conversation_trimming.apply(messages, cut)) // whole)
 
-    return context_window.choose(messages, count, n_ctx=n_ctx, max_tokens=None, known=known).dropped - dropped
+    return conversation_trimming.choose(messages, count, n_ctx=n_ctx, max_tokens=None, known=known).dropped - dropped

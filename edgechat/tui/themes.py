@@ -100,6 +100,12 @@ def _of_sixteen(theme: Theme) -> Theme:
     )
 
 
+def role_colours(theme: Theme) -> dict[str, str]:
+    """The colours of the text of questions and answers; ``variables`` of a theme may say others."""
+    text = theme.foreground or theme.to_color_system().generate()["foreground"]
+    return {"question-text": text, "answer-text": text}
+
+
 def themes_for(color_system: str | None) -> Sequence[Theme]:
     """The themes for a terminal with Rich's ``color_system``: ``standard`` has 16 colours."""
     return tuple(map(_of_sixteen, THEMES)) if color_system == "standard" else THEMES

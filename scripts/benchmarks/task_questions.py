@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgechat.engine.protocol.request import Message
-from edgechat.tasks.budget import answer_tokens
 from edgechat.tasks.contract import Context
 from edgechat.tasks.driving.task import Driving
 from edgechat.tasks.rootcause.task import RootCause
+from edgechat.tasks.token_limit import answer_tokens
 from scripts.benchmarks.reply import Question
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from edgechat.chat.conversation import Message
 from edgechat.chat.history import History
 from edgechat.chat.turn import OVERFLOW_HINT, Turn, joined_by_role
 from edgechat.engine.protocol import request
-from edgechat.engine.protocol.context_window import MARK
+from edgechat.engine.protocol.conversation_trimming import MARK
 from edgechat.engine.protocol.events import Done, Event, Recovered, Started, Text, Trimmed
 from edgechat.errors import ContextOverflowError, EdgechatError, EngineError, ModelNotFoundError, StateError
 

@@ -16,7 +16,7 @@ import pytest
 from edgechat.chat.history import History, history_file
 from edgechat.chat.turn import PromptMessages, Turn
 from edgechat.engine.client import client
-from edgechat.engine.protocol.context_window import MARK
+from edgechat.engine.protocol.conversation_trimming import MARK
 from edgechat.engine.protocol.events import Started, Trimmed
 from edgechat.engine.protocol.request import Request, Wish
 from edgechat.errors import ExitCode

@@ -15,7 +15,7 @@ from edgechat.board.probe.probe import probe
 from edgechat.board.source import Source
 from edgechat.board.vitals.vitals import read_vitals
 from edgechat.config import Config
-from edgechat.doctor import caches, directories, engines, llama_build, machine, models, settings, vitals
+from edgechat.doctor import caches, directories, engines, llama_build, machine, models, settings, swap, vitals
 from edgechat.doctor.finding import Finding, Level
 from edgechat.doctor.installation import Installation
 from edgechat.engine.selection.build_info import CPU_KERNELS, Build, Device, compare
@@ -71,7 +71,7 @@ class Setup:
         found += models.findings(self.paths, Config(), probe(), HERE, is_loaded=False)[0]
         found += llama_build.kernels(held, build, board, None, HERE)
         found += llama_build.flags(build, board, HERE, wants_vision=False)
-        found += [*llama_build.versions(HERE), *machine.notes(board, source), *machine.swap(source)]
+        found += [*llama_build.versions(HERE), *machine.notes(board, source), *swap.findings(source)]
         return [*found, *vitals.findings(read_vitals(source), board), *machine.nvmap(board, source, self.paths.state)]
 
     def amiss(self, build: Build | None = None) -> dict[str, Finding]:

@@ -15,7 +15,7 @@ from edgechat.board.probe.board_file import known_names, load_board
 from edgechat.board.probe.probe import probe
 from edgechat.board.source import Source
 from edgechat.config import Config
-from edgechat.doctor import directories, engines, llama_build, machine
+from edgechat.doctor import directories, engines, llama_build, machine, swap
 from edgechat.doctor import models as inventory
 from edgechat.doctor.finding import Finding, Level, advice, exit_code, ok, problem
 from edgechat.doctor.installation import Installation
@@ -210,13 +210,13 @@ CARD = {
 def test_swap_that_wears_out_an_sd_card(tmp_path: Path, area: str, changes: dict[str, str], is_found: bool) -> None:
     swaps = f"Filename\t\tType\tSize\tUsed\tPriority\n{area}  file  524272  0  -2\n"
     source = write(tmp_path, {**CARD, "proc/swaps": swaps, **changes})
-    found = amiss(machine.swap(source))
+    found = amiss(swap.findings(source))
     assert bool(found) == is_found
     if found:
         assert found[0].command
         assert found[0].command.startswith(f"sudo swapoff {area}")
         source = write(tmp_path, {"etc/dphys-swapfile": ""})
-        assert amiss(machine.swap(source))[0].command == "sudo systemctl disable --now dphys-swapfile"
+        assert amiss(swap.findings(source))[0].command == "sudo systemctl disable --now dphys-swapfile"
 
 
 # -- directories, models and engines --------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import get_args
 
 from edgechat.config import Config
 from edgechat.tasks.contract import Status
-from edgechat.tasks.translate.record import Flag
+from edgechat.tasks.translate.result import Flag
 
 ROOT = Path(__file__).parents[2]
 

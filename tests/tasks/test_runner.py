@@ -92,7 +92,7 @@ def test_time_is_told_apart_into_rules_and_model():
     assert (done.timing["model_s"], done.timing["rules_s"], done.timing["total_s"]) == (2.0, 0.0, 2.0)
 
 
-def test_a_live_record_gets_its_tasks_budget_unless_told_otherwise():
+def test_a_live_record_gets_its_tasks_time_limit_unless_told_otherwise():
     from edgechat.tasks.contract import Context
 
     def allowed(**more: object) -> float | None:

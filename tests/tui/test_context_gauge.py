@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.engine.protocol import context_window
+from edgechat.engine.protocol import conversation_trimming
 from edgechat.engine.protocol.request import Message
 from edgechat.tui.context_gauge import TrimForecast, count_next_trimmed, gauge_text
 from tests.engine import scripted_engine as scripted
@@ -30,13 +30,13 @@ def test_the_forecast_is_what_the_engine_drops_when_it_counts_the_same() -> None
     messages = talk(10)
     n_ctx = 1000
 
-    def count(cut: context_window.Cut) -> int:
-        return sum(len(each.content) for each in context_window.apply(messages, cut)) // 8
+    def count(cut: conversation_trimming.Cut) -> int:
+        return sum(len(each.content) for each in conversation_trimming.apply(messages, cut)) // 8
 
-    assert count(context_window.Cut()) > context_window.longest_prompt(n_ctx, None)
+    assert count(conversation_trimming.Cut()) > conversation_trimming.longest_prompt(n_ctx, None)
     told = count_next_trimmed(messages, used=900, n_ctx=n_ctx)
     assert told % 2 == 0
-    assert abs(told - context_window.choose(messages, count, n_ctx=n_ctx, max_tokens=None).dropped) <= 4
+    assert abs(told - conversation_trimming.choose(messages, count, n_ctx=n_ctx, max_tokens=None).dropped) <= 4
     assert count_next_trimmed(messages, used=499, n_ctx=n_ctx) == 0
     assert count_next_trimmed(messages, used=900, n_ctx=0) == 0
     assert count_next_trimmed(messages[-3:], used=900, n_ctx=n_ctx, dropped=0) in {0, 1}

@@ -10,6 +10,8 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from edgechat.board.probe.recognised_boards import RK3588_BANDWIDTH
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -33,7 +35,6 @@ class Derivation(NamedTuple):
 
 
 _A76_A55 = {"n_cores": 8, "n_threads": 8, "n_big_cores": 4, "max_mhz": 2400, "model": "Cortex-A76"}
-_RK3588_BANDWIDTH = 33_800_000_000  # LPDDR4X/5 at the rate that boards run it, 64 bit
 DERIVED: dict[str, Derivation] = {
     # Power modes: NVIDIA's Jetson Linux developer guide, supported modes and power efficiency. JetPack 6.1 added 25 W
     # and MAXN SUPER to the Orin Nano; the memory runs slower in the weaker modes.
@@ -57,10 +58,10 @@ DERIVED: dict[str, Derivation] = {
     "pi500-8gb": Derivation("pi5-8gb", model="Raspberry Pi 500 Rev 1.0"),
     "pi500-plus-16gb": Derivation("pi5-16gb", model="Raspberry Pi 500+ Rev 1.0"),
     # RK3588: four Cortex-A76 and four A55 beside a Mali GPU that llama.cpp does not use.
-    "rock-5b-plus-8gb": Derivation("pi5-8gb", model="Radxa ROCK 5B+", cpu=_A76_A55, bandwidth=_RK3588_BANDWIDTH),
-    "rock-5b-plus-16gb": Derivation("pi5-16gb", model="Radxa ROCK 5B+", cpu=_A76_A55, bandwidth=_RK3588_BANDWIDTH),
-    "orange-pi-5-8gb": Derivation("pi5-8gb", model="Orange Pi 5", cpu=_A76_A55, bandwidth=_RK3588_BANDWIDTH),
-    "orange-pi-5-16gb": Derivation("pi5-16gb", model="Orange Pi 5", cpu=_A76_A55, bandwidth=_RK3588_BANDWIDTH),
+    "rock-5b-plus-8gb": Derivation("pi5-8gb", model="Radxa ROCK 5B+", cpu=_A76_A55, bandwidth=RK3588_BANDWIDTH),
+    "rock-5b-plus-16gb": Derivation("pi5-16gb", model="Radxa ROCK 5B+", cpu=_A76_A55, bandwidth=RK3588_BANDWIDTH),
+    "orange-pi-5-8gb": Derivation("pi5-8gb", model="Orange Pi 5", cpu=_A76_A55, bandwidth=RK3588_BANDWIDTH),
+    "orange-pi-5-16gb": Derivation("pi5-16gb", model="Orange Pi 5", cpu=_A76_A55, bandwidth=RK3588_BANDWIDTH),
     # Alder Lake-N and Twin Lake: four E-cores, one memory channel (DDR5-4800 at the most for the N100).
     "n100-8gb": Derivation("ipc-8gb"),
     "n100-16gb": Derivation("ipc-8gb", gib=16),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgechat.board.probe import datasheet
+from edgechat.board.probe import recognised_boards
 
 if TYPE_CHECKING:
     from edgechat.board.source import Source
@@ -42,13 +42,12 @@ def read_identity(source: Source, total: int, notes: list[str]) -> MachineIdenti
     device = _printable((source.text("proc/device-tree/model") or "").split("\0")[0])
     compatible = (source.text("proc/device-tree/compatible") or "").replace("\0", " ")
     environment = read_environment(source)
-    name, bandwidth = "", None
+    name, bandwidth = recognised_boards.by_model(device, total)
     if device.startswith("Raspberry Pi"):
         kind = "raspberry-pi"
-        name, bandwidth = datasheet.raspberry_pi(device, total)
     elif "nvidia,tegra" in compatible:
         kind = "jetson"
-        name, bandwidth = datasheet.jetson(compatible)
+        name, bandwidth = recognised_boards.jetson(compatible)
     else:
         kind = "container" if environment not in {"", "wsl"} else "pc"
     model = device or _printable(_dmi(source))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgechat.board.board import Accelerator, Board, Cpu, Memory
-from edgechat.board.probe import datasheet
+from edgechat.board.probe import recognised_boards
 
 if TYPE_CHECKING:
     from edgechat.board.source import Source
@@ -33,7 +33,7 @@ _ARM_FEATURES = {
 _X86_FEATURES = {"SSSE3": "ssse3", "AVX1.0": "avx", "AVX2": "avx2", "FMA": "fma", "F16C": "f16c", "BMI2": "bmi2"}
 # Metal's recommendedMaxWorkingSetSize where iogpu.wired_limit_mb is 0, as llama.cpp prints it on these machines:
 # 11453.25 MB of 16 GiB (two thirds), 28991.03 MB of 36 GiB and 51539.61 MB of 64 GiB (three quarters).
-_THREE_QUARTERS_FROM = 36 * datasheet.GIB
+_THREE_QUARTERS_FROM = 36 * recognised_boards.GIB
 
 
 def parse_sysctl(text: str) -> dict[str, str]:
@@ -81,7 +81,7 @@ def available_memory(source: Source) -> int:
 
 
 def _memory(source: Source, chip: str, notes: list[str]) -> Memory:
-    bandwidth = datasheet.apple(chip)
+    bandwidth = recognised_boards.apple(chip)
     total, available, swap = _ram(source)
     if total == 0:
         notes.append("The size of this Mac's memory cannot be read.")

@@ -14,7 +14,7 @@ from edgechat.cli.model_options import installed_reference
 from edgechat.cli.output.progress_bars import ProgressBars
 from edgechat.cli.output.terminal import say
 from edgechat.errors import ModelNotFoundError, UsageError
-from edgechat.models.bundle.contents import KIT_TARGETS
+from edgechat.models.bundle.manifest import KIT_TARGETS
 from edgechat.models.store.installed import InstalledModel, find
 from edgechat.paths import Paths
 

@@ -9,7 +9,7 @@ from edgechat.cli.output.terminal import say
 from edgechat.config import LEAST_N_CTX
 from edgechat.errors import UsageError
 from edgechat.models.catalog.names import parse_reference
-from edgechat.models.planning.load_settings import DEFAULT_N_CTX
+from edgechat.models.planning.context_length import DEFAULT_N_CTX
 from edgechat.models.store.installed import find
 from edgechat.models.store.pin import Pin, write_pin
 from edgechat.paths import Paths

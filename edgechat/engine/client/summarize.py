@@ -11,7 +11,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from edgechat.engine.protocol.context_window import split
+from edgechat.engine.protocol.conversation_trimming import split
 from edgechat.engine.protocol.events import Done, Event, Loading, Prefill, Queued, Recovered, Text
 from edgechat.engine.protocol.request import Message, Request
 from edgechat.errors import ContextOverflowError, EdgechatError

@@ -18,7 +18,7 @@ from edgechat.engine.kv_cache.disk_cache import DigestAhead, PrefixCache, model_
 from edgechat.engine.native.context import Context
 from edgechat.engine.native.lib import llama
 from edgechat.engine.native.model import Model
-from edgechat.engine.protocol.context_window import least_tokens
+from edgechat.engine.protocol.conversation_trimming import least_tokens
 from edgechat.engine.protocol.events import Started
 from edgechat.engine.text.detokenizer import THINK_TAGS
 from edgechat.engine.text.draft_prompt import draft_prompt

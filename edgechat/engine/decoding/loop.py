@@ -23,7 +23,7 @@ from edgechat.engine.decoding.sequence import replay
 from edgechat.engine.decoding.speculative import SpeculativeDecoder
 from edgechat.engine.native import logits
 from edgechat.engine.native.context import CacheFullError
-from edgechat.engine.protocol.context_window import ContextWindow
+from edgechat.engine.protocol.conversation_trimming import ContextWindow
 from edgechat.engine.protocol.errors import error_frame
 from edgechat.engine.protocol.events import Prefill, Prefilled, Slowed
 from edgechat.engine.state.metrics import Latency

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from edgechat.engine.native.lib import llama
 from edgechat.engine.native.threadpool import ThreadPool
 from edgechat.errors import EngineError
+from edgechat.models.planning.kv_types import KV_TYPES
 
 if TYPE_CHECKING:
     from edgechat.engine.native.model import Model
     from edgechat.models.planning.plan import LoadSettings
 
-_KV_TYPES = {"f16": 1, "q8_0": 8}  # enum ggml_type
 _FLASH_ATTN_AUTO, _FLASH_ATTN_OFF = -1, 0  # enum llama_flash_attn_type
 
 
@@ -44,7 +44,7 @@ class Context:
         params.n_threads = settings.n_threads
         params.n_threads_batch = settings.n_threads_batch
         params.flash_attn_type = _FLASH_ATTN_AUTO if settings.flash_attn else _FLASH_ATTN_OFF
-        params.type_k = params.type_v = _KV_TYPES[settings.kv_type]
+        params.type_k = params.type_v = KV_TYPES[settings.kv_type].ggml_type
         # The default keeps full-length KV for sliding-window layers.
         params.swa_full = False
         # One pool of cells for all sequences: copying a prefix changes metadata only.

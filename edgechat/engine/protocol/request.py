@@ -104,7 +104,7 @@ class Request:
     """Name under which the KV cells of this conversation are saved on disk after the answer, and found again."""
     overflow: str = "refuse"
     """When the messages do not fit: an error, or the oldest are left out, with or without a summary in their place
-    (:mod:`edgechat.engine.protocol.context_window`)."""
+    (:mod:`edgechat.engine.protocol.conversation_trimming`)."""
     summary: str = ""
     """A summary of the messages that are left out, which the client has asked for before."""
     is_batch: bool = False

@@ -20,8 +20,8 @@ from edgechat.models.gguf import header as gguf
 from edgechat.models.gguf.checks import require_loadable
 from edgechat.models.gguf.header_shape import pooling_of
 from edgechat.models.planning.calibration import read_calibration
+from edgechat.models.planning.context_length import DEFAULT_N_CTX
 from edgechat.models.planning.installed_choice import choose_installed
-from edgechat.models.planning.load_settings import DEFAULT_N_CTX
 from edgechat.models.planning.plan import PlanRequest
 from edgechat.models.store.installed import STARTER_NAME, InstalledModel, find, installed
 from edgechat.models.store.pin import read_pin

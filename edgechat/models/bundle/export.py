@@ -1,7 +1,7 @@
 """Export of installed models to a signed bundle in a directory, on a USB stick for instance.
 
 Every byte is hashed while it is copied and compared with the installed sha256. ``timestamp.json`` is replaced last, so
-the directory holds the old bundle or the new one. ``contents.py`` defines the contents, ``signing.py`` the keys.
+the directory holds the old bundle or the new one. ``manifest.py`` defines the contents, ``signing.py`` the keys.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgechat.errors import TransferError
 from edgechat.files import make_directory, reporting, sync_directory, write_all, write_atomically
-from edgechat.models.bundle.contents import (
+from edgechat.models.bundle.kit import Kit, installer_files, remove_installer, write_installer
+from edgechat.models.bundle.manifest import (
     CONTENT,
     TARGETS,
     BundleContents,
@@ -24,7 +25,6 @@ from edgechat.models.bundle.contents import (
     stored_name,
     to_json,
 )
-from edgechat.models.bundle.kit import Kit, installer_files, remove_installer, write_installer
 from edgechat.models.bundle.signing import NEVER, Publisher
 from edgechat.models.bundle.trust import METADATA
 from edgechat.models.store.disk_space import require_space

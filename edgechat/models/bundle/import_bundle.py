@@ -13,7 +13,8 @@ import re
 from typing import TYPE_CHECKING
 
 from edgechat.errors import InvalidModelFileError, TransferError
-from edgechat.models.bundle.contents import (
+from edgechat.models.bundle.kit import check_installer
+from edgechat.models.bundle.manifest import (
     CONTENT,
     TARGETS,
     BundleContents,
@@ -22,11 +23,10 @@ from edgechat.models.bundle.contents import (
     from_json,
     stored_name,
 )
-from edgechat.models.bundle.kit import check_installer
 from edgechat.models.bundle.trust import open_plain, read_plain, verified_targets
 from edgechat.models.catalog.licences import accept as record_acceptances
 from edgechat.models.download.partial import discard
-from edgechat.models.download.transfer import ExpectedFile, RangeReply, RetryPolicy, fetch
+from edgechat.models.download.transfer import ExpectedFile, RangeReply, RetryPolicy, WrongBytesError, fetch
 from edgechat.models.gguf.header import read_header
 from edgechat.models.store.install import ModelFile, StagedFile
 from edgechat.progress import SILENT, Progress
@@ -193,8 +193,14 @@ def _copy(
     def opener(offset: int, _etag: str | None) -> AbstractContextManager[RangeReply]:
         return contextlib.nullcontext(RangeReply(offset, file.size, None, _blocks(bundle, parts, offset)))
 
-    expected = ExpectedFile(file.name, str(bundle / TARGETS / parts[0][0]), file.size, file.sha256, advice=_AGAIN)
-    fetch(expected, target, opener, progress=progress, retry=RetryPolicy(attempts=1), checkpoint=checkpoint)
+    expected = ExpectedFile(file.name, str(bundle / TARGETS / parts[0][0]), file.size, file.sha256)
+    try:
+        fetch(expected, target, opener, progress=progress, retry=RetryPolicy(attempts=1), checkpoint=checkpoint)
+    except WrongBytesError as error:
+        raise TransferError(
+            f"{file.name} in the bundle is damaged: its sha256 is {error.found} and {file.sha256} was signed.",
+            hint=_AGAIN,
+        ) from error
 
 
 def _blocks(bundle: Path, parts: list[tuple[str, int]], offset: int) -> Iterator[bytes]:

@@ -48,6 +48,22 @@ class NoConnection(TemporaryFailure):
     """No server answered. Final when nothing has been fetched yet."""
 
 
+class WrongBytesError(TransferError):
+    """The bytes of a file are not the expected ones, twice; they were thrown away.
+
+    Attributes:
+        found: the sha256 of the bytes that came.
+    """
+
+    def __init__(self, expected: ExpectedFile, found: str) -> None:
+        super().__init__(
+            f"{expected.label}: the bytes that came are not the right ones, twice: their sha256 is {found} "
+            f"and {expected.sha256} was expected. They were thrown away.",
+            hint="Something between here and the server changes them: try another network or mirror (HF_ENDPOINT).",
+        )
+        self.found = found
+
+
 @dataclass(frozen=True, slots=True)
 class ExpectedFile:
     """The file to fetch; other bytes are refused."""
@@ -58,8 +74,6 @@ class ExpectedFile:
     """Its address for a browser."""
     size: int
     sha256: str
-    advice: str = "Something between here and the server changes them: try another network or mirror (HF_ENDPOINT)."
-    """The hint when wrong bytes come twice."""
 
 
 @dataclass(slots=True)
@@ -139,6 +153,7 @@ def fetch(
     when its bytes are wrong or the disk fails.
 
     Raises:
+        WrongBytesError: other bytes came, twice.
         TransferError: the server does not send those bytes.
         StateError: the disk is full, read-only or broken.
     """
@@ -227,11 +242,7 @@ class _Fetch:
         if self.mismatches > 1:
             with self._disk():
                 discard(self.part)
-            raise TransferError(
-                f"{self.expected.label}: the bytes that came are not the right ones, twice: their sha256 is {found} "
-                f"and {self.expected.sha256} was expected. They were thrown away.",
-                hint=self.expected.advice,
-            )
+            raise WrongBytesError(self.expected, found)
         self.progress.note("The bytes that came are not the right ones; fetching them once more from the start")
         return False
 

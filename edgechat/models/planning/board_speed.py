@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from edgechat.board.probe.recognised_boards import speeds_like
 from edgechat.models.planning.calibration import best
 from edgechat.models.planning.speed_model import SPREAD, Machine, decode_seconds, prefill_seconds, scaled
 from edgechat.models.planning.speed_table import ARITHMETIC, BOARDS, MACHINES, machine
@@ -26,15 +27,6 @@ UNDISTURBED = 0.8
 MEANINGLESS = 0.5
 """With a smaller share than this it says nothing: two threads wait for each other. An assumption is better."""
 
-_PROCESSORS = (
-    *(("Apple M1", "m1"), ("Apple M2", "m2"), ("Apple M3", "m3"), ("Apple M4", "m4")),
-    *(("N100", "n100"), ("N150", "n150"), ("i5-1135G7", "i5-1135g7"), ("i5-1145G7", "i5-1135g7")),
-    *(("i5-9500", "i5-9500"), ("i7-8550U", "i7-8550u")),
-)
-"""Part of the processor's name (all of it for Apple's, whose Pro and Max are other chips) -> board of the table."""
-_MACHINES = (("ROCK 5B", "rk3588"), ("ROCK 5A", "rk3588"), ("Orange Pi 5", "rk3588"), ("Compute Module 4", "pi4"),
-             ("Compute Module 5", "pi5"), ("Raspberry Pi 400", "pi4"), ("Raspberry Pi 500", "pi5"))  # fmt: skip
-"""Part of the machine's model string -> board of the table."""
 _CORES = {"i5-9500": 6, "cix-p1": 12, "dragon-q8b": 8}
 _USUAL_CORES = 4
 """Cores that the rows of a board of the table were measured with."""
@@ -142,18 +134,9 @@ def _from_table(board: Board, way: str) -> Machine | None:
     if board.name.startswith(tuple(BOARDS)):
         found, soc = machine(board.name, mode, way), board.name
     else:
-        soc = _soc(board)
+        soc = speeds_like(board.model, board.cpu.model)
         found = MACHINES.get(f"{soc}/{way}")
     return _with_cores(found, soc, board.cpu) if found is not None and way == "cpu" else found
-
-
-def _soc(board: Board) -> str:
-    """The board of the table with this processor, or ``""``."""
-    processor = board.cpu.model
-    for part, soc in _PROCESSORS:
-        if processor == part if part.startswith("Apple") else part in processor:
-            return soc
-    return next((soc for part, soc in _MACHINES if part in board.model), "")
 
 
 def _with_cores(on: Machine, soc: str, cpu: Cpu) -> Machine:

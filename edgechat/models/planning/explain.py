@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgechat.models.planning.load_settings import DEFAULT_N_CTX, USABLE_N_CTX
+from edgechat.models.planning.context_length import DEFAULT_N_CTX, USABLE_N_CTX
 from edgechat.models.planning.reserve import reserve, usable_memory
 from edgechat.plaintext import megabytes
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgechat.models.planning.calibration import best
+from edgechat.models.planning.context_length import DEFAULT_N_CTX, TIGHT_N_CTX, USABLE_N_CTX, contexts, padded
+from edgechat.models.planning.kv_types import SMALLER_KV_TYPES
 from edgechat.models.planning.memory_need import checkpoint_size, memory_need, tensor_total
 from edgechat.models.planning.plan import LoadSettings
 from edgechat.models.planning.reserve import reserve, usable_device_memory, usable_memory
@@ -23,14 +25,6 @@ if TYPE_CHECKING:
     from edgechat.models.planning.candidate import Candidate
     from edgechat.models.planning.plan import MemoryNeed, PlanRequest
 
-DEFAULT_N_CTX = 4096
-USABLE_N_CTX = 2048
-"""The least context for a system prompt, a document and an answer."""
-_LARGEST_ON_CPU, _LARGEST_ON_DEVICE = 16384, 32768
-"""Largest contexts without --ctx. A CPU that prefills 50 tokens a second reads 16384 in five minutes."""
-_TIGHT = (1024, 512)
-"""Contexts for short questions, where no usable one fits."""
-_CELLS_STEP = 256
 _N_BATCH = 512
 # Qwen2.5-1.5B on 2 AVX2 cores: ubatch 128 reads 59 tok/s, 512 reads 54 and takes 30 MB more.
 _CPU_UBATCHES, _GPU_UBATCHES = (128, 64, 32), (512, 256, 128)
@@ -127,30 +121,6 @@ def main_device(board: Board) -> Accelerator | None:
     return max(board.accelerators, key=lambda device: device.total, default=None)
 
 
-def contexts(board: Board, candidate: Candidate, request: PlanRequest, method: LoadMethod) -> tuple[int, ...]:
-    """Contexts to try, largest first, down to the smallest usable one.
-
-    Without ``request.n_ctx`` it starts at 4096 and doubles while the whole plan needs at most half of the usable
-    memory, so that half is left for the rest of the machine. Never longer than the model was trained for.
-    """
-    limit = max(candidate.n_ctx_limit, 1)
-    if request.n_ctx is not None:
-        return (_padded(min(request.n_ctx, limit)),)
-    most = min(DEFAULT_N_CTX, limit)
-    largest = _LARGEST_ON_DEVICE if method.device else _LARGEST_ON_CPU
-    while most * 2 <= min(limit, largest) and not request.exact:
-        step = _step(
-            board, candidate, _base(board, candidate, request, method, n_ctx=_padded(most * 2)), method, is_usable=True
-        )
-        if step is None or not step.fits or 2 * step.need.host > usable_memory(board) - reserve(board).size:
-            break
-        most *= 2
-    found = [most]
-    while found[-1] // 2 >= USABLE_N_CTX:
-        found.append(found[-1] // 2)
-    return tuple(_padded(n_ctx) for n_ctx in found)
-
-
 def _settings(
     board: Board, candidate: Candidate, request: PlanRequest, method: LoadMethod
 ) -> Iterator[tuple[LoadSettings, bool]]:
@@ -158,14 +128,17 @@ def _settings(
     if candidate.purpose == "embedding":
         yield from _embedding_settings(board, candidate, request, method)
         return
-    ubatches = _GPU_UBATCHES if method.device else _CPU_UBATCHES
-    tries = contexts(board, candidate, request, method)
+
+    def leaves_half(n_ctx: int) -> bool:
+        settings = _base(board, candidate, request, method, n_ctx=n_ctx)
+        step = _step(board, candidate, settings, method, is_usable=True)
+        return step is not None and step.fits and 2 * step.need.host <= usable_memory(board) - reserve(board).size
+
+    tries = contexts(candidate, request, on_device=method.device is not None, leaves_half=leaves_half)
     first = _base(board, candidate, request, method, n_ctx=tries[0])
     if request.kv_type is not None:
         first = replace(first, kv_type=request.kv_type)
-    measured = best(item for item in candidate.measured if item.n_gpu_layers == 0) if not method.device else None
-    sizes = [measured.n_ubatch] if measured else []
-    sizes += [size for size in ubatches if not sizes or size < sizes[0]]
+    sizes = _ubatch_sizes(candidate, method)
     costly = _is_costly(candidate)
     if first.checkpoint_bytes:
         yield first, True
@@ -186,13 +159,22 @@ def _settings(
         small = replace(small, n_ctx=n_ctx)
         yield small, True
     if request.kv_type is None:
-        # Both halves at once: llama.cpp needs flash attention for a quantized V, and has it on every backend here.
-        small = replace(small, kv_type="q8_0")
-        yield small, True
+        for kv_type in SMALLER_KV_TYPES:
+            small = replace(small, kv_type=kv_type)
+            yield small, True
     if request.n_ctx is None:
-        for n_ctx in _TIGHT:
+        for n_ctx in TIGHT_N_CTX:
             if n_ctx < small.n_ctx:
                 yield replace(small, n_ctx=n_ctx), False
+
+
+def _ubatch_sizes(candidate: Candidate, method: LoadMethod) -> list[int]:
+    """From the measured one or the usual largest down to the smallest."""
+    measured = best(item for item in candidate.measured if item.n_gpu_layers == 0) if not method.device else None
+    sizes = [measured.n_ubatch] if measured else []
+    return sizes + [
+        size for size in (_GPU_UBATCHES if method.device else _CPU_UBATCHES) if not sizes or size < sizes[0]
+    ]
 
 
 def _with_fewest_checkpoints(settings: LoadSettings) -> Iterator[LoadSettings]:
@@ -215,7 +197,7 @@ def _embedding_settings(
     """
     limit = max(candidate.n_ctx_limit, 1)
     longest = DEFAULT_N_CTX if candidate.in_pieces else USABLE_N_CTX
-    n_ctx = _padded(min(request.n_ctx or longest, limit))
+    n_ctx = padded(min(request.n_ctx or longest, limit))
     # 512 is llama-server's: the same text gets the same vector from both.
     sizes = [_N_BATCH, _CPU_UBATCHES[0]] if candidate.in_pieces else [n_ctx]
     base = _base(board, candidate, request, method, n_ctx=n_ctx)
@@ -225,7 +207,7 @@ def _embedding_settings(
         yield base, True
     if request.n_ctx is not None or request.exact:
         return
-    while (n_ctx := _padded(n_ctx // 2)) >= _TIGHT[-1]:
+    while (n_ctx := padded(n_ctx // 2)) >= TIGHT_N_CTX[-1]:
         small = min(sizes[-1], n_ctx)
         yield replace(base, n_ctx=n_ctx, n_batch=small, n_ubatch=small, n_outputs_max=small), True
 
@@ -312,7 +294,3 @@ def _need(candidate: Candidate, settings: LoadSettings, device: Accelerator | No
         device=device.kind if device else "",
         unified=device.unified if device else False,
     )
-
-
-def _padded(n_ctx: int) -> int:
-    return -(-n_ctx // _CELLS_STEP) * _CELLS_STEP

@@ -12,6 +12,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from edgechat.models.gguf.header_shape import ENCODERS
+from edgechat.models.planning.context_length import padded
+from edgechat.models.planning.kv_types import DEFAULT_KV_TYPE, KV_TYPES
 from edgechat.models.planning.plan import MemoryNeed
 from edgechat.models.planning.reserve import MIB
 
@@ -19,12 +21,7 @@ if TYPE_CHECKING:
     from edgechat.models.gguf.shape import ModelShape, WeightBytes
     from edgechat.models.planning.plan import LoadSettings
 
-_CELLS_STEP = 256
-"""llama.cpp pads n_ctx and the sliding caches to this many cells."""
 _F32, _F16 = 4, 2
-_Q8_0_BLOCK, _Q8_0_BYTES = 32, 34
-_KV_BITS_PER_BYTE = {"f16": (1, _F16), "q8_0": (_Q8_0_BLOCK, _Q8_0_BYTES)}
-"""Elements in a block and bytes of a block, by KV type."""
 _CELL_HEAD, _TENSOR_HEAD = 24, 16
 """Bytes that a saved state takes for each cell and each tensor beside their content (``state_write_meta``)."""
 _WORK_BYTES = 1.14
@@ -149,11 +146,11 @@ def checkpoint_size(shape: ModelShape, settings: LoadSettings) -> int:
     """
     recurrent = shape.recurrent_bytes
     keeps = shape.n_layer - shape.shared_kv_layers
-    sliding = 0
+    stored, sliding = KV_TYPES[settings.kv_type], 0
     for layer, heads in enumerate(shape.n_head_kv[:keeps]):
         if shape.sliding_layers and shape.sliding_layers[layer]:
             key, value = shape.key_length_swa or shape.key_length, shape.value_length_swa or shape.value_length
-            sliding += _row_bytes(heads * key, settings.kv_type) + _row_bytes(heads * value, settings.kv_type)
+            sliding += stored.row_bytes(heads * key) + stored.row_bytes(heads * value)
     cells = min(shape.sliding_window, settings.n_ctx)
     parts = _TENSOR_HEAD * 2 * shape.n_layer
     return recurrent + cells * (sliding + _CELL_HEAD) + parts if recurrent or sliding else 0
@@ -166,8 +163,8 @@ def kv_by_layer(shape: ModelShape, settings: LoadSettings) -> tuple[int, ...]:
     ``window x n_seq_max + n_ubatch`` cells (``swa_full`` off, unified), padded to 256. The trailing
     ``shared_kv_layers`` keep none.
     """
-    cells = _padded(settings.n_ctx)
-    sliding = min(cells, _padded(shape.sliding_window * settings.n_seq_max + settings.n_ubatch))
+    cells = padded(settings.n_ctx)
+    sliding = min(cells, padded(shape.sliding_window * settings.n_seq_max + settings.n_ubatch))
     recurrent = _recurrent_layers(shape)
     state = shape.recurrent_bytes // max(1, sum(recurrent)) * settings.n_seq_max * (1 + settings.n_rollback)
     return tuple(
@@ -179,14 +176,14 @@ def kv_by_layer(shape: ModelShape, settings: LoadSettings) -> tuple[int, ...]:
 @lru_cache(maxsize=256)  # a plan tries many settings for one model
 def _kv_rows(shape: ModelShape, kv_type: str) -> tuple[tuple[int, bool], ...]:
     """For each layer: bytes of one cell, and whether it keeps only the sliding window."""
-    keeps = shape.n_layer - shape.shared_kv_layers
+    keeps, stored = shape.n_layer - shape.shared_kv_layers, KV_TYPES[kv_type]
     result = []
     for layer, heads in enumerate(shape.n_head_kv):
         slides = bool(shape.sliding_layers) and shape.sliding_layers[layer]
         key = (slides and shape.key_length_swa) or shape.key_length
         value = (slides and shape.value_length_swa) or shape.value_length
         own = heads and layer < keeps
-        row = _row_bytes(heads * key, kv_type) + _row_bytes(heads * value, kv_type) if own else 0
+        row = stored.row_bytes(heads * key) + stored.row_bytes(heads * value) if own else 0
         result.append((row, slides))
     return tuple(result)
 
@@ -202,8 +199,8 @@ def compute_bytes(shape: ModelShape, settings: LoadSettings) -> int:
     """
     tokens = min(settings.n_ubatch, settings.n_ctx)
     rows = max(settings.n_outputs_max, settings.n_seq_max)
-    cells = _padded(settings.n_ctx)
-    windowed = min(cells, _padded(shape.sliding_window * settings.n_seq_max + settings.n_ubatch))
+    cells = padded(settings.n_ctx)
+    windowed = min(cells, padded(shape.sliding_window * settings.n_seq_max + settings.n_ubatch))
     masked = cells + (windowed if shape.sliding_window else 0)
     mask = masked * tokens * (_F16 if settings.flash_attn else _F32)
     experts = max(1, shape.n_expert_used)
@@ -227,7 +224,7 @@ def compute_bytes(shape: ModelShape, settings: LoadSettings) -> int:
 
 def _rotation(shape: ModelShape, settings: LoadSettings) -> int:
     """Bytes of the f32 Hadamard matrices that rotate keys and values of a quantized cache, one pair for each cache."""
-    if settings.kv_type == "f16" or shape.key_length % 64:
+    if settings.kv_type == DEFAULT_KV_TYPE or shape.key_length % 64:
         return 0
     sides = [shape.key_length] + ([shape.key_length_swa or shape.key_length] if shape.sliding_window else [])
     return sum(2 * side * side * _F32 for side in sides)
@@ -265,12 +262,3 @@ def _recurrent_layers(shape: ModelShape) -> tuple[bool, ...]:
         return (False,) * shape.n_layer
     without = tuple(heads == 0 for heads in shape.n_head_kv)
     return without if any(without) else (True,) * shape.n_layer
-
-
-def _row_bytes(elements: int, kv_type: str) -> int:
-    block, size = _KV_BITS_PER_BYTE[kv_type]
-    return -(-elements // block) * size
-
-
-def _padded(cells: int) -> int:
-    return -(-cells // _CELLS_STEP) * _CELLS_STEP

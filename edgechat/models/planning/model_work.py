@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgechat.models.planning.kv_types import KV_TYPES
 from edgechat.models.planning.speed_model import Work
 
 if TYPE_CHECKING:
     from edgechat.models.gguf.shape import ModelShape, WeightBytes
     from edgechat.models.planning.plan import LoadSettings
 
-_KV_BYTES = {"f16": 2.0, "q8_0": 34 / 32}
 _LINEAR_ATTENTION = frozenset({"qwen35", "qwen3next"})
 _SAME_SPEED = {"Q2_K": "q3_k", "BF16": "f16"}
 """Types that published rows do not have, with one that costs about as much."""
@@ -28,13 +28,13 @@ def model_work(shape: ModelShape, weights: WeightBytes, settings: LoadSettings) 
     layers = (sum(weights.per_layer) - weights.experts * (1 - used)) * shape.n_loop
     elements = {item.kind: (item.always + item.experts * used) * shape.n_loop for item in weights.matrices}
     params = sum(elements.values()) or layers * 8 / _BITS_PER_ELEMENT
-    width = _key_width(shape)
+    width, stored = _key_width(shape), KV_TYPES[settings.kv_type]
     return Work(
         # One sequence's recurrent state is read and written.
         read_bytes=layers + weights.output + weights.other - weights.per_layer_embedding + 2 * shape.recurrent_bytes,
         params=round(params),
         kv_bytes=round(sum(kv * both for kv, both in zip(shape.n_head_kv, width, strict=True))
-                       * _KV_BYTES[settings.kv_type]),
+                       * stored.block_bytes / stored.block),
         attention=sum(
             2 * heads * both for heads, kv, both in zip(shape.n_head, shape.n_head_kv, width, strict=True) if kv
         ),

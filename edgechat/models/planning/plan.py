@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgechat.models.planning.kv_types import DEFAULT_KV_TYPE
+
 LONGEST_DRAFT = 15
 """Most draft tokens verified in one step, over all answers: a CPU's matrix kernels take 16 rows at once."""
 
@@ -46,8 +48,8 @@ class LoadSettings:
 
     n_ctx: int
     """Cells of the unified KV cache, a multiple of 256, shared by all sequences."""
-    kv_type: str = "f16"
-    """``f16`` or ``q8_0``, for keys and values alike."""
+    kv_type: str = DEFAULT_KV_TYPE
+    """For keys and values alike; a name of ``kv_types.KV_TYPES``."""
     n_batch: int = 512
     n_ubatch: int = 128
     n_seq_max: int = 4

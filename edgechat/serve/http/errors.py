@@ -7,7 +7,7 @@ where it would not, the header ``x-should-retry: false`` tells OpenAI's clients 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgechat.errors import (
     AnswerError,
@@ -26,6 +26,11 @@ from edgechat.errors import (
     UsageError,
     WrongModelError,
 )
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+_MAX_ERRORS_SHOWN = 5
 
 
 @dataclass
@@ -87,3 +92,18 @@ def server_busy(retry_after_s: float) -> ApiError:
         "busy",
         headers={"Retry-After": str(max(1, round(retry_after_s)))},
     )
+
+
+def validation_error(error: ValidationError) -> ApiError:
+    """400 for a body that does not fit, with its wrong fields."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    texts = [
+        f"{_field_path(each['loc'])}: {each['msg'].removeprefix('Value error, ')}" for each in found[:_MAX_ERRORS_SHOWN]
+    ]
+    if len(found) > _MAX_ERRORS_SHOWN:
+        texts.append(f"and {len(found) - _MAX_ERRORS_SHOWN} more")
+    return ApiError(400, "; ".join(texts) + ".", param=_field_path(found[0]["loc"]))
+
+
+def _field_path(steps: tuple[int | str, ...]) -> str:
+    return ".".join(str(step) for step in steps) or "the body"

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import Headers
 
 from edgechat.engine.protocol.json_bounds import PIECE, JsonBounds, JsonTooLargeError, parse
-from edgechat.serve.http.errors import ApiError
+from edgechat.serve.http.errors import ApiError, validation_error
 from edgechat.serve.http.timeouts import with_timeout
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
 JSON = "application/json"
-_MAX_ERRORS_SHOWN = 5
 
 
 class ClientDisconnectedError(Exception):
@@ -138,7 +137,7 @@ class Exchange:
         try:
             return kind.model_validate(value)
         except ValidationError as error:
-            raise _validation_error(error) from None
+            raise validation_error(error) from None
 
     @property
     def content_type(self) -> str:
@@ -221,17 +220,3 @@ class Exchange:
 
     def _too_deep(self) -> ApiError:
         return ApiError(400, f"The JSON is nested deeper than {self._limits.depth} levels.", code="json_too_deep")
-
-
-def _validation_error(error: ValidationError) -> ApiError:
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    texts = [
-        f"{_field_path(each['loc'])}: {each['msg'].removeprefix('Value error, ')}" for each in found[:_MAX_ERRORS_SHOWN]
-    ]
-    if len(found) > _MAX_ERRORS_SHOWN:
-        texts.append(f"and {len(found) - _MAX_ERRORS_SHOWN} more")
-    return ApiError(400, "; ".join(texts) + ".", param=_field_path(found[0]["loc"]))
-
-
-def _field_path(steps: tuple[int | str, ...]) -> str:
-    return ".".join(str(step) for step in steps) or "the body"

@@ -51,7 +51,7 @@ class Follower:
         generator: asked in a second thread; None runs the rules only.
         write: receives every line at once; called from two threads, one at a time.
         language: used when a record names no language.
-        timeout_s: seconds for one answer; None takes the task's own budget.
+        timeout_s: seconds for one answer; None takes the task's own time limit.
         fields: fields that replace those of every record.
     """
 
@@ -67,7 +67,7 @@ class Follower:
     ) -> None:
         self._task, self._generator, self._write = task, generator, write
         self._language, self._fields = language, dict(fields or {})
-        self._timeout_s = task.budget_s if timeout_s is None else timeout_s
+        self._timeout_s = task.timeout_s if timeout_s is None else timeout_s
         self._related = task.history()
         self._lock = threading.Lock()
         self._changed = threading.Condition(threading.Lock())

@@ -14,7 +14,8 @@ from edgechat.tasks.driving import texts
 
 if TYPE_CHECKING:
     from edgechat.tasks.contract import Schema
-    from edgechat.tasks.driving.record import DrivingInput, DrivingResult
+    from edgechat.tasks.driving.record import DrivingInput
+    from edgechat.tasks.driving.result import DrivingResult
     from edgechat.tasks.language import Language
 
 MAX_TOKENS = 60

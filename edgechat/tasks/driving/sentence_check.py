@@ -18,7 +18,8 @@ from edgechat.tasks.driving.question import LENGTH, facts
 
 if TYPE_CHECKING:
     from edgechat.tasks.driving.conditions import Light, Sky
-    from edgechat.tasks.driving.record import DrivingInput, DrivingResult
+    from edgechat.tasks.driving.record import DrivingInput
+    from edgechat.tasks.driving.result import DrivingResult
     from edgechat.tasks.language import Language
 
 _Patterns = dict["Language", "re.Pattern[str]"]

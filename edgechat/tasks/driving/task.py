@@ -13,16 +13,15 @@ from edgechat.plaintext import clean_line
 from edgechat.tasks.contract import Ask, Context, GeneratedJson, Outcome, Problem, Steps, Task
 from edgechat.tasks.driving import question, texts
 from edgechat.tasks.driving.countermeasures import countermeasures
-from edgechat.tasks.driving.record import (
+from edgechat.tasks.driving.record import DrivingInput, to_scene
+from edgechat.tasks.driving.result import (
     AssumptionMade,
     ClosingEstimate,
     Components,
     Countermeasure,
-    DrivingInput,
     DrivingResult,
     ExplanationStatus,
     Sentence,
-    to_scene,
 )
 from edgechat.tasks.driving.risk import Assessment, assess
 from edgechat.tasks.driving.sentence_check import sentence_fault

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgechat.tasks.rootcause.record import AlertState
+    from edgechat.tasks.rootcause.result import AlertState
 
 GATE = 0.7
 """A detection counts when its confidence is above this value, not equal to it."""

@@ -25,7 +25,8 @@ from edgechat.tasks.rootcause.record import Evidence
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from edgechat.tasks.rootcause.record import Category, RootCauseInput
+    from edgechat.tasks.rootcause.record import RootCauseInput
+    from edgechat.tasks.rootcause.result import Category
 
 _LINE_WEIGHT = 0.5
 _RANKED_LINES = 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgechat.plaintext import clean_line
-from edgechat.tasks.rootcause.record import CitedEvidence, Fact, LineFinding
+from edgechat.tasks.rootcause.result import CitedEvidence, Fact, LineFinding
 from edgechat.tasks.rootcause.sentences import line_words
 from edgechat.tasks.rootcause.texts import FACTS
 

@@ -19,7 +19,7 @@ from edgechat.tasks.rootcause.evidence import rule_category
 from edgechat.tasks.rootcause.examples import example_texts
 from edgechat.tasks.rootcause.lexicon import best_category, category_scores
 from edgechat.tasks.rootcause.question import LONGEST
-from edgechat.tasks.rootcause.record import Hypothesis
+from edgechat.tasks.rootcause.result import Hypothesis
 from edgechat.tasks.rootcause.statements import example_terms, statement_fault
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from edgechat.tasks.contract import GeneratedJson, Schema
     from edgechat.tasks.language import Language
     from edgechat.tasks.rootcause.evidence import SortedEvidence
-    from edgechat.tasks.rootcause.record import Category, RootCauseInput, WordedBy
+    from edgechat.tasks.rootcause.record import RootCauseInput
+    from edgechat.tasks.rootcause.result import Category, WordedBy
 
 CLEAR_LEAD = 1.5
 """From this lead on, the lexicon's category stands against the model's."""

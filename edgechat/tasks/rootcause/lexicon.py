@@ -14,7 +14,7 @@ from edgechat.tasks.rootcause.quantity import plain
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from edgechat.tasks.rootcause.record import Category
+    from edgechat.tasks.rootcause.result import Category
 
 # Each entry: weight, pattern. 3: nearly only this category. 2: mostly. 1: a hint that stronger words outweigh.
 _WORDS: dict[Category, tuple[tuple[float, str], ...]] = {

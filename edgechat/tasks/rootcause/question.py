@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from edgechat.engine.protocol.request import Message
 from edgechat.plaintext import clean_line
 from edgechat.tasks.rootcause.examples import EXAMPLES
-from edgechat.tasks.rootcause.record import Category
+from edgechat.tasks.rootcause.result import Category
 from edgechat.tasks.rootcause.sentences import line_words
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from edgechat.plaintext import clean_line
 from edgechat.tasks.rootcause.quantity import without_times
-from edgechat.tasks.rootcause.record import EscapeHypothesis
+from edgechat.tasks.rootcause.result import EscapeHypothesis
 from edgechat.tasks.rootcause.texts import CATEGORIES
 
 if TYPE_CHECKING:
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from edgechat.tasks.language import Language, Translations
     from edgechat.tasks.rootcause.evidence import SortedEvidence
     from edgechat.tasks.rootcause.line_state import JudgedLine
-    from edgechat.tasks.rootcause.record import Category, Confidence, Hypothesis, RootCauseInput
+    from edgechat.tasks.rootcause.record import RootCauseInput
+    from edgechat.tasks.rootcause.result import Category, Confidence, Hypothesis
 
 _MAX_QUOTE = 160
 _LISTED_IDS = 8

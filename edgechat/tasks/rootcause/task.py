@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgechat.tasks.contract import Ask, Context, GeneratedJson, Outcome, Problem, Status, Steps, Task
 from edgechat.tasks.grounding import GroundingTexts
-from edgechat.tasks.rootcause import question, report, sentences
+from edgechat.tasks.rootcause import question, report_page, sentences
 from edgechat.tasks.rootcause.alert import GATE, AlertLimiter, passes_gate
 from edgechat.tasks.rootcause.evidence import SortedEvidence, sorted_evidence
 from edgechat.tasks.rootcause.facts import cited_evidence, line_findings, observed_facts
 from edgechat.tasks.rootcause.hypotheses import Hypotheses, from_causes, from_rules
-from edgechat.tasks.rootcause.record import AlertState, Flag, RootCauseInput, RootCauseResult
+from edgechat.tasks.rootcause.record import RootCauseInput
+from edgechat.tasks.rootcause.result import AlertState, Flag, RootCauseResult
 from edgechat.tasks.rootcause.texts import NOTICE, UNKNOWNS
 from edgechat.tasks.rootcause.trend import Trend
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from edgechat.tasks.language import Language
     from edgechat.tasks.result import TaskResult
-    from edgechat.tasks.rootcause.record import Hypothesis
+    from edgechat.tasks.rootcause.result import Hypothesis
 
 _STATUS_OF_END: dict[str, Status] = {
     "stop": "failed", "length": "truncated", "timeout": "truncated", "cancelled": "truncated", "failed": "failed",
@@ -54,7 +55,7 @@ class RootCause(Task[RootCauseInput, RootCauseResult]):
         "language": "en",
     }
     formats = ("json", "md", "html")
-    budget_s = 3.0
+    timeout_s = 3.0
     input_model = RootCauseInput
     output_model = RootCauseResult
 
@@ -98,9 +99,9 @@ class RootCause(Task[RootCauseInput, RootCauseResult]):
     def render(self, done: TaskResult, fmt: str) -> str:
         """JSON, Markdown, or one self-contained HTML page."""
         if fmt == "md":
-            return report.markdown(report.document(done))
+            return report_page.markdown(report_page.document(done))
         if fmt == "html":
-            return report.html(report.document(done))
+            return report_page.html(report_page.document(done))
         return super().render(done, fmt)
 
     def _alert(self, record: RootCauseInput, context: Context) -> AlertState:

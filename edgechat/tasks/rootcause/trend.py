@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edgechat.plaintext import clean_line
-from edgechat.tasks.rootcause.record import Recurrence
+from edgechat.tasks.rootcause.result import Recurrence
 from edgechat.tasks.rootcause.texts import TREND, TREND_FIELDS
 
 if TYPE_CHECKING:

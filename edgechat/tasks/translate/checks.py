@@ -13,7 +13,7 @@ from edgechat.tasks.translate.protect import protected_parts
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from edgechat.tasks.translate.record import Flag
+    from edgechat.tasks.translate.result import Flag
 
 FATAL: frozenset[Flag] = frozenset(
     ("placeholder", "empty", "repetition", "wrong_language", "preamble", "prompt_echo", "truncated")

@@ -21,14 +21,8 @@ from edgechat.tasks.translate.formats import FORMS, pieces, structure
 from edgechat.tasks.translate.formats.declaration import declared_encoding, with_declared_encoding
 from edgechat.tasks.translate.languages import AUTO, LANGUAGES, UNDETERMINED, detect, scripts_of
 from edgechat.tasks.translate.protect import MaskedText, has_words, is_reordered, keeps_parts, mask, narrowed
-from edgechat.tasks.translate.record import (
-    Flag,
-    GlossaryMiss,
-    Term,
-    TranslatedSegment,
-    TranslateInput,
-    TranslateResult,
-)
+from edgechat.tasks.translate.record import Term, TranslateInput
+from edgechat.tasks.translate.result import Flag, GlossaryMiss, TranslatedSegment, TranslateResult
 from edgechat.tasks.translate.segments import segments
 
 if TYPE_CHECKING:

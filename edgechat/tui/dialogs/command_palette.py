@@ -1,16 +1,38 @@
-"""Textual's command palette, which may be closed while it still collects commands."""
+"""The command palette: its entries, and Textual's dialog, which may be closed while it still collects them."""
 
 from __future__ import annotations
 
 import inspect
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from textual import work
+from textual.app import SystemCommand
 from textual.command import CommandList, CommandPalette
 from textual.css.query import NoMatches
 from textual.widgets import LoadingIndicator
 
 from edgechat.tui.dialogs.dismissal import DismissedOnce
 from edgechat.tui.widgets.choice_list import can_move_page
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from textual.app import App
+    from textual.screen import Screen
+
+_FROM_TEXTUAL = frozenset({"Theme", "Screenshot"})
+
+
+def entries(app: App[Any], screen: Screen[object], textuals: Iterable[SystemCommand]) -> Iterator[SystemCommand]:
+    """The key bindings of the current screen, then theme and screenshot of Textual's own entries."""
+    seen = set()
+    for _, binding, is_enabled, _ in screen.active_bindings.values():
+        if is_enabled and binding.tooltip and binding.action not in seen:
+            seen.add(binding.action)
+            run = partial(app.run_action, binding.action, screen)
+            yield SystemCommand(binding.description, binding.tooltip, run)
+    yield from (command for command in textuals if command.title in _FROM_TEXTUAL)
 
 
 class Palette(DismissedOnce, CommandPalette):

@@ -94,6 +94,8 @@ class MessageView(Widget, can_focus=True):
     MessageView {
         width: 100%; height: auto; padding: 0 1; margin: 0 0 1 0; border-left: blank; text-wrap: nowrap;
     }
+    MessageView.-user { color: $question-text; }
+    MessageView.-assistant { color: $answer-text; }
     MessageView:focus { border-left: thick $accent; }
     """
 

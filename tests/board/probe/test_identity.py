@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.board.probe import datasheet
+from edgechat.board.probe import recognised_boards
 from edgechat.board.probe.identity import read_environment, read_identity
 from tests.board.trees import write
 
@@ -86,21 +86,22 @@ def test_wsl_1_is_told_apart_with_the_command_that_converts_it(tmp_path: Path) -
         ("Raspberry Pi 4 Model B Rev 1.1", 950_000 << 10, "", 12_800_000_000),  # the 1 GB board has no known name
         ("Raspberry Pi 5 Model B Rev 1.1", 16_608_192 << 10, "pi5-16gb", 17_068_000_000),
         ("Raspberry Pi Compute Module 4 Rev 1.0", 3_884_328 << 10, "", 12_800_000_000),
+        ("Raspberry Pi 500+ Rev 1.0", 16_608_192 << 10, "pi500-plus-16gb", 17_068_000_000),
         ("Raspberry Pi 3 Model B Rev 1.2", 948_000 << 10, "", None),
     ],
 )
-def test_pi_names_and_bandwidths(model: str, total: int, name: str, bandwidth: int | None) -> None:
-    assert datasheet.raspberry_pi(model, total) == (name, bandwidth)
+def test_names_and_bandwidths_by_model(model: str, total: int, name: str, bandwidth: int | None) -> None:
+    assert recognised_boards.by_model(model, total) == (name, bandwidth)
 
 
 def test_a_jetson_is_known_by_its_module_and_power_configuration() -> None:
-    plain = datasheet.jetson("nvidia,p3768-0000+p3767-0005 nvidia,p3767-0005 nvidia,tegra234")
-    boosted = datasheet.jetson("nvidia,p3768-0000+p3767-0005-super nvidia,p3767-0005 nvidia,tegra234")
+    plain = recognised_boards.jetson("nvidia,p3768-0000+p3767-0005 nvidia,p3767-0005 nvidia,tegra234")
+    boosted = recognised_boards.jetson("nvidia,p3768-0000+p3767-0005-super nvidia,p3767-0005 nvidia,tegra234")
     assert plain == ("orin-nano-8gb", 68_256_000_000)
     assert boosted == ("orin-nano-8gb", 102_400_000_000)
-    assert datasheet.jetson("nvidia,p9999-0000 nvidia,tegra234") == ("", None)
+    assert recognised_boards.jetson("nvidia,p9999-0000 nvidia,tegra234") == ("", None)
 
 
 def test_apple_chips_with_two_memory_widths_get_no_figure() -> None:
-    assert datasheet.apple("Apple M1") == 68_250_000_000
-    assert datasheet.apple("Apple M4 Max") is None
+    assert recognised_boards.apple("Apple M1") == 68_250_000_000
+    assert recognised_boards.apple("Apple M4 Max") is None

@@ -18,9 +18,9 @@ from tuf.ngclient import FetcherInterface, Updater
 
 from edgechat.errors import StateError, TransferError
 from edgechat.models.bundle import signing
-from edgechat.models.bundle.contents import BundleContents, from_json, stored_name, to_json
 from edgechat.models.bundle.export import Exported, export
 from edgechat.models.bundle.import_bundle import import_bundle
+from edgechat.models.bundle.manifest import BundleContents, from_json, stored_name, to_json
 from edgechat.models.bundle.signing import publisher, rotate
 from edgechat.models.bundle.trust import UntrustedError, trust_publisher, trusted_publishers
 from edgechat.models.catalog.licences import LicenceAcceptance, acceptances
@@ -335,7 +335,7 @@ def no_bundle(stick: Path) -> None:
 
 
 FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
-    "a swapped byte": (swap_a_byte, "not the right ones, twice"),
+    "a swapped byte": (swap_a_byte, "in the bundle is damaged: its sha256"),
     "a short file": (shorten, "has 1000 bytes and .* were signed"),
     "a missing file": (remove, "not a whole bundle: targets/.* is missing"),
     "a link": (link, "it is a link"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from edgechat.tasks.rootcause.record import Recurrence
+from edgechat.tasks.rootcause.result import Recurrence
 from edgechat.tasks.rootcause.task import RootCause
 from edgechat.tasks.rootcause.trend import MAX_IDS, WINDOW, Trend, trend_sentence
 from edgechat.tasks.runner import run_task

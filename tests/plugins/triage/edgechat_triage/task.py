@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from edgechat.tasks.budget import answer_tokens
 from edgechat.tasks.contract import Ask, Context, Message, Outcome, Steps, Task
 from edgechat.tasks.strict import Strict
+from edgechat.tasks.token_limit import answer_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

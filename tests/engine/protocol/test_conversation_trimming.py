@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edgechat.engine.protocol.context_window import MARK, ContextWindow, least_tokens, longest_prompt
+from edgechat.engine.protocol.conversation_trimming import MARK, ContextWindow, least_tokens, longest_prompt
 from edgechat.engine.protocol.request import Message, Request
 from edgechat.errors import ContextOverflowError
 

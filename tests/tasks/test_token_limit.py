@@ -1,4 +1,4 @@
-"""Token budgets that follow from bounded schemas."""
+"""Token limits that follow from bounded schemas."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from edgechat.errors import SchemaError
-from edgechat.tasks.budget import answer_tokens
+from edgechat.tasks.token_limit import answer_tokens
 
 TEXT = {"type": "string", "maxLength": 100}
 
@@ -42,3 +42,9 @@ def test_what_has_no_bound_is_refused_with_its_place(schema, path):
     with pytest.raises(SchemaError) as caught:
         answer_tokens(schema, "en")
     assert caught.value.path == path
+
+
+def test_plugins_may_import_it_under_its_former_name():
+    from edgechat.tasks import budget
+
+    assert budget.answer_tokens is answer_tokens

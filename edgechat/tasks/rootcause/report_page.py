@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgechat.plaintext import clean_line
-from edgechat.tasks.rootcause.record import RootCauseResult
+from edgechat.tasks.rootcause.result import RootCauseResult
 from edgechat.tasks.rootcause.texts import CATEGORIES, CONFIDENCES, NOTICE, WORDED_BY, label
 from edgechat.tasks.rootcause.trend import trend_sentence
 
