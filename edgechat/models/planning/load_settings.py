@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgechat.models.planning.calibration import best
-from edgechat.models.planning.context_length import DEFAULT_N_CTX, TIGHT_N_CTX, USABLE_N_CTX, contexts, padded
+from edgechat.models.planning.context_length import DEFAULT_N_CTX, TIGHT_N_CTX, USABLE_N_CTX, padded
 from edgechat.models.planning.kv_types import SMALLER_KV_TYPES
 from edgechat.models.planning.memory_need import checkpoint_size, memory_need, tensor_total
 from edgechat.models.planning.plan import LoadSettings
@@ -128,13 +128,7 @@ def _settings(
     if candidate.purpose == "embedding":
         yield from _embedding_settings(board, candidate, request, method)
         return
-
-    def leaves_half(n_ctx: int) -> bool:
-        settings = _base(board, candidate, request, method, n_ctx=n_ctx)
-        step = _step(board, candidate, settings, method, is_usable=True)
-        return step is not None and step.fits and 2 * step.need.host <= usable_memory(board) - reserve(board).size
-
-    tries = contexts(candidate, request, on_device=method.device is not None, leaves_half=leaves_half)
+    tries = _context_tries(board, candidate, request, method)
     first = _base(board, candidate, request, method, n_ctx=tries[0])
     if request.kv_type is not None:
         first = replace(first, kv_type=request.kv_type)
