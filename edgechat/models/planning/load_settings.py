@@ -152,6 +152,11 @@ def _settings(
     for n_ctx in tries[1:]:
         small = replace(small, n_ctx=n_ctx)
         yield small, True
+    yield from _last_rungs(small, request)
+
+
+def _last_rungs(small: LoadSettings, request: PlanRequest) -> Iterator[tuple[LoadSettings, bool]]:
+    """Smaller KV types, and then contexts too short to be usable."""
     if request.kv_type is None:
         for kv_type in SMALLER_KV_TYPES:
             small = replace(small, kv_type=kv_type)
@@ -162,13 +167,24 @@ def _settings(
                 yield replace(small, n_ctx=n_ctx), False
 
 
+def _context_tries(board: Board, candidate: Candidate, request: PlanRequest, method: LoadMethod) -> tuple[int, ...]:
+    """Context lengths from the largest down; above the default one only where half of the memory stays free."""
+
+    def leaves_half(n_ctx: int) -> bool:
+        settings = _base(board, candidate, request, method, n_ctx=n_ctx)
+        step = _step(board, candidate, settings, method, is_usable=True)
+        return step is not None and step.fits and 2 * step.need.host <= usable_memory(board) - reserve(board).size
+
+    return contexts(candidate, request, on_device=method.device is not None, leaves_half=leaves_half)
+
+
 def _ubatch_sizes(candidate: Candidate, method: LoadMethod) -> list[int]:
     """From the measured one or the usual largest down to the smallest."""
+    usual = _GPU_UBATCHES if method.device else _CPU_UBATCHES
     measured = best(item for item in candidate.measured if item.n_gpu_layers == 0) if not method.device else None
-    sizes = [measured.n_ubatch] if measured else []
-    return sizes + [
-        size for size in (_GPU_UBATCHES if method.device else _CPU_UBATCHES) if not sizes or size < sizes[0]
-    ]
+    if measured is None:
+        return list(usual)
+    return [measured.n_ubatch, *(size for size in usual if size < measured.n_ubatch)]
 
 
 def _with_fewest_checkpoints(settings: LoadSettings) -> Iterator[LoadSettings]:
