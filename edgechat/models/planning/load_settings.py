@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgechat.models.planning.calibration import best
-from edgechat.models.planning.context_length import DEFAULT_N_CTX, TIGHT_N_CTX, USABLE_N_CTX, padded
+from edgechat.models.planning.context_length import DEFAULT_N_CTX, TIGHT_N_CTX, USABLE_N_CTX, contexts, padded
 from edgechat.models.planning.kv_types import SMALLER_KV_TYPES
 from edgechat.models.planning.memory_need import checkpoint_size, memory_need, tensor_total
 from edgechat.models.planning.plan import LoadSettings
