@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgechat.documents.formats import FORMATS, READ_IN_PARTS, READERS, format_of
 from edgechat.documents.limits import MAX_FILE_BYTES, MAX_TEXT_BYTES, UnreadableDocumentError, too_large
-from edgechat.documents.readers import csv_table, docx, html, markdown, pdf, plain
 from edgechat.documents.sections import sections
 from edgechat.documents.stored import NewDocument
 from edgechat.errors import UsageError
@@ -21,30 +21,12 @@ from edgechat.plaintext import clean_line
 from edgechat.progress import SILENT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from edgechat.documents.block import ReadDocument
     from edgechat.documents.library import Library
     from edgechat.documents.sections import Section
     from edgechat.progress import Progress
-
-FORMATS: dict[str, str] = {
-    ".txt": "text", ".text": "text", ".log": "text", ".rst": "text", ".md": "markdown", ".markdown": "markdown",
-    ".html": "html", ".htm": "html", ".xhtml": "html", ".pdf": "pdf", ".docx": "docx", ".csv": "csv", ".tsv": "csv",
-}  # fmt: skip
-"""End of a file's name -> format."""
-_READERS: dict[str, Callable[[Path, bytes, str], ReadDocument]] = {
-    "text": plain.read,
-    "markdown": markdown.read,
-    "html": html.read,
-    "pdf": pdf.read,
-    "docx": docx.read,
-    "csv": csv_table.read,
-}
-_BY_PATH = frozenset(("pdf", "docx"))
-"""Formats whose readers open the file themselves, a part at a time."""
-_OTHER_WORD = {".doc": "DOCX", ".odt": "DOCX", ".rtf": "DOCX", ".xls": "CSV", ".xlsx": "CSV", ".ps": "PDF"}
-"""Formats that are not read, and what to save them as."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +141,7 @@ def _add(library: Library, file: Path, collection: str, report: AddReport) -> No
         path=str(file),
         name=name,
         title=clean_line(document.title) or _first_heading(found) or file.stem,
-        format=_format(file, name),
+        format=format_of(file, name),
         sha256=digest,
         bytes=facts.st_size,
         changed_ns=facts.st_mtime_ns,
@@ -171,7 +153,7 @@ def _add(library: Library, file: Path, collection: str, report: AddReport) -> No
 
 
 def _cut(file: Path, data: bytes, name: str) -> tuple[ReadDocument, list[Section]]:
-    document = _READERS[_format(file, name)](file, data, name)
+    document = READERS[format_of(file, name)](file, data, name)
     found: list[Section] = []
     size = 0
     for section in sections(document.blocks, document.title):
@@ -190,14 +172,14 @@ def _first_heading(found: list[Section]) -> str:
 
 def _content(file: Path, name: str) -> tuple[bytes, str]:
     """The bytes of a file, where its reader takes them, and its SHA-256."""
-    form = _format(file, name)
+    form = format_of(file, name)
     if not file.is_file():
         raise UnreadableDocumentError(f"{name} is no regular file.")
-    size, limit = file.stat().st_size, MAX_FILE_BYTES if form in _BY_PATH else MAX_TEXT_BYTES
+    size, limit = file.stat().st_size, MAX_FILE_BYTES if form in READ_IN_PARTS else MAX_TEXT_BYTES
     if size > limit:
         raise too_large(name, size, limit)
     digest = hashlib.sha256()
-    if form not in _BY_PATH:
+    if form not in READ_IN_PARTS:
         with file.open("rb") as stream:
             data = stream.read(limit + 1)
         digest.update(data)
@@ -206,15 +188,3 @@ def _content(file: Path, name: str) -> tuple[bytes, str]:
         while block := stream.read(1 << 20):
             digest.update(block)
     return b"", digest.hexdigest()
-
-
-def _format(file: Path, name: str) -> str:
-    end = file.suffix.lower()
-    if end in FORMATS:
-        return FORMATS[end]
-    if end in _OTHER_WORD:
-        raise UnreadableDocumentError(f"{name}: {end} files are not read.", hint=f"Save it as {_OTHER_WORD[end]}.")
-    raise UnreadableDocumentError(
-        f"{name}: files that end in {end or 'no suffix'} are not read.",
-        hint="Documents are text, Markdown, HTML, PDF, DOCX and CSV.",
-    )

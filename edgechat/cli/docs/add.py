@@ -12,8 +12,8 @@ import click
 from edgechat.chat.export import safe_json
 from edgechat.cli.output.progress_bars import ProgressBars
 from edgechat.cli.output.terminal import say
-from edgechat.documents.add import FORMATS
 from edgechat.documents.add import add as add_files
+from edgechat.documents.formats import FORMATS
 from edgechat.documents.library import DEFAULT_COLLECTION, Library
 from edgechat.errors import InvalidInputError, UsageError
 from edgechat.paths import Paths

@@ -12,9 +12,9 @@ from edgechat.engine.client.tool_call_parser import ToolCallParser
 from edgechat.engine.protocol.events import Started, Text
 from edgechat.errors import EdgechatError
 from edgechat.serve.http.errors import ApiError, api_error
-from edgechat.serve.openai.fields import ignored_header, unknown_fields
 from edgechat.serve.openai.reply import Choice, Reply
 from edgechat.serve.openai.request import ChatRequest, CompletionRequest
+from edgechat.serve.openai.unknown_fields import ignored_header, unknown_fields
 from edgechat.serve.parallel_answers import ParallelAnswers
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from edgechat.engine.protocol.events import Done, Embedded, Started
 from edgechat.engine.protocol.vector import shortened, unpack
 from edgechat.errors import EngineError
 from edgechat.serve.http.exchange import JSON
-from edgechat.serve.openai.fields import ignored_header, unknown_fields
 from edgechat.serve.openai.request import EmbeddingRequest
+from edgechat.serve.openai.unknown_fields import ignored_header, unknown_fields
 
 if TYPE_CHECKING:
     from edgechat.engine.protocol.request import Request

@@ -16,7 +16,7 @@ from edgechat.engine.protocol.images import from_data_url
 from edgechat.engine.protocol.json_bounds import require_bounded
 from edgechat.engine.protocol.request import Message
 from edgechat.serve.http.errors import ApiError
-from edgechat.serve.openai.fields import Fields, Ignored, Unsupported
+from edgechat.serve.openai.unknown_fields import Fields, Ignored, Unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

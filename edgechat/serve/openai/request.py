@@ -1,7 +1,7 @@
 """Requests in OpenAI's format, and their translation to requests to the engine. Pure.
 
 Field names and meanings are those of OpenAI's API reference (chat/completions, completions, embeddings). What happens
-to fields that this server does not know stands in :mod:`edgechat.serve.openai.fields`.
+to fields that this server does not know stands in :mod:`edgechat.serve.openai.unknown_fields`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from edgechat.engine.protocol.request import MAX_LOGPROBS, MAX_STOP_LENGTH, MAX_
 from edgechat.engine.schema import ANY, prepare
 from edgechat.sampling import MAX_PENALTY, MAX_REPEAT_PENALTY, MAX_TEMPERATURE, MIN_REPEAT_PENALTY
 from edgechat.serve.http.errors import ApiError
-from edgechat.serve.openai.fields import Fields, Ignored, Unsupported
 from edgechat.serve.openai.messages import ChatMessage, conversation
 from edgechat.serve.openai.tools import Tool, ToolChoice, Tools, constraint
+from edgechat.serve.openai.unknown_fields import Fields, Ignored, Unsupported
 
 MAX_MESSAGES = 1000
 MAX_CHOICES = 8

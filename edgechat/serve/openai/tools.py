@@ -14,7 +14,7 @@ from edgechat.engine.schema import prepare
 from edgechat.engine.schema.tool_schema import calls_schema, describe_fault
 from edgechat.errors import SchemaError
 from edgechat.serve.http.errors import ApiError
-from edgechat.serve.openai.fields import Fields
+from edgechat.serve.openai.unknown_fields import Fields
 
 MAX_TOOLS = 64
 

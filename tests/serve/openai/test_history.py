@@ -17,9 +17,9 @@ from edgechat.engine.client.tool_call_parser import ToolCallParser
 from edgechat.engine.protocol.events import Done, Event, Logprobs, Text
 from edgechat.engine.protocol.request import Request, Wish
 from edgechat.engine.text.prompt import build
-from edgechat.serve.openai.fields import unknown_fields
 from edgechat.serve.openai.reply import Choice, Reply
 from edgechat.serve.openai.request import ChatRequest
+from edgechat.serve.openai.unknown_fields import unknown_fields
 from tests.engine.scripted_engine import DONE, STARTED
 from tests.engine.text.test_prompt import FakeVocabulary, template
 from tests.examples import examples
