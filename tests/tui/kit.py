@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from typing import TYPE_CHECKING
-from unittest import mock
-
-from textual.pilot import WaitForScreenTimeout
 
 from edgechat.chat.history import History
 
@@ -20,8 +17,6 @@ if TYPE_CHECKING:
     from edgechat.tui.app import EdgechatApp
 
 SMALL, LARGE = (80, 24), (160, 48)
-_CALM_ROUNDS = 2
-"""Rounds without a waiting message after which the app is taken to have handled everything."""
 
 
 async def until(pilot: Pilot[None], true: Callable[[], object], *, patience_s: float = 20.0) -> None:
@@ -29,7 +24,7 @@ async def until(pilot: Pilot[None], true: Callable[[], object], *, patience_s: f
     end = time.monotonic() + patience_s
     while not true():
         assert time.monotonic() < end, "what was waited for did not come"
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.02)
         await pilot.pause()
 
 
@@ -74,28 +69,7 @@ def drive(
 
     async def told() -> None:
         async with app.run_test(size=size, notifications=notifications) as pilot:
-
-            async def handled(*_: float) -> None:
-                await settle(pilot)
-
-            # Textual waits after each key until the process uses no processor time for 20 ms: up to two seconds beside
-            # an answer that streams, and no proof of anything on a busy machine.
-            with mock.patch("textual.app.wait_for_idle", handled), mock.patch("textual.pilot.wait_for_idle", handled):
-                await until(pilot, lambda: app.chat.composer.has_focus or not waits)
-                await story(pilot)
+            await until(pilot, lambda: app.chat.composer.has_focus or not waits)
+            await story(pilot)
 
     asyncio.run(told())
-
-
-async def settle(pilot: Pilot[None]) -> None:
-    """Wait until the app and the widgets of its screen have handled their messages, and those that came of them."""
-    calm = 0
-    while calm < _CALM_ROUNDS and pilot.app.is_running:
-        try:
-            await pilot._wait_for_screen(timeout=1.0)
-        except WaitForScreenTimeout:  # a handler that waits for something else, or a widget that is gone
-            return
-        pilot.app.screen._on_timer_update()
-        await asyncio.sleep(0)
-        pumps = (pilot.app, *pilot.app.screen.walk_children(with_self=True))
-        calm = 0 if any(not pump._message_queue.empty() for pump in pumps) else calm + 1
