@@ -7,8 +7,11 @@ each the number of its tokens and of its bytes, the number of states, and a mark
 
 from __future__ import annotations
 
+import os
 import struct
 from typing import TYPE_CHECKING
+
+from edgechat.ownership import open_own
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +32,7 @@ def append(file: Path, checkpoints: Sequence[Checkpoint]) -> None:
         OSError: the disk is full, say.
     """
     kept = checkpoints[-MOST:]
-    with file.open("ab") as content:
+    with os.fdopen(open_own(file, os.O_WRONLY | os.O_APPEND), "ab") as content:
         for each in kept:
             content.write(each.state)
         for each in kept:

@@ -197,7 +197,7 @@ def install(stick: Path, home: Home, trust: str) -> None:
     _link_command(home)
     _say(f"edgechat {app['version']} is installed ({time.monotonic() - started:.0f} s).")
     if home.version("previous"):
-        _say(f"To go back to {home.version('previous')}: python3 {home.folder / 'install.py'} --rollback")
+        _say(f"To go back to {home.version('previous')}: python3 -I {home.folder / 'install.py'} --rollback")
 
 
 def roll_back(home: Home) -> None:
@@ -220,16 +220,24 @@ def _unpack(stick: Path, home: Home, name: str, wheels: dict[str, str]) -> None:
     place.mkdir(parents=True)
     (place / _BEGUN).touch()
     # Without pip: Debian packs the module that would bring it separately, and the stick has one.
-    _require([sys.executable, "-m", "venv", "--without-pip", str(place)], "making the environment", 8)
+    _require([sys.executable, "-I", "-m", "venv", "--without-pip", str(place)], "making the environment", 8)
     with tempfile.TemporaryDirectory(prefix="edgechat-kit-") as links:
         for wheel, sha256 in wheels.items():
             (Path(links) / wheel).symlink_to(stick / "targets" / f"{sha256}.{wheel}")
         pip = next(Path(links).glob("pip-*.whl"))
         requirements = Path(links) / "requirements.txt"
         named = (Path(links) / wheel for wheel in wheels if wheel.startswith(("edgechat-", "pip-")))
-        requirements.write_text("".join(f"{file}\n" for file in named), encoding="utf-8")
+        with requirements.open("x", encoding="utf-8") as lines:
+            lines.writelines(f"{file}\n" for file in named)
         environ = {key: value for key, value in os.environ.items() if not key.startswith(("PIP_", "PYTHON"))}
-        command = [str(place / "bin/python"), str(pip / "pip"), "--isolated", "--disable-pip-version-check", "install"]
+        command = [
+            str(place / "bin/python"),
+            "-I",
+            str(pip / "pip"),
+            "--isolated",
+            "--disable-pip-version-check",
+            "install",
+        ]
         command += ["--quiet", "--no-index", "--only-binary", ":all:", "--find-links", links, "-r", str(requirements)]
         _require(command, "installing the packages", 8, environ)
     os.sync()
@@ -239,7 +247,7 @@ def _unpack(stick: Path, home: Home, name: str, wheels: dict[str, str]) -> None:
 def _smoke_test(home: Home, name: str, label: str) -> None:
     program = str(home.program(name))
     with tempfile.TemporaryDirectory(prefix="edgechat-trial-") as trial:
-        where = [str(home.versions / name / "bin/python"), "-c"]
+        where = [str(home.versions / name / "bin/python"), "-I", "-c"]
         models = _require(
             [*where, "from edgechat.paths import Paths; print(Paths.from_env().models)"], "starting it", 6
         )

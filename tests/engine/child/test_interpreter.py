@@ -71,6 +71,12 @@ COMMANDS = {
     "bench": ["bench", "absent.gguf"],
     "board": ["board", "--json"],
     "completion": ["completion", "bash"],
+    "docs add": ["docs", "add", "absent.md"],
+    "docs list": ["docs", "list"],
+    "docs prepare": ["docs", "prepare"],
+    "docs rm": ["docs", "rm", "absent.md"],
+    "docs search": ["docs", "search", "word"],
+    "docs show": ["docs", "show", "absent.md"],
     "doctor": ["doctor"],
     "eval": ["eval", "driving", "absent.jsonl"],
     "history export": ["history", "export"],
@@ -219,6 +225,7 @@ def test_no_other_module_starts_python() -> None:
         "doctor/installation.py",  # shown, not started
         "cli/uninstall.py",  # a hint to type
         "extras.py",  # the same
+        "models/bundle/installer.py",  # on the stick, without edgechat: `python -I -m venv`
         "engine/child/sandbox.py",  # which files the engine must be able to read
         "service/install.py",  # which files the service must be able to read
         "doctor/offline_proof.py",  # `python -I`: reads JSON, in a command that is printed for the user to repeat
@@ -227,6 +234,8 @@ def test_no_other_module_starts_python() -> None:
         str(file.relative_to(PACKAGE)) for file in PACKAGE.rglob("*.py") if "sys.executable" in file.read_text("utf-8")
     }
     assert found - allowed == set()
+    installer = (PACKAGE / "models/bundle/installer.py").read_text()
+    assert re.findall(r"\[sys\.executable, ([^,]*),", installer) == ['"-I"']
     proof = (PACKAGE / "doctor/offline_proof.py").read_text()
     assert re.findall(r"sys\.executable\)}? ([^\"]*)", proof) == ["-I"]
     install = (PACKAGE / "service/install.py").read_text()

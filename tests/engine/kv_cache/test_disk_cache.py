@@ -148,7 +148,7 @@ model = N(is_rewindable=True, is_recurrent=False, n_window=0)
 scheduler = Scheduler(N(context=context, model=model, spare_memory=None, choice=choice))
 for n in range(50):
     grant = scheduler._allocator.admit((n, 1, 2), 10)
-    asked = N(keep=f"chat {n}", messages=())
+    asked = N(keep=f"chat {n}", messages=(), prefill_only=False)
     held = N(slot=grant.slot, n_past=3, request=asked, extra_cells=0, tokens=lambda a, b, n=n: [n, 1, 2])
     held.reader = N(keeps=False)
     scheduler.release(held)
