@@ -66,7 +66,7 @@ def ask(terminal: Terminal, question: str, answers: int) -> None:
 
 
 def test_a_full_disk_costs_only_what_is_said_from_then_on(there: Paths, disk: Path) -> None:
-    with scripted_engine(there.state, ["word " * 50, "the end."]), Terminal(APP, os.environ, (100, 100)) as terminal:
+    with scripted_engine(there.state, ["word " * 50, "the end."]), Terminal(APP, os.environ, (100, 140)) as terminal:
         terminal.wait(WELCOME)
         ask(terminal, "before", 1)
         fill(disk)
@@ -87,7 +87,7 @@ def test_a_read_only_home_is_read_and_the_chat_goes_on(there: Paths, disk: Path)
         history.add_question(history.start().id, "an earlier question")
     with scripted_engine(there.state, ["the end."]):
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-        with writable_again(disk), Terminal(APP, os.environ, (100, 100)) as terminal:
+        with writable_again(disk), Terminal(APP, os.environ, (100, 140)) as terminal:
             terminal.wait("goes on in memory")
             terminal.send(F2)
             terminal.wait("an earlier question")

@@ -123,8 +123,9 @@ def test_raw_bytes_carry_nothing_that_a_model_a_title_or_a_file_smuggles_in(path
         terminal.send(f"\x1b[200~{''.join(EVIL)}\x1b[201~".encode())  # a bracketed paste
         terminal.pump(0.3)
         terminal.send(b"why" + ENTER)
-        terminal.wait("the end")
-        shown = terminal.text
+        literals = ("[bold]not bold[/bold]", "[@click=app.quit]go[/]", "text (http://evil.example/)")
+        # As text, once the whole answer has been drawn.
+        terminal.wait(lambda shown: all(each in shown.text for each in (*literals, "the end")))
         terminal.send(F2)
         terminal.wait("conversations")
         terminal.pump(0.5)
@@ -133,8 +134,6 @@ def test_raw_bytes_carry_nothing_that_a_model_a_title_or_a_file_smuggles_in(path
         assert terminal.leave() == 0
     assert len(smuggled("".join(EVIL).encode())) > 20  # the check itself sees them
     assert smuggled(terminal.raw) == []
-    for literal in ("[bold]not bold[/bold]", "[@click=app.quit]go[/]", "text (http://evil.example/)"):
-        assert literal in shown
 
 
 def with_texts(source: Path, path: Path, texts: dict[str, str]) -> None:
