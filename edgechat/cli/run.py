@@ -229,6 +229,8 @@ def _follow(
     generator = EngineGenerator(paths, wish, on_note=_warn) if wish.model or installed(paths) else None
     if generator is None:
         _warn("No model is installed, so results come from rules alone. Fetch one: edgechat models pull")
+    else:
+        generator.identify_only_model()  # the size of the model decides whether and how it is asked
     follower = Follower(task, generator, write, language=language, timeout_s=timeout_s, fields=fields)
     try:
         follower.run(sys.stdin.fileno())

@@ -103,22 +103,30 @@ class EngineGenerator:
         """Cancel a running answer from another thread; see :meth:`EngineClient.interrupt`."""
         self._client.interrupt()
 
+    def identify_only_model(self) -> None:
+        """Set :attr:`identity` where only one model can answer; starts no engine.
+
+        Raises:
+            EdgechatError: no model is installed.
+        """
+        if self.identity is None:
+            wanted = find_models(self._wish, paths=self._paths, config=settings.load(self._paths.config))
+            if len(wanted.models) == 1:
+                self.identity = _identity(wanted.models[0])
+
     def identify(self, timeout_s: float | None = None) -> ModelIdentity:
         """The model that answers; loads it when several are installed and only loading shows which one fits.
 
         Raises:
             EdgechatError: no model is installed or fits, or the engine cannot be started.
         """
+        self.identify_only_model()
         if self.identity is None:
-            wanted = find_models(self._wish, paths=self._paths, config=settings.load(self._paths.config))
-            if len(wanted.models) == 1:
-                self.identity = _identity(wanted.models[0])
-            else:
-                # The engine decides which of them fits. A request for one token makes it load the model.
-                probe = Request((Message("user", "Hi"),), wish=self._wish, max_tokens=1, timeout_s=timeout_s)
-                for event in self._client.generate(probe):
-                    if isinstance(event, Started):
-                        self._update_identity(event)
+            # The engine decides which of them fits. A request for one token makes it load the model.
+            probe = Request((Message("user", "Hi"),), wish=self._wish, max_tokens=1, timeout_s=timeout_s)
+            for event in self._client.generate(probe):
+                if isinstance(event, Started):
+                    self._update_identity(event)
         if self.identity is None:
             raise EdgechatError("The engine answered without naming its model.")
         return self.identity

@@ -13,7 +13,7 @@ from edgechat.cli.output.quick_measurement import measure_if_unknown
 from edgechat.engine.client import client
 from edgechat.engine.selection import benchmark
 from edgechat.errors import EngineError
-from edgechat.models.planning.calibration import Measurement, read_calibration
+from edgechat.models.planning.calibration import Measurement, keep, read_calibration
 from edgechat.models.planning.plan import PlanRequest
 from edgechat.models.planning.planner import plan_best
 from edgechat.paths import Paths
@@ -108,6 +108,15 @@ def test_a_busy_machine_is_not_taken_for_a_slow_one(paths, measured, capsys):
     measured["result"] = FAST
     measure_if_unknown(paths, TWO_CORES)
     assert best(paths).estimated.basis == "starter"
+
+
+def test_the_results_of_bench_are_not_replaced_by_a_quick_measurement(paths, measured):
+    disturbed = [replace(FAST, n_ubatch=size, cpu_share=0.5) for size in (64, 256)]
+    keep(paths, TWO_CORES, "smollm2-135m-instruct:Q4_1:1", disturbed)
+    measure_if_unknown(paths, TWO_CORES)
+
+    assert measured["runs"] == 0
+    assert read_calibration(paths, TWO_CORES) == {"smollm2-135m-instruct:Q4_1:1": tuple(disturbed)}
 
 
 def test_a_failed_measurement_is_told_and_the_plan_assumes(paths, measured, capsys):
