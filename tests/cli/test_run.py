@@ -101,7 +101,7 @@ def test_a_deadline_frees_the_slot(engine, tmp_path):
 
 
 @pytest.mark.engine
-def test_a_live_stream_on_the_real_model(engine):
+def test_a_live_stream_asks_no_model_that_is_too_small(engine):
     child = subprocess.Popen(
         command("driving", "--follow"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -109,13 +109,26 @@ def test_a_live_stream_on_the_real_model(engine):
     assert child.stdout is not None
     child.stdin.write(json.dumps({"id": "a", "speed_kmh": 100.0, **SCENE}).encode() + b"\n")
     child.stdin.flush()
-    lines = [json.loads(child.stdout.readline()) for _ in range(3)]
-    assert (lines[0]["id"], lines[0]["result"]["alert"], lines[0]["final"]) == ("a", True, False)
-    assert {line["status"] for line in lines} == {"ok", "stale"}
-    assert all(line["result"] is None for line in lines if line["status"] == "stale")
-    assert any(line["final"] and line["status"] == "ok" for line in lines)
-    _, said = child.communicate(timeout=20)
-    assert child.returncode == 0
+    line = json.loads(child.stdout.readline())
+    assert (line["id"], line["result"]["alert"], line["final"], line["status"]) == ("a", True, True, "ok")
+    # The starter is too small to be asked, from the first record on.
+    assert line["result"]["explanation_status"] == "rules_only"
+    rest, said = child.communicate(timeout=20)
+    assert (child.returncode, rest) == (0, b"")
+    assert b"1 lines, 0 answered by the model, 0 dropped" in said
+
+
+@pytest.mark.engine
+def test_a_live_stream_through_the_real_model(engine):
+    child = subprocess.Popen(
+        command("translate", "--follow", "--field", "target=de"),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    rest, said = child.communicate(json.dumps({"id": "a", "text": "Open the valve."}).encode() + b"\n", timeout=60)
+    lines = [json.loads(each) for each in rest.splitlines()]
+    assert lines[-1]["timing"]["decode_s"] > 0
+    assert {each["id"] for each in lines} == {"a"}
+    assert child.returncode in {0, 5}, said
     assert b"1 lines, 1 answered by the model, 0 dropped" in said
 
 
