@@ -71,7 +71,8 @@ class Terminal:
             with contextlib.suppress(OSError):
                 if directory is not None:
                     os.chdir(directory)
-                others = {name: value for name, value in env.items() if name not in TRUE_COLOUR}
+                # A test runner that has workers gives them its own size, which would count before this terminal's.
+                others = {name: each for name, each in env.items() if name not in {*TRUE_COLOUR, "COLUMNS", "LINES"}}
                 os.execvpe(command[0], list(command), {**others, **colours})
             os._exit(127)
         self.resize(size)

@@ -192,7 +192,9 @@ def test_pull_without_a_name_says_what_it_takes_and_how_large(run: Command, serv
     assert reasons[0].startswith("  ")
     asked = first.partition(":")[0]
     assert sum("measuring it" in line for line in lines) <= 1, "once, also where other programs disturbed it"
-    assert asked == run.json("plan")["model"]
+    again = run("plan").stderr
+    if "measuring it" not in again:  # where the measurement was disturbed, a plan measures again, and may differ
+        assert asked == run.json("plan")["model"]
 
 
 @pytest.mark.process
