@@ -104,7 +104,7 @@ class Preparation:
 def read_ahead(preparation: Preparation, section: StoredSection) -> tuple[str, int, Path | None]:
     """Let the engine read a section's prefix and keep it; the one place that depends on how the engine does that.
 
-    Today: a question of one token behind the prefix, which the engine keeps as it keeps all instructions.
+    It asks for one token behind the prefix, which the engine keeps as it keeps all instructions.
 
     Returns:
         The model (``NAME:QUANT``), the prompt's tokens, and the file of the state; None where the engine wrote none.

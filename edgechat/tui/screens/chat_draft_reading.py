@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from edgechat.tui.screens.chat_base import ChatBaseScreen
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from textual.timer import Timer
     from textual.widgets import TextArea
 
@@ -22,8 +24,6 @@ EVERY_S = 1.0
 """While somebody types without a pause, the draft is sent with the first finished word after this time."""
 PASTE_CHARS = 8
 """Characters that come at once only by a paste, which is sent without waiting."""
-
-
 SENTENCE_ENDS = ".?!。？！"
 """A character of these may be the last before Enter, so the draft is sent without waiting."""
 
@@ -52,6 +52,8 @@ class DraftReading(ChatBaseScreen):
     _config: Config
     session: ChatSession
     is_answering: bool
+    _draft_question: Callable[[], Question]
+    """What stands in the field, as a question."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,10 +62,6 @@ class DraftReading(ChatBaseScreen):
         self._n_draft = 0
         """Characters of the draft at its last change."""
         self._was_draft_sent = False
-
-    def _draft_question(self) -> Question:
-        """What stands in the field, as a question."""
-        raise NotImplementedError
 
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
         """Note that the field's text has changed."""
