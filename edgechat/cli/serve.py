@@ -10,7 +10,16 @@ import click
 from edgechat import config as settings
 from edgechat.cli.model_options import allow_step_down_option, context_option, keep_alive_option, model_option
 from edgechat.cli.output.terminal import LABEL, say, say_row
-from edgechat.cli.server_options import allow_host_option, say_access, server_access, server_url, token_option
+from edgechat.cli.server_options import (
+    DEFAULT_HOST,
+    PORT,
+    SERVE_PORT,
+    allow_host_option,
+    say_access,
+    server_access,
+    server_url,
+    token_option,
+)
 from edgechat.engine.protocol.request import Wish
 from edgechat.extras import raise_missing
 from edgechat.garbage_collector import collect_normally
@@ -26,8 +35,8 @@ _DEFECTS_PER_MINUTE = 3
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address; any but loopback needs a token.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 chooses a free port.")
+@click.option("--host", default=DEFAULT_HOST, show_default=True, help="Address; any but loopback needs a token.")
+@click.option("--port", type=PORT, default=SERVE_PORT, show_default=True, help="0 chooses a free port.")
 @model_option
 @context_option
 @allow_step_down_option

@@ -1,4 +1,4 @@
-"""What ``edgechat serve`` and ``edgechat tui --web`` share: the options for access, and the lines about it."""
+"""What ``edgechat serve`` and ``edgechat tui --web`` share: default addresses, options for access, lines about it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
     from edgechat.paths import Paths
     from edgechat.serve.http.authentication import AccessControl
+
+DEFAULT_HOST = "127.0.0.1"
+SERVE_PORT = 8080
+WEB_UI_PORT = 8000
+PORT = click.IntRange(0, 65535)
+"""Type of ``--port``; 0 chooses a free port."""
 
 _WARNING = (
     "over plain HTTP anyone on the network can read the token and the text; use ssh as above, or a reverse proxy with "

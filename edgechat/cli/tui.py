@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 import click
 
 from edgechat.cli.output.terminal import say
-from edgechat.cli.server_options import allow_host_option, say_access, server_access, server_url, token_option
+from edgechat.cli.server_options import (
+    DEFAULT_HOST,
+    PORT,
+    WEB_UI_PORT,
+    allow_host_option,
+    say_access,
+    server_access,
+    server_url,
+    token_option,
+)
 from edgechat.errors import UsageError
 from edgechat.extras import raise_missing
 from edgechat.paths import Paths
@@ -23,13 +32,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--web", is_flag=True, help="Serve the UI to a browser instead.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address for --web.")
+@click.option("--host", default=DEFAULT_HOST, show_default=True, help="Address for --web.")
 @click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=8000,
-    show_default=True,
-    help="Port for --web; 0 chooses a free port.",
+    "--port", type=PORT, default=WEB_UI_PORT, show_default=True, help="Port for --web; 0 chooses a free port."
 )
 @allow_host_option
 @token_option

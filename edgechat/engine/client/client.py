@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from edgechat.engine.client import exit_report
 from edgechat.engine.client.connection import HANDSHAKE_S, EngineConnection, EngineGoneError
 from edgechat.engine.client.launch import attach_or_start
+from edgechat.engine.client.recovery import Recovery
 from edgechat.engine.client.resume import PartialAnswer
 from edgechat.engine.protocol import unix_socket
 from edgechat.engine.protocol.errors import to_error
@@ -41,12 +42,6 @@ if TYPE_CHECKING:
     from edgechat.engine.protocol.framing import Frame
     from edgechat.engine.protocol.request import Request
     from edgechat.paths import Paths
-
-_RETRIED_GOODBYES = frozenset(("idle", "memory", "refused", "retired", "version"))
-"""Reasons of a goodbye after which another engine is started and asked."""
-
-_MAX_GOODBYES = 20
-"""In a row; races between clients cause a few."""
 
 _STOP_TIMEOUT_S = 5.0
 
@@ -131,9 +126,7 @@ class EngineClient:
 
     def _answer(self, request: Request) -> Iterator[Event]:
         received = PartialAnswer(request)
-        deaths = 0
-        goodbyes = 0
-        smallest: int | None = None
+        recovery = Recovery()
         try:
             while True:
                 try:
@@ -150,21 +143,8 @@ class EngineClient:
                     self.close()
                     if self._is_interrupted:
                         raise _interrupted() from gone
-                    if gone.reason in _RETRIED_GOODBYES and goodbyes < _MAX_GOODBYES:
-                        goodbyes += 1
-                        continue  # it was exiting when the request came: start or find another
-                    reason = self._exit_reason(gone.reason, link)
-                    is_smaller = 0 < reason.stepped_below < (smallest or reason.stepped_below + 1)
-                    if is_smaller:
-                        smallest = reason.stepped_below
-                    else:
-                        deaths += 1
-                    message = exit_report.sentence(reason, again=deaths > 1)
-                    # A template that did not return would not return the next time either.
-                    if deaths > 1 or reason.cause in {"stopped", "template"}:
-                        raise EngineError(message, cause=reason.cause, hint="See `edgechat doctor`.") from gone
-                    note = "A smaller plan is tried." if is_smaller else "It was restarted and continued."
-                    yield Recovered(reason.cause, f"{message} {note}")
+                    if not recovery.asks_again(gone.reason):
+                        yield recovery.after_death(self._exit_reason(gone.reason, link))
         finally:
             # The rest of an unfinished answer would precede the next one.
             if self._link is not None and self._link_busy:

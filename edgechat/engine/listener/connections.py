@@ -18,7 +18,8 @@ from edgechat.engine.listener.answer_log import AnswerLog
 from edgechat.engine.listener.guests import FORBIDDEN, has_no_place
 from edgechat.engine.listener.limits import GUEST_BYTES, OpenRequests
 from edgechat.engine.protocol import events, unix_socket
-from edgechat.engine.protocol.framing import FIRST_FRAME, MAX_FRAME, Decoder, Frame, encode
+from edgechat.engine.protocol.framing import Decoder, Frame, encode
+from edgechat.engine.protocol.limits import FIRST_FRAME, MAX_FRAME
 from edgechat.engine.state.log import log_exception
 from edgechat.errors import EngineProtocolError
 

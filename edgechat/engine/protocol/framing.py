@@ -23,6 +23,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from edgechat.engine.protocol.json_bounds import PIECE, JsonBounds, JsonTooLargeError, parse
+from edgechat.engine.protocol.limits import FIRST_FRAME, MAX_FRAME
 from edgechat.errors import EngineProtocolError
 
 if TYPE_CHECKING:
@@ -30,12 +31,6 @@ if TYPE_CHECKING:
 
 PROTOCOL = 1
 """Incremented when a frame changes its meaning; client and engine must have the same number."""
-
-MAX_FRAME = 64 * 1024 * 1024
-"""Bytes. No prompt of this size fits a context; a longer frame comes from a broken or hostile peer."""
-
-FIRST_FRAME = 64 * 1024
-"""Bytes of a client's frame before the handshake, and of any frame but ``generate`` after it."""
 
 _LENGTH = struct.Struct(">I")
 _TYPE_BYTES = 64

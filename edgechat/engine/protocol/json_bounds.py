@@ -10,9 +10,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-MAX_ITEMS = 200_000
-"""Of one message: commas and opening brackets outside strings. Empty objects of this number take 15 MB."""
-MAX_DEPTH = 200
+from edgechat.engine.protocol.limits import MAX_DEPTH, MAX_ITEMS
+
 PIECE = 1 << 16
 """Bytes that are counted at once where a whole text is at hand."""
 

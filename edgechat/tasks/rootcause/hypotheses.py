@@ -18,7 +18,7 @@ from edgechat.tasks.rootcause import sentences
 from edgechat.tasks.rootcause.evidence import rule_category
 from edgechat.tasks.rootcause.examples import example_texts
 from edgechat.tasks.rootcause.lexicon import best_category, category_scores
-from edgechat.tasks.rootcause.question import LONGEST
+from edgechat.tasks.rootcause.limits import MAX_STATEMENT
 from edgechat.tasks.rootcause.result import Hypothesis
 from edgechat.tasks.rootcause.statements import example_terms, statement_fault
 
@@ -108,7 +108,7 @@ def _fault(record: RootCauseInput, found: SortedEvidence, said: str, cited: Sequ
         lines=found.abnormal,
         defect_words=f"{record.product_id} {record.defect_type} {record.location}",
         example_words=example_terms(example_texts(language)),
-        longest=LONGEST[language],
+        longest=MAX_STATEMENT[language],
     )
 
 

@@ -13,6 +13,13 @@ from typing import TYPE_CHECKING, Any, get_args
 from edgechat.engine.protocol.request import Message
 from edgechat.plaintext import clean_line
 from edgechat.tasks.rootcause.examples import EXAMPLES
+from edgechat.tasks.rootcause.limits import (
+    MAX_CITED,
+    MAX_OFFERED_LINES,
+    MAX_OFFERED_NOTES,
+    MAX_OFFERED_TEXT,
+    MAX_STATEMENT,
+)
 from edgechat.tasks.rootcause.result import Category
 from edgechat.tasks.rootcause.sentences import line_words
 
@@ -23,15 +30,6 @@ if TYPE_CHECKING:
     from edgechat.tasks.language import Language
     from edgechat.tasks.rootcause.evidence import SortedEvidence
     from edgechat.tasks.rootcause.record import RootCauseInput
-
-MAX_CITED = 2
-MAX_TOKENS = 70
-LONGEST: dict[Language, int] = {"en": 110, "ja": 50, "zh": 45}
-"""Maximum characters of a statement."""
-MAX_LINES = 8
-MAX_NOTES = 12
-"""Number of abnormal lines and of notes that are offered; the rules cite the others without asking."""
-_MAX_TEXT = 240
 
 _SYSTEM: dict[Language, str] = {
     "en": (
@@ -58,8 +56,8 @@ _SYSTEM: dict[Language, str] = {
 
 def offered(found: SortedEvidence, language: Language) -> dict[str, str]:
     """The evidence in the question: notes as they are, lines as the rules read them."""
-    notes = [*found.troubles, *found.unclear, *found.events][:MAX_NOTES]
-    lines = [*found.abnormal, *found.overrides][:MAX_LINES]
+    notes = [*found.troubles, *found.unclear, *found.events][:MAX_OFFERED_NOTES]
+    lines = [*found.abnormal, *found.overrides][:MAX_OFFERED_LINES]
     return {
         **{note.id: _shown(note.text) for note in notes},
         **{line.id: _shown(line_words(line, language) if line.reading else line.text) for line in lines},
@@ -73,7 +71,7 @@ def answer_schema(ids: Sequence[str], language: Language) -> Schema:
     """
     cause = _object(
         {
-            "cause": {"type": "string", "minLength": 1, "maxLength": LONGEST[language]},
+            "cause": {"type": "string", "minLength": 1, "maxLength": MAX_STATEMENT[language]},
             "evidence": {
                 "type": "array",
                 "items": {"enum": list(ids)},
@@ -106,7 +104,7 @@ def _data(defect: str, evidence: dict[str, str]) -> str:
 
 def _shown(text: str) -> str:
     line = clean_line(text)
-    return line if len(line) <= _MAX_TEXT else f"{line[:_MAX_TEXT]}…"
+    return line if len(line) <= MAX_OFFERED_TEXT else f"{line[:MAX_OFFERED_TEXT]}…"
 
 
 def _object(properties: dict[str, Any]) -> Schema:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from edgechat.tasks.language import Language
+from edgechat.tasks.rootcause.limits import MAX_IMAGE, MAX_LOG_LINES, MAX_NOTES, MAX_TEXT
 from edgechat.tasks.strict import Strict
 
-MAX_NOTES = 50
-MAX_LOG_LINES = 200
-MAX_TEXT = 2000
-_MAX_IMAGE = 27_000_000
-"""Maximum characters: a path, or the largest accepted image (20 MB) in base64."""
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Short = Annotated[str, Field(min_length=1, max_length=200)]
 EvidenceId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,39}$")]
@@ -27,6 +25,21 @@ class Evidence(Strict):
     text: Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
 
 
+def _numbered(letter: str) -> Callable[[object], object]:
+    """A validator that gives ids to the lines of a text, and to the texts in a list: a cell of a table has none."""
+
+    def numbered(value: object) -> object:
+        items = [line for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
+        if not isinstance(items, list):
+            return value
+        return [
+            {"id": f"{letter}{at}", "text": item.strip()} if isinstance(item, str) else item
+            for at, item in enumerate(items, 1)
+        ]
+
+    return numbered
+
+
 class RootCauseInput(Strict):
     """One detected defect and what was noted around it."""
 
@@ -38,14 +51,16 @@ class RootCauseInput(Strict):
     """The plant's own word, or 1 to 10."""
     confidence: Annotated[float, Field(ge=0, le=1)]
     """The detector's confidence."""
-    process_notes: Annotated[list[Evidence], Field(max_length=MAX_NOTES)]
-    log_lines: Annotated[list[Evidence], Field(max_length=MAX_LOG_LINES)]
+    process_notes: Annotated[list[Evidence], Field(max_length=MAX_NOTES), BeforeValidator(_numbered("N"))]
+    log_lines: Annotated[list[Evidence], Field(max_length=MAX_LOG_LINES), BeforeValidator(_numbered("L"))]
+    """Notes and log lines. Plain text instead of a list is one for each line, with the ids N1, N2, … and L1, L2, …; so
+    is a list of texts."""
     detected_at: Short | None = None
     """Time of detection, as the plant writes it."""
     line: Short | None = None
     station: Short | None = None
     lot: Short | None = None
-    image: Annotated[str, Field(min_length=1, max_length=_MAX_IMAGE)] | None = None
+    image: Annotated[str, Field(min_length=1, max_length=MAX_IMAGE)] | None = None
     """A picture of the defect, PNG or JPEG: its path here, or the file itself as a ``data:image/…;base64`` address.
     Needs a model that can see."""
     language: Language | None = None

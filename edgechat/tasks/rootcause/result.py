@@ -11,6 +11,7 @@ from pydantic import Field
 
 from edgechat.tasks.grounding import Kind
 from edgechat.tasks.language import Language
+from edgechat.tasks.rootcause.limits import MAX_HYPOTHESES
 from edgechat.tasks.strict import Strict
 
 Category = Literal["man", "machine", "material", "method", "measurement", "environment", "unknown"]
@@ -18,8 +19,6 @@ Category = Literal["man", "machine", "material", "method", "measurement", "envir
 Confidence = Literal["low", "medium", "high"]
 AlertState = Literal["raised", "cooling_down", "below_gate"]
 WordedBy = Literal["rules", "model"]
-
-MAX_HYPOTHESES = 2
 
 
 class Fact(Strict):

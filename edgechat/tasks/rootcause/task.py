@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgechat.tasks.contract import Ask, Context, GeneratedJson, Outcome, Problem, Status, Steps, Task
 from edgechat.tasks.grounding import GroundingTexts
-from edgechat.tasks.rootcause import question, report_page, sentences
+from edgechat.tasks.rootcause import limits, question, report_page, sentences
 from edgechat.tasks.rootcause.alert import GATE, AlertLimiter, passes_gate
 from edgechat.tasks.rootcause.evidence import SortedEvidence, sorted_evidence
 from edgechat.tasks.rootcause.facts import cited_evidence, line_findings, observed_facts
@@ -80,7 +80,7 @@ class RootCause(Task[RootCauseInput, RootCauseResult]):
         answer = yield Ask(
             messages=question.answer_messages(record, evidence, language),
             schema=schema,
-            max_tokens=question.MAX_TOKENS,
+            max_tokens=limits.MAX_TOKENS,
             so_far=Outcome(report_of.result(from_rules(record, found, language, is_whole=False)), "truncated"),
             images=(record.image,) if record.image else (),
         )

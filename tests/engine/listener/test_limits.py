@@ -17,7 +17,8 @@ from edgechat.engine.listener import guests, limits
 from edgechat.engine.listener.connections import Connection, Listener
 from edgechat.engine.listener.limits import OpenRequests
 from edgechat.engine.protocol import unix_socket
-from edgechat.engine.protocol.framing import FIRST_FRAME, Decoder, Frame, encode
+from edgechat.engine.protocol.framing import Decoder, Frame, encode
+from edgechat.engine.protocol.limits import FIRST_FRAME
 from edgechat.engine.protocol.request import Message, Request, Wish
 from edgechat.errors import EngineBusyError, EngineProtocolError, InvalidInputError, ModelNotFoundError, NoModelError
 

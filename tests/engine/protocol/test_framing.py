@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgechat.engine.protocol.framing import MAX_FRAME, Decoder, encode
+from edgechat.engine.protocol.framing import Decoder, encode
+from edgechat.engine.protocol.limits import MAX_FRAME
 from edgechat.errors import EngineProtocolError
 
 VALUES = st.recursive(

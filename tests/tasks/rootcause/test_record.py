@@ -114,3 +114,20 @@ def test_the_published_input_schema_takes_the_example():
     schema = published_schema(RootCause(), "input")
     Draft202012Validator.check_schema(schema)
     Draft202012Validator(schema).validate(json.loads(json.dumps(record(severity=3, lot="A1"))))
+
+
+@pytest.mark.parametrize(
+    "noted",
+    [
+        {"process_notes": "Nozzle was changed at 6.\n\nFeeder 3 ran empty.", "log_lines": "PT-4 12 bar, limit 10"},
+        {"process_notes": ["Nozzle was changed at 6.", "Feeder 3 ran empty."], "log_lines": ["PT-4 12 bar, limit 10"]},
+    ],
+    ids=["text", "list of texts"],
+)
+def test_notes_and_lines_without_ids_get_their_numbers(noted: dict[str, Any]) -> None:
+    done = run_task(RootCause(), {**record(), **noted}, generator=None).to_json()
+    assert done["result"], done["errors"]
+    cited = {item["id"]: item["text"] for item in done["result"]["evidence"]}
+    assert cited["L1"] == "PT-4 12 bar, limit 10"
+    assert cited["N2"] == "Feeder 3 ran empty."
+    assert cited.keys() <= {"N1", "N2", "L1"}

@@ -14,7 +14,8 @@ from edgechat.errors import EngineError
 from edgechat.tasks.contract import Ask, Context
 from edgechat.tasks.measured import design_for
 from edgechat.tasks.rootcause.alert import AlertLimiter
-from edgechat.tasks.rootcause.question import MAX_LINES, MAX_NOTES, answer_schema
+from edgechat.tasks.rootcause.limits import MAX_OFFERED_LINES, MAX_OFFERED_NOTES
+from edgechat.tasks.rootcause.question import answer_schema
 from edgechat.tasks.rootcause.record import RootCauseInput
 from edgechat.tasks.rootcause.task import RootCause
 from edgechat.tasks.runner import run_in_stages, run_task
@@ -229,7 +230,7 @@ def test_a_record_of_many_lines_asks_a_short_question_and_cites_all_that_is_abno
     task = RootCause()
     report = assert_fits(task, run_task(task, raw, generator=generator))
     data = json.loads(generator.calls[0].messages[-1].content)
-    assert len(data["evidence"]) == MAX_NOTES + MAX_LINES
+    assert len(data["evidence"]) == MAX_OFFERED_NOTES + MAX_OFFERED_LINES
     assert "L200" in data["evidence"]
     assert len(report["hypotheses"][0]["evidence_ids"]) == 250
 
