@@ -13,11 +13,14 @@ from edgechat.tui.dialogs.key_help import full_name
 from edgechat.tui.preferences import Preferences
 from edgechat.tui.screens import board
 from edgechat.tui.screens.board import BoardScreen
+from edgechat.tui.screens.models import ModelsScreen
+from edgechat.tui.screens.tasks import TasksScreen
 from edgechat.tui.themes import THEMES
 from tests.tui.kit import LARGE, SMALL, drive, screen_text, until
 
 if TYPE_CHECKING:
     from textual.pilot import Pilot
+    from textual.screen import Screen
 
     from edgechat.paths import Paths
     from edgechat.tui.app import EdgechatApp
@@ -74,6 +77,19 @@ def test_f1_shows_the_keys_of_this_place(app: EdgechatApp, size: tuple[int, int]
         await until(pilot, lambda: isinstance(app.screen, BoardScreen))
 
     drive(app, story, size)
+
+
+@pytest.mark.parametrize(("key", "place"), [("f3", ModelsScreen), ("f5", TasksScreen)])
+def test_the_keys_of_other_places_work_on_the_board(app: EdgechatApp, key: str, place: type[Screen[object]]) -> None:
+    async def story(pilot: Pilot[None]) -> None:
+        await pilot.press("f4")
+        await until(pilot, lambda: isinstance(app.screen, BoardScreen))
+        await pilot.press(key)
+        await until(pilot, lambda: isinstance(app.screen, place))
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is app.chat)
+
+    drive(app, story)
 
 
 def test_keys_are_named_as_on_keyboards() -> None:

@@ -64,6 +64,19 @@ def test_two_characters_of_japanese_are_found(app: EdgechatApp, paths: Paths) ->
     drive(app, story)
 
 
+def test_down_in_the_search_field_leads_to_the_results(app: EdgechatApp, paths: Paths) -> None:
+    fill(paths, "About rivers", "About ships", "Elsewhere")
+
+    async def story(pilot: Pilot[None]) -> None:
+        await open_list(app, pilot, 3)
+        await pilot.press("slash", *"about")
+        await until(pilot, lambda: len(app.chat.sidebar.list.options) == 2)
+        await pilot.press("down")
+        await until(pilot, lambda: app.chat.sidebar.list.has_focus)
+
+    drive(app, story)
+
+
 def test_rename(app: EdgechatApp, paths: Paths) -> None:
     fill(paths, "Old")
 
