@@ -214,7 +214,7 @@ def build(root: Path, target: Target, folder: Path, *, vision: bool) -> Path:
         if after != before:
             file.write_text(after, encoding="utf-8")
 
-    store = WheelStore(root, _pip(root), environ)
+    store = WheelStore(root, pip_python(root), environ)
     raw = store.find(wanted) or store.build(wanted, adapt)
     libraries = shared_libraries(raw)
     if absent := [name for name in target.variants if f"libggml-cpu-{name}.so" not in libraries]:
@@ -263,7 +263,7 @@ def main() -> int:
             folder = folder / target.name
         wheel = build(root, target, folder, vision=not chosen.no_vision)
         if chosen.kit:
-            gather(root, folder, target.name, chosen.python or PYTHONS, _pip(root))
+            gather(root, folder, target.name, chosen.python or PYTHONS, pip_python(root))
     except SetupError as failed:
         print(f"\n{failed}", file=sys.stderr)
         return failed.status

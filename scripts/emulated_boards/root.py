@@ -21,6 +21,7 @@ _AARCH64 = (
     r":\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:/usr/bin/qemu-aarch64-static:OCF"
 )
 PACKAGES = "python3"
+_CORES = "sys/devices/system/cpu"
 
 
 class RootError(Exception):
@@ -68,6 +69,9 @@ class EmulatedRoot:
                 f"mount -t proc proc {self.folder}/proc",
                 f"mount --bind {self.folder}/cpuinfo {self.folder}/proc/cpuinfo",
                 f"mount --rbind /dev {self.folder}/dev",
+                # Which processors share a core: nothing else of this machine's /sys, which would be a PC's.
+                f"mkdir -p {self.folder}/{_CORES}",
+                f"mount --rbind /{_CORES} {self.folder}/{_CORES}",
                 f"exec chroot {self.folder} {shlex.join([*inside, *arguments])}",
             ]
         )
