@@ -224,7 +224,7 @@ def build(root: Path, target: Target, folder: Path, *, vision: bool) -> Path:
     return retag(raw, f"manylinux_{glibc[0]}_{glibc[1]}_{target.name}", folder)
 
 
-def _pip(root: Path) -> Path:
+def pip_python(root: Path) -> Path:
     """A Python that has pip: .venv's, or that of an environment made for this."""
     for python in (root / ".venv/bin/python", root / ".build/pip/bin/python"):
         if python.exists():

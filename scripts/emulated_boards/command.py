@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from scripts.bootstrap.kit_wheels import gather_for_tests
+from scripts.bootstrap import supervised
+from scripts.bootstrap.kit_wheels import download_options, gather_for_tests
 from scripts.bootstrap.portable_wheel import pip_python
-from scripts.bootstrap.supervised import SetupError
 from scripts.emulated_boards.root import EmulatedRoot, RootError
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -131,8 +132,8 @@ def main() -> int:
     try:
         root.make(chosen.mirror)
         if chosen.tests:
-            gather_for_tests(PROJECT, PROJECT / "wheels/tests", "aarch64", PYTHON, pip_python(PROJECT))
-    except (RootError, SetupError) as failed:
+            install_test_packages(root, pip_python(PROJECT))
+    except (RootError, supervised.SetupError) as failed:
         print(failed, file=sys.stderr)
         return 1
     stick, cpus = chosen.stick.absolute(), chosen.cpu or list(PROCESSORS)
@@ -151,14 +152,29 @@ def main() -> int:
     return 1 if any(result.exit_code for result in results) else 0
 
 
+def install_test_packages(root: EmulatedRoot, pip_python: Path) -> None:
+    """Fetch what the tests need, and unpack it inside: from here, since pip takes long where it is emulated.
+
+    Raises:
+        SetupError: the index was not reached, or a package has no wheel for the board.
+    """
+    wheels = PROJECT / "wheels/tests"
+    gather_for_tests(PROJECT, wheels, "aarch64", PYTHON, pip_python)
+    folder = root.folder / TEST_PACKAGES.lstrip("/")
+    supervised.run(
+        "Installing the tests' packages",
+        [str(pip_python), "-m", "pip", "install", "--no-index", "--no-deps", "--no-compile", "--upgrade",
+         "--target", str(folder), *download_options("aarch64", PYTHON), *map(str, sorted(wheels.glob("*.whl")))],
+        log=PROJECT / ".build/log/kit.log", env=dict(os.environ), cwd=PROJECT,
+    )  # fmt: skip
+
+
 def test_command(wanted: str = "tests") -> str:
-    """The unit tests inside, from the checkout (bound at /stick), with the packages of its wheels/tests.
+    """The unit tests inside, from the checkout (bound at /stick).
 
     The limits of pyproject.toml are for real processors, and an emulated one also stands still while others work.
     """
-    python = f"{PROGRAM_FOLDER}/current/bin/python"
-    install = f"{python} -m pip install --quiet --no-index --no-deps --upgrade --target {TEST_PACKAGES}"
     return (
-        f"{install} /stick/wheels/tests/*.whl && cd /stick && export PYTHONPATH={TEST_PACKAGES} && "
-        f"{python} -m pytest -n 2 --dist loadfile -v -p no:cacheprovider -o timeout=3600 --unit {wanted}"
+        f"cd /stick && export PYTHONPATH={TEST_PACKAGES} && {PROGRAM_FOLDER}/current/bin/python -m pytest "
+        f"-n 2 --dist loadfile -v -p no:cacheprovider -o timeout=3600 --unit {wanted}"
     )

@@ -52,7 +52,7 @@ def answer(file: Path, prompts: tuple[str, ...], n_tokens: int) -> list[Answer]:
     template = ChatTemplate(model.chat_template or "", bos=model.bos_text, eos=model.eos_text)
     answers = []
     for prompt in prompts:
-        text = template.render([{"role": "user", "content": prompt}])
+        text = template.render([{"role": "user", "content": prompt}], think=False)
         pending, position = model.tokenize(text, add_special=model.adds_bos, parse_special=True), 0
         found = Answer(prompt, [], [], [])
         context.drop(0)
