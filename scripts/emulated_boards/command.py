@@ -16,14 +16,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from scripts.bootstrap import supervised
-from scripts.bootstrap.kit_wheels import download_options, gather_for_tests
+from scripts.bootstrap.kit_wheels import BoardPython, download_options, gather_for_tests
 from scripts.bootstrap.portable_wheel import pip_python
 from scripts.emulated_boards.root import EmulatedRoot, RootError
 
 PROJECT = Path(__file__).resolve().parents[2]
 PROGRAM = "/root/.local/bin/edgechat"
 PROGRAM_FOLDER = "/root/.local/share/edgechat-app"
-PYTHON = "3.11"  # Debian bookworm's
+PYTHON = BoardPython("aarch64", "3.11")  # Debian bookworm's
 TEST_PACKAGES = "/opt/edgechat-tests"
 QUESTION = "Name the capital city of France."
 _ARM = "processor\t: {n}\nBogoMIPS\t: 108.00\nFeatures\t: {features}\nCPU implementer\t: 0x41\nCPU part\t: {part}\n\n"
@@ -143,7 +143,7 @@ def main() -> int:
         for cpu in cpus:
             results += [run(root, cpu, step, STEPS[step], stick) for step in chosen.step or STEPS]
         if chosen.tests:
-            results.append(run(root, cpus[-1], "tests", ["sh", "-c", test_command()], PROJECT))
+            results.append(run(root, cpus[-1], "tests", ["sh", "-c", unit_tests()], PROJECT))
     else:
         print(results[0].output, file=sys.stderr)
     if chosen.json:
@@ -159,17 +159,17 @@ def install_test_packages(root: EmulatedRoot, pip_python: Path) -> None:
         SetupError: the index was not reached, or a package has no wheel for the board.
     """
     wheels = PROJECT / "wheels/tests"
-    gather_for_tests(PROJECT, wheels, "aarch64", PYTHON, pip_python)
-    folder = root.folder / TEST_PACKAGES.lstrip("/")
+    gather_for_tests(PROJECT, wheels, PYTHON, pip_python)
+    folder, files = root.folder / TEST_PACKAGES.lstrip("/"), map(str, sorted(wheels.glob("*.whl")))
     supervised.run(
         "Installing the tests' packages",
         [str(pip_python), "-m", "pip", "install", "--no-index", "--no-deps", "--no-compile", "--upgrade",
-         "--target", str(folder), *download_options("aarch64", PYTHON), *map(str, sorted(wheels.glob("*.whl")))],
+         "--target", str(folder), *download_options(PYTHON.target, PYTHON.version), *files],
         log=PROJECT / ".build/log/kit.log", env=dict(os.environ), cwd=PROJECT,
     )  # fmt: skip
 
 
-def test_command(wanted: str = "tests") -> str:
+def unit_tests(wanted: str = "tests") -> str:
     """The unit tests inside, from the checkout (bound at /stick).
 
     The limits of pyproject.toml are for real processors, and an emulated one also stands still while others work.

@@ -1,4 +1,4 @@
-"""Greedy answers of one processor, and where those of two processors part: ``python -m scripts.emulated_boards.greedy_answers``.
+"""Greedy answers of one processor, and where those of two part: ``python -m scripts.emulated_boards.greedy_answers``.
 
 Float additions happen in another order on another processor, so two tokens that are nearly as likely may change places.
 Each token is therefore kept with the margin of the most likely token over the second, in logits.
@@ -40,11 +40,11 @@ class Answer:
 
 def answer(file: Path, prompts: tuple[str, ...], n_tokens: int) -> list[Answer]:
     """Answer in this process, with the system prompt that the model's own template adds."""
-    from edgechat.engine.native import logits  # noqa: PLC0415 - loads llama.cpp, which a comparison does not need
-    from edgechat.engine.native.context import Context  # noqa: PLC0415
-    from edgechat.engine.native.model import Model  # noqa: PLC0415
-    from edgechat.engine.text.chat_template import ChatTemplate  # noqa: PLC0415
-    from edgechat.models.planning.plan import LoadSettings  # noqa: PLC0415
+    from edgechat.engine.native import logits
+    from edgechat.engine.native.context import Context
+    from edgechat.engine.native.model import Model
+    from edgechat.engine.text.chat_template import ChatTemplate
+    from edgechat.models.planning.plan import LoadSettings
 
     settings = LoadSettings(256, n_batch=64, n_ubatch=64, n_threads=2, n_threads_batch=2, repack=True)
     model = Model(file, settings)
