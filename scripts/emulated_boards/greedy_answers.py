@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -51,11 +52,15 @@ def answer(file: Path, prompts: tuple[str, ...], n_tokens: int) -> list[Answer]:
     context = Context(model, settings)
     template = ChatTemplate(model.chat_template or "", bos=model.bos_text, eos=model.eos_text)
     answers = []
+    before: list[int] = []
     for prompt in prompts:
         text = template.render([{"role": "user", "content": prompt}], think=False)
-        pending, position = model.tokenize(text, add_special=model.adds_bos, parse_special=True), 0
+        tokens = model.tokenize(text, add_special=model.adds_bos, parse_special=True)
+        # The system prompt is read once: minutes, where it is emulated.
+        position = len(os.path.commonprefix([before, tokens[:-1]]))
+        pending, before = tokens[position:], tokens
         found = Answer(prompt, [], [], [])
-        context.drop(0)
+        context.drop(0, position)
         while len(found.tokens) < n_tokens:
             for start in range(0, len(pending), settings.n_batch):
                 piece = pending[start : start + settings.n_batch]
