@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 from pathlib import Path
 
 N_TOKENS = 14
@@ -57,7 +57,7 @@ def answer(file: Path, prompts: tuple[str, ...], n_tokens: int) -> list[Answer]:
         text = template.render([{"role": "user", "content": prompt}], think=False)
         tokens = model.tokenize(text, add_special=model.adds_bos, parse_special=True)
         # The system prompt is read once: minutes, where it is emulated.
-        position = len(os.path.commonprefix([before, tokens[:-1]]))
+        position = len([*takewhile(lambda pair: pair[0] == pair[1], zip(before, tokens[:-1], strict=False))])
         pending, before = tokens[position:], tokens
         found = Answer(prompt, [], [], [])
         context.drop(0, position)
