@@ -12,6 +12,10 @@ import sys
 from dataclasses import asdict, dataclass
 from itertools import takewhile
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 N_TOKENS = 14
 # Chosen before any was answered: facts, sums and series with one right answer each.
@@ -39,7 +43,7 @@ class Answer:
     margins: list[float]
 
 
-def answer(file: Path, prompts: tuple[str, ...], n_tokens: int) -> list[Answer]:
+def answers(file: Path, prompts: tuple[str, ...], n_tokens: int) -> Iterator[Answer]:
     """Answer in this process, with the system prompt that the model's own template adds."""
     from edgechat.engine.native import logits
     from edgechat.engine.native.context import Context
@@ -47,11 +51,11 @@ def answer(file: Path, prompts: tuple[str, ...], n_tokens: int) -> list[Answer]:
     from edgechat.engine.text.chat_template import ChatTemplate
     from edgechat.models.planning.plan import LoadSettings
 
-    settings = LoadSettings(256, n_batch=64, n_ubatch=64, n_threads=2, n_threads_batch=2, repack=True)
+    # One thread: those of an emulator that shares its processors would mostly wait for each other.
+    settings = LoadSettings(256, n_batch=64, n_ubatch=64, n_threads=1, n_threads_batch=1, repack=True)
     model = Model(file, settings)
     context = Context(model, settings)
     template = ChatTemplate(model.chat_template or "", bos=model.bos_text, eos=model.eos_text)
-    answers = []
     before: list[int] = []
     for prompt in prompts:
         text = template.render([{"role": "user", "content": prompt}], think=False)
@@ -76,9 +80,7 @@ def answer(file: Path, prompts: tuple[str, ...], n_tokens: int) -> list[Answer]:
             if model.is_eog(first):
                 break
             pending = [first]
-        answers.append(found)
-        print(f"{prompt} {''.join(found.tokens)!r}", file=sys.stderr, flush=True)
-    return answers
+        yield found
 
 
 def compare(one: list[Answer], other: list[Answer]) -> str:
@@ -102,13 +104,13 @@ def compare(one: list[Answer], other: list[Answer]) -> str:
 
 def load(file: Path) -> list[Answer]:
     """The answers that a run wrote."""
-    return [Answer(**each) for each in json.loads(file.read_text(encoding="utf-8"))]
+    return [Answer(**json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
 def main() -> int:
-    """Answer and write JSON, or compare two such files."""
+    """Answer and write JSON lines, or compare two such files."""
     parser = argparse.ArgumentParser(prog="python -m scripts.emulated_boards.greedy_answers", description=__doc__)
-    parser.add_argument("--model", type=Path, metavar="GGUF", help="answer with this model; JSON on standard output")
+    parser.add_argument("--model", type=Path, metavar="GGUF", help="answer with this model; a line of JSON for each")
     parser.add_argument("--prompts", type=Path, metavar="FILE", help="one prompt a line (default: ten of its own)")
     parser.add_argument("--tokens", type=int, default=N_TOKENS, help="default: %(default)s")
     parser.add_argument("--compare", nargs=2, type=Path, metavar="JSON", help="show where two runs part")
@@ -117,7 +119,8 @@ def main() -> int:
         print(compare(*map(load, chosen.compare)))
     elif chosen.model:
         prompts = tuple(chosen.prompts.read_text(encoding="utf-8").splitlines()) if chosen.prompts else PROMPTS
-        print(json.dumps([asdict(each) for each in answer(chosen.model, prompts, chosen.tokens)], indent=1))
+        for each in answers(chosen.model, prompts, chosen.tokens):
+            print(json.dumps(asdict(each)), flush=True)
     else:
         parser.error("give --model or --compare")
     return 0
