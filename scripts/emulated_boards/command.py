@@ -81,7 +81,7 @@ class Result:
 def run(root: EmulatedRoot, cpu: str, step: str, arguments: list[str], stick: Path) -> Result:
     """Run one command inside; its output is kept whole."""
     started = time.monotonic()
-    command = root.command(cpu, PROCESSORS[cpu].cpuinfo(), arguments, stick)
+    command = root.command(cpu, PROCESSORS[cpu].cpuinfo(), arguments, stick, loopback=step == "tests")
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     seconds = time.monotonic() - started
     output = done.stdout if done.returncode == 0 else f"{done.stdout}{done.stderr}"
