@@ -69,6 +69,9 @@ class EmulatedRoot:
         """
         (self.folder / "cpuinfo").write_text(cpuinfo, encoding="utf-8")
         (self.folder / "stick").mkdir(exist_ok=True)
+        # Every installed system has this file; debootstrap leaves it to the installer.
+        (self.folder / "etc").mkdir(exist_ok=True)
+        (self.folder / "etc/hosts").write_text("127.0.0.1\tlocalhost\n::1\tlocalhost\n", encoding="utf-8")
         inside = ["env", "-i", f"QEMU_CPU={cpu}", "HOME=/root", "PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8"]
         script = " && ".join(
             [
