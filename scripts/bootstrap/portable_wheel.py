@@ -214,7 +214,7 @@ def build(root: Path, target: Target, folder: Path, *, vision: bool) -> Path:
         if after != before:
             file.write_text(after, encoding="utf-8")
 
-    store = WheelStore(root, _pip(root), environ)
+    store = WheelStore(root, pip_python(root), environ)
     raw = store.find(wanted) or store.build(wanted, adapt)
     libraries = shared_libraries(raw)
     if absent := [name for name in target.variants if f"libggml-cpu-{name}.so" not in libraries]:
@@ -224,7 +224,7 @@ def build(root: Path, target: Target, folder: Path, *, vision: bool) -> Path:
     return retag(raw, f"manylinux_{glibc[0]}_{glibc[1]}_{target.name}", folder)
 
 
-def _pip(root: Path) -> Path:
+def pip_python(root: Path) -> Path:
     """A Python that has pip: .venv's, or that of an environment made for this."""
     for python in (root / ".venv/bin/python", root / ".build/pip/bin/python"):
         if python.exists():
@@ -263,7 +263,7 @@ def main() -> int:
             folder = folder / target.name
         wheel = build(root, target, folder, vision=not chosen.no_vision)
         if chosen.kit:
-            gather(root, folder, target.name, chosen.python or PYTHONS, _pip(root))
+            gather(root, folder, target.name, chosen.python or PYTHONS, pip_python(root))
     except SetupError as failed:
         print(f"\n{failed}", file=sys.stderr)
         return failed.status

@@ -15,10 +15,16 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from scripts.bootstrap import supervised
+from scripts.bootstrap.kit_wheels import BoardPython, download_options, gather_for_tests
+from scripts.bootstrap.portable_wheel import pip_python
 from scripts.emulated_boards.root import EmulatedRoot, RootError
 
 PROJECT = Path(__file__).resolve().parents[2]
 PROGRAM = "/root/.local/bin/edgechat"
+PROGRAM_FOLDER = "/root/.local/share/edgechat-app"
+PYTHON = BoardPython("aarch64", "3.11")  # Debian bookworm's
+TEST_PACKAGES = "/opt/edgechat-tests"
 QUESTION = "Name the capital city of France."
 _ARM = "processor\t: {n}\nBogoMIPS\t: 108.00\nFeatures\t: {features}\nCPU implementer\t: 0x41\nCPU part\t: {part}\n\n"
 _BASE = "fp asimd evtstrm crc32 cpuid"
@@ -75,7 +81,7 @@ class Result:
 def run(root: EmulatedRoot, cpu: str, step: str, arguments: list[str], stick: Path) -> Result:
     """Run one command inside; its output is kept whole."""
     started = time.monotonic()
-    command = root.command(cpu, PROCESSORS[cpu].cpuinfo(), arguments, stick)
+    command = root.command(cpu, PROCESSORS[cpu].cpuinfo(), arguments, stick, loopback=step == "tests")
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     seconds = time.monotonic() - started
     output = done.stdout if done.returncode == 0 else f"{done.stdout}{done.stderr}"
@@ -125,7 +131,9 @@ def main() -> int:
     root = EmulatedRoot(chosen.root.absolute())
     try:
         root.make(chosen.mirror)
-    except RootError as failed:
+        if chosen.tests:
+            install_test_packages(root, pip_python(PROJECT))
+    except (RootError, supervised.SetupError) as failed:
         print(failed, file=sys.stderr)
         return 1
     stick, cpus = chosen.stick.absolute(), chosen.cpu or list(PROCESSORS)
@@ -135,7 +143,7 @@ def main() -> int:
         for cpu in cpus:
             results += [run(root, cpu, step, STEPS[step], stick) for step in chosen.step or STEPS]
         if chosen.tests:
-            results.append(run(root, cpus[-1], "tests", ["sh", "-c", _test_command()], PROJECT))
+            results.append(run(root, cpus[-1], "tests", ["sh", "-c", unit_tests()], PROJECT))
     else:
         print(results[0].output, file=sys.stderr)
     if chosen.json:
@@ -144,11 +152,29 @@ def main() -> int:
     return 1 if any(result.exit_code for result in results) else 0
 
 
-def _test_command() -> str:
-    """The unit tests inside, from the checkout (bound at /stick): pytest's wheels have to be in its wheels/tests."""
-    python = "/root/.local/share/edgechat-app/current/bin/python"
-    install = (
-        f"{python} -m pip install --quiet --no-index --find-links /stick/wheels/tests pytest hypothesis pytest-timeout"
+def install_test_packages(root: EmulatedRoot, pip_python: Path) -> None:
+    """Fetch what the tests need, and unpack it inside: from here, since pip takes long where it is emulated.
+
+    Raises:
+        SetupError: the index was not reached, or a package has no wheel for the board.
+    """
+    wheels = PROJECT / "wheels/tests"
+    gather_for_tests(PROJECT, wheels, PYTHON, pip_python)
+    folder, files = root.folder / TEST_PACKAGES.lstrip("/"), map(str, sorted(wheels.glob("*.whl")))
+    supervised.run(
+        "Installing the tests' packages",
+        [str(pip_python), "-m", "pip", "install", "--no-index", "--no-deps", "--no-compile", "--upgrade",
+         "--target", str(folder), *download_options(PYTHON.target, PYTHON.version), *files],
+        log=PROJECT / ".build/log/kit.log", env=dict(os.environ), cwd=PROJECT,
+    )  # fmt: skip
+
+
+def unit_tests(wanted: str = "tests") -> str:
+    """The unit tests inside, from the checkout (bound at /stick).
+
+    The limits of pyproject.toml are for real processors, and an emulated one also stands still while others work.
+    """
+    return (
+        f"cd /stick && export PYTHONPATH={TEST_PACKAGES} && {PROGRAM_FOLDER}/current/bin/python -m pytest "
+        f"-n 2 --dist loadfile -v -p no:cacheprovider -o timeout=3600 --unit {wanted}"
     )
-    wanted = os.environ.get("TESTS", "tests")
-    return f"{install} && cd /stick && {python} -m pytest -q -p no:cacheprovider --unit {wanted}"

@@ -21,6 +21,7 @@ _AARCH64 = (
     r":\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:/usr/bin/qemu-aarch64-static:OCF"
 )
 PACKAGES = "python3"
+_CORES = "sys/devices/system/cpu"
 
 
 class RootError(Exception):
@@ -39,10 +40,12 @@ class EmulatedRoot:
         Raises:
             RootError: a program is missing, or debootstrap failed.
         """
-        missing = [name for name in ("debootstrap", "qemu-aarch64-static", "unshare") if shutil.which(name) is None]
+        missing = [
+            name for name in ("debootstrap", "qemu-aarch64-static", "unshare", "ip") if shutil.which(name) is None
+        ]
         if missing or os.geteuid() != 0:
             raise RootError(
-                "Emulated boards need root, and: apt-get install debootstrap qemu-user-static util-linux "
+                "Emulated boards need root, and: apt-get install debootstrap qemu-user-static util-linux iproute2 "
                 f"(missing: {', '.join(missing) or 'root'})."
             )
         self._register()
@@ -57,17 +60,29 @@ class EmulatedRoot:
             if subprocess.run(command, check=False).returncode != 0:
                 raise RootError(f"{shlex.join(command)} failed. Remove {self.folder} and try again.")
 
-    def command(self, cpu: str, cpuinfo: str, arguments: list[str], stick: Path, home: str = "/root") -> list[str]:
-        """The command that runs `arguments` inside, on `cpu`, without a network, with the stick at /stick."""
+    def command(
+        self, cpu: str, cpuinfo: str, arguments: list[str], stick: Path, *, loopback: bool = False
+    ) -> list[str]:
+        """The command that runs `arguments` inside, on `cpu`, without a network, with the stick at /stick.
+
+        `loopback` brings up the one interface that leads nowhere else, for tests with servers of their own.
+        """
         (self.folder / "cpuinfo").write_text(cpuinfo, encoding="utf-8")
         (self.folder / "stick").mkdir(exist_ok=True)
-        inside = ["env", "-i", f"QEMU_CPU={cpu}", f"HOME={home}", "PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8"]
+        # Every installed system has this file; debootstrap leaves it to the installer.
+        (self.folder / "etc").mkdir(exist_ok=True)
+        (self.folder / "etc/hosts").write_text("127.0.0.1\tlocalhost\n::1\tlocalhost\n", encoding="utf-8")
+        inside = ["env", "-i", f"QEMU_CPU={cpu}", "HOME=/root", "PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8"]
         script = " && ".join(
             [
+                *(["ip link set lo up"] if loopback else []),
                 f"mount --bind {shlex.quote(str(stick))} {self.folder}/stick",
                 f"mount -t proc proc {self.folder}/proc",
                 f"mount --bind {self.folder}/cpuinfo {self.folder}/proc/cpuinfo",
                 f"mount --rbind /dev {self.folder}/dev",
+                # Which processors share a core: nothing else of this machine's /sys, which would be a PC's.
+                f"mkdir -p {self.folder}/{_CORES}",
+                f"mount --rbind /{_CORES} {self.folder}/{_CORES}",
                 f"exec chroot {self.folder} {shlex.join([*inside, *arguments])}",
             ]
         )

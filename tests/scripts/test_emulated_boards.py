@@ -6,7 +6,8 @@ import json
 from typing import TYPE_CHECKING
 
 from edgechat.board.probe.cpu import features, parse_cpuinfo
-from scripts.emulated_boards.command import PROCESSORS, Result, table
+from scripts.emulated_boards.command import PROCESSORS, TEST_PACKAGES, Result, table, unit_tests
+from scripts.emulated_boards.greedy_answers import Answer, compare
 from scripts.emulated_boards.root import EmulatedRoot
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 def test_a_command_inside_sees_no_network_and_the_processor_that_was_asked_for(tmp_path: Path) -> None:
     command = EmulatedRoot(tmp_path).command("cortex-a53", "processor\t: 0\n", ["echo", "a b"], tmp_path / "my stick")
     assert command[:2] == ["unshare", "--net"]
+    assert "ip link" not in command[-1]
     assert "QEMU_CPU=cortex-a53" in command[-1]
     assert f"mount --bind '{tmp_path}/my stick' {tmp_path}/stick" in command[-1]
     assert command[-1].endswith("echo 'a b'")
@@ -41,3 +43,27 @@ def test_the_table_says_which_variant_ran_and_what_was_not_run() -> None:
         "| cortex-a76 | Raspberry Pi 5, RK3588 | armv8.2_2 | 0 | not run | not run | 0 | not run | not run | not run |"
     )
     assert lines[3].startswith("| cortex-a53 | Raspberry Pi 3, Zero 2 W | not asked | not run |")
+
+
+def test_the_token_at_which_two_answers_part_is_shown_with_its_margins() -> None:
+    one = [
+        Answer("Capital?", ["Rome", "."], ["Milan", "!"], [3.0, 2.0]),
+        Answer("Planet?", ["It", " is", " Mars"], ["He", " was", " Venus"], [2.0, 1.5, 0.04]),
+        Answer("Short?", ["Yes", "."], ["No", "!"], [1.0, 0.1]),
+    ]
+    other = [
+        Answer("Capital?", ["Rome", "."], ["Milan", "!"], [3.1, 1.9]),
+        Answer("Planet?", ["It", " is", " Venus"], ["He", " was", " Mars"], [2.1, 1.4, 0.02]),
+        Answer("Short?", ["Yes"], ["No"], [1.0]),
+    ]
+    lines = compare(one, other).splitlines()
+    assert lines[2] == "| Capital? | Rome. | the same | | smallest 2.0, 1.9 |"
+    assert lines[3] == "| Planet? | It is Mars | It is Venus | token 3: ' Mars', ' Venus' | 0.04, 0.02 |"
+    assert lines[4].startswith("| Short? | Yes. | Yes | ")
+    assert lines[-1] == "1 of 3 answers are the same."
+
+
+def test_the_unit_tests_inside_run_from_the_checkout_with_packages_of_their_own() -> None:
+    command = unit_tests("tests/board")
+    assert command.startswith(f"cd /stick && export PYTHONPATH={TEST_PACKAGES} && ")
+    assert command.endswith("--unit tests/board")
