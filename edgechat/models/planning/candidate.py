@@ -101,7 +101,8 @@ def from_entry(
     shape, file = entry.shape(), entry.file(quant)
     rules = entry.rules(quant) if quant in QUANTS else None
     if rules is None:
-        weights = estimated_weights(shape, quant, file.bytes, features, entry.params)
+        # Of a size that a listing rounded, the largest that it can be: a plan must not fit by its rounding.
+        weights = estimated_weights(shape, quant, file.bytes + file.uncertainty, features, entry.params)
     else:
         bare = quantized_sizes(
             shape, quant, features=tuple(features), metadata_bytes=0, imatrix=rules.imatrix, old_rules=rules.old_rules
