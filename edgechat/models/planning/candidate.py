@@ -72,6 +72,8 @@ class Candidate:
     """Its 4 bits come from quantization-aware training, so it answers as well as a larger file."""
     superseded_by: str = ""
     """A newer model that does all this one does, in no more memory: recommended instead of it."""
+    unknown_bytes: int = 0
+    """By how much the file may be larger than ``weights`` says: a listing rounded its size."""
     measured: tuple[Measurement, ...] = ()
     """The results of ``edgechat bench`` for this file on the board."""
 
@@ -101,8 +103,7 @@ def from_entry(
     shape, file = entry.shape(), entry.file(quant)
     rules = entry.rules(quant) if quant in QUANTS else None
     if rules is None:
-        # Of a size that a listing rounded, the largest that it can be: a plan must not fit by its rounding.
-        weights = estimated_weights(shape, quant, file.bytes + file.uncertainty, features, entry.params)
+        weights = estimated_weights(shape, quant, file.bytes, features, entry.params)
     else:
         bare = quantized_sizes(
             shape, quant, features=tuple(features), metadata_bytes=0, imatrix=rules.imatrix, old_rules=rules.old_rules
@@ -121,6 +122,7 @@ def from_entry(
         n_ctx_max=entry.n_ctx_max,
         is_quantization_aware=file.quantization_aware,
         superseded_by=entry.superseded_by or "",
+        unknown_bytes=file.uncertainty if rules is None else 0,
     )
 
 
