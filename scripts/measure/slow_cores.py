@@ -3,9 +3,9 @@
 
     scripts/measure/slow_cores.py [--share 0.5,0.25,0.1] [--way seen,blind] [FILE.gguf]...
 
-Each run puts `edgechat models plan --json` with an empty home into a fresh cgroup of the CPU controller (version 1 or 2,
-whichever is there; root is needed) with that share of one core as its quota, and tells how many seconds the answer took.
-With a FILE, the plan of that file follows, and what the file really reaches in the same group. The ways:
+Each run puts `edgechat models plan --json` with an empty home into a fresh cgroup of the CPU controller (version 1 or
+2, whichever is there; root is needed) with that share of one core as its quota, and tells how many seconds the answer
+took. With a FILE, the plan of that file follows, and what the file really reaches in the same group. The ways:
 
 seen    the probe sees the quota, as in a container
 blind   the cgroup file system is hidden, so that the machine looks like two cores that others keep busy

@@ -68,7 +68,8 @@ EXPECTED = {
     "mac-m4-24gb": ("gemma-4-26b-a4b-it", "Q4_0", 4096),
     "n100-16gb": ("gemma-4-26b-a4b-it", "Q4_0", 4096),
     "n100-8gb": ("gemma-4-e4b-it", "Q4_K_M", 4096),
-    "n150-16gb": ("gemma-4-26b-a4b-it", "Q4_0", 4096),
+    # In 4 bits the mixture would write 2.9 tok/s at the least, in 3 bits 3.2.
+    "n150-16gb": ("gemma-4-26b-a4b-it", "Q3_K_M", 4096),
     "orange-pi-5-16gb": ("gemma-4-26b-a4b-it", "Q3_K_M", 4096),
     "orange-pi-5-8gb": ("gemma-4-e4b-it", "Q4_K_M", 4096),
     "orin-nano-8gb-15w": ("gemma-4-e4b-it", "Q3_K_M", 4096),
@@ -122,9 +123,7 @@ def test_every_known_board_has_an_expectation():
 def test_a_4_gb_board_never_gets_a_7b(name):
     board = load_board(name)
     large = [
-        item
-        for item in candidates(board.cpu.features)
-        if (CATALOG.find(item.name).entry.params or 0) > 6_500_000_000
+        item for item in candidates(board.cpu.features) if (CATALOG.find(item.name).entry.params or 0) > 6_500_000_000
     ]
 
     assert len(large) > 10
