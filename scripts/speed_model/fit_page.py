@@ -39,7 +39,7 @@ def score() -> str:
     for which, limit in ((0, DECODE), (1, PREFILL)):
         errors = hits(rows, shipped(rows), which)
         good = sum(abs(error) <= limit for _, error in errors)
-        told.append(f"{good} of {len(errors)} ({good / len(errors):.0%})")
+        told.append(f"{good} of {len(errors)} ({100 * good / len(errors):.0f} %)")
     return f"**decode within 25 % for\n{told[0]}, prefill within 35 % for {told[1]}**"
 
 

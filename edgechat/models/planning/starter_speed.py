@@ -8,17 +8,23 @@ from edgechat.models.planning.speed_model import Arithmetic, Machine, Work, deco
 from edgechat.models.planning.speed_table import ARITHMETIC
 
 _MIXTURES = ARITHMETIC["avx2"]
-_CAREFUL = Arithmetic(attention=0.0, kinds=_MIXTURES.kinds, slower=_MIXTURES.slower)
+_UNHEARD_OF = Arithmetic(attention=0.0, kinds=_MIXTURES.kinds, slower=_MIXTURES.slower)
 _KINDS = ARITHMETIC | {
-    # Relative to the starter's Q4_1, which has no kernel of its own for several rows.
+    # Relative to the starter's Q4_1. avx2: files of one shape in each type, beside the starter (docs/fit.md). avx512:
+    # what docs/benchmarks.md has of the starter, a 0.5B and a 1.5B.
     "avx2": Arithmetic(
         types={"q4_0": 1.9, "q5_0": 1.6, "q8_0": 2.5, "q4_k": 3.3, "q5_k": 3.3, "q6_k": 2.8},
         kinds={**_MIXTURES.kinds, "deltanet": 1.5},
-        slower={**_MIXTURES.slower, "q4_0": 1.1, "q5_0": 1.2, "q8_0": 0.73, "q4_k": 0.95, "q5_k": 0.95, "q6_k": 0.74},
+        slower={**_MIXTURES.slower, "q4_0": 1.05, "q5_0": 1.10, "q8_0": 0.68, "q4_k": 0.90, "q5_k": 0.95, "q6_k": 0.74},
         attention=2.0,
         context=4.9,
     ),
-    "avx512": Arithmetic(types={"q4_k": 2.5, "q6_k": 1.5}),
+    "avx512": Arithmetic(
+        types={"q4_0": 1.9, "q5_0": 1.7, "q8_0": 2.5, "q4_k": 8.0, "q5_k": 8.0, "q6_k": 5.0},
+        kinds=_MIXTURES.kinds,
+        slower=_MIXTURES.slower,
+        attention=2.0,
+    ),
 }
 
 STARTER = Work(
@@ -33,10 +39,10 @@ STARTER = Work(
 
 STARTER_PROMPT = 256
 """Tokens of the prompt that it is measured with."""
-_FIXED_SHARE = {"avx2": 0.15, "avx512": 0.40, "metal": 0.45, "cuda": 0.40, "dotprod": 0.0, "neon": 0.0}
+_FIXED_SHARE = {"avx2": 0.20, "avx512": 0.40, "metal": 0.45, "cuda": 0.40, "dotprod": 0.0, "neon": 0.0}
 """Share of the starter's decode step that a larger model does not take longer for; what is not listed: 0. GPUs by the
 fitted fixed times; ARM: smaller than what rows of one board differ by."""
-_ACTIVATION_SHARE = {"avx2": 0.25, "avx512": 0.60, "dotprod": 0.20}
+_ACTIVATION_SHARE = {"avx2": 0.25, "avx512": 0.10, "dotprod": 0.20}
 """Share of its prefill in activations, beyond attention."""
 
 
@@ -69,7 +75,7 @@ def infer(
     """
     if decode_tps <= 0 or prefill_tps <= 0:
         raise ValueError("speeds must be above zero")
-    how = _KINDS.get(arithmetic, _CAREFUL)
+    how = _KINDS.get(arithmetic, _UNHEARD_OF)
     step, token = 1 / decode_tps, 1 / prefill_tps
     fixed, between = _FIXED_SHARE.get(arithmetic, 0.0) * step, _ACTIVATION_SHARE.get(arithmetic, 0.0) * token
     unit = Machine(bandwidth=1.0, fixed_ms=0.0, gflops=1.0, arithmetic=how, basis="")
@@ -81,12 +87,14 @@ def infer(
         basis="scaled: the starter measured here",
         activation_ns=between / starter.activations * 1e9,
     )
-    least = replace(unit, arithmetic=_CAREFUL, basis="assumed: the starter measured here, nothing gained by size")
+    slower = {name: max(1.0, factor) for name, factor in how.slower.items()}
+    careful = Arithmetic(attention=0.0, kinds=how.kinds, slower=slower, context=how.context)
+    least = replace(unit, arithmetic=careful, basis="assumed: the starter measured here, nothing gained by size")
     return Inferred(
         likely,
         replace(
             least,
-            bandwidth=decode_seconds(starter, least) / step,
+            bandwidth=decode_seconds(starter, least, prompt) / step,
             gflops=prefill_seconds(starter, least, prompt) / token,
         ),
     )

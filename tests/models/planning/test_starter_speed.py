@@ -50,6 +50,17 @@ def test_twice_the_starter_is_twice_the_speed():
     assert prefill_seconds(QWEN_15B, one) == pytest.approx(2 * prefill_seconds(QWEN_15B, two))
 
 
+@pytest.mark.parametrize(
+    ("work", "decode", "prefill"), [(QWEN_05B, 55.0, 307.5), (QWEN_15B, 30.0, 273.0)], ids=["0.5B", "1.5B"]
+)
+def test_a_machine_with_avx512_is_predicted_as_it_was_measured(work, decode, prefill):
+    """docs/benchmarks.md, chat, and docs/fit.md, "Which model": two threads, 21 November 2026."""
+    on = infer(165.0, 500.8, arithmetic="avx512").likely
+
+    assert 1 / decode_seconds(work, on, STARTER_PROMPT) == pytest.approx(decode, rel=DECODE)
+    assert 1 / prefill_seconds(work, on, STARTER_PROMPT) == pytest.approx(prefill, rel=PREFILL)
+
+
 def test_a_board_without_speed_is_refused():
     with pytest.raises(ValueError, match="above zero"):
         infer(0.0, 120.0, arithmetic="avx2")
