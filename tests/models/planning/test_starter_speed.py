@@ -51,6 +51,19 @@ def test_twice_the_starter_is_twice_the_speed():
 
 
 @pytest.mark.parametrize(
+    ("work", "starter", "decode", "prefill"),
+    [(QWEN_05B, (56.3, 129.5), 20.9, 64.3), (QWEN_15B, (62.1, 120.1), 10.2, 26.2)],
+    ids=["0.5B", "1.5B"],
+)
+def test_a_machine_with_avx2_is_predicted_as_it_was_measured(work, starter, decode, prefill):
+    """One thread, medians of five rounds of scripts/measure/starter_prediction.py, 1 December 2026."""
+    on = infer(*starter, arithmetic="avx2").likely
+
+    assert 1 / decode_seconds(work, on, STARTER_PROMPT) == pytest.approx(decode, rel=DECODE)
+    assert 1 / prefill_seconds(work, on, STARTER_PROMPT) == pytest.approx(prefill, rel=PREFILL)
+
+
+@pytest.mark.parametrize(
     ("work", "decode", "prefill"), [(QWEN_05B, 55.0, 307.5), (QWEN_15B, 30.0, 273.0)], ids=["0.5B", "1.5B"]
 )
 def test_a_machine_with_avx512_is_predicted_as_it_was_measured(work, decode, prefill):
