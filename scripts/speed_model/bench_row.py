@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from edgechat.board.probe.recognised_boards import speeds_like
+from edgechat.models.planning.board_speed import UNDISTURBED
 from scripts.speed_model.speed_row_models import MODELS
 from scripts.speed_model.speed_rows import TSV, board_with
 
@@ -57,7 +58,11 @@ def row(document: dict[str, Any], columns: list[str], *, number: int, source: st
         "confidence": "high",
         "note": f"edgechat bench: {best['load_mode']}, {repack}, ubatch {best['n_ubatch']}; decode at a depth of 256; "
         f"{best['cpu_share']:.0%} of the processor",
-        "use": "main" if best["repack"] or "dotprod" not in board["cpu"]["features"] else "norepack",
+        "use": "low"
+        if best["cpu_share"] < UNDISTURBED
+        else "main"
+        if best["repack"] or "dotprod" not in board["cpu"]["features"]
+        else "norepack",
         "active_gb": f"{document['file_bytes'] / 1e9:.3f}",
         "active_gb_basis": "source file size",
     }
@@ -71,6 +76,8 @@ def _entered(board: dict[str, Any]) -> str | None:
 def missing(document: dict[str, Any], made: dict[str, str]) -> list[str]:
     """What the fit needs beside the row."""
     found = []
+    if document["best"]["cpu_share"] < UNDISTURBED:
+        found.append("a measurement without other programs; this row is left out of the fit (use: low)")
     if made["model"] not in MODELS:
         found.append(f"the shape of {made['model']} in scripts/speed_model/speed_row_models.py")
     if _entered(document["board"]) is None:

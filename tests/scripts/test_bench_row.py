@@ -6,7 +6,7 @@ import csv
 import getpass
 import json
 import socket
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from edgechat.board.probe.board_file import load_board
@@ -56,6 +56,14 @@ def test_what_the_fit_does_not_know_is_named():
     assert not missing(known, row(known, columns(), number=900, source="somewhere"))
     needs = missing(new, row(new, columns(), number=900, source="somewhere"))
     assert [("my-model" in need, "A board" in need) for need in needs] == [(True, False), (False, True)]
+
+
+def test_a_disturbed_measurement_is_left_out_of_the_fit():
+    busy = {**document(), "best": asdict(replace(MEASURED, cpu_share=0.4))}
+    made = row(busy, columns(), number=900, source="somewhere")
+
+    assert made["use"] == "low"
+    assert "without other programs" in missing(busy, made)[0]
 
 
 def test_nothing_that_is_shared_names_the_machine_or_its_user():
