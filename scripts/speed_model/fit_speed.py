@@ -153,8 +153,10 @@ class Fit:
                           values.get(f"setup/{a}", 0.0), group(f"kind/{a}/"), group(f"slower/{a}/"))
             for a in {board.arithmetic for board in BOARDS.values()}
         }  # fmt: skip
-        for how in arithmetics.values():
+        for name, how in arithmetics.items():
             _relatives(how)
+            if name in _CPUS:
+                _like_other_processors(how, arithmetics["dotprod"])
         machines = {
             key: Machine(
                 bandwidth=board.peak * values[f"memory/{board.memory}"] * values[f"bandwidth/{key}"],
@@ -209,6 +211,12 @@ def _relatives(how: Arithmetic) -> None:
         types["q4_k"] = 1.0  # type: ignore[index]
         for name in ("q5_0", "q5_1", "q4_1", "q3_k", "iq4_xs", "iq3"):  # nothing repacks these on ARM (repack.py)
             types[name] = how.plain  # type: ignore[index]
+
+
+def _like_other_processors(how: Arithmetic, measured: Arithmetic) -> None:
+    """Mixtures cost a processor without rows of them what they cost the one that has some."""
+    for own, others in ((how.kinds, measured.kinds), (how.slower, measured.slower)):
+        own.setdefault("moe", others["moe"])  # type: ignore[attr-defined]
 
 
 def evaluate(rows: list[Row], report: Callable[..., None] = tell) -> Fit:

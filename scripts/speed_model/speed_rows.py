@@ -81,6 +81,11 @@ class Row:
         return int(hashlib.sha256(f"{self.board}|{self.model}".encode()).hexdigest(), 16) % 3
 
 
+def board_with(soc: str) -> str | None:
+    """The first name that rows have for a board with this system on chip; None for one that nobody entered."""
+    return next((board for board, chip in _SOC.items() if chip == soc), None)
+
+
 def _mode(board: str, text: str) -> str:
     if board == "RK3588 (Rockchip reference)":
         return "max"

@@ -33,10 +33,12 @@ def tell(title: str, errors: Sequence[tuple[Row, float]], limit: float) -> None:
         print(f"{title:46s} {share} within {limit:.0%}, median error {median:4.0%}")
 
 
-def by_board(decode: Sequence[tuple[Row, float]], prefill: Sequence[tuple[Row, float]]) -> None:
-    """A table of scores per board."""
-    print("\n| board | decode rows | within 25 % | median error | prefill rows | within 35 % | median error |")
-    print("|---|--:|--:|--:|--:|--:|--:|")
+def board_table(decode: Sequence[tuple[Row, float]], prefill: Sequence[tuple[Row, float]]) -> list[str]:
+    """The lines of a Markdown table of scores by board."""
+    lines = [
+        "| board | decode rows | within 25 % | median error | prefill rows | within 35 % | median error |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
     for key in sorted({row.platform for row, _ in (*decode, *prefill)}):
         cells = []
         for errors, limit in ((decode, DECODE), (prefill, PREFILL)):
@@ -44,7 +46,13 @@ def by_board(decode: Sequence[tuple[Row, float]], prefill: Sequence[tuple[Row, f
             cells += (
                 [str(len(own)), str(sum(e <= limit for e in own)), f"{own[len(own) // 2]:.0%}"] if own else ["-"] * 3
             )
-        print(f"| {key} | " + " | ".join(cells) + " |")
+        lines.append(f"| {key} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def by_board(decode: Sequence[tuple[Row, float]], prefill: Sequence[tuple[Row, float]]) -> None:
+    """Print a table of scores by board."""
+    print("", *board_table(decode, prefill), sep="\n")
 
 
 def llama(rows: Sequence[Row]) -> list[Row]:

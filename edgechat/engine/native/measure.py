@@ -7,6 +7,7 @@ JSON object. ``engine/selection/benchmark.py`` starts it as a child process.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 _PROMPT_TOKENS, _ANSWER_TOKENS = 256, 48
 _LEAST_ANSWER = 4
+_BUSY = (1, 2, 3, 6, 7)
+"""Columns of the first line of /proc/stat: user, nice, system, irq, softirq."""
 _ENOUGH_S = 4.0
 """A slow board ends prefill and decode after this long each; the first step of each is not counted."""
 
@@ -51,20 +54,48 @@ def measure(
     step = min(settings.n_ubatch, settings.n_batch)
     _decode_batch(context, prompt[:step], 0)
     context.drop(0)
-    started, worked = time.monotonic(), time.process_time()
+    started, worked, busy = time.monotonic(), time.process_time(), _busy_s()
     prefill_tps, filled = _prefill(context, prompt, step, enough_s)
     decode_tps, began, ended = _decode(context, prompt, filled, enough_s)
     asked = (time.monotonic() - started) * settings.n_threads
+    worked = time.process_time() - worked
+    others = max(0.0, _busy_s() - busy - worked) if busy else asked
     return {
         "prefill_tps": round(prefill_tps, 2),
         "decode_tps": round(decode_tps, 2),
         "load_s": round(load_s, 3),
         "peak_rss_bytes": peak_rss(),
-        "cpu_share": round(min(1.0, (time.process_time() - worked) / asked), 2),
+        "cpu_share": round(undisturbed(asked, worked, others), 2),
         # The monotonic clock is shared by all processes: the parent measures the energy between these two times.
         "decode_began": began,
         "decode_ended": ended,
     }
+
+
+def undisturbed(asked: float, worked: float, others: float) -> float:
+    """The share of the processor that other programs left; arguments in processor seconds.
+
+    Where they took less than is missing, a hypervisor or a quota that the probe cannot see kept it back: then the board
+    is as slow as it was measured.
+
+    Args:
+        asked: what all threads together could have had.
+        worked: what they had.
+        others: what other programs had meanwhile.
+    """
+    return 1 - min(max(0.0, asked - worked), others) / asked
+
+
+def _busy_s() -> float:
+    """Processor seconds of all programs since boot; 0 where nothing tells them.
+
+    Time that a hypervisor gave to other machines is not among them: a board that never has it is that slow.
+    """
+    try:
+        first = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()
+        return sum(int(first[column]) for column in _BUSY) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return 0.0
 
 
 def _prefill(context: Context, prompt: list[int], step: int, enough_s: float) -> tuple[float, int]:

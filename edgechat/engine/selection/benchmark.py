@@ -59,7 +59,7 @@ def measure(
     try:
         with recording:
             done = run_child(
-                "measure", {"path": str(path), "settings": asdict(settings), "size": size}, timeout_s=_TIMEOUT_S
+                "measure", {"path": str(path), "settings": asdict(settings), "size": size}, timeout_s=timeout_s
             )
     except subprocess.TimeoutExpired as error:
         raise EngineError(f"{path.name} was not measured within {timeout_s:.0f} s.") from error

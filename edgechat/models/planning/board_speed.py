@@ -52,13 +52,18 @@ _TRUSTED = 1.15
 """A board's table scaled by the starter's speed on it."""
 
 
+_MIXTURES, _MIXTURES_UNKNOWN = 1.2, 1.65
+"""How much slower a mixture of experts may be than predicted: rows of a Pi 5 lie between 5 and 9 GB/s, and 8.2 is
+predicted. A board that the table does not have counts with the least of them."""
+
+
 class BoardSpeed(NamedTuple):
     """The constants of one board for one way to compute."""
 
     likely: Machine
     careful: Machine
-    is_device: bool = False
-    """They are a GPU's."""
+    mixtures: float = _MIXTURES_UNKNOWN
+    """Factor on the time of decoding a mixture of experts, for ``careful``."""
 
 
 def with_starter_speed(board: Board, measured: Mapping[str, tuple[Measurement, ...]]) -> Board:
@@ -84,11 +89,12 @@ def cpu_speed(board: Board) -> BoardSpeed:
     known = _from_table(board, "cpu")
     if board.starter_decode_tps and board.starter_prefill_tps:
         if known is not None:
-            return _scaled_by_starter(known, board.starter_decode_tps, board.starter_prefill_tps)
+            scaled_by = _scaled_by_starter(known, board.starter_decode_tps, board.starter_prefill_tps)
+            return scaled_by._replace(mixtures=_MIXTURES)
         found = infer(board.starter_decode_tps, board.starter_prefill_tps, arithmetic=starter_arithmetic(board.cpu))
         return BoardSpeed(found.likely, found.careful)
     if known is not None:
-        return _with_spread(known)
+        return _with_spread(known)._replace(mixtures=_MIXTURES)
     guess = _assumed(board)
     if board.memory.bandwidth:
         return _with_spread(guess)
@@ -99,12 +105,12 @@ def device_speed(board: Board, device: Accelerator) -> BoardSpeed:
     """The constants of a GPU: the table's, else from its data sheet's bandwidth, else assumed."""
     known = _from_table(board, device.kind) if device.unified else None
     if known is not None:
-        return _with_spread(known)._replace(is_device=True)
+        return _with_spread(known)._replace(mixtures=1.0)
     reached = (device.bandwidth / 1e9 if device.bandwidth else _LEAST_DEVICE) * _DEVICE_REACHED
     basis = "scaled: the data sheet's bandwidth" if device.bandwidth else "assumed: nothing tells this GPU's bandwidth"
     arithmetic = ARITHMETIC["metal" if device.kind == "metal" else "cuda"]
     guess = Machine(reached, 4.0, reached * _DEVICE_GFLOPS_PER_GB, arithmetic, basis)
-    return _with_spread(guess)._replace(is_device=True)
+    return _with_spread(guess)._replace(mixtures=1.0)
 
 
 def is_known(board: Board) -> bool:

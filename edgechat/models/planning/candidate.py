@@ -72,6 +72,8 @@ class Candidate:
     """Its 4 bits come from quantization-aware training, so it answers as well as a larger file."""
     superseded_by: str = ""
     """A newer model that does all this one does, in no more memory: recommended instead of it."""
+    unknown_bytes: int = 0
+    """By how much the file may be larger than ``weights`` says: a listing rounded its size."""
     measured: tuple[Measurement, ...] = ()
     """The results of ``edgechat bench`` for this file on the board."""
 
@@ -120,6 +122,7 @@ def from_entry(
         n_ctx_max=entry.n_ctx_max,
         is_quantization_aware=file.quantization_aware,
         superseded_by=entry.superseded_by or "",
+        unknown_bytes=file.uncertainty if rules is None else 0,
     )
 
 

@@ -178,6 +178,14 @@ def faster(other: Estimate, chosen: Estimate) -> str:
     return f": {other.decode_tps:g} tok/s, a page in {duration(other.page_s)}"
 
 
+def smaller(label: str, estimated: Estimate) -> str:
+    """What a person gains with a smaller model."""
+    words, page = estimated.words_per_minute or 0.0, estimated.page_s or 0.0
+    return (
+        f"A smaller model would be faster: {label} gives about {words:.0f} words a minute, a page in {duration(page)}."
+    )
+
+
 def seconds(value: float | None) -> float | None:
     """Seconds with as many digits as a prediction is worth."""
     return None if value is None else float(f"{value:.2g}") if value < 100 else float(round(value))

@@ -34,6 +34,7 @@ COARSE_PENALTY = 3
 _THINKING_PACE = 3
 """Factor on the required speed of a model that reasons before every answer: most of its tokens are not the answer."""
 _BETTER_SHOWN, _WORSE_SHOWN = 5, 3
+_CLEARLY_FASTER = 1.5
 _ANSWER_TOKENS = 150
 _AS_FAST = 1.05
 
@@ -119,6 +120,9 @@ def choose(board: Board, candidates: Iterable[Candidate], request: PlanRequest) 
     reasons = [_why_quant(board, chosen, options[chosen.candidate.name])] if chosen.step.fits else []
     if len(models) > 1 and chosen.step.fits:
         reasons.insert(0, _why_model(chosen, len(models)))
+    smaller = _smaller(chosen, every)
+    if smaller is not None:
+        reasons.append(explain.smaller(smaller.candidate.label, smaller.estimated))
     return _plan(
         board,
         chosen.candidate,
@@ -126,8 +130,26 @@ def choose(board: Board, candidates: Iterable[Candidate], request: PlanRequest) 
         chosen.step,
         chosen.largest,
         before=tuple(reasons),
-        alternatives=tuple(_alternatives(board, request, chosen, options, refused if allowed else [])),
+        alternatives=tuple(
+            _alternatives(board, request, chosen, options, refused=refused if allowed else [], smaller=smaller)
+        ),
     )
+
+
+def _smaller(chosen: _Option, every: Sequence[_Option]) -> _Option | None:
+    """The best smaller model that reads and writes clearly faster, for somebody who would rather wait less."""
+    pace, page = chosen.estimated.decode_tps, chosen.estimated.page_s
+    if not chosen.is_comfortable or not pace or not page:
+        return None
+    found = [
+        option
+        for option in every
+        if option.is_comfortable
+        and option.candidate.weights.file < chosen.candidate.weights.file
+        and (option.estimated.decode_tps or 0.0) >= _CLEARLY_FASTER * pace
+        and (option.estimated.page_s or math.inf) * _CLEARLY_FASTER <= page
+    ]
+    return max(found, key=lambda option: option.rank, default=None)
 
 
 def least_pace(candidate: Candidate, request: PlanRequest) -> float:
@@ -253,9 +275,14 @@ def _alternatives(
     request: PlanRequest,
     chosen: _Option,
     options: dict[str, list[_Option]],
+    *,
     refused: list[Candidate],
+    smaller: _Option | None,
 ) -> Iterable[Alternative]:
-    """Other quantizations of the chosen model, then the nearest better and worse models, each with ``why_not``."""
+    """What was not chosen, each with ``why_not``.
+
+    Other quantizations of the chosen model, the nearest better and worse models, and a smaller one that is faster.
+    """
     yield from (
         _alternative(option, _why_not(board, request, chosen, option))
         for option in options[chosen.candidate.name]
@@ -272,7 +299,8 @@ def _alternatives(
     current = [option for option in others if option.candidate.superseded_by not in options]
     better = [option for option in current if option.score > chosen.score][:_BETTER_SHOWN]
     worse = [option for option in current if option.score <= chosen.score][-_WORSE_SHOWN:]
-    for option in reversed(worse + better):
+    last = [] if smaller is None or smaller in worse + better else [smaller]
+    for option in [*reversed(worse + better), *last]:
         yield _alternative(option, _why_not(board, request, chosen, option))
 
 

@@ -78,7 +78,16 @@ def settings_steps(board: Board, candidate: Candidate, request: PlanRequest) -> 
                 step = _step(board, candidate, how, method, is_usable=is_usable)
                 if step is not None and (not steps or step.need.host < steps[-1].need.host):
                     steps.append(step)
-    return tuple(steps)
+    return tuple(_with_doubt(steps, candidate.unknown_bytes, usable_memory(board) - reserve(board).size))
+
+
+def _with_doubt(steps: list[SettingsStep], unknown: int, room: int) -> list[SettingsStep]:
+    """The steps of a file whose size is known to ``unknown`` bytes: it must not fit by the rounding of its size.
+
+    Where a usable step fits whatever the size is, the engine finds it once it reads the file; nothing changes then.
+    """
+    certain = [replace(step, fits=step.fits and step.need.host + unknown <= room) for step in steps]
+    return steps if any(step.fits and step.is_usable for step in certain) else certain
 
 
 def load_methods(board: Board, candidate: Candidate, request: PlanRequest) -> tuple[LoadMethod, ...]:

@@ -39,6 +39,7 @@ def model_work(shape: ModelShape, weights: WeightBytes, settings: LoadSettings) 
             2 * heads * both for heads, kv, both in zip(shape.n_head, shape.n_head_kv, width, strict=True) if kv
         ),
         window=shape.sliding_window,
+        activations=sum(shape.n_embd + n_ff * (shape.n_expert_used or 1) for n_ff in shape.n_ff),
         types=tuple((_type(kind), count / params) for kind, count in elements.items()) or (("q4_k", 1.0),),
         kind=_kind(shape),
         repacked=settings.repack,

@@ -24,8 +24,6 @@ QUESTION_TOKENS, PAGE_TOKENS = 100, 1000
 """What a person waits for: a short question, and a page of text."""
 NOTHING_KNOWN = Estimate(None, None, "unknown")
 """Of a model that does not fit: its weights are read from storage again and again, whatever the board's speed."""
-_MIXTURES = 1.2
-"""Mixtures of experts on processors: rows of a Pi 5 lie between 5 and 9 GB/s, those of dense models at 9.8."""
 _BASES = {"fitted": "published", "few": "published", "scaled": "bandwidth", "assumed": "assumed"}
 
 
@@ -70,11 +68,7 @@ def estimate(
 
 def _careful(parts: list[tuple[Work, BoardSpeed]]) -> float:
     """The decode speed that a recommendation relies on."""
-    seconds = 0.0
-    for part, on in parts:
-        is_scattered = part.kind == "moe" and not on.is_device
-        seconds += decode_seconds(part, on.careful) * (_MIXTURES if is_scattered else 1)
-    return 1 / seconds
+    return 1 / sum(decode_seconds(part, on.careful) * (on.mixtures if part.kind == "moe" else 1) for part, on in parts)
 
 
 def _parts(

@@ -39,6 +39,9 @@ class Work:
     """FLOP of attention for one prompt token and one token of context: 4 x query width x attending layers."""
     window: int = 0
     """Context that most layers see; 0 when all."""
+    activations: int = 0
+    """Elements between the matrices of all layers: width and feed-forward width. Norms, gates and the quantizing of
+    inputs go over them. Counted only where the starter's speed is the basis."""
     types: tuple[tuple[str, float], ...] = (("q4_k", 1.0),)
     """Share of ``params`` by ggml type in lower case; sums to 1."""
     kind: str = "dense"
@@ -63,6 +66,8 @@ class Arithmetic:
     """Prefill work of an architecture, relative to a dense one of as many weights."""
     slower: Mapping[str, float] = field(default_factory=dict)
     """Time of decoding for each byte by type or architecture, relative to the rest."""
+    context: float = 1.0
+    """Time of decoding for each byte of the KV cache, relative to one of the weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +84,8 @@ class Machine:
     basis: str
     """``fitted: N decode, M prefill`` rows (0: scaled from boards of its kind), ``few:`` the same with less than three,
     ``scaled: from what`` or ``assumed: why``."""
-    setup_ms: float = 0.0
-    """Milliseconds of every prompt token beside arithmetic; only where the starter was measured."""
+    activation_ns: float = 0.0
+    """Nanoseconds of every prompt token for each of its ``activations``; only where the starter was measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +114,8 @@ def decode_seconds(work: Work, on: Machine, depth: int = 0) -> float:
     slower = on.arithmetic.slower
     factor = sum(share * slower.get(name, 1.0) for name, share in work.types) * slower.get(work.kind, 1.0)
     seen = min(depth, work.window) * 5 / 6 + depth / 6 if work.window else float(depth)
-    return (work.read_bytes * factor + work.kv_bytes * seen) / (on.bandwidth * 1e9) + on.fixed_ms / 1e3
+    read = work.read_bytes * factor + work.kv_bytes * seen * on.arithmetic.context
+    return read / (on.bandwidth * 1e9) + on.fixed_ms / 1e3
 
 
 def prefill_seconds(work: Work, on: Machine, prompt: int = PROMPT) -> float:
@@ -121,7 +127,7 @@ def prefill_seconds(work: Work, on: Machine, prompt: int = PROMPT) -> float:
         slowness = sum(share / how.types.get(name, how.plain or 1.0) for name, share in work.types)
     behind = min(prompt / 2, work.window) if work.window else prompt / 2
     flop = 2 * work.params * how.kinds.get(work.kind, 1.0) * slowness + how.attention * work.attention * behind
-    return (flop / 1e9 + how.setup) / on.gflops + on.setup_ms / 1e3
+    return (flop / 1e9 + how.setup) / on.gflops + on.activation_ns * work.activations / 1e9
 
 
 def predict(

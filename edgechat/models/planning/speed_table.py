@@ -14,9 +14,13 @@ from edgechat.models.planning.speed_model import Arithmetic, Machine, scaled
 # fmt: off
 ARITHMETIC: dict[str, Arithmetic] = {
     "avx2": Arithmetic(
+        kinds={"moe": 1.53},
+        slower={"moe": 1.19},
         attention=1.99,
     ),
     "blas": Arithmetic(
+        kinds={"moe": 1.53},
+        slower={"moe": 1.19},
         attention=2.00,
     ),
     "cuda": Arithmetic(
@@ -47,7 +51,8 @@ ARITHMETIC: dict[str, Arithmetic] = {
     "neon": Arithmetic(
         types={"iq3": 0.65, "iq4_nl": 1.02, "iq4_xs": 1.17, "mxfp4": 1.17, "q3_k": 0.99, "q4_0": 1.17,
             "q4_1": 1.17, "q5_0": 0.99, "q5_1": 0.96, "q5_k": 0.97, "q6_k": 0.95, "q8_0": 1.22},
-        slower={"iq3": 1.37},
+        kinds={"moe": 1.53},
+        slower={"iq3": 1.37, "moe": 1.19},
         attention=3.85,
     ),
     "npu": Arithmetic(
@@ -56,6 +61,8 @@ ARITHMETIC: dict[str, Arithmetic] = {
         attention=2.02, setup=0.28,
     ),
     "scalar": Arithmetic(
+        kinds={"moe": 1.53},
+        slower={"moe": 1.19},
         attention=2.00,
     ),
 }

@@ -80,6 +80,19 @@ def test_the_speed_is_told_as_a_person_meets_it():
     assert f"{practice['words_per_minute']} words a minute" in text
 
 
+def test_what_a_smaller_model_would_give_is_told():
+    found = run_json("--board", "pi5-8gb")
+
+    chosen = found["estimated"]["decode_tps"]
+    told = next(reason for reason in found["reasons"] if reason.startswith("A smaller model would be faster"))
+    name = re.search(r"faster: (\S+):(\S+) gives about (\d+) words a minute, a page in (\d+) s\.", told)
+    assert name is not None
+    other = next(item for item in found["alternatives"] if item["model"] == name[1])
+    assert int(name[3]) == pytest.approx(45 * other["decode_tps"], rel=0.02)
+    assert other["decode_tps"] >= 1.5 * chosen
+    assert other["page_s"] == int(name[4]) < found["in_practice"]["page_s"] / 1.5
+
+
 def test_a_named_model_is_planned_at_the_context_asked_for_and_the_better_choice_is_told():
     found = run_json("qwen2.5-1.5b-instruct:q3_k_m", "--board", "pi4-4gb", "--ctx", "5000")
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
 
+from edgechat.board.probe.board_file import load_board
 from edgechat.board.probe.probe import probe
 from edgechat.board.source import Source
 from edgechat.cli.bench import bench
 from edgechat.cli.models.plan import plan
+from edgechat.engine.selection import benchmark
 from edgechat.engine.selection.benchmark import measure
 from edgechat.errors import EngineError, ModelNotFoundError
 from edgechat.models.planning.calibration import file_key, read_calibration
@@ -73,6 +76,17 @@ def test_a_file_that_llama_cpp_refuses_costs_a_child_and_names_the_file(tmp_path
 
     with pytest.raises(EngineError, match=r"broken\.gguf"):
         measure(file, LoadSettings(n_ctx=256))
+
+
+def test_a_quick_measurement_is_given_up_after_seconds(tmp_path, monkeypatch):
+    def wait_for_ever(*_args: object, timeout_s: float) -> None:
+        assert timeout_s <= 20
+        raise subprocess.TimeoutExpired("measure", timeout_s)
+
+    monkeypatch.setattr(benchmark, "run_child", wait_for_ever)
+
+    with pytest.raises(EngineError, match="not measured within 20 s"):
+        benchmark.measure_starter(tmp_path / "starter.gguf", load_board("pi-zero-2w").cpu)
 
 
 def test_a_model_that_is_not_there_is_named():

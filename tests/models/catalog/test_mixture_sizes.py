@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgechat.models.catalog.catalog import load_catalog
-from edgechat.models.gguf.quantized_size import METADATA_BYTES_PER_TOKEN, PlannedTensor, _Rules
+from edgechat.models.gguf.quantized_size import METADATA_BYTES_PER_TOKEN, QUANTS, PlannedTensor, _Rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,3 +129,18 @@ def test_sizes_leave_the_metadata_of_one_tokenizer(name: str) -> None:
 def test_parameters_are_as_many_as_published(name: str) -> None:
     counted = sum(math.prod(each.dims) for each in tensors(name, "Q8_0"))
     assert counted == CATALOG.find(name).entry.params
+
+
+def test_every_size_is_recomputed_or_a_listing_has_it() -> None:
+    """What no test computes comes from a listing, exactly or rounded to a bound."""
+    for entry in CATALOG:
+        for quant, file in entry.files.items():
+            is_recomputed = entry.name in EXTRA or (quant in QUANTS and entry.rules(quant) is not None)
+            assert is_recomputed or file.source != "computed", f"{entry.name}:{quant}"
+            assert file.uncertainty <= 0.025 * file.bytes or file.bytes < 1e9, f"{entry.name}:{quant}"
+
+
+def test_an_entry_has_a_revision_unless_other_repositories_have_its_files() -> None:
+    """Those have none where no source tells it; a pull pins what the hub answers then."""
+    for entry in CATALOG:
+        assert entry.revision or entry.superseded_by or all(file.repo for file in entry.files.values()), entry.name

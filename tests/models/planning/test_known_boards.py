@@ -24,7 +24,7 @@ EXPECTED = {
     "agx-orin-64gb": ("qwen3.6-35b-a3b", "Q4_K_M", 32768),
     # The limit of 2 GB counts, not the machine's 16; two of four cores read 1.3 GB a token at 7 tok/s at the least.
     "container-2gb": ("qwen3.5-2b", "Q4_K_M", 4096),
-    # A laptop processor with two memory channels: 4B active of 26B, made for 4 bits, at 7 tok/s at the least.
+    # A laptop processor with two memory channels: 4B active of 26B, made for 4 bits, at 5.9 tok/s at the least.
     "ipc-16gb": ("gemma-4-26b-a4b-it", "Q4_0", 2048),
     # An N100, which the table has: 3.4 tok/s at the least.
     "ipc-8gb": ("gemma-4-e4b-it", "Q4_K_M", 4096),
@@ -68,7 +68,8 @@ EXPECTED = {
     "mac-m4-24gb": ("gemma-4-26b-a4b-it", "Q4_0", 4096),
     "n100-16gb": ("gemma-4-26b-a4b-it", "Q4_0", 4096),
     "n100-8gb": ("gemma-4-e4b-it", "Q4_K_M", 4096),
-    "n150-16gb": ("gemma-4-26b-a4b-it", "Q4_0", 4096),
+    # In 4 bits the mixture would write 2.9 tok/s at the least, in 3 bits 3.2.
+    "n150-16gb": ("gemma-4-26b-a4b-it", "Q3_K_M", 4096),
     "orange-pi-5-16gb": ("gemma-4-26b-a4b-it", "Q3_K_M", 4096),
     "orange-pi-5-8gb": ("gemma-4-e4b-it", "Q4_K_M", 4096),
     "orin-nano-8gb-15w": ("gemma-4-e4b-it", "Q3_K_M", 4096),
@@ -122,11 +123,7 @@ def test_every_known_board_has_an_expectation():
 def test_a_4_gb_board_never_gets_a_7b(name):
     board = load_board(name)
     large = [
-        item
-        for item in candidates(board.cpu.features)
-        if (CATALOG.find(item.name).entry.params or 0) > 6_500_000_000
-        # Mixtures of small experts fit beside little else, in 3 bits.
-        and item.name not in ("granite-4.0-h-tiny", "lfm2.5-8b-a1b")
+        item for item in candidates(board.cpu.features) if (CATALOG.find(item.name).entry.params or 0) > 6_500_000_000
     ]
 
     assert len(large) > 10
