@@ -222,7 +222,7 @@ def _follow(
 
     def write(line: StreamLine) -> None:
         is_json = fmt in {"json", "jsonl"}
-        text = json_text(line.to_json()) + "\n" if is_json else task.render(line.result, fmt)
+        text = json_text(line.to_json()) + "\n" if is_json else line.to_text(task, fmt)
         sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
         sys.stdout.buffer.flush()
 
@@ -239,7 +239,8 @@ def _follow(
             generator.close()
         say(
             f"{follower.lines} lines, {follower.explained} answered by the model, {follower.dropped} dropped, "
-            f"{follower.silences} silences, {follower.not_ok} not ok."
+            f"{follower.silences} silences, {follower.not_ok} not ok"
+            + (f"; {follower.unused} answers of the model were not used." if follower.unused else ".")
         )
     if follower.not_ok:
         raise AnswerError(

@@ -1,6 +1,7 @@
 """Cuts the blocks of a document into sections: what a question is answered from.
 
-A section begins at a heading. Short ones are joined with the next below the same heading, long ones are divided between
+A section begins at a heading. Short ones below a heading are joined with what stands directly under it, never with their
+neighbours: a section is shown under its own heading, and that must head all of its text. Long ones are divided between
 blocks; a row of a table or a step of an instruction stays whole.
 """
 
@@ -23,12 +24,15 @@ if TYPE_CHECKING:
 MAX_TOKENS = 1200
 """Of a section, by estimate: a board reads that in a minute, and two fit every context."""
 JOINED_TOKENS = 400
-"""Sections below the same heading are joined up to this size."""
+"""A heading's text is joined with the sections below it up to this size."""
 _LARGEST_WHOLE = 2 * MAX_TOKENS
 """A step or a row up to this size stays whole; a larger one is divided like other text: no context would hold it."""
 _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|(?<=[。！？；])|\n+")
-INNER_HEADING, INNER_HEADING_BELOW = "## ", "### "
-"""Marks of headings within the text of joined sections: one beside the section's own heading, and one below it."""
+INNER_HEADING = "### "
+"""Marks a heading within the text of joined sections, with those between it and the section's own before it."""
+HEADING_SEPARATOR = " › "
+_LIKE_MARK = re.compile(f"^(?={INNER_HEADING})", re.MULTILINE)
+"""Where a document's own line, such as a comment in code, would be read as such a mark: it is moved by one space."""
 _MAX_HEADINGS = 6
 _LONGEST_PIECE = 2000
 """Characters of a piece without sentence ends or spaces, such as base64."""
@@ -128,7 +132,7 @@ def _cut(blocks: Iterable[Block], title: str) -> Iterator[_Draft]:
 
 def _fitting(block: Block) -> Iterator[str]:
     """The text of a block, divided where it may and must be."""
-    text = clean(block.text).strip("\n")
+    text = _LIKE_MARK.sub(" ", clean(block.text).strip("\n"))
     if not text.strip():
         return
     bound = _LARGEST_WHOLE if block.kind in {"row", "step"} else MAX_TOKENS
@@ -158,18 +162,17 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _may_join(held: _Draft, draft: _Draft) -> bool:
-    """Whether a section goes into the one before: below the same heading, and both together short."""
-    if held.tokens + draft.tokens > JOINED_TOKENS or held.headings == draft.headings:
+    """Whether a section goes into the one before: below its heading, and both together short."""
+    n_own = len(held.headings)
+    if held.tokens + draft.tokens > JOINED_TOKENS or draft.level <= held.level or not 0 < n_own < len(draft.headings):
         return False
-    parent = held.headings if draft.level > held.level else held.headings[:-1]
-    return bool(parent) and draft.headings[: len(parent)] == parent
+    return draft.headings[:n_own] == held.headings
 
 
 def _join(held: _Draft, draft: _Draft) -> None:
-    heading = draft.headings[-1]
+    heading = HEADING_SEPARATOR.join(draft.headings[len(held.headings) :])
     held.inner.append(heading)
-    mark = INNER_HEADING if draft.level <= held.level else INNER_HEADING_BELOW
-    held.parts += [f"\n{mark}{heading}", *draft.parts]
+    held.parts += [f"\n{INNER_HEADING}{heading}", *draft.parts]
     held.tokens += draft.tokens + estimated_tokens(heading)
     held.last_page = draft.last_page if draft.last_page is not None else held.last_page
 

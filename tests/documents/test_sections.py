@@ -19,7 +19,7 @@ def test_a_heading_begins_a_section() -> None:
     assert [each.headings for each in found] == [("A",), ("A", "B")]
 
 
-def test_short_sections_below_one_heading_are_joined_and_keep_their_headings() -> None:
+def test_short_sections_below_a_heading_are_joined_with_its_text_and_keep_their_headings() -> None:
     blocks = [
         Block("A", "heading", 1),
         Block("one"),
@@ -32,6 +32,20 @@ def test_short_sections_below_one_heading_are_joined_and_keep_their_headings() -
     assert (first.headings, first.inner_headings) == (("A",), ("B",))
     assert first.text == "one\n\n### B\ntwo"
     assert second.headings == ("C",)
+
+
+def test_neighbours_are_never_shown_under_each_others_heading() -> None:
+    blocks = [
+        Block("Manual", "heading", 1),
+        Block("Install", "heading", 2),
+        Block("one"),
+        Block("Use", "heading", 2),
+        Block("two"),
+    ]
+    assert [(each.headings, each.text) for each in sections(blocks)] == [
+        (("Manual", "Install"), "one"),
+        (("Manual", "Use"), "two"),
+    ]
 
 
 def test_a_step_and_a_row_stay_whole() -> None:

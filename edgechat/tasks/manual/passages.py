@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from edgechat.documents.sections import INNER_HEADING, INNER_HEADING_BELOW
+from edgechat.documents.sections import INNER_HEADING
 from edgechat.plaintext import clean_line
 
 LONGEST, SHORTEST = 320, 8
@@ -12,7 +12,7 @@ LONGEST, SHORTEST = 320, 8
 MAX_PASSAGES = 160
 """Of one section: every one of them is in the grammar of the answer."""
 
-_INNER = re.compile(f"({INNER_HEADING}|{INNER_HEADING_BELOW})(.*)")
+_INNER = re.compile(f"{INNER_HEADING}(.*)")
 _ITEM = re.compile(r"\s*(?:[(（]?\d{1,3}[.)）:、]\s|[•‣◦▪■●○・※*+–-]\s)|.* \| |\|")
 _SENTENCE = re.compile(r"(?<=[.!?;:])\s+(?=[A-Z(\"'“0-9])|(?<=[。！？；])")
 _MARKS = re.compile(r"^(?:\||[•‣◦▪■●○・※*+–-]|[(（]?\d{1,3}[.)）:、])\s+|\s+\|$")
@@ -41,8 +41,7 @@ def heading_of(quote: str, headings: tuple[str, ...], text: str) -> tuple[str, .
         if inner := _INNER.match(line):
             if stands_in(quote, held):
                 return found
-            base = headings[:-1] if inner[1] == INNER_HEADING else headings
-            found, held = (*base, inner[2]), ""
+            found, held = (*headings, inner[1]), ""
         else:
             held += f"{line}\n"
     return found if stands_in(quote, held) else headings

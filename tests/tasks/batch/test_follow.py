@@ -179,3 +179,39 @@ def test_every_line_is_json_with_the_count_of_what_was_dropped():
     stream.close()
     shown = json.loads(json.dumps(stream.lines[-1].to_json()))
     assert (shown["final"], shown["dropped"]) == (True, 0)
+
+
+def written(stream: Stream) -> list[str]:
+    return [line.to_text(load("driving"), "text") for line in stream.lines]
+
+
+def test_an_alert_is_written_once_whatever_becomes_of_the_models_sentence():
+    danger = {"speed_kmh": 130.0, **SCENE, "distance_to_car_m": 5.0, "weather": "snow"}
+    stream = Stream(ScriptedGenerator({"sentence": "Everything is safe."}))
+    stream.send(danger)
+    stream.until(lambda lines: finals(lines) == [1])
+    stream.close()
+    rules, final = written(stream)
+    assert rules.startswith("!! ")
+    assert final == ""
+    assert (stream.follower.explained, stream.follower.unused) == (0, 1)
+
+
+def test_of_an_answer_only_what_the_model_added_is_written_with_its_line():
+    stream = Stream(ScriptedGenerator(SAID))
+    stream.send(b"\n", {"speed_kmh": 50.0, **SCENE})
+    stream.until(lambda lines: finals(lines) == [2])
+    stream.close()
+    assert written(stream)[-1] == f"line 2: {SAID['sentence']}\n"
+    assert (stream.follower.lines, stream.follower.explained, stream.follower.unused) == (1, 1, 0)
+
+
+def test_errors_as_text_name_their_line():
+    stream = Stream(ScriptedGenerator(SAID))
+    stream.send({"speed_kmh": 50.0, **SCENE}, b"\n", b"{no json\n", {**SCENE, "id": "a", "speed_kmh": -4})
+    stream.until(lambda lines: sum(line.result.status == "invalid_input" for line in lines) == 2)
+    stream.close()
+    bad = [text for line, text in zip(stream.lines, written(stream), strict=True) if line.result.result is None]
+    assert bad[0].startswith("line 3: The line is not JSON in UTF-8: ")
+    assert bad[1].startswith("line 4: /speed_kmh: ")
+    assert [line.to_json()["line"] for line in stream.lines if line.result.status == "invalid_input"] == [3, 4]
