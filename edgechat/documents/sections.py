@@ -1,8 +1,8 @@
 """Cuts the blocks of a document into sections: what a question is answered from.
 
-A section begins at a heading. Short ones below a heading are joined with what stands directly under it, never with their
-neighbours: a section is shown under its own heading, and that must head all of its text. Long ones are divided between
-blocks; a row of a table or a step of an instruction stays whole.
+A section begins at a heading. Short neighbours below one heading are joined and shown under that heading, since a
+section's heading must head all of its text; their own stay within the text. Long ones are divided between blocks; a row
+of a table or a step of an instruction stays whole.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MAX_TOKENS = 1200
 """Of a section, by estimate: a board reads that in a minute, and two fit every context."""
 JOINED_TOKENS = 400
-"""A heading's text is joined with the sections below it up to this size."""
+"""Sections below the same heading are joined up to this size."""
 _LARGEST_WHOLE = 2 * MAX_TOKENS
 """A step or a row up to this size stays whole; a larger one is divided like other text: no context would hold it."""
 _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|(?<=[。！？；])|\n+")
@@ -43,7 +43,7 @@ class Section:
     """A part of a document."""
 
     headings: tuple[str, ...]
-    """From the highest level down; the last is its own."""
+    """From the highest level down; the last heads all of the text."""
     text: str
     first_page: int | None
     last_page: int | None
@@ -66,7 +66,6 @@ class _Draft:
     headings: tuple[str, ...]
     level: int = 0
     parts: list[str] = field(default_factory=list)
-    inner: list[str] = field(default_factory=list)
     tokens: int = 0
     first_page: int | None = None
     last_page: int | None = None
@@ -86,16 +85,31 @@ def sections(blocks: Iterable[Block], title: str = "") -> Iterator[Section]:
         blocks: in reading order.
         title: heads what stands before the first heading.
     """
-    held: _Draft | None = None
+    held: list[_Draft] = []
     for draft in _cut(blocks, title):
-        if held is not None and _may_join(held, draft):
-            _join(held, draft)
-            continue
-        if held is not None:
-            yield _finished(held)
-        held = draft
-    if held is not None:
-        yield _finished(held)
+        if held and not _may_join(held, draft):
+            yield _joined(held)
+            held = []
+        held.append(draft)
+    if held:
+        yield _joined(held)
+
+
+def parts_of(headings: tuple[str, ...], text: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The parts of a section's text, each with the headings above it.
+
+    Args:
+        headings: of the section.
+        text: of the section; a part that was joined begins with the mark of its heading.
+    """
+    above, lines = headings, list[str]()
+    for line in text.split("\n"):
+        if line.startswith(INNER_HEADING):
+            yield above, "\n".join(lines)
+            above, lines = (*headings, line.removeprefix(INNER_HEADING)), []
+        else:
+            lines.append(line)
+    yield above, "\n".join(lines)
 
 
 def _cut(blocks: Iterable[Block], title: str) -> Iterator[_Draft]:
@@ -161,28 +175,33 @@ def _pieces(text: str) -> Iterator[str]:
         at = end
 
 
-def _may_join(held: _Draft, draft: _Draft) -> bool:
-    """Whether a section goes into the one before: below its heading, and both together short."""
-    n_own = len(held.headings)
-    if held.tokens + draft.tokens > JOINED_TOKENS or draft.level <= held.level or not 0 < n_own < len(draft.headings):
+def _may_join(held: list[_Draft], draft: _Draft) -> bool:
+    """Whether a section goes to those before: below the heading of the first or beside it, and all together short."""
+    first = held[0]
+    tokens = sum(each.tokens for each in held) + sum(estimated_tokens(each.headings[-1]) for each in held[1:])
+    if tokens + draft.tokens > JOINED_TOKENS or first.headings == draft.headings:
         return False
-    return draft.headings[:n_own] == held.headings
+    parent = first.headings if draft.level > first.level else first.headings[:-1]
+    return bool(parent) and draft.headings[: len(parent)] == parent
 
 
-def _join(held: _Draft, draft: _Draft) -> None:
-    heading = HEADING_SEPARATOR.join(draft.headings[len(held.headings) :])
-    held.inner.append(heading)
-    held.parts += [f"\n{INNER_HEADING}{heading}", *draft.parts]
-    held.tokens += draft.tokens + estimated_tokens(heading)
-    held.last_page = draft.last_page if draft.last_page is not None else held.last_page
-
-
-def _finished(draft: _Draft) -> Section:
+def _joined(drafts: list[_Draft]) -> Section:
+    """One section from those that belong together, below the headings that they have in common."""
+    headings = drafts[0].headings
+    if any(each.headings[: len(headings)] != headings for each in drafts):
+        headings = headings[:-1]
+    parts, inner = list[str](), list[str]()
+    for draft in drafts:
+        if own := HEADING_SEPARATOR.join(draft.headings[len(headings) :]):
+            inner.append(own)
+            parts.append(f"\n{INNER_HEADING}{own}")
+        parts += draft.parts
+    pages = [each.last_page for each in drafts if each.last_page is not None]
     return Section(
-        headings=draft.headings,
-        text="\n".join(draft.parts).strip("\n"),
-        first_page=draft.first_page,
-        last_page=draft.last_page,
-        tokens=draft.tokens,
-        inner_headings=tuple(draft.inner),
+        headings=headings,
+        text="\n".join(parts).strip("\n"),
+        first_page=drafts[0].first_page,
+        last_page=pages[-1] if pages else None,
+        tokens=sum(each.tokens for each in drafts) + sum(map(estimated_tokens, inner)),
+        inner_headings=tuple(inner),
     )

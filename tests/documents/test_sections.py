@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgechat.documents.block import Block, Kind
-from edgechat.documents.sections import MAX_TOKENS, sections
+from edgechat.documents.sections import MAX_TOKENS, parts_of, sections
 from edgechat.documents.token_estimate import estimated_tokens
 from edgechat.plaintext import clean
 
@@ -19,7 +19,7 @@ def test_a_heading_begins_a_section() -> None:
     assert [each.headings for each in found] == [("A",), ("A", "B")]
 
 
-def test_short_sections_below_a_heading_are_joined_with_its_text_and_keep_their_headings() -> None:
+def test_short_sections_below_one_heading_are_joined_and_keep_their_headings() -> None:
     blocks = [
         Block("A", "heading", 1),
         Block("one"),
@@ -42,8 +42,11 @@ def test_neighbours_are_never_shown_under_each_others_heading() -> None:
         Block("Use", "heading", 2),
         Block("two"),
     ]
-    assert [(each.headings, each.text) for each in sections(blocks)] == [
-        (("Manual", "Install"), "one"),
+    (found,) = sections(blocks)
+    assert (found.headings, found.inner_headings) == (("Manual",), ("Install", "Use"))
+    assert found.text == "### Install\none\n\n### Use\ntwo"
+    assert list(parts_of(found.headings, found.text))[1:] == [
+        (("Manual", "Install"), "one\n"),
         (("Manual", "Use"), "two"),
     ]
 

@@ -10,6 +10,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgechat.documents.library import Library
+from edgechat.documents.retrieval import best_heading
 from edgechat.documents.sections import HEADING_SEPARATOR
 from edgechat.errors import EdgechatError, StateError
 from edgechat.paths import Paths
@@ -63,7 +64,7 @@ class Manual(Task[ManualInput, ManualResult]):
             return Outcome(None, "invalid_input", (Problem("/documents", str(error)),))
         read = chosen(found, record.sections)
         if not read or matched < LEAST_MATCHED or _lacks_code(record.question, found):
-            return Outcome(_not_found([], found, language, [AnswerFlag(kind="no_match", token="", sentence="")]))
+            return Outcome(_not_found(record, [], found, language, [AnswerFlag(kind="no_match", token="", sentence="")]))
         self._count(read)
         answer = yield self._ask(record, read, found, language)
         if answer.finish_reason == "failed" and len(read) > 1:
@@ -72,7 +73,7 @@ class Manual(Task[ManualInput, ManualResult]):
             answer = yield self._ask(record, read, found, language)
         if answer.finish_reason != "stop" or not isinstance(answer.value, dict):
             return Outcome(
-                _not_found(read, found, language),
+                _not_found(record, read, found, language),
                 _STATUS_OF_END.get(answer.finish_reason, "failed"),
                 (Problem("", _why(answer)),),
             )
@@ -115,7 +116,7 @@ class Manual(Task[ManualInput, ManualResult]):
             messages=prompt.messages(record.question, read),
             schema=prompt.answer_schema(read),
             max_tokens=prompt.MAX_TOKENS,
-            so_far=Outcome(_not_found(read, found, language), "truncated"),
+            so_far=Outcome(_not_found(record, read, found, language), "truncated"),
         )
 
 
@@ -129,18 +130,18 @@ def _checked(
     section = next(each for each in read if str(each.id) == value["section"])
     text = str(value["quote"])
     if not stands_in(text, section.text):
-        return Outcome(_not_found(read, found, language, [AnswerFlag(kind="quote", token=text, sentence="")]))
+        return Outcome(_not_found(record, read, found, language, [AnswerFlag(kind="quote", token=text, sentence="")]))
     answer = str(value.get("answer", "")).strip()
     if value["answered"] != "yes" or not answer:
-        return Outcome(_not_found(read, found, language))
+        return Outcome(_not_found(record, read, found, language))
     flags = flags_of(answer, [f"{section.heading}\n{section.text}"], record.question)
     result = ManualResult(
         answer=answer,
         found=True,
-        citations=[_citation(section, heading_of(text, section.headings, section.text))],
+        citations=[_citation(section, HEADING_SEPARATOR.join(heading_of(text, section.headings, section.text)))],
         quotes=[Quote(section=section.id, text=text)],
-        nearest=[_citation(each) for each in found[:N_NEAREST]],
-        read=[_citation(each) for each in read],
+        nearest=_citations(record.question, found[:N_NEAREST]),
+        read=_citations(record.question, read),
         language=language,
         flags=flags,
     )
@@ -160,6 +161,7 @@ def _lacks_code(question: str, found: Sequence[StoredSection]) -> bool:
 
 
 def _not_found(
+    record: ManualInput,
     read: Sequence[StoredSection],
     found: Sequence[StoredSection],
     language: Language,
@@ -170,20 +172,21 @@ def _not_found(
         found=False,
         citations=[],
         quotes=[],
-        nearest=[_citation(each) for each in found[:N_NEAREST]],
-        read=[_citation(each) for each in read],
+        nearest=_citations(record.question, found[:N_NEAREST]),
+        read=_citations(record.question, read),
         language=language,
         flags=list(flags),
     )
 
 
-def _citation(section: StoredSection, headings: tuple[str, ...] = ()) -> Citation:
+def _citation(section: StoredSection, heading: str) -> Citation:
     return Citation(
-        section=section.id,
-        document=section.document,
-        heading=HEADING_SEPARATOR.join(headings) or section.heading or section.title,
-        page=section.first_page,
+        section=section.id, document=section.document, heading=heading or section.title, page=section.first_page
     )
+
+
+def _citations(question: str, sections: Sequence[StoredSection]) -> list[Citation]:
+    return [_citation(each, best_heading(question, each)) for each in sections]
 
 
 def _why(answer: GeneratedJson) -> str:

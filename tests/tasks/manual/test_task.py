@@ -130,8 +130,8 @@ def test_where_the_section_does_not_answer_nothing_was_found_and_the_nearest_hea
 @pytest.mark.parametrize(
     ("question", "locale", "words"),
     [
-        ("端子箱を開ける前に何分待ちますか? terminal box", "en", "scripted は、読んだ節に答えを見つけられませんでした"),
-        ("打开 terminal box 之前要等多久?", "en", "scripted 在读过的章节中没有找到答案"),
+        ("capacitors terminal box はいつ?", "en", "scripted は、読んだ節に答えを見つけられませんでした"),
+        ("capacitors terminal box 等", "en", "scripted 在读过的章节中没有找到答案"),
         ("terminal box", "zh", "scripted 在读过的章节中没有找到答案"),
         ("terminal box", "ja", "scripted は、読んだ節に答えを見つけられませんでした"),
     ],
