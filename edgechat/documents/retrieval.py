@@ -61,8 +61,8 @@ def phrase(term: str) -> str:
     return quoted(" ".join(pairs(term)) if UNSPACED_RUN.match(term) and len(term) > 1 else term)
 
 
-def best_heading(question: str, section: StoredSection) -> str:
-    """The headings above that part of a found section which has most of the question's terms."""
+def best_part(question: str, section: StoredSection) -> tuple[str, str]:
+    """Headings and text of that part of a found section which has most of the question's terms."""
     wanted = question_terms(question)
 
     def fitness(part: tuple[tuple[str, ...], str]) -> float:
@@ -70,8 +70,8 @@ def best_heading(question: str, section: StoredSection) -> str:
         own = HEADING_SEPARATOR.join(above[len(section.headings) :])
         return HEADING_WEIGHT * count_matches(own, wanted) + TEXT_WEIGHT * count_matches(f"{own} {text}", wanted)
 
-    above, _ = max(parts_of(section.headings, section.text), key=fitness)
-    return HEADING_SEPARATOR.join(above)
+    above, text = max(parts_of(section.headings, section.text), key=fitness)
+    return HEADING_SEPARATOR.join(above), text
 
 
 def rarity(n_sections: int, n_with_term: int) -> float:

@@ -104,7 +104,10 @@ REPLIES: dict[str, Schema] = {
             "input_sha256": _TEXT,
             "created_at": {"type": ["string", "null"], "description": "Null while the clock is not set."},
         },
-        quality={"type": "object", "description": "For a model known to answer this task poorly: how often it is right."},
+        quality={
+            "type": "object",
+            "description": "For a model known to answer this task poorly: how often it is right.",
+        },
     ),
     "Health": _object(
         {

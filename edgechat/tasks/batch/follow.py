@@ -139,9 +139,7 @@ class Follower:
             fault = "cannot be used" if isinstance(error, DuplicateKeyError) else "is not JSON in UTF-8"
             message = f"The line {fault}: {error}."
             sha256 = input_sha256(line.decode("utf-8", "replace"))
-            fault_result = empty_result(
-                self._task, "invalid_input", message, record_id=self._line, input_sha256=sha256
-            )
+            fault_result = empty_result(self._task, "invalid_input", message, record_id=self._line, input_sha256=sha256)
             self._emit(fault_result, self._line)
             return
         if self._fields and isinstance(raw, dict):

@@ -10,7 +10,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgechat.documents.library import Library
-from edgechat.documents.retrieval import best_heading
+from edgechat.documents.retrieval import best_part
 from edgechat.documents.sections import HEADING_SEPARATOR
 from edgechat.errors import EdgechatError, StateError
 from edgechat.paths import Paths
@@ -64,7 +64,9 @@ class Manual(Task[ManualInput, ManualResult]):
             return Outcome(None, "invalid_input", (Problem("/documents", str(error)),))
         read = chosen(found, record.sections)
         if not read or matched < LEAST_MATCHED or _lacks_code(record.question, found):
-            return Outcome(_not_found(record, [], found, language, [AnswerFlag(kind="no_match", token="", sentence="")]))
+            return Outcome(
+                _not_found(record, [], found, language, [AnswerFlag(kind="no_match", token="", sentence="")])
+            )
         self._count(read)
         answer = yield self._ask(record, read, found, language)
         if answer.finish_reason == "failed" and len(read) > 1:
@@ -186,7 +188,7 @@ def _citation(section: StoredSection, heading: str) -> Citation:
 
 
 def _citations(question: str, sections: Sequence[StoredSection]) -> list[Citation]:
-    return [_citation(each, best_heading(question, each)) for each in sections]
+    return [_citation(each, best_part(question, each)[0]) for each in sections]
 
 
 def _why(answer: GeneratedJson) -> str:

@@ -32,9 +32,9 @@ _TEXTS: dict[str, Translations] = {
     },
     "nearest": {"en": "Nearest:", "ja": "近い節:", "zh": "最接近的章节："},
     "nothing": {
-        "en": "The documents do not have it: no section has a word of the question.",
-        "ja": "文書にありません。質問の語を含む節がありません。",
-        "zh": "文档中没有：没有任何章节包含问题中的词语。",
+        "en": "The documents do not have it in these words: no section has a word of the question.",
+        "ja": "この言葉では文書にありません。質問の語を含む節がありません。",
+        "zh": "文档中没有这些词语：没有任何章节包含问题中的词语。",
     },
 }
 _DOUBTS: dict[str, Translations] = {
@@ -72,7 +72,9 @@ def as_text(done: TaskResult) -> str:
             for quote in result["quotes"]
             if quote["section"] == citation["section"]
         ]
-    lines += [f"  ! {_DOUBTS[flag['kind']][language].format(token=clean_line(flag['token']))}" for flag in result["flags"]]
+    lines += [
+        f"  ! {_DOUBTS[flag['kind']][language].format(token=clean_line(flag['token']))}" for flag in result["flags"]
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -154,7 +154,7 @@ def test_a_question_without_any_of_the_manuals_words_asks_no_model() -> None:
     assert done.result is not None
     assert [flag["kind"] for flag in done.result["flags"]] == ["no_match"]
     assert done.result["read"] == []
-    assert Manual().render(done, "text").startswith("The documents do not have it: no section has a word")
+    assert Manual().render(done, "text").startswith("The documents do not have it in these words:")
 
 
 def test_a_question_of_which_sections_have_too_little_names_the_nearest() -> None:
