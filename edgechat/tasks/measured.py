@@ -46,7 +46,7 @@ def note(task: str, label: str, sha256: str | None) -> str:
     """A sentence for users when a model was not measured, or was found poor; empty for others, and for other tasks."""
     if (share := _usable(task, sha256)) is not None:
         return (
-            f"{label} is weak at {task}: when its answers were read, about {share:.0%} were usable (docs/quality.md), and "
+            f"{label} is weak at {task}: when its answers were read, about {share:.0%} were usable (docs/quality.md); "
             "not every wrong one is flagged. Check them, or use a larger model."
         )
     if is_measured(task, sha256) or not any(row["task"] == task for row in _rows()):

@@ -9,7 +9,6 @@ import pytest
 from edgechat.tasks import measured
 from edgechat.tasks.result import TaskResult
 
-
 SMALL = "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32"
 """The 0.5B of docs/quality.md."""
 

@@ -1,7 +1,7 @@
 """Reads sections ahead: each one's prefix (instructions and section) once, so that a question to it starts there.
 
 The engine reads a prefix at the lowest priority and keeps its KV state on disk; any question stops it within one step,
-and it goes on afterwards. Preparation stops where the bound of the disk is reached, on battery and when the board is hot.
+and it goes on afterwards. Preparation ends at the bound of the disk, on battery and when the board is hot.
 """
 
 from __future__ import annotations

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 _TEXTS: dict[str, Translations] = {
     "missed": {
-        "en": "{model} found no answer in the sections that it read. Others may have one, or a larger model may find it.",
-        "ja": "{model} は、読んだ節に答えを見つけられませんでした。ほかの節や、より大きなモデルなら見つかるかもしれません。",
-        "zh": "{model} 在读过的章节中没有找到答案。其他章节可能有答案，更大的模型也可能找到。",
+        "en": "{model} found no answer in the sections that it read. Others may have one.",
+        "ja": "{model} は、読んだ節に答えを見つけられませんでした。ほかの節にあるかもしれません。",
+        "zh": "{model} 在读过的章节中没有找到答案。其他章节可能有答案。",
     },
     "model": {"en": "The model", "ja": "モデル", "zh": "模型"},
     "read": {"en": "Read:", "ja": "読んだ節:", "zh": "读过的章节："},
