@@ -72,7 +72,7 @@ class _Draft:
     follows_row: bool = False
 
     def add(self, text: str, tokens: int, page: int | None) -> None:
-        self.parts.append(text)
+        self.parts.append(_LIKE_MARK.sub(" ", text))
         self.tokens += tokens
         self.first_page = page if self.first_page is None else self.first_page
         self.last_page = page if page is not None else self.last_page
@@ -146,7 +146,7 @@ def _cut(blocks: Iterable[Block], title: str) -> Iterator[_Draft]:
 
 def _fitting(block: Block) -> Iterator[str]:
     """The text of a block, divided where it may and must be."""
-    text = _LIKE_MARK.sub(" ", clean(block.text).strip("\n"))
+    text = clean(block.text).strip("\n")
     if not text.strip():
         return
     bound = _LARGEST_WHOLE if block.kind in {"row", "step"} else MAX_TOKENS
