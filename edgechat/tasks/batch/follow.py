@@ -177,16 +177,27 @@ class Follower:
                     run, ask, _, line = self._queued
                     self._queued = None
                 before = run.result()
-                answer, cause = generate_answer(ask, self._generator, timeout_s=self._timeout_s)
-                run.receive(answer, cause)
+                is_answered = self._ask(run, ask)
                 result = run.result()
-                if answer.finish_reason == "stop" and result.status == "ok" and not result.errors:
+                if is_answered and result.status == "ok" and not result.errors:
                     self.explained += 1
                 else:
                     self.unused += 1
                 self._emit(result, line, before)
         except BaseException as error:  # noqa: BLE001 - raised again by run()
             self._failure = error
+
+    def _ask(self, run: TaskRun[Any, Any], ask: Ask[Any]) -> bool:
+        """Ask all questions of a record within its time limit; whether the last one has an answer."""
+        until = None if self._timeout_s is None else time.monotonic() + self._timeout_s
+        following: Ask[Any] | None = ask
+        is_answered = False
+        while following is not None:
+            left = None if until is None else until - time.monotonic()
+            answer, cause = generate_answer(following, self._generator, timeout_s=left)
+            run.receive(answer, cause)
+            is_answered, following = answer.finish_reason == "stop", run.ask
+        return is_answered
 
     def _emit(self, result: TaskResult, line: int, before: TaskResult | None = None) -> None:
         if result.is_final and result.status not in {"ok", "stale"}:

@@ -6,6 +6,7 @@ import json
 import os
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,10 +23,10 @@ SAID = {"sentence": "The vehicle is 0.2 m right of the lane centre on the dry ro
 class Stream:
     """A pipe that a test writes into while a follower reads it."""
 
-    def __init__(self, generator: Any, **options: Any) -> None:
+    def __init__(self, generator: Any, *, task: Any = None, **options: Any) -> None:
         self.lines: list[StreamLine] = []
         self._changed = threading.Condition()
-        self.follower = Follower(load("driving"), generator, self._write, **options)
+        self.follower = Follower(task or load("driving"), generator, self._write, **options)
         self._read, self._end = os.pipe()
         self._thread = threading.Thread(target=self._run, daemon=True)  # a failed test must not hang
         self.error: EdgechatError | None = None
@@ -215,3 +216,18 @@ def test_errors_as_text_name_their_line():
     assert bad[0].startswith("line 3: The line is not JSON in UTF-8: ")
     assert bad[1].startswith("line 4: /speed_kmh: ")
     assert [line.to_json()["line"] for line in stream.lines if line.result.status == "invalid_input"] == [3, 4]
+
+
+def test_all_questions_of_a_record_are_asked_before_its_last_line():
+    class Twice(ScriptedGenerator):
+        def generate(self, ask: Any, **options: Any) -> Any:
+            answer = super().generate(ask, **options)
+            return replace(answer, value=f"{len(self.calls)}. Öffnen.", text=f"{len(self.calls)}. Öffnen.")
+
+    model = Twice()
+    stream = Stream(model, task=load("translate"))
+    stream.send({"text": "Open the valve. Close the door.", "source": "en", "target": "de"})
+    stream.until(lambda lines: lines[-1:] and lines[-1].result.is_final)
+    stream.close()
+    assert len(model.calls) > 1
+    assert [line.result.is_final for line in stream.lines] == [False, True]
