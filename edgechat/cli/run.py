@@ -216,13 +216,14 @@ def _follow(
             f"--follow cannot write {fmt} for task {task.name}.", hint=f"It can write {', '.join(allowed)}."
         )
     from edgechat.models.store.installed import installed  # noqa: PLC0415
+    from edgechat.tasks import measured  # noqa: PLC0415
     from edgechat.tasks.batch.follow import Follower  # noqa: PLC0415
     from edgechat.tasks.batch.output import json_text  # noqa: PLC0415
     from edgechat.tasks.generator import EngineGenerator  # noqa: PLC0415
 
     def write(line: StreamLine) -> None:
         is_json = fmt in {"json", "jsonl"}
-        text = json_text(line.to_json()) + "\n" if is_json else task.render(line.result, fmt)
+        text = json_text(line.to_json()) + "\n" if is_json else line.to_text(task, fmt)
         sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
         sys.stdout.buffer.flush()
 
@@ -231,6 +232,9 @@ def _follow(
         _warn("No model is installed, so results come from rules alone. Fetch one: edgechat models pull")
     else:
         generator.identify_only_model()  # the size of the model decides whether and how it is asked
+        identity = generator.identity
+        if identity is not None and (poor := measured.note(task.name, identity.label, identity.sha256)):
+            _warn(poor)
     follower = Follower(task, generator, write, language=language, timeout_s=timeout_s, fields=fields)
     try:
         follower.run(sys.stdin.fileno())
@@ -239,7 +243,8 @@ def _follow(
             generator.close()
         say(
             f"{follower.lines} lines, {follower.explained} answered by the model, {follower.dropped} dropped, "
-            f"{follower.silences} silences, {follower.not_ok} not ok."
+            f"{follower.silences} silences, {follower.not_ok} not ok"
+            + (f"; {follower.unused} answers of the model were not used." if follower.unused else ".")
         )
     if follower.not_ok:
         raise AnswerError(

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from edgechat.paths import Paths
 
 DEFAULT_COLLECTION = "manuals"
-READER_VERSION = 1
+READER_VERSION = 2
 """Raise it when the same file would give other sections: documents are then read again when they are added again."""
 
 

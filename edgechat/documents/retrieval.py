@@ -9,8 +9,13 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from typing import TYPE_CHECKING
 
-from edgechat.storage.search_terms import UNSPACED_RUN, pairs, pieces, quoted
+from edgechat.documents.sections import HEADING_SEPARATOR, parts_of
+from edgechat.storage.search_terms import UNSPACED_RUN, count_matches, pairs, pieces, quoted
+
+if TYPE_CHECKING:
+    from edgechat.documents.stored import StoredSection
 
 HEADING_WEIGHT, TEXT_WEIGHT = 3.0, 1.0
 """Of a word in a heading against one in the text."""
@@ -54,6 +59,19 @@ def match_expression(terms: list[str]) -> str:
 def phrase(term: str) -> str:
     """One term in FTS5's language, as the index has it."""
     return quoted(" ".join(pairs(term)) if UNSPACED_RUN.match(term) and len(term) > 1 else term)
+
+
+def best_part(question: str, section: StoredSection) -> tuple[str, str]:
+    """Headings and text of that part of a found section which has most of the question's terms."""
+    wanted = question_terms(question)
+
+    def fitness(part: tuple[tuple[str, ...], str]) -> float:
+        above, text = part
+        own = HEADING_SEPARATOR.join(above[len(section.headings) :])
+        return HEADING_WEIGHT * count_matches(own, wanted) + TEXT_WEIGHT * count_matches(f"{own} {text}", wanted)
+
+    above, text = max(parts_of(section.headings, section.text), key=fitness)
+    return HEADING_SEPARATOR.join(above), text
 
 
 def rarity(n_sections: int, n_with_term: int) -> float:

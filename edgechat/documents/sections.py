@@ -1,7 +1,8 @@
 """Cuts the blocks of a document into sections: what a question is answered from.
 
-A section begins at a heading. Short ones are joined with the next below the same heading, long ones are divided between
-blocks; a row of a table or a step of an instruction stays whole.
+A section begins at a heading. Short neighbours below one heading are joined and shown under that heading, since a
+section's heading must head all of its text; their own stay within the text. Long ones are divided between blocks; a row
+of a table or a step of an instruction stays whole.
 """
 
 from __future__ import annotations
@@ -27,8 +28,11 @@ JOINED_TOKENS = 400
 _LARGEST_WHOLE = 2 * MAX_TOKENS
 """A step or a row up to this size stays whole; a larger one is divided like other text: no context would hold it."""
 _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|(?<=[。！？；])|\n+")
-INNER_HEADING, INNER_HEADING_BELOW = "## ", "### "
-"""Marks of headings within the text of joined sections: one beside the section's own heading, and one below it."""
+INNER_HEADING = "### "
+"""Marks a heading within the text of joined sections, with those between it and the section's own before it."""
+HEADING_SEPARATOR = " › "
+_LIKE_MARK = re.compile(f"^(?={INNER_HEADING})", re.MULTILINE)
+"""Where a document's own line, such as a comment in code, would be read as such a mark: it is moved by one space."""
 _MAX_HEADINGS = 6
 _LONGEST_PIECE = 2000
 """Characters of a piece without sentence ends or spaces, such as base64."""
@@ -39,7 +43,7 @@ class Section:
     """A part of a document."""
 
     headings: tuple[str, ...]
-    """From the highest level down; the last is its own."""
+    """From the highest level down; the last heads all of the text."""
     text: str
     first_page: int | None
     last_page: int | None
@@ -62,14 +66,13 @@ class _Draft:
     headings: tuple[str, ...]
     level: int = 0
     parts: list[str] = field(default_factory=list)
-    inner: list[str] = field(default_factory=list)
     tokens: int = 0
     first_page: int | None = None
     last_page: int | None = None
     follows_row: bool = False
 
     def add(self, text: str, tokens: int, page: int | None) -> None:
-        self.parts.append(text)
+        self.parts.append(_LIKE_MARK.sub(" ", text))
         self.tokens += tokens
         self.first_page = page if self.first_page is None else self.first_page
         self.last_page = page if page is not None else self.last_page
@@ -82,16 +85,31 @@ def sections(blocks: Iterable[Block], title: str = "") -> Iterator[Section]:
         blocks: in reading order.
         title: heads what stands before the first heading.
     """
-    held: _Draft | None = None
+    held: list[_Draft] = []
     for draft in _cut(blocks, title):
-        if held is not None and _may_join(held, draft):
-            _join(held, draft)
-            continue
-        if held is not None:
-            yield _finished(held)
-        held = draft
-    if held is not None:
-        yield _finished(held)
+        if held and not _may_join(held, draft):
+            yield _joined(held)
+            held = []
+        held.append(draft)
+    if held:
+        yield _joined(held)
+
+
+def parts_of(headings: tuple[str, ...], text: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The parts of a section's text, each with the headings above it.
+
+    Args:
+        headings: of the section.
+        text: of the section; a part that was joined begins with the mark of its heading.
+    """
+    above, lines = headings, list[str]()
+    for line in text.split("\n"):
+        if line.startswith(INNER_HEADING):
+            yield above, "\n".join(lines)
+            above, lines = (*headings, line.removeprefix(INNER_HEADING)), []
+        else:
+            lines.append(line)
+    yield above, "\n".join(lines)
 
 
 def _cut(blocks: Iterable[Block], title: str) -> Iterator[_Draft]:
@@ -157,29 +175,33 @@ def _pieces(text: str) -> Iterator[str]:
         at = end
 
 
-def _may_join(held: _Draft, draft: _Draft) -> bool:
-    """Whether a section goes into the one before: below the same heading, and both together short."""
-    if held.tokens + draft.tokens > JOINED_TOKENS or held.headings == draft.headings:
+def _may_join(held: list[_Draft], draft: _Draft) -> bool:
+    """Whether a section goes to those before: below the heading of the first or beside it, and all together short."""
+    first = held[0]
+    tokens = sum(each.tokens for each in held) + sum(estimated_tokens(each.headings[-1]) for each in held[1:])
+    if tokens + draft.tokens > JOINED_TOKENS or first.headings == draft.headings:
         return False
-    parent = held.headings if draft.level > held.level else held.headings[:-1]
+    parent = first.headings if draft.level > first.level else first.headings[:-1]
     return bool(parent) and draft.headings[: len(parent)] == parent
 
 
-def _join(held: _Draft, draft: _Draft) -> None:
-    heading = draft.headings[-1]
-    held.inner.append(heading)
-    mark = INNER_HEADING if draft.level <= held.level else INNER_HEADING_BELOW
-    held.parts += [f"\n{mark}{heading}", *draft.parts]
-    held.tokens += draft.tokens + estimated_tokens(heading)
-    held.last_page = draft.last_page if draft.last_page is not None else held.last_page
-
-
-def _finished(draft: _Draft) -> Section:
+def _joined(drafts: list[_Draft]) -> Section:
+    """One section from those that belong together, below the headings that they have in common."""
+    headings = drafts[0].headings
+    if any(each.headings[: len(headings)] != headings for each in drafts):
+        headings = headings[:-1]
+    parts, inner = list[str](), list[str]()
+    for draft in drafts:
+        if own := HEADING_SEPARATOR.join(draft.headings[len(headings) :]):
+            inner.append(own)
+            parts.append(f"\n{INNER_HEADING}{own}")
+        parts += draft.parts
+    pages = [each.last_page for each in drafts if each.last_page is not None]
     return Section(
-        headings=draft.headings,
-        text="\n".join(draft.parts).strip("\n"),
-        first_page=draft.first_page,
-        last_page=draft.last_page,
-        tokens=draft.tokens,
-        inner_headings=tuple(draft.inner),
+        headings=headings,
+        text="\n".join(parts).strip("\n"),
+        first_page=drafts[0].first_page,
+        last_page=pages[-1] if pages else None,
+        tokens=sum(each.tokens for each in drafts) + sum(map(estimated_tokens, inner)),
+        inner_headings=tuple(inner),
     )

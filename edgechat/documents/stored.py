@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgechat.documents.sections import HEADING_SEPARATOR
+
 
 @dataclass(frozen=True, slots=True)
 class StoredDocument:
@@ -46,7 +48,7 @@ class StoredSection:
     @property
     def heading(self) -> str:
         """The headings from the highest down, as one line."""
-        return " › ".join(self.headings)
+        return HEADING_SEPARATOR.join(self.headings)
 
 
 @dataclass(frozen=True, slots=True)

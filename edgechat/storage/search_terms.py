@@ -96,6 +96,12 @@ def snippet(text: str, wanted: list[str]) -> tuple[str, tuple[tuple[int, int], .
     return f"{head}{line[start:end]}{tail}", inside
 
 
+def count_matches(text: str, wanted: list[str]) -> int:
+    """How many of ``wanted`` (see :func:`pieces`) occur in ``text``."""
+    folded = fold(text)
+    return sum(_pattern(piece).search(folded) is not None for piece in wanted)
+
+
 def _origin(line: str, folded: str, at: int) -> int:
     """Roughly the place in ``line`` of the character ``at`` of its folded form."""
     if len(line) == len(folded):

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal
 
+from edgechat.tasks import measured
 from edgechat.version import __version__
 
 if TYPE_CHECKING:
@@ -60,7 +61,11 @@ class TaskResult:
     """False when a time-out or a failure shortened the model's answer. Not written out."""
 
     def to_json(self) -> dict[str, Any]:
-        """The result as a JSON object, keys in the documented order."""
+        """The result as a JSON object, keys in the documented order.
+
+        ``quality`` comes last, and only for an answer of a model that is known to answer this task poorly.
+        """
+        quality = measured.quality(self.task, self.model_sha256, self.result)
         return {
             "id": self.id,
             "task": self.task,
@@ -76,6 +81,7 @@ class TaskResult:
             "seed": self.seed,
             "input_sha256": self.input_sha256,
             "created_at": self.created_at,
+            **({} if quality is None else {"quality": quality}),
         }
 
     @property

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 _MAX_CONVERSATIONS = 10_000
 """Conversations that are searched for a model before it is removed."""
 
+_SCREENS = frozenset(("chats", "models", "board", "tasks"))
+"""Actions that open another screen."""
+
 
 class EdgechatApp(App[None]):
     """The terminal UI."""
@@ -56,6 +59,7 @@ class EdgechatApp(App[None]):
     NOTIFICATION_TIMEOUT = 4.0
     """Seconds that a toast is shown."""
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f2", "chats", "Chats", id="app.chats", tooltip="Back to the chat, and all conversations"),
         Binding("f3", "models", "Models", id="app.models", tooltip="Models for this board: use, download, remove"),
         Binding("f4", "board", "Board", id="app.board", tooltip="This machine: load, temperature, memory"),
         Binding("f5", "tasks", "Tasks", id="app.tasks", tooltip="Run a task: a form, or a file of many records"),
@@ -177,6 +181,12 @@ class EdgechatApp(App[None]):
             listed = partial(self.store.history.conversations, _MAX_CONVERSATIONS)
             self._switch(ModelsScreen(self._paths, self._config, self.chat.model, listed), self.chat.use)
 
+    async def action_chats(self) -> None:
+        """Go back to the chat and open the list of conversations."""
+        if self.screen is not self.chat and self._may_open():
+            self.screen.dismiss(None)
+            await self.chat.show_conversations()
+
     def action_welcome(self) -> None:
         """Open the first-run screen."""
         from edgechat.tui.screens.first_run import FirstRunScreen  # noqa: PLC0415 - the first frame need not wait for it
@@ -191,16 +201,17 @@ class EdgechatApp(App[None]):
             self.chat.use(chosen)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer the other screens in the chat and on the board; elsewhere their keys would crowd the footer."""
-        if action in {"models", "board", "tasks"}:
-            return self.screen_stack != [] and self._may_open()
+        """Offer the other screens in the chat and on each other; elsewhere their keys would crowd the footer."""
+        if action in _SCREENS:
+            # The chat has a key of its own for the list of chats, which also closes it.
+            return self.screen_stack != [] and self._may_open() and not (action == "chats" and self.screen is self.chat)
         return super().check_action(action, parameters)
 
     def _may_open(self) -> bool:
         """Whether another screen may be opened from this one."""
         from edgechat.tui.dialogs.dismissal import SwitchableScreen  # noqa: PLC0415
 
-        return self.screen is self.chat or isinstance(self.screen, SwitchableScreen)
+        return self.screen is self.chat or (isinstance(self.screen, SwitchableScreen) and self.screen.may_switch)
 
     def _switch(self, screen: Screen[Any], done: Callable[[Any], None] | None = None) -> None:
         """Open a screen above the chat, in place of the one that may be there."""
@@ -276,7 +287,8 @@ class EdgechatApp(App[None]):
         focused = self.chat.focused
         if self.screen is self.chat:
             groups.insert(0, ("Writing", [*key_rows(Composer.BINDINGS, own), ("↑ ↓", "Earlier questions, and back")]))
-            groups.append(("Everywhere", [*key_rows(self.BINDINGS, own), ("Ctrl+P", "All commands, and themes")]))
+            here = [each for each in self.BINDINGS if not isinstance(each, Binding) or each.action != "chats"]
+            groups.append(("Everywhere", [*key_rows(here, own), ("Ctrl+P", "All commands, and themes")]))
             groups.append(("On a message (Ctrl+↑)", key_rows(MessageView.BINDINGS, own)))
             groups.append(("In the list of chats (F2)", key_rows(ConversationList.BINDINGS, own)))
             if isinstance(focused, MessageView):
@@ -284,7 +296,12 @@ class EdgechatApp(App[None]):
             elif self.chat.sidebar.has_focus_within:
                 groups.insert(0, groups.pop())
         else:
-            groups.append(("Everywhere", [("Ctrl+P", "All commands, and themes"), ("Ctrl+Q", "Quit")]))
+            others = [("Ctrl+P", "All commands, and themes"), ("Ctrl+Q", "Quit")]
+            if self._may_open():
+                active = self.screen.active_bindings.values()
+                switches = [each.binding for each in active if each.node is self and each.binding.action in _SCREENS]
+                others = [*key_rows(switches, own), *others]
+            groups.append(("Everywhere", others))
         where = f"Esc closes this. Other keys: {self._paths.config / preferences.FILE} (docs/terminal.md)"
         self.push_screen(KeyHelpScreen(groups, clean_line(where)))
 

@@ -13,6 +13,7 @@ import pytest
 
 from edgechat.documents.add import add
 from edgechat.documents.library import Library, index_file
+from edgechat.documents.retrieval import best_part
 from edgechat.errors import StateError, UsageError
 from edgechat.paths import Paths
 
@@ -54,7 +55,7 @@ def test_the_right_section_is_found(library: Library) -> None:
         ("Which fuse does the KX-200B need?", "2.3 Electrical connection"),
     ]:
         best = library.search(question, 1)[0]
-        assert heading in (*best.headings, *best.text.split("\n")) or f"## {heading}" in best.text, question
+        assert best_part(question, best)[0].endswith(f" › {heading}"), question
 
 
 def test_japanese_is_found_by_pairs_of_characters(library: Library, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgechat.documents.block import Block, Kind
-from edgechat.documents.sections import MAX_TOKENS, sections
+from edgechat.documents.sections import MAX_TOKENS, parts_of, sections
 from edgechat.documents.token_estimate import estimated_tokens
 from edgechat.plaintext import clean
 
@@ -32,6 +32,23 @@ def test_short_sections_below_one_heading_are_joined_and_keep_their_headings() -
     assert (first.headings, first.inner_headings) == (("A",), ("B",))
     assert first.text == "one\n\n### B\ntwo"
     assert second.headings == ("C",)
+
+
+def test_neighbours_are_never_shown_under_each_others_heading() -> None:
+    blocks = [
+        Block("Manual", "heading", 1),
+        Block("Install", "heading", 2),
+        Block("one"),
+        Block("Use", "heading", 2),
+        Block("two"),
+    ]
+    (found,) = sections(blocks)
+    assert (found.headings, found.inner_headings) == (("Manual",), ("Install", "Use"))
+    assert found.text == "### Install\none\n\n### Use\ntwo"
+    assert list(parts_of(found.headings, found.text))[1:] == [
+        (("Manual", "Install"), "one\n"),
+        (("Manual", "Use"), "two"),
+    ]
 
 
 def test_a_step_and_a_row_stay_whole() -> None:

@@ -10,7 +10,7 @@ from edgechat.chat.export import safe_json
 from edgechat.cli.docs.show import place
 from edgechat.cli.output.terminal import say
 from edgechat.documents.library import Library
-from edgechat.documents.retrieval import question_terms
+from edgechat.documents.retrieval import best_part, question_terms
 from edgechat.paths import Paths
 from edgechat.plaintext import clean_line
 from edgechat.storage.search_terms import snippet
@@ -34,8 +34,9 @@ def search(words: tuple[str, ...], name: str | None, limit: int, *, as_json: boo
         say("Nothing found.")
     wanted = question_terms(question)
     for each in found:
-        click.echo(f"{each.id:>6}  {clean_line(each.document)}  {place(each)}")
-        line, spans = snippet(each.text, wanted)
+        heading, part = best_part(question, each)
+        click.echo(f"{each.id:>6}  {clean_line(each.document)}  {place(each, heading)}")
+        line, spans = snippet(part, wanted)
         text, at = "", 0
         for start, end in spans:
             text += line[at:start] + click.style(line[start:end], bold=True)

@@ -46,7 +46,7 @@ def show(name: str, *, with_text: bool, as_json: bool) -> None:
             click.echo()
 
 
-def place(section: StoredSection) -> str:
-    """Headings and page of a section, on one line."""
+def place(section: StoredSection, heading: str = "") -> str:
+    """Headings and page of a section, or of a part of it, on one line."""
     page = "" if section.first_page is None else f", page {section.first_page}"
-    return f"{clean_line(section.heading) or clean_line(section.title)}{page}"
+    return f"{clean_line(heading or section.heading) or clean_line(section.title)}{page}"

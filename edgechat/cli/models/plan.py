@@ -50,6 +50,7 @@ def plan(model: str | None, board_name: str | None, n_ctx: int | None, *, as_jso
     from edgechat.config import load  # noqa: PLC0415
     from edgechat.models.planning.plan import PlanRequest  # noqa: PLC0415
     from edgechat.models.planning.planner import plan_best, plan_model  # noqa: PLC0415
+    from edgechat.models.store.pin import read_pin  # noqa: PLC0415
     from edgechat.paths import Paths  # noqa: PLC0415
 
     paths = Paths.from_env()
@@ -62,7 +63,8 @@ def plan(model: str | None, board_name: str | None, n_ctx: int | None, *, as_jso
     if model is None:
         found = plan_best(paths, board, wish, is_here=is_here)
     else:
-        found = plan_model(paths, board, model, wish, is_here=is_here)
+        pin = read_pin(paths) if is_here else None
+        found = plan_model(paths, board, model, wish, is_here=is_here, pin=pin)
     file = _file(paths, found, model) if is_here else None
     if as_json:
         click.echo(json.dumps(to_json(found), ensure_ascii=False, indent=2))

@@ -187,6 +187,8 @@ class DecodeLoop(RequestLoop):
             self._start(sequence)
         if not self._running and not self._compiler.requests and (sequence := self._scheduler.admit_prefill()):
             self._running.append(sequence)
+            if self._monitor.throttle.level:
+                self._send_slowed(sequence)
             if not sequence.pending:
                 self._end(sequence, "prefilled")
 

@@ -189,9 +189,9 @@ class Scheduler:
             return False
         prefixes = self._loaded.prefixes
         file = prefixes.named(request.keep) if request.keep else prefixes.file_of(tokens)
-        if state.tokens_of(file) != tuple(tokens):
+        if state.tokens_of(file) != tuple(tokens) or not prefixes.touch(file):
             prefixes.write(file, partial(state.save, self._context, sequence.slot, tokens))
-        return file.exists()
+        return prefixes.touch(file)
 
     def _make_room(self, waiting: WaitingRequest) -> None:
         """Evict what a request does not continue; once for the sequences that are retained now."""

@@ -125,6 +125,18 @@ class PrefixCache:
             self._remove(file)
         return tokens
 
+    def touch(self, file: Path) -> bool:
+        """Note that a file is used; False where it or its digest is absent, so that it would not be read."""
+        if not file.with_suffix(".sha256").exists():
+            return False
+        try:
+            os.utime(file)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            pass  # a read-only disk: the file is there all the same
+        return True
+
     def write(self, file: Path, save: Callable[[Path], bool]) -> None:
         """Write a file atomically, and delete old ones beyond the limit. On a full disk nothing changes."""
         if self._save(file, save):

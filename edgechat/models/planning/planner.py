@@ -45,10 +45,13 @@ def plan_best(paths: Paths, board: Board, request: PlanRequest, *, is_here: bool
     return choose(board, _all(paths, board, is_here=is_here), request)
 
 
-def plan_model(paths: Paths, board: Board, reference: str, request: PlanRequest, *, is_here: bool) -> Plan:
+def plan_model(
+    paths: Paths, board: Board, reference: str, request: PlanRequest, *, is_here: bool, pin: Pin | None = None
+) -> Plan:
     """The plan for one model: a catalog or installed name, with or without ``:QUANT``, or the path of a GGUF file.
 
-    The model that :func:`plan_best` would choose is added to the alternatives.
+    The model that :func:`plan_best` would choose is added to the alternatives. The model that ``pin`` names is planned
+    as the engine loads it: in the pinned quantization, with the pinned context where the request names none.
 
     Raises:
         ModelNotFoundError: no model has that name; the hint names the nearest.
@@ -65,6 +68,8 @@ def plan_model(paths: Paths, board: Board, reference: str, request: PlanRequest,
         if not files:
             raise _unknown(ref, reference, candidates)
     named = replace(request, purpose=files[0].purpose, any_licence=True)
+    if pin is not None and (pinned := [item for item in files if _is_pinned(item, pin)]):
+        files, named = pinned, replace(named, n_ctx=request.n_ctx or pin.n_ctx)
     plan = choose(board, files, named)
     best = choose(board, candidates, request)
     if (best.model, best.quant) == (plan.model, plan.quant) or not best.fits:
@@ -99,11 +104,15 @@ def plan_each(
     planned = []
     for files in groups.values():
         named = replace(request, purpose=files[0].purpose, any_licence=True)
-        if pin is not None and (files[0].name, files[0].quant) == (pin.model, pin.quant) and files[0].is_installed:
+        if pin is not None and _is_pinned(files[0], pin):
             named = replace(named, n_ctx=request.n_ctx or pin.n_ctx)
         plan = choose(board, files, named)
         planned.append((next(item for item in files if item.quant == plan.quant), plan))
     return sorted(planned, key=lambda each: (not each[0].is_installed, *_unfitness(each[0], each[1], request)))
+
+
+def _is_pinned(item: Candidate, pin: Pin) -> bool:
+    return item.is_installed and (item.name, item.quant) == (pin.model, pin.quant)
 
 
 def _unfitness(candidate: Candidate, plan: Plan, request: PlanRequest) -> tuple[bool, bool, bool, int, float]:

@@ -93,7 +93,7 @@ class DamagedEntry:
 
 
 def installed(paths: Paths) -> list[InstalledModel]:
-    """The current version of every model in the store, then the starter when its package is present.
+    """The current version of every model in the store, then the package's starter where the store does not have it.
 
     Damaged entries are left out; :func:`damaged` lists them, and :func:`find` refuses them with the reason.
 
@@ -234,10 +234,14 @@ def version_history(quant_directory: Path) -> list[str]:
 
 
 def _entries(paths: Paths) -> Iterator[InstalledModel | DamagedEntry]:
+    labels = set()
     for quant_directory in quant_directories(paths.require_models()):
         if (entry := _entry(quant_directory)) is not None:
+            if isinstance(entry, InstalledModel):
+                labels.add(entry.label)
             yield entry
-    if (model := starter()) is not None:
+    # Imported from a stick, the starter is in the store too: commands know both by one name, so that it is one model.
+    if (model := starter()) is not None and model.label not in labels:
         yield model
 
 

@@ -103,7 +103,11 @@ REPLIES: dict[str, Schema] = {
             "seed": {"type": ["integer", "null"]},
             "input_sha256": _TEXT,
             "created_at": {"type": ["string", "null"], "description": "Null while the clock is not set."},
-        }
+        },
+        quality={
+            "type": "object",
+            "description": "For a model known to answer this task poorly: how often it is right.",
+        },
     ),
     "Health": _object(
         {

@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from edgechat.plaintext import clean_line
 from edgechat.tasks.contract import Ask, Context
 from edgechat.tasks.json_input import DuplicateKeyError, parse_json
 from edgechat.tasks.runner import TaskRun, empty_result, generate_answer, input_sha256
@@ -37,10 +38,34 @@ class StreamLine:
 
     result: TaskResult
     dropped: int
+    line: int
+    """Of the input, from 1; of a pause, the last one before it."""
+    before: TaskResult | None = None
+    """The rules' result of the same line, which was written already."""
 
     def to_json(self) -> dict[str, Any]:
-        """The result with ``final`` (no later line for this record) and ``dropped``."""
-        return {**self.result.to_json(), "final": self.result.is_final, "dropped": self.dropped}
+        """The result with ``final`` (no later line for this record), ``dropped`` and ``line``."""
+        return {**self.result.to_json(), "final": self.result.is_final, "dropped": self.dropped, "line": self.line}
+
+    def to_text(self, task: Task[Any, Any], fmt: str) -> str:
+        """The result in one of the task's formats for people.
+
+        Errors name their line. What was written of this line before is not repeated: only what the model added to it
+        follows, with the line's number, or nothing.
+        """
+        if self.result.result is None:
+            errors = [f"{problem.path}: {problem.message}".removeprefix(": ") for problem in self.result.errors]
+            return self._numbered(errors)
+        text = task.render(self.result, fmt)
+        if self.before is None:
+            return text
+        old, new = task.render(self.before, fmt).splitlines(), text.splitlines()
+        added = [each for each in new if each not in old]
+        is_only_more = [each for each in new if each in old] == old
+        return self._numbered(added) if is_only_more else text
+
+    def _numbered(self, lines: list[str]) -> str:
+        return "".join(f"line {self.line}: {clean_line(each)}\n" for each in lines)
 
 
 class Follower:
@@ -71,10 +96,11 @@ class Follower:
         self._related = task.history()
         self._lock = threading.Lock()
         self._changed = threading.Condition(threading.Lock())
-        self._queued: tuple[TaskRun[Any, Any], Ask[Any], bool] | None = None
+        self._queued: tuple[TaskRun[Any, Any], Ask[Any], bool, int] | None = None
+        self._line = 0
         self._is_over = False
         self._failure: BaseException | None = None
-        self.lines = self.explained = self.dropped = self.not_ok = self.silences = 0
+        self.lines = self.explained = self.unused = self.dropped = self.not_ok = self.silences = 0
 
     def run(self, descriptor: int) -> None:
         """Follow the stream behind a file descriptor to its end, then wait for the running answer.
@@ -88,7 +114,7 @@ class Follower:
             for line in timed_lines(descriptor, SILENT_S):
                 if line is None:
                     self._report_silence()
-                elif line.strip():
+                else:
                     self.process_line(line)
                 if self._failure is not None:
                     break
@@ -101,8 +127,11 @@ class Follower:
             raise self._failure
 
     def process_line(self, line: bytes) -> None:
-        """Write the rules' result of one line, and queue its question to the model."""
+        """Write the rules' result of one line, and queue its question to the model; a blank line is only counted."""
         now_s = time.monotonic()
+        self._line += 1
+        if not line.strip():
+            return
         self.lines += 1
         try:
             raw = parse_json(line.decode("utf-8-sig"))
@@ -110,15 +139,16 @@ class Follower:
             fault = "cannot be used" if isinstance(error, DuplicateKeyError) else "is not JSON in UTF-8"
             message = f"The line {fault}: {error}."
             sha256 = input_sha256(line.decode("utf-8", "replace"))
-            self._emit(empty_result(self._task, "invalid_input", message, record_id=self.lines, input_sha256=sha256))
+            fault_result = empty_result(self._task, "invalid_input", message, record_id=self._line, input_sha256=sha256)
+            self._emit(fault_result, self._line)
             return
         if self._fields and isinstance(raw, dict):
             raw = {**raw, **self._fields}
         known = getattr(self._generator, "identity", None)  # None until the first answer
         context = known.context(self._language) if known else Context(language=self._language)
         context = replace(context, now_s=now_s, live=True)
-        run: TaskRun[Any, Any] = TaskRun(self._task, raw, record_id=self.lines, context=context)
-        self._emit(run.result())
+        run: TaskRun[Any, Any] = TaskRun(self._task, raw, record_id=self._line, context=context)
+        self._emit(run.result(), self._line)
         if run.ask is None:
             return
         if self._generator is None:
@@ -133,7 +163,7 @@ class Follower:
                 self.dropped += 1
                 if self._queued[2] and not is_alert:
                     return
-            self._queued = (run, ask, is_alert)
+            self._queued = (run, ask, is_alert, self._line)
             self._changed.notify()
 
     def _answer_queued(self) -> None:
@@ -144,24 +174,42 @@ class Follower:
                         self._changed.wait()
                     if self._queued is None:
                         return
-                    run, ask, _ = self._queued
+                    run, ask, _, line = self._queued
                     self._queued = None
-                run.receive(*generate_answer(ask, self._generator, timeout_s=self._timeout_s))
-                self.explained += 1
-                self._emit(run.result())
+                before = run.result()
+                is_answered = self._ask(run, ask)
+                result = run.result()
+                if is_answered and result.status == "ok" and not result.errors:
+                    self.explained += 1
+                else:
+                    self.unused += 1
+                self._emit(result, line, before)
         except BaseException as error:  # noqa: BLE001 - raised again by run()
             self._failure = error
 
-    def _emit(self, result: TaskResult) -> None:
+    def _ask(self, run: TaskRun[Any, Any], ask: Ask[Any]) -> bool:
+        """Ask all questions of a record within its time limit; whether the last one has an answer."""
+        until = None if self._timeout_s is None else time.monotonic() + self._timeout_s
+        following: Ask[Any] | None = ask
+        is_answered = False
+        while following is not None:
+            left = None if until is None else until - time.monotonic()
+            answer, cause = generate_answer(following, self._generator, timeout_s=left)
+            run.receive(answer, cause)
+            is_answered, following = answer.finish_reason == "stop", run.ask
+        return is_answered
+
+    def _emit(self, result: TaskResult, line: int, before: TaskResult | None = None) -> None:
         if result.is_final and result.status not in {"ok", "stale"}:
             self.not_ok += 1
         with self._lock:
-            self._write(StreamLine(self._related(result) if result.is_final else result, self.dropped))
+            shown = self._related(result) if result.is_final else result
+            self._write(StreamLine(shown, self.dropped, line, before))
 
     def _report_silence(self) -> None:
         self.silences += 1
         with self._lock:
-            self._write(StreamLine(stale_result(self._task, self.lines, SILENT_S), self.dropped))
+            self._write(StreamLine(stale_result(self._task, self.lines, SILENT_S), self.dropped, self._line))
 
 
 def stale_result(task: Task[Any, Any], record_id: int, silent_s: float) -> TaskResult:

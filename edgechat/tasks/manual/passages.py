@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from edgechat.documents.sections import INNER_HEADING, INNER_HEADING_BELOW
+from edgechat.documents.sections import INNER_HEADING, parts_of
 from edgechat.plaintext import clean_line
 
 LONGEST, SHORTEST = 320, 8
@@ -12,7 +12,6 @@ LONGEST, SHORTEST = 320, 8
 MAX_PASSAGES = 160
 """Of one section: every one of them is in the grammar of the answer."""
 
-_INNER = re.compile(f"({INNER_HEADING}|{INNER_HEADING_BELOW})(.*)")
 _ITEM = re.compile(r"\s*(?:[(（]?\d{1,3}[.)）:、]\s|[•‣◦▪■●○・※*+–-]\s)|.* \| |\|")
 _SENTENCE = re.compile(r"(?<=[.!?;:])\s+(?=[A-Z(\"'“0-9])|(?<=[。！？；])")
 _MARKS = re.compile(r"^(?:\||[•‣◦▪■●○・※*+–-]|[(（]?\d{1,3}[.)）:、])\s+|\s+\|$")
@@ -36,16 +35,7 @@ def stands_in(quote: str, text: str) -> bool:
 
 def heading_of(quote: str, headings: tuple[str, ...], text: str) -> tuple[str, ...]:
     """The headings above a quote: a section that was joined from several has more than its own."""
-    found, held = headings, ""
-    for line in text.split("\n"):
-        if inner := _INNER.match(line):
-            if stands_in(quote, held):
-                return found
-            base = headings[:-1] if inner[1] == INNER_HEADING else headings
-            found, held = (*base, inner[2]), ""
-        else:
-            held += f"{line}\n"
-    return found if stands_in(quote, held) else headings
+    return next((above for above, part in parts_of(headings, text) if stands_in(quote, part)), headings)
 
 
 def _units(text: str) -> list[str]:
@@ -53,7 +43,7 @@ def _units(text: str) -> list[str]:
     found: list[str] = []
     is_open = False
     for line in text.split("\n"):
-        if not line.strip() or _INNER.match(line):
+        if not line.strip() or line.startswith(INNER_HEADING):
             is_open = False
             continue
         if is_open and not _ITEM.match(line):

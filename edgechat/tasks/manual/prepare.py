@@ -1,19 +1,19 @@
 """Reads sections ahead: each one's prefix (instructions and section) once, so that a question to it starts there.
 
-The engine keeps the KV state on disk, like that of any instructions. Preparation has batch priority, stops where the
-bound of the disk is reached, and pauses nothing: it gives way on battery and when the board is hot.
+The engine reads a prefix at the lowest priority and keeps its KV state on disk; any question stops it within one step,
+and it goes on afterwards. Preparation ends at the bound of the disk, on battery and when the board is hot.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgechat.board.vitals.vitals import read_vitals
 from edgechat.documents import prepared
 from edgechat.engine.kv_cache.disk_cache import limit_bytes
-from edgechat.engine.protocol.events import Done, Slowed, Started
+from edgechat.engine.protocol.events import Prefilled, Slowed, Started
 from edgechat.engine.protocol.request import Message, Request
 from edgechat.tasks.manual.question import LAYOUT, prefix
 
@@ -28,11 +28,7 @@ if TYPE_CHECKING:
     from edgechat.paths import Paths
 
 _WRITTEN_S = 30.0
-"""Longest wait for the engine to write a state: an SD card takes some seconds for it."""
-_KNOWN_S = 2.0
-"""And for a prefix that the engine has in memory."""
-_TAIL_TOKENS = 40
-"""A prompt is longer than its prefix by the question and the template's end."""
+"""Longest wait for the engine to write a state behind an answer: an SD card takes some seconds for it."""
 _LOOK_S = 0.1
 
 
@@ -86,49 +82,67 @@ class Preparation:
                 self.stopped = f"The bound for states on disk is reached ({limit / 1e6:,.0f} MB)."
             if self.stopped:
                 return
-            read = self._read(section)
+            read = self._read(section, may_go_on or obstacle)
+            if read is None:
+                return
             model = read.model
             used += read.bytes
             yield read
 
-    def _read(self, section: StoredSection) -> ReadAhead:
+    def _read(self, section: StoredSection, may_go_on: Callable[[], str]) -> ReadAhead | None:
+        """Read one section; None where :attr:`stopped` says why it was left."""
         began = time.monotonic()
-        model, tokens, file = read_ahead(self, section)
+        directory = prepared.state_directory(self.paths)
+        before = _stamps(directory)
+        prefix_alone = Request(
+            messages=(Message("system", prefix(section)), Message("user", "")),
+            wish=self.wish,
+            prefill_only=True,
+            keep_on_disk=True,
+        )
+        model, far = self._ask(prefix_alone)
+        while not far.is_complete and far.cached_tokens + far.read_tokens > 0:
+            # A question came in between.
+            self.stopped = may_go_on()
+            if self.stopped:
+                return None
+            model, far = self._ask(prefix_alone)
+        file = _changed(directory, before) if far.is_kept else None
+        if not far.is_complete:
+            # It evicts nothing, and there was no place beside the conversations in the KV cache. An answer moves them
+            # to memory, and the engine keeps its instructions too.
+            answered = replace(
+                prefix_alone,
+                messages=(prefix_alone.messages[0], Message("user", ".")),
+                prefill_only=False,
+                keep_on_disk=False,
+                max_tokens=1,
+                is_batch=True,
+                sampling={"temperature": 0.0},
+            )
+            model, far = self._ask(answered)
+            file = _written(directory, before)
         size = 0
         if file is not None:
+            tokens = far.prompt_tokens
             prepared.remember(self.library, section.id, model=model, layout=LAYOUT, file=file, tokens=tokens)
             size = file.stat().st_size
-        return ReadAhead(section, model, tokens, time.monotonic() - began, size)
+        return ReadAhead(section, model, far.prompt_tokens, time.monotonic() - began, size)
 
-
-def read_ahead(preparation: Preparation, section: StoredSection) -> tuple[str, int, Path | None]:
-    """Let the engine read a section's prefix and keep it; the one place that depends on how the engine does that.
-
-    It asks for one token behind the prefix, which the engine keeps as it keeps all instructions.
-
-    Returns:
-        The model (``NAME:QUANT``), the prompt's tokens, and the file of the state; None where the engine wrote none.
-    """
-    directory = prepared.state_directory(preparation.paths)
-    before = _stamps(directory)
-    request = Request(
-        messages=(Message("system", prefix(section)), Message("user", ".")),
-        wish=preparation.wish,
-        max_tokens=1,
-        is_batch=True,
-        sampling={"temperature": 0.0},
-    )
-    model, tokens, n_read = "", 0, 0
-    for event in preparation.client.generate(request):
-        if isinstance(event, Started):
-            model, tokens = f"{event.model}:{event.quant}", event.prompt_tokens
-            n_read = tokens - event.cached_tokens
-        elif isinstance(event, Slowed):
-            preparation.is_hot = event.level > 0
-        elif isinstance(event, Done):
-            break
-    # What the engine still holds in memory it may have written long ago, and then writes nothing now.
-    return model, tokens, _written(directory, before, _WRITTEN_S if n_read > _TAIL_TOKENS else _KNOWN_S)
+    def _ask(self, request: Request) -> tuple[str, Prefilled]:
+        """Send a request: the model that took it (``NAME:QUANT``), and how far it was read."""
+        model, far = "", Prefilled(1, 0, 0, is_kept=False)
+        for event in self.client.generate(request):
+            if isinstance(event, Started):
+                model = f"{event.model}:{event.quant}"
+                if not request.prefill_only:
+                    read = event.prompt_tokens - event.cached_tokens
+                    far = Prefilled(event.prompt_tokens, event.cached_tokens, read, is_kept=False)
+            elif isinstance(event, Prefilled):
+                far = event
+            elif isinstance(event, Slowed):
+                self.is_hot = event.level > 0
+        return model, far
 
 
 def obstacle() -> str:
@@ -138,20 +152,22 @@ def obstacle() -> str:
     return ""
 
 
-def _written(directory: Path, before: dict[Path, int], most_s: float) -> Path | None:
+def _written(directory: Path, before: dict[Path, int]) -> Path | None:
     """The state that was written or used since ``before``; waits for the engine, which writes when it is idle."""
-    until = time.monotonic() + most_s
-    while True:
-        changed = {
-            file: at
-            for file, at in _stamps(directory).items()
-            if at > before.get(file, 0) and file.with_suffix(".sha256").exists()
-        }
-        if changed:
-            return max(changed, key=lambda file: changed[file])
-        if time.monotonic() > until:
-            return None
+    until = time.monotonic() + _WRITTEN_S
+    while (file := _changed(directory, before)) is None and time.monotonic() < until:
         time.sleep(_LOOK_S)
+    return file
+
+
+def _changed(directory: Path, before: dict[Path, int]) -> Path | None:
+    """The state that was written or used last since ``before``; None where there is none."""
+    changed = {
+        file: at
+        for file, at in _stamps(directory).items()
+        if at > before.get(file, 0) and file.with_suffix(".sha256").exists()
+    }
+    return max(changed, key=lambda file: changed[file], default=None)
 
 
 def _stamps(directory: Path) -> dict[Path, int]:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from edgechat.tasks.language import Language
 from edgechat.tasks.strict import Strict
 
 MAX_QUESTION = 2000
@@ -15,7 +16,8 @@ FlagKind = Literal["number", "identifier", "unit", "quote", "no_match"]
 """What a rule found.
 
 ``number``, ``identifier``, ``unit``: a sentence of the answer holds one that no cited section has. ``quote``: a quote
-that does not stand in its section was left out. ``no_match``: no section holds any word of the question.
+that does not stand in its section was left out. ``no_match``: the sections hold too little of the question, and no
+model was asked.
 """
 
 Name = Annotated[str, Field(min_length=1, max_length=500)]
@@ -72,7 +74,7 @@ class AnswerFlag(Strict):
 
 
 class ManualResult(Strict):
-    """An answer with its evidence, or the nearest headings where the documents do not say."""
+    """An answer with its evidence, or the nearest headings where none was found."""
 
     answer: str
     """Empty when nothing was found."""
@@ -81,4 +83,9 @@ class ManualResult(Strict):
     quotes: list[Quote]
     nearest: list[Citation]
     """Where to look: the sections that fit the question best, whether they answer it or not."""
+    read: list[Citation]
+    """The sections that the model read. With ``found`` false it found no answer in these; others may have one. Empty
+    where no model was asked, because no section fits the question."""
+    language: Language
+    """Of the fixed words around the answer."""
     flags: list[AnswerFlag]

@@ -10,10 +10,13 @@ import hashlib
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgechat.documents.library import Library
+from edgechat.documents.retrieval import best_part
+from edgechat.documents.sections import HEADING_SEPARATOR
 from edgechat.errors import EdgechatError, StateError
 from edgechat.paths import Paths
 from edgechat.tasks.contract import Ask, Context, Outcome, Problem, Status, Steps, Task
 from edgechat.tasks.grounding import GroundingTexts
+from edgechat.tasks.language import language_of_question
 from edgechat.tasks.manual import question as prompt
 from edgechat.tasks.manual.checks import flags_of
 from edgechat.tasks.manual.choice import LEAST_MATCHED, chosen
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
     from edgechat.documents.stored import StoredSection
     from edgechat.tasks.contract import FinishReason, GeneratedJson
+    from edgechat.tasks.language import Language
     from edgechat.tasks.result import TaskResult
 
 N_NEAREST = 3
@@ -53,25 +57,29 @@ class Manual(Task[ManualInput, ManualResult]):
 
     def steps(self, record: ManualInput, context: Context) -> Steps[ManualResult]:
         """Search, ask about the best sections, check the answer."""
-        del context
+        language = language_of_question(record.question, context.language)
         try:
             found, matched = self._search(record)
         except EdgechatError as error:
             return Outcome(None, "invalid_input", (Problem("/documents", str(error)),))
         read = chosen(found, record.sections)
         if not read or matched < LEAST_MATCHED or _lacks_code(record.question, found):
-            return Outcome(_not_found(found, [AnswerFlag(kind="no_match", token="", sentence="")]))
+            return Outcome(
+                _not_found(record, [], found, language, [AnswerFlag(kind="no_match", token="", sentence="")])
+            )
         self._count(read)
-        answer = yield self._ask(record, read, found)
+        answer = yield self._ask(record, read, found, language)
         if answer.finish_reason == "failed" and len(read) > 1:
             # Both did not fit the context, perhaps: the better one alone.
             read = read[:1]
-            answer = yield self._ask(record, read, found)
+            answer = yield self._ask(record, read, found, language)
         if answer.finish_reason != "stop" or not isinstance(answer.value, dict):
             return Outcome(
-                _not_found(found, []), _STATUS_OF_END.get(answer.finish_reason, "failed"), (Problem("", _why(answer)),)
+                _not_found(record, read, found, language),
+                _STATUS_OF_END.get(answer.finish_reason, "failed"),
+                (Problem("", _why(answer)),),
             )
-        return _checked(record, answer.value, read, found)
+        return _checked(record, answer.value, read, found, language)
 
     def render(self, done: TaskResult, fmt: str) -> str:
         """JSON, or the answer with its sources as text."""
@@ -103,32 +111,40 @@ class Manual(Task[ManualInput, ManualResult]):
             library.count_question([each.id for each in read])
 
     @staticmethod
-    def _ask(record: ManualInput, read: Sequence[StoredSection], found: Sequence[StoredSection]) -> Ask[ManualResult]:
+    def _ask(
+        record: ManualInput, read: Sequence[StoredSection], found: Sequence[StoredSection], language: Language
+    ) -> Ask[ManualResult]:
         return Ask(
             messages=prompt.messages(record.question, read),
             schema=prompt.answer_schema(read),
             max_tokens=prompt.MAX_TOKENS,
-            so_far=Outcome(_not_found(found, []), "truncated"),
+            so_far=Outcome(_not_found(record, read, found, language), "truncated"),
         )
 
 
 def _checked(
-    record: ManualInput, value: dict[str, Any], read: Sequence[StoredSection], found: Sequence[StoredSection]
+    record: ManualInput,
+    value: dict[str, Any],
+    read: Sequence[StoredSection],
+    found: Sequence[StoredSection],
+    language: Language,
 ) -> Outcome[ManualResult]:
     section = next(each for each in read if str(each.id) == value["section"])
     text = str(value["quote"])
     if not stands_in(text, section.text):
-        return Outcome(_not_found(found, [AnswerFlag(kind="quote", token=text, sentence="")]))
+        return Outcome(_not_found(record, read, found, language, [AnswerFlag(kind="quote", token=text, sentence="")]))
     answer = str(value.get("answer", "")).strip()
     if value["answered"] != "yes" or not answer:
-        return Outcome(_not_found(found, []))
+        return Outcome(_not_found(record, read, found, language))
     flags = flags_of(answer, [f"{section.heading}\n{section.text}"], record.question)
     result = ManualResult(
         answer=answer,
         found=True,
-        citations=[_citation(section, heading_of(text, section.headings, section.text))],
+        citations=[_citation(section, HEADING_SEPARATOR.join(heading_of(text, section.headings, section.text)))],
         quotes=[Quote(section=section.id, text=text)],
-        nearest=[_citation(each) for each in found[:N_NEAREST]],
+        nearest=_citations(record.question, found[:N_NEAREST]),
+        read=_citations(record.question, read),
+        language=language,
         flags=flags,
     )
     if record.strict and flags:
@@ -146,18 +162,33 @@ def _lacks_code(question: str, found: Sequence[StoredSection]) -> bool:
     return any(each.kind == "identifier" for each in ground.missing(question))
 
 
-def _not_found(found: Sequence[StoredSection], flags: list[AnswerFlag]) -> ManualResult:
-    nearest = [_citation(each) for each in found[:N_NEAREST]]
-    return ManualResult(answer="", found=False, citations=[], quotes=[], nearest=nearest, flags=flags)
-
-
-def _citation(section: StoredSection, headings: tuple[str, ...] = ()) -> Citation:
-    return Citation(
-        section=section.id,
-        document=section.document,
-        heading=" › ".join(headings) or section.heading or section.title,
-        page=section.first_page,
+def _not_found(
+    record: ManualInput,
+    read: Sequence[StoredSection],
+    found: Sequence[StoredSection],
+    language: Language,
+    flags: Sequence[AnswerFlag] = (),
+) -> ManualResult:
+    return ManualResult(
+        answer="",
+        found=False,
+        citations=[],
+        quotes=[],
+        nearest=_citations(record.question, found[:N_NEAREST]),
+        read=_citations(record.question, read),
+        language=language,
+        flags=list(flags),
     )
+
+
+def _citation(section: StoredSection, heading: str) -> Citation:
+    return Citation(
+        section=section.id, document=section.document, heading=heading or section.title, page=section.first_page
+    )
+
+
+def _citations(question: str, sections: Sequence[StoredSection]) -> list[Citation]:
+    return [_citation(each, best_part(question, each)[0]) for each in sections]
 
 
 def _why(answer: GeneratedJson) -> str:

@@ -32,3 +32,8 @@ class DismissedOnce(_Screen):
 
 class SwitchableScreen(DismissedOnce):
     """A screen from which the keys of the other screens work as in the chat: opening one closes this one."""
+
+    @property
+    def may_switch(self) -> bool:
+        """Whether they work now: false while something runs that closing the screen would end."""
+        return True

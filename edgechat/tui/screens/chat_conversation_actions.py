@@ -28,6 +28,11 @@ class ConversationActions(ChatBaseScreen):
         if self.sidebar.display and self.sidebar.has_focus_within:
             self._close_list()
             return
+        await self.show_conversations()
+
+    async def show_conversations(self) -> None:
+        """Open and focus the list."""
+        await self.sidebar.mount_content()
         self.sidebar.display = True
         self.sidebar.reload()
         self.sidebar.list.focus()

@@ -32,11 +32,12 @@ class ModelActions(ChatBaseScreen):
 
     def use(self, model: str | None) -> None:
         """Use another model from the next question on; None changes nothing."""
-        if model is not None:
-            self.model = model
-            self._show_title()
-            self.find_next_answer()
-            self.banner.show(f"{model} answers from the next question on.")
+        if model is None:
+            return
+        self.model = model
+        self._show_title()
+        self.find_next_answer()
+        self.banner.show(f"{model} answers from the next question on.")
         self.composer.focus()
 
     def _model_text(self) -> str:

@@ -13,6 +13,7 @@ from textual.widgets.option_list import Option
 from edgechat.board.probe.summary import size
 from edgechat.errors import EdgechatError
 from edgechat.plaintext import clean_line
+from edgechat.tui.dialogs.dismissal import SwitchableScreen
 from edgechat.tui.dialogs.questions import Confirm
 from edgechat.tui.screens.model_install import ModelInstallScreen
 from edgechat.tui.session.model_manager import ModelEntry, ModelList, pin, references, remove, roll_back, versions
@@ -42,7 +43,7 @@ class _Models(ChoiceList):
     ]
 
 
-class ModelsScreen(ModelInstallScreen):
+class ModelsScreen(SwitchableScreen, ModelInstallScreen):
     """Returns the label of the model to use, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -77,6 +78,11 @@ class ModelsScreen(ModelInstallScreen):
         self._bar = MemoryBar()
         self._why = Static("", markup=False)
         self._brought: InstalledModel | None = None
+
+    @property
+    def may_switch(self) -> bool:
+        """False while something is being installed: closing the screen ends it, so that only Back does, and asks."""
+        return self._progress is None
 
     def compose(self) -> ComposeResult:
         """Yield board, list, and the plan of the highlighted model."""

@@ -45,6 +45,9 @@ def test_add_list_show_search_rm(paths: Paths) -> None:
     sections = as_json("docs", "show", "line 2")
     assert sum(each["tokens"] for each in sections) == document["tokens"]
     best = as_json("docs", "search", "--docs", "line 2", "error", "E-402")[0]
+    output, code, _ = run("docs", "search", "--docs", "line 2", "-n", "1", "error", "E-402")
+    assert "› 5 Faults › 5.1 Error codes" in output
+    assert "| E-402 | Motor too hot" in output
     output, code, _ = run("docs", "show", str(best["id"]))
     assert code == ExitCode.OK
     assert "E-402 | Motor too hot" in output

@@ -16,6 +16,7 @@ from edgechat.cli.output import quick_measurement
 from edgechat.errors import DoesNotFitError, InvalidModelFileError, ModelNotFoundError, UsageError
 from edgechat.models.planning.calibration import Measurement, file_key, keep
 from edgechat.models.store.installed import starter
+from edgechat.models.store.pin import Pin, write_pin
 from edgechat.paths import Paths
 
 if TYPE_CHECKING:
@@ -98,6 +99,17 @@ def test_a_named_model_is_planned_at_the_context_asked_for_and_the_better_choice
 
     assert (found["model"], found["quant"], found["n_ctx"]) == ("qwen2.5-1.5b-instruct", "Q3_K_M", 5120)
     assert found["alternatives"][-1]["why_not"] == "recommended for this board"
+
+
+def test_the_pinned_model_is_planned_with_the_context_that_answers_next():
+    model = starter()
+    assert model is not None
+    write_pin(Paths.from_env(), Pin(model.name, model.quant, 1024))
+    assert run_json(model.name)["n_ctx"] == 1024
+    assert run_json(model.label)["n_ctx"] == 1024
+    # What is asked for comes first, and the pin belongs to this machine.
+    assert run_json(model.name, "--ctx", "512")["n_ctx"] == 512
+    assert run_json("smollm2-360m-instruct", "--board", "pi5-8gb")["n_ctx"] > 1024
 
 
 def test_another_tools_tag_is_understood():

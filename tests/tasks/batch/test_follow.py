@@ -6,6 +6,7 @@ import json
 import os
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,10 +23,10 @@ SAID = {"sentence": "The vehicle is 0.2 m right of the lane centre on the dry ro
 class Stream:
     """A pipe that a test writes into while a follower reads it."""
 
-    def __init__(self, generator: Any, **options: Any) -> None:
+    def __init__(self, generator: Any, *, task: Any = None, **options: Any) -> None:
         self.lines: list[StreamLine] = []
         self._changed = threading.Condition()
-        self.follower = Follower(load("driving"), generator, self._write, **options)
+        self.follower = Follower(task or load("driving"), generator, self._write, **options)
         self._read, self._end = os.pipe()
         self._thread = threading.Thread(target=self._run, daemon=True)  # a failed test must not hang
         self.error: EdgechatError | None = None
@@ -179,3 +180,54 @@ def test_every_line_is_json_with_the_count_of_what_was_dropped():
     stream.close()
     shown = json.loads(json.dumps(stream.lines[-1].to_json()))
     assert (shown["final"], shown["dropped"]) == (True, 0)
+
+
+def written(stream: Stream) -> list[str]:
+    return [line.to_text(load("driving"), "text") for line in stream.lines]
+
+
+def test_an_alert_is_written_once_whatever_becomes_of_the_models_sentence():
+    danger = {"speed_kmh": 130.0, **SCENE, "distance_to_car_m": 5.0, "weather": "snow"}
+    stream = Stream(ScriptedGenerator({"sentence": "Everything is safe."}))
+    stream.send(danger)
+    stream.until(lambda lines: finals(lines) == [1])
+    stream.close()
+    rules, final = written(stream)
+    assert rules.startswith("!! ")
+    assert final == ""
+    assert (stream.follower.explained, stream.follower.unused) == (0, 1)
+
+
+def test_of_an_answer_only_what_the_model_added_is_written_with_its_line():
+    stream = Stream(ScriptedGenerator(SAID))
+    stream.send(b"\n", {"speed_kmh": 50.0, **SCENE})
+    stream.until(lambda lines: finals(lines) == [2])
+    stream.close()
+    assert written(stream)[-1] == f"line 2: {SAID['sentence']}\n"
+    assert (stream.follower.lines, stream.follower.explained, stream.follower.unused) == (1, 1, 0)
+
+
+def test_errors_as_text_name_their_line():
+    stream = Stream(ScriptedGenerator(SAID))
+    stream.send({"speed_kmh": 50.0, **SCENE}, b"\n", b"{no json\n", {**SCENE, "id": "a", "speed_kmh": -4})
+    stream.until(lambda lines: sum(line.result.status == "invalid_input" for line in lines) == 2)
+    stream.close()
+    bad = [text for line, text in zip(stream.lines, written(stream), strict=True) if line.result.result is None]
+    assert bad[0].startswith("line 3: The line is not JSON in UTF-8: ")
+    assert bad[1].startswith("line 4: /speed_kmh: ")
+    assert [line.to_json()["line"] for line in stream.lines if line.result.status == "invalid_input"] == [3, 4]
+
+
+def test_all_questions_of_a_record_are_asked_before_its_last_line():
+    class Twice(ScriptedGenerator):
+        def generate(self, ask: Any, **options: Any) -> Any:
+            answer = super().generate(ask, **options)
+            return replace(answer, value=f"{len(self.calls)}. Öffnen.", text=f"{len(self.calls)}. Öffnen.")
+
+    model = Twice()
+    stream = Stream(model, task=load("translate"))
+    stream.send({"text": "Open the valve. Close the door.", "source": "en", "target": "de"})
+    stream.until(lambda lines: lines[-1:] and lines[-1].result.is_final)
+    stream.close()
+    assert len(model.calls) > 1
+    assert [line.result.is_final for line in stream.lines] == [False, True]

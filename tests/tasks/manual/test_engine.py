@@ -87,3 +87,22 @@ def _cached(engine: EngineClient, section: StoredSection) -> tuple[int, int]:
     request = Request(messages=prompt.messages("Which way does the valve turn?", [section]), max_tokens=1)
     started = next(event for event in engine.generate(request) if isinstance(event, Started))
     return started.cached_tokens, started.prompt_tokens
+
+
+def test_a_section_that_was_asked_about_is_prepared_from_the_cache(paths: Paths, library: Library) -> None:
+    (section,) = library.sections(1)
+    with contextlib.closing(EngineClient(paths)) as engine:
+        _cached(engine, section)
+        work = Preparation(library, paths, engine, Wish())
+        (read,) = work.run([section], may_go_on=lambda: "")
+        assert read.bytes > 0
+        # The file may be there already, and its row may be lost: it is found again, not written again.
+        library.database.rows("DELETE FROM prepared")
+        (again,) = Preparation(library, paths, engine, Wish()).run([section], may_go_on=lambda: "")
+        assert (again.bytes, again.tokens) == (read.bytes, read.tokens)
+        (state,) = prepared.states(library, paths, layout=prompt.LAYOUT)
+    client.stop(paths)
+    with contextlib.closing(EngineClient(paths)) as engine:
+        cached, asked = _cached(engine, section)
+    assert cached >= state.tokens
+    assert asked - cached < 40

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from edgechat.documents.block import Block
 from edgechat.documents.sections import sections
-from edgechat.tasks.manual.passages import LONGEST, MAX_PASSAGES, passages, stands_in
+from edgechat.tasks.manual.passages import LONGEST, MAX_PASSAGES, heading_of, passages, stands_in
 
 
 def test_sentences_steps_and_rows() -> None:
@@ -38,3 +38,17 @@ def test_another_text_does_not_stand_there() -> None:
     assert not stands_in("", "a b")
     assert not stands_in("A b", "a b")
     assert stands_in("a b", "a\n b")
+
+
+def test_headings_between_are_kept_and_lines_that_look_like_one_are_none() -> None:
+    blocks = [
+        Block("A", "heading", 1),
+        Block("one\n### not a heading\ntwo"),
+        Block("B", "heading", 2),
+        Block("C", "heading", 3),
+        Block("three"),
+    ]
+    (found,) = sections(blocks)
+    assert found.inner_headings == ("B › C",)
+    assert heading_of("two", found.headings, found.text) == ("A",)
+    assert heading_of("three", found.headings, found.text) == ("A", "B › C")

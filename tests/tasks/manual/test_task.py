@@ -12,7 +12,7 @@ import pytest
 from edgechat.documents.add import add
 from edgechat.documents.library import Library
 from edgechat.tasks.batch.report import record_entry
-from edgechat.tasks.contract import GeneratedJson
+from edgechat.tasks.contract import Context, GeneratedJson
 from edgechat.tasks.manual import question as prompt
 from edgechat.tasks.manual.passages import stands_in
 from edgechat.tasks.manual.task import Manual
@@ -21,6 +21,7 @@ from tests.tasks.scripted import ScriptedGenerator
 
 if TYPE_CHECKING:
     from edgechat.paths import Paths
+    from edgechat.tasks.language import Language
     from edgechat.tasks.result import TaskResult
 
 PUMP = Path(__file__).parents[2] / "documents" / "data" / "pump.md"
@@ -117,7 +118,33 @@ def test_where_the_section_does_not_answer_nothing_was_found_and_the_nearest_hea
     assert done.result is not None
     assert (done.status, done.result["found"], done.result["answer"]) == ("ok", False, "")
     assert "1 Safety" in done.result["nearest"][0]["heading"]
-    assert "The documents do not say." in Manual().render(done, "text")
+    first, *rest = Manual().render(done, "text").splitlines()
+    assert first.startswith("scripted found no answer in the sections that it read.")
+    read = [each["section"] for each in done.result["read"]]
+    others = [each["section"] for each in done.result["nearest"] if each["section"] not in read]
+    shown = [line.split("]")[0].lstrip(" [") for line in rest if line.startswith("  [")]
+    assert shown == [str(each) for each in (*read, *others)]
+    assert "The documents do not" not in first
+
+
+@pytest.mark.parametrize(
+    ("question", "locale", "words"),
+    [
+        ("capacitors terminal box はいつ?", "en", "scripted は、読んだ節に答えを見つけられませんでした"),
+        ("capacitors terminal box 等", "en", "scripted 在读过的章节中没有找到答案"),
+        ("terminal box", "zh", "scripted 在读过的章节中没有找到答案"),
+        ("terminal box", "ja", "scripted は、読んだ節に答えを見つけられませんでした"),
+    ],
+)
+def test_who_found_nothing_is_said_in_the_language_of_question_and_locale(
+    question: str, locale: Language, words: str
+) -> None:
+    record = {"question": question, "documents": "pump"}
+    _, probe = asked(None, record)
+    section = probe.calls[0].schema["anyOf"][0]["properties"]
+    value = {"section": section["section"]["const"], "quote": section["quote"]["enum"][0], "answered": "no"}
+    done = run_task(Manual(), record, generator=ScriptedGenerator(value), context=Context(language=locale))
+    assert words in Manual().render(done, "text")
 
 
 def test_a_question_without_any_of_the_manuals_words_asks_no_model() -> None:
@@ -126,6 +153,16 @@ def test_a_question_without_any_of_the_manuals_words_asks_no_model() -> None:
     assert not generator.calls
     assert done.result is not None
     assert [flag["kind"] for flag in done.result["flags"]] == ["no_match"]
+    assert done.result["read"] == []
+    assert Manual().render(done, "text").startswith("The documents do not have it in these words:")
+
+
+def test_a_question_of_which_sections_have_too_little_names_the_nearest() -> None:
+    done, generator = asked(None, {"question": "What does error E-499 mean?"})
+    assert not generator.calls
+    text = Manual().render(done, "text")
+    assert text.startswith("No section has enough of the question's words, so no model was asked.")
+    assert "5.1 Error codes" in text
 
 
 @pytest.mark.parametrize(

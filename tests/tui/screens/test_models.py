@@ -16,6 +16,7 @@ from edgechat.models.store.pin import Pin, read_pin, write_pin
 from edgechat.tui.dialogs.questions import AskLine, Confirm
 from edgechat.tui.screens.models import ModelsScreen
 from edgechat.tui.session import model_manager
+from edgechat.tui.session.model_manager import InstallProgress
 from tests.engine.scripted_engine import scripted_engine
 from tests.tui.kit import LARGE, SMALL, ask, drive, screen_text, until
 
@@ -217,5 +218,34 @@ def test_names_from_model_files_carry_no_markup(app: EdgechatApp, paths: Paths, 
         await pilot.press("enter")
         await until(pilot, lambda: screen.banner.text)
         assert "[red]x[/red].gguf" in screen.banner.text
+
+    drive(app, story, LARGE)
+
+
+@pytest.mark.parametrize("key", ["f3", "f4", "f5"])
+def test_f2_leads_to_the_chats_from_every_screen_and_the_footer_says_so(app: EdgechatApp, key: str) -> None:
+    async def story(pilot: Pilot[None]) -> None:
+        await pilot.press(key)
+        await until(pilot, lambda: app.screen is not app.chat and "F2 Chats" in screen_text(app))
+        await pilot.press("f2")
+        await until(pilot, lambda: app.screen is app.chat and app.chat.sidebar.has_focus_within)
+        # The same key opens the list again, whatever had the focus when the screen was left.
+        await pilot.press(key)
+        await until(pilot, lambda: app.screen is not app.chat)
+        await pilot.press("f2")
+        await until(pilot, lambda: app.screen is app.chat and app.chat.sidebar.has_focus_within)
+
+    drive(app, story, LARGE)
+
+
+def test_while_something_is_installed_only_back_leaves_and_the_keys_say_so(app: EdgechatApp) -> None:
+    async def story(pilot: Pilot[None]) -> None:
+        screen = await open_models(app, pilot)
+        assert "F4 Board" in screen_text(app)
+        screen._progress = InstallProgress(lambda *_: None, lambda _: None)
+        screen.refresh_bindings()
+        await until(pilot, lambda: "F4 Board" not in screen_text(app) and "F2 Chats" not in screen_text(app))
+        await pilot.press("f2", "f4", "f5")
+        assert app.screen is screen
 
     drive(app, story, LARGE)
