@@ -26,16 +26,13 @@ class Evidence(Strict):
 
 
 def _numbered(letter: str) -> Callable[[object], object]:
-    """A validator that gives ids to the lines of a text, and to the texts in a list: a cell of a table has none."""
+    """A validator that makes a note of each line of a plain text: a cell of a table has no place for ids."""
 
     def numbered(value: object) -> object:
-        items = [line for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
-        if not isinstance(items, list):
+        if not isinstance(value, str):
             return value
-        return [
-            {"id": f"{letter}{at}", "text": item.strip()} if isinstance(item, str) else item
-            for at, item in enumerate(items, 1)
-        ]
+        lines = [line.strip() for line in value.splitlines() if line.strip()]
+        return [{"id": f"{letter}{at}", "text": line} for at, line in enumerate(lines, 1)]
 
     return numbered
 
@@ -53,8 +50,7 @@ class RootCauseInput(Strict):
     """The detector's confidence."""
     process_notes: Annotated[list[Evidence], Field(max_length=MAX_NOTES), BeforeValidator(_numbered("N"))]
     log_lines: Annotated[list[Evidence], Field(max_length=MAX_LOG_LINES), BeforeValidator(_numbered("L"))]
-    """Notes and log lines. Plain text instead of a list is one for each line, with the ids N1, N2, … and L1, L2, …; so
-    is a list of texts."""
+    """Notes and log lines. Plain text instead of a list is one for each line, with the ids N1, N2, … and L1, L2, …"""
     detected_at: Short | None = None
     """Time of detection, as the plant writes it."""
     line: Short | None = None
