@@ -1,7 +1,7 @@
 """edgechat itself on the stick, beside the models: its wheels as signed files, and an installer in the top directory.
 
 The wheels are made and gathered by ``scripts/build-wheel --kit``; nothing is fetched here. ``installer.py`` is what
-runs on the board; ``contents.py`` defines what the signed list says of it.
+runs on the board; ``manifest.py`` defines what the signed list says of it.
 """
 
 from __future__ import annotations
