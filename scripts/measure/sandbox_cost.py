@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 """What the engine's sandbox costs: the same questions to a confined engine and to one that is not, alternately.
 
-    scripts/measure/sandbox_cost.py [--pairs 24] [--starts 5] [--threads N] [--json]
+    scripts/measure/sandbox_cost.py [--model FILE] [--pairs 24] [--starts 5] [--threads N] [--json]
 
 The package is copied twice, and in one copy the engine's two steps of confinement do nothing. Both engines hold the
-starter model and wait for questions; each pair asks both, in alternating order. Three figures, each a ratio of seconds
-with the sandbox to seconds without, the median over the pairs: a warm `ask` from start to end, the prefill of a new
-prompt by the engine's own clock, and a start of the engine up to its first token; and the same for the processor time
-of the engine, which waiting for other programs does not lengthen. With one thread, which never spins while it waits for
-another one, that is the figure to trust on a busy machine. Prints a Markdown table.
+same model, the starter by default, and wait for questions; each pair asks both, in alternating order. Three figures,
+each a ratio of seconds with the sandbox to seconds without, the median over the pairs: a warm `ask` from start to end,
+the prefill of a new prompt by the engine's own clock, and a start of the engine up to its first token; and the same for
+the processor time of the engine, which waiting for other programs does not lengthen. With one thread, which never spins
+while it waits for another one, that is the figure to trust on a busy machine. Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ SENTENCE = "The lamp on the bench was red, and the belt had stopped at noon. "
 class Installation:
     """A copy of the package with a home of its own."""
 
-    def __init__(self, folder: Path, *, is_confined: bool, threads: int) -> None:
+    def __init__(self, folder: Path, *, is_confined: bool, threads: int, model: Path | None) -> None:
         folder.mkdir()
         source, home = folder / "source", folder / "home"
         shutil.copytree(ROOT / "edgechat", source / "edgechat", ignore=shutil.ignore_patterns("__pycache__"))
@@ -65,6 +65,7 @@ class Installation:
             self._env["EDGECHAT_THREADS"] = str(threads)
         self._pid = 0
         self._command = str(Path(sys.executable).with_name("edgechat"))
+        self._model = ["-m", str(model.resolve())] if model else []
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run ``edgechat ARGUMENTS``."""
@@ -76,7 +77,7 @@ class Installation:
     def ask(self, prompt: str, tokens: int) -> tuple[float, dict[str, Any]]:
         """Ask: seconds from start to end, and the answer's statistics."""
         began = time.perf_counter()
-        done = self.run("ask", "-n", str(tokens), "--temp", "0", "--stats=json", prompt)
+        done = self.run("ask", *self._model, "-n", str(tokens), "--temp", "0", "--stats=json", prompt)
         took = time.perf_counter() - began
         return took, json.loads([line for line in done.stderr.splitlines() if line.startswith("{")][-1])
 
@@ -136,12 +137,13 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=24)
     parser.add_argument("--starts", type=int, default=5, help="pairs of cold starts")
     parser.add_argument("--threads", type=int, default=0, help="of the engines; as planned by default")
+    parser.add_argument("--model", type=Path, metavar="FILE", help="a GGUF file; the starter by default")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the engines are stopped on the way out
     with tempfile.TemporaryDirectory(prefix="edgechat-cost-") as made:
-        confined = Installation(Path(made) / "a", is_confined=True, threads=arguments.threads)
-        other = Installation(Path(made) / "b", is_confined=False, threads=arguments.threads)
+        confined = Installation(Path(made) / "a", is_confined=True, threads=arguments.threads, model=arguments.model)
+        other = Installation(Path(made) / "b", is_confined=False, threads=arguments.threads, model=arguments.model)
         try:
             for each in (confined, other):
                 for number in range(2):

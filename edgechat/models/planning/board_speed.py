@@ -89,10 +89,10 @@ def cpu_speed(board: Board) -> BoardSpeed:
     known = _from_table(board, "cpu")
     if board.starter_decode_tps and board.starter_prefill_tps:
         if known is not None:
-            scaled_by = _scaled_by_starter(known, board.starter_decode_tps, board.starter_prefill_tps)
-            return scaled_by._replace(mixtures=_MIXTURES)
-        found = infer(board.starter_decode_tps, board.starter_prefill_tps, arithmetic=starter_arithmetic(board.cpu))
-        return BoardSpeed(found.likely, found.careful)
+            found = _scaled_by_starter(known, board.starter_decode_tps, board.starter_prefill_tps)
+            return found._replace(mixtures=_MIXTURES)
+        inferred = infer(board.starter_decode_tps, board.starter_prefill_tps, arithmetic=starter_arithmetic(board.cpu))
+        return BoardSpeed(inferred.likely, inferred.careful)
     if known is not None:
         return _with_spread(known)._replace(mixtures=_MIXTURES)
     guess = _assumed(board)

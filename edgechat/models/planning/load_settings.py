@@ -78,10 +78,10 @@ def settings_steps(board: Board, candidate: Candidate, request: PlanRequest) -> 
                 step = _step(board, candidate, how, method, is_usable=is_usable)
                 if step is not None and (not steps or step.need.host < steps[-1].need.host):
                     steps.append(step)
-    return tuple(_with_doubt(steps, candidate.unknown_bytes, usable_memory(board) - reserve(board).size))
+    return tuple(_with_unknown_size(steps, candidate.unknown_bytes, usable_memory(board) - reserve(board).size))
 
 
-def _with_doubt(steps: list[SettingsStep], unknown: int, room: int) -> list[SettingsStep]:
+def _with_unknown_size(steps: list[SettingsStep], unknown: int, room: int) -> list[SettingsStep]:
     """The steps of a file whose size is known to ``unknown`` bytes: it must not fit by the rounding of its size.
 
     Where a usable step fits whatever the size is, the engine finds it once it reads the file; nothing changes then.

@@ -7,22 +7,22 @@ from dataclasses import dataclass, replace
 from edgechat.models.planning.speed_model import Arithmetic, Machine, Work, decode_seconds, prefill_seconds
 from edgechat.models.planning.speed_table import ARITHMETIC
 
-_MIXTURES = ARITHMETIC["avx2"]
-_UNHEARD_OF = Arithmetic(attention=0.0, kinds=_MIXTURES.kinds, slower=_MIXTURES.slower)
+_FITTED = ARITHMETIC["avx2"]
+_UNKNOWN = Arithmetic(attention=0.0, kinds=_FITTED.kinds, slower=_FITTED.slower)
 _KINDS = ARITHMETIC | {
     # Relative to the starter's Q4_1. avx2: files of one shape in each type, beside the starter (docs/fit.md). avx512:
     # what docs/benchmarks.md has of the starter, a 0.5B and a 1.5B.
     "avx2": Arithmetic(
         types={"q4_0": 1.9, "q5_0": 1.6, "q8_0": 2.5, "q4_k": 3.3, "q5_k": 3.3, "q6_k": 2.8},
-        kinds={**_MIXTURES.kinds, "deltanet": 1.5},
-        slower={**_MIXTURES.slower, "q4_0": 1.05, "q5_0": 1.10, "q8_0": 0.68, "q4_k": 0.90, "q5_k": 0.95, "q6_k": 0.74},
+        kinds={**_FITTED.kinds, "deltanet": 1.5},
+        slower={**_FITTED.slower, "q4_0": 1.05, "q5_0": 1.10, "q8_0": 0.68, "q4_k": 0.90, "q5_k": 0.95, "q6_k": 0.74},
         attention=2.0,
         context=4.9,
     ),
     "avx512": Arithmetic(
         types={"q4_0": 1.9, "q5_0": 1.7, "q8_0": 2.5, "q4_k": 8.0, "q5_k": 8.0, "q6_k": 5.0},
-        kinds=_MIXTURES.kinds,
-        slower=_MIXTURES.slower,
+        kinds=_FITTED.kinds,
+        slower=_FITTED.slower,
         attention=2.0,
     ),
 }
@@ -75,17 +75,17 @@ def infer(
     """
     if decode_tps <= 0 or prefill_tps <= 0:
         raise ValueError("speeds must be above zero")
-    how = _KINDS.get(arithmetic, _UNHEARD_OF)
+    how = _KINDS.get(arithmetic, _UNKNOWN)
     step, token = 1 / decode_tps, 1 / prefill_tps
-    fixed, between = _FIXED_SHARE.get(arithmetic, 0.0) * step, _ACTIVATION_SHARE.get(arithmetic, 0.0) * token
+    fixed, activations = _FIXED_SHARE.get(arithmetic, 0.0) * step, _ACTIVATION_SHARE.get(arithmetic, 0.0) * token
     unit = Machine(bandwidth=1.0, fixed_ms=0.0, gflops=1.0, arithmetic=how, basis="")
     likely = Machine(
         bandwidth=decode_seconds(starter, unit, prompt) / (step - fixed),
         fixed_ms=fixed * 1e3,
-        gflops=prefill_seconds(starter, unit, prompt) / (token - between),
+        gflops=prefill_seconds(starter, unit, prompt) / (token - activations),
         arithmetic=how,
         basis="scaled: the starter measured here",
-        activation_ns=between / starter.activations * 1e9,
+        activation_ns=activations / starter.activations * 1e9,
     )
     slower = {name: max(1.0, factor) for name, factor in how.slower.items()}
     careful = Arithmetic(attention=0.0, kinds=how.kinds, slower=slower, context=how.context)

@@ -209,7 +209,7 @@ class Follower:
     def _report_silence(self) -> None:
         self.silences += 1
         with self._lock:
-            self._write(StreamLine(stale_result(self._task, self.lines, SILENT_S), self.dropped, self._line))
+            self._write(StreamLine(stale_result(self._task, self._line, SILENT_S), self.dropped, self._line))
 
 
 def stale_result(task: Task[Any, Any], record_id: int, silent_s: float) -> TaskResult:
